@@ -1,0 +1,287 @@
+"""anndata: trajectories of your own, from an h5ad file whose columns you name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparsenode.data.downloads import file_sha256
+from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
+from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
+from sparsenode.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from sparsenode.data.downloads import RemoteFile
+
+_SPLITS = ("train", "validation", "test")
+_NAMED = 8  # names listed in a message
+
+
+def _name_or_null(description: str) -> dict[str, Any]:
+    return {"type": ["string", "null"], "default": None, "description": description}
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "path": {"type": "string", "minLength": 1, "description": "The h5ad file."},
+    "layer": _name_or_null("Layer to model; null: X."),
+    "time": {
+        "type": "string",
+        "default": "time",
+        "description": "Column of `obs` with the times (or pseudotimes).",
+    },
+    "time_unit": {"type": "string", "default": "time unit", "description": "Unit of time, for axis labels."},
+    "value_unit": {
+        "type": "string",
+        "default": "value",
+        "description": "Unit of the values, for axis labels.",
+    },
+    "trajectory": _name_or_null("Column of `obs` with the trajectory of each observation; null: all are one."),
+    "group": _name_or_null("Column of `obs` whose value the trajectories of one kind share (lineage); null: one kind."),
+    "subject": _name_or_null("Column of `obs` with the donor or person; null: each trajectory is its own."),
+    "genes": {
+        "type": ["array", "null"],
+        "items": {"type": "string"},
+        "minItems": 1,
+        "uniqueItems": True,
+        "default": None,
+        "description": "Names of the features to model, in this order; null: all.",
+    },
+    "split": _name_or_null("Column of `obs` with train, validation or test; null: see `test_trajectories`."),
+    "test_trajectories": {
+        "type": "array",
+        "items": {"type": "string"},
+        "uniqueItems": True,
+        "default": [],
+        "description": "Trajectories that are test data, where no `split` column is named.",
+    },
+    "transform": {
+        "enum": ["none", "log1p"],
+        "default": "none",
+        "description": "`log1p`: log of one plus the value.",
+    },
+    "scaling": {
+        "enum": ["none", "per_trajectory", "training_range"],
+        "default": "none",
+        "description": (
+            "`training_range`: one scale per feature for all, from training data, to [0, 1]; "
+            "`per_trajectory`: each "
+            "trajectory to [0, 1] by its own range, test data too; `none`: the values are modeling units "
+            "already."
+        ),
+    },
+    "repeated_times": {
+        "enum": ["keep", "error"],
+        "default": "keep",
+        "description": "Observations of one trajectory at one time: keep them all, or refuse the data.",
+    },
+    "time_scaling": {
+        "enum": ["none", "unit"],
+        "default": "none",
+        "description": "`unit`: the times of each trajectory to [0, 1].",
+    },
+    "truth": _name_or_null("Entry of `varp` with the true network: row = source, column = target, signed."),
+    "regulators": _name_or_null("Column of `var` that is true for features that can regulate others."),
+}
+
+
+def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001
+    """Nothing is downloaded."""
+    return []
+
+
+def local_files(options: Mapping[str, Any]) -> list[Path]:
+    """The user's file."""
+    return [Path(options["path"])]
+
+
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001
+    """Trajectories of the file, each sorted by time (equal times stay in the file's order).
+
+    Raises:
+        UserError: the file, or something that an option names in it, is not there or cannot be used.
+    """
+    from sparsenode.data.contract import read_h5ad
+
+    adata = read_h5ad(Path(options["path"]))
+    file = _File(adata, Path(options["path"]))
+    genes = options["genes"] or [str(name) for name in adata.var_names]
+    columns = file.positions(genes)
+    times = file.times(options["time"])
+    labels = file.labels(options["trajectory"], "all")
+    splits = _splits(file, options, labels)
+    rows = {
+        name: chosen[np.argsort(times[chosen], kind="stable")]
+        for name in dict.fromkeys(labels.tolist())
+        for chosen in [np.flatnonzero(labels == name)]
+    }
+    values = file.values(options["layer"], columns)
+    if options["transform"] == "log1p":
+        if (values < 0).any():
+            message = f"{file.path}: negative values, which `transform: log1p` does not allow"
+            raise UserError(message)
+        values = np.log1p(values)
+    count = len(genes)
+    if options["scaling"] == "none":
+        ranges = [(np.zeros(count), np.ones(count))] * len(rows)
+    else:
+        if not np.isfinite(values).all():
+            message = f"{file.path}: NaN or infinite values cannot be scaled; remove those observations"
+            raise UserError(message)
+        training = [splits[chosen] == "train" for chosen in rows.values()]
+        if not any(part.any() for part in training):
+            message = f"{file.path}: no observation is training data"
+            raise UserError(message)
+        ranges = scaling_ranges([values[chosen] for chosen in rows.values()], training, options["scaling"])
+    groups = file.labels(options["group"], "all")
+    subjects = file.labels(options["subject"] or options["trajectory"], "all")
+    trajectories = []
+    for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
+        where = f"{file.path}, trajectory {name!r}"
+        own_times, time_offset, time_scale = times[chosen], 0.0, 1.0
+        if options["repeated_times"] == "error":
+            resolve_repeated_times(own_times, values[chosen], "error", where)
+        if options["time_scaling"] == "unit":
+            own_times, time_offset, time_scale = unit_time(own_times)
+        scale = scale_of_range(extent)
+        trajectories.append(
+            Trajectory(
+                name=name,
+                group=_single(groups[chosen], options["group"], where),
+                subject=_single(subjects[chosen], options["subject"], where),
+                times=own_times,
+                values=(values[chosen] - offset) / scale,
+                splits=splits[chosen],
+                phases=constant_labels("fit", len(chosen)),
+                offset=offset,
+                scale=scale,
+                observation_names=tuple(str(label) for label in adata.obs_names[chosen]),
+                time_offset=time_offset,
+                time_scale=time_scale,
+            )
+        )
+    truth = None if options["truth"] is None else file.network(options["truth"], columns)
+    return RawTrajectories(
+        kind="measured",
+        features=tuple(genes),
+        trajectories=tuple(trajectories),
+        time_unit=options["time_unit"],
+        value_unit=options["value_unit"],
+        scaling=options["scaling"],
+        transform=options["transform"],
+        truth=truth,
+        truth_known=None if truth is None else ~np.eye(count, dtype=bool),
+        is_regulator=None if options["regulators"] is None else file.flags(options["regulators"], columns),
+        provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
+    )
+
+
+@dataclass(frozen=True)
+class _File:
+    """The user's file, with a clear error for everything that is asked of it in vain."""
+
+    adata: AnnData
+    path: Path
+
+    def fail(self, what: str, name: str, known: Sequence[str]) -> UserError:
+        shown = ", ".join(list(known)[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
+        return UserError(f"{self.path}: {what} {name!r} is not there; there are: {shown or 'none'}")
+
+    def column(self, name: str) -> pandas.Series:
+        if name not in self.adata.obs:
+            raise self.fail("the column of `obs`", name, list(self.adata.obs.columns))
+        column: pandas.Series = self.adata.obs[name]
+        if column.isna().any():
+            empty = int(column.isna().sum())
+            message = f"{self.path}: the column {name!r} of `obs` is empty for {empty} observations"
+            raise UserError(message)
+        return column
+
+    def labels(self, name: str | None, otherwise: str) -> NDArray[np.str_]:
+        """A column as text, or one label for all observations; (observation,)."""
+        if name is None:
+            return np.full(self.adata.n_obs, otherwise)
+        return np.asarray(self.column(name).astype(str), dtype=np.str_)
+
+    def times(self, name: str) -> Floats:
+        try:
+            times = np.asarray(self.column(name), dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            message = f"{self.path}: the column {name!r} of `obs` is to be times, but holds no numbers ({error})"
+            raise UserError(message) from error
+        if not np.isfinite(times).all():
+            infinite = int((~np.isfinite(times)).sum())
+            message = (
+                f"{self.path}: {infinite} times in the column {name!r} of `obs` are infinite "
+                "(cells out of reach of the root have such pseudotimes); remove those observations"
+            )
+            raise UserError(message)
+        return times
+
+    def positions(self, genes: Sequence[str]) -> NDArray[np.int_]:
+        names = self.adata.var_names
+        if not names.is_unique:
+            message = f"{self.path}: names of features repeat; see `AnnData.var_names_make_unique`"
+            raise UserError(message)
+        if missing := [gene for gene in genes if gene not in names]:
+            raise self.fail("the feature", missing[0], [str(name) for name in names])
+        return np.asarray(names.get_indexer(list(genes)), dtype=np.int_)
+
+    def values(self, layer: str | None, columns: NDArray[np.int_]) -> Floats:
+        if layer is not None and layer not in self.adata.layers:
+            raise self.fail("the layer", layer, list(self.adata.layers))
+        matrix = self.adata.X if layer is None else self.adata.layers[layer]
+        if matrix is None:
+            message = f"{self.path} has no X; name a layer"
+            raise UserError(message)
+        return _dense(matrix[:, columns])
+
+    def network(self, name: str, columns: NDArray[np.int_]) -> Floats:
+        if name not in self.adata.varp:
+            raise self.fail("the entry of `varp`", name, list(self.adata.varp))
+        return _dense(self.adata.varp[name])[np.ix_(columns, columns)]
+
+    def flags(self, name: str, columns: NDArray[np.int_]) -> NDArray[np.bool_]:
+        if name not in self.adata.var:
+            raise self.fail("the column of `var`", name, list(self.adata.var.columns))
+        return np.asarray(self.adata.var[name], dtype=bool)[columns]
+
+
+def _dense(matrix: Any) -> Floats:
+    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)
+
+
+def _single(labels: NDArray[np.str_], column: str | None, where: str) -> str:
+    found = sorted(set(labels.tolist()))
+    if len(found) > 1:
+        message = f"{where}: the column {column!r} of `obs` differs within it: {', '.join(found[:_NAMED])}"
+        raise UserError(message)
+    return str(found[0])
+
+
+def _splits(file: _File, options: Mapping[str, Any], labels: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Split of each observation, (observation,)."""
+    test = options["test_trajectories"]
+    if options["split"] is not None:
+        if test:
+            message = f"{file.path}: give `split` or `test_trajectories`, not both"
+            raise UserError(message)
+        splits = file.labels(options["split"], "train")
+        if unknown := sorted(set(splits.tolist()) - set(_SPLITS)):
+            message = (
+                f"{file.path}: the column {options['split']!r} of `obs` holds {unknown[0]!r}; allowed: "
+                f"{', '.join(_SPLITS)}"
+            )
+            raise UserError(message)
+        return splits
+    if missing := [name for name in test if name not in labels]:
+        raise file.fail("the test trajectory", missing[0], sorted(set(labels.tolist())))
+    return np.where(np.isin(labels, test), "test", "train")

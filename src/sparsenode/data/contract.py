@@ -1,0 +1,280 @@
+"""The file between all stages: an AnnData of trajectories.
+
+- `X` float32 (observation, feature) in modeling units; `layers["noise_free"]` where the truth is known.
+- `obs`, sorted by `trajectory` (in the order of its categories) and then by `time`:
+  `trajectory`, `group`, `subject`, `split` (train, validation, test) and `phase` (fit, extrapolation),
+  categorical; `time` float64, not decreasing within a trajectory, and `weight`, not negative.
+- `var`: `weight` (of a feature's squared error) and `is_regulator`.
+- `varp["truth"]`, signed, and `varp["prior_NAME"]`: sparse, row = source, column = target; dense
+  `varp["truth_known"]`.
+- `uns["sparsenode"]`: `contract_version`, `name`, `kind`, `time_unit`, `value_unit`, `scaling`, `transform`,
+  `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each
+  trajectory, `offset` and `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,),
+  `source_files`, `validation`, `settings` (JSON) and `provenance`.
+
+In memory `initial_states` is a data frame and `source_files` a dictionary; in the file the one is an array in
+the order of the trajectories and of the features, the other JSON: names with a slash cannot be keys of an
+h5ad file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sparsenode.errors import UserError
+from sparsenode.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+CONTRACT_VERSION = 1
+SPLITS = ("train", "validation", "test")
+PHASES = ("fit", "extrapolation")
+_CATEGORIES = ("trajectory", "group", "subject", "split", "phase")
+_METADATA = (
+    "contract_version",
+    "name",
+    "kind",
+    "time_unit",
+    "value_unit",
+    "initial_states",
+    "initial_state_count",
+)
+_FEWEST_OBSERVATIONS = 2
+_ONE_EACH = "expected one row a trajectory and one column a feature, in the order of the file"
+
+
+class Network(NamedTuple):
+    """A network, both arrays (source, target): the signed `truth`, and where it is `known`."""
+
+    truth: NDArray[np.float64]
+    known: NDArray[np.bool_]
+
+
+def read_trajectories(path: str | Path) -> AnnData:
+    """Read a file of trajectories and check that it keeps the contract.
+
+    Raises:
+        UserError: the file cannot be read or breaks the contract; the message says where.
+    """
+    adata = read_h5ad(Path(path))
+    _unpack(adata, path)
+    check_trajectories(adata, where=str(path))
+    return adata
+
+
+def write_trajectories(adata: AnnData, path: str | Path) -> None:
+    """Check trajectories and write them; the same trajectories give the same bytes.
+
+    Raises:
+        UserError: the contract is broken, or the file cannot be written.
+    """
+    import h5py
+    from anndata.io import write_elem
+
+    check_trajectories(adata, where=str(path))
+    # Through memory: a full disk then meets a plain write, which reports it; HDF5 may fail only while
+    # closing.
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        write_elem(file, "/", _packed(adata))
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def read_h5ad(path: Path) -> AnnData:
+    """Read any h5ad file.
+
+    Raises:
+        UserError: it is missing or no h5ad file.
+    """
+    import anndata
+
+    if not path.is_file():
+        message = f"{path} is missing"
+        raise UserError(message)
+    try:
+        return anndata.read_h5ad(path)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        message = f"{path} cannot be read as an h5ad file: {reason}"
+        raise UserError(message) from error
+
+
+def trajectory_slices(adata: AnnData) -> dict[str, slice]:
+    """Rows of each trajectory, in the order of the file."""
+    return dict(_slices(adata))
+
+
+def true_network(adata: AnnData) -> Network | None:
+    """The true network, dense, or None where there is none."""
+    if "truth" not in adata.varp:
+        return None
+    known = _dense(adata.varp["truth_known"]).astype(bool)
+    return Network(_dense(adata.varp["truth"]).astype(np.float64), known)
+
+
+def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> None:
+    """Check that `adata` keeps the contract, as it stands in memory.
+
+    Raises:
+        UserError: what is wrong first, `where`, and at which observation or entry.
+    """
+    for check in (_check_values, _check_columns, _check_order, _check_features, _check_metadata):
+        problem = check(adata)
+        if problem is not None:
+            message = f"{where}: {problem}"
+            raise UserError(message)
+
+
+def _check_values(adata: AnnData) -> str | None:
+    if adata.X is None or 0 in adata.shape:
+        return "there are no observations or no features (X is empty)"
+    for label, matrix in [("X", adata.X), *((f"layers[{key!r}]", adata.layers[key]) for key in adata.layers)]:
+        if not isinstance(matrix, np.ndarray) or matrix.dtype.kind != "f":
+            return f"{label} is to be a dense array of floating-point numbers"
+        finite = np.isfinite(matrix)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            return (
+                f"{label} holds {int((~finite).sum())} values that are NaN or infinite, the first at "
+                "observation "
+                f"{adata.obs_names[row]!r}, feature {adata.var_names[column]!r}; remove or fill them"
+            )
+    return None
+
+
+def _check_columns(adata: AnnData) -> str | None:
+    missing = [name for name in (*_CATEGORIES, "time", "weight") if name not in adata.obs]
+    if missing:
+        return f"`obs` has no column {missing[0]!r}"
+    for name in _CATEGORIES:
+        if adata.obs[name].dtype.name != "category" or adata.obs[name].isna().any():
+            return f"the column {name!r} of `obs` is to be categorical, without empty entries"
+    for name, allowed in (("split", SPLITS), ("phase", PHASES)):
+        unknown = sorted(set(adata.obs[name].astype(str)) - set(allowed))
+        if unknown:
+            return f"the column {name!r} of `obs` holds {unknown[0]!r}; allowed: {', '.join(allowed)}"
+    for name in ("time", "weight"):
+        column = adata.obs[name]
+        if column.dtype.kind != "f" or not np.isfinite(column).all():
+            return f"the column {name!r} of `obs` is to hold finite floating-point numbers"
+    if (adata.obs["weight"] < 0).any():
+        return "the column 'weight' of `obs` holds a negative weight"
+    return None
+
+
+def _check_order(adata: AnnData) -> str | None:
+    codes = adata.obs["trajectory"].cat.codes.to_numpy()
+    if (np.diff(codes) < 0).any():
+        return "observations are not sorted by trajectory (in the order of its categories)"
+    times = adata.obs["time"].to_numpy()
+    for name, rows in _slices(adata):
+        if rows.stop - rows.start < _FEWEST_OBSERVATIONS:
+            return f"trajectory {name!r} has {rows.stop - rows.start} observations; it takes at least two"
+        steps = np.diff(times[rows])
+        if (steps < 0).any():
+            row = rows.start + int(np.argmax(steps < 0))
+            return (
+                f"trajectory {name!r}: time decreases from {times[row]:g} to {times[row + 1]:g} at "
+                "observation "
+                f"{adata.obs_names[row + 1]!r}; sort its observations by time"
+            )
+        for column in ("group", "subject"):
+            if adata.obs[column].iloc[rows].nunique() > 1:
+                return f"trajectory {name!r}: {column!r} differs within it"
+    return None
+
+
+def _check_features(adata: AnnData) -> str | None:
+    if not adata.var_names.is_unique:
+        return f"the feature {adata.var_names[adata.var_names.duplicated()][0]!r} occurs more than once"
+    missing = [name for name in ("weight", "is_regulator") if name not in adata.var]
+    if missing:
+        return f"`var` has no column {missing[0]!r}"
+    weights = adata.var["weight"].to_numpy(dtype=np.float64)
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        return "the column 'weight' of `var` holds a weight that is negative or not finite"
+    if adata.var["is_regulator"].dtype.kind != "b":
+        return "the column 'is_regulator' of `var` is to be true or false"
+    if ("truth" in adata.varp) != ("truth_known" in adata.varp):
+        return "`varp` is to have both 'truth' and 'truth_known', or none of them"
+    for key in adata.varp:
+        if not np.isfinite(_dense(adata.varp[key])).all():
+            return f"varp[{key!r}] holds values that are not finite"
+    return None
+
+
+def _check_metadata(adata: AnnData) -> str | None:
+    metadata = adata.uns.get("sparsenode")
+    if metadata is None:
+        return "it has no uns['sparsenode']: it was not made by `sparsenode preprocess-dataset`"
+    missing = [key for key in _METADATA if key not in metadata]
+    if missing:
+        return f"uns['sparsenode'] has no {missing[0]!r}"
+    if metadata["contract_version"] != CONTRACT_VERSION:
+        return (
+            f"it is of contract version {metadata['contract_version']}, and this sparsenode reads "
+            f"{CONTRACT_VERSION}; make it anew"
+        )
+    states = metadata["initial_states"]
+    trajectories = [name for name, _ in _slices(adata)]
+    if list(states.index) != trajectories or list(states.columns) != list(adata.var_names):
+        return f"uns['sparsenode']['initial_states'] has other names, {_ONE_EACH}"
+    if not np.isfinite(states.to_numpy(dtype=np.float64)).all():
+        return "uns['sparsenode']['initial_states'] holds values that are not finite"
+    return None
+
+
+def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:
+    column = adata.obs["trajectory"].cat
+    bounds = np.searchsorted(column.codes.to_numpy(), np.arange(len(column.categories) + 1))
+    for index, name in enumerate(column.categories):
+        yield str(name), slice(int(bounds[index]), int(bounds[index + 1]))
+
+
+def _dense(matrix: Any) -> NDArray[Any]:
+    return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+
+
+def _packed(adata: AnnData) -> AnnData:
+    """A shallow copy whose metadata has the form of the file."""
+    import anndata
+
+    metadata = dict(adata.uns["sparsenode"])
+    metadata["initial_states"] = metadata["initial_states"].to_numpy(dtype=np.float64)
+    metadata["source_files"] = json.dumps(metadata.get("source_files", {}), sort_keys=True)
+    return anndata.AnnData(
+        X=adata.X,
+        obs=adata.obs,
+        var=adata.var,
+        layers=dict(adata.layers),
+        varp=dict(adata.varp),
+        uns={**adata.uns, "sparsenode": metadata},
+    )
+
+
+def _unpack(adata: AnnData, path: str | Path) -> None:
+    """Give the metadata its form in memory."""
+    import pandas as pd
+
+    metadata = adata.uns.get("sparsenode")
+    if metadata is None or "trajectory" not in adata.obs or adata.obs["trajectory"].dtype.name != "category":
+        return  # the check says so
+    states = metadata.get("initial_states")
+    if isinstance(states, np.ndarray):
+        names = list(adata.obs["trajectory"].cat.categories)
+        if states.shape != (len(names), adata.n_vars):
+            message = f"{path}: uns['sparsenode']['initial_states'] has the shape {states.shape}, {_ONE_EACH}"
+            raise UserError(message)
+        metadata["initial_states"] = pd.DataFrame(states, index=names, columns=list(adata.var_names))
+    if isinstance(metadata.get("source_files"), str):
+        metadata["source_files"] = json.loads(metadata["source_files"])

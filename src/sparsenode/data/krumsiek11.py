@@ -1,0 +1,110 @@
+"""krumsiek11: simulated myeloid differentiation, 11 genes, four fates, with its Boolean network as the truth.
+
+Krumsiek et al., "Hierarchical differentiation of myeloid progenitors is encoded in the transcription factor
+network", PLoS ONE 2011. Simulation and couplings ship with scanpy (`scanpy.datasets.krumsiek11`), so nothing
+is downloaded.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsenode.data.downloads import RemoteFile, file_sha256
+from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
+from sparsenode.errors import UserError
+
+STEPS = 160
+# Order of the branches in scanpy's file: its `highlights` name the fate at the end of each.
+FATES = ("monocyte", "erythrocyte", "megakaryocyte", "neutrophil")
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "test_share": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 0.9,
+        "default": 0.15,
+        "description": "Share of each branch, at its end, that is held out as test data.",
+    }
+}
+
+
+def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
+    """Nothing is downloaded."""
+    return []
+
+
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001
+    """Four branches of 160 steps each; the trailing `test_share` of each is test data."""
+    simulation = _scanpy_file("datasets", "krumsiek11.txt")
+    network = _scanpy_file("sim_models", "krumsiek11.txt")
+    genes, values = _read_simulation(simulation)
+    test_steps = round(options["test_share"] * STEPS)
+    splits = np.repeat(["train", "test"], [STEPS - test_steps, test_steps])
+    trajectories = tuple(
+        Trajectory(
+            name=fate,
+            group=fate,
+            subject=fate,
+            times=np.arange(STEPS, dtype=np.float64),
+            values=branch,
+            splits=splits,
+            phases=constant_labels("fit", STEPS),
+        )
+        for fate, branch in zip(FATES, values.reshape(len(FATES), STEPS, len(genes)), strict=True)
+    )
+    return RawTrajectories(
+        kind="simulated",
+        features=tuple(genes),
+        trajectories=trajectories,
+        time_unit="simulation step",
+        value_unit="activity",
+        truth=read_couplings(network, genes),
+        truth_known=~np.eye(len(genes), dtype=bool),
+        provenance={"simulation_sha256": file_sha256(simulation), "network_sha256": file_sha256(network)},
+    )
+
+
+def read_couplings(path: Path, genes: list[str]) -> Floats:
+    """Couplings of a scanpy simulation model, (source, target), signed; lines read target, source, strength.
+
+    Raises:
+        UserError: a line does not fit, or the file has no list of couplings.
+    """
+    truth = np.zeros((len(genes), len(genes)))
+    _, found, couplings = path.read_text(encoding="utf-8").partition("# coupling list:\n")
+    if not found:
+        message = f"{path} has no list of couplings; is the installed scanpy one that this package was tried with?"
+        raise UserError(message)
+    for line in couplings.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        target, source, strength = line.split()
+        truth[genes.index(source), genes.index(target)] = float(strength)
+    return truth
+
+
+def _scanpy_file(folder: str, name: str) -> Path:
+    # Found without importing scanpy, which takes five seconds.
+    specification = importlib.util.find_spec("scanpy")
+    places = (specification.submodule_search_locations or []) if specification else []
+    for place in places:
+        path = Path(place) / folder / name
+        if path.is_file():
+            return path
+    message = f"scanpy's bundled file {folder}/{name} is not there; install scanpy"
+    raise UserError(message)
+
+
+def _read_simulation(path: Path) -> tuple[list[str], Floats]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header = next((line for line in lines if line.startswith("# it ")), "")
+    genes = header.split()[2:]
+    values = np.loadtxt(path, comments="#", ndmin=2)
+    if values.shape != (len(FATES) * STEPS, len(genes) + 1):
+        expected = (len(FATES) * STEPS, len(genes) + 1)
+        message = f"{path}: a table of {values.shape} numbers, expected {expected}"
+        raise UserError(message)
+    return genes, values[:, 1:]

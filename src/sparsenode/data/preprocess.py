@@ -1,0 +1,212 @@
+"""From a source to the file of trajectories: validation is set aside here, before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparsenode.data import complete_options, source
+from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, write_trajectories
+from sparsenode.data.downloads import check_downloaded
+from sparsenode.data.validation import set_validation_aside
+from sparsenode.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
+
+logger = logging.getLogger(__name__)
+
+# A feature that hardly moves in training gets no more weight than one with this share of the mean movement:
+# its noise would fill the loss.
+_LEAST_MOVEMENT = 0.01
+
+
+def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads: Path, output: Path) -> None:
+    """Write the trajectories of the dataset `name` to `output`, an h5ad file that keeps the contract.
+
+    `dataset_settings` is the dataset's entry of the configuration; `downloads` the folder that holds the
+    source's files as HOST/PATH. Nothing is written unless all of it is right.
+
+    Raises:
+        UserError: settings, downloaded files or the data are not usable.
+    """
+    room = source(dataset_settings["source"])
+    options = complete_options(dataset_settings["source"], dataset_settings.get("options"))
+    needed = {file.relative_path: file for file in room.required_files(options)}
+    paths = {place: downloads / place for place in needed}
+    checksums = {place: check_downloaded(file, paths[place]) for place, file in needed.items()}
+    adata = assemble(name, room.load(options, paths), {**dataset_settings, "options": options}, checksums)
+    write_trajectories(adata, output)
+    logger.info("%s: %s", output, describe(adata))
+
+
+def describe(adata: AnnData) -> str:
+    """One line: how many trajectories, observations and features, and how they are split."""
+    splits = ", ".join(f"{int((adata.obs['split'] == split).sum())} {split}" for split in SPLITS)
+    trajectories = len(adata.obs["trajectory"].cat.categories)
+    return f"{trajectories} trajectories, {adata.n_obs} observations ({splits}), {adata.n_vars} features"
+
+
+def assemble(
+    name: str,
+    raw: RawTrajectories,
+    settings: Mapping[str, Any],
+    source_files: Mapping[str, str],
+) -> AnnData:
+    """The AnnData of `raw` trajectories, with validation, initial states and feature weights of `settings`.
+
+    Raises:
+        UserError: a trajectory is too short, values are not finite, or validation leaves nothing to train on.
+    """
+    import anndata
+    import pandas as pd
+
+    first = int(settings.get("initial_state", {}).get("mean_of_first", 1))
+    validation = dict(settings.get("validation", {}))
+    _check_raw(name, raw, first)
+    splits = set_validation_aside(raw.trajectories, validation, keep_first=first)
+    initial_states = np.stack([part.values[:first].mean(axis=0) for part in raw.trajectories])
+    feature_weight = settings.get("feature_weight", "movement")
+    movement = _movement(raw.trajectories, splits, initial_states)
+    weights = [_or(part.weights, np.ones(len(part.times))) for part in raw.trajectories]
+    lengths = [len(part.times) for part in raw.trajectories]
+    names = [part.name for part in raw.trajectories]
+
+    def labels(values: Sequence[str]) -> pd.Categorical:
+        return pd.Categorical(np.repeat(values, lengths), categories=list(dict.fromkeys(values)))
+
+    obs = pd.DataFrame(
+        {
+            "trajectory": labels(names),
+            "time": np.concatenate([part.times for part in raw.trajectories]).astype(np.float64),
+            "split": pd.Categorical(np.concatenate(splits), categories=SPLITS),
+            "phase": pd.Categorical(np.concatenate([part.phases for part in raw.trajectories]), categories=PHASES),
+            "weight": np.concatenate(weights),
+            "group": labels([part.group for part in raw.trajectories]),
+            "subject": labels([part.subject for part in raw.trajectories]),
+        },
+        index=[label for part in raw.trajectories for label in _observation_names(part)],
+    )
+    var = pd.DataFrame(
+        {
+            "weight": _feature_weights(movement) if feature_weight == "movement" else np.ones(len(raw.features)),
+            "is_regulator": _regulators(raw),
+        },
+        index=list(raw.features),
+    )
+    count = len(raw.features)
+    return anndata.AnnData(
+        X=np.vstack([part.values for part in raw.trajectories]).astype(np.float32),
+        obs=obs,
+        var=var,
+        layers=_layers(raw),
+        varp=_networks(raw),
+        uns={
+            "sparsenode": {
+                "contract_version": CONTRACT_VERSION,
+                "name": name,
+                "kind": raw.kind,
+                "time_unit": raw.time_unit,
+                "value_unit": raw.value_unit,
+                "scaling": raw.scaling,
+                "transform": raw.transform,
+                "offset": np.stack([_or(part.offset, np.zeros(count)) for part in raw.trajectories]),
+                "scale": np.stack([_or(part.scale, np.ones(count)) for part in raw.trajectories]),
+                "time_offset": np.array([part.time_offset for part in raw.trajectories]),
+                "time_scale": np.array([part.time_scale for part in raw.trajectories]),
+                "initial_states": pd.DataFrame(initial_states, index=names, columns=list(raw.features)),
+                "initial_state_count": first,
+                "validation": validation,
+                "source_files": dict(source_files),
+                "settings": json.dumps(settings, sort_keys=True),
+                "provenance": dict(raw.provenance),
+            }
+        },
+    )
+
+
+def _check_raw(name: str, raw: RawTrajectories, first: int) -> None:
+    """What later steps rely on, found before they stumble; the contract's own check comes at the end."""
+    least = max(2, first)
+    for part in raw.trajectories:
+        where = f"dataset {name}, trajectory {part.name!r}"
+        if len(part.times) < least:
+            message = (
+                f"{where}: {len(part.times)} observations; it takes at least {least} "
+                f"(two, and `initial_state.mean_of_first` {first})"
+            )
+            raise UserError(message)
+        finite = np.isfinite(part.values)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            message = (
+                f"{where}: {int((~finite).sum())} values are NaN or infinite, the first at observation {row}, "
+                f"feature {raw.features[column]!r}; remove or fill them"
+            )
+            raise UserError(message)
+
+
+def _movement(
+    trajectories: Sequence[Trajectory],
+    splits: Sequence[NDArray[np.str_]],
+    initial_states: Floats,
+) -> Floats:
+    """Mean squared distance of each feature from its initial state over the training observations, (feature,)."""
+    squares = [
+        ((part.values - start) ** 2)[(split == "train") & (part.phases == "fit")]
+        for part, split, start in zip(trajectories, splits, initial_states, strict=True)
+    ]
+    return np.asarray(np.vstack(squares).mean(axis=0))
+
+
+def _feature_weights(movement: Floats) -> Floats:
+    """One over the movement, so that holding the initial state scores 1 (and less where a feature hardly moves)."""
+    floor = _LEAST_MOVEMENT * movement.mean()
+    if floor == 0:
+        return np.ones_like(movement)
+    return np.asarray(1.0 / np.maximum(movement, floor))
+
+
+def _or(given: Floats | None, otherwise: Floats) -> Floats:
+    return otherwise if given is None else given
+
+
+def _observation_names(part: Trajectory) -> Sequence[str]:
+    if part.observation_names is not None:
+        return part.observation_names
+    return [f"{part.name}:{index}" for index in range(len(part.times))]
+
+
+def _regulators(raw: RawTrajectories) -> NDArray[np.bool_]:
+    if raw.is_regulator is not None:
+        return raw.is_regulator
+    if raw.truth is None:
+        return np.ones(len(raw.features), dtype=bool)
+    others = ~np.eye(len(raw.features), dtype=bool)
+    return np.asarray(((raw.truth != 0) & others).any(axis=1))
+
+
+def _layers(raw: RawTrajectories) -> dict[str, NDArray[np.float32]]:
+    if any(part.noise_free is None for part in raw.trajectories):
+        return {}
+    parts = [part.noise_free for part in raw.trajectories if part.noise_free is not None]
+    return {"noise_free": np.vstack(parts).astype(np.float32)}
+
+
+def _networks(raw: RawTrajectories) -> dict[str, Any]:
+    from scipy.sparse import csr_matrix
+
+    networks: dict[str, Any] = {f"prior_{key}": csr_matrix(prior) for key, prior in sorted(raw.priors.items())}
+    if raw.truth is not None:
+        networks["truth"] = csr_matrix(raw.truth)
+        networks["truth_known"] = np.ones(raw.truth.shape, dtype=bool) if raw.truth_known is None else raw.truth_known
+    return networks

@@ -1,0 +1,107 @@
+"""Reading of text tables without guessing: a table is whole and all numbers, or an error names where not."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from sparsenode.data.trajectories import Floats
+from sparsenode.errors import UserError
+
+
+def read_numeric_table(path: Path, separator: str) -> tuple[list[str], Floats]:
+    """Column names of the first line and the numbers below, (row, column).
+
+    Raises:
+        UserError: the file cannot be read, is a web page, is cut off, has lines of different lengths,
+        repeated
+            column names, text in a number's place, or a number that is not finite.
+    """
+    content = _content(path)
+    header = content.partition("\n")[0].removesuffix("\r").split(separator)
+    if not content.endswith("\n"):
+        message = f"{path}: the last line has no end: the file is cut off; fetch it again"
+        raise UserError(message)
+    if len(set(header)) < len(header):
+        repeated = next(name for name in header if header.count(name) > 1)
+        message = f"{path}, line 1: the column {repeated!r} stands there more than once"
+        raise UserError(message)
+    lines = content.splitlines()[1:]
+    if not lines:
+        message = f"{path}: no line below the column names; is the file cut off?"
+        raise UserError(message)
+    try:
+        values = np.loadtxt(lines, delimiter=separator, comments=None, ndmin=2)
+    except ValueError as error:
+        _raise_first_problem(path, header, lines, separator)
+        message = f"{path}: {error}"
+        raise UserError(message) from error
+    if values.shape != (len(lines), len(header)) or not np.isfinite(values).all():
+        _raise_first_problem(path, header, lines, separator)
+    return header, values
+
+
+def _content(path: Path) -> str:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}"
+        raise UserError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{path} is not a text file (byte {error.start} is no UTF-8)"
+        raise UserError(message) from error
+    if content[:512].lstrip().lower().startswith(("<!doctype html", "<html")):
+        message = f"{path} is a web page (HTML) in place of a table; delete it and fetch the data again"
+        raise UserError(message)
+    return content
+
+
+def _raise_first_problem(path: Path, header: list[str], lines: list[str], separator: str) -> None:
+    for number, line in enumerate(lines, start=2):
+        fields = line.split(separator)
+        if len(fields) != len(header):
+            message = (
+                f"{path}, line {number}: {len(fields)} fields where line 1 has {len(header)}; "
+                "is the file cut off, or is the separator another one?"
+            )
+            raise UserError(message)
+        for name, text in zip(header, fields, strict=True):
+            if not _is_finite_number(text):
+                message = f"{path}, line {number}, column {name!r}: {text!r} is not a finite number"
+                raise UserError(message)
+
+
+def _is_finite_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def gzip_lines(path: Path, *, limit: int) -> Iterator[str]:
+    """Lines of a gzipped text file, without their ends; at most `limit` bytes are unpacked.
+
+    Raises:
+        UserError: the file cannot be read, is no gzip or is cut off, or unpacks to more than `limit` bytes.
+    """
+    unpacked = 0
+    try:
+        with gzip.open(path, "rb") as stream:
+            # A line is bounded too: a bomb may hold no line end at all.
+            while line := stream.readline(limit + 1):
+                unpacked += len(line)
+                if unpacked > limit:
+                    message = f"{path} unpacks to more than {limit} bytes, which is not the file expected here"
+                    raise UserError(message)
+                yield line.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        message = f"{path} does not unpack to text"
+        raise UserError(message) from error
+    except (EOFError, zlib.error) as error:
+        message = f"{path}: the gzip file is cut off or damaged ({error}); fetch it again"
+        raise UserError(message) from error
+    except OSError as error:
+        message = f"cannot read the gzip file {path}: {error.strerror or error}"
+        raise UserError(message) from error

@@ -1,0 +1,89 @@
+"""Steps between raw observations and modeling units, as pure functions."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenode.data.trajectories import Floats
+from sparsenode.errors import UserError
+
+_NAMED = 5  # names listed in a message
+
+
+def resolve_repeated_times(
+    times: Floats,
+    values: Floats,
+    how: Literal["first", "mean", "error"],
+    where: str,
+) -> tuple[Floats, Floats, Floats]:
+    """Leave one observation of each time; `times` (observation,) are sorted, `values` (observation, feature).
+
+    Returns times, values and weights. `first` keeps the first; `mean` averages and gives the average the
+    weight of what went into it, which leaves a least-squares fit as it was; `error` refuses.
+
+    Raises:
+        UserError: times repeat and `how` is `error`; `where` says in what.
+    """
+    kept, starts, counts = np.unique(times, return_index=True, return_counts=True)
+    if how == "error" and len(kept) < len(times):
+        first = kept[counts > 1][0]
+        message = (
+            f"{where}: {len(times) - len(kept)} observations repeat a time (first {first:g}); "
+            "choose `first` or `mean` to allow it"
+        )
+        raise UserError(message)
+    if how == "mean":
+        return kept, np.add.reduceat(values, starts, axis=0) / counts[:, None], counts.astype(np.float64)
+    return kept, values[starts], np.ones(len(kept))
+
+
+def value_range(values: Floats) -> tuple[Floats, Floats]:
+    """Smallest value and range of every feature, each (feature,), of `values` (observation, feature)."""
+    lowest = values.min(axis=0)
+    return lowest, values.max(axis=0) - lowest
+
+
+def scaling_ranges(
+    values: Sequence[Floats],
+    training: Sequence[NDArray[np.bool_]],
+    scaling: Literal["per_trajectory", "training_range"],
+) -> list[tuple[Floats, Floats]]:
+    """Smallest value and range, each (feature,), that every trajectory is scaled by.
+
+    Shapes: `values[trajectory]` (observation, feature), `training[trajectory]` (observation,).
+    `per_trajectory` takes a trajectory's own values; `training_range` one range for all, of the training
+    observations.
+    """
+    if scaling == "per_trajectory":
+        return [value_range(part) for part in values]
+    together = np.vstack([part[chosen] for part, chosen in zip(values, training, strict=True)])
+    return [value_range(together)] * len(values)
+
+
+def unit_time(times: Floats) -> tuple[Floats, float, float]:
+    """Times scaled to [0, 1], with the offset and the scale that lead back; `times` are sorted."""
+    offset, scale = float(times[0]), float(times[-1] - times[0]) or 1.0
+    return (times - offset) / scale, offset, scale
+
+
+def scale_of_range(extent: Floats) -> Floats:
+    """What to divide by: the range, and 1 where it is zero, so that a constant feature becomes 0."""
+    return np.where(extent > 0, extent, 1.0)
+
+
+def refuse_constant(extent: Floats, features: Sequence[str], where: str) -> None:
+    """Raise if a feature has no range.
+
+    Raises:
+        UserError: names the features, and `where` they do not change.
+    """
+    constant = [name for name, size in zip(features, extent, strict=True) if size == 0]
+    if constant:
+        named = ", ".join(constant[:_NAMED]) + (", ..." if len(constant) > _NAMED else "")
+        message = (
+            f"{where}: {len(constant)} of {len(features)} features are constant ({named}); "
+            "choose `zero` or `drop` to allow it"
+        )
+        raise UserError(message)

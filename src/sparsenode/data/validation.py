@@ -1,0 +1,120 @@
+"""Validation data, set aside from training data before anything is trained."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenode.data.trajectories import Trajectory
+from sparsenode.errors import UserError
+
+Splits = list[NDArray[np.str_]]
+_FEWEST_LEFT = 2  # training observations of a trajectory
+
+
+def set_validation_aside(
+    trajectories: Sequence[Trajectory],
+    validation: Mapping[str, Any],
+    *,
+    keep_first: int = 1,
+) -> Splits:
+    """Splits (observation,) of every trajectory, a `share` of the training data made validation data.
+
+    `by` is `trajectory` (whole ones, never the last of a group), `time_blocks` (the last training
+    observations of each trajectory within the fit phase), `observation` (single ones at random, never the
+    first `keep_first`, which make the initial state, nor the last) or `none-in-source` (the source's own
+    splits stay as they are).
+
+    Raises:
+        UserError: the source has validation data of its own, or nothing would be left for training or
+        validation.
+    """
+    by, share, seed = (
+        validation.get("by", "none-in-source"),
+        validation.get("share", 0.0),
+        validation.get("seed", 0),
+    )
+    splits = [part.splits.astype("<U10") for part in trajectories]
+    if by != "none-in-source":
+        if any((split == "validation").any() for split in splits):
+            message = f"validation.by is {by!r}, but the source names validation data; choose 'none-in-source'"
+            raise UserError(message)
+        if share > 0:
+            generator = np.random.default_rng(seed)
+            if by == "trajectory":
+                _whole_trajectories(trajectories, splits, share, generator)
+            elif by == "time_blocks":
+                _time_blocks(trajectories, splits, share)
+            elif by == "observation":
+                _observations(trajectories, splits, share, generator, keep_first)
+            else:
+                message = f"validation.by is {by!r}; allowed: trajectory, time_blocks, observation, none-in-source"
+                raise UserError(message)
+    fitted = [(split == "train") & (part.phases == "fit") for part, split in zip(trajectories, splits, strict=True)]
+    if not any(chosen.any() for chosen in fitted):
+        message = "no observation is training data"
+        raise UserError(message)
+    return splits
+
+
+def _whole_trajectories(
+    trajectories: Sequence[Trajectory], splits: Splits, share: float, generator: np.random.Generator
+) -> None:
+    training = [index for index, split in enumerate(splits) if (split == "train").any()]
+    wanted = max(1, round(share * len(training)))
+    left: dict[str, int] = {}
+    for index in training:
+        left[trajectories[index].group] = left.get(trajectories[index].group, 0) + 1
+    chosen: list[int] = []
+    for index in generator.permutation(training):
+        group = trajectories[index].group
+        if len(chosen) < wanted and left[group] > 1:
+            left[group] -= 1
+            chosen.append(index)
+    if len(chosen) < wanted:
+        message = (
+            f"validation.by is 'trajectory' with share {share:g}: {wanted} of {len(training)} training "
+            "trajectories "
+            "would leave a group without any; choose a smaller share, or 'time_blocks' or 'observation'"
+        )
+        raise UserError(message)
+    for index in chosen:
+        splits[index][splits[index] == "train"] = "validation"
+
+
+def _time_blocks(trajectories: Sequence[Trajectory], splits: Splits, share: float) -> None:
+    for part, split in zip(trajectories, splits, strict=True):
+        candidates = np.flatnonzero((split == "train") & (part.phases == "fit"))
+        if len(candidates) == 0:
+            continue
+        count = max(1, round(share * len(candidates)))
+        _check_left(part, len(candidates), count, share)
+        split[candidates[-count:]] = "validation"
+
+
+def _observations(
+    trajectories: Sequence[Trajectory],
+    splits: Splits,
+    share: float,
+    generator: np.random.Generator,
+    keep_first: int,
+) -> None:
+    for part, split in zip(trajectories, splits, strict=True):
+        training = np.flatnonzero((split == "train") & (part.phases == "fit"))
+        if len(training) == 0:
+            continue
+        candidates = training[(training >= keep_first) & (training < len(split) - 1)]
+        count = max(1, round(share * len(training)))
+        _check_left(part, len(candidates), count, share)
+        split[generator.choice(candidates, size=count, replace=False)] = "validation"
+
+
+def _check_left(part: Trajectory, available: int, count: int, share: float) -> None:
+    if available - count < _FEWEST_LEFT:
+        message = (
+            f"validation.share {share:g} would leave too little of trajectory {part.name!r} for training: "
+            f"{count} of "
+            f"{available} observations; choose a smaller share, or leave the trajectory out"
+        )
+        raise UserError(message)

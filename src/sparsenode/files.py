@@ -1,0 +1,43 @@
+"""Writing of files such that a reader never sees a half-written one."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from sparsenode.errors import UserError
+
+
+@contextlib.contextmanager
+def write_atomically(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, which becomes `path` when the block ends without an error.
+
+    The temporary path keeps the ending of `path`, since several writers choose their format by it; no file
+    exists at it yet. Missing parent folders are made. When the block raises, whatever was written is removed
+    and an earlier file at `path` stays as it was.
+
+    Raises:
+        UserError: the file system refuses the file (no space left, no permission, a folder in its place).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno is None or not _is_about(error, path):
+            raise
+        message = f"cannot write {path}: {error.strerror}; check the free space, the permissions and the folders"
+        raise UserError(message) from error
+    finally:
+        with contextlib.suppress(OSError):  # where the folder could not be made there is nothing to remove
+            temporary.unlink(missing_ok=True)
+
+
+def _is_about(error: OSError, path: Path) -> bool:
+    """Whether the error is one of writing `path`, not of another file that the block reads."""
+    if error.filename is None:  # a write or a close, without a name: no space left
+        return True
+    named = Path(error.filename)
+    return named.parent == path.parent or named in path.parents

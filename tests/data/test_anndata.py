@@ -1,0 +1,144 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy.sparse import csr_matrix
+
+from sparsenode.data import complete_options, source
+from sparsenode.data.contract import read_trajectories
+from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.errors import UserError
+
+load = source("anndata").load
+
+
+@pytest.fixture
+def cells() -> AnnData:
+    """Twelve cells of two donors, unsorted, with counts in a sparse layer."""
+    generator = np.random.default_rng(0)
+    obs = pd.DataFrame(
+        {
+            "pseudotime": generator.permutation(12) / 10,
+            "sample": ["s1"] * 5 + ["s2"] * 7,
+            "donor": ["x"] * 12,
+            "stage": ["train"] * 9 + ["validation", "test", "test"],
+        },
+        index=[f"cell{index}" for index in range(12)],
+    )
+    var = pd.DataFrame({"factor": [True, False, True]}, index=["A", "B", "C"])
+    adata = AnnData(generator.standard_normal((12, 3)).astype(np.float32), obs, var)
+    adata.layers["counts"] = csr_matrix(generator.poisson(3.0, (12, 3)).astype(np.float32))
+    adata.varp["network"] = csr_matrix(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]))
+    return adata
+
+
+@pytest.fixture
+def options(cells: AnnData, tmp_path: Path) -> Callable[..., dict]:
+    def write(**changes: object) -> dict:
+        path = tmp_path / "cells.h5ad"
+        cells.write_h5ad(path)
+        named = {"path": str(path), "time": "pseudotime", "trajectory": "sample"}
+        return complete_options("anndata", {**named, **changes})
+
+    return write
+
+
+def test_cells_are_sorted_by_time_and_keep_their_names(cells: AnnData, options: Callable[..., dict]) -> None:
+    raw = load(options(), {})
+    assert [part.name for part in raw.trajectories] == ["s1", "s2"]
+    for part in raw.trajectories:
+        assert (np.diff(part.times) > 0).all()
+        expected = cells[list(part.observation_names)]
+        np.testing.assert_array_equal(part.values, expected.X)
+        np.testing.assert_array_equal(part.times, expected.obs["pseudotime"])
+
+
+def test_layer_genes_transform_and_scaling(cells: AnnData, options: Callable[..., dict]) -> None:
+    chosen = {"layer": "counts", "genes": ["C", "A"], "transform": "log1p", "test_trajectories": ["s2"]}
+    raw = load(options(**chosen, scaling="training_range", time_scaling="unit"), {})
+    assert raw.features == ("C", "A")
+    train, test = raw.trajectories
+    assert (train.values.min(), train.values.max()) == (0, 1)
+    assert (train.times[0], train.times[-1]) == (0, 1)
+    assert set(test.splits) == {"test"}
+    np.testing.assert_array_equal(train.scale, test.scale)
+    expected = np.log1p(cells[list(test.observation_names)][:, ["C", "A"]].layers["counts"].toarray())
+    np.testing.assert_allclose(test.offset + test.scale * test.values, expected, rtol=1e-6)
+
+
+def test_network_regulators_subject_and_split(options: Callable[..., dict]) -> None:
+    raw = load(options(truth="network", regulators="factor", genes=["C", "A"], subject="donor", split="stage"), {})
+    assert raw.truth.tolist() == [[0, -1], [0, 0]]
+    assert raw.is_regulator.tolist() == [True, True]
+    assert {part.subject for part in raw.trajectories} == {"x"}
+    assert sorted(np.concatenate([part.splits for part in raw.trajectories])) == sorted(
+        ["train"] * 9 + ["validation"] + ["test"] * 2
+    )
+
+
+def test_the_whole_way(options: Callable[..., dict], tmp_path: Path) -> None:
+    settings = {"source": "anndata", "options": options(split="stage"), "validation": {"by": "none-in-source"}}
+    preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
+    adata = read_trajectories(tmp_path / "mine.h5ad")
+    assert adata.obs["split"].value_counts().to_dict() == {"train": 9, "test": 2, "validation": 1}
+    # A file of trajectories is itself a file of cells.
+    again = {"source": "anndata", "options": {"path": str(tmp_path / "mine.h5ad"), "trajectory": "trajectory"}}
+    preprocess_dataset("again", again, tmp_path, tmp_path / "again.h5ad")
+    np.testing.assert_array_equal(read_trajectories(tmp_path / "again.h5ad").X, adata.X)
+
+
+def test_the_file_is_an_input_of_the_workflow(options: Callable[..., dict]) -> None:
+    assert source("anndata").local_files(options()) == [Path(options()["path"])]
+
+
+def test_one_trajectory_where_none_is_named(options: Callable[..., dict]) -> None:
+    (part,) = load(options(trajectory=None), {}).trajectories
+    assert (part.name, part.subject, len(part.times)) == ("all", "all", 12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"time": "hour"}, r"cells\.h5ad: the column of `obs` 'hour' is not there; there are: pseudotime, sample"),
+        ({"time": "sample"}, r"the column 'sample' of `obs` is to be times, but holds no numbers"),
+        ({"layer": "spliced"}, r"the layer 'spliced' is not there; there are: counts"),
+        ({"genes": ["A", "Z"]}, r"the feature 'Z' is not there; there are: A, B, C"),
+        ({"truth": "grn"}, r"the entry of `varp` 'grn' is not there; there are: network"),
+        ({"regulators": "tf"}, r"the column of `var` 'tf' is not there"),
+        ({"test_trajectories": ["s3"]}, r"the test trajectory 's3' is not there; there are: s1, s2"),
+        ({"test_trajectories": ["s1", "s2"], "scaling": "training_range"}, r"no observation is training data"),
+        ({"test_trajectories": ["s1"], "split": "stage"}, r"give `split` or `test_trajectories`, not both"),
+        ({"split": "sample"}, r"the column 'sample' of `obs` holds 's1'; allowed: train, validation, test"),
+        ({"group": "stage"}, r"trajectory 's2': the column 'stage' of `obs` differs within it: test, train"),
+        ({"transform": "log1p"}, r"negative values"),
+        ({"path": "nowhere.h5ad"}, r"nowhere\.h5ad is missing"),
+    ],
+)
+def test_what_is_not_there(options: Callable[..., dict], changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load(options(**changes), {})
+
+
+def test_times_that_repeat_or_are_missing_or_infinite(cells: AnnData, options: Callable[..., dict]) -> None:
+    cells.obs["pseudotime"] = [0.0, 0.0, *range(10)]
+    assert load(options(), {}).trajectories[0].times[:2].tolist() == [0, 0]
+    with pytest.raises(UserError, match=r"trajectory 's1': 2 observations repeat a time \(first 0\)"):
+        load(options(repeated_times="error"), {})
+    cells.obs["pseudotime"] = [np.inf, *range(11)]
+    with pytest.raises(UserError, match="1 times in the column 'pseudotime' of `obs` are infinite"):
+        load(options(), {})
+    cells.obs["pseudotime"] = [np.nan, *range(11)]
+    with pytest.raises(UserError, match="the column 'pseudotime' of `obs` is empty for 1 observations"):
+        load(options(), {})
+
+
+@pytest.mark.parametrize("scaling", ["none", "per_trajectory"])
+def test_values_that_are_not_finite(cells: AnnData, options: Callable[..., dict], tmp_path: Path, scaling: str) -> None:
+    cells.X[3, 1] = np.nan
+    settings = {"source": "anndata", "options": options(scaling=scaling)}
+    with pytest.raises(UserError, match="NaN or infinite"):
+        preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
+    assert not (tmp_path / "mine.h5ad").exists()

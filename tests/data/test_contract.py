@@ -1,0 +1,217 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from sparsenode.data.contract import (
+    check_trajectories,
+    read_trajectories,
+    trajectory_slices,
+    true_network,
+    write_trajectories,
+)
+from sparsenode.errors import UserError
+
+
+def test_what_is_written_is_read(adata: AnnData, tmp_path: Path) -> None:
+    path = tmp_path / "small.h5ad"
+    write_trajectories(adata, path)
+    found = read_trajectories(path)
+    np.testing.assert_array_equal(found.X, adata.X)
+    assert found.X.dtype == np.float32
+    assert found.obs["time"].dtype == np.float64
+    pd.testing.assert_frame_equal(found.obs, adata.obs, check_categorical=False)
+    pd.testing.assert_frame_equal(found.var, adata.var)
+    metadata, expected = found.uns["sparsenode"], adata.uns["sparsenode"]
+    pd.testing.assert_frame_equal(metadata["initial_states"], expected["initial_states"])
+    assert metadata["source_files"] == {"host/path.csv": "0" * 64}
+    assert metadata["settings"] == expected["settings"]
+    np.testing.assert_array_equal(found.varp["truth"].toarray(), adata.varp["truth"].toarray())
+    np.testing.assert_array_equal(found.varp["prior_guess"].toarray(), np.eye(3))
+
+
+def test_writing_leaves_the_object_as_it_was(adata: AnnData, tmp_path: Path) -> None:
+    write_trajectories(adata, tmp_path / "small.h5ad")
+    assert isinstance(adata.uns["sparsenode"]["initial_states"], pd.DataFrame)
+
+
+def test_a_file_read_and_written_again_is_the_same_to_the_byte(adata: AnnData, tmp_path: Path) -> None:
+    write_trajectories(adata, tmp_path / "one.h5ad")
+    write_trajectories(read_trajectories(tmp_path / "one.h5ad"), tmp_path / "two.h5ad")
+    write_trajectories(read_trajectories(tmp_path / "two.h5ad"), tmp_path / "three.h5ad")
+    assert (tmp_path / "two.h5ad").read_bytes() == (tmp_path / "three.h5ad").read_bytes()
+
+
+def test_rows_of_each_trajectory(adata: AnnData) -> None:
+    assert trajectory_slices(adata) == {
+        "first": slice(0, 8),
+        "second/part": slice(8, 13),
+        "third": slice(13, 19),
+    }
+
+
+def test_the_true_network(adata: AnnData) -> None:
+    network = true_network(adata)
+    assert network.truth.tolist() == [[1, -1, 0], [0, 0, 0], [0, 2, 0]]
+    assert network.known.tolist() == (~np.eye(3, dtype=bool)).tolist()
+    del adata.varp["truth"], adata.varp["truth_known"]
+    assert true_network(adata) is None
+
+
+def not_a_number(adata: AnnData) -> None:
+    adata.X[9, 1] = np.nan
+
+
+def infinite(adata: AnnData) -> None:
+    adata.X[3, 0] = -np.inf
+
+
+def not_a_number_in_a_layer(adata: AnnData) -> None:
+    adata.layers["noise_free"] = np.full(adata.shape, np.nan, dtype=np.float32)
+
+
+def decreasing(adata: AnnData) -> None:
+    adata.obs.loc[adata.obs_names[10], "time"] = 0.5
+
+
+def missing_time(adata: AnnData) -> None:
+    adata.obs.loc[adata.obs_names[10], "time"] = np.nan
+
+
+def unknown_split(adata: AnnData) -> None:
+    adata.obs["split"] = adata.obs["split"].astype(str).replace("test", "Test").astype("category")
+
+
+def no_weight(adata: AnnData) -> None:
+    del adata.obs["weight"]
+
+
+def negative_weight(adata: AnnData) -> None:
+    adata.obs.loc[adata.obs_names[0], "weight"] = -1.0
+
+
+def two_groups(adata: AnnData) -> None:
+    adata.obs["group"] = pd.Categorical(["x"] * 4 + ["y"] * 15)
+
+
+def text_for_trajectory(adata: AnnData) -> None:
+    adata.obs["trajectory"] = adata.obs["trajectory"].astype(str).to_numpy(dtype=object)
+
+
+def other_order(adata: AnnData) -> None:
+    adata.obs["trajectory"] = adata.obs["trajectory"].cat.reorder_categories(["third", "first", "second/part"])
+
+
+def infinite_feature_weight(adata: AnnData) -> None:
+    adata.var["weight"] = [1.0, np.inf, 1.0]
+
+
+def text_for_regulators(adata: AnnData) -> None:
+    adata.var["is_regulator"] = ["yes", "no", "no"]
+
+
+def truth_alone(adata: AnnData) -> None:
+    del adata.varp["truth_known"]
+
+
+def other_version(adata: AnnData) -> None:
+    adata.uns["sparsenode"]["contract_version"] = 99
+
+
+def no_metadata(adata: AnnData) -> None:
+    del adata.uns["sparsenode"]
+
+
+def no_unit(adata: AnnData) -> None:
+    del adata.uns["sparsenode"]["time_unit"]
+
+
+def initial_states_of_others(adata: AnnData) -> None:
+    adata.uns["sparsenode"]["initial_states"].index = ["x", "y", "z"]
+
+
+BREACHES = [
+    (not_a_number, r"X holds 1 values that are NaN or infinite, the first at .*'second/part:1', feature 'b/c'"),
+    (infinite, r"X holds 1 values that are NaN or infinite, the first at observation 'first:3', feature 'a'"),
+    (not_a_number_in_a_layer, r"layers\['noise_free'\] holds 57 values that are NaN"),
+    (decreasing, r"trajectory 'second/part': time decreases from 1 to 0\.5 at observation 'second/part:2'; sort"),
+    (missing_time, r"the column 'time' of `obs` is to hold finite floating-point numbers"),
+    (unknown_split, r"the column 'split' of `obs` holds 'Test'; allowed: train, validation, test"),
+    (no_weight, r"`obs` has no column 'weight'"),
+    (negative_weight, r"negative weight"),
+    (two_groups, r"trajectory 'first': 'group' differs within it"),
+    (text_for_trajectory, r"the column 'trajectory' of `obs` is to be categorical"),
+    (other_order, r"not sorted by trajectory"),
+    (infinite_feature_weight, r"'weight' of `var` holds a weight that is negative or not finite"),
+    (text_for_regulators, r"'is_regulator' of `var` is to be true or false"),
+    (truth_alone, r"`varp` is to have both 'truth' and 'truth_known'"),
+    (other_version, r"contract version 99, and this sparsenode reads 1"),
+    (no_metadata, r"was not made by `sparsenode preprocess-dataset`"),
+    (no_unit, r"has no 'time_unit'"),
+    (initial_states_of_others, r"'initial_states'\] has other names"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), BREACHES, ids=[breach[0].__name__ for breach in BREACHES])
+def test_a_breach_is_refused_in_memory_and_never_written(
+    adata: AnnData, tmp_path: Path, damage: Callable[[AnnData], None], message: str
+) -> None:
+    check_trajectories(adata)
+    damage(adata)
+    with pytest.raises(UserError, match=message):
+        check_trajectories(adata)
+    with pytest.raises(UserError, match=rf"small\.h5ad: .*{message}"):
+        write_trajectories(adata, tmp_path / "small.h5ad")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [not_a_number, decreasing, no_weight, text_for_trajectory, no_metadata])
+def test_a_breach_in_a_file_of_another_writer(
+    adata: AnnData, tmp_path: Path, damage: Callable[[AnnData], None]
+) -> None:
+    damage(adata)
+    metadata = adata.uns.get("sparsenode", {})
+    metadata.pop("initial_states", None)  # its names have a slash, which plain h5ad files cannot hold
+    metadata.pop("source_files", None)
+    path = tmp_path / "other.h5ad"
+    adata.write_h5ad(path)
+    with pytest.raises(UserError, match=r"other\.h5ad"):
+        read_trajectories(path)
+
+
+def test_a_trajectory_with_one_observation(adata: AnnData) -> None:
+    with pytest.raises(UserError, match="trajectory 'first' has 1 observations; it takes at least two"):
+        check_trajectories(adata[7:].copy())
+
+
+def test_a_trajectory_without_observations(adata: AnnData) -> None:
+    obs = adata.obs.copy()
+    obs["trajectory"] = obs["trajectory"].cat.add_categories("fourth")
+    adata.obs = obs
+    with pytest.raises(UserError, match="trajectory 'fourth' has 0 observations"):
+        check_trajectories(adata)
+
+
+def test_equal_times_are_allowed(adata: AnnData) -> None:
+    adata.obs["time"] = 1.0
+    check_trajectories(adata)
+
+
+def test_files_that_are_no_trajectories(adata: AnnData, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"missing\.h5ad is missing"):
+        read_trajectories(tmp_path / "missing.h5ad")
+    (tmp_path / "page.h5ad").write_text("<html>")
+    with pytest.raises(UserError, match=r"page\.h5ad cannot be read as an h5ad file"):
+        read_trajectories(tmp_path / "page.h5ad")
+    write_trajectories(adata, tmp_path / "whole.h5ad")
+    content = (tmp_path / "whole.h5ad").read_bytes()
+    (tmp_path / "half.h5ad").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"half\.h5ad cannot be read as an h5ad file"):
+        read_trajectories(tmp_path / "half.h5ad")
+    anndata.AnnData(np.ones((3, 2), dtype=np.float32)).write_h5ad(tmp_path / "bare.h5ad")
+    with pytest.raises(UserError, match=r"bare\.h5ad: `obs` has no column 'trajectory'"):
+        read_trajectories(tmp_path / "bare.h5ad")

@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
+from sparsenode.data import complete_options
+from sparsenode.data.second_order import System, draw_system, load, solve
+from sparsenode.data.trajectories import RawTrajectories
+from sparsenode.errors import UserError
+
+
+def options(**changes: object) -> dict:
+    return complete_options("second_order", changes)
+
+
+@pytest.fixture(scope="module")
+def raw() -> RawTrajectories:
+    return load(options(), {})
+
+
+def system_of(raw: RawTrajectories) -> System:
+    return System(*(raw.provenance[key] for key in ("stiffness", "damping", "coupling")))
+
+
+def test_one_damped_oscillator_has_its_textbook_solution() -> None:
+    stiffness, damping, times = 2.0, 0.3, np.linspace(0.0, 20.0, 50)
+    system = System(np.array([stiffness]), np.array([damping]), np.zeros((1, 1)))
+    found = solve(system, np.array([[1.5]]), np.array([[-0.5]]), times[None])[0, :, 0]
+    rate, frequency = damping / 2, np.sqrt(stiffness - damping**2 / 4)
+    amplitude = (-0.5 + rate * 1.5) / frequency
+    expected = np.exp(-rate * times) * (1.5 * np.cos(frequency * times) + amplitude * np.sin(frequency * times))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("irregular", [False, True])
+def test_trajectories_solve_the_equations_that_are_given_with_them(irregular: bool) -> None:
+    raw = load(options(trajectories=3, test_trajectories=1, irregular=irregular, seed=3), {})
+    system = system_of(raw)
+    for part in raw.trajectories:
+        start = part.noise_free[0]
+        # The initial velocity is a function of the initial position in its own unit.
+        velocity = 0.5 * np.tanh(start * part.scale) / part.scale
+
+        def rate(_: float, state: np.ndarray) -> np.ndarray:
+            position, speed = np.split(state, 2)
+            return np.concatenate(
+                [speed, -system.stiffness * position - system.damping * speed + system.coupling @ position]
+            )
+
+        solution = solve_ivp(
+            rate, (0, 15), np.concatenate([start, velocity]), "DOP853", part.times, rtol=1e-10, atol=1e-12
+        )
+        np.testing.assert_allclose(part.noise_free, solution.y[:5].T, atol=1e-7)
+
+
+def test_the_truth_is_read_from_source_to_target(raw: RawTrajectories) -> None:
+    system = system_of(raw)
+    for source in range(5):
+        push = np.zeros(5)
+        push[source] = 1.0
+        np.testing.assert_array_equal(np.sign(system.coupling @ push), raw.truth[source])
+    assert not raw.truth.diagonal().any()
+    assert 5 <= np.count_nonzero(raw.truth) <= 10  # one or two incoming couplings each
+    assert set(np.count_nonzero(raw.truth, axis=0)) <= {1, 2}
+
+
+def test_positions_have_unit_variance_in_training_and_are_still_visible_at_the_end(raw: RawTrajectories) -> None:
+    training = [part for part in raw.trajectories if part.splits[0] == "train"]
+    fitted = np.vstack([part.noise_free[part.phases == "fit"] for part in training])
+    np.testing.assert_allclose(fitted.std(axis=0), 1.0, atol=1e-12)
+    late = np.vstack([part.noise_free[part.times > 14] for part in training])
+    assert (late.std(axis=0) > 0.2).all()
+
+
+def test_the_default_times_and_splits(raw: RawTrajectories) -> None:
+    assert len(raw.trajectories) == 30
+    assert [part.splits[0] for part in raw.trajectories] == ["train"] * 24 + ["test"] * 6
+    for part in raw.trajectories:
+        np.testing.assert_allclose(part.times, np.arange(151) / 10, atol=1e-12)
+        assert (part.phases == np.repeat(["fit", "extrapolation"], [101, 50])).all()
+        np.testing.assert_array_equal(part.values, part.noise_free)
+
+
+def test_irregular_times_differ_between_trajectories_and_fill_both_phases() -> None:
+    raw = load(options(irregular=True), {})
+    assert not np.array_equal(raw.trajectories[0].times, raw.trajectories[1].times)
+    for part in raw.trajectories:
+        assert part.times[0] == 0
+        assert (np.diff(part.times) > 0).all()
+        assert (part.phases == np.where(part.times <= 10, "fit", "extrapolation")).all()
+        assert (part.phases == "fit").sum() == 101
+        assert part.times[-1] <= 15
+
+
+def test_noise_changes_the_observations_and_nothing_else(raw: RawTrajectories) -> None:
+    noisy = load(options(noise=0.1), {})
+    difference = np.stack([a.values - b.values for a, b in zip(noisy.trajectories, raw.trajectories, strict=True)])
+    assert difference.std() == pytest.approx(0.1, rel=0.05)
+    assert abs(difference.mean()) < 0.005
+    for noisy_part, part in zip(noisy.trajectories, raw.trajectories, strict=True):
+        np.testing.assert_array_equal(noisy_part.noise_free, part.noise_free)
+
+
+def test_same_seed_same_data_other_seed_other_system(raw: RawTrajectories) -> None:
+    again, other = load(options(), {}), load(options(seed=1), {})
+    np.testing.assert_array_equal(again.trajectories[7].values, raw.trajectories[7].values)
+    assert not np.array_equal(other.provenance["coupling"], raw.provenance["coupling"])
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), oscillators=st.integers(3, 8))
+def test_every_system_drawn_is_stable_and_within_its_ranges(seed: int, oscillators: int) -> None:
+    system = draw_system(options(oscillators=oscillators), np.random.default_rng(seed))
+    assert np.linalg.eigvals(system.first_order()).real.max() < 0
+    strengths = np.abs(system.coupling[system.coupling != 0])
+    assert ((strengths >= 0.3) & (strengths <= 0.6)).all()
+    assert ((system.stiffness >= 0.64) & (system.stiffness <= 4)).all()
+    assert ((system.damping >= 0.05) & (system.damping <= 0.15)).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"coupling": [50.0, 60.0], "couplings_per_oscillator": [4, 4]}, "none of 1000 systems drawn is stable"),
+        ({"frequency": [2.0, 1.0]}, r"frequency \[2.0, 1.0\]: the first must not be above the second"),
+        ({"couplings_per_oscillator": [1, 5]}, "more couplings than there are other oscillators"),
+        ({"test_trajectories": 30}, "no trajectory is left for training"),
+    ],
+)
+def test_options_that_allow_no_system(changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load(options(**changes), {})

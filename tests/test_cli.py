@@ -1,0 +1,319 @@
+import hashlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sparsenode
+from sparsenode import configuration
+from sparsenode.cli import build_parser, main
+
+FEATURES = ("left", "right")
+SUBCOMMANDS = (
+    "plan",
+    "describe",
+    "forecast",
+    "rates",
+    "network",
+    "download-source",
+    "preprocess-dataset",
+    "freeze-settings",
+    "train-members",
+    "evaluate-models",
+    "collect-metrics",
+    "draw-strengths",
+    "draw-pareto",
+    "draw-trajectories",
+    "draw-network",
+)
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    """Untrained members of two strengths and two seeds, on two features."""
+    from sparsenode.ensemble import save_ensemble
+    from sparsenode.methods import get_method
+    from sparsenode.settings import read_model_settings
+    from sparsenode.training import Outcome, TrainingResult, initialize
+
+    settings = {
+        "dataset": "pair",
+        "model": "small",
+        "method": "l1",
+        "model_settings": {"hidden": [3]},
+        "method_settings": {"regularizer": "l1", "strengths": [0.0, 0.5], "options": {}},
+    }
+    grid = [(strength, seed) for strength in (0.0, 0.5) for seed in (0, 1)]
+    model_settings = read_model_settings(settings["model_settings"])
+    parameters = initialize(model_settings, get_method("l1"), len(FEATURES), [seed for _, seed in grid])
+    outcomes = [Outcome(strength, seed, "finished", "", 7, 0.1) for strength, seed in grid]
+    outcomes[-1] = Outcome(0.5, 1, "diverged", "loss not finite", 3, 0.1)
+    path = tmp_path_factory.mktemp("model") / "seeds_0-1.safetensors"
+    save_ensemble(path, TrainingResult(parameters, tuple(outcomes), []), settings, FEATURES, {"package": "test"})
+    return path
+
+
+def error_of(capsys, *arguments):
+    """The one-line error that a failing call prints."""
+    assert main([str(argument) for argument in arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS)
+def test_every_subcommand_explains_itself(subcommand, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([subcommand, "--help"])
+    assert stopped.value.code == 0
+    assert subcommand in capsys.readouterr().out
+
+
+def test_help_names_every_subcommand():
+    text = build_parser().format_help()
+    assert [name for name in SUBCOMMANDS if name not in text] == []
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.strip() == f"sparsenode {sparsenode.__version__}"
+
+
+def test_public_names_are_found():
+    assert callable(sparsenode.load_model)
+    assert callable(sparsenode.read_trajectories)
+    with pytest.raises(AttributeError, match="no attribute 'load_everything'"):
+        _ = sparsenode.load_everything
+
+
+def test_installed_command_prints_an_error_without_a_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "sparsenode.cli", "describe", "--model", str(tmp_path / "none.safetensors")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no model file at ")
+
+
+def test_broken_json_is_refused(capsys, tmp_path):
+    arguments = ["--name", "x", "--settings", "{", "--downloads", str(tmp_path), "--output", str(tmp_path / "x.h5ad")]
+    with pytest.raises(SystemExit) as stopped:
+        main(["preprocess-dataset", *arguments])
+    assert stopped.value.code == 2
+    assert "not JSON" in capsys.readouterr().err
+
+
+def test_frozen_settings_are_those_of_the_slice(repository, tmp_path):
+    config = configuration.read_configuration(repository)
+    dataset, model = configuration.pairs(config)[0]
+    settings = configuration.slice_settings(config, dataset, model, "pathreg")
+    output = tmp_path / "below" / "pathreg.json"
+    status = main(
+        [
+            "freeze-settings",
+            *("--dataset", dataset),
+            *("--model", model),
+            *("--method", "pathreg"),
+            *("--model-settings", configuration.canonical_json(settings["model_settings"])),
+            *("--method-settings", configuration.canonical_json(settings["method_settings"])),
+            *("--output", str(output)),
+        ]
+    )
+    assert status == 0
+    assert json.loads(output.read_text()) == settings
+
+
+def test_download_from_a_mirror_and_wrong_checksum(tmp_path, capsys):
+    mirrored = tmp_path / "mirror" / "example.org" / "table.csv"
+    mirrored.parent.mkdir(parents=True)
+    mirrored.write_text("a,b\n1,2\n")
+    checksum = hashlib.sha256(mirrored.read_bytes()).hexdigest()
+    output = tmp_path / "downloads" / "table.csv"
+    url = ["--url", "https://example.org/table.csv", "--mirror", str(tmp_path / "mirror"), "--output", str(output)]
+    assert main(["download-source", *url, "--sha256", checksum, "--size", "8"]) == 0
+    assert output.read_text() == "a,b\n1,2\n"
+    output.unlink()
+    message = error_of(capsys, "download-source", *url, "--sha256", "0" * 64)
+    assert "https://example.org/table.csv" in message
+    assert checksum in message
+    assert "0" * 64 in message
+    assert not output.exists()
+
+
+def test_seeds_in_the_wrong_order(capsys, tmp_path):
+    paths = ["--data", "x", "--settings", "x", "--output", tmp_path / "x", "--history", tmp_path / "y"]
+    message = error_of(capsys, "train-members", *paths, "--first-seed", 3, "--last-seed", 1)
+    assert "found 3 to 1; allowed" in message
+
+
+def test_plan_of_the_default_run(repository, capsys):
+    assert main(["plan", "--workflow", str(repository), "--cores", "2"]) == 0
+    text = capsys.readouterr().out
+    config = configuration.read_configuration(repository)
+    jobs = len(configuration.pairs(config)) * len(config["run"]["methods"]) * len(configuration.seed_blocks(config))
+    assert f"of them {jobs} train_members" in text
+    for total in ("members:", "time:", "memory:", "disk:"):
+        assert f"\n{total}" in text
+    assert "on 2 cores" in text
+
+
+def test_plan_of_a_bad_configuration(repository, capsys, tmp_path):
+    override = tmp_path / "override.yaml"
+    override.write_text("seeds: 0\n")
+    message = error_of(capsys, "plan", "--workflow", repository, "--configfile", override)
+    assert "seeds: found the number 0; allowed: an integer at least 1" in message
+    assert "found 0; allowed: 1 or more" in error_of(capsys, "plan", "--workflow", repository, "--cores", 0)
+
+
+def test_collected_metrics_are_all_rows(tmp_path):
+    first, second = pd.DataFrame({"value": [1.0, 2.0]}), pd.DataFrame({"value": [3.0]})
+    first.to_parquet(tmp_path / "a.parquet")
+    second.to_parquet(tmp_path / "b.parquet")
+    tables = [str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")]
+    assert main(["collect-metrics", "--metrics", *tables, "--output", str(tmp_path / "all.csv")]) == 0
+    assert pd.read_csv(tmp_path / "all.csv")["value"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_describe(model_file, capsys):
+    assert main(["describe", "--model", str(model_file)]) == 0
+    text = capsys.readouterr().out
+    assert "4 members, 2 features" in text
+    assert "dataset pair, model small, method l1" in text
+    assert "diverged" in text
+    assert "loss not finite" in text
+
+
+@pytest.fixture
+def states_file(tmp_path):
+    path = tmp_path / "states.csv"
+    # Columns in another order than the model's, and one that it does not know.
+    path.write_text("cell,right,left,other\na,0.5,0.1,9\nb,0.25,0.2,9\n")
+    return path
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_forecast_from_a_csv(model_file, states_file, tmp_path, ending):
+    from sparsenode import load_model
+
+    output = tmp_path / f"forecast.{ending}"
+    arguments = ["--model", str(model_file), "--initial-states", str(states_file), "--output", str(output)]
+    assert main(["forecast", *arguments, "--times", "0", "0.5", "2", "--strength", "0.5"]) == 0
+    table = pd.read_csv(output) if ending == "csv" else pd.read_parquet(output)
+    assert set(table["strength"]) == {0.5}
+    assert len(table) == 2 * 2 * 3 * 2  # trajectories, members, times, features
+    start = table[(table["time"] == 0) & (table["seed"] == 0)].pivot_table(
+        index="trajectory", columns="feature", values="predicted"
+    )
+    np.testing.assert_allclose(start.loc["a", ["left", "right"]], [0.1, 0.5], rtol=1e-6)
+    states = np.array([[0.1, 0.5], [0.2, 0.25]], np.float32)
+    expected = load_model(model_file).forecast(states, [np.array([0, 0.5, 2])] * 2)
+    last = table[(table["trajectory"] == "b") & (table["seed"] == 1) & (table["time"] == 2)]
+    np.testing.assert_allclose(last["predicted"], expected[1][3, -1], rtol=1e-5)
+
+
+def test_forecast_from_a_plain_anndata(model_file, tmp_path):
+    from anndata import AnnData
+
+    cells = AnnData(
+        np.array([[0.1, 0.5], [0.2, 0.25]], np.float32),
+        obs=pd.DataFrame(index=["a", "b"]),
+        var=pd.DataFrame(index=list(FEATURES)),
+    )
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    output = tmp_path / "forecast.csv"
+    arguments = ["--model", str(model_file), "--initial-states", str(tmp_path / "cells.h5ad"), "--output", str(output)]
+    assert main(["forecast", *arguments, "--times", "0", "1"]) == 0
+    assert set(pd.read_csv(output)["trajectory"]) == {"a", "b"}
+
+
+def test_forecast_of_a_dataset_uses_its_own_times(tmp_path, model_file):
+    """A preprocessed dataset brings its initial states and times; features that the model lacks are refused."""
+    settings = {
+        "source": "krumsiek11",
+        "options": {"test_share": 0.15},
+        "validation": {"by": "time_blocks", "share": 0.15, "seed": 0},
+        "initial_state": {"mean_of_first": 1},
+        "feature_weight": "movement",
+    }
+    data = tmp_path / "data.h5ad"
+    common = ["--name", "branches", "--settings", json.dumps(settings), "--downloads", str(tmp_path)]
+    assert main(["preprocess-dataset", *common, "--output", str(data)]) == 0
+
+    from sparsenode.application import read_initial_states
+
+    adata = sparsenode.read_trajectories(data)
+    states, times = read_initial_states(data, list(adata.var_names))
+    assert states.shape == (4, 11)
+    assert times is not None
+    assert [row[0] for row in times] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cell,left\na,1\n", "lacks 1 of the 2 features of the model: right"),
+        ("cell,left,right\na,1,fast\n", "1 values are no finite numbers, the first 'fast' at row 'a', column 'right'"),
+        ("cell,left,right\na,1,\n", "1 values are no finite numbers"),
+        ("cell,left,right\n", "has no rows"),
+        ("", "cannot read"),
+    ],
+)
+def test_bad_states(model_file, tmp_path, capsys, text, expected):
+    states = tmp_path / "states.csv"
+    states.write_text(text)
+    arguments = ["--model", model_file, "--initial-states", states, "--output", tmp_path / "out.csv"]
+    assert expected in error_of(capsys, "forecast", *arguments, "--times", 0, 1)
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("times", [["1", "0"], ["0"], ["0", "nan"], ["0", "0"]])
+def test_bad_times(model_file, states_file, tmp_path, capsys, times):
+    arguments = ["--model", model_file, "--initial-states", states_file, "--output", tmp_path / "out.csv"]
+    message = error_of(capsys, "forecast", *arguments, "--times", *times)
+    assert "allowed: two or more finite numbers that increase" in message
+
+
+def test_missing_times_and_unknown_strength(model_file, states_file, tmp_path, capsys):
+    arguments = ["--model", model_file, "--initial-states", states_file, "--output", tmp_path / "out.csv"]
+    assert "--times: missing" in error_of(capsys, "forecast", *arguments)
+    message = error_of(capsys, "forecast", *arguments, "--times", 0, 1, "--strength", 3)
+    assert "found 3; allowed: 0, 0.5" in message
+
+
+def test_damaged_h5ad(model_file, tmp_path, capsys):
+    states = tmp_path / "states.h5ad"
+    states.write_bytes(b"not a file of that kind")
+    arguments = ["--model", model_file, "--initial-states", states, "--output", tmp_path / "out.csv"]
+    assert "cannot read" in error_of(capsys, "forecast", *arguments, "--times", 0, 1)
+
+
+def test_rates_and_network(model_file, states_file, tmp_path):
+    from sparsenode import load_model
+
+    ensemble = load_model(model_file)
+    output = tmp_path / "rates.csv"
+    assert main(["rates", "--model", str(model_file), "--states", str(states_file), "--output", str(output)]) == 0
+    rates = pd.read_csv(output)
+    expected = ensemble.rates(np.array([[0.1, 0.5], [0.2, 0.25]], np.float32))
+    np.testing.assert_allclose(rates["rate"], expected.ravel(), rtol=1e-5)
+    assert rates["observation"].tolist()[:4] == ["a", "a", "b", "b"]
+
+    output = tmp_path / "network.csv"
+    assert main(["network", "--model", str(model_file), "--output", str(output)]) == 0
+    network = pd.read_csv(output)
+    np.testing.assert_allclose(network["weight"], ensemble.path_matrix().ravel(), rtol=1e-5)
+    assert network.loc[1, ["source", "target"]].tolist() == ["left", "right"]
+
+
+def test_folder_that_cannot_be_written(model_file, states_file, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    output = tmp_path / "taken" / "out.csv"
+    arguments = ["--model", model_file, "--initial-states", states_file, "--output", output]
+    assert "cannot write" in error_of(capsys, "forecast", *arguments, "--times", 0, 1)

@@ -1,0 +1,334 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from sparsenode import configuration
+from sparsenode.configuration import (
+    canonical_json,
+    check_configuration,
+    check_folders,
+    merge,
+    pairs,
+    read_configuration,
+    read_yaml,
+    seed_blocks,
+    slice_settings,
+)
+from sparsenode.errors import UserError
+from sparsenode.settings import ModelSettings
+
+
+@pytest.fixture(scope="module")
+def schema(repository):
+    return read_yaml(repository / configuration.SCHEMA_PATH)
+
+
+@pytest.fixture
+def default(repository):
+    return read_yaml(repository / "config.yaml")
+
+
+SMALL = {
+    "run": {"datasets": ["branches"], "models": ["plain"], "methods": ["none", "l1"]},
+    "datasets": {"branches": {"source": "krumsiek11"}},
+    "models": {"plain": {}},
+    "methods": {"none": {}, "l1": {"strengths": ["1e-3", "1e-1", "1e-2"]}},
+}
+
+
+def problems(schema, **changes):
+    """The message for a small configuration with changes laid over it."""
+    with pytest.raises(UserError) as caught:
+        check_configuration(merge(SMALL, changes), schema)
+    return str(caught.value)
+
+
+BAD = {
+    "unknown dataset": (
+        {"run": {"datasets": ["branch"]}},
+        ["run.datasets[0]: found \"branch\" (did you mean 'branches'?); allowed: branches"],
+    ),
+    "unknown model": ({"run": {"models": ["deep"]}}, ['run.models[0]: found "deep"; allowed: plain']),
+    "unknown method": (
+        {"run": {"methods": ["none", "l2"]}},
+        ['run.methods[1]: found "l2"', "allowed: none, l1"],
+    ),
+    "unknown regularizer": (
+        {"methods": {"mine": {"strengths": ["1"]}}},
+        ['methods.mine.regularizer: found "mine"; allowed: ', "pathreg"],
+    ),
+    "unknown source": (
+        {"datasets": {"branches": {"source": "krumsiek"}}},
+        [
+            "datasets.branches.source: found \"krumsiek\" (did you mean 'krumsiek11'?); allowed: ",
+            "second_order",
+        ],
+    ),
+    "unknown key": (
+        {"models": {"plain": {"hiden": [3]}}},
+        ["models.plain: unknown key: found \"hiden\" (did you mean 'hidden'?); allowed: ", "activation"],
+    ),
+    "unknown key at the top": ({"sedes": 3}, ['unknown key: found "sedes"', "allowed: ", "seeds"]),
+    "unknown option of a source": (
+        {"datasets": {"branches": {"options": {"test_shar": 0.1}}}},
+        ['datasets.branches.options: unknown key: found "test_shar"', "allowed: test_share"],
+    ),
+    "option of a source out of range": (
+        {"datasets": {"branches": {"options": {"test_share": 2}}}},
+        ["datasets.branches.options.test_share: found the number 2; allowed: a number at least 0"],
+    ),
+    "missing option of a source": (
+        {"datasets": {"mine": {"source": "anndata"}}},
+        ["datasets.mine.options.path: missing; allowed: text"],
+    ),
+    "unknown option of a regularizer": (
+        {"methods": {"pathreg": {"strengths": ["1"], "options": {"kapa": 1}}}},
+        ['methods.pathreg.options: unknown key: found "kapa"', "allowed: kappa"],
+    ),
+    "zero seeds": ({"seeds": 0}, ["seeds: found the number 0; allowed: an integer at least 1"]),
+    "seeds that are no number": ({"seeds": "three"}, ['seeds: found "three"; allowed: an integer']),
+    "negative strength": (
+        {"methods": {"l1": {"strengths": ["-1e-3"]}}},
+        ['methods.l1.strengths[0]: found "-1e-3"; allowed: a number that is finite and at least 0'],
+    ),
+    "strength that is not finite": (
+        {"methods": {"l1": {"strengths": ["inf"]}}},
+        ['strengths[0]: found "inf"; allowed'],
+    ),
+    "strength that is no number": (
+        {"methods": {"l1": {"strengths": ["big"]}}},
+        ['strengths[0]: found "big"; allowed'],
+    ),
+    "duplicate strength": (
+        {"methods": {"l1": {"strengths": ["1e-3", "0.001"]}}},
+        ['methods.l1.strengths[1]: found "0.001", which equals "1e-3" as a number; allowed: each strength once'],
+    ),
+    "unquoted strength": (
+        {"methods": {"l1": {"strengths": [0.001]}}},
+        ["methods.l1.strengths[0]: found the number 0.001; allowed: ", "in quotes"],
+    ),
+    "no strengths": (
+        {"methods": {"l1": {"strengths": []}}},
+        ["methods.l1.strengths: found an empty list; allowed"],
+    ),
+    "strengths without a penalty": (
+        {"methods": {"none": {"strengths": ["1"]}}},
+        ["methods.none.strengths: found a list; allowed: no strengths"],
+    ),
+    "name that leads out of the results": (
+        {"datasets": {"../secrets": {"source": "krumsiek11"}}},
+        ["datasets: found the name '../secrets'; allowed: letters, digits and underscores"],
+    ),
+    "windows with validation by observation": (
+        {
+            "datasets": {"branches": {"validation": {"by": "observation"}}},
+            "models": {"plain": {"windows": {"length": 8, "stride": 4}}},
+        },
+        ["models.plain.windows: found windows", "allowed: windows: null, or validation by"],
+    ),
+    "dataset without a model": (
+        {"datasets": {"other": {"source": "krumsiek11"}}, "models": {"plain": {"datasets": ["other"]}}},
+        ["run.datasets: found branches, for which run.models has no model"],
+    ),
+    "model of an unknown dataset": (
+        {"models": {"plain": {"datasets": ["nowhere"]}}},
+        ['models.plain.datasets[0]: found "nowhere"; allowed: branches'],
+    ),
+    "nothing to run": (
+        {"run": {"methods": []}},
+        ["run.methods: found an empty list; allowed: a list of one or more"],
+    ),
+    "a name twice": ({"run": {"methods": ["l1", "l1"]}}, ["run.methods: found l1 more than once; allowed"]),
+    "order of three": (
+        {"models": {"plain": {"order": 3}}},
+        ["models.plain.order: found the number 3; allowed: 1, 2"],
+    ),
+    "true for a number": (
+        {"models": {"plain": {"clip": True}}},
+        ["models.plain.clip: found true; allowed: a number"],
+    ),
+    "window of length zero": (
+        {"models": {"plain": {"windows": {"length": 0}}}},
+        ["models.plain.windows.length: found the number 0; allowed: an integer at least 1"],
+    ),
+    "empty results folder": ({"results_dir": ""}, ['results_dir: found ""; allowed: text that is not empty']),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected"), BAD.values(), ids=BAD)
+def test_bad_configuration_names_key_value_and_what_is_allowed(schema, changes, expected):
+    message = problems(schema, **changes)
+    assert message.startswith("the configuration has a problem:\n")
+    assert len(message.splitlines()) == 2
+    for part in expected:
+        assert part in message
+
+
+def test_missing_keys_are_all_named(schema):
+    with pytest.raises(UserError) as caught:
+        check_configuration({}, schema)
+    for key in ("run", "datasets", "models", "methods"):
+        assert f"\n  {key}: missing; allowed: a mapping" in str(caught.value)
+
+
+def test_every_problem_is_listed(schema):
+    message = problems(schema, seeds=0, threads=0, models={"plain": {"hidden": [0]}})
+    assert message.startswith("the configuration has 3 problems:\n")
+
+
+def test_defaults_are_filled_in_and_the_given_configuration_stays(schema):
+    given = merge(SMALL, {"models": {"plain": {"learning_rate": 1, "iterations": 5.0}}})
+    checked = check_configuration(given, schema)
+    assert checked["seeds"] == 3
+    assert checked["datasets"]["branches"]["options"] == {"test_share": 0.15}
+    assert checked["datasets"]["branches"]["validation"]["by"] == "time_blocks"
+    assert checked["models"]["plain"]["solver"] == {"scheme": "rk4", "step": 0.2, "tolerance": 0.001}
+    assert checked["methods"]["l1"]["regularizer"] == "l1"
+    assert isinstance(checked["models"]["plain"]["learning_rate"], float)
+    assert isinstance(checked["models"]["plain"]["iterations"], int)
+    assert "options" not in given["datasets"]["branches"]
+
+
+def test_checking_twice_changes_nothing(schema):
+    once = check_configuration(SMALL, schema)
+    assert canonical_json(check_configuration(once, schema)) == canonical_json(once)
+
+
+def test_schema_and_model_settings_agree(schema):
+    """The schema repeats the keys and defaults of the settings, since the workflow reads it without the package."""
+    described = check_configuration(SMALL, schema)["models"]["plain"]
+    settings = dataclasses.asdict(ModelSettings())
+    assert described.pop("datasets") is None
+    assert {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()} == described
+
+
+def test_every_key_is_described(schema):
+    def undescribed(part, path):
+        for name, below in part.get("properties", {}).items():
+            if "description" not in below:
+                yield ".".join([*path, name])
+            yield from undescribed(below, [*path, name])
+
+    parts = {"": schema, **schema["$defs"]}
+    assert [key for name, part in parts.items() for key in undescribed(part, [name])] == []
+
+
+@pytest.mark.parametrize("experiment", ["hematopoiesis", "second_order"])
+def test_experiments_are_valid(repository, experiment):
+    config = read_configuration(repository, [repository / "experiments" / f"{experiment}.yaml"])
+    assert pairs(config)
+
+
+def test_default_configuration_is_valid(repository):
+    config = read_configuration(repository)
+    assert len(config["run"]["datasets"]) == 2
+    assert len(config["run"]["methods"]) == 5
+    for method in set(config["run"]["methods"]) - {"none"}:
+        assert len(config["methods"][method]["strengths"]) >= 6
+
+
+def test_pairs_follow_the_models_own_datasets(schema):
+    config = check_configuration(
+        merge(
+            SMALL,
+            {
+                "run": {"datasets": ["branches", "springs"], "models": ["plain", "second"]},
+                "datasets": {"springs": {"source": "second_order"}},
+                "models": {"second": {"datasets": ["springs"], "order": 2}},
+            },
+        ),
+        schema,
+    )
+    assert pairs(config) == [("branches", "plain"), ("springs", "plain"), ("springs", "second")]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "blocks"),
+    [
+        (3, 3, [(0, 2)]),
+        (5, 2, [(0, 1), (2, 3), (4, 4)]),
+        (1, 3, [(0, 0)]),
+        (4, 1, [(0, 0), (1, 1), (2, 2), (3, 3)]),
+    ],
+)
+def test_seed_blocks(count, size, blocks):
+    assert seed_blocks({"seeds": count, "seeds_per_job": size}) == blocks
+
+
+def test_settings_of_a_result_hold_no_seeds_and_no_other_method(schema):
+    config = check_configuration(SMALL, schema)
+    settings = slice_settings(config, "branches", "plain", "l1")
+    assert set(settings) == {"dataset", "model", "method", "model_settings", "method_settings"}
+    assert settings["method_settings"] == {
+        "regularizer": "l1",
+        "strengths": [0.001, 0.01, 0.1],
+        "options": {},
+    }
+    changed = check_configuration(
+        merge(SMALL, {"seeds": 7, "threads": 2, "device": "cpu", "methods": {"l0": {"strengths": ["1"]}}}),
+        schema,
+    )
+    assert canonical_json(slice_settings(changed, "branches", "plain", "l1")) == canonical_json(settings)
+
+
+def test_method_without_strengths_has_strength_zero(schema):
+    settings = slice_settings(check_configuration(SMALL, schema), "branches", "plain", "none")
+    assert settings["method_settings"]["strengths"] == [0.0]
+
+
+def test_equal_strengths_written_otherwise_are_equal_settings(schema):
+    """Neither the way a number is written nor the order of keys makes other settings, which would train again."""
+    other = merge(SMALL, {"methods": {"l1": {"strengths": ["0.1", "0.01", "0.001"]}}})
+    first, second = (slice_settings(check_configuration(c, schema), "branches", "plain", "l1") for c in (SMALL, other))
+    assert canonical_json(first) == canonical_json(second)
+
+
+def test_merge_replaces_lists_and_merges_mappings():
+    merged = merge({"a": {"b": [1, 2], "c": 3}, "d": 4}, {"a": {"b": [5]}, "d": {"e": 6}})
+    assert merged == {"a": {"b": [5], "c": 3}, "d": {"e": 6}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- a\n- b\n", "holds a list; a configuration is a mapping"),
+        ("a: [1\n", "is not valid YAML"),
+        ("a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+    ],
+)
+def test_unreadable_yaml(tmp_path, text, expected):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=expected):
+        read_yaml(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(UserError, match=r"cannot read .*nowhere\.yaml"):
+        read_yaml(tmp_path / "nowhere.yaml")
+
+
+def test_file_in_place_of_the_results(tmp_path):
+    (tmp_path / "taken").write_text("")
+    config = {"results_dir": str(tmp_path / "taken" / "below"), "downloads_dir": str(tmp_path)}
+    with pytest.raises(UserError, match=r"results_dir: found .*taken, which is a file; allowed: a folder"):
+        check_folders(config)
+
+
+def test_the_workflow_imports_nothing_heavy(repository):
+    """The Snakefile is parsed anew in every job, so that what it imports has to be light."""
+    program = """
+import sys
+import sparsenode, sparsenode.configuration, sparsenode.plan, sparsenode.cli, sparsenode.versions
+from sparsenode import data, methods
+for name in data.source_names():
+    data.source(name)
+for name in methods.method_names():
+    methods.get_method(name)
+heavy = {"torch", "pandas", "anndata", "scanpy", "scipy", "matplotlib", "sklearn", "h5py"} & set(sys.modules)
+sys.exit(f"imported: {heavy}" if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from sparsenode.errors import UserError
+from sparsenode.files import write_atomically
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "table.csv"
+    with write_atomically(target) as temporary:
+        assert temporary.suffix == ".csv"
+        assert temporary.parent == target.parent
+        temporary.write_text("a")
+        assert not target.exists()
+    assert target.read_text() == "a"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_error_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    target.write_text("earlier")
+
+    def write_half() -> None:
+        with write_atomically(target) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert target.read_text() == "earlier"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    with write_atomically(tmp_path / "atomic") as temporary:
+        temporary.write_text("")
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+
+    def write_both_halves() -> None:
+        with write_atomically(target) as temporary:
+            temporary.write_text("half")
+            Path("/dev/full").write_bytes(b"the other half")
+
+    with pytest.raises(UserError, match=r"cannot write .*table\.csv: No space left on device"):
+        write_both_halves()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    for target in (tmp_path / "results" / "table.csv", tmp_path / "results" / "data" / "table.csv"):
+        with pytest.raises(UserError, match=r"cannot write .*table\.csv"), write_atomically(target):
+            pytest.fail("the block must not run")
+
+
+def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").mkdir()
+    with (
+        pytest.raises(UserError, match=r"cannot write .*directory"),
+        write_atomically(tmp_path / "table.csv") as temporary,
+    ):
+        temporary.write_text("a")
+    assert list(tmp_path.iterdir()) == [tmp_path / "table.csv"]
+
+
+def test_an_error_of_another_file_is_not_blamed_on_this_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), write_atomically(tmp_path / "table.csv"):
+        (tmp_path / "elsewhere" / "input.csv").read_text()
