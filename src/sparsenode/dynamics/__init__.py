@@ -1,0 +1,1 @@
+"""Vector fields for an ensemble of members: every tensor leads with the axis `member`."""

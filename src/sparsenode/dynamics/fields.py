@@ -1,0 +1,79 @@
+"""Vector fields of first and second order around an ensemble of perceptrons.
+
+A field is a few pure functions and no parameters: `rate` and its reverse pass, how many state variables it has, which
+of them are observed, and how input-output paths of its network become a source x target matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparsenode.dynamics import mlp
+from sparsenode.dynamics.mlp import Layers
+
+
+@dataclass(frozen=True)
+class VectorField:
+    """An autonomous vector field of `features` observed variables.
+
+    `record(layers, state)` returns the rate (member, row, state) and what `reverse(layers, recorded, gradient)`
+    needs to give the gradient for the state and for each layer's linear output. `fold_paths` turns an input x output
+    matrix of the network, (member, in, out), into (member, source, target).
+    """
+
+    order: int
+    features: int
+    inputs: int
+    record: Callable[[Layers, Tensor], tuple[Tensor, list[Tensor]]]
+    reverse: Callable[[Layers, Sequence[Tensor], Tensor], tuple[Tensor, list[Tensor]]]
+    fold_paths: Callable[[Tensor], Tensor]
+
+    def rate(self, layers: Layers, state: Tensor) -> Tensor:
+        """Time derivative of the state, both (member, row, state)."""
+        return self.record(layers, state)[0]
+
+    @property
+    def state_size(self) -> int:
+        """Variables of the state: twice the observed ones at second order."""
+        return self.order * self.features
+
+
+def _record_first(layers: Layers, state: Tensor) -> tuple[Tensor, list[Tensor]]:
+    recorded = mlp.apply_recorded(layers, state)
+    return recorded[-1], recorded
+
+
+def first_order(features: int) -> VectorField:
+    """x' = network(x)."""
+    return VectorField(1, features, features, _record_first, mlp.reverse, lambda matrix: matrix)
+
+
+def second_order(features: int) -> VectorField:
+    """x'' = network(x, x'); the state is (x, x') (SONODE, Norcliffe et al. 2020).
+
+    A source acts on a target through its position or its velocity: the larger entry of the two counts.
+    """
+
+    def record(layers: Layers, state: Tensor) -> tuple[Tensor, list[Tensor]]:
+        recorded = mlp.apply_recorded(layers, state)
+        return torch.cat((state[..., features:], recorded[-1]), dim=-1), recorded
+
+    def reverse(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+        state_gradient, linear_gradients = mlp.reverse(layers, recorded, gradient[..., features:].contiguous())
+        state_gradient[..., features:] += gradient[..., :features]
+        return state_gradient, linear_gradients
+
+    def fold_paths(matrix: Tensor) -> Tensor:
+        position, velocity = matrix.split(features, dim=1)
+        return torch.where(velocity.abs() > position.abs(), velocity, position)
+
+    return VectorField(2, features, 2 * features, record, reverse, fold_paths)
+
+
+def make_field(order: int, features: int) -> VectorField:
+    """The field of a model's order."""
+    return first_order(features) if order == 1 else second_order(features)

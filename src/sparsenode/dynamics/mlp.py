@@ -1,0 +1,92 @@
+"""A multilayer perceptron for every member at once, with the reverse pass that a solver needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Effective weights (gates and masks folded in) and biases of an ensemble of networks.
+
+    Shapes: `weights[l]` (member, in_l, out_l), `biases[l]` (member, 1, out_l).
+    """
+
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+    activation: str = "elu"
+
+
+def _activate(values: Tensor, activation: str) -> Tensor:
+    if activation == "elu":
+        return torch.nn.functional.elu(values)
+    if activation == "tanh":
+        return torch.tanh(values)
+    return torch.nn.functional.softplus(values)
+
+
+def _through_activation(gradient: Tensor, activated: Tensor, activation: str) -> Tensor:
+    """Gradient before the activation, from its value: nothing else needs to be kept for the reverse pass."""
+    if activation == "elu":
+        return torch.ops.aten.elu_backward(gradient, 1.0, 1.0, 1.0, True, activated)
+    if activation == "tanh":
+        return torch.ops.aten.tanh_backward(gradient, activated)
+    return gradient * (1.0 - torch.exp(-activated))
+
+
+def apply(layers: Layers, inputs: Tensor) -> Tensor:
+    """Outputs (member, row, out) of the networks for inputs (member, row, in)."""
+    return apply_recorded(layers, inputs)[-1]
+
+
+def apply_recorded(layers: Layers, inputs: Tensor) -> list[Tensor]:
+    """Input of every layer, and the output last: what `reverse` needs."""
+    values = [inputs]
+    last = len(layers.weights) - 1
+    for index, (weight, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
+        linear = torch.baddbmm(bias, values[-1], weight)
+        values.append(linear if index == last else _activate(linear, layers.activation))
+    return values
+
+
+def reverse(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Gradient for the inputs, and for the linear output of every layer.
+
+    `gradient` (member, row, out) belongs to the output. The weight gradients are not formed here: a solver
+    evaluates the network many times and gathers them into one product per layer (`weight_gradients`).
+    """
+    linear_gradients = [gradient]
+    for index in range(len(layers.weights) - 1, -1, -1):
+        gradient = torch.bmm(gradient, layers.weights[index].transpose(1, 2))
+        if index > 0:
+            gradient = _through_activation(gradient, recorded[index], layers.activation)
+            linear_gradients.append(gradient)
+    linear_gradients.reverse()
+    return gradient, linear_gradients
+
+
+def jacobian(layers: Layers, inputs: Tensor) -> Tensor:
+    """Derivative (member, row, in, out) of every output with respect to every input."""
+    recorded = apply_recorded(layers, inputs)
+    product = layers.weights[0].unsqueeze(1).expand(-1, inputs.shape[1], -1, -1)
+    for index in range(1, len(layers.weights)):
+        activated = recorded[index].unsqueeze(2)
+        product = _through_activation(product, activated.expand_as(product), layers.activation)
+        product = product @ layers.weights[index].unsqueeze(1)
+    return product
+
+
+def initialize_layers(generators: Sequence[torch.Generator], widths: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights and biases, uniform within 1/sqrt(in) as usual for linear layers; one random stream a member."""
+    weights, biases = [], []
+    for width_in, width_out in zip(widths[:-1], widths[1:], strict=True):
+        bound = width_in**-0.5
+        draws = [torch.rand((width_in + 1, width_out), generator=generator) for generator in generators]
+        values = (2.0 * torch.stack(draws) - 1.0) * bound
+        weights.append(values[:, :-1].contiguous())
+        biases.append(values[:, -1:].contiguous())
+    return weights, biases

@@ -1,0 +1,264 @@
+"""Trained ensembles: their file, and what can be done with them without the workflow."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sparsenode.dynamics import mlp, network
+from sparsenode.dynamics.fields import VectorField
+from sparsenode.dynamics.mlp import Layers
+from sparsenode.dynamics.network import Parameters
+from sparsenode.errors import UserError
+from sparsenode.files import write_atomically
+from sparsenode.methods import get_method
+from sparsenode.model import initialize, make_field, starting_states
+from sparsenode.paths import path_product
+from sparsenode.settings import ModelSettings, read_model_settings
+from sparsenode.solvers import Grid, dense_output_matrix, solve_nodes
+
+PRUNING_THRESHOLD = 1e-5
+"""Weights below this count as zero, in the refit and in the sparsity metrics (the study's threshold)."""
+
+FORMAT = "sparsenode ensemble 1"
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One (strength, seed) and how its training ended: `status` is `finished`, or `diverged` for a `reason`.
+
+    `seconds` is its share of the block's wall time.
+    """
+
+    strength: float
+    seed: int
+    status: str
+    reason: str
+    iterations: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """All members of one (data set, model, method), evaluated with deterministic gates.
+
+    `members[i]` says which strength and seed the rows i of all results belong to, and how training ended; a diverged
+    member stands at its last sound state. `settings` are the frozen settings, `features` the names of the variables.
+    """
+
+    settings: dict[str, Any]
+    members: tuple[Member, ...]
+    features: tuple[str, ...]
+    metadata: dict[str, Any]
+    parameters: Parameters
+
+    @property
+    def model_settings(self) -> ModelSettings:
+        """Settings of the model."""
+        return read_model_settings(self.settings["model_settings"])
+
+    @property
+    def field(self) -> VectorField:
+        """The vector field that the members share in form."""
+        return make_field(self.model_settings, len(self.features))
+
+    def layers(self) -> Layers:
+        """The effective network of every member."""
+        factors = network.deterministic_gates(self.parameters)
+        return network.effective_layers(self.parameters, factors, self.model_settings.activation)
+
+    def select(self, rows: Sequence[int]) -> Ensemble:
+        """The ensemble of some of the members, by position."""
+        index = torch.tensor(list(rows), dtype=torch.long)
+        kept = self.parameters.map(lambda tensor: tensor[index])
+        return replace(self, members=tuple(self.members[row] for row in rows), parameters=kept)
+
+    def untrained(self) -> Ensemble:
+        """The same members at initialization."""
+        method = get_method(self.settings["method_settings"]["regularizer"])
+        seeds = [member.seed for member in self.members]
+        fresh = initialize(self.model_settings, len(self.features), seeds, gated=method.gated)
+        return replace(self, parameters=fresh)
+
+    @torch.no_grad()
+    def forecast(
+        self, initial_states: Floats, times: Sequence[Floats], initial_velocities: Floats | None = None
+    ) -> list[Floats]:
+        """Forecasts (member, time, feature), one array a row.
+
+        `initial_states` (row, feature) hold at `times[row][0]`; times must not decrease. A second-order model takes
+        the initial velocity from its own network unless `initial_velocities` (row, feature, per time unit) are
+        given. A forecast that leaves the range of numbers holds infinities or NaN. Raises UserError for wrong
+        shapes or decreasing times.
+        """
+        self._check_states(initial_states)
+        if len(times) != len(initial_states):
+            raise UserError(f"{len(initial_states)} initial states but {len(times)} arrays of times; give one for each")
+        for row, row_times in enumerate(times):
+            if len(row_times) == 0 or np.any(np.diff(row_times) < 0) or not np.all(np.isfinite(row_times)):
+                raise UserError(f"times of row {row} are empty, decrease or are not finite; sort them")
+        settings = self.model_settings
+        elapsed = [np.asarray(row_times, dtype=float) - float(row_times[0]) for row_times in times]
+        # Rows of similar length share one grid, so that a short row costs no long solve.
+        needed = np.array([max(1, math.ceil(row_times[-1] / settings.solver.step - 1e-9)) for row_times in elapsed])
+        results: list[Floats] = [np.empty(0)] * len(times)
+        layers = self.layers()
+        for intervals in np.unique(needed):
+            rows = np.flatnonzero(needed == intervals)
+            durations = np.array([elapsed[row][-1] for row in rows])
+            step = np.where(durations > 0, durations, 1.0) / intervals
+            start = self._start(initial_states[rows], None if initial_velocities is None else initial_velocities[rows])
+            grid = Grid(int(intervals), torch.as_tensor(step, dtype=torch.float32)[:, None])
+            solver = settings.solver
+            nodes = solve_nodes(self.field, layers, grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
+            for position, row in enumerate(rows):
+                matrix = torch.as_tensor(
+                    dense_output_matrix(elapsed[row] / step[position], int(intervals)), dtype=torch.float32
+                )
+                results[row] = torch.matmul(matrix, nodes[:, position]).numpy()
+        return results
+
+    @torch.no_grad()
+    def rates(self, states: Floats, velocities: Floats | None = None) -> Floats:
+        """Time derivative (member, observation, feature) of the network's output variable at states (observation, feature).
+
+        First order: dx/dt. Second order: the acceleration at the given `velocities`, else at the learned initial ones.
+        """
+        self._check_states(states)
+        start = self._start(states, velocities)
+        return self.field.rate(self.layers(), start)[..., -len(self.features) :].numpy()
+
+    def mean_absolute_jacobian(self, states: Floats, velocities: Floats | None = None) -> Floats:
+        """Mean over states of |d rate_target / d x_source|, (member, source, target)."""
+        return self._mean_jacobian(states, velocities, torch.abs)
+
+    def mean_jacobian(self, states: Floats, velocities: Floats | None = None) -> Floats:
+        """Mean over states of d rate_target / d x_source, (member, source, target): its sign tells activation from inhibition."""
+        return self._mean_jacobian(states, velocities, lambda values: values)
+
+    @torch.no_grad()
+    def path_matrix(self) -> Floats:
+        """Summed strength of all paths, (member, source, target), never negative."""
+        return self.field.fold_paths(path_product(self.layers().weights)).numpy()
+
+    @torch.no_grad()
+    def open_probability(self) -> Floats | None:
+        """Mean probability over paths that a path from source to target is open, (member, source, target); None without gates."""
+        if not self.parameters.log_alpha:
+            return None
+        probabilities = network.open_probabilities(self.parameters)
+        hidden = math.prod(probability.shape[2] for probability in probabilities[:-1])
+        return self.field.fold_paths(path_product(probabilities) / hidden).numpy()
+
+    @torch.no_grad()
+    def weight_sparsity(self, threshold: float = PRUNING_THRESHOLD) -> Floats:
+        """Share (member,) of the vector field's effective weights below the threshold."""
+        weights = self.layers().weights
+        empty = sum((weight.abs() < threshold).sum((1, 2)).to(torch.float64) for weight in weights)
+        count = sum(weight.shape[1] * weight.shape[2] for weight in weights)
+        return np.asarray(empty / count)
+
+    def _check_states(self, states: Floats) -> None:
+        if states.ndim != 2 or states.shape[1] != len(self.features):
+            raise UserError(
+                f"states of shape {states.shape} do not fit: the model has {len(self.features)} variables "
+                f"({', '.join(self.features[:3])}, ...), so (row, {len(self.features)}) is needed"
+            )
+        if not np.all(np.isfinite(states)):
+            raise UserError("states hold NaN or infinite values; a forecast needs every variable at its start")
+
+    def _start(self, states: Floats, velocities: Floats | None) -> Tensor:
+        given = None if velocities is None else torch.as_tensor(np.asarray(velocities), dtype=torch.float32)
+        positions = torch.as_tensor(np.asarray(states), dtype=torch.float32)
+        return starting_states(self.parameters, self.model_settings, positions, given)
+
+    @torch.no_grad()
+    def _mean_jacobian(self, states: Floats, velocities: Floats | None, of: Callable[[Tensor], Tensor]) -> Floats:
+        self._check_states(states)
+        start, layers = self._start(states, velocities), self.layers()
+        means = []
+        for member in range(len(self.members)):
+            one = Layers(
+                tuple(weight[member : member + 1] for weight in layers.weights),
+                tuple(bias[member : member + 1] for bias in layers.biases),
+                layers.activation,
+            )
+            total = torch.zeros(start.shape[-1], len(self.features))
+            # 2^24 entries of float32 at a time: 64 MB whatever the number of genes and cells.
+            chunk = max(1, 2**24 // total.numel())
+            for part in start[member : member + 1].split(chunk, dim=1):
+                total += of(mlp.jacobian(one, part)).sum(1)[0]
+            means.append(total / len(states))
+        return self.field.fold_paths(torch.stack(means)).numpy()
+
+
+def save_ensemble(
+    path: Path,
+    parameters: Parameters,
+    members: Sequence[Member],
+    settings: Mapping[str, Any],
+    features: Sequence[str],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write trained members as safetensors: weights, and all else as JSON in the header."""
+    header = {
+        "settings": settings,
+        "members": [asdict(member) for member in members],
+        "features": list(features),
+        "metadata": dict(metadata),
+    }
+    tensors = {name: tensor.detach().contiguous() for name, tensor in parameters.named().items()}
+    with write_atomically(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": FORMAT, "sparsenode": json.dumps(header)})
+
+
+def load_ensemble(path: str | Path) -> Ensemble:
+    """Read a model file. Nothing in it is executed.
+
+    Raises UserError if the file is missing, cut, or not a model of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no model file at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise UserError(f"{path} is not a model of this version: its format is {header.get('format')!r}, not {FORMAT!r}")
+            content = json.loads(header["sparsenode"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
+    except SafetensorError as error:
+        raise UserError(f"{path} cannot be read as a model ({error}); it is cut or of another kind: train it anew") from error
+    return Ensemble(
+        content["settings"],
+        tuple(Member(**member) for member in content["members"]),
+        tuple(content["features"]),
+        content["metadata"],
+        network.from_named(tensors),
+    )
+
+
+def join_ensembles(blocks: Sequence[Ensemble]) -> Ensemble:
+    """One ensemble out of the blocks of seeds of one (data set, model, method)."""
+    first = blocks[0]
+    for block in blocks[1:]:
+        if block.settings != first.settings or block.features != first.features:
+            raise UserError("blocks of seeds with different settings or variables cannot be joined; train them anew")
+    return replace(
+        first,
+        members=tuple(member for block in blocks for member in block.members),
+        parameters=network.join([block.parameters for block in blocks]),
+    )

@@ -1,0 +1,34 @@
+"""L1: the sum of absolute weights, by a proximal step, since under Adam alone no weight becomes zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sparsenode.methods import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def size(weights: Sequence[Tensor], *, per_entry: bool) -> Tensor:
+    """Sum (member,) of the absolute weights; their mean where `per_entry`."""
+    total = sum(weight.abs().sum((1, 2)) for weight in weights)
+    count = sum(weight.shape[1] * weight.shape[2] for weight in weights) if per_entry else 1
+    return total / count
+
+
+def proximal(weights: Sequence[Tensor], step_sizes: Sequence[Tensor], strength: Tensor) -> tuple[Tensor, ...]:
+    """Shrink every weight toward zero by its own step size times the strength, and stop there.
+
+    The step size is the optimizer's for that weight: the proximal operator in the metric of Adam (ProxGen, Yun et
+    al. 2021), whose fixed point is that of the penalized loss. With one step size for all it would not be.
+    """
+    scale = strength.view(-1, 1, 1)
+    return tuple(
+        weight.sign() * (weight.abs() - step * scale).clamp(min=0.0)
+        for weight, step in zip(weights, step_sizes, strict=True)
+    )
+
+
+METHOD = Method("l1", "sum of absolute weights, proximal", proximal=proximal, size=size)

@@ -1,0 +1,93 @@
+"""What a training step solves and compares with, made once from a data set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparsenode.settings import ModelSettings
+from sparsenode.solvers import ExactLoss, Grid, factor_loss
+from sparsenode.windows import Rows, training_rows
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows to solve: positions and velocities (row, feature), whether the velocity is learned (row, 1), grid, loss."""
+
+    positions: Tensor
+    velocities: Tensor
+    learned: Tensor
+    grid: Grid
+    loss: ExactLoss
+
+    def to(self, device: torch.device) -> Problem:
+        """The same problem on another device."""
+        loss = self.loss
+        return Problem(
+            self.positions.to(device),
+            self.velocities.to(device),
+            self.learned.to(device),
+            Grid(self.grid.intervals, self.grid.step.to(device)),
+            ExactLoss(
+                loss.factor.to(device),
+                loss.projected.to(device),
+                loss.feature_weight.to(device),
+                loss.constant.to(device),
+                loss.scale.to(device),
+            ),
+        )
+
+
+def make_problem(rows: Rows, settings: ModelSettings, feature_weight: np.ndarray) -> Problem:
+    """Grid and exact loss of training rows.
+
+    All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as
+    the mean over its observations. A relative loss is 1 for holding the initial state.
+    """
+    durations = np.array([times[-1] for times in rows.times])
+    intervals = max(1, math.ceil(durations.max() / settings.solver.step - 1e-9))
+    step = np.where(durations > 0, durations, 1.0) / intervals
+    weights = [weight / weight.sum() / len(rows.times) for weight in rows.weights]
+    per_feature = feature_weight / len(feature_weight)
+    scale = 1.0
+    if settings.normalization == "relative":
+        scale = sum(
+            float(weight @ np.square(observed - initial) @ per_feature)
+            for weight, observed, initial in zip(weights, rows.observed, rows.initial, strict=True)
+        )
+    positions = [times / row_step for times, row_step in zip(rows.times, step, strict=True)]
+    loss = factor_loss(positions, rows.observed, weights, per_feature, intervals, scale)
+    return Problem(
+        torch.as_tensor(rows.initial, dtype=torch.float32),
+        torch.as_tensor(rows.velocity, dtype=torch.float32),
+        torch.as_tensor(rows.at_start)[:, None],
+        Grid(intervals, torch.as_tensor(step, dtype=torch.float32)[:, None]),
+        loss,
+    )
+
+
+def make_problems(adata: AnnData, settings: ModelSettings) -> list[tuple[float, Problem]]:
+    """The problems of a training run: (share of the iterations until which it is trained on, problem), in order.
+
+    Windows first where there are any, whole trajectories in the last `whole_share` of the iterations.
+    """
+    weight = adata.var["weight"].to_numpy(dtype=float)
+    windows = settings.windows
+    problems = []
+    if windows is not None and settings.whole_share < 1.0:
+        rows = training_rows(
+            adata, windows=(windows.length, windows.stride), smoothing=settings.smoothing, order=settings.order
+        )
+        problems.append((1.0 - settings.whole_share, make_problem(rows, settings, weight)))
+    if windows is None or settings.whole_share > 0.0:
+        rows = training_rows(adata, windows=None, smoothing=settings.smoothing, order=settings.order)
+        problems.append((1.0, make_problem(rows, settings, weight)))
+    return problems

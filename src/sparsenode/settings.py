@@ -1,0 +1,102 @@
+"""The settings of a model and of a method, as training reads them from the frozen JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SolverSettings:
+    """How the vector field is integrated.
+
+    `step` is the distance between the nodes of the coarse grid, in the data set's unit of time; the error of the
+    dense output is of order step**4, so halve it when forecasts change with it. `tolerance` (relative and absolute)
+    is used by `dopri5` alone, which is slower by an order of magnitude and serves as the reference.
+    """
+
+    scheme: str = "rk4"
+    step: float = 0.2
+    tolerance: float = 1e-3
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """Windows that restart from observations: `length` steps after the start, a new one every `stride` observations."""
+
+    length: int = 8
+    stride: int = 4
+
+
+@dataclass(frozen=True)
+class RefitSettings:
+    """Training goes on without a penalty, with what was pruned held at zero."""
+
+    iterations: int = 300
+    learning_rate: float = 0.003
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What is trained and for how long; the keys of a `models` entry of the configuration.
+
+    The knobs that matter most: `learning_rate` (0.001 to 0.01), `iterations`, the solver's `step`, and `windows` for
+    data whose trajectories start alike. `whole_share` is the last share of the iterations, in which a model with
+    windows trains on whole trajectories from their start instead.
+    """
+
+    order: int = 1
+    hidden: tuple[int, ...] = (100, 100)
+    activation: str = "elu"
+    velocity_hidden: tuple[int, ...] = (20,)
+    gates: str = "weight"
+    solver: SolverSettings = field(default_factory=SolverSettings)
+    windows: WindowSettings | None = None
+    whole_share: float = 0.0
+    smoothing: int = 0
+    iterations: int = 1000
+    learning_rate: float = 0.01
+    gates_learning_rate: float = 0.05
+    final_learning_rate_share: float = 0.05
+    clip: float | None = 1.0
+    warm_up: float = 0.2
+    normalization: str = "relative"
+    refit: RefitSettings | None = None
+    check_every: int = 25
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """A regularizer or pruner, its strengths (ascending) and its options."""
+
+    regularizer: str
+    strengths: tuple[float, ...]
+    options: Mapping[str, Any]
+
+
+_NESTED = {"solver": SolverSettings, "windows": WindowSettings, "refit": RefitSettings}
+
+
+def read_model_settings(values: Mapping[str, Any]) -> ModelSettings:
+    """Settings from the JSON object of a frozen settings file; missing keys take their default."""
+    known = {entry.name for entry in fields(ModelSettings)}
+    unknown = set(values) - known - {"datasets"}
+    if unknown:
+        raise ValueError(f"unknown model settings {sorted(unknown)}; known are {sorted(known)}")
+    read: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "datasets":
+            continue
+        if name in _NESTED and value is not None:
+            read[name] = _NESTED[name](**value)
+        elif name in {"hidden", "velocity_hidden"}:
+            read[name] = tuple(value)
+        else:
+            read[name] = value
+    return ModelSettings(**read)
+
+
+def read_method_settings(values: Mapping[str, Any]) -> MethodSettings:
+    """Settings of a method from the JSON object of a frozen settings file."""
+    return MethodSettings(values["regularizer"], tuple(values["strengths"]), dict(values.get("options", {})))

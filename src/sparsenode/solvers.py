@@ -1,0 +1,261 @@
+"""Integrate an ensemble, give dense output at any times, and the exact loss over all observations.
+
+A solve visits a coarse grid of nodes, equally spaced within each row (a trajectory or a window). Between nodes the
+prediction is the cubic Hermite interpolant, linear in the node values Z = (states, step x slopes): y = C Z. C is known
+before training, so that C = V U with orthonormal V turns the squared error over all observations into
+||U Z - V'y||^2 plus a constant, whatever the number of observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparsenode.dynamics.fields import VectorField
+from sparsenode.dynamics.mlp import Layers
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The nodes of a solve: `intervals` steps of length `step` (row, 1), which may differ between rows."""
+
+    intervals: int
+    step: Tensor
+
+
+class _WeightGradients:
+    """Adds up the weight gradients of many evaluations, with few and large products.
+
+    A product over few rows is bound by the memory traffic of the weights, so evaluations are gathered until they have
+    `ENOUGH_ROWS` together; with many rows each is added at once, since copying them together would cost more.
+    """
+
+    ENOUGH_ROWS = 64
+
+    def __init__(self, layers: Layers) -> None:
+        self.weights: list[Tensor | None] = [None] * len(layers.weights)
+        self.biases: list[Tensor | None] = [None] * len(layers.weights)
+        self.pending: list[tuple[Sequence[Tensor], Sequence[Tensor]]] = []
+
+    def add(self, inputs: Sequence[Tensor], linear_gradients: Sequence[Tensor]) -> None:
+        """Take one evaluation: input (member, row, in) and gradient (member, row, out) of every layer."""
+        self.pending.append((inputs, linear_gradients))
+        if len(self.pending) * linear_gradients[0].shape[1] >= self.ENOUGH_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        for index in range(len(self.weights)):
+            inputs = [one[index] for one, _ in self.pending]
+            outputs = [one[index] for _, one in self.pending]
+            left = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
+            right = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+            weight, bias = self.weights[index], self.biases[index]
+            if weight is None or bias is None:
+                self.weights[index] = torch.bmm(left.transpose(1, 2), right)
+                self.biases[index] = right.sum(1, keepdim=True)
+            else:
+                torch.baddbmm(weight, left.transpose(1, 2), right, out=weight)
+                bias += right.sum(1, keepdim=True)
+        self.pending.clear()
+
+    def total(self) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """Gradients of weights (member, in, out) and biases (member, 1, out) of every layer."""
+        if self.pending:
+            self._flush()
+        return self.weights, self.biases
+
+
+class _RungeKutta4(torch.autograd.Function):
+    """The classical Runge-Kutta solve as one node of the graph, with a reverse pass written out.
+
+    Autograd over single operations costs more than the arithmetic of a small network, and adds up the weight
+    gradients of all evaluations one by one; here they are gathered into one product per layer.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, field: VectorField, activation: str, grid: Grid, initial: Tensor, *tensors: Tensor) -> Any:
+        half = len(tensors) // 2
+        layers = Layers(tensors[:half], tensors[half:], activation)
+        step = grid.step
+        half_step, sixth_step = step / 2, step / 6
+        state = initial
+        states, slopes, records = [initial], [], []
+        for _ in range(grid.intervals):
+            first, record_1 = field.record(layers, state)
+            second, record_2 = field.record(layers, torch.addcmul(state, first, half_step))
+            third, record_3 = field.record(layers, torch.addcmul(state, second, half_step))
+            fourth, record_4 = field.record(layers, torch.addcmul(state, third, step))
+            total = torch.add(second, third).mul_(2.0).add_(first).add_(fourth)
+            state = torch.addcmul(state, total, sixth_step)
+            states.append(state)
+            slopes.append(first)
+            records.append((record_1, record_2, record_3, record_4))
+        last_record = None
+        if field.order == 1:
+            last_slope, last_record = field.record(layers, state)
+            slopes.append(last_slope)
+        ctx.field, ctx.grid, ctx.layers, ctx.records, ctx.last_record = field, grid, layers, records, last_record
+        stacked = torch.stack(states, dim=2)
+        if field.order == 1:
+            return stacked, torch.stack(slopes, dim=2)
+        return stacked, stacked.new_empty(0)
+
+    @staticmethod
+    def backward(ctx: Any, states_gradient: Tensor, slopes_gradient: Tensor) -> Any:  # type: ignore[override]
+        field, grid, layers = ctx.field, ctx.grid, ctx.layers
+        gathered = _WeightGradients(layers)
+
+        def pull(record: list[Tensor], gradient: Tensor) -> Tensor:
+            state_gradient, linear_gradients = field.reverse(layers, record, gradient)
+            gathered.add(record, linear_gradients)
+            return state_gradient
+
+        step = grid.step
+        half_step, third_step, sixth_step = step / 2, step / 3, step / 6
+        gradient = states_gradient[:, :, -1]
+        if field.order == 1:
+            gradient = gradient + pull(ctx.last_record, slopes_gradient[:, :, -1].contiguous())
+        for index in range(grid.intervals - 1, -1, -1):
+            record_1, record_2, record_3, record_4 = ctx.records[index]
+            through_4 = pull(record_4, gradient * sixth_step)
+            through_3 = pull(record_3, torch.addcmul(gradient * third_step, through_4, step))
+            through_2 = pull(record_2, torch.addcmul(gradient * third_step, through_3, half_step))
+            first = torch.addcmul(gradient * sixth_step, through_2, half_step)
+            if field.order == 1:
+                first = first + slopes_gradient[:, :, index]
+            through_1 = pull(record_1, first)
+            gradient = gradient + through_4 + through_3 + through_2 + through_1 + states_gradient[:, :, index]
+        weight_gradients, bias_gradients = gathered.total()
+        return (None, None, None, gradient, *weight_gradients, *bias_gradients)
+
+
+def _solve_dopri5(field: VectorField, layers: Layers, grid: Grid, initial: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+    """Adaptive reference solve. One member at a time: a shared step size would let members change each other."""
+    from torchdiffeq import odeint
+
+    times = torch.linspace(0.0, 1.0, grid.intervals + 1, dtype=initial.dtype, device=initial.device)
+    duration = grid.step * grid.intervals
+    solved = []
+    for member in range(initial.shape[0]):
+        one = Layers(
+            tuple(weight[member : member + 1] for weight in layers.weights),
+            tuple(bias[member : member + 1] for bias in layers.biases),
+            layers.activation,
+        )
+
+        def rate(_time: Tensor, state: Tensor, one: Layers = one) -> Tensor:
+            return field.rate(one, state) * duration
+
+        path = odeint(rate, initial[member : member + 1], times, rtol=tolerance, atol=tolerance, method="dopri5")
+        solved.append(path.permute(1, 2, 0, 3))
+    states = torch.cat(solved)
+    if field.order == 2:
+        return states, states.new_empty(0)
+    flat = states.flatten(1, 2)
+    return states, field.rate(layers, flat).view(states.shape)
+
+
+def solve_nodes(
+    field: VectorField, layers: Layers, grid: Grid, initial: Tensor, *, scheme: str = "rk4", tolerance: float = 1e-3
+) -> Tensor:
+    """Node values Z (member, row, 2 x nodes, feature): observed states, then their slopes times the step.
+
+    `initial` is (member, row, state). Differentiable once in the initial state, weights and biases.
+    """
+    if scheme == "dopri5":
+        states, slopes = _solve_dopri5(field, layers, grid, initial, tolerance)
+    else:
+        states, slopes = _RungeKutta4.apply(field, layers.activation, grid, initial, *layers.weights, *layers.biases)
+    if field.order == 2:
+        states, slopes = states[..., : field.features], states[..., field.features :]
+    return torch.cat((states, slopes * grid.step.unsqueeze(-1)), dim=2)
+
+
+def dense_output_matrix(positions: np.ndarray, intervals: int) -> np.ndarray:
+    """Matrix C (time, 2 x nodes) of the cubic Hermite interpolant, in float64.
+
+    `positions` are times as multiples of the step since the start, between 0 and `intervals`; slopes enter
+    multiplied by the step. Error of order step**4 between the nodes of an exact solution.
+    """
+    interval = np.clip(np.floor(positions), 0, intervals - 1).astype(int)
+    s = positions - interval
+    nodes = intervals + 1
+    matrix = np.zeros((len(positions), 2 * nodes))
+    row = np.arange(len(positions))
+    matrix[row, interval] = (1 + 2 * s) * (1 - s) ** 2
+    matrix[row, interval + 1] = s**2 * (3 - 2 * s)
+    matrix[row, nodes + interval] = s * (1 - s) ** 2
+    matrix[row, nodes + interval + 1] = s**2 * (s - 1)
+    return matrix
+
+
+@dataclass(frozen=True)
+class ExactLoss:
+    """Weighted squared error over all observations as a function of the node values alone.
+
+    Shapes: `factor` (row or 1, rank, 2 x nodes), `projected` (row, rank, feature), `feature_weight` (feature,),
+    `constant` () and `scale` (), the error of the trivial forecast when the loss is relative and else 1.
+    """
+
+    factor: Tensor
+    projected: Tensor
+    feature_weight: Tensor
+    constant: Tensor
+    scale: Tensor
+
+    def __call__(self, nodes: Tensor) -> Tensor:
+        """Loss (member,) of node values (member, row, 2 x nodes, feature)."""
+        residual = torch.matmul(self.factor, nodes) - self.projected
+        squares = residual.square().sum((1, 2))
+        return (squares @ self.feature_weight + self.constant) / self.scale
+
+
+def factor_loss(
+    positions: Sequence[np.ndarray],
+    observed: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    feature_weight: np.ndarray,
+    intervals: int,
+    scale: float = 1.0,
+    dtype: torch.dtype = torch.float32,
+) -> ExactLoss:
+    """Factor the weighted squared error over rows of observations once, in float64.
+
+    `positions[row]` (time,) in steps since the start of the row, `observed[row]` (time, feature), `weights[row]`
+    (time,) the full weight of an observation in the loss. Rows observed at the same positions share one factor.
+    """
+    factors, projected, constant = [], [], 0.0
+    shared: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+    for row_positions, row_observed, row_weights in zip(positions, observed, weights, strict=True):
+        root = np.sqrt(row_weights)[:, None]
+        key = row_positions.tobytes() + row_weights.tobytes()
+        if key not in shared:
+            left, singular, right = np.linalg.svd(root * dense_output_matrix(row_positions, intervals), full_matrices=False)
+            kept = singular > 1e-12 * singular.max()
+            shared[key] = left[:, kept], singular[kept, None] * right[kept]
+        left, factor = shared[key]
+        values = root * row_observed.astype(np.float64)
+        row_projected = left.T @ values
+        constant += float((np.square(values - left @ row_projected) @ feature_weight).sum())
+        factors.append(factor)
+        projected.append(row_projected)
+    rank = max(len(factor) for factor in factors)
+    if len(shared) == 1:
+        factors = factors[:1]
+    tensor = {"dtype": dtype}
+    return ExactLoss(
+        torch.as_tensor(np.stack([_pad(factor, rank) for factor in factors]), **tensor),
+        torch.as_tensor(np.stack([_pad(values, rank) for values in projected]), **tensor),
+        torch.as_tensor(feature_weight, **tensor),
+        torch.as_tensor(constant, **tensor),
+        torch.as_tensor(scale, **tensor),
+    )
+
+
+def _pad(rows: np.ndarray, count: int) -> np.ndarray:
+    return np.concatenate((rows, np.zeros((count - len(rows), rows.shape[1]))))
