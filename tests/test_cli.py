@@ -1,5 +1,6 @@
 import hashlib
 import json
+import resource
 import subprocess
 import sys
 
@@ -34,10 +35,9 @@ SUBCOMMANDS = (
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
     """Untrained members of two strengths and two seeds, on two features."""
-    from sparsenode.ensemble import save_ensemble
-    from sparsenode.methods import get_method
+    from sparsenode.ensemble import Member, save_ensemble
+    from sparsenode.model import initialize
     from sparsenode.settings import read_model_settings
-    from sparsenode.training import Outcome, TrainingResult, initialize
 
     settings = {
         "dataset": "pair",
@@ -48,11 +48,11 @@ def model_file(tmp_path_factory):
     }
     grid = [(strength, seed) for strength in (0.0, 0.5) for seed in (0, 1)]
     model_settings = read_model_settings(settings["model_settings"])
-    parameters = initialize(model_settings, get_method("l1"), len(FEATURES), [seed for _, seed in grid])
-    outcomes = [Outcome(strength, seed, "finished", "", 7, 0.1) for strength, seed in grid]
-    outcomes[-1] = Outcome(0.5, 1, "diverged", "loss not finite", 3, 0.1)
+    parameters = initialize(model_settings, len(FEATURES), [seed for _, seed in grid], gated=False)
+    members = [Member(strength, seed, "finished", "", 7, 0.1) for strength, seed in grid]
+    members[-1] = Member(0.5, 1, "diverged", "loss not finite", 3, 0.1)
     path = tmp_path_factory.mktemp("model") / "seeds_0-1.safetensors"
-    save_ensemble(path, TrainingResult(parameters, tuple(outcomes), []), settings, FEATURES, {"package": "test"})
+    save_ensemble(path, parameters, members, settings, FEATURES, {"package": "test"})
     return path
 
 
@@ -317,3 +317,25 @@ def test_folder_that_cannot_be_written(model_file, states_file, tmp_path, capsys
     output = tmp_path / "taken" / "out.csv"
     arguments = ["--model", model_file, "--initial-states", states_file, "--output", output]
     assert "cannot write" in error_of(capsys, "forecast", *arguments, "--times", 0, 1)
+
+
+def run_on_a_full_disk(*arguments):
+    """Run the command line in a process that may write no more than two kilobytes to a file."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+
+    command = [sys.executable, "-m", "sparsenode.cli", *map(str, arguments)]
+    return subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_full_disk(model_file, states_file, tmp_path, ending):
+    output = tmp_path / "results" / f"forecast.{ending}"
+    times = [0.01 * step for step in range(500)]
+    arguments = ["--model", model_file, "--initial-states", states_file, "--output", output]
+    done = run_on_a_full_disk("forecast", *arguments, "--times", *times)
+    assert done.returncode == 1
+    assert f"error: cannot write {output}: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(output.parent.iterdir()) == []

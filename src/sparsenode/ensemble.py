@@ -151,8 +151,12 @@ class Ensemble:
 
     @torch.no_grad()
     def path_matrix(self) -> Floats:
-        """Summed strength of all paths, (member, source, target), never negative."""
-        return self.field.fold_paths(path_product(self.layers().weights)).numpy()
+        """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
+        layers = self.layers()
+        paths = self.field.fold_paths(path_product(layers.weights))
+        if layers.decay is not None:
+            paths = paths + torch.diag_embed(layers.decay[:, 0].abs())
+        return paths.numpy()
 
     @torch.no_grad()
     def open_probability(self) -> Floats | None:
@@ -191,16 +195,12 @@ class Ensemble:
         start, layers = self._start(states, velocities), self.layers()
         means = []
         for member in range(len(self.members)):
-            one = Layers(
-                tuple(weight[member : member + 1] for weight in layers.weights),
-                tuple(bias[member : member + 1] for bias in layers.biases),
-                layers.activation,
-            )
+            one = layers.select(slice(member, member + 1))
             total = torch.zeros(start.shape[-1], len(self.features))
             # 2^24 entries of float32 at a time: 64 MB whatever the number of genes and cells.
             chunk = max(1, 2**24 // total.numel())
             for part in start[member : member + 1].split(chunk, dim=1):
-                total += of(mlp.jacobian(one, part)).sum(1)[0]
+                total += of(self.field.jacobian(one, part)).sum(1)[0]
             means.append(total / len(states))
         return self.field.fold_paths(torch.stack(means)).numpy()
 
@@ -237,11 +237,15 @@ def load_ensemble(path: str | Path) -> Ensemble:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
-                raise UserError(f"{path} is not a model of this version: its format is {header.get('format')!r}, not {FORMAT!r}")
+                raise UserError(
+                    f"{path} is not a model of this version: its format is {header.get('format')!r}, not {FORMAT!r}"
+                )
             content = json.loads(header["sparsenode"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
     except SafetensorError as error:
-        raise UserError(f"{path} cannot be read as a model ({error}); it is cut or of another kind: train it anew") from error
+        raise UserError(
+            f"{path} cannot be read as a model ({error}); it is cut or of another kind: train it anew"
+        ) from error
     return Ensemble(
         content["settings"],
         tuple(Member(**member) for member in content["members"]),

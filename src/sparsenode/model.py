@@ -26,6 +26,7 @@ def initialize(settings: ModelSettings, features: int, seeds: Sequence[int], *, 
         [field.inputs, *settings.hidden, features],
         gates_on=settings.gates if gated else None,
         velocity_widths=[features, *settings.velocity_hidden, features] if settings.order == 2 else [],
+        decay=settings.decay,
     )
 
 
@@ -36,7 +37,7 @@ def starting_states(
     velocities: Tensor | None = None,
     learned: Tensor | None = None,
 ) -> Tensor:
-    """States (member, row, state) from positions (row, feature).
+    """States (member, row, state) from positions (row, feature), or (member, row, feature) where members differ.
 
     At second order the velocity is that of the model's own network where `learned` (row, 1) is true, or everywhere
     if no `velocities` (row, feature) are given.

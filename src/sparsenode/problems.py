@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows to solve: positions and velocities (row, feature), whether the velocity is learned (row, 1), grid, loss."""
+    """Rows to solve: positions, their standard error and velocities (row, feature), grid and loss.
+
+    `learned` (row, 1) tells where a second-order model gives the velocity itself.
+    """
 
     positions: Tensor
+    errors: Tensor
     velocities: Tensor
     learned: Tensor
     grid: Grid
@@ -33,6 +37,7 @@ class Problem:
         loss = self.loss
         return Problem(
             self.positions.to(device),
+            self.errors.to(device),
             self.velocities.to(device),
             self.learned.to(device),
             Grid(self.grid.intervals, self.grid.step.to(device)),
@@ -67,6 +72,7 @@ def make_problem(rows: Rows, settings: ModelSettings, feature_weight: np.ndarray
     loss = factor_loss(positions, rows.observed, weights, per_feature, intervals, scale)
     return Problem(
         torch.as_tensor(rows.initial, dtype=torch.float32),
+        torch.as_tensor(rows.initial_error, dtype=torch.float32),
         torch.as_tensor(rows.velocity, dtype=torch.float32),
         torch.as_tensor(rows.at_start)[:, None],
         Grid(intervals, torch.as_tensor(step, dtype=torch.float32)[:, None]),

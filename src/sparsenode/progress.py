@@ -51,7 +51,11 @@ def follow_training(title: str, stream: TextIO | None = None) -> Iterator[Callab
             elapsed = time.monotonic() - began
             left = elapsed * (report.total - report.iteration) / report.iteration if report.iteration else float("nan")
             remaining = f", {left:.0f} s left" if report.iteration else ""
-            print(f"{title}: iteration {report.iteration} of {report.total}, {_state(report)}{remaining}", file=out, flush=True)
+            print(
+                f"{title}: iteration {report.iteration} of {report.total}, {_state(report)}{remaining}",
+                file=out,
+                flush=True,
+            )
 
     yield write
 

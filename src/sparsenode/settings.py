@@ -42,19 +42,25 @@ class ModelSettings:
     """What is trained and for how long; the keys of a `models` entry of the configuration.
 
     The knobs that matter most: `learning_rate` (0.001 to 0.01), `iterations`, the solver's `step`, and `windows` for
-    data whose trajectories start alike. `whole_share` is the last share of the iterations, in which a model with
-    windows trains on whole trajectories from their start instead.
+    data whose trajectories start alike. `decay` (first order; per time unit) gives each variable a
+    rate of decay, as of molecules that are degraded, learned from this value on: a network narrower than the data
+    cannot forget a noisy start without it. `whole_share` is the last share of the iterations, in which a model with
+    windows trains on whole trajectories from their start instead. `initial_noise` (0 to 2) perturbs the initial
+    states of every training solve by that many standard errors, so that forecasts from a noisy start learn to
+    forget the noise.
     """
 
     order: int = 1
     hidden: tuple[int, ...] = (100, 100)
     activation: str = "elu"
     velocity_hidden: tuple[int, ...] = (20,)
+    decay: float | None = None
     gates: str = "weight"
     solver: SolverSettings = field(default_factory=SolverSettings)
     windows: WindowSettings | None = None
     whole_share: float = 0.0
     smoothing: int = 0
+    initial_noise: float = 0.0
     iterations: int = 1000
     learning_rate: float = 0.01
     gates_learning_rate: float = 0.05

@@ -40,6 +40,7 @@ class _WeightGradients:
     def __init__(self, layers: Layers) -> None:
         self.weights: list[Tensor | None] = [None] * len(layers.weights)
         self.biases: list[Tensor | None] = [None] * len(layers.weights)
+        self.decay = None if layers.decay is None else torch.zeros_like(layers.decay)
         self.pending: list[tuple[Sequence[Tensor], Sequence[Tensor]]] = []
 
     def add(self, inputs: Sequence[Tensor], linear_gradients: Sequence[Tensor]) -> None:
@@ -61,13 +62,16 @@ class _WeightGradients:
             else:
                 torch.baddbmm(weight, left.transpose(1, 2), right, out=weight)
                 bias += right.sum(1, keepdim=True)
+        if self.decay is not None:
+            for inputs, outputs in self.pending:
+                self.decay -= (inputs[0] * outputs[-1]).sum(1, keepdim=True)
         self.pending.clear()
 
-    def total(self) -> tuple[list[Tensor | None], list[Tensor | None]]:
-        """Gradients of weights (member, in, out) and biases (member, 1, out) of every layer."""
+    def total(self) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
+        """Gradients of decay (member, 1, feature), weights (member, in, out) and biases (member, 1, out)."""
         if self.pending:
             self._flush()
-        return self.weights, self.biases
+        return self.decay, self.weights, self.biases
 
 
 class _RungeKutta4(torch.autograd.Function):
@@ -78,9 +82,17 @@ class _RungeKutta4(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, field: VectorField, activation: str, grid: Grid, initial: Tensor, *tensors: Tensor) -> Any:
+    def forward(
+        ctx: Any,
+        field: VectorField,
+        activation: str,
+        grid: Grid,
+        initial: Tensor,
+        decay: Tensor | None,
+        *tensors: Tensor,
+    ) -> Any:
         half = len(tensors) // 2
-        layers = Layers(tensors[:half], tensors[half:], activation)
+        layers = Layers(tensors[:half], tensors[half:], activation, decay)
         step = grid.step
         half_step, sixth_step = step / 2, step / 6
         state = initial
@@ -130,11 +142,13 @@ class _RungeKutta4(torch.autograd.Function):
                 first = first + slopes_gradient[:, :, index]
             through_1 = pull(record_1, first)
             gradient = gradient + through_4 + through_3 + through_2 + through_1 + states_gradient[:, :, index]
-        weight_gradients, bias_gradients = gathered.total()
-        return (None, None, None, gradient, *weight_gradients, *bias_gradients)
+        decay_gradient, weight_gradients, bias_gradients = gathered.total()
+        return (None, None, None, gradient, decay_gradient, *weight_gradients, *bias_gradients)
 
 
-def _solve_dopri5(field: VectorField, layers: Layers, grid: Grid, initial: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+def _solve_dopri5(
+    field: VectorField, layers: Layers, grid: Grid, initial: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor]:
     """Adaptive reference solve. One member at a time: a shared step size would let members change each other."""
     from torchdiffeq import odeint
 
@@ -142,11 +156,7 @@ def _solve_dopri5(field: VectorField, layers: Layers, grid: Grid, initial: Tenso
     duration = grid.step * grid.intervals
     solved = []
     for member in range(initial.shape[0]):
-        one = Layers(
-            tuple(weight[member : member + 1] for weight in layers.weights),
-            tuple(bias[member : member + 1] for bias in layers.biases),
-            layers.activation,
-        )
+        one = layers.select(slice(member, member + 1))
 
         def rate(_time: Tensor, state: Tensor, one: Layers = one) -> Tensor:
             return field.rate(one, state) * duration
@@ -170,7 +180,9 @@ def solve_nodes(
     if scheme == "dopri5":
         states, slopes = _solve_dopri5(field, layers, grid, initial, tolerance)
     else:
-        states, slopes = _RungeKutta4.apply(field, layers.activation, grid, initial, *layers.weights, *layers.biases)
+        states, slopes = _RungeKutta4.apply(
+            field, layers.activation, grid, initial, layers.decay, *layers.weights, *layers.biases
+        )
     if field.order == 2:
         states, slopes = states[..., : field.features], states[..., field.features :]
     return torch.cat((states, slopes * grid.step.unsqueeze(-1)), dim=2)
@@ -235,7 +247,9 @@ def factor_loss(
         root = np.sqrt(row_weights)[:, None]
         key = row_positions.tobytes() + row_weights.tobytes()
         if key not in shared:
-            left, singular, right = np.linalg.svd(root * dense_output_matrix(row_positions, intervals), full_matrices=False)
+            left, singular, right = np.linalg.svd(
+                root * dense_output_matrix(row_positions, intervals), full_matrices=False
+            )
             kept = singular > 1e-12 * singular.max()
             shared[key] = left[:, kept], singular[kept, None] * right[kept]
         left, factor = shared[key]

@@ -34,6 +34,7 @@ EXPLODED = 1e6
 
 # Apart from the stream of the initial weights, so that a method with gates starts where one without them does.
 _GATE_STREAM = 2**32
+_START_STREAM = 2**33
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class _Run:
     parameters: Parameters
     optimizer: torch.optim.Adam
     gate_streams: list[torch.Generator]
+    start_streams: list[torch.Generator]
     snapshot: Parameters
     penalty_scale: list[Tensor]
     ended: dict[int, tuple[Parameters, Member]] = field(default_factory=dict)
@@ -98,7 +100,11 @@ def train(
         refitting = iteration >= settings.iterations
         if settings.refit and iteration == settings.iterations:
             _begin_refit(run, task)
-        progress = (iteration - settings.iterations) / max(refit_iterations, 1) if refitting else iteration / settings.iterations
+        progress = (
+            (iteration - settings.iterations) / max(refit_iterations, 1)
+            if refitting
+            else iteration / settings.iterations
+        )
         ramp = min(1.0, progress / settings.warm_up) if settings.warm_up > 0 else 1.0
         _schedule(run.optimizer, min(progress, 1.0), settings.final_learning_rate_share)
         problem = next((one for until, one in placed if iteration / settings.iterations < until), placed[-1][1])
@@ -110,10 +116,26 @@ def train(
         if iteration % settings.check_every == 0 or iteration == total:
             sound = torch.isfinite(loss.detach()).cpu() & (loss.detach() < EXPLODED).cpu()
             history.extend(_history_rows(run, task, iteration, loss, penalty, sound))
-            _end_members(run, task, ~sound, "diverged", f"loss not finite or above {EXPLODED:g} by iteration {iteration}", iteration)
+            _end_members(
+                run,
+                task,
+                ~sound,
+                "diverged",
+                f"loss not finite or above {EXPLODED:g} by iteration {iteration}",
+                iteration,
+            )
             _take_snapshot(run, sound)
             if report is not None and sound.any():
-                report(Report(iteration, total, int(sound.sum()), len(task.grid), float(loss.detach()[sound].median()), _sparsity(run)))
+                report(
+                    Report(
+                        iteration,
+                        total,
+                        int(sound.sum()),
+                        len(task.grid),
+                        float(loss.detach()[sound].median()),
+                        _sparsity(run),
+                    )
+                )
         if iteration == total or not sound.any():
             _end_members(run, task, sound, "finished", "", iteration)
             break
@@ -160,6 +182,7 @@ def _start(task: _Task) -> _Run:
         parameters,
         _make_optimizer(parameters, task.settings, task.settings.learning_rate),
         [torch.Generator().manual_seed(_GATE_STREAM + seed) for seed in seeds],
+        [torch.Generator().manual_seed(_START_STREAM + seed) for seed in seeds],
         _copy(parameters),
         scale,
     )
@@ -179,6 +202,7 @@ def _leaves(parameters: Parameters) -> Parameters:
 
 def _make_optimizer(parameters: Parameters, settings: ModelSettings, learning_rate: float) -> torch.optim.Adam:
     plain = [*parameters.weights, *parameters.biases, *parameters.velocity_weights, *parameters.velocity_biases]
+    plain.extend(parameters.decay)
     groups: list[dict[str, Any]] = [{"params": plain, "lr": learning_rate, "peak": learning_rate}]
     if parameters.log_alpha and not parameters.masks:
         rate = settings.gates_learning_rate
@@ -210,7 +234,12 @@ def _data_loss(run: _Run, task: _Task, problem: Problem, gate_noise: float | Non
     else:
         factors = network.sampled_gates(parameters, _draw_uniform(run, task.device), gate_noise)
     layers = network.effective_layers(parameters, factors, settings.activation)
-    start = starting_states(parameters, settings, problem.positions, problem.velocities, problem.learned)
+    positions = problem.positions
+    if settings.initial_noise > 0:
+        shape = positions.shape
+        noise = torch.stack([torch.randn(shape, generator=stream) for stream in run.start_streams])
+        positions = positions + settings.initial_noise * problem.errors * noise.to(task.device)
+    start = starting_states(parameters, settings, positions, problem.velocities, problem.learned)
     solver = settings.solver
     return problem.loss(
         solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
@@ -295,7 +324,9 @@ def _keep_members(run: _Run, keep: Tensor) -> None:
     """Let the other members leave the batch: their rows of parameters, moments and streams go."""
     old = run.parameters
     run.parameters = _leaves(old.map(lambda tensor: tensor[keep]))
-    replaced = {before: after for before, after in zip(old.named().values(), run.parameters.named().values(), strict=True)}
+    replaced = {
+        before: after for before, after in zip(old.named().values(), run.parameters.named().values(), strict=True)
+    }
     for group in run.optimizer.param_groups:
         group["params"] = [replaced[tensor] for tensor in group["params"]]
     for before, after in replaced.items():
@@ -305,6 +336,7 @@ def _keep_members(run: _Run, keep: Tensor) -> None:
     run.snapshot = run.snapshot.map(lambda tensor: tensor[keep])
     run.penalty_scale = [scale[keep] for scale in run.penalty_scale]
     run.gate_streams = [run.gate_streams[row] for row in keep]
+    run.start_streams = [run.start_streams[row] for row in keep]
     run.active = [run.active[row] for row in keep]
 
 

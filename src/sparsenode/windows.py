@@ -19,10 +19,12 @@ class Rows:
 
     `initial` (row, feature) and `velocity` (row, feature) at the start; `at_start` (row,) tells whether a row begins
     where its trajectory begins, where a second-order model learns the velocity itself. `times[row]` counts from the
-    start of the row, in the unit of the data set, and `observed[row]` is (time, feature).
+    start of the row, in the unit of the data set, and `observed[row]` is (time, feature). `initial_error`
+    (row, feature) is the standard error of `initial` as a mean of noisy observations.
     """
 
     initial: np.ndarray
+    initial_error: np.ndarray
     velocity: np.ndarray
     at_start: np.ndarray
     times: list[np.ndarray]
@@ -72,6 +74,14 @@ def local_fit(times: np.ndarray, values: np.ndarray, at: float) -> tuple[np.ndar
     return coefficients[0], slope
 
 
+def observation_noise(values: np.ndarray) -> np.ndarray:
+    """Standard deviation (feature,) of the noise of observations in time order, (time, feature).
+
+    From differences of neighbors, which a slow trend leaves alone (von Neumann 1941).
+    """
+    return np.sqrt(np.square(np.diff(values, axis=0)).mean(0) / 2)
+
+
 def training_rows(adata: AnnData, *, windows: tuple[int, int] | None, smoothing: int, order: int) -> Rows:
     """Rows of the training split's fit phase.
 
@@ -80,19 +90,21 @@ def training_rows(adata: AnnData, *, windows: tuple[int, int] | None, smoothing:
     if 0; at second order at least 3, since the velocity comes from it.
     """
     initial_states = adata.uns["sparsenode"]["initial_states"]
+    averaged = int(adata.uns["sparsenode"]["initial_state_count"]) if windows is None else 2 * smoothing + 1
     time = adata.obs["time"].to_numpy(dtype=float)
     names = adata.obs["trajectory"].astype(str).to_numpy()
     weight = adata.obs["weight"].to_numpy(dtype=float)
     values = np.asarray(adata.X, dtype=float)
+    is_train = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     if windows is None:
-        is_train = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
         chosen = [np.flatnonzero(is_train & (names == name)) for name in dict.fromkeys(names[is_train])]
     else:
         chosen = make_windows(adata, "train", "fit", *windows)
     width = max(smoothing, 3) if order == 2 else smoothing
-    first_of = {name: int(np.flatnonzero(names == name)[0]) for name in dict.fromkeys(names)}
+    first_of = {name: int(np.flatnonzero(names == name)[0]) for name in dict.fromkeys(names[is_train])}
     stretch_of = {int(index): part for part in _stretches(adata, "train", "fit") for index in part}
-    initial, velocity, at_start, times = [], [], [], []
+    noise_of = {name: observation_noise(values[is_train & (names == name)]) for name in first_of}
+    initial, initial_error, velocity, at_start, times = [], [], [], [], []
     for part in chosen:
         start, name = int(part[0]), names[part[0]]
         begins = start == first_of[name] or windows is None
@@ -107,11 +119,13 @@ def training_rows(adata: AnnData, *, windows: tuple[int, int] | None, smoothing:
             if windows is not None and smoothing:
                 state = fitted
         initial.append(state)
+        initial_error.append(noise_of[name] / np.sqrt(averaged))
         velocity.append(slope)
         at_start.append(begins)
         times.append(time[part] - time[first_of[name] if windows is None else start])
     return Rows(
         np.array(initial),
+        np.array(initial_error),
         np.array(velocity),
         np.array(at_start),
         times,

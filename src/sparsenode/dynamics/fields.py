@@ -36,6 +36,11 @@ class VectorField:
         """Time derivative of the state, both (member, row, state)."""
         return self.record(layers, state)[0]
 
+    def jacobian(self, layers: Layers, state: Tensor) -> Tensor:
+        """Derivative (member, row, in, feature) of the network's rate, decay included, by every state variable."""
+        jacobian = mlp.jacobian(layers, state)
+        return jacobian if layers.decay is None else jacobian - torch.diag_embed(layers.decay).expand_as(jacobian)
+
     @property
     def state_size(self) -> int:
         """Variables of the state: twice the observed ones at second order."""
@@ -44,12 +49,21 @@ class VectorField:
 
 def _record_first(layers: Layers, state: Tensor) -> tuple[Tensor, list[Tensor]]:
     recorded = mlp.apply_recorded(layers, state)
-    return recorded[-1], recorded
+    if layers.decay is None:
+        return recorded[-1], recorded
+    return torch.addcmul(recorded[-1], layers.decay, state, value=-1.0), recorded
+
+
+def _reverse_first(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+    state_gradient, linear_gradients = mlp.reverse(layers, recorded, gradient)
+    if layers.decay is not None:
+        state_gradient = torch.addcmul(state_gradient, layers.decay, gradient, value=-1.0)
+    return state_gradient, linear_gradients
 
 
 def first_order(features: int) -> VectorField:
-    """x' = network(x)."""
-    return VectorField(1, features, features, _record_first, mlp.reverse, lambda matrix: matrix)
+    """x' = network(x), minus decay times x where the layers have a decay."""
+    return VectorField(1, features, features, _record_first, _reverse_first, lambda matrix: matrix)
 
 
 def second_order(features: int) -> VectorField:

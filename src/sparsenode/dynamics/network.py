@@ -16,8 +16,9 @@ from sparsenode.dynamics.mlp import Layers
 class Parameters:
     """Tensors of an ensemble, each a tuple with one entry a layer and the axis `member` first.
 
-    `log_alpha` is empty where a method has no gates, `masks` before a refit, `velocity_*` at first order. Once masks
-    are there they replace the gates: a refit folds the deterministic gates into the weights.
+    `log_alpha` is empty where a method has no gates, `masks` before a refit, `velocity_*` at first order; `decay` is
+    empty or one tensor (member, 1, feature). Once masks are there they replace the gates: a refit folds the
+    deterministic gates into the weights.
     """
 
     weights: tuple[Tensor, ...]
@@ -26,6 +27,7 @@ class Parameters:
     masks: tuple[Tensor, ...] = ()
     velocity_weights: tuple[Tensor, ...] = ()
     velocity_biases: tuple[Tensor, ...] = ()
+    decay: tuple[Tensor, ...] = ()
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Parameters:
         """The same parameters with a function applied to every tensor."""
@@ -59,11 +61,12 @@ def initialize_parameters(
     *,
     gates_on: str | None,
     velocity_widths: Sequence[int] = (),
+    decay: float | None = None,
 ) -> Parameters:
     """Fresh parameters, member i from generator i alone.
 
     `widths` are the network's, input to output; `gates_on` is `weight`, `unit` or None; `velocity_widths` those of
-    the network that gives the initial velocity (second order).
+    the network that gives the initial velocity (second order); every rate of decay starts at `decay`.
     """
     weights, biases = mlp.initialize_layers(generators, widths)
     velocity_weights, velocity_biases = mlp.initialize_layers(generators, velocity_widths)
@@ -75,6 +78,7 @@ def initialize_parameters(
         (),
         tuple(velocity_weights),
         tuple(velocity_biases),
+        () if decay is None else (torch.full((len(generators), 1, widths[-1]), decay),),
     )
 
 
@@ -97,7 +101,7 @@ def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activati
     weights = parameters.weights
     if factors:
         weights = tuple(weight * factor for weight, factor in zip(weights, factors, strict=True))
-    return Layers(weights, parameters.biases, activation)
+    return Layers(weights, parameters.biases, activation, parameters.decay[0] if parameters.decay else None)
 
 
 def velocity_layers(parameters: Parameters, activation: str) -> Layers:

@@ -1,0 +1,56 @@
+# make run    the default configuration, its figures and its report
+# make test   all tests
+# make lint   style, types, format and rules of the workflow
+# make lock   envs/requirements.lock from what is installed in .venv
+# make clean-results
+# Each makes the virtual environment .venv first if there is none, or if the lock or pyproject.toml has changed.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONNOUSERSITE := 1
+
+.PHONY: run test lint format lock clean-results
+.DEFAULT_GOAL := run
+
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || { echo "error: $(PYTHON) is not there; install Python 3.11, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): envs/requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(STAMP)
+	snakemake --cores all
+	snakemake --report results/report.html
+	@echo
+	@echo "report:  results/report.html"
+	@echo "figures:"
+	@snakemake --cores 1 --quiet all --summary 2> /dev/null | cut -f 1 | grep -E '\.(pdf|png)$$' | sed 's/^/  /'
+
+test: $(STAMP)
+	pytest
+
+lint: $(STAMP)
+	ruff check
+	ruff format --check
+	mypy
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+
+format: $(STAMP)
+	ruff check --fix
+	ruff format
+	snakefmt Snakefile workflow/rules
+
+lock: $(STAMP)
+	$(BIN)/python envs/write_lock.py > envs/requirements.lock.new
+	mv envs/requirements.lock.new envs/requirements.lock
+
+clean-results:
+	rm -rf results .snakemake

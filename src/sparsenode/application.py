@@ -1,0 +1,242 @@
+"""Trained models on a user's own files: forecasts, rates, networks and descriptions, without the workflow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.errors import UserError
+from sparsenode.files import write_atomically
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from sparsenode.ensemble import Ensemble
+
+logger = logging.getLogger(__name__)
+
+
+def forecast_file(
+    model: Path,
+    initial_states: Path,
+    output: Path,
+    *,
+    times: Sequence[float] | None = None,
+    layer: str | None = None,
+    strength: float | None = None,
+) -> None:
+    """Write forecasts as a tidy table: trajectory, strength, seed, time, feature, predicted.
+
+    `initial_states` is a CSV file (a name, then a column for each feature), any AnnData whose rows are states, or a
+    dataset's h5ad file, which brings its initial states and its times. `times` increase, the first being the initial
+    state's.
+
+    Raises:
+        UserError: a file that cannot be read, features that are missing, values that are no numbers, bad times.
+    """
+    ensemble = _load(model, strength)
+    states, own_times = read_initial_states(initial_states, ensemble.features, layer=layer)
+    rows = _check_times(times, own_times, len(states), initial_states)
+    forecasts = ensemble.forecast(states.to_numpy(np.float32), rows)
+    tables = [
+        _tidy(
+            ensemble,
+            forecast,
+            {"trajectory": str(name), "time": time},
+            value="predicted",
+        )
+        for name, time, forecast in zip(states.index, rows, forecasts, strict=True)
+    ]
+    _write_table(pd.concat(tables, ignore_index=True), output)
+
+
+def rates_file(
+    model: Path, states: Path, output: Path, *, layer: str | None = None, strength: float | None = None
+) -> None:
+    """Write the rates of change at given states as a tidy table: observation, strength, seed, feature, rate.
+
+    Raises:
+        UserError: as for `forecast_file`.
+    """
+    ensemble = _load(model, strength)
+    table = read_states(states, ensemble.features, layer=layer)
+    rates = ensemble.rates(table.to_numpy(np.float32))
+    names = table.index.astype(str).to_numpy()
+    _write_table(_tidy(ensemble, rates, {"observation": names}, value="rate"), output)
+
+
+def network_file(model: Path, output: Path, *, strength: float | None = None) -> None:
+    """Write the effective network as a tidy table: source, target, strength, seed, weight (strength of the paths)."""
+    ensemble = _load(model, strength)
+    paths = ensemble.path_matrix()
+    sources = np.array(ensemble.features)
+    table = _tidy(ensemble, paths, {"source": sources}, value="weight")
+    _write_table(table.rename(columns={"feature": "target"}), output)
+
+
+def describe_model(model: Path, *, strength: float | None = None) -> str:
+    """Say in words what a model file holds: where it comes from, its settings, and each member's state."""
+    from sparsenode.configuration import canonical_json
+
+    ensemble = _load(model, strength)
+    sparsity = ensemble.weight_sparsity()
+    settings = ensemble.settings
+    lines = [
+        f"{model}: {len(ensemble.members)} members, {len(ensemble.features)} features",
+        f"dataset {settings['dataset']}, model {settings['model']}, method {settings['method']}",
+        f"model settings:  {canonical_json(settings['model_settings'])}",
+        f"method settings: {canonical_json(settings['method_settings'])}",
+        *(f"{key}: {value}" for key, value in sorted(ensemble.metadata.items())),
+        "",
+        f"{'strength':>10} {'seed':>5} {'status':>9} {'iterations':>10} {'sparsity of weights':>20}  reason",
+    ]
+    for index, member in enumerate(ensemble.members):
+        lines.append(
+            f"{member.strength:>10g} {member.seed:>5} {member.status:>9} {member.iterations:>10} "
+            f"{sparsity[index]:>20.3f}  {member.reason}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def read_initial_states(
+    path: Path, features: Sequence[str], *, layer: str | None = None
+) -> tuple[pd.DataFrame, list[np.ndarray] | None]:
+    """Read initial states (trajectory x feature) and, from a dataset's h5ad file, the times of each trajectory.
+
+    The first time of a trajectory is that of its first observation.
+    """
+    if path.suffix != ".h5ad":
+        return read_states(path, features, layer=layer), None
+    from sparsenode.data.contract import read_trajectories
+
+    adata = _read_h5ad(path)
+    if "sparsenode" not in adata.uns:
+        return _states_of(adata, path, features, layer), None
+    adata = read_trajectories(path)
+    states = adata.uns["sparsenode"]["initial_states"]
+    times = [np.unique(adata.obs["time"].to_numpy()[adata.obs["trajectory"] == name]) for name in states.index]
+    return _in_order(states, features, path), times
+
+
+def read_states(path: Path, features: Sequence[str], *, layer: str | None = None) -> pd.DataFrame:
+    """Read states (name x feature), the features in the order given, from a CSV, TSV or h5ad file.
+
+    Raises:
+        UserError: the file cannot be read, lacks a feature, or holds what is not a finite number.
+    """
+    if path.suffix == ".h5ad":
+        return _states_of(_read_h5ad(path), path, features, layer)
+    separator = "\t" if path.suffix in {".tsv", ".txt"} else ","
+    try:
+        table = pd.read_csv(path, sep=separator, index_col=0)
+    except (OSError, ValueError) as error:
+        message = f"cannot read {path}: {error}; a CSV file of a name and a column for each feature is needed"
+        raise UserError(message) from error
+    return _in_order(table, features, path)
+
+
+def _read_h5ad(path: Path) -> AnnData:
+    import anndata
+
+    try:
+        return anndata.read_h5ad(path)
+    except (OSError, ValueError, KeyError) as error:
+        message = f"cannot read {path}: {error}; an AnnData file (h5ad) is needed"
+        raise UserError(message) from error
+
+
+def _states_of(adata: AnnData, path: Path, features: Sequence[str], layer: str | None) -> pd.DataFrame:
+    if layer is not None and layer not in adata.layers:
+        message = f"{path} has no layer {layer!r}; there are: {', '.join(adata.layers) or 'none'}"
+        raise UserError(message)
+    return _in_order(adata.to_df(layer=layer), features, path)
+
+
+def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.DataFrame:
+    """Columns of a table in the order of the features, once all are there and finite numbers."""
+    missing = [feature for feature in features if feature not in table.columns]
+    if missing:
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        message = f"{path} lacks {len(missing)} of the {len(features)} features of the model: {some}"
+        raise UserError(message)
+    extra = len(table.columns) - len(features)
+    if extra > 0:
+        logger.info("%s: %d columns that the model does not know are left out", path, extra)
+    table = table.loc[:, list(features)]
+    numbers = table.apply(pd.to_numeric, errors="coerce")
+    wrong = np.argwhere(~np.isfinite(numbers.to_numpy(np.float64)))
+    if len(wrong):
+        row, column = wrong[0]
+        place = f"row {table.index[row]!r}, column {table.columns[column]!r}"
+        message = f"{path}: {len(wrong)} values are no finite numbers, the first {table.iat[row, column]!r} at {place}"
+        raise UserError(message)
+    if not len(table):
+        message = f"{path} has no rows; each row is a state"
+        raise UserError(message)
+    return numbers
+
+
+def _load(model: Path, strength: float | None) -> Ensemble:
+    """Read a model file; only the members of a strength where one is given."""
+    from sparsenode.ensemble import load_ensemble
+
+    ensemble = load_ensemble(model)
+    if strength is None:
+        return ensemble
+    chosen = [row for row, member in enumerate(ensemble.members) if member.strength == strength]
+    if not chosen:
+        known = ", ".join(f"{known:g}" for known in sorted({member.strength for member in ensemble.members}))
+        message = f"--strength: found {strength:g}; allowed: {known}"
+        raise UserError(message)
+    return ensemble.select(chosen)
+
+
+def _check_times(
+    times: Sequence[float] | None, own_times: list[np.ndarray] | None, count: int, path: Path
+) -> list[np.ndarray]:
+    if times is None:
+        if own_times is None:
+            message = f"--times: missing; {path} has no times of its own, give the times to forecast, such as 0 0.5 1"
+            raise UserError(message)
+        return own_times
+    given = np.asarray(times, np.float64)
+    if len(given) < 2 or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
+        found = " ".join(f"{time:g}" for time in given)
+        message = f"--times: found {found}; allowed: two or more finite numbers that increase"
+        raise UserError(message)
+    return [given] * count
+
+
+def _tidy(ensemble: Ensemble, values: np.ndarray, rows: dict[str, str | np.ndarray], *, value: str) -> pd.DataFrame:
+    """One line per value of an array (member, row, feature); `rows` gives columns that hold for each row or for all."""
+    features = len(ensemble.features)
+    repeated = {
+        name: column if isinstance(column, str) else np.repeat(column, features) for name, column in rows.items()
+    }
+    tables = [
+        pd.DataFrame(
+            {
+                **repeated,
+                "strength": member.strength,
+                "seed": member.seed,
+                "status": member.status,
+                "feature": np.tile(np.array(ensemble.features), len(below) // features),
+                value: below,
+            }
+        )
+        for member, below in zip(ensemble.members, values.reshape(len(values), -1), strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _write_table(table: pd.DataFrame, output: Path) -> None:
+    with write_atomically(output) as path:
+        if output.suffix == ".parquet":
+            table.to_parquet(path, index=False)
+        else:
+            table.to_csv(path, index=False)

@@ -1,0 +1,378 @@
+"""The command line: one subcommand for each rule of the workflow, and those that serve a person alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import sparsenode
+from sparsenode.errors import UserError
+
+Arguments = argparse.Namespace
+Subparsers = Any
+
+FIGURES = {
+    "strengths": "error and sparsities over the strength, for each method",
+    "pareto": "error against sparsity, for all methods",
+    "trajectories": "observed and predicted trajectories",
+    "network": "the learned network beside the true one",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; 0 if it succeeded, 1 after an error that the user can mend, printed on one line."""
+    parsed = build_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        parsed.run(parsed)
+    except UserError as error:
+        _print(f"error: {error}", sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has gone; further flushes would fail likewise.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        _print(f"error: the system refused{place}: {error.strerror or error}", sys.stderr)
+        return 1
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all subcommands."""
+    parser = argparse.ArgumentParser(prog="sparsenode", description=sparsenode.__doc__)
+    parser.add_argument("--version", action="version", version=f"sparsenode {sparsenode.__version__}")
+    subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
+    for add in (
+        _add_plan,
+        _add_describe,
+        _add_forecast,
+        _add_rates,
+        _add_network,
+        _add_download_source,
+        _add_preprocess_dataset,
+        _add_freeze_settings,
+        _add_train_members,
+        _add_evaluate_models,
+        _add_collect_metrics,
+    ):
+        add(subparsers)
+    for figure in FIGURES:
+        _add_draw(subparsers, figure)
+    return parser
+
+
+def _print(text: str, stream: Any = None) -> None:
+    print(text, file=stream or sys.stdout)
+
+
+def _subcommand(
+    subparsers: Subparsers, name: str, summary: str, run: Callable[[Arguments], None]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object given as an argument."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        message = f"not JSON: {error}"
+        raise argparse.ArgumentTypeError(message) from error
+    if not isinstance(value, dict):
+        message = f"not a JSON object: {text}"
+        raise argparse.ArgumentTypeError(message)
+    return value
+
+
+def _limit_threads(threads: int) -> None:
+    """Bound the threads of numerical libraries; to be called before torch or numpy are first imported."""
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+
+
+def _add_plan(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "plan", "say what a run holds: jobs, members, estimated time, memory and disk", _plan
+    )
+    parser.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="laid over config.yaml in turn"
+    )
+    parser.add_argument(
+        "--workflow",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="where config.yaml and workflow/ stand",
+    )
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="default: all of this machine")
+
+
+def _plan(arguments: Arguments) -> None:
+    from sparsenode import configuration, plan
+
+    if arguments.cores < 1:
+        message = f"--cores: found {arguments.cores}; allowed: 1 or more"
+        raise UserError(message)
+    config = configuration.read_configuration(arguments.workflow, arguments.configfile)
+    _print(plan.describe_plan(plan.make_plan(config), cores=arguments.cores))
+
+
+def _add_download_source(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "download-source", "download one file and check it", _download_source)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--sha256", help="expected checksum; without one, the checksum found is logged")
+    parser.add_argument("--size", type=int, help="expected size in bytes")
+    parser.add_argument("--mirror", help="folder or http(s) address laid out as HOST/PATH, instead of the internet")
+    parser.add_argument("--output", type=Path, required=True)
+
+
+def _download_source(arguments: Arguments) -> None:
+    from sparsenode.data.downloads import download_source
+
+    download_source(
+        arguments.url,
+        arguments.output,
+        sha256=arguments.sha256,
+        size=arguments.size,
+        mirror=arguments.mirror,
+    )
+
+
+def _add_preprocess_dataset(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "preprocess-dataset", "make the AnnData of trajectories of a dataset", _preprocess_dataset
+    )
+    parser.add_argument("--name", required=True, help="name of the dataset")
+    parser.add_argument("--settings", type=_json_object, required=True, help="the dataset's entry, as JSON")
+    parser.add_argument("--downloads", type=Path, required=True, help="folder of downloads, laid out as HOST/PATH")
+    parser.add_argument("--output", type=Path, required=True, help="h5ad file")
+
+
+def _preprocess_dataset(arguments: Arguments) -> None:
+    from sparsenode.data.preprocess import preprocess_dataset
+
+    preprocess_dataset(arguments.name, arguments.settings, arguments.downloads, arguments.output)
+
+
+def _add_freeze_settings(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "freeze-settings", "write the settings that training takes as its input", _freeze_settings
+    )
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--model-settings", type=_json_object, required=True, help="as JSON")
+    parser.add_argument("--method-settings", type=_json_object, required=True, help="as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file")
+
+
+def _freeze_settings(arguments: Arguments) -> None:
+    from sparsenode.configuration import freeze_settings
+
+    keys = ("dataset", "model", "method", "model_settings", "method_settings")
+    freeze_settings({key: getattr(arguments, key) for key in keys}, arguments.output)
+
+
+def _add_train_members(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "train-members", "train all strengths of a method for a block of seeds", _train_members
+    )
+    parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
+    parser.add_argument("--settings", type=Path, required=True, help="frozen settings, a JSON file")
+    parser.add_argument("--first-seed", type=int, required=True)
+    parser.add_argument("--last-seed", type=int, required=True, help="this one is trained too")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--output", type=Path, required=True, help="safetensors file")
+    parser.add_argument("--history", type=Path, required=True, help="parquet file of the course of training")
+
+
+def _train_members(arguments: Arguments) -> None:
+    if not 0 <= arguments.first_seed <= arguments.last_seed:
+        found = f"{arguments.first_seed} to {arguments.last_seed}"
+        message = f"--first-seed, --last-seed: found {found}; allowed: 0 or more, in this order"
+        raise UserError(message)
+    _limit_threads(arguments.threads)
+    from sparsenode.training import train_members
+
+    train_members(
+        arguments.data,
+        arguments.settings,
+        range(arguments.first_seed, arguments.last_seed + 1),
+        arguments.output,
+        arguments.history,
+        threads=arguments.threads,
+        device=arguments.device,
+    )
+
+
+def _add_evaluate_models(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "evaluate-models", "forecast, score and choose strengths on a dataset", _evaluate_models
+    )
+    parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="safetensors files")
+    parser.add_argument("--settings", type=Path, nargs="+", required=True, help="frozen settings, JSON files")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--metrics", type=Path, required=True, help="parquet file to write")
+    parser.add_argument("--forecasts", type=Path, required=True, help="parquet file to write")
+    parser.add_argument("--networks", type=Path, required=True, help="folder to write")
+    parser.add_argument("--selection", type=Path, required=True, help="folder to write")
+
+
+def _evaluate_models(arguments: Arguments) -> None:
+    _limit_threads(arguments.threads)
+    from sparsenode.evaluation.evaluate import evaluate_models
+
+    evaluate_models(
+        arguments.data,
+        arguments.models,
+        arguments.settings,
+        arguments.metrics,
+        arguments.forecasts,
+        arguments.networks,
+        arguments.selection,
+    )
+
+
+def _add_collect_metrics(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "collect-metrics", "write the metrics of several datasets to one CSV", _collect_metrics
+    )
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file")
+
+
+def _collect_metrics(arguments: Arguments) -> None:
+    import pandas as pd
+
+    from sparsenode.files import write_atomically
+
+    with write_atomically(arguments.output) as path:
+        tables = [pd.read_parquet(table) for table in arguments.metrics]
+        pd.concat(tables, ignore_index=True).to_csv(path, index=False)
+
+
+def _add_draw(subparsers: Subparsers, figure: str) -> None:
+    parser = _subcommand(
+        subparsers, f"draw-{figure}", f"draw {FIGURES[figure]}", lambda arguments: _draw(figure, arguments)
+    )
+    parser.add_argument("--dataset", required=True, help="name of the dataset")
+    parser.add_argument("--metrics", type=Path, required=True, help="parquet file of metrics")
+    parser.add_argument("--selection", type=Path, required=True, help="folder of chosen strengths")
+    if figure == "trajectories":
+        parser.add_argument("--forecasts", type=Path, required=True, help="parquet file of forecasts")
+    if figure == "network":
+        parser.add_argument("--networks", type=Path, required=True, help="folder of learned networks")
+        parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
+    parser.add_argument("--font-size", type=float, default=9.0, help="in points")
+    parser.add_argument("--dots-per-inch", type=int, default=150, help="of the PNG file")
+    parser.add_argument("--pdf", type=Path, required=True, help="file to write")
+    parser.add_argument("--png", type=Path, required=True, help="file to write")
+
+
+def _draw(figure: str, arguments: Arguments) -> None:
+    import importlib
+
+    module = importlib.import_module(f"sparsenode.figures.{figure}")
+    settings = vars(arguments).copy()
+    outputs = [settings.pop("pdf"), settings.pop("png")]
+    settings.pop("run")
+    getattr(module, f"draw_{figure}")(**settings, outputs=outputs)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="trained members, a safetensors file")
+    parser.add_argument("--strength", type=float, help="only members of this strength; default: all")
+
+
+def _add_describe(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "describe", "say what a model file holds", _describe)
+    _add_model(parser)
+
+
+def _describe(arguments: Arguments) -> None:
+    from sparsenode.application import describe_model
+
+    _print(describe_model(arguments.model, strength=arguments.strength))
+
+
+def _add_forecast(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "forecast", "forecast from initial states with a trained model", _forecast)
+    _add_model(parser)
+    parser.add_argument(
+        "--initial-states",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="CSV file (a name, then a column for each feature) or h5ad file, in the units of the training data",
+    )
+    parser.add_argument("--layer", help="layer of the h5ad file that holds the states; default: X")
+    parser.add_argument(
+        "--times",
+        type=float,
+        nargs="+",
+        help="increasing, the first one being that of the initial state; a dataset's h5ad file brings its own",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="CSV or parquet file")
+
+
+def _forecast(arguments: Arguments) -> None:
+    from sparsenode.application import forecast_file
+
+    forecast_file(
+        arguments.model,
+        arguments.initial_states,
+        arguments.output,
+        times=arguments.times,
+        layer=arguments.layer,
+        strength=arguments.strength,
+    )
+
+
+def _add_rates(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "rates", "give the rates of change at states with a trained model", _rates)
+    _add_model(parser)
+    parser.add_argument("--states", type=Path, required=True, metavar="FILE", help="CSV or h5ad file")
+    parser.add_argument("--layer", help="layer of the h5ad file that holds the states; default: X")
+    parser.add_argument("--output", type=Path, required=True, help="CSV or parquet file")
+
+
+def _rates(arguments: Arguments) -> None:
+    from sparsenode.application import rates_file
+
+    rates_file(
+        arguments.model,
+        arguments.states,
+        arguments.output,
+        layer=arguments.layer,
+        strength=arguments.strength,
+    )
+
+
+def _add_network(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "network", "write the effective network of a trained model", _network)
+    _add_model(parser)
+    parser.add_argument("--output", type=Path, required=True, help="CSV or parquet file of source, target, weight")
+
+
+def _network(arguments: Arguments) -> None:
+    from sparsenode.application import network_file
+
+    network_file(arguments.model, arguments.output, strength=arguments.strength)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,451 @@
+"""The configuration: checked against its schema, completed with defaults, and cut into the slices that rules take.
+
+Light on purpose: the Snakefile imports this module anew in every job, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsenode.data.downloads import MIRROR_VARIABLE
+from sparsenode.errors import UserError
+from sparsenode.files import write_atomically
+
+if TYPE_CHECKING:
+    from sparsenode.data.downloads import RemoteFile
+
+Schema = Mapping[str, Any]
+
+_FOLDERS = ("results_dir", "downloads_dir")
+
+SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
+"""Where the schema stands in the folder of the workflow."""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of key-value pairs with the safe loader.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or is no mapping.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}; check the path"
+        raise UserError(message) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        message = f"{path} is not valid YAML: {error}"
+        raise UserError(message) from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        message = f"{path} holds {_show(values)}; a configuration is a mapping of keys to values"
+        raise UserError(message)
+    return values
+
+
+def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `override` over `base` the way Snakemake does: mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in override.items():
+        if isinstance(value, Mapping):
+            below = merged.get(key)
+            merged[key] = merge(below if isinstance(below, Mapping) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def read_configuration(workflow: Path, overrides: Sequence[Path] = ()) -> dict[str, Any]:
+    """Read and check `config.yaml` of a workflow's folder with override files laid over it, as Snakemake would."""
+    configuration = read_yaml(workflow / "config.yaml")
+    for path in overrides:
+        configuration = merge(configuration, read_yaml(path))
+    return check_configuration(configuration, read_yaml(workflow / SCHEMA_PATH))
+
+
+def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Check a configuration and give a completed copy: defaults filled in, numbers in their own type.
+
+    The schema describes keys and values; beside it are checked the sources' and regularizers' own options, the
+    strengths, and that names refer to entries that exist.
+
+    Raises:
+        UserError: lists every problem, one a line, as `key.path: found X; allowed: Y`.
+    """
+    schema = _inline(schema, schema.get("$defs", {}))
+    completed = _plain(config)
+    _report(list(_schema_problems(completed, schema)))
+    completed = dict(_complete(completed, schema))
+    _report(list(_entry_problems(completed)))
+    _report(list(_reference_problems(completed)))
+    _report(list(_pair_problems(completed)))
+    return completed
+
+
+def pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List the (dataset, model) pairs of the run, in the order of the run's lists."""
+    return [
+        (dataset, model)
+        for dataset in config["run"]["datasets"]
+        for model in config["run"]["models"]
+        if config["models"][model]["datasets"] is None or dataset in config["models"][model]["datasets"]
+    ]
+
+
+def models_of(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """List the models of the run that are trained on a dataset."""
+    return [model for name, model in pairs(config) if name == dataset]
+
+
+def seed_blocks(config: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Cut the seeds 0 .. count - 1 into blocks of `seeds_per_job`: (first, last) of each, both included."""
+    count, size = config["seeds"], config["seeds_per_job"]
+    return [(first, min(first + size, count) - 1) for first in range(0, count, size)]
+
+
+def slice_settings(config: Mapping[str, Any], dataset: str, model: str, method: str) -> dict[str, Any]:
+    """Give what the training of one (dataset, model, method) depends on, and nothing else.
+
+    Seeds, threads and the device are left out: they do not belong to what a result is.
+    """
+    entry = config["methods"][method]
+    return {
+        "dataset": dataset,
+        "model": model,
+        "method": method,
+        "model_settings": {key: value for key, value in config["models"][model].items() if key != "datasets"},
+        "method_settings": {
+            "regularizer": entry["regularizer"],
+            "strengths": strengths_of(entry),
+            "options": entry["options"],
+        },
+    }
+
+
+def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
+    """Write the settings of one (dataset, model, method) to the JSON file that its training reads."""
+    with write_atomically(output) as path:
+        path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Give what the preprocessing of one dataset depends on."""
+    return dict(config["datasets"][dataset])
+
+
+def remote_files(config: Mapping[str, Any], dataset: str | None = None) -> dict[str, RemoteFile]:
+    """Give the files that a dataset, or every dataset of the run, needs from the internet, by HOST/PATH."""
+    from sparsenode import data
+
+    names = config["run"]["datasets"] if dataset is None else [dataset]
+    entries = [config["datasets"][name] for name in names]
+    files = [file for entry in entries for file in data.source(entry["source"]).required_files(entry["options"])]
+    return {file.relative_path: file for file in files}
+
+
+def local_files(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """Give the user's own files that a dataset is made from."""
+    from sparsenode import data
+
+    entry = config["datasets"][dataset]
+    find = getattr(data.source(entry["source"]), "local_files", None)
+    return [] if find is None else [str(path) for path in find(entry["options"])]
+
+
+def check_folders(config: Mapping[str, Any]) -> None:
+    """Check that no file stands where a folder of the run should be.
+
+    Raises:
+        UserError: names the key and what stands there.
+    """
+    places = [(key, place) for key in _FOLDERS for place in (Path(config[key]), *Path(config[key]).parents)]
+    _report(
+        [
+            f"{key}: found {place}, which is a file; allowed: a folder, there or not yet there"
+            for key, place in places
+            if place.exists() and not place.is_dir()
+        ]
+    )
+
+
+def set_environment(config: Mapping[str, Any]) -> None:
+    """Set what the jobs of the workflow find in their environment: the command line, and the mirror.
+
+    Without an activated virtual environment, the command line is found beside the Python that runs the workflow.
+    The mirror is no parameter of a rule, since where a file comes from does not belong to what it is.
+    """
+    if shutil.which("sparsenode") is None:
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if config["mirror"] is not None:
+        os.environ[MIRROR_VARIABLE] = config["mirror"]
+
+
+def strengths_of(method: Mapping[str, Any]) -> list[float]:
+    """Give the strengths of a checked method entry as sorted numbers; `[0.0]` for a method without strengths."""
+    return sorted(float(strength) for strength in method["strengths"]) or [0.0]
+
+
+def canonical_json(values: Any) -> str:
+    """Write settings as JSON on one line with sorted keys, so that equal settings are equal texts."""
+    return json.dumps(values, sort_keys=True, allow_nan=False, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """Turn mappings and sequences of any kind into dict and list."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """Put the schema's definitions in the places that refer to them; what stands beside a reference wins."""
+    if isinstance(schema, list):
+        return [_inline(part, definitions) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    parts = {key: _inline(part, definitions) for key, part in schema.items() if key not in {"$ref", "$defs"}}
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix("#/$defs/")
+        parts = _inline(definitions[name], definitions) | parts
+    return parts
+
+
+def _report(problems: Sequence[str]) -> None:
+    distinct = list(dict.fromkeys(problems))
+    if distinct:
+        count = "a problem" if len(distinct) == 1 else f"{len(distinct)} problems"
+        listed = "\n".join(f"  {problem}" for problem in distinct)
+        message = f"the configuration has {count}:\n{listed}"
+        raise UserError(message)
+
+
+def _show(value: Any) -> str:
+    """Name a value and its type in a reader's words, shortened."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    text = json.dumps(value, default=str)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"the number {text}" if isinstance(value, int | float) else text
+
+
+def _key(path: Sequence[Any]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "configuration"
+
+
+def _names(values: Sequence[Any]) -> str:
+    return ", ".join("null" if value is None else str(value) for value in values) or "none"
+
+
+def _unknown(key: str, found: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(found, known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{key}: found {json.dumps(found)}{hint}; allowed: {_names(known)}"
+
+
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+def describe_allowed(schema: Schema) -> str:
+    """Say in words what a schema allows."""
+    if "x-allowed" in schema:
+        return str(schema["x-allowed"])
+    if "enum" in schema:
+        return _names(schema["enum"])
+    if "const" in schema:
+        return _names([schema["const"]])
+    kinds = schema.get("type", "any value")
+    if schema.get("minLength"):
+        return "text that is not empty"
+    words = [_TYPES.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+    bounds = [
+        f"{phrase} {schema[keyword]}"
+        for keyword, phrase in (
+            ("minimum", "at least"),
+            ("exclusiveMinimum", "above"),
+            ("maximum", "at most"),
+            ("exclusiveMaximum", "below"),
+        )
+        if keyword in schema
+    ]
+    words[0] = " ".join([words[0], " and ".join(bounds)]).strip()
+    if "array" in kinds:
+        least = schema.get("minItems")
+        if least:
+            words[0] += f" with {least} or more entries"
+        if schema.get("items"):
+            words[0] += f", each {describe_allowed(schema['items'])}"
+    return " or ".join(words)
+
+
+def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> Iterator[str]:
+    """Yield what is wrong with a value as `key: found; allowed`, in the order of the keys."""
+    from jsonschema import Draft202012Validator
+
+    errors = Draft202012Validator(schema).iter_errors(value)
+    for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
+        path = [*above, *error.absolute_path]
+        part = error.schema
+        if error.validator == "additionalProperties":
+            known = list(part.get("properties", {}))
+            unknown = [key for key in error.instance if key not in known]
+            yield from (_unknown(f"{_key(path)}: unknown key", str(key), known) for key in unknown)
+        elif error.validator == "required":
+            missing = [key for key in part["required"] if key not in error.instance]
+            for key in missing:
+                allowed = describe_allowed(part.get("properties", {}).get(key, {}))
+                yield f"{_key([*path, key])}: missing; allowed: {allowed}"
+        elif error.validator == "uniqueItems":
+            repeated = sorted({str(item) for item in error.instance if error.instance.count(item) > 1})
+            yield f"{_key(path)}: found {_names(repeated)} more than once; allowed: each entry once"
+        elif "propertyNames" in error.absolute_schema_path:
+            yield f"{_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(part)}"
+        else:
+            yield f"{_key(path)}: found {_show(error.instance)}; allowed: {describe_allowed(part)}"
+
+
+def _complete(value: Any, schema: Schema) -> Any:
+    """Fill in defaults, and give numbers the type that the schema states (JSON takes 1 and 1.0 for the same)."""
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        for key, part in properties.items():
+            if key not in value and "default" in part:
+                value[key] = copy.deepcopy(part["default"])
+        other = schema.get("additionalProperties")
+        for key, entry in value.items():
+            part = properties.get(key, other)
+            if isinstance(part, Mapping):
+                value[key] = _complete(entry, part)
+        return value
+    if isinstance(value, list):
+        return [_complete(entry, schema.get("items", {})) for entry in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        kinds = schema.get("type", ())
+        if "number" in kinds:
+            return float(value)
+        if "integer" in kinds:
+            return int(value)
+    return value
+
+
+def _check_options(options: dict[str, Any], properties: Mapping[str, Any], path: Sequence[str]) -> list[str]:
+    """Check options against the properties that a source or regularizer declares; complete them in place."""
+    required = [key for key, property_ in properties.items() if "default" not in property_]
+    schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    problems = list(_schema_problems(options, schema, path))
+    if not problems:
+        _complete(options, schema)
+    return problems
+
+
+def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
+    """Yield problems inside single datasets and methods: sources, regularizers, their options, strengths."""
+    from sparsenode import data, methods
+
+    for name, dataset in config["datasets"].items():
+        path = ("datasets", name)
+        if dataset["source"] not in data.source_names():
+            yield _unknown(_key([*path, "source"]), dataset["source"], data.source_names())
+        else:
+            options = data.source(dataset["source"]).OPTIONS
+            yield from _check_options(dataset["options"], options, [*path, "options"])
+    for name, method in config["methods"].items():
+        path = ("methods", name)
+        method.setdefault("regularizer", name)
+        if method["regularizer"] not in methods.method_names():
+            yield _unknown(_key([*path, "regularizer"]), method["regularizer"], methods.method_names())
+            continue
+        record = methods.get_method(method["regularizer"])
+        yield from _check_options(method["options"], record.options, [*path, "options"])
+        yield from _strength_problems(method, _key([*path, "strengths"]), has_strength=record.has_strength)
+
+
+def _strength_problems(method: Mapping[str, Any], key: str, *, has_strength: bool) -> Iterator[str]:
+    strengths = method["strengths"]
+    if not has_strength:
+        if strengths:
+            none = f"no strengths, since `{method['regularizer']}` has no penalty"
+            yield f"{key}: found {_show(strengths)}; allowed: {none}"
+        return
+    if not strengths:
+        yield f"{key}: found {_show(strengths)}; allowed: {STRENGTHS}"
+    known: dict[float, str] = {}
+    for place, strength in enumerate(strengths):
+        number = _number(strength)
+        if number is None or not math.isfinite(number) or number < 0:
+            yield f"{key}[{place}]: found {_show(strength)}; allowed: {STRENGTH}"
+        elif number in known:
+            same = f"which equals {_show(known[number])} as a number"
+            yield f"{key}[{place}]: found {_show(strength)}, {same}; allowed: each strength once"
+        else:
+            known[number] = strength
+
+
+STRENGTH = 'a number that is finite and at least 0, in quotes, such as "1e-3"'
+STRENGTHS = f"a list of strengths, each {STRENGTH}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names that refer to no entry."""
+    run = config["run"]
+    for kind in ("datasets", "models", "methods"):
+        for place, name in enumerate(run[kind]):
+            if name not in config[kind]:
+                yield _unknown(f"run.{kind}[{place}]", name, list(config[kind]))
+    for model, entry in config["models"].items():
+        for place, name in enumerate(entry["datasets"] or ()):
+            if name not in config["datasets"]:
+                yield _unknown(f"models.{model}.datasets[{place}]", name, list(config["datasets"]))
+
+
+def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield problems of what is to be trained on what; every name is known by now."""
+    for dataset in config["run"]["datasets"]:
+        if not models_of(config, dataset):
+            allowed = "a dataset that a model of `run.models` is trained on (see `models.NAME.datasets`)"
+            yield f"run.datasets: found {dataset}, for which run.models has no model; allowed: {allowed}"
+    for dataset, model in pairs(config):
+        by = config["datasets"][dataset]["validation"]["by"]
+        if by == "observation" and config["models"][model]["windows"] is not None:
+            yield (
+                f"models.{model}.windows: found windows, with datasets.{dataset}.validation.by: observation; "
+                "allowed: windows: null, or validation by trajectory or time_blocks, since a window never crosses "
+                "splits"
+            )

@@ -1,0 +1,239 @@
+"""What a run holds before it starts: jobs, members, and estimates of time, memory and disk.
+
+The cost model is small on purpose and meant to be right within a factor of two on a present-day core:
+
+- a training step solves `rows` trajectories or windows with 4 evaluations of the field in each interval of the grid
+  (one interval a `solver.step`); an evaluation and its share of the reverse pass cost `SECONDS_PER_EVALUATION` for
+  all members together, and for each member `SECONDS_PER_PRODUCT` for each row and weight of the network;
+- the optimizer, the penalty and the gates cost `SECONDS_PER_WEIGHT` for each member and weight;
+- `dopri5` costs `ADAPTIVE_FACTOR` times as much as the coarse grid;
+- a job holds for each weight of a member its value, gradient, two moments, a snapshot and temporary copies, and for
+  each evaluation the activations of all rows.
+
+Light on purpose: the Snakefile imports this module anew in every job.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from sparsenode import configuration
+
+SECONDS_PER_EVALUATION = 3e-4
+SECONDS_PER_PRODUCT = 1.4e-10
+SECONDS_PER_WEIGHT = 3e-8
+ADAPTIVE_FACTOR = 10.0
+JOB_START_SECONDS = 4.0
+PREPROCESSING_SECONDS = 10.0
+FIGURE_SECONDS = 5.0
+EVALUATION_SHARE = 0.15
+"""Time of the evaluation of a dataset, as a share of the time of its training."""
+BASE_MEMORY_MB = 500
+COPIES_OF_WEIGHTS = 14
+COPIES_OF_ACTIVATIONS = 6
+FIGURES_PER_DATASET = 4
+
+
+@dataclass(frozen=True)
+class DataSize:
+    """How large a dataset is to its training: `duration` of a trajectory in its unit of time.
+
+    `exact` tells whether the numbers were read from the preprocessed file.
+    """
+
+    features: int
+    trajectories: int
+    observations: int
+    duration: float
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training job with its estimates; `disk_mb` is that of the model file."""
+
+    dataset: str
+    model: str
+    method: str
+    members: int
+    seconds: float
+    memory_mb: float
+    disk_mb: float
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All jobs of a run: training in detail, the others by number and seconds each."""
+
+    training: tuple[TrainingJob, ...]
+    others: Mapping[str, tuple[int, float]]
+    exact: bool
+
+
+def make_plan(config: Mapping[str, Any]) -> RunPlan:
+    """Plan a checked configuration; sizes are read from preprocessed data where those are there already."""
+    blocks = configuration.seed_blocks(config)
+    grid = [(*pair, method) for pair in configuration.pairs(config) for method in config["run"]["methods"]]
+    training = tuple(training_job(config, *result, seeds=last - first + 1) for result in grid for first, last in blocks)
+    datasets = config["run"]["datasets"]
+    seconds = sum(job.seconds for job in training)
+    others = {
+        "download_source": (len(configuration.remote_files(config)), 2.0),
+        "preprocess_dataset": (len(datasets), PREPROCESSING_SECONDS),
+        "freeze_settings": (len(grid), 0.3),
+        "evaluate_models": (len(datasets), JOB_START_SECONDS + EVALUATION_SHARE * seconds / len(datasets)),
+        "draw figures": (FIGURES_PER_DATASET * len(datasets), FIGURE_SECONDS),
+        "collect_metrics": (1, 1.0),
+    }
+    exact = all(data_size(config, dataset).exact for dataset in datasets)
+    return RunPlan(training, {name: entry for name, entry in others.items() if entry[0]}, exact)
+
+
+def training_job(
+    config: Mapping[str, Any], dataset: str, model: str, method: str, *, seeds: int | None = None
+) -> TrainingJob:
+    """Estimate one training job of `seeds` seeds (as many as a whole job holds where it is None)."""
+    from sparsenode.methods import get_method
+
+    size = data_size(config, dataset)
+    settings = config["models"][model]
+    entry = config["methods"][method]
+    gated = get_method(entry["regularizer"]).gated
+    block = min(config["seeds"], config["seeds_per_job"]) if seeds is None else seeds
+    members = len(configuration.strengths_of(entry)) * block
+
+    widths = [settings["order"] * size.features, *settings["hidden"], size.features]
+    weights = _weights(widths)
+    if settings["order"] == 2:
+        weights += _weights([size.features, *settings["velocity_hidden"], size.features])
+    trained = weights * (2 if gated else 1)
+    rows, duration = training_rows(size, settings["windows"])
+    evaluations = 4 * max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9)) + 1
+
+    # Each weight takes part in the forward product and in the two of the reverse pass.
+    step = evaluations * (SECONDS_PER_EVALUATION + members * rows * 3 * weights * SECONDS_PER_PRODUCT)
+    step += members * trained * SECONDS_PER_WEIGHT
+    if settings["solver"]["scheme"] == "dopri5":
+        step *= ADAPTIVE_FACTOR
+    iterations = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
+    activations = members * rows * evaluations * sum(widths) * COPIES_OF_ACTIVATIONS
+    memory = 4 * (members * trained * COPIES_OF_WEIGHTS + activations)
+    return TrainingJob(
+        dataset,
+        model,
+        method,
+        members,
+        JOB_START_SECONDS + iterations * step / max(1.0, 0.7 * config["threads"]),
+        BASE_MEMORY_MB + memory / 1e6,
+        4 * members * trained / 1e6,
+    )
+
+
+def wall_seconds(plan: RunPlan, cores: int) -> float:
+    """Estimate the time of the whole run: jobs spread over the cores, none shorter than the longest training job."""
+    total = sum(job.seconds for job in plan.training) + sum(count * each for count, each in plan.others.values())
+    longest = max(job.seconds for job in plan.training)
+    return max(total / cores, longest)
+
+
+def describe_plan(plan: RunPlan, *, cores: int) -> str:
+    """Write a plan as a table for people, with totals."""
+    names = [f"{job.dataset} / {job.model} / {job.method}" for job in plan.training]
+    width = max(map(len, names))
+    lines = [f"{'training job':<{width}} {'members':>8} {'time':>9} {'memory':>9} {'model file':>11}"]
+    for name, job in zip(names, plan.training, strict=True):
+        time, memory, disk = _duration(job.seconds), _size(job.memory_mb), _size(job.disk_mb)
+        lines.append(f"{name:<{width}} {job.members:>8} {time:>9} {memory:>9} {disk:>11}")
+    jobs = len(plan.training) + sum(count for count, _ in plan.others.values())
+    members = sum(job.members for job in plan.training)
+    all_disk = sum(job.disk_mb for job in plan.training)
+    side_by_side = sorted((job.memory_mb for job in plan.training), reverse=True)[:cores]
+    others = ", ".join(f"{count} {name}" for name, (count, _) in plan.others.items())
+    lines += [
+        "",
+        f"jobs:    {jobs}, of them {len(plan.training)} train_members ({others})",
+        f"members: {members}",
+        f"time:    about {_duration(wall_seconds(plan, cores))} on {cores} cores",
+        f"memory:  about {_size(sum(side_by_side))} with {len(side_by_side)} training jobs side by side",
+        f"disk:    about {_size(all_disk)} of model files",
+    ]
+    if not plan.exact:
+        lines.append("Datasets that are not preprocessed yet are taken at their expected size.")
+    lines.append("Estimates are rough, within a factor of two or so; the dry run says which jobs are still to do.")
+    return "\n".join(lines)
+
+
+def _weights(widths: list[int]) -> int:
+    return sum(below * above for below, above in pairwise(widths))
+
+
+def training_rows(size: DataSize, windows: Mapping[str, Any] | None) -> tuple[int, float]:
+    """Rows of a training solve, and how long the longest one is in the unit of time."""
+    if windows is None:
+        return size.trajectories, size.duration
+    length = min(windows["length"], max(1, size.observations - 1))
+    starts = math.ceil(max(1, size.observations - length) / windows["stride"])
+    return size.trajectories * starts, size.duration * length / max(1, size.observations - 1)
+
+
+def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
+    """Size of a dataset: read from its preprocessed file, or else what is expected of its source."""
+    path = Path(config["results_dir"]) / "data" / f"{dataset}.h5ad"
+    if path.is_file():
+        return _read_size(path, path.stat().st_mtime_ns)
+    entry = config["datasets"][dataset]
+    expected = _EXPECTED_SIZES.get(entry["source"])
+    # Of a user's own file nothing is known before it is preprocessed: a small single-cell dataset stands in.
+    return expected(entry["options"]) if expected else DataSize(100, 3, 500, 1.0)
+
+
+@lru_cache
+def _read_size(path: Path, _modified: int) -> DataSize:
+    """Read the size of the training data from a preprocessed file, without reading its values."""
+    import h5py
+    import numpy as np
+
+    with h5py.File(path) as file:
+        obs = file["obs"]
+        splits = np.array(obs["split"]["categories"].asstr())[obs["split"]["codes"][:]]
+        phases = np.array(obs["phase"]["categories"].asstr())[obs["phase"]["codes"][:]]
+        fitted = (splits == "train") & (phases == "fit")
+        trajectories = obs["trajectory"]["codes"][:][fitted]
+        times = obs["time"][:][fitted]
+        shape = file["X"].shape if isinstance(file["X"], h5py.Dataset) else tuple(file["X"].attrs["shape"])
+    codes, counts = np.unique(trajectories, return_counts=True)
+    longest = max((float(np.ptp(times[trajectories == code])) for code in codes), default=1.0)
+    return DataSize(int(shape[1]), len(codes), int(counts.max(initial=1)), longest, exact=True)
+
+
+def _krumsiek11(options: Mapping[str, Any]) -> DataSize:
+    steps = round(160 * (1 - options["test_share"]))
+    return DataSize(11, 4, steps, float(steps))
+
+
+def _second_order(options: Mapping[str, Any]) -> DataSize:
+    training = options["trajectories"] - options["test_trajectories"]
+    return DataSize(options["oscillators"], training, options["observations"], float(options["horizon"]))
+
+
+def _hematopoiesis(options: Mapping[str, Any]) -> DataSize:
+    return DataSize(529, len(options["donors"]["train"]) * len(options["lineages"]), 450, 1.0)
+
+
+_EXPECTED_SIZES = {"krumsiek11": _krumsiek11, "second_order": _second_order, "hematopoiesis": _hematopoiesis}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes:.1f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"

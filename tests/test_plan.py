@@ -1,0 +1,86 @@
+import pytest
+
+from sparsenode import configuration, plan
+from sparsenode.cli import main
+
+MODELS = {
+    "plain": {"hidden": [7], "iterations": 100},
+    "windows": {"hidden": [7], "iterations": 100, "windows": {"length": 8, "stride": 4}, "solver": {"step": 1.0}},
+    "second": {"hidden": [7], "iterations": 100, "order": 2, "velocity_hidden": [5]},
+    "adaptive": {"hidden": [7], "iterations": 100, "solver": {"scheme": "dopri5"}},
+    "refitted": {"hidden": [7], "iterations": 100, "refit": {"iterations": 100}},
+}
+
+
+@pytest.fixture
+def config(repository, tmp_path):
+    """A checked configuration whose results folder is empty."""
+    schema = configuration.read_yaml(repository / configuration.SCHEMA_PATH)
+    return configuration.check_configuration(
+        {
+            "results_dir": str(tmp_path / "results"),
+            "seeds": 5,
+            "seeds_per_job": 3,
+            "run": {"datasets": ["branches"], "models": ["plain"], "methods": ["none", "l1", "pathreg"]},
+            "datasets": {"branches": {"source": "krumsiek11"}, "springs": {"source": "second_order"}},
+            "models": MODELS,
+            "methods": {"none": {}, "l1": {"strengths": ["1", "2"]}, "pathreg": {"strengths": ["1", "2", "3", "4"]}},
+        },
+        schema,
+    )
+
+
+def test_members_and_jobs_of_each_method(config):
+    made = plan.make_plan(config)
+    members = [(job.method, job.members) for job in made.training]
+    assert members == [("none", 3), ("none", 2), ("l1", 6), ("l1", 4), ("pathreg", 12), ("pathreg", 8)]
+    assert made.others["freeze_settings"][0] == 3
+    assert "download_source" not in made.others
+    assert not made.exact
+
+
+def test_model_file_size_is_that_of_the_weights(config):
+    job = plan.training_job(config, "branches", "plain", "l1", seeds=1)
+    assert job.disk_mb == pytest.approx(4 * 2 * (11 * 7 + 7 * 11) / 1e6)
+    gated = plan.training_job(config, "branches", "plain", "pathreg", seeds=1)
+    assert gated.disk_mb == pytest.approx(2 * 4 * 4 * (11 * 7 + 7 * 11) / 1e6)
+    second = plan.training_job(config, "springs", "second", "l1", seeds=1)
+    assert second.disk_mb == pytest.approx(4 * 2 * (10 * 7 + 7 * 5 + 5 * 5 + 5 * 5) / 1e6)
+
+
+@pytest.mark.parametrize("costly", ["adaptive", "refitted"])
+def test_what_takes_longer_is_planned_longer(config, costly):
+    plain, other = (plan.training_job(config, "branches", name, "l1").seconds for name in ("plain", costly))
+    assert other > 1.5 * plain
+
+
+def test_more_cores_take_less_time_but_no_less_than_the_longest_job(config):
+    made = plan.make_plan(config)
+    assert plan.wall_seconds(made, 2) == pytest.approx(plan.wall_seconds(made, 1) / 2)
+    assert plan.wall_seconds(made, 1000) == max(job.seconds for job in made.training)
+
+
+def test_size_is_read_from_preprocessed_data(config, tmp_path):
+    settings = configuration.canonical_json(configuration.dataset_settings(config, "branches"))
+    output = tmp_path / "results" / "data" / "branches.h5ad"
+    common = ["--name", "branches", "--settings", settings, "--downloads", str(tmp_path), "--output", str(output)]
+    assert main(["preprocess-dataset", *common]) == 0
+    assert plan.make_plan(config).exact
+
+    from sparsenode import read_trajectories
+    from sparsenode.windows import make_windows
+
+    windows = make_windows(read_trajectories(output), "train", "fit", 8, 4)
+    size = plan.data_size(config, "branches")
+    assert (size.features, size.trajectories, size.exact) == (11, 4, True)
+    rows, duration = plan.training_rows(size, {"length": 8, "stride": 4})
+    assert rows == pytest.approx(len(windows), abs=4)
+    assert duration == pytest.approx(8)
+
+
+def test_the_table_names_every_job_and_the_totals(config):
+    text = plan.describe_plan(plan.make_plan(config), cores=4)
+    assert text.count("branches / plain / pathreg") == 2
+    assert "members: 35" in text
+    assert "on 4 cores" in text
+    assert "expected size" in text

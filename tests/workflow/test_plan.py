@@ -1,0 +1,80 @@
+"""What Snakemake would do, and what it refuses before anything is done."""
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+FIGURES = {"draw_strengths": 1, "draw_pareto": 1, "draw_trajectories": 1, "draw_network": 1}
+EVALUATION = {"evaluate_models": 1, **FIGURES, "collect_metrics": 1}
+
+
+def test_dry_run_counts_the_jobs(workflow):
+    done = workflow.snakemake("--dry-run")
+    assert done.status == 0, done.output
+    assert done.jobs == {"preprocess_dataset": 1, "freeze_settings": 2, "train_members": 2, **EVALUATION}
+    assert not (workflow.folder / "results").exists()
+
+
+def test_lint_is_clean(workflow):
+    done = workflow.snakemake("--lint")
+    assert done.status == 0, done.output
+    assert "good condition" in done.output
+
+
+def test_one_figure_builds_only_its_dataset(workflow):
+    workflow.configure(run={"datasets": ["branches", "springs"], "models": ["windows", "motion"]})
+    done = workflow.snakemake("--dry-run", "results/figures/branches/pareto.pdf")
+    assert done.status == 0, done.output
+    assert done.jobs == {
+        "preprocess_dataset": 1,
+        "freeze_settings": 2,
+        "train_members": 2,
+        "evaluate_models": 1,
+        "draw_pareto": 1,
+    }
+    assert "springs" not in done.output.partition("Job stats:")[2]
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("results/figures/springs/pareto.pdf", "No rule to produce results/figures/springs/pareto.pdf"),
+        ("results/models/branches/windows/l1/seeds_0-7.safetensors", "there are: 0-1"),
+    ],
+)
+def test_target_outside_the_grid_is_refused(workflow, target, expected):
+    done = workflow.snakemake(target)
+    assert done.status == 1
+    assert expected in done.output
+    assert not (workflow.folder / "results").exists()
+
+
+def test_model_on_a_dataset_that_it_does_not_name_is_refused(workflow):
+    workflow.configure(run={"datasets": ["branches", "springs"], "models": ["windows", "motion"]})
+    done = workflow.snakemake("results/settings/branches/motion/l1.json")
+    assert done.status == 1
+    assert "models.motion is not trained on branches" in done.output
+
+
+def test_bad_configuration_stops_before_any_job(workflow):
+    workflow.configure(methods={"l1": {"strengths": [0.1]}})
+    done = workflow.snakemake()
+    assert done.status == 1
+    assert "methods.l1.strengths[0]: found the number 0.1; allowed: " in done.output
+    assert "Traceback" not in done.output
+    assert not (workflow.folder / "results").exists()
+
+
+def test_file_in_place_of_the_results_folder(workflow):
+    (workflow.folder / "results").write_text("my notes\n")
+    done = workflow.snakemake()
+    assert done.status == 1
+    assert "results_dir: found results, which is a file; allowed: a folder" in done.output
+    assert (workflow.folder / "results").read_text() == "my notes\n"
+
+
+def test_results_can_stand_elsewhere(workflow):
+    workflow.configure(results_dir="runs/first")
+    done = workflow.snakemake("--dry-run", "runs/first/figures/branches/network.pdf")
+    assert done.status == 0, done.output
+    assert "draw_network" in done.jobs

@@ -1,0 +1,128 @@
+"""What the rules share: the checked configuration, the grid, and the functions that answer the rules' questions."""
+
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from sparsenode import configuration, plan, versions
+from sparsenode.cli import FIGURES
+from sparsenode.errors import UserError
+
+try:
+    SCHEMA = configuration.read_yaml(Path(workflow.basedir) / configuration.SCHEMA_PATH)
+    CHECKED = configuration.check_configuration(config, SCHEMA)
+    configuration.check_folders(CHECKED)
+    REMOTE_FILES = configuration.remote_files(CHECKED)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+config.clear()
+config.update(CHECKED)
+
+RESULTS = config["results_dir"].rstrip("/")
+DOWNLOADS = config["downloads_dir"].rstrip("/")
+
+configuration.set_environment(config)
+
+
+wildcard_constraints:
+    dataset="|".join(config["run"]["datasets"]),
+    model="|".join(config["run"]["models"]),
+    method="|".join(config["run"]["methods"]),
+    first="[0-9]+",
+    last="[0-9]+",
+    url_path="|".join(map(re.escape, REMOTE_FILES)) or "(?!)",
+
+
+def all_figures():
+    return expand(
+        f"{RESULTS}/figures/{{dataset}}/{{figure}}.pdf",
+        dataset=config["run"]["datasets"],
+        figure=FIGURES,
+    )
+
+
+def checks_of(wildcards):
+    """Checksum and size of a download, where they are known, as flags."""
+    file = REMOTE_FILES[wildcards.url_path]
+    checks = [f"--sha256 {file.sha256}"] if file.sha256 else []
+    checks += [f"--size {file.size}"] if file.size else []
+    return " ".join(checks)
+
+
+def downloads_of(wildcards):
+    return [
+        f"{DOWNLOADS}/{path}"
+        for path in configuration.remote_files(config, wildcards.dataset)
+    ]
+
+
+def local_files_of(wildcards):
+    return configuration.local_files(config, wildcards.dataset)
+
+
+def training_settings(part):
+    """The parameter of freeze_settings: one part of the settings of a (dataset, model, method), as JSON."""
+
+    def settings(wildcards):
+        grid_or_error(wildcards)
+        chosen = configuration.slice_settings(
+            config, wildcards.dataset, wildcards.model, wildcards.method
+        )
+        return configuration.canonical_json(chosen[part])
+
+    return settings
+
+
+def grid_or_error(wildcards):
+    if (wildcards.dataset, wildcards.model) not in configuration.pairs(config):
+        raise WorkflowError(
+            f"models.{wildcards.model} is not trained on {wildcards.dataset} (see its `datasets`)"
+        )
+
+
+def settings_of_block(wildcards):
+    """The settings of a training job, whose seeds have to be one of the configuration's blocks."""
+    block = (int(wildcards.first), int(wildcards.last))
+    if block not in configuration.seed_blocks(config):
+        blocks = ", ".join(
+            f"{first}-{last}" for first, last in configuration.seed_blocks(config)
+        )
+        raise WorkflowError(
+            f"seeds {block[0]}-{block[1]} are no block of the configuration; there are: {blocks}"
+        )
+    return f"{RESULTS}/settings/{wildcards.dataset}/{wildcards.model}/{wildcards.method}.json"
+
+
+def settings_of_dataset(wildcards):
+    return expand(
+        f"{RESULTS}/settings/{wildcards.dataset}/{{model}}/{{method}}.json",
+        model=configuration.models_of(config, wildcards.dataset),
+        method=config["run"]["methods"],
+    )
+
+
+def models_of_dataset(wildcards):
+    return expand(
+        f"{RESULTS}/models/{wildcards.dataset}/{{model}}/{{method}}/seeds_{{seeds}}.safetensors",
+        model=configuration.models_of(config, wildcards.dataset),
+        method=config["run"]["methods"],
+        seeds=[f"{first}-{last}" for first, last in configuration.seed_blocks(config)],
+    )
+
+
+def training_memory(wildcards, attempt):
+    """Memory of a training job in MB, half as much again at each further attempt."""
+    job = plan.training_job(
+        config, wildcards.dataset, wildcards.model, wildcards.method
+    )
+    return int(job.memory_mb * 1.5**attempt)
+
+
+def training_minutes(wildcards, attempt):
+    """Time limit of a training job in minutes: four times the estimate, since machines differ."""
+    job = plan.training_job(
+        config, wildcards.dataset, wildcards.model, wildcards.method
+    )
+    return int(10 + 4 * attempt * job.seconds / 60)

@@ -1,0 +1,48 @@
+rule evaluate_models:
+    input:
+        data=f"{RESULTS}/data/{{dataset}}.h5ad",
+        models=models_of_dataset,
+        settings=settings_of_dataset,
+    output:
+        metrics=f"{RESULTS}/metrics/{{dataset}}.parquet",
+        forecasts=f"{RESULTS}/forecasts/{{dataset}}.parquet",
+        networks=directory(f"{RESULTS}/networks/{{dataset}}"),
+        selection=directory(f"{RESULTS}/selection/{{dataset}}"),
+    log:
+        f"{RESULTS}/logs/evaluate_models/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate_models/{{dataset}}.tsv"
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        version=versions.EVALUATION,
+    shell:
+        "sparsenode evaluate-models --data {input.data:q} --models {input.models:q} --settings {input.settings:q}"
+        " --threads {threads} --metrics {output.metrics:q} --forecasts {output.forecasts:q}"
+        " --networks {output.networks:q} --selection {output.selection:q} > {log:q} 2>&1"
+
+
+rule collect_metrics:
+    input:
+        expand(
+            f"{RESULTS}/metrics/{{dataset}}.parquet", dataset=config["run"]["datasets"]
+        ),
+    output:
+        f"{RESULTS}/metrics.csv",
+    log:
+        f"{RESULTS}/logs/collect_metrics.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_metrics.tsv"
+    localrule: True
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "sparsenode collect-metrics --metrics {input:q} --output {output:q} > {log:q} 2>&1"

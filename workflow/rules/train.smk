@@ -1,0 +1,49 @@
+rule freeze_settings:
+    output:
+        f"{RESULTS}/settings/{{dataset}}/{{model}}/{{method}}.json",
+    log:
+        f"{RESULTS}/logs/freeze_settings/{{dataset}}/{{model}}/{{method}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/freeze_settings/{{dataset}}/{{model}}/{{method}}.tsv"
+    localrule: True
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    resources:
+        mem_mb=200,
+        runtime=5,
+    params:
+        model_settings=training_settings("model_settings"),
+        method_settings=training_settings("method_settings"),
+    shell:
+        "sparsenode freeze-settings --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --method {wildcards.method} --model-settings {params.model_settings:q}"
+        " --method-settings {params.method_settings:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule train_members:
+    input:
+        data=f"{RESULTS}/data/{{dataset}}.h5ad",
+        settings=settings_of_block,
+    output:
+        model=f"{RESULTS}/models/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.safetensors",
+        history=f"{RESULTS}/models/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.history.parquet",
+    log:
+        f"{RESULTS}/logs/train_members/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_members/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.tsv"
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=training_memory,
+        runtime=training_minutes,
+        gpu=1 if config["device"] == "cuda" else 0,
+        # Not a parameter: where a member was trained does not belong to what it is.
+        device=config["device"],
+    params:
+        version=versions.TRAINING,
+    shell:
+        "sparsenode train-members --data {input.data:q} --settings {input.settings:q}"
+        " --first-seed {wildcards.first} --last-seed {wildcards.last} --threads {threads}"
+        " --device {resources.device} --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
