@@ -430,6 +430,8 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
             if name not in config[kind]:
                 yield _unknown(f"run.{kind}[{place}]", name, list(config[kind]))
     for model, entry in config["models"].items():
+        if entry["order"] == 2 and entry["decay"] is not None:
+            yield f"models.{model}.decay: found {_show(entry['decay'])}, with order: 2; allowed: null, or order: 1"
         for place, name in enumerate(entry["datasets"] or ()):
             if name not in config["datasets"]:
                 yield _unknown(f"models.{model}.datasets[{place}]", name, list(config["datasets"]))

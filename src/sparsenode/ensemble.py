@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from sparsenode.dynamics import mlp, network
+from sparsenode.dynamics import network
 from sparsenode.dynamics.fields import VectorField
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
@@ -82,9 +82,8 @@ class Ensemble:
 
     def select(self, rows: Sequence[int]) -> Ensemble:
         """The ensemble of some of the members, by position."""
-        index = torch.tensor(list(rows), dtype=torch.long)
-        kept = self.parameters.map(lambda tensor: tensor[index])
-        return replace(self, members=tuple(self.members[row] for row in rows), parameters=kept)
+        chosen = tuple(self.members[row] for row in rows)
+        return replace(self, members=chosen, parameters=network.select(self.parameters, rows))
 
     def untrained(self) -> Ensemble:
         """The same members at initialization."""
@@ -116,24 +115,24 @@ class Ensemble:
         needed = np.array([max(1, math.ceil(row_times[-1] / settings.solver.step - 1e-9)) for row_times in elapsed])
         results: list[Floats] = [np.empty(0)] * len(times)
         layers = self.layers()
-        for intervals in np.unique(needed):
+        for intervals in sorted({int(count) for count in needed}):
             rows = np.flatnonzero(needed == intervals)
             durations = np.array([elapsed[row][-1] for row in rows])
             step = np.where(durations > 0, durations, 1.0) / intervals
             start = self._start(initial_states[rows], None if initial_velocities is None else initial_velocities[rows])
-            grid = Grid(int(intervals), torch.as_tensor(step, dtype=torch.float32)[:, None])
+            grid = Grid(intervals, torch.as_tensor(step, dtype=torch.float32)[:, None])
             solver = settings.solver
             nodes = solve_nodes(self.field, layers, grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
-            for position, row in enumerate(rows):
+            for position, row in enumerate(rows.tolist()):
                 matrix = torch.as_tensor(
-                    dense_output_matrix(elapsed[row] / step[position], int(intervals)), dtype=torch.float32
+                    dense_output_matrix(elapsed[row] / step[position], intervals), dtype=torch.float32
                 )
                 results[row] = torch.matmul(matrix, nodes[:, position]).numpy()
         return results
 
     @torch.no_grad()
     def rates(self, states: Floats, velocities: Floats | None = None) -> Floats:
-        """Time derivative (member, observation, feature) of the network's output variable at states (observation, feature).
+        """Rate (member, observation, feature) that the network gives at states (observation, feature).
 
         First order: dx/dt. Second order: the acceleration at the given `velocities`, else at the learned initial ones.
         """
@@ -146,7 +145,7 @@ class Ensemble:
         return self._mean_jacobian(states, velocities, torch.abs)
 
     def mean_jacobian(self, states: Floats, velocities: Floats | None = None) -> Floats:
-        """Mean over states of d rate_target / d x_source, (member, source, target): its sign tells activation from inhibition."""
+        """Mean over states of d rate_target / d x_source, (member, source, target): signs of the influences."""
         return self._mean_jacobian(states, velocities, lambda values: values)
 
     @torch.no_grad()
@@ -160,7 +159,7 @@ class Ensemble:
 
     @torch.no_grad()
     def open_probability(self) -> Floats | None:
-        """Mean probability over paths that a path from source to target is open, (member, source, target); None without gates."""
+        """Mean over paths of the probability to be open, (member, source, target); None without gates."""
         if not self.parameters.log_alpha:
             return None
         probabilities = network.open_probabilities(self.parameters)
@@ -221,8 +220,10 @@ def save_ensemble(
         "metadata": dict(metadata),
     }
     tensors = {name: tensor.detach().contiguous() for name, tensor in parameters.named().items()}
+    # Written by Python and not by safetensors, whose file errors are no OSError and whose files others cannot read.
+    content = save(tensors, metadata={"format": FORMAT, "sparsenode": json.dumps(header)})
     with write_atomically(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "sparsenode": json.dumps(header)})
+        temporary.write_bytes(content)
 
 
 def load_ensemble(path: str | Path) -> Ensemble:

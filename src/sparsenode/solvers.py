@@ -63,8 +63,8 @@ class _WeightGradients:
                 torch.baddbmm(weight, left.transpose(1, 2), right, out=weight)
                 bias += right.sum(1, keepdim=True)
         if self.decay is not None:
-            for inputs, outputs in self.pending:
-                self.decay -= (inputs[0] * outputs[-1]).sum(1, keepdim=True)
+            for recorded, gradients in self.pending:
+                self.decay -= (recorded[0] * gradients[-1]).sum(1, keepdim=True)
         self.pending.clear()
 
     def total(self) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
@@ -118,7 +118,7 @@ class _RungeKutta4(torch.autograd.Function):
         return stacked, stacked.new_empty(0)
 
     @staticmethod
-    def backward(ctx: Any, states_gradient: Tensor, slopes_gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, states_gradient: Tensor, slopes_gradient: Tensor) -> Any:
         field, grid, layers = ctx.field, ctx.grid, ctx.layers
         gathered = _WeightGradients(layers)
 
@@ -161,7 +161,12 @@ def _solve_dopri5(
         def rate(_time: Tensor, state: Tensor, one: Layers = one) -> Tensor:
             return field.rate(one, state) * duration
 
-        path = odeint(rate, initial[member : member + 1], times, rtol=tolerance, atol=tolerance, method="dopri5")
+        start = initial[member : member + 1]
+        try:
+            path = odeint(rate, start, times, rtol=tolerance, atol=tolerance, method="dopri5")
+        except AssertionError:
+            # torchdiffeq's word for a step that shrank to nothing: this member diverges, and the others go on.
+            path = (start * torch.nan).expand(len(times), -1, -1, -1)
         solved.append(path.permute(1, 2, 0, 3))
     states = torch.cat(solved)
     if field.order == 2:
@@ -261,13 +266,16 @@ def factor_loss(
     rank = max(len(factor) for factor in factors)
     if len(shared) == 1:
         factors = factors[:1]
-    tensor = {"dtype": dtype}
+
+    def tensor(values: Any) -> Tensor:
+        return torch.as_tensor(values, dtype=dtype)
+
     return ExactLoss(
-        torch.as_tensor(np.stack([_pad(factor, rank) for factor in factors]), **tensor),
-        torch.as_tensor(np.stack([_pad(values, rank) for values in projected]), **tensor),
-        torch.as_tensor(feature_weight, **tensor),
-        torch.as_tensor(constant, **tensor),
-        torch.as_tensor(scale, **tensor),
+        tensor(np.stack([_pad(factor, rank) for factor in factors])),
+        tensor(np.stack([_pad(values, rank) for values in projected])),
+        tensor(feature_weight),
+        tensor(constant),
+        tensor(scale),
     )
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,12 +143,12 @@ def train(
         (loss + strength * penalty)[sound].sum().backward()
         _step(run, task, strength, refitting)
         if not sound.all():
-            _keep_members(run, torch.nonzero(sound).flatten())
+            _keep_members(run, torch.nonzero(sound).flatten().tolist())
     seconds = (time.perf_counter() - began) / len(task.grid)
     ordered = [run.ended[member] for member in range(len(task.grid))]
     return TrainingResult(
         network.join([kept for kept, _ in ordered]).map(lambda tensor: tensor.cpu()),
-        tuple(Member(**{**vars(member), "seconds": seconds}) for _, member in ordered),
+        tuple(replace(member, seconds=seconds) for _, member in ordered),
         history,
     )
 
@@ -320,20 +320,18 @@ def _clip(parameters: Sequence[Tensor], limit: float) -> None:
         gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
 
 
-def _keep_members(run: _Run, keep: Tensor) -> None:
+def _keep_members(run: _Run, keep: list[int]) -> None:
     """Let the other members leave the batch: their rows of parameters, moments and streams go."""
     old = run.parameters
-    run.parameters = _leaves(old.map(lambda tensor: tensor[keep]))
-    replaced = {
-        before: after for before, after in zip(old.named().values(), run.parameters.named().values(), strict=True)
-    }
+    run.parameters = _leaves(network.select(old, keep))
+    replaced = dict(zip(old.named().values(), run.parameters.named().values(), strict=True))
     for group in run.optimizer.param_groups:
         group["params"] = [replaced[tensor] for tensor in group["params"]]
     for before, after in replaced.items():
         if before in run.optimizer.state:
             moments = run.optimizer.state.pop(before)
             run.optimizer.state[after] = {key: value[keep] if value.dim() else value for key, value in moments.items()}
-    run.snapshot = run.snapshot.map(lambda tensor: tensor[keep])
+    run.snapshot = network.select(run.snapshot, keep)
     run.penalty_scale = [scale[keep] for scale in run.penalty_scale]
     run.gate_streams = [run.gate_streams[row] for row in keep]
     run.start_streams = [run.start_streams[row] for row in keep]
@@ -350,8 +348,9 @@ def _end_members(run: _Run, task: _Task, rows: Tensor, status: str, reason: str,
     for row in torch.nonzero(rows).flatten().tolist():
         member = run.active[row]
         if member not in run.ended:
-            kept = run.snapshot.map(lambda tensor, row=row: tensor[row : row + 1].clone())
-            run.ended[member] = (kept, Member(*task.grid[member], status, reason, iteration, 0.0))
+            strength, seed = task.grid[member]
+            kept = network.select(run.snapshot, [row])
+            run.ended[member] = (kept, Member(strength, seed, status, reason, iteration, 0.0))
 
 
 @torch.no_grad()
@@ -359,7 +358,7 @@ def _sparsity(run: _Run) -> float:
     """Share of zero weights, median over members, on deterministic gates."""
     factors = network.deterministic_gates(run.parameters)
     weights = network.effective_layers(run.parameters, factors, "elu").weights
-    empty = sum((weight.abs() < PRUNING_THRESHOLD).sum((1, 2)) for weight in weights)
+    empty = torch.stack([(weight.abs() < PRUNING_THRESHOLD).sum((1, 2)) for weight in weights]).sum(0)
     return float((empty / _entries(weights)).median())
 
 

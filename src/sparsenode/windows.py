@@ -50,8 +50,8 @@ def make_windows(adata: AnnData, split: str, phase: str, length: int, stride: in
         windows.extend(stretch[start : start + length + 1] for start in starts)
     if not windows:
         raise UserError(
-            f"windows of length {length} do not fit: the longest stretch of {split} observations ({phase}) has {longest}, "
-            f"and a window needs {length + 1}; shorten windows.length or give the split a larger share"
+            f"windows of length {length} do not fit: the longest stretch of {split} observations ({phase}) "
+            f"has {longest}, and a window needs {length + 1}; shorten windows.length or give the split a larger share"
         )
     return windows
 

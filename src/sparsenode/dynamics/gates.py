@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -41,5 +42,5 @@ def initialize_gates(widths: Sequence[int], members: int, stands_on: str) -> lis
     """Log alpha of every layer: (member, in, out) on single weights, (member, in, 1) on input units."""
     return [
         torch.full((members, width_in, 1 if stands_on == "unit" else width_out), INITIAL_LOG_ALPHA)
-        for width_in, width_out in zip(widths[:-1], widths[1:], strict=True)
+        for width_in, width_out in pairwise(widths)
     ]

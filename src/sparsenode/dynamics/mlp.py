@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -97,7 +98,7 @@ def initialize_layers(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Weights and biases, uniform within 1/sqrt(in) as usual for linear layers; one random stream a member."""
     weights, biases = [], []
-    for width_in, width_out in zip(widths[:-1], widths[1:], strict=True):
+    for width_in, width_out in pairwise(widths):
         bound = width_in**-0.5
         draws = [torch.rand((width_in + 1, width_out), generator=generator) for generator in generators]
         values = (2.0 * torch.stack(draws) - 1.0) * bound

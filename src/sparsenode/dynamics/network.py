@@ -49,6 +49,12 @@ def from_named(tensors: dict[str, Tensor]) -> Parameters:
     return Parameters(**{name: tuple(group) for name, group in groups.items()})
 
 
+def select(parameters: Parameters, rows: Sequence[int]) -> Parameters:
+    """Copies of the parameters of some members, by position."""
+    index = torch.tensor(list(rows), dtype=torch.long)
+    return parameters.map(lambda tensor: tensor.detach()[index])
+
+
 def join(blocks: Sequence[Parameters]) -> Parameters:
     """One ensemble out of several of the same shape, members in the order given."""
     named = [block.named() for block in blocks]

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 class Method:
     """What a method adds to plain training.
 
-    `penalty(weights, open_probability, per_entry=..., **options)` gives pairs (coefficient, term (member,)). Training divides
-    each term by its value at initialization, unless the normalization is the study's (`per_entry`).
+    `penalty(weights, open_probability, per_entry=..., **options)` gives pairs (coefficient, term (member,)). Training
+    divides each term by its value at initialization, unless the normalization is the study's (`per_entry`).
     `proximal(weights, step_sizes, strength, **options)` gives the weights after the optimizer's step; `step_sizes`
-    are those of the optimizer for each weight, `strength` is (member,). `size(weights, **options)` is the value, (member,), of
-    the penalty that a proximal step stands for. `options` are JSON-schema properties with defaults.
+    are those of the optimizer for each weight, `strength` is (member,).
+    `size(weights, per_entry=..., **options)` is the value, (member,), of the penalty that a proximal step stands for.
+    `options` are JSON-schema properties with defaults.
     """
 
     name: str

@@ -16,7 +16,9 @@ def penalty(
 ) -> list[tuple[float, Tensor]]:
     """Mean over all weights of the probability that the weight is open, (member,)."""
     del weights, per_entry
-    total = sum(probability.sum((1, 2)) for probability in open_probability)
+    total = open_probability[0].sum((1, 2))
+    for probability in open_probability[1:]:
+        total = total + probability.sum((1, 2))
     count = sum(probability.shape[1] * probability.shape[2] for probability in open_probability)
     return [(1.0, total / count)]
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 def size(weights: Sequence[Tensor], *, per_entry: bool) -> Tensor:
     """Sum (member,) of the absolute weights; their mean where `per_entry`."""
-    total = sum(weight.abs().sum((1, 2)) for weight in weights)
-    count = sum(weight.shape[1] * weight.shape[2] for weight in weights) if per_entry else 1
-    return total / count
+    total = weights[0].abs().sum((1, 2))
+    for weight in weights[1:]:
+        total = total + weight.abs().sum((1, 2))
+    return total / (sum(weight.shape[1] * weight.shape[2] for weight in weights) if per_entry else 1)
 
 
 def proximal(weights: Sequence[Tensor], step_sizes: Sequence[Tensor], strength: Tensor) -> tuple[Tensor, ...]:

@@ -1,0 +1,41 @@
+"""How sparse a network is, in its weights and in its input-output paths."""
+
+from __future__ import annotations
+
+import numpy as np
+
+THRESHOLD = 1e-5
+"""Below it a weight or a path counts as absent: the published study's value."""
+RELATIVE_THRESHOLD = 1e-3
+"""The same as a share of the largest entry, for penalties that shrink smoothly and make nothing exactly zero."""
+
+
+def feature_sparsity(paths: np.ndarray, *, sources: np.ndarray | None = None, relative: bool = False) -> np.ndarray:
+    """Share of empty entries of each member's path matrix.
+
+    `paths` (member, source, target), not negative; `sources` (source,) restricts to some of them; returns (member,),
+    NaN where no source is left. An entry is empty below 1e-5, or with `relative` below 1e-3 of the member's largest.
+    """
+    empty = paths < path_threshold(paths, relative=relative)[:, None, None]
+    if sources is not None:
+        empty = empty[:, np.asarray(sources, bool)]
+    return _share(empty.reshape(len(empty), empty.shape[1] * empty.shape[2]))
+
+
+def pair_sparsity(paths: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Share of empty entries among chosen pairs (source, target) of each member's path matrix: (member,)."""
+    return _share(paths[:, np.asarray(pairs, bool)] < THRESHOLD)
+
+
+def path_threshold(paths: np.ndarray, *, relative: bool) -> np.ndarray:
+    """What an entry must reach to count as present, (member,); a network without any path stays empty."""
+    if not relative:
+        return np.full(len(paths), THRESHOLD)
+    largest = paths.max(axis=(1, 2), initial=0.0)
+    return np.maximum(RELATIVE_THRESHOLD * largest, np.finfo(np.float64).tiny)
+
+
+def _share(empty: np.ndarray) -> np.ndarray:
+    if empty.shape[1] == 0:
+        return np.full(len(empty), np.nan)
+    return empty.mean(axis=1)

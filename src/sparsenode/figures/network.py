@@ -1,0 +1,209 @@
+"""Learned networks at the chosen strengths beside the true one, as heat maps in one clustered order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.figures import style
+from sparsenode.figures.style import Choice, pick
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_FEATURES = 40
+"""Of more features than this, those with the strongest learned edges are shown."""
+COLUMNS = 3
+
+
+def draw_network(
+    *,
+    dataset: str,
+    metrics: Path,
+    selection: Path,
+    networks: Path,
+    data: Path,
+    outputs: Sequence[Path],
+    font_size: float = 9.0,
+    dots_per_inch: float = 150,
+) -> None:
+    """Write the figure of one data set to each path of `outputs`."""
+    from sparsenode.data.contract import read_trajectories
+    from sparsenode.evaluation.networks import read_network
+
+    adata = read_trajectories(data)
+    features = list(adata.var_names)
+    choices = style.read_selection(selection)
+    learned = {key: read_network(Path(networks) / key[0] / f"{key[1]}.csv", features)[0] for key in choices}
+    with style.style(font_size):
+        figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, read_reference(adata))
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+
+
+def read_reference(adata: AnnData) -> tuple[str, np.ndarray] | None:
+    """Name and signed matrix (source, target) of the true network, else of a prior one, else None."""
+    if "truth" in adata.varp:
+        return "true network", np.asarray(_dense(adata.varp["truth"]), np.float64)
+    for key in adata.varp:
+        if key.startswith("prior_"):
+            return f"prior network {key.removeprefix('prior_')}", np.asarray(_dense(adata.varp[key]), np.float64)
+    return None
+
+
+def draw(
+    dataset: str,
+    metrics: pd.DataFrame,
+    choices: Mapping[tuple[str, str], Choice],
+    learned: Mapping[tuple[str, str], np.ndarray],
+    features: Sequence[str],
+    reference: tuple[str, np.ndarray] | None,
+) -> Figure:
+    """For each model the reference and one heat map per method, in the same order of features.
+
+    `learned` holds signed weights (source, target) by (model, method).
+    """
+    from matplotlib.figure import Figure
+
+    models = style.models_of(metrics)
+    shown, order = choose_features(learned, reference)
+    names = [features[number] for number in order]
+    panels = {
+        model: [method for method in style.method_order(metrics["method"]) if (model, method) in choices]
+        for model in models
+    }
+    rows = {
+        model: int(np.ceil((len(methods) + (reference is not None)) / COLUMNS)) for model, methods in panels.items()
+    }
+    side = 2.7 if len(order) <= 20 else 3.6
+    figure = Figure(
+        figsize=(COLUMNS * side + 1.2, sum(side * count + 1.0 for count in rows.values())), layout="constrained"
+    )
+    parts = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[rows[model] for model in models]))
+    for part, model in zip(parts, models, strict=True):
+        part.suptitle(_heading(style.heading(dataset, model, models), metrics, shown, len(features), reference))
+        grid = part.subplots(rows[model], COLUMNS, squeeze=False).ravel()
+        last = len(panels[model]) + (reference is not None)
+        used = iter(grid)
+        mesh = None
+        edges = None
+        if reference is not None:
+            edges = reference[1][np.ix_(order, order)] != 0
+            axes = next(used)
+            mesh = _draw_matrix(axes, np.sign(reference[1])[np.ix_(order, order)], None)
+            axes.set_title(f"{reference[0]}\n{int(edges.sum() - np.trace(edges))} edges\n")
+        for method in panels[model]:
+            axes = next(used)
+            mesh = _draw_matrix(axes, scale(learned[model, method])[np.ix_(order, order)], edges)
+            axes.set_title(_panel_title(metrics, choices[model, method], model, method, learned[model, method]))
+        for number, axes in enumerate(grid):
+            # All panels have the same order: names stand at the left and below the last panel of a column.
+            _label_features(axes, names, left=number % COLUMNS == 0, below=number + COLUMNS >= last)
+            axes.set_visible(number < last)
+        if mesh is not None:
+            bar = part.colorbar(mesh, ax=grid, shrink=0.5, aspect=25, pad=0.02)
+            bar.set_label("path strength relative to the network's largest\n(− represses, + activates)")
+    return figure
+
+
+def choose_features(
+    learned: Mapping[tuple[str, str], np.ndarray], reference: tuple[str, np.ndarray] | None
+) -> tuple[int, np.ndarray]:
+    """How many features are shown, and their numbers in the order of a hierarchical clustering.
+
+    Features are clustered by their edges, in and out, in the reference, or in the mean of the learned networks where
+    there is none or only a part of the features is shown.
+    """
+    strengths = np.mean([np.abs(scale(matrix)) for matrix in learned.values()], axis=0)
+    count = len(strengths)
+    picked = np.arange(count)
+    profile = strengths
+    if count > MOST_FEATURES:
+        totals = strengths.sum(axis=0) + strengths.sum(axis=1)
+        picked = np.sort(np.argsort(-totals, kind="stable")[:MOST_FEATURES])
+    elif reference is not None:
+        profile = reference[1]
+    block = profile[np.ix_(picked, picked)]
+    return len(picked), picked[cluster(np.concatenate((block, block.T), axis=1))]
+
+
+def cluster(profiles: np.ndarray) -> np.ndarray:
+    """Order of the rows of `profiles` along an average-linkage tree with the best order of its leaves."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    if len(profiles) < 3:
+        return np.arange(len(profiles))
+    return leaves_list(linkage(profiles, method="average", optimal_ordering=True))
+
+
+def scale(matrix: np.ndarray) -> np.ndarray:
+    """Weights off the diagonal relative to the largest of them; the diagonal, which is not scored, as NaN."""
+    off = np.where(np.eye(len(matrix), dtype=bool), 0.0, matrix)
+    largest = np.abs(off).max(initial=0.0)
+    return off / largest if largest > 0 else off
+
+
+def _draw_matrix(axes: Axes, matrix: np.ndarray, edges: np.ndarray | None) -> object:
+    count = len(matrix)
+    shown = np.where(np.eye(count, dtype=bool), np.nan, matrix)
+    axes.set_facecolor("#bdbdbd")
+    mesh = axes.pcolormesh(np.ma.masked_invalid(shown), cmap="RdBu_r", vmin=-1, vmax=1, rasterized=count > 50)
+    if edges is not None:
+        sources, targets = np.nonzero(edges & ~np.eye(count, dtype=bool))
+        # A dot with a rim is seen on every color, dark or light; its size follows that of the cells.
+        axes.plot(
+            targets + 0.5, sources + 0.5, "o", markersize=min(4.0, 45 / count), markerfacecolor="white",
+            markeredgecolor="black", markeredgewidth=min(0.8, 12 / count),
+        )  # fmt: skip
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+    return mesh
+
+
+def _label_features(axes: Axes, names: Sequence[str], *, left: bool, below: bool) -> None:
+    size = 6.5 if len(names) <= 20 else 4.5
+    places = np.arange(len(names)) + 0.5
+    axes.set_xticks(places if below else [], names if below else [], rotation=90, fontsize=size)
+    axes.set_yticks(places if left else [], names if left else [], fontsize=size)
+    axes.tick_params(length=0)
+    if below:
+        axes.set_xlabel("target")
+    if left:
+        axes.set_ylabel("source")
+
+
+def _heading(name: str, metrics: pd.DataFrame, shown: int, count: int, reference: tuple[str, np.ndarray] | None) -> str:
+    parts = [f"{name}: learned networks, median over {style.count_seeds(metrics)} at the chosen strength"]
+    notes = ["gray: self-loops, not scored"]
+    if reference is not None:
+        notes.append(f"dots: edges of the {reference[0]}")
+    if shown < count:
+        notes.append(f"the {shown} of {count} features with the strongest edges")
+    random = pick(metrics, method="baseline:random", metric="auprc")["value"]
+    if len(random):
+        notes.append(f"AUPRC of chance {random.iloc[0]:.2f}")
+    return "\n".join([*parts, "; ".join(notes)])
+
+
+def _panel_title(metrics: pd.DataFrame, choice: Choice, model: str, method: str, matrix: np.ndarray) -> str:
+    edges = int(((matrix != 0) & ~np.eye(len(matrix), dtype=bool)).sum())
+    strength = style.format_strength(choice.strength)
+    lines = [f"{method}, strength {strength}", f"{edges} edges, {style.describe_divergence(metrics, model, method)}"]
+    scores = pick(
+        metrics, metric="auprc", estimator="paths", model=model, method=method, strength=choice.strength,
+        status="finished",
+    )["value"]  # fmt: skip
+    if len(scores):
+        lines.append(f"AUPRC {scores.median():.2f} ({scores.min():.2f} to {scores.max():.2f})")
+    return "\n".join(lines)
+
+
+def _dense(matrix: object) -> object:
+    return matrix.toarray() if hasattr(matrix, "toarray") else matrix

@@ -1,0 +1,130 @@
+"""Error against sparsity: what forecast accuracy each method pays for a sparser network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.figures import style
+from sparsenode.figures.style import Choice, Look, pick
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+THRESHOLDS = {"paths": "below $10^{-5}$", "relative": "below $10^{-3}$ of the largest path"}
+
+
+def draw_pareto(
+    *,
+    dataset: str,
+    metrics: Path,
+    selection: Path,
+    outputs: Sequence[Path],
+    font_size: float = 9.0,
+    dots_per_inch: float = 150,
+) -> None:
+    """Write the figure of one data set to each path of `outputs`."""
+    with style.style(font_size):
+        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection))
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+
+
+def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice]) -> Figure:
+    """For each model a row of two panels, one for each meaning of an absent path."""
+    from matplotlib.figure import Figure
+
+    models = style.models_of(metrics)
+    figure = Figure(figsize=(9.4, 0.5 + 3.6 * len(models)), layout="constrained")
+    parts = np.atleast_1d(figure.subfigures(len(models), 1))
+    looks = style.looks(style.method_order(metrics["method"]))
+    for part, model in zip(parts, models, strict=True):
+        protocol = next((choice.protocol for (name, _), choice in choices.items() if name == model), "trajectory")
+        split, phase = style.error_split(metrics, model, protocol)
+        where = {"model": model, "protocol": protocol, "split": split, "phase": phase}
+        part.suptitle(
+            f"{style.heading(dataset, model, models)}: {split} error of {style.describe_protocol(protocol)}\n"
+            f"small dots: members; large symbols: median over {style.count_seeds(pick(metrics, model=model))} "
+            "at each strength, joined in order of strength"
+        )
+        panels = part.subplots(1, len(THRESHOLDS), sharey=True)
+        for axes, (estimator, meaning) in zip(panels, THRESHOLDS.items(), strict=True):
+            for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
+                errors = style.select_errors(metrics, method=method, **where)
+                chosen = choices.get((model, method), Choice(None, protocol)).strength
+                label = f"{method} ({style.describe_divergence(metrics, model, method)})"
+                _draw_method(axes, metrics, errors, estimator, looks[method], chosen, label)
+            _draw_references(axes, metrics, where, looks, estimator)
+            axes.set_xlabel(f"feature sparsity: share of input-output paths\n{meaning}")
+            axes.set_xlim(-0.03, 1.03)
+        panels[0].set_ylabel(f"mean squared error\n{style.error_unit(metrics)}")
+        style.limit_errors(panels[0])
+        _legend(panels[-1])
+    return figure
+
+
+def _draw_method(
+    axes: Axes,
+    metrics: pd.DataFrame,
+    errors: pd.DataFrame,
+    estimator: str,
+    look: Look,
+    chosen: float | None,
+    label: str,
+) -> None:
+    if errors.empty:
+        axes.plot([], [], color=look.color, marker=look.marker, label=label)
+        return
+    sparsity = pick(
+        metrics,
+        metric="feature_sparsity",
+        estimator=estimator,
+        status="finished",
+        model=errors["model"].iloc[0],
+        method=errors["method"].iloc[0],
+    )
+    members = errors.merge(sparsity, on=["strength", "seed"], suffixes=("", "_sparsity"))
+    members = members[np.isfinite(members["value"])]
+    axes.plot(members["value_sparsity"], members["value"], ".", color=look.color, markersize=3, alpha=0.5, zorder=2)
+    middle = members.groupby("strength")[["value_sparsity", "value"]].median().sort_index()
+    axes.plot(
+        middle["value_sparsity"], middle["value"], color=look.color, marker=look.marker, markersize=5, linewidth=1,
+        markeredgecolor="white", markeredgewidth=0.5, label=label, zorder=3,
+    )  # fmt: skip
+    if chosen in middle.index:
+        point = middle.loc[chosen]
+        axes.plot(
+            point["value_sparsity"], point["value"], marker="o", markersize=12, markerfacecolor="none", zorder=4,
+            markeredgecolor=look.color, markeredgewidth=1.6, linestyle="none",
+        )  # fmt: skip
+
+
+def _draw_references(
+    axes: Axes, metrics: pd.DataFrame, where: Mapping[str, str], looks: Mapping[str, Look], estimator: str
+) -> None:
+    name, value = style.best_baseline(metrics, **where)
+    if name:
+        axes.axhline(
+            value, color=style.GRAY, linestyle=(0, (5, 2, 1, 2)), linewidth=1.2, zorder=1,
+            label=f"best trivial forecast:\n{name}",
+        )  # fmt: skip
+    untrained = pick(metrics, metric="feature_sparsity", estimator=estimator, status="untrained", model=where["model"])
+    for method, values in untrained.groupby("method", sort=False)["value"]:
+        axes.axvline(values.median(), color=looks[str(method)].color, linestyle=":", linewidth=1.1, zorder=1)
+
+
+def _legend(axes: Axes) -> None:
+    from matplotlib.lines import Line2D
+
+    handles, labels = axes.get_legend_handles_labels()
+    ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "linestyle": "none"}
+    handles += [
+        Line2D([], [], markeredgecolor=style.GRAY, markeredgewidth=1.6, **ring),
+        Line2D([], [], color=style.GRAY, linestyle=":", linewidth=1.1),
+    ]
+    labels += ["strength chosen on\nvalidation", "sparsity of the\nuntrained network"]
+    axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0))

@@ -1,0 +1,310 @@
+"""What all figures share: colors, fonts, reading of tables, writing of files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from sparsenode.errors import UserError
+from sparsenode.evaluation.tables import ALL
+from sparsenode.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLACK, GRAY, LIGHT_GRAY = "#000000", "#6f6f6f", "#d0d0d0"
+# Colors of Okabe and Ito (2008), told apart by all common kinds of color vision.
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+_METHOD_LOOKS = {
+    "none": (BLACK, "D"),
+    "l1": (BLUE, "o"),
+    "cnode": (ORANGE, "s"),
+    "l0": (GREEN, "^"),
+    "pathreg": (VERMILION, "v"),
+    "grouplasso": (PURPLE, "P"),
+    "lassonet": (SKY, "X"),
+}
+_SPARE_COLORS = (PURPLE, SKY, "#8C6D31", "#7A5195", "#4D4D4D", VERMILION, GREEN, ORANGE, BLUE)
+_SPARE_MARKERS = ("P", "X", "h", "*", "p", "<", ">", "8", "d")
+MOST_DECADES = 1e6
+"""Errors are shown over at most this range; what exploded leaves the panel at its top."""
+BASELINE_NAMES = {
+    "baseline:initial_state": "initial state held",
+    "baseline:training_mean": "training mean",
+    "baseline:zeros": "zero",
+    "baseline:linear": "line in time",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn, the same in every figure."""
+
+    color: str
+    marker: str
+
+
+def looks(methods: Iterable[str]) -> dict[str, Look]:
+    """Color and marker of each method; those of the package have their own, others take spare ones in order."""
+    methods = list(dict.fromkeys(methods))
+    taken = {_METHOD_LOOKS[name] for name in methods if name in _METHOD_LOOKS}
+    spare = [
+        look
+        for look in zip(_SPARE_COLORS, _SPARE_MARKERS, strict=True)
+        if look[0] not in {color for color, _ in taken} or look not in taken
+    ]
+    found, others = {}, 0
+    for name in methods:
+        if name in _METHOD_LOOKS:
+            found[name] = Look(*_METHOD_LOOKS[name])
+        else:
+            found[name] = Look(*spare[others % len(spare)])
+            others += 1
+    return found
+
+
+def method_order(methods: Iterable[str]) -> list[str]:
+    """Methods in the order in which all figures show them: the package's own, then others as they come."""
+    given = [name for name in dict.fromkeys(methods) if ":" not in name and name]
+    known = [name for name in _METHOD_LOOKS if name in given]
+    return known + [name for name in given if name not in known]
+
+
+@contextlib.contextmanager
+def style(font_size: float = 9.0) -> Iterator[None]:
+    """Settings of matplotlib for all figures; `font_size` in points."""
+    settings = {
+        "font.size": font_size,
+        "font.family": "DejaVu Sans",
+        "axes.titlesize": font_size,
+        "axes.labelsize": font_size,
+        "xtick.labelsize": 0.85 * font_size,
+        "ytick.labelsize": 0.85 * font_size,
+        "legend.fontsize": 0.9 * font_size,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.8,
+        "lines.linewidth": 1.4,
+        "lines.markersize": 4,
+        "pdf.fonttype": 42,
+        "figure.dpi": 100,
+    }
+    # The writer of PDF files tells at length, at the level of information, how it cuts fonts.
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
+    with mpl.rc_context(settings):
+        yield
+
+
+def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float = 150) -> None:
+    """Write a figure to each path, in the format of its ending; the same figure gives the same bytes every time."""
+    # The layout is found once, not again for each format.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for path in outputs:
+        # Neither dates nor program versions, by which equal figures would differ.
+        metadata = {".pdf": {"CreationDate": None, "Producer": None, "Creator": None}, ".png": {"Software": None}}
+        with write_atomically(path) as temporary:
+            figure.savefig(
+                temporary, dpi=dots_per_inch, bbox_inches="tight", metadata=metadata.get(Path(path).suffix, {})
+            )
+
+
+def read_metrics(path: Path) -> pd.DataFrame:
+    """Read what concerns all trajectories of one data set from its tidy metrics.
+
+    Raises:
+        UserError: the file holds no trained model.
+    """
+    metrics = pd.read_parquet(path, filters=[("trajectory", "in", ["", ALL])])
+    if not method_order(metrics["method"]):
+        raise UserError(f"{path} holds no trained model: evaluate at least one before drawing figures")
+    return metrics
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The strength chosen for a method of a model, and the protocol ("trajectory" or "window") it was chosen by."""
+
+    strength: float | None
+    protocol: str
+
+
+def read_selection(folder: Path) -> dict[tuple[str, str], Choice]:
+    """Choices by (model, method) from a folder of `{model}/{method}.json`."""
+    choices = {}
+    for path in sorted(Path(folder).glob("*/*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        choices[path.parent.name, path.stem] = Choice(content["chosen"], content["protocol"])
+    return choices
+
+
+def pick(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
+    """Rows whose columns have the wanted values; a tuple or list of values allows any of them."""
+    keep = np.ones(len(table), bool)
+    for name, value in wanted.items():
+        column = table[name]
+        keep &= (column.isin(list(value)) if isinstance(value, (list, tuple)) else column == value).to_numpy()
+    return table[keep]
+
+
+def models_of(metrics: pd.DataFrame) -> list[str]:
+    """Trained models, in the order of the table."""
+    return list(dict.fromkeys(name for name in pick(metrics, metric="seconds")["model"]))
+
+
+def count_members(metrics: pd.DataFrame, model: str, method: str) -> tuple[int, int]:
+    """Members that diverged, and all members."""
+    members = pick(metrics, metric="seconds", model=model, method=method)
+    return int((members["status"] == "diverged").sum()), len(members)
+
+
+def describe_divergence(metrics: pd.DataFrame, model: str, method: str) -> str:
+    """How many members diverged, in words."""
+    lost, count = count_members(metrics, model, method)
+    return f"{lost} of {count} diverged"
+
+
+def count_seeds(metrics: pd.DataFrame) -> str:
+    """Number of seeds in words."""
+    count = pick(metrics, metric="seconds")["seed"].nunique()
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def error_split(metrics: pd.DataFrame, model: str, protocol: str) -> tuple[str, str]:
+    """Split and phase of the headline error: test in the fit phase where there is one, else the nearest to it."""
+    errors = pick(metrics, metric="mse", horizon=protocol, model=["", model], trajectory="all")
+    present = set(zip(errors["split"], errors["phase"], strict=True))
+    for wanted in (("test", "fit"), ("test", "extrapolation"), ("validation", "fit"), ("train", "fit")):
+        if wanted in present:
+            return wanted
+    return ("train", "fit")
+
+
+def select_errors(
+    metrics: pd.DataFrame, *, model: str, method: str | list[str], protocol: str, split: str, phase: str
+) -> pd.DataFrame:
+    """Mean squared errors over all trajectories, one row per finished member; baselines of the same protocol."""
+    trivial = isinstance(method, str) and ":" in method
+    return pick(
+        metrics,
+        metric="mse",
+        model=["", model] if trivial else model,
+        method=method,
+        horizon=protocol,
+        split=split,
+        phase=phase,
+        trajectory="all",
+        status="finished",
+    )
+
+
+def best_baseline(metrics: pd.DataFrame, *, model: str, protocol: str, split: str, phase: str) -> tuple[str, float]:
+    """Name in words and error of the trivial forecast with the least error."""
+    errors = {
+        method: select_errors(metrics, model=model, method=method, protocol=protocol, split=split, phase=phase)["value"]
+        for method in BASELINE_NAMES
+    }
+    means = {method: float(values.mean()) for method, values in errors.items() if len(values)}
+    if not means:
+        return "", float("nan")
+    best = min(means, key=lambda method: means[method])
+    return BASELINE_NAMES[best], means[best]
+
+
+def error_unit(metrics: pd.DataFrame) -> str:
+    """Unit of a mean squared error."""
+    units = pick(metrics, metric="mse")["unit"]
+    unit = next((unit for unit in units if unit), "")
+    return f"({unit})²" if " " in unit else f"{unit}²" if unit else ""
+
+
+def describe_protocol(protocol: str) -> str:
+    """What forecasts of a protocol are given, in words."""
+    if protocol == "window":
+        return "windows, each forecast from its first observation alone"
+    return "whole trajectories, each forecast from its initial state"
+
+
+def spread(errors: pd.DataFrame) -> pd.DataFrame:
+    """Median, least and largest value over seeds, by strength."""
+    finite = errors[np.isfinite(errors["value"])]
+    return finite.groupby("strength")["value"].agg(["median", "min", "max"]).sort_index()
+
+
+class StrengthAxis:
+    """A logarithmic axis of strengths on which 0 has a place of its own, left of a break."""
+
+    def __init__(self, strengths: Iterable[float]) -> None:
+        values = sorted({float(strength) for strength in strengths if np.isfinite(strength)})
+        self.positive = [value for value in values if value > 0]
+        self.has_zero = 0.0 in values
+        least = min(self.positive, default=1.0)
+        self.zero = least / 10
+
+    def place(self, strengths: Iterable[float]) -> np.ndarray:
+        """Positions on the axis."""
+        values = np.asarray(list(strengths), np.float64)
+        return np.where(values > 0, values, self.zero)
+
+    def draw(self, axes: Axes) -> None:
+        """Scale, limits and tick labels; the break between 0 and the rest is a mark on the axis."""
+        axes.set_xscale("log")
+        least, largest = min(self.positive, default=1.0), max(self.positive, default=1.0)
+        axes.set_xlim((self.zero if self.has_zero else least) / 2, largest * 2)
+        powers = np.arange(np.ceil(np.log10(least) - 1e-9), np.floor(np.log10(largest) + 1e-9) + 1)
+        every = max(1, int(np.ceil(len(powers) / 4)))
+        ticks = [10.0**power for power in powers[::every]]
+        labels = [f"$10^{{{int(power)}}}$" for power in powers[::every]]
+        if self.has_zero:
+            ticks, labels = [self.zero, *ticks], ["0", *labels]
+            between = np.sqrt(self.zero * least)
+            axes.plot(
+                [between], [0], marker=r"$/\!/$", color=BLACK, markersize=6, clip_on=False, zorder=5,
+                transform=axes.get_xaxis_transform(), linestyle="none",
+            )  # fmt: skip
+        axes.set_xticks(ticks, labels)
+        axes.minorticks_off()
+
+
+def format_strength(strength: float | None) -> str:
+    """A strength as people write it."""
+    if strength is None or not np.isfinite(strength):
+        return "none (too few members finished)"
+    return f"{strength:g}"
+
+
+def heading(dataset: str, model: str, models: Sequence[str]) -> str:
+    """Name of the data set, and of the model where there are several."""
+    return dataset if len(models) == 1 else f"{dataset}, model {model}"
+
+
+def limit_errors(axes: Axes) -> None:
+    """Logarithmic scale of errors: what exploded leaves the panel at its top; a short range gets more labels."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    high = min(high, MOST_DECADES * low)
+    axes.set_ylim(low, high)
+    if high < 100 * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def time_label(unit: str) -> str:
+    """Label of an axis of time; a unit of no meaning is left out."""
+    if unit in {"", "time unit"}:
+        return "time"
+    return f"time: {unit}" if "(" in unit else f"time ({unit})"

@@ -1,0 +1,66 @@
+import pytest
+import torch
+from torch import Tensor
+
+from sparsenode.dynamics import mlp
+from sparsenode.dynamics.fields import VectorField, first_order, make_field, second_order
+from sparsenode.dynamics.mlp import Layers
+
+FEATURES, MEMBERS, ROWS = 3, 2, 4
+
+
+def random_layers(field: VectorField) -> Layers:
+    generators = [torch.Generator().manual_seed(seed) for seed in range(MEMBERS)]
+    weights, biases = mlp.initialize_layers(generators, (field.inputs, 5, FEATURES))
+    return Layers(tuple(one.double() for one in weights), tuple(one.double() for one in biases), "tanh")
+
+
+def random_state(field: VectorField, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(MEMBERS, ROWS, field.state_size, dtype=torch.float64, generator=generator)
+
+
+def test_first_order_rate_is_the_network() -> None:
+    field = first_order(FEATURES)
+    assert (field.order, field.inputs, field.state_size) == (1, FEATURES, FEATURES)
+    layers, state = random_layers(field), random_state(field)
+    assert torch.equal(field.rate(layers, state), mlp.apply(layers, state))
+
+
+def test_second_order_rate_is_the_velocity_and_the_network_of_both() -> None:
+    field = second_order(FEATURES)
+    assert (field.order, field.inputs, field.state_size) == (2, 2 * FEATURES, 2 * FEATURES)
+    layers, state = random_layers(field), random_state(field)
+    rate = field.rate(layers, state)
+    assert torch.equal(rate[..., :FEATURES], state[..., FEATURES:])
+    assert torch.equal(rate[..., FEATURES:], mlp.apply(layers, state))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_reverse_pass_is_that_of_autograd(order: int) -> None:
+    field = make_field(order, FEATURES)
+    layers = random_layers(field)
+    leaves = Layers(tuple(one.requires_grad_() for one in layers.weights), layers.biases, layers.activation)
+    state = random_state(field).requires_grad_()
+    rate, recorded = field.record(leaves, state)
+    gradient = random_state(field, seed=2)
+    before = gradient.clone()
+    expected = torch.autograd.grad(rate, [state, *leaves.weights], gradient)
+    with torch.no_grad():
+        for_state, for_linear = field.reverse(leaves, recorded, gradient)
+    torch.testing.assert_close(for_state, expected[0])
+    for index in range(2):
+        torch.testing.assert_close(recorded[index].transpose(1, 2) @ for_linear[index], expected[1 + index])
+    assert torch.equal(gradient, before)
+
+
+def test_first_order_paths_are_those_of_the_network() -> None:
+    matrix = torch.randn(MEMBERS, FEATURES, FEATURES)
+    assert torch.equal(first_order(FEATURES).fold_paths(matrix), matrix)
+
+
+def test_second_order_paths_keep_the_larger_of_position_and_velocity_with_its_sign() -> None:
+    position = torch.tensor([[[1.0, -5.0], [0.0, 2.0]]])
+    velocity = torch.tensor([[[-3.0, 4.0], [0.0, -2.0]]])
+    folded = second_order(2).fold_paths(torch.cat((position, velocity), dim=1))
+    assert folded.tolist() == [[[-3.0, -5.0], [0.0, 2.0]]]

@@ -1,0 +1,216 @@
+"""The whole evaluation, on ensembles whose dynamics are exactly known."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sparsenode.errors import UserError
+from sparsenode.evaluation import evaluate
+from sparsenode.evaluation.evaluate import evaluate_ensembles
+from sparsenode.evaluation.networks import network_table, read_network, write_network
+from sparsenode.evaluation.structure import auprc, select_pairs
+from sparsenode.evaluation.tables import COLUMNS
+
+
+def pick(table, **wanted):
+    """Rows whose columns have the wanted values."""
+    for name, value in wanted.items():
+        table = table[table[name] == value]
+    return table
+
+
+@pytest.fixture
+def evaluation(linear_data, new_ensemble):
+    return evaluate_ensembles(linear_data, [new_ensemble(), new_ensemble(method="none", strengths=[0.0])])
+
+
+def test_metrics_are_tidy(evaluation):
+    metrics = evaluation.metrics
+    assert tuple(metrics.columns) == COLUMNS
+    keys = [name for name in COLUMNS if name not in {"value", "status", "reason", "unit"}]
+    finished = metrics[metrics["status"] != "untrained"]
+    assert not finished.duplicated(keys).any()
+    assert set(metrics["dataset"]) == {"linear"}
+    assert {"mse", "mse_weighted", "mse_noise_free", "skill", "explained", "auprc", "seconds"} <= set(metrics["metric"])
+
+
+def test_skill_and_explained_follow_from_the_errors(evaluation):
+    here = {"trajectory": "four", "split": "test", "phase": "extrapolation", "horizon": "trajectory"}
+    member = {"method": "shrunk", "strength": 0.1, "seed": 1, **here}
+
+    def error(method, **more):
+        return pick(evaluation.metrics, metric="mse", method=method, **{**here, **more})["value"].item()
+
+    mine = error("shrunk", strength=0.1, seed=1)
+    for name in ("initial_state", "training_mean", "zeros", "linear"):
+        skill = pick(evaluation.metrics, metric="skill", reference=f"baseline:{name}", **member)["value"].item()
+        assert skill == pytest.approx(1 - mine / error(f"baseline:{name}"))
+    explained = pick(evaluation.metrics, metric="explained", **member)["value"].item()
+    mean, cubic = error("oracle:mean"), error("oracle:cubic")
+    assert explained == pytest.approx((mean - mine) / (mean - cubic))
+
+
+def test_skill_of_the_mean_row_is_that_of_the_mean_errors(evaluation):
+    here = {"trajectory": "all", "split": "train", "phase": "fit", "horizon": "trajectory"}
+    mine = pick(evaluation.metrics, metric="mse", method="none", seed=0, **here)["value"].item()
+    trivial = pick(evaluation.metrics, metric="mse", method="baseline:zeros", **here)["value"].item()
+    skill = pick(evaluation.metrics, metric="skill", method="none", seed=0, reference="baseline:zeros", **here)
+    assert skill["value"].item() == pytest.approx(1 - mine / trivial)
+
+
+def test_sums_of_a_subject(shared_data, new_ensemble):
+    metrics = evaluate_ensembles(shared_data, [new_ensemble()]).metrics
+    here = {"method": "shrunk", "strength": 0.0, "seed": 0, "split": "train", "phase": "fit"}
+    parts = pick(metrics, metric="mse", **here)
+    parts = parts[parts["trajectory"].isin(["one", "two"])]
+    assert pick(metrics, metric="mse_sum", trajectory="pair", **here)["value"].item() == pytest.approx(
+        parts["value"].sum()
+    )
+    assert set(pick(metrics, metric="mse_sum")["trajectory"]) == {"pair"}
+    assert "baseline:linear" in set(pick(metrics, metric="mse_sum")["method"])
+
+
+def test_structure_leaves_out_self_loops(evaluation, new_ensemble, system):
+    ensemble = new_ensemble()
+    off = ~np.eye(3, dtype=bool)
+    wanted = auprc(select_pairs(np.abs(ensemble.matrices[4]), off), select_pairs(system != 0, off))
+    found = pick(evaluation.metrics, metric="auprc", method="shrunk", strength=0.1, seed=1)
+    assert set(found["estimator"]) == {"paths", "jacobian"}
+    assert found["value"].tolist() == pytest.approx([wanted, wanted])
+    frequency = pick(evaluation.metrics, estimator="frequency", method="shrunk", metric="shd")
+    assert list(frequency["seed"]) == [-1, -1, -1]
+    assert pick(frequency, strength=0.1)["value"].item() <= 1
+
+
+def test_unknown_truth_gives_no_structure_rows(linear_data, new_ensemble):
+    linear_data.varp["truth_known"] = np.zeros((3, 3), bool)
+    metrics = evaluate_ensembles(linear_data, [new_ensemble()]).metrics
+    assert not set(metrics["metric"]) & {"auprc", "shd", "auroc"}
+    assert set(pick(metrics, metric="spurious_feature_sparsity")["reference"]) == {"not_regulators"}
+
+
+def test_sparsity_of_trained_and_untrained(evaluation, new_ensemble):
+    ensemble = new_ensemble()
+    found = pick(evaluation.metrics, metric="feature_sparsity", estimator="paths", method="shrunk")
+    trained = found[found["status"] == "finished"].sort_values(["strength", "seed"])["value"]
+    np.testing.assert_allclose(trained, (ensemble.matrices == 0).mean(axis=(1, 2)))
+    untrained = pick(found, status="untrained")
+    assert sorted(untrained["seed"]) == [0, 1, 2]
+    assert (untrained["value"] == 0).all()
+    spurious = pick(evaluation.metrics, metric="spurious_feature_sparsity", reference="not_regulators", strength=0.1)
+    np.testing.assert_allclose(spurious.sort_values("seed")["value"], (ensemble.matrices[3:6, 2] == 0).mean(axis=1))
+
+
+def test_open_probability_gives_an_expected_sparsity(linear_data, new_ensemble):
+    ensemble = replace(new_ensemble(), opened=np.full((9, 3, 3), 0.25))
+    metrics = evaluate_ensembles(linear_data, [ensemble]).metrics
+    found = pick(metrics, metric="feature_sparsity", estimator="open_probability", status="finished")
+    assert len(found) == 9
+    np.testing.assert_allclose(found["value"], 0.75)
+
+
+def test_diverged_members_are_rows_and_nothing_else(linear_data, new_ensemble):
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble(diverged=[(1.0, 0), (1.0, 1)])])
+    lost = pick(evaluation.metrics, status="diverged", metric="mse")
+    assert lost[["strength", "seed"]].to_numpy().tolist() == [[1.0, 0], [1.0, 1]]
+    assert lost["value"].isna().all()
+    assert set(lost["reason"]) == {"loss is not finite"}
+    finished = pick(evaluation.metrics, metric="mse", status="finished", strength=1.0)
+    assert set(finished["seed"]) == {2}
+    candidates = evaluation.selections["exact", "shrunk"]["candidates"]
+    assert [entry["candidate"] for entry in candidates] == [True, True, False]
+
+
+def test_all_members_diverged(linear_data, new_ensemble):
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0], seeds=1, diverged=[(0.0, 0)])])
+    assert evaluation.selections["exact", "shrunk"]["chosen"] is None
+    assert evaluation.networks["exact", "shrunk"].empty
+    assert pick(evaluation.metrics, metric="chosen_strength")["status"].item() == "undefined"
+    assert set(evaluation.forecasts["method"].astype(str)) == {
+        "baseline:initial_state",
+        "baseline:training_mean",
+        "baseline:zeros",
+        "baseline:linear",
+    }
+
+
+def test_selection_uses_the_validation_split(evaluation):
+    choice = evaluation.selections["exact", "shrunk"]
+    errors = pick(evaluation.metrics, metric="mse", method="shrunk", trajectory="three", phase="fit")
+    means = errors.groupby("strength")["value"].mean()
+    assert choice["best"] == means.idxmin()
+    assert choice["protocol"] == "trajectory"
+    assert evaluation.selections["exact", "none"]["chosen"] == 0.0
+    row = pick(evaluation.metrics, metric="chosen_strength", method="shrunk")
+    assert row["value"].item() == choice["chosen"]
+
+
+def test_no_validation_is_an_error_where_there_is_a_choice(linear_data, new_ensemble):
+    linear_data = linear_data[(linear_data.obs["split"] != "validation").to_numpy()].copy()
+    with pytest.raises(UserError, match="no validation observations"):
+        evaluate_ensembles(linear_data, [new_ensemble()])
+    assert evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0])]).selections
+
+
+def test_models_of_windows_are_scored_and_chosen_by_windows(linear_data, new_ensemble, monkeypatch):
+    cuts = [np.arange(start, start + 4) for start in (0, 3, 16, 19, 32, 35, 48, 51)]
+    monkeypatch.setattr(evaluate, "cut_windows", lambda adata, length, stride: cuts)
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble(windows={"length": 3, "stride": 3}), new_ensemble()])
+    mse = pick(evaluation.metrics, metric="mse", horizon="window")
+    assert set(mse["model"]) == {"windowed"}
+    assert set(mse["method"]) >= {"shrunk", "baseline:initial_state", "oracle:cubic"}
+    assert evaluation.selections["windowed", "shrunk"]["protocol"] == "window"
+    assert evaluation.selections["exact", "shrunk"]["protocol"] == "trajectory"
+    kept = evaluation.forecasts[evaluation.forecasts["protocol"] == "window"]
+    assert set(kept.loc[kept["trajectory"] == "one", "start"].round(6)) == {1.0, 1.6}
+
+
+def test_forecasts_hold_members_at_the_chosen_strength_and_baselines(evaluation):
+    forecasts = evaluation.forecasts
+    chosen = evaluation.selections["exact", "shrunk"]["chosen"]
+    mine = forecasts[forecasts["method"] == "shrunk"]
+    assert set(mine["strength"]) == {chosen}
+    assert set(mine["seed"]) == {0, 1, 2}
+    assert len(mine) == 3 * 64 * 3
+    squares = (mine["observed"] - mine["predicted"]) ** 2
+    of_one = squares[(mine["seed"] == 0) & (mine["trajectory"] == "four") & (mine["phase"] == "fit")]
+    wanted = pick(
+        evaluation.metrics, metric="mse", method="shrunk", strength=chosen, seed=0, trajectory="four", phase="fit"
+    )
+    assert of_one.mean() == pytest.approx(wanted["value"].item(), rel=1e-4)
+
+
+def test_kept_values_are_bounded(linear_data, new_ensemble, monkeypatch):
+    monkeypatch.setattr(evaluate, "KEPT_FEATURES", 2)
+    monkeypatch.setattr(evaluate, "KEPT_TIMES", 5)
+    forecasts = evaluate_ensembles(linear_data, [new_ensemble()]).forecasts
+    assert forecasts["feature"].nunique() == 2
+    assert forecasts.groupby(["method", "trajectory"], observed=True)["time"].nunique().max() == 5
+
+
+def test_network_takes_median_frequency_and_sign(tmp_path):
+    paths = np.zeros((3, 2, 2))
+    paths[:, 0, 1] = [1, 2, 3]
+    paths[0, 1, 0] = 5
+    jacobian = -paths
+    table = network_table(paths, jacobian, ["NA", "b"])
+    assert table.to_dict("list") == {
+        "source": ["NA", "b"],
+        "target": ["b", "NA"],
+        "weight": [2.0, 0.0],
+        "sign": [-1, 0],
+        "selection_frequency": [1.0, pytest.approx(1 / 3)],
+    }
+    write_network(table, tmp_path / "model" / "method.csv")
+    weights, frequency = read_network(tmp_path / "model" / "method.csv", ["NA", "b"])
+    np.testing.assert_allclose(weights, [[0, -2], [0, 0]])
+    np.testing.assert_allclose(frequency, [[0, 1], [1 / 3, 0]], rtol=1e-5)
+
+
+def test_settings_that_differ_are_named(tmp_path):
+    frozen = {"model_settings": {"hidden": [3], "step": 0.1}}
+    with pytest.raises(UserError, match=r"m\.safetensors was not trained .* model_settings\.step: 0\.2 .* 0\.1"):
+        evaluate.check_settings({"model_settings": {"hidden": [3], "step": 0.2}}, frozen, "m.safetensors", "m.json")
+    evaluate.check_settings(json.loads(json.dumps(frozen)), frozen, "m.safetensors", "m.json")

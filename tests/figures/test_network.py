@@ -1,0 +1,50 @@
+"""The figure of learned and true networks."""
+
+import numpy as np
+
+from sparsenode.figures import network
+from sparsenode.figures.style import Choice
+
+FEATURES = ["a", "b", "c", "d"]
+CHOICES = {("small", "l1"): Choice(0.01, "trajectory")}
+LEARNED = np.array([[9.0, 2, 0, 0], [0, 0, -4, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
+
+
+def test_weights_are_relative_to_the_largest_off_the_diagonal():
+    scaled = network.scale(LEARNED)
+    assert scaled[1, 2] == -1
+    assert scaled[0, 1] == 0.5
+    assert scaled[0, 0] == 0
+    assert not network.scale(np.eye(3)).any()
+
+
+def test_clustering_puts_equals_beside_each_other():
+    profiles = np.array([[0.0, 1], [1, 0], [0, 1], [1, 0]])
+    order = list(network.cluster(profiles))
+    assert abs(order.index(0) - order.index(2)) == 1
+    assert abs(order.index(1) - order.index(3)) == 1
+    assert sorted(network.cluster(profiles[:2])) == [0, 1]
+
+
+def test_of_many_features_those_with_the_strongest_edges_are_shown():
+    wide = np.zeros((60, 60))
+    wide[50, 3] = 2
+    shown, order = network.choose_features({("m", "l1"): wide}, None)
+    assert shown == len(order) == network.MOST_FEATURES
+    assert {50, 3} <= set(order.tolist())
+
+
+def test_panels_tell_edges_divergence_and_score(metrics, tmp_path):
+    truth = np.sign(LEARNED)
+    figure = network.draw("toy", metrics, CHOICES, {("small", "l1"): LEARNED}, FEATURES, ("true network", truth))
+    titles = [axes.get_title() for axes in figure.subfigs[0].axes if axes.get_title()]
+    assert titles[0].startswith("true network\n3 edges")
+    assert titles[1] == "l1, strength 0.01\n3 edges, 2 of 12 diverged\nAUPRC 0.50 (0.40 to 0.60)"
+    figure.savefig(tmp_path / "network.png", dpi=40)
+
+
+def test_without_truth_or_any_edge(metrics, tmp_path):
+    choices = {("small", "l1"): Choice(None, "trajectory")}
+    figure = network.draw("toy", metrics, choices, {("small", "l1"): np.zeros((4, 4))}, FEATURES, None)
+    figure.savefig(tmp_path / "network.pdf")
+    assert "too few members finished" in figure.subfigs[0].axes[0].get_title()

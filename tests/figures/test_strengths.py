@@ -1,0 +1,42 @@
+"""The figure of error and sparsities over strength."""
+
+import numpy as np
+
+from sparsenode.figures import strengths
+from sparsenode.figures.style import Choice
+
+CHOICES = {("small", "l1"): Choice(0.01, "trajectory"), ("small", "mine"): Choice(None, "trajectory")}
+
+
+def panels(figure):
+    return [axes for axes in figure.findobj(match=lambda artist: hasattr(artist, "get_xlim")) if axes.get_visible()]
+
+
+def test_files_are_written(files, tmp_path):
+    outputs = [tmp_path / "strengths.pdf", tmp_path / "strengths.png"]
+    strengths.draw_strengths(
+        dataset="toy", metrics=files["metrics"], selection=files["selection"], outputs=outputs, dots_per_inch=50
+    )
+    assert outputs[0].read_bytes().startswith(b"%PDF")
+    assert outputs[1].read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_method_tells_its_divergence_and_chosen_strength(metrics):
+    figure = strengths.draw("toy", metrics, CHOICES)
+    titles = [axes.get_title() for axes in panels(figure) if axes.get_title()]
+    assert titles == ["l1\n2 of 12 diverged", "mine\n0 of 6 diverged"]
+    stripes = [line.get_xdata()[0] for axes in panels(figure) for line in axes.get_lines() if line.get_linewidth() == 5]
+    assert stripes == [0.01, 0.01]
+
+
+def test_points_are_medians_over_seeds(metrics):
+    axes = next(axes for axes in panels(strengths.draw("toy", metrics, CHOICES)) if axes.get_title().startswith("l1"))
+    test = next(line for line in axes.get_lines() if line.get_label() == "test")
+    np.testing.assert_allclose(test.get_xdata(), [1e-3, 1e-2, 1e-1])
+    np.testing.assert_allclose(test.get_ydata(), [0.111, 0.12, 0.22])
+    assert axes.get_ylabel() == "mean squared error\nmol²"
+
+
+def test_models_stand_below_each_other(two_models):
+    figure = strengths.draw("toy", two_models, CHOICES)
+    assert len(panels(figure)) == 8

@@ -1,0 +1,78 @@
+"""What figures share."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from sparsenode.errors import UserError
+from sparsenode.evaluation.tables import make_table
+from sparsenode.figures import style
+
+
+def test_methods_keep_their_look_and_others_get_one_of_their_own():
+    looks = style.looks(["mine", "pathreg", "other", "l1"])
+    assert looks["pathreg"] == style.looks(["pathreg"])["pathreg"]
+    assert len(set(looks.values())) == 4
+    many = style.looks([f"method_{number}" for number in range(30)])
+    assert len(many) == 30
+
+
+def test_methods_come_in_one_order_and_baselines_are_none():
+    assert style.method_order(["mine", "pathreg", "baseline:zeros", "none", "mine"]) == ["none", "pathreg", "mine"]
+
+
+def test_zero_has_a_place_left_of_all_strengths():
+    axis = style.StrengthAxis([0.0, 1e-3, 1.0, 1e-3, np.nan])
+    assert axis.has_zero
+    places = axis.place([0.0, 1e-3, 1.0])
+    assert (np.diff(places) > 0).all()
+    axes = Figure().subplots()
+    axis.draw(axes)
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels[0] == "0"
+    low, high = axes.get_xlim()
+    assert low < places[0] < places[2] < high
+
+
+def test_an_axis_of_nothing_but_zero_can_be_drawn():
+    axes = Figure().subplots()
+    style.StrengthAxis([0.0]).draw(axes)
+    assert axes.get_xticklabels()[0].get_text() == "0"
+
+
+def test_divergence_is_told_in_words(metrics):
+    assert style.describe_divergence(metrics, "small", "l1") == "2 of 12 diverged"
+    assert style.describe_divergence(metrics, "small", "none") == "0 of 3 diverged"
+
+
+def test_best_baseline_and_headline_split(metrics):
+    assert style.error_split(metrics, "small", "trajectory") == ("test", "fit")
+    found = style.best_baseline(metrics, model="small", protocol="trajectory", split="test", phase="fit")
+    assert found == ("training mean", 0.5)
+    assert style.best_baseline(metrics, model="small", protocol="window", split="test", phase="fit")[0] == ""
+
+
+def test_range_of_errors_is_bounded():
+    axes = Figure().subplots()
+    axes.plot([0, 1], [1e-3, 1e30])
+    style.limit_errors(axes)
+    low, high = axes.get_ylim()
+    assert high / low == pytest.approx(style.MOST_DECADES)
+
+
+def test_metrics_without_a_model_are_refused(tmp_path):
+    make_table(method="baseline:zeros", value=[1.0]).to_parquet(tmp_path / "m.parquet")
+    with pytest.raises(UserError, match="no trained model"):
+        style.read_metrics(tmp_path / "m.parquet")
+
+
+@pytest.mark.parametrize("ending", ["pdf", "png"])
+def test_equal_figures_are_equal_files(tmp_path, ending):
+    written = []
+    for name in ("one", "two"):
+        with style.style():
+            figure = Figure(figsize=(2, 1))
+            figure.subplots().plot([0, 1], [0, 1])
+            style.save_figure(figure, [tmp_path / f"{name}.{ending}"])
+        written.append((tmp_path / f"{name}.{ending}").read_bytes())
+    assert written[0] == written[1]

@@ -1,0 +1,71 @@
+"""The figure of observed and predicted trajectories."""
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.figures import trajectories
+from sparsenode.figures.style import Choice
+
+CHOICES = {("small", "l1"): Choice(0.01, "trajectory"), ("small", "none"): Choice(0.0, "trajectory")}
+
+
+def test_files_are_written(files, tmp_path):
+    outputs = [tmp_path / "trajectories.pdf", tmp_path / "trajectories.png"]
+    trajectories.draw_trajectories(dataset="toy", **files, outputs=outputs, dots_per_inch=50)
+    assert all(path.stat().st_size > 1000 for path in outputs)
+
+
+def test_lines_are_medians_over_seeds(metrics, forecasts):
+    figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
+    axes = figure.subfigs[0].axes[0]
+    assert axes.get_title() == "first"
+    times = axes.get_lines()[1].get_xdata()
+    values = axes.get_lines()[1].get_ydata()
+    kept = np.isfinite(times)
+    np.testing.assert_allclose(values[kept], 1.1 * np.sin(times[kept]), atol=1e-6)
+
+
+def test_an_explosion_does_not_set_the_scale(metrics, forecasts):
+    forecasts.loc[forecasts["seed"] == 2, "predicted"] = 1e9
+    figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
+    assert max(axes.get_ylim()[1] for axes in figure.subfigs[0].axes) < 2
+
+
+def test_windows_start_at_their_restart_observation(metrics, forecasts):
+    windows = forecasts.copy()
+    windows["protocol"] = "window"
+    windows["start"] = np.floor(windows["time"] / 2.5) * 2.5
+    starts = windows.groupby(["trajectory", "start"], observed=True)["time"].transform("min")
+    windows["start"] = starts
+    windows = windows[windows["time"] > windows["start"]]
+    choices = {key: Choice(choice.strength, "window") for key, choice in CHOICES.items()}
+    figure = trajectories.draw("toy", metrics, choices, pd.concat([forecasts, windows]))
+    line = figure.subfigs[0].axes[0].get_lines()[1]
+    breaks = np.flatnonzero(np.isnan(line.get_xdata()))
+    assert len(breaks) >= 2
+    second = breaks[0] + 1
+    np.testing.assert_allclose(line.get_ydata()[second], np.sin(line.get_xdata()[second]), atol=1e-6)
+
+
+def test_held_out_parts_are_shaded():
+    observed = pd.DataFrame(
+        {"trajectory": "a", "time": [0.0, 1, 2, 3], "split": ["train", "train", "test", "test"], "phase": "fit"}
+    )
+    assert trajectories.spans(observed, "a") == [(0.0, 1.5, ("train", "fit")), (1.5, 3.0, ("test", "fit"))]
+    observed["split"] = ["train", "test"] * 2
+    assert len(trajectories.spans(observed, "a")) == 4
+    many = pd.concat([observed, observed.assign(time=observed["time"] + 4)], ignore_index=True)
+    assert trajectories.spans(many, "a") == []
+
+
+def test_trajectories_come_from_each_group_and_noise_is_told_from_a_course():
+    names = [f"{group}{number}" for group in "xyz" for number in range(3)]
+    observed = pd.DataFrame(
+        {"trajectory": names, "group": [name[0] for name in names], "split": "test", "time": 0.0, "feature": "a"}
+    )
+    chosen = trajectories.choose_trajectories(observed)
+    assert {name[0] for name in chosen[:3]} == {"x", "y", "z"}
+    assert len(chosen) == trajectories.TRAJECTORIES
+    rng = np.random.default_rng(0)
+    assert trajectories.is_noisy(pd.Series(rng.normal(size=100)))
+    assert not trajectories.is_noisy(pd.Series(np.sin(np.linspace(0, 6, 100))))

@@ -1,0 +1,45 @@
+import inspect
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+
+from sparsenode.methods import get_method, method_names
+
+NAMES = ("cnode", "l0", "l1", "none", "pathreg")
+
+
+def test_all_methods_are_found_by_name() -> None:
+    assert set(NAMES) <= set(method_names())
+    assert list(method_names()) == sorted(method_names())
+
+
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(KeyError, match=r"no method 'lasso'.*pathreg"):
+        get_method("lasso")
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_a_record_is_complete(name: str) -> None:
+    method = get_method(name)
+    assert method.name == name
+    assert method.summary
+    hooks = [hook for hook in (method.penalty, method.proximal) if hook is not None]
+    assert bool(hooks) == method.has_strength
+    assert (method.size is not None) == (method.proximal is not None)
+    # Every option is described, has a valid default, and is taken by the hooks under its name.
+    defaults = {key: option["default"] for key, option in method.options.items()}
+    jsonschema.Draft202012Validator.check_schema({"properties": dict(method.options)})
+    jsonschema.validate(defaults, {"type": "object", "properties": dict(method.options)})
+    for hook in hooks:
+        assert defaults.keys() <= inspect.signature(hook).parameters.keys()
+    assert all(option["description"] for option in method.options.values())
+
+
+def test_methods_can_be_read_without_torch() -> None:
+    code = (
+        "import sys; from sparsenode.methods import get_method, method_names; "
+        "[get_method(name) for name in method_names()]; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
