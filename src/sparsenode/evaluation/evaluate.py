@@ -199,7 +199,10 @@ def evaluate_ensembles(adata: AnnData, ensembles: Sequence[Ensemble]) -> Evaluat
         model, method = ensemble.settings["model"], ensemble.settings["method"]
         forecasts_.check_features(ensemble, data, f"{model}/{method}")
         protocols = [whole]
-        if window := ensemble.settings["model_settings"].get("windows"):
+        # A restart tells a second-order model no velocity, and its own is for the start of a trajectory alone.
+        model_settings = ensemble.settings["model_settings"]
+        window = model_settings.get("windows") if model_settings.get("order", 1) == 1 else None
+        if window:
             key = (window["length"], window["stride"])
             if key not in windows:
                 windows[key] = make_protocol(data, forecasts_.plan_windows(data, cut_windows(adata, *key)))
