@@ -1,0 +1,109 @@
+"""Time a whole run of the workflow in a fresh folder, and print the headline numbers of its metrics.
+
+    python benchmarks/run_experiment.py
+    python benchmarks/run_experiment.py --configfile experiments/hematopoiesis.yaml --folder /tmp/run
+
+Prints wall time, the share of it that Snakemake and Python need to start, the peak memory of a job, and for each data
+set and method the error at the chosen strength beside the best trivial forecast. With --read, only the numbers of a
+folder that is there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+IMPORTS = {
+    "preprocess_dataset": "sparsenode.data.preprocess, anndata",
+    "train_members": "sparsenode.training, anndata",
+    "evaluate_models": "sparsenode.evaluation.evaluate, sparsenode.ensemble, anndata",
+    "draw": "sparsenode.figures.style, matplotlib.figure, pandas",
+}
+TRIVIAL = ("baseline:initial_state", "baseline:training_mean", "baseline:zeros", "baseline:linear")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--configfile", type=Path)
+    parser.add_argument("--cores", default="all")
+    parser.add_argument("--folder", type=Path, help="folder of the results; empty, or not there yet")
+    parser.add_argument("--read", action="store_true", help="run nothing")
+    arguments = parser.parse_args()
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="sparsenode-benchmark-"))
+    if not arguments.read:
+        command = ["snakemake", "--cores", str(arguments.cores), "--quiet", "all", "--config", f"results_dir={folder}"]
+        if arguments.configfile:
+            command += ["--configfile", str(arguments.configfile)]
+        began = time.perf_counter()
+        subprocess.run(command, cwd=REPOSITORY, check=True)
+        report_time(folder, time.perf_counter() - began, command)
+    report_numbers(folder)
+
+
+def report_time(folder: Path, wall: float, command: list[str]) -> None:
+    """Print wall time, start-up share and peak memory."""
+    jobs = [
+        (path.relative_to(folder / "benchmarks").parts[0], pd.read_csv(path, sep="\t", na_values="-"))
+        for path in (folder / "benchmarks").rglob("*.tsv")
+    ]
+    table = pd.DataFrame(
+        [{"rule": rule, "seconds": job["s"].sum(), "memory": job["max_rss"].max()} for rule, job in jobs]
+    )
+    starting = seconds_of([*command, "--dry-run"])
+    for prefix, modules in IMPORTS.items():
+        starting += seconds_of([sys.executable, "-c", f"import {modules}"]) * table["rule"].str.startswith(prefix).sum()
+    cores = len(os.sched_getaffinity(0))
+    print(f"\nwall time {wall:.0f} s on {cores} cores, {len(table)} jobs, at most {table['memory'].max():.0f} MB each")
+    print(f"start of Snakemake and Python: {starting:.0f} core seconds, {starting / (wall * cores):.0%} of the run")
+    print(table.groupby("rule")["seconds"].agg(["count", "sum", "max"]).to_string(float_format="{:.1f}".format))
+
+
+def seconds_of(command: list[str]) -> float:
+    """Wall time of a command, the faster of two runs."""
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def report_numbers(folder: Path) -> None:
+    """Print, for each dataset and model, errors and structure at the chosen strengths."""
+    metrics = pd.read_csv(folder / "metrics.csv", low_memory=False)
+    metrics["model"] = metrics["model"].fillna("")
+    chosen = metrics[metrics["metric"] == "chosen_strength"].set_index(["dataset", "model", "method"])["value"]
+    for (dataset, model), strengths in chosen.groupby(level=[0, 1]):
+        own = metrics[(metrics["dataset"] == dataset) & metrics["model"].isin(["", model])]
+        at_choice = own["method"].map(strengths.droplevel([0, 1]))
+        own = own[(own["strength"] == at_choice) | own["method"].str.contains(":")]
+        own = own[own["status"] == "finished"]
+        everywhere = own[own["trajectory"] == "all"]
+        print(f"\n{dataset} / {model}, median over seeds at the chosen strength")
+        print(strengths.droplevel([0, 1]).to_string())
+        for metric in ("mse", "mse_noise_free"):
+            show(everywhere[everywhere["metric"] == metric], metric, ["split", "phase", "horizon"])
+        show(own[(own["metric"] == "mse_sum") & (own["horizon"] == "trajectory")], "mse_sum", ["trajectory", "split"])
+        structure = ["auprc_ratio", "auroc", "shd"]
+        show(own[own["metric"].isin(structure)], "structure", ["metric", "estimator"])
+        sparsities = ["weight_sparsity", "feature_sparsity", "spurious_feature_sparsity"]
+        show(own[own["metric"].isin(sparsities)], "sparsity", ["metric", "estimator"])
+
+
+def show(rows: pd.DataFrame, title: str, columns: list[str]) -> None:
+    """Print a table of medians, methods down and `columns` across."""
+    if len(rows):
+        table = rows.pivot_table(index="method", columns=columns, values="value", aggfunc="median")
+        print(f"\n{title}\n{table.to_string(float_format='{:.4g}'.format)}")
+
+
+if __name__ == "__main__":
+    main()
