@@ -100,11 +100,9 @@ def train(
         refitting = iteration >= settings.iterations
         if settings.refit and iteration == settings.iterations:
             _begin_refit(run, task)
-        progress = (
-            (iteration - settings.iterations) / max(refit_iterations, 1)
-            if refitting
-            else iteration / settings.iterations
-        )
+        progress = iteration / settings.iterations
+        if refitting:
+            progress = (iteration - settings.iterations) / max(refit_iterations, 1)
         ramp = min(1.0, progress / settings.warm_up) if settings.warm_up > 0 else 1.0
         _schedule(run.optimizer, min(progress, 1.0), settings.final_learning_rate_share)
         problem = next((one for until, one in placed if iteration / settings.iterations < until), placed[-1][1])
@@ -114,28 +112,15 @@ def train(
         penalty = torch.zeros_like(loss) if refitting else _penalty(run, task)
         sound = torch.ones(len(run.active), dtype=torch.bool)
         if iteration % settings.check_every == 0 or iteration == total:
-            sound = torch.isfinite(loss.detach()).cpu() & (loss.detach() < EXPLODED).cpu()
+            values = loss.detach().cpu()
+            sound = torch.isfinite(values) & (values < EXPLODED)
             history.extend(_history_rows(run, task, iteration, loss, penalty, sound))
-            _end_members(
-                run,
-                task,
-                ~sound,
-                "diverged",
-                f"loss not finite or above {EXPLODED:g} by iteration {iteration}",
-                iteration,
-            )
+            reason = f"loss not finite or above {EXPLODED:g} by iteration {iteration}"
+            _end_members(run, task, ~sound, "diverged", reason, iteration)
             _take_snapshot(run, sound)
             if report is not None and sound.any():
-                report(
-                    Report(
-                        iteration,
-                        total,
-                        int(sound.sum()),
-                        len(task.grid),
-                        float(loss.detach()[sound].median()),
-                        _sparsity(run),
-                    )
-                )
+                median = float(values[sound].median())
+                report(Report(iteration, total, int(sound.sum()), len(task.grid), median, _sparsity(run)))
         if iteration == total or not sound.any():
             _end_members(run, task, sound, "finished", "", iteration)
             break
@@ -146,8 +131,12 @@ def train(
             _keep_members(run, torch.nonzero(sound).flatten().tolist())
     seconds = (time.perf_counter() - began) / len(task.grid)
     ordered = [run.ended[member] for member in range(len(task.grid))]
+    kept = [parameters for parameters, _ in ordered]
+    if any(parameters.masks for parameters in kept):
+        # Members that diverged before the refit: the same form as the others, nothing pruned but what was closed.
+        kept = [one if one.masks else network.prune_closed(one, settings.activation, PRUNING_THRESHOLD) for one in kept]
     return TrainingResult(
-        network.join([kept for kept, _ in ordered]).map(lambda tensor: tensor.cpu()),
+        network.join(kept).map(lambda tensor: tensor.cpu()),
         tuple(replace(member, seconds=seconds) for _, member in ordered),
         history,
     )

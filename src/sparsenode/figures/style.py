@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -114,10 +115,18 @@ def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float
     for path in outputs:
         # Neither dates nor program versions, by which equal figures would differ.
         metadata = {".pdf": {"CreationDate": None, "Producer": None, "Creator": None}, ".png": {"Software": None}}
+        ending = Path(path).suffix
+        content = io.BytesIO()
+        figure.savefig(
+            content,
+            format=ending.removeprefix("."),
+            dpi=dots_per_inch,
+            bbox_inches="tight",
+            metadata=metadata.get(ending, {}),
+        )
+        # Written in one go: matplotlib's own writers answer a full disk with a traceback.
         with write_atomically(path) as temporary:
-            figure.savefig(
-                temporary, dpi=dots_per_inch, bbox_inches="tight", metadata=metadata.get(Path(path).suffix, {})
-            )
+            temporary.write_bytes(content.getvalue())
 
 
 def read_metrics(path: Path) -> pd.DataFrame:
