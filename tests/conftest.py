@@ -1,9 +1,15 @@
 """What all tests share: one thread each, the repository's root, and a mirror of the published data if there is one."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import anndata
 
 # Before numpy and torch are imported: tests are small, and more threads than cores make them slow.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -26,3 +32,36 @@ def mirror() -> Path:
     if not folder.is_dir():
         pytest.skip("no mirror of the published data; set SPARSENODE_MIRROR to a folder laid out as HOST/PATH")
     return folder
+
+
+@pytest.fixture(scope="session")
+def rotation() -> anndata.AnnData:
+    """Three trajectories of a damped rotation in the plane, all for training. Copy it before you change it."""
+    import anndata
+    import numpy as np
+    import pandas as pd
+
+    observations = 13
+    time = np.linspace(0.0, 3.0, observations)
+    decay = np.exp(-0.2 * time)
+    starts = [0.0, 1.0, 2.5]
+    values = np.concatenate(
+        [np.stack((decay * np.cos(time + start), decay * np.sin(time + start)), axis=1) for start in starts]
+    )
+    names = ["a", "b", "c"]
+    obs = pd.DataFrame(
+        {
+            "trajectory": pd.Categorical(np.repeat(names, observations)),
+            "time": np.tile(time, 3),
+            "split": pd.Categorical(["train"] * len(values)),
+            "phase": pd.Categorical(["fit"] * len(values)),
+            "weight": 1.0,
+        },
+        index=[f"o{number}" for number in range(len(values))],
+    )
+    adata = anndata.AnnData(values.astype(np.float32), obs=obs)
+    adata.var_names = ["x", "y"]
+    adata.var["weight"] = 1.0
+    starting = pd.DataFrame(values[::observations], index=names, columns=["x", "y"])
+    adata.uns["sparsenode"] = {"initial_states": starting, "initial_state_count": 1}
+    return adata

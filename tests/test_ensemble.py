@@ -1,0 +1,230 @@
+"""Trained ensembles: their file, and what they say of themselves."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import expm
+
+from sparsenode.dynamics.network import Parameters
+from sparsenode.ensemble import Ensemble, Member, join_ensembles, load_ensemble, save_ensemble
+from sparsenode.errors import UserError
+from sparsenode.model import initialize
+from sparsenode.settings import read_model_settings
+
+MATRIX = np.array([[-0.3, 1.0], [-1.0, -0.3]])
+"""x' = x MATRIX, row = source and column = target."""
+
+
+def settings_of(method: str = "none", **model: Any) -> dict[str, Any]:
+    return {
+        "dataset": "plane",
+        "model": "small",
+        "method": method,
+        "model_settings": {"order": 1, "hidden": [], "solver": {"step": 0.1}} | model,
+        "method_settings": {"regularizer": method, "strengths": [0.0], "options": {}},
+    }
+
+
+def linear(decay: tuple[torch.Tensor, ...] = ()) -> Ensemble:
+    """Two members whose fields are exactly x MATRIX and 0."""
+    weights = torch.stack((torch.tensor(MATRIX, dtype=torch.float32), torch.zeros(2, 2)))
+    parameters = Parameters((weights,), (torch.zeros(2, 1, 2),), decay=decay)
+    members = tuple(Member(0.0, seed, "finished", "", 10, 1.0) for seed in (0, 1))
+    return Ensemble(settings_of(decay=1.0 if decay else None), members, ("x", "y"), {"note": "made"}, parameters)
+
+
+def random_ensemble(method: str, **model: Any) -> Ensemble:
+    settings = settings_of(method, hidden=[5, 4], velocity_hidden=[3], **model)
+    gated = method in {"l0", "pathreg"}
+    parameters = initialize(read_model_settings(settings["model_settings"]), 3, [0, 1], gated=gated)
+    members = tuple(Member(0.5, seed, "finished", "", 10, 1.0) for seed in (0, 1))
+    return Ensemble(settings, members, ("a", "b", "c"), {}, parameters)
+
+
+def save(ensemble: Ensemble, path: Path) -> Path:
+    save_ensemble(path, ensemble.parameters, ensemble.members, ensemble.settings, ensemble.features, ensemble.metadata)
+    return path
+
+
+def test_forecasts_are_the_exact_solution() -> None:
+    states = np.array([[1.0, 0.0], [0.5, -2.0]])
+    times = [np.array([0.0, 0.37, 2.0, 2.0, 5.0]), np.array([3.0, 3.5])]
+    found = linear().forecast(states, times)
+    for state, row_times, forecast in zip(states, times, found, strict=True):
+        exact = np.stack([state @ expm(MATRIX * (time - row_times[0])) for time in row_times])
+        np.testing.assert_allclose(forecast[0], exact, atol=2e-5)
+        np.testing.assert_allclose(forecast[1], np.tile(state, (len(row_times), 1)), atol=1e-6)
+
+
+def test_forecasts_of_rows_do_not_depend_on_each_other() -> None:
+    states, times = np.array([[1.0, 0.0], [0.5, -2.0]]), [np.linspace(0, 1, 4), np.linspace(0, 7, 9)]
+    together = linear().forecast(states, times)
+    for row in range(2):
+        (alone,) = linear().forecast(states[[row]], [times[row]])
+        np.testing.assert_allclose(together[row], alone, atol=1e-6)
+
+
+def test_a_forecast_at_the_start_alone_is_the_start() -> None:
+    (found,) = linear().forecast(np.array([[1.0, 2.0]]), [np.array([4.0])])
+    np.testing.assert_array_equal(found, np.full((2, 1, 2), [1.0, 2.0]))
+
+
+def test_second_order_takes_velocities_that_are_given() -> None:
+    ensemble = random_ensemble("none", order=2)
+    still = replace(ensemble, parameters=ensemble.parameters.map(torch.zeros_like))
+    start, velocity = np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 0.0, -1.0]])
+    (found,) = still.forecast(start, [np.array([0.0, 2.0])], velocity)
+    np.testing.assert_allclose(found[:, 1], np.tile(start + 2 * velocity, (2, 1)), atol=1e-5)
+
+
+def test_rates_jacobians_and_paths_of_a_linear_field() -> None:
+    ensemble = linear()
+    states = np.array([[1.0, 2.0], [0.0, -1.0], [3.0, 3.0]])
+    np.testing.assert_allclose(ensemble.rates(states)[0], states @ MATRIX, atol=1e-6)
+    np.testing.assert_allclose(ensemble.mean_jacobian(states)[0], MATRIX, atol=1e-6)
+    np.testing.assert_allclose(ensemble.mean_absolute_jacobian(states)[0], np.abs(MATRIX), atol=1e-6)
+    np.testing.assert_allclose(ensemble.path_matrix()[0], np.abs(MATRIX), atol=1e-6)
+    np.testing.assert_array_equal(ensemble.weight_sparsity(), [0.0, 1.0])
+    assert ensemble.open_probability() is None
+
+
+def test_a_decay_is_part_of_rates_and_a_self_loop() -> None:
+    ensemble = linear(decay=(torch.full((2, 1, 2), 0.5),))
+    states = np.array([[1.0, 2.0]])
+    np.testing.assert_allclose(ensemble.rates(states)[1], -0.5 * states, atol=1e-6)
+    np.testing.assert_allclose(ensemble.mean_jacobian(states)[0], MATRIX - 0.5 * np.eye(2), atol=1e-6)
+    np.testing.assert_allclose(ensemble.path_matrix()[1], 0.5 * np.eye(2), atol=1e-6)
+    (found,) = ensemble.forecast(states, [np.array([0.0, 2.0])])
+    np.testing.assert_allclose(found[1, 1], states[0] * np.exp(-1.0), atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("gates", ["weight", "unit"])
+def test_jacobian_agrees_with_differences_of_rates(order: int, gates: str) -> None:
+    ensemble = random_ensemble("l0", order=order, gates=gates)
+    states, velocities = np.array([[0.3, -0.2, 0.9]]), np.array([[0.1, 0.4, -0.5]])
+    given = velocities if order == 2 else None
+    step = 1e-2
+    slopes = []
+    for moved in ("states", "velocities")[:order]:
+        columns = []
+        for source in range(3):
+            shift = step * np.eye(3)[[source]]
+            ends = []
+            for sign in (1, -1):
+                state = states + sign * shift * (moved == "states")
+                velocity = None if given is None else given + sign * shift * (moved == "velocities")
+                ends.append(ensemble.rates(state, velocity)[:, 0])
+            columns.append((ends[0] - ends[1]) / (2 * step))
+        slopes.append(np.stack(columns, axis=1))
+    expected = slopes[0]
+    if order == 2:
+        expected = np.where(np.abs(slopes[1]) > np.abs(slopes[0]), slopes[1], slopes[0])
+    np.testing.assert_allclose(ensemble.mean_jacobian(states, given), expected, atol=2e-3)
+
+
+def test_closed_gates_empty_the_path_matrix() -> None:
+    ensemble = random_ensemble("pathreg")
+    closed = replace(
+        ensemble.parameters, log_alpha=tuple(torch.full_like(one, -3.0) for one in ensemble.parameters.log_alpha)
+    )
+    ensemble = replace(ensemble, parameters=closed)
+    assert (ensemble.path_matrix() == 0).all()
+    assert (ensemble.weight_sparsity() == 1).all()
+    probability = ensemble.open_probability()
+    assert probability is not None
+    assert ((probability > 0) & (probability < 0.1)).all()
+
+
+@pytest.mark.parametrize("model", [{}, {"order": 2}, {"decay": 0.5}])
+def test_a_saved_ensemble_comes_back_as_it_was(tmp_path: Path, model: dict[str, Any]) -> None:
+    ensemble = random_ensemble("pathreg", **model)
+    loaded = load_ensemble(save(ensemble, tmp_path / "deep" / "model.safetensors"))
+    assert (loaded.settings, loaded.members, loaded.features) == (
+        ensemble.settings,
+        ensemble.members,
+        ensemble.features,
+    )
+    start, times = np.array([[0.1, 0.2, 0.3]]), [np.array([0.0, 1.0])]
+    np.testing.assert_array_equal(loaded.forecast(start, times)[0], ensemble.forecast(start, times)[0])
+
+
+def test_untrained_is_the_initialization_of_the_same_seeds() -> None:
+    ensemble = random_ensemble("pathreg")
+    moved = replace(ensemble, parameters=ensemble.parameters.map(lambda tensor: tensor + 1))
+    for name, tensor in moved.untrained().parameters.named().items():
+        assert torch.equal(tensor, ensemble.parameters.named()[name])
+
+
+def test_blocks_join_and_members_can_be_selected() -> None:
+    ensemble = random_ensemble("l0")
+    joined = join_ensembles([ensemble.select([1]), ensemble.select([0])])
+    assert [member.seed for member in joined.members] == [1, 0]
+    np.testing.assert_array_equal(joined.path_matrix(), ensemble.path_matrix()[::-1])
+
+
+def test_blocks_of_other_settings_do_not_join() -> None:
+    with pytest.raises(UserError, match="different settings"):
+        join_ensembles([random_ensemble("l0"), random_ensemble("l0", gates="unit")])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def pickled(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"weights": [1]}))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [cut, pickled, empty])
+def test_a_damaged_file_is_refused(tmp_path: Path, damage: Any) -> None:
+    path = save(random_ensemble("none"), tmp_path / "model.safetensors")
+    damage(path)
+    with pytest.raises(UserError, match="cannot be read as a model"):
+        load_ensemble(path)
+
+
+def test_a_missing_file_and_another_format_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with pytest.raises(UserError, match="no model file at"):
+        load_ensemble(tmp_path / "none.safetensors")
+    save_file({"weights": torch.zeros(2)}, tmp_path / "other.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="is not a model of this version"):
+        load_ensemble(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("states", "times", "message"),
+    [
+        (np.zeros((1, 3)), [np.array([0.0, 1.0])], "has 2 variables"),
+        (np.zeros(2), [np.array([0.0, 1.0])], "has 2 variables"),
+        (np.array([[0.0, np.nan]]), [np.array([0.0, 1.0])], "NaN or infinite"),
+        (np.zeros((1, 2)), [], "0 arrays of times"),
+        (np.zeros((1, 2)), [np.array([])], "are empty, decrease"),
+        (np.zeros((1, 2)), [np.array([1.0, 0.0])], "decrease"),
+        (np.zeros((1, 2)), [np.array([0.0, np.inf])], "not finite"),
+    ],
+)
+def test_bad_questions_are_refused(states: np.ndarray, times: list[np.ndarray], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        linear().forecast(states, times)
+
+
+def test_the_header_is_json_and_nothing_else(tmp_path: Path) -> None:
+    path = save(random_ensemble("none"), tmp_path / "model.safetensors")
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + length])
+    assert json.loads(header["__metadata__"]["sparsenode"])["features"] == ["a", "b", "c"]

@@ -1,0 +1,87 @@
+"""What training is asked to solve: grids, relative losses, and which observations count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import anndata
+import numpy as np
+import pytest
+import torch
+
+from sparsenode.problems import make_problem, make_problems
+from sparsenode.settings import ModelSettings, SolverSettings, WindowSettings
+from sparsenode.windows import Rows
+
+SETTINGS = ModelSettings(solver=SolverSettings(step=0.5))
+
+
+def rows(*lengths: float, level: float = 1.0) -> Rows:
+    """Rows that start at 0 and stand at `level` from then on."""
+    times = [np.array([0.0, 0.3 * length, length]) for length in lengths]
+    shape = (len(lengths), 2)
+    return Rows(
+        initial=np.zeros(shape),
+        initial_error=np.zeros(shape),
+        velocity=np.zeros(shape),
+        at_start=np.ones(len(lengths), bool),
+        times=times,
+        observed=[np.array([[0.0, 0.0], [level, level], [level, level]]) for _ in lengths],
+        weights=[np.ones(3) for _ in lengths],
+    )
+
+
+def held(problem_rows: Rows, intervals: int) -> torch.Tensor:
+    """Node values of a forecast that holds the initial state."""
+    return torch.zeros(1, len(problem_rows.times), 2 * (intervals + 1), 2)
+
+
+def test_holding_the_state_has_the_relative_loss_one() -> None:
+    for level in (1e-3, 1.0, 50.0):
+        given = rows(2.0, 3.0, level=level)
+        problem = make_problem(given, SETTINGS, np.array([1.0, 4.0]))
+        assert problem.loss(held(given, problem.grid.intervals)).item() == pytest.approx(1.0, rel=1e-5)
+
+
+def test_the_loss_of_the_study_is_the_plain_mean_squared_error() -> None:
+    given = rows(2.0, 3.0, level=2.0)
+    problem = make_problem(given, replace(SETTINGS, normalization="study"), np.ones(2))
+    assert problem.loss(held(given, problem.grid.intervals)).item() == pytest.approx(4.0 * 2 / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize(("length", "intervals"), [(0.4, 1), (0.5, 1), (0.51, 2), (3.0, 6)])
+def test_steps_are_as_many_as_the_longest_row_needs(length: float, intervals: int) -> None:
+    problem = make_problem(rows(length, length / 2), SETTINGS, np.ones(2))
+    assert problem.grid.intervals == intervals
+    np.testing.assert_allclose(problem.grid.step[:, 0] * intervals, [length, length / 2], rtol=1e-6)
+
+
+def test_a_row_counts_the_same_whatever_its_number_of_observations() -> None:
+    short, long = rows(2.0), rows(2.0)
+    long = replace(
+        long,
+        times=[np.array([0.0, *np.linspace(0.6, 2.0, 29)])],
+        observed=[np.concatenate((np.zeros((1, 2)), np.full((29, 2), 1.0)))],
+        weights=[np.ones(30)],
+    )
+    both = replace(
+        short,
+        initial=np.zeros((2, 2)),
+        initial_error=np.zeros((2, 2)),
+        velocity=np.zeros((2, 2)),
+        at_start=np.ones(2, bool),
+        times=[*short.times, *long.times],
+        observed=[*short.observed, *long.observed],
+        weights=[*short.weights, *long.weights],
+    )
+    problem = make_problem(both, replace(SETTINGS, normalization="study"), np.ones(2))
+    loss = problem.loss(held(both, problem.grid.intervals)).item()
+    assert loss == pytest.approx((2 / 3 + 29 / 30) / 2, rel=1e-5)
+
+
+def test_windows_come_first_and_whole_trajectories_last(rotation: anndata.AnnData) -> None:
+    settings = replace(SETTINGS, windows=WindowSettings(4, 2), whole_share=0.25)
+    (until, windowed), (end, whole) = make_problems(rotation, settings)
+    assert (until, end) == (0.75, 1.0)
+    assert (len(windowed.positions), len(whole.positions)) == (15, 3)
+    assert len(make_problems(rotation, replace(settings, whole_share=0.0))) == 1

@@ -1,0 +1,264 @@
+"""Training: it learns, members are apart from each other, and what diverges is set aside."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sparsenode import training
+from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.ensemble import load_ensemble
+from sparsenode.errors import UserError
+from sparsenode.methods import get_method, method_names
+from sparsenode.problems import Problem, make_problems
+from sparsenode.progress import Report
+from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings, WindowSettings
+from sparsenode.training import TrainingResult, resolve_device, train, train_members
+
+TINY = ModelSettings(
+    hidden=(6,), solver=SolverSettings(step=0.5), iterations=20, check_every=5, learning_rate=0.02, warm_up=0.2
+)
+
+
+@pytest.fixture(scope="module")
+def problems(rotation: anndata.AnnData) -> list[tuple[float, Problem]]:
+    return make_problems(rotation, TINY)
+
+
+def strengths_of(method: str, *strengths: float) -> MethodSettings:
+    return MethodSettings(method, strengths if get_method(method).has_strength else (0.0,), {})
+
+
+def run(
+    problems: list[tuple[float, Problem]], method: str, *, seeds: tuple[int, ...] = (0, 1), **changes: Any
+) -> TrainingResult:
+    strengths = changes.pop("strengths", (0.0, 0.1))
+    return train(problems, 2, replace(TINY, **changes), strengths_of(method, *strengths), seeds)
+
+
+def row_of(result: TrainingResult, strength: float, seed: int) -> dict[str, torch.Tensor]:
+    row = [(member.strength, member.seed) for member in result.members].index((strength, seed))
+    return {name: tensor[row] for name, tensor in result.parameters.named().items()}
+
+
+def assert_same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor], tolerance: float = 0.0) -> None:
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        torch.testing.assert_close(tensor, right[name], rtol=tolerance, atol=tolerance, msg=name)
+
+
+def test_training_forecasts_better_than_holding_the_state(problems: list[tuple[float, Problem]]) -> None:
+    result = run(problems, "none", iterations=300, seeds=(0,))
+    losses = [row["loss"] for row in result.history]
+    assert losses[-1] < 0.02
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_members_come_strength_by_strength(problems: list[tuple[float, Problem]]) -> None:
+    result = run(problems, "l1")
+    assert [(member.strength, member.seed) for member in result.members] == [(0.0, 0), (0.0, 1), (0.1, 0), (0.1, 1)]
+    assert {member.status for member in result.members} == {"finished"}
+    assert {member.iterations for member in result.members} == {20}
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_same_seed_same_result(problems: list[tuple[float, Problem]], method: str) -> None:
+    first, second = run(problems, method), run(problems, method)
+    assert_same(first.parameters.named(), second.parameters.named())
+    assert first.history == second.history
+
+
+def test_other_seed_other_result(problems: list[tuple[float, Problem]]) -> None:
+    result = run(problems, "none")
+    assert not torch.equal(result.parameters.weights[0][0], result.parameters.weights[0][1])
+
+
+@pytest.mark.parametrize("changes", [{}, {"refit": RefitSettings(5, 0.01)}, {"gates": "unit"}, {"initial_noise": 1.0}])
+@pytest.mark.parametrize("method", method_names())
+def test_a_member_does_not_depend_on_its_neighbors(
+    problems: list[tuple[float, Problem]], method: str, changes: dict[str, Any]
+) -> None:
+    """To rounding: the vectorized loops of single operations treat the last few numbers of a tensor apart."""
+    together = run(problems, method, seeds=(0, 1, 2), strengths=(0.0, 0.1, 1.0), **changes)
+    strength = together.members[-1].strength
+    alone = run(problems, method, seeds=(2,), strengths=(strength,), **changes)
+    assert_same(row_of(together, strength, 2), row_of(alone, strength, 2), tolerance=2e-4)
+
+
+@pytest.mark.parametrize("refit", [None, RefitSettings(5, 0.01)])
+def test_a_diverged_member_is_set_aside_and_harms_no_neighbor(
+    problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, refit: RefitSettings | None
+) -> None:
+    sound = run(problems, "pathreg", seeds=(0, 1, 2), refit=refit)
+    start = training._start
+
+    def poisoned(task: training._Task) -> training._Run:
+        state = start(task)
+        draw = training._data_loss
+        calls = {"count": 0}
+
+        def data_loss(run_: training._Run, *arguments: Any) -> torch.Tensor:
+            loss = draw(run_, *arguments)
+            calls["count"] += 1
+            if calls["count"] > 8 and 1 in run_.active:
+                factor = torch.ones(len(run_.active))
+                factor[run_.active.index(1)] = torch.nan
+                loss = loss * factor
+            return loss
+
+        monkeypatch.setattr(training, "_data_loss", data_loss)
+        return state
+
+    monkeypatch.setattr(training, "_start", poisoned)
+    result = run(problems, "pathreg", seeds=(0, 1, 2), refit=refit)
+    lost = result.members[1]
+    assert (lost.status, lost.iterations) == ("diverged", 10)
+    assert "not finite" in lost.reason
+    assert [member.status for member in result.members].count("finished") == len(result.members) - 1
+    assert all(torch.isfinite(tensor).all() for tensor in result.parameters.named().values())
+    for member in result.members:
+        if member != lost:
+            mine, theirs = (row_of(each, member.strength, member.seed) for each in (result, sound))
+            assert_same(mine, theirs, tolerance=2e-4)
+    flagged = [row for row in result.history if row["status"] == "diverged"]
+    assert [(row["strength"], row["seed"], row["iteration"]) for row in flagged] == [(0.0, 1, 10)]
+
+
+def test_all_members_can_diverge(problems: list[tuple[float, Problem]]) -> None:
+    result = run(problems, "none", learning_rate=1e30, clip=None)
+    assert {member.status for member in result.members} == {"diverged"}
+    assert all(torch.isfinite(tensor).all() for tensor in result.parameters.named().values())
+
+
+@pytest.mark.parametrize("gates", ["weight", "unit"])
+@pytest.mark.parametrize("method", ["l0", "l1", "pathreg"])
+def test_a_refit_keeps_what_was_pruned_at_zero(problems: list[tuple[float, Problem]], method: str, gates: str) -> None:
+    settings = {"iterations": 60, "gates": gates, "gates_learning_rate": 0.3, "strengths": (100.0,)}
+    result = run(problems, method, refit=RefitSettings(15, 0.01), **settings)
+    pruned = 0
+    for weight, mask in zip(result.parameters.weights, result.parameters.masks, strict=True):
+        assert (weight[mask == 0] == 0).all()
+        pruned += int((mask == 0).sum())
+    assert pruned > 0
+
+
+def test_sparsity_rises_with_strength(problems: list[tuple[float, Problem]]) -> None:
+    result = run(problems, "l1", iterations=150, strengths=(0.0, 0.3, 3.0), seeds=(0,))
+    zeros = sum((weight == 0).sum((1, 2)) for weight in result.parameters.weights)
+    assert zeros[0] == 0
+    assert zeros[0] < zeros[1] < zeros[2]
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("normalization", ["relative", "study"])
+@pytest.mark.parametrize("method", method_names())
+def test_every_method_trains_with_windows_at_both_orders(
+    rotation: anndata.AnnData, order: int, normalization: str, method: str
+) -> None:
+    settings = replace(
+        TINY,
+        order=order,
+        normalization=normalization,
+        windows=WindowSettings(4, 2),
+        whole_share=0.5,
+        iterations=6,
+        velocity_hidden=(3,),
+    )
+    result = train(make_problems(rotation, settings), 2, settings, strengths_of(method, 0.01), [0])
+    assert result.members[0].status == "finished"
+    assert np.isfinite([row["loss"] for row in result.history]).all()
+
+
+def test_dopri5_trains_like_the_coarse_grid(problems: list[tuple[float, Problem]]) -> None:
+    coarse = run(problems, "none", iterations=5)
+    adaptive = run(problems, "none", iterations=5, solver=SolverSettings("dopri5", 0.5, 1e-6))
+    assert adaptive.history[-1]["loss"] == pytest.approx(coarse.history[-1]["loss"], rel=1e-2)
+
+
+def test_a_decay_is_learned(rotation: anndata.AnnData) -> None:
+    adata = rotation.copy()
+    adata.X = np.exp(-adata.obs["time"].to_numpy())[:, None] * np.array([[1.0, 2.0]], np.float32)
+    adata.uns["sparsenode"]["initial_states"].loc[:, :] = [[1.0, 2.0]] * 3
+    settings = replace(TINY, decay=0.3, iterations=200, learning_rate=0.05)
+    result = train(make_problems(adata, settings), 2, settings, strengths_of("l1", 3.0), [0])
+    assert result.parameters.decay[0].mean() == pytest.approx(1.0, abs=0.15)
+
+
+def test_reports_come_at_each_check(problems: list[tuple[float, Problem]]) -> None:
+    reports: list[Report] = []
+    train(problems, 2, TINY, strengths_of("none"), [0, 1], report=reports.append)
+    assert [report.iteration for report in reports] == [0, 5, 10, 15, 20]
+    assert {(report.sound, report.members) for report in reports} == {(2, 2)}
+
+
+def frozen(folder: Path, **changes: Any) -> Path:
+    path = folder / "settings.json"
+    content = {
+        "dataset": "springs",
+        "model": "small",
+        "method": "l0",
+        "model_settings": {"order": 2, "hidden": [4], "iterations": 4, "check_every": 2, "solver": {"step": 1.0}},
+        "method_settings": {"regularizer": "l0", "strengths": [0.1, 1.0], "options": {}},
+    }
+    path.write_text(json.dumps(content | changes))
+    return path
+
+
+@pytest.fixture(scope="module")
+def springs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("springs")
+    options = {"oscillators": 3, "trajectories": 6, "test_trajectories": 1, "observations": 10}
+    entry = {
+        "source": "second_order",
+        "options": options,
+        "validation": {"by": "trajectory", "share": 0.2, "seed": 0},
+        "initial_state": {"mean_of_first": 1},
+        "feature_weight": "uniform",
+    }
+    preprocess_dataset("springs", entry, folder, folder / "springs.h5ad")
+    return folder / "springs.h5ad"
+
+
+def test_a_job_writes_a_model_that_says_what_it_was_made_with(springs: Path, tmp_path: Path) -> None:
+    settings = frozen(tmp_path)
+    output, history = tmp_path / "seeds_3-4.safetensors", tmp_path / "history.parquet"
+    train_members(springs, settings, range(3, 5), output, history, device="cpu")
+    ensemble = load_ensemble(output)
+    assert ensemble.settings == json.loads(settings.read_text())
+    assert [(member.strength, member.seed) for member in ensemble.members] == [(0.1, 3), (0.1, 4), (1.0, 3), (1.0, 4)]
+    assert {"data_sha256", "torch_version", "sparsenode_version", "training_version"} <= ensemble.metadata.keys()
+    table = pd.read_parquet(history)
+    assert set(table["iteration"]) == {0, 2, 4}
+    assert len(table) == 12
+
+
+def test_settings_of_another_dataset_are_refused(springs: Path, tmp_path: Path) -> None:
+    settings = frozen(tmp_path, dataset="other")
+    with pytest.raises(UserError, match=r"holds the dataset 'springs', but .* is for 'other'"):
+        train_members(springs, settings, [0], tmp_path / "m.safetensors", tmp_path / "h.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
+def test_a_window_longer_than_every_trajectory_is_refused(springs: Path, tmp_path: Path) -> None:
+    windows = {"order": 1, "hidden": [4], "windows": {"length": 50, "stride": 1}}
+    settings = frozen(tmp_path, model_settings=windows)
+    with pytest.raises(UserError, match="windows of length 50 do not fit: the longest stretch of train"):
+        train_members(springs, settings, [0], tmp_path / "m.safetensors", tmp_path / "h.parquet")
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(UserError, match="found cuda, but torch sees no GPU"):
+        resolve_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto") == resolve_device("cuda") == "cuda"
+    assert resolve_device("cpu") == "cpu"
