@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 import torch
 from scipy.linalg import expm
 
+from sparsenode.dynamics import gates, network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import Ensemble, Member, join_ensembles, load_ensemble, save_ensemble
 from sparsenode.errors import UserError
@@ -228,3 +230,141 @@ def test_the_header_is_json_and_nothing_else(tmp_path: Path) -> None:
     length = int.from_bytes(path.read_bytes()[:8], "little")
     header = json.loads(path.read_bytes()[8 : 8 + length])
     assert json.loads(header["__metadata__"]["sparsenode"])["features"] == ["a", "b", "c"]
+
+
+def oscillator(position: np.ndarray, velocity: np.ndarray) -> Ensemble:
+    """x'' = x position + x' velocity; the network of the initial velocity is the identity."""
+    width = len(position)
+    weights = torch.as_tensor(np.vstack((position, velocity)), dtype=torch.float32)[None]
+    zero, identity = torch.zeros(1, 1, width), torch.eye(width)[None]
+    parameters = Parameters((weights,), (zero,), velocity_weights=(identity,), velocity_biases=(zero,))
+    settings = settings_of(order=2, velocity_hidden=[], solver={"step": 0.05})
+    return Ensemble(settings, (Member(0.0, 0, "finished", "", 10, 1.0),), ("x", "y")[:width], {}, parameters)
+
+
+def random_gates(ensemble: Ensemble) -> Ensemble:
+    """The same with gates of which about a third are closed in evaluation."""
+    generator = torch.Generator().manual_seed(4)
+    drawn = tuple(torch.empty_like(one).uniform_(-5, 4, generator=generator) for one in ensemble.parameters.log_alpha)
+    return replace(ensemble, parameters=replace(ensemble.parameters, log_alpha=drawn))
+
+
+def test_a_second_order_forecast_is_exact_with_the_given_and_with_its_own_velocity() -> None:
+    ensemble = oscillator(np.array([[-4.0]]), np.array([[0.0]]))
+    times, starts, velocities = np.linspace(0, 2, 11), np.array([[1.0], [0.5]]), np.array([[0.0], [3.0]])
+    given = ensemble.forecast(starts, [times, times], velocities)
+    own = ensemble.forecast(starts, [times, times])
+    for row in range(2):
+        for found, velocity in ((given, velocities[row]), (own, starts[row])):
+            exact = starts[row] * np.cos(2 * times) + velocity / 2 * np.sin(2 * times)
+            np.testing.assert_allclose(found[row][0, :, 0], exact, atol=1e-5)
+
+
+def test_second_order_networks_keep_the_larger_of_position_and_velocity_with_its_sign() -> None:
+    position, velocity = np.array([[-4.0, 1.0], [0.0, -9.0]]), np.array([[-0.1, -2.0], [0.0, 0.3]])
+    larger = np.array([[-4.0, -2.0], [0.0, -9.0]])
+    ensemble, states = oscillator(position, velocity), np.array([[1.0, 2.0], [0.0, -1.0]])
+    np.testing.assert_allclose(ensemble.mean_jacobian(states)[0], larger)
+    np.testing.assert_allclose(ensemble.mean_absolute_jacobian(states)[0], np.abs(larger))
+    np.testing.assert_allclose(ensemble.path_matrix()[0], np.abs(larger))
+    np.testing.assert_allclose(ensemble.rates(states, -states)[0], states @ position - states @ velocity, atol=1e-5)
+
+
+def test_a_member_that_explodes_is_not_finite_and_harms_no_other() -> None:
+    ensemble = linear()
+    ensemble.parameters.weights[0][1] = 1e5 * torch.eye(2)
+    (found,) = ensemble.forecast(np.array([[1.0, 0.5]]), [np.linspace(0, 5, 4)])
+    (calm,) = linear().forecast(np.array([[1.0, 0.5]]), [np.linspace(0, 5, 4)])
+    np.testing.assert_allclose(found[0], calm[0], atol=1e-6)
+    assert not np.isfinite(found[1]).all()
+
+
+def test_no_rows_no_forecasts() -> None:
+    assert linear().forecast(np.empty((0, 2)), []) == []
+
+
+@pytest.mark.parametrize("gates_on", ["weight", "unit"])
+def test_path_matrix_and_open_probability_go_over_all_paths(gates_on: str) -> None:
+    ensemble = random_gates(random_ensemble("l0", gates=gates_on))
+    parameters, member = ensemble.parameters, 1
+    pairs = zip(parameters.weights, parameters.log_alpha, strict=True)
+    effective = [weight * gates.deterministic(log_alpha) for weight, log_alpha in pairs]
+    opened = network.open_probabilities(parameters)
+    paths, probability = ensemble.path_matrix(), ensemble.open_probability()
+    assert probability is not None
+    for source, target in itertools.product(range(3), repeat=2):
+        strength, chance = [], []
+        for one, two in itertools.product(range(5), range(4)):
+            steps = [(source, one), (one, two), (two, target)]
+            strength.append(np.prod([abs(float(w[member][step])) for w, step in zip(effective, steps, strict=True)]))
+            chance.append(np.prod([float(p[member][step]) for p, step in zip(opened, steps, strict=True)]))
+        assert paths[member, source, target] == pytest.approx(sum(strength), abs=1e-6)
+        assert probability[member, source, target] == pytest.approx(np.mean(chance), abs=1e-6)
+
+
+def test_a_source_without_paths_has_no_jacobian() -> None:
+    ensemble = random_ensemble("l1")
+    ensemble.parameters.weights[0][:, 2] = 0.0
+    assert not ensemble.path_matrix()[:, 2].any()
+    assert not ensemble.mean_absolute_jacobian(np.ones((2, 3)))[:, 2].any()
+    assert ensemble.path_matrix()[:, :2].all()
+
+
+def test_weight_sparsity_counts_closed_gates_and_what_is_below_the_threshold() -> None:
+    ensemble = random_gates(random_ensemble("l0"))
+    ensemble.parameters.weights[1][:, 0, :] = 1e-7
+    closed = [gates.deterministic(one) == 0 for one in ensemble.parameters.log_alpha]
+    below = [one.clone() for one in closed]
+    below[1][:, 0, :] = True
+    for threshold, empty_ones in ((1e-5, below), (1e-12, closed)):
+        expected = torch.cat([one.flatten(1) for one in empty_ones], dim=1).double().mean(1)
+        np.testing.assert_allclose(ensemble.weight_sparsity(threshold), expected)
+    assert (ensemble.weight_sparsity() < 1).all()
+
+
+def test_a_refitted_ensemble_comes_back_with_its_masks(tmp_path: Path) -> None:
+    ensemble = random_gates(random_ensemble("l0"))
+    pruned = replace(ensemble, parameters=network.prune_closed(ensemble.parameters, "elu", 1e-5))
+    loaded = load_ensemble(save(pruned, tmp_path / "model.safetensors"))
+    assert len(loaded.parameters.masks) == 3
+    np.testing.assert_array_equal(loaded.path_matrix(), ensemble.path_matrix())
+    np.testing.assert_array_equal(loaded.weight_sparsity(), ensemble.weight_sparsity())
+
+
+def test_the_same_ensemble_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, two = (
+        save(random_ensemble("l0"), tmp_path / name).read_bytes() for name in ("a.safetensors", "b.safetensors")
+    )
+    assert one == two
+
+
+def test_blocks_of_other_variables_do_not_join() -> None:
+    block = random_ensemble("l0")
+    with pytest.raises(UserError, match="variables cannot be joined"):
+        join_ensembles([block, replace(block, features=("a", "b", "d"))])
+
+
+class Trap:
+    """Would leave a file behind if it were unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.mark,))
+
+
+def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
+    path, mark = tmp_path / "model.safetensors", tmp_path / "executed"
+    path.write_bytes(pickle.dumps(Trap(mark)))
+    with pytest.raises(UserError, match="cannot be read as a model"):
+        load_ensemble(path)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.9, 0.999])
+def test_a_file_cut_anywhere_is_refused(tmp_path: Path, share: float) -> None:
+    path = save(random_ensemble("none"), tmp_path / "model.safetensors")
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(UserError, match="cannot be read as a model"):
+        load_ensemble(path)

@@ -11,7 +11,8 @@ import torch
 
 from sparsenode.problems import make_problem, make_problems
 from sparsenode.settings import ModelSettings, SolverSettings, WindowSettings
-from sparsenode.windows import Rows
+from sparsenode.solvers import dense_output_matrix
+from sparsenode.windows import Rows, training_rows
 
 SETTINGS = ModelSettings(solver=SolverSettings(step=0.5))
 
@@ -85,3 +86,46 @@ def test_windows_come_first_and_whole_trajectories_last(rotation: anndata.AnnDat
     assert (until, end) == (0.75, 1.0)
     assert (len(windowed.positions), len(whole.positions)) == (15, 3)
     assert len(make_problems(rotation, replace(settings, whole_share=0.0))) == 1
+
+
+@pytest.mark.parametrize("windows", [None, WindowSettings(4, 2)])
+def test_holding_the_state_has_the_relative_loss_one_on_data(
+    rotation: anndata.AnnData, windows: WindowSettings | None
+) -> None:
+    ((_, problem),) = make_problems(rotation, replace(SETTINGS, windows=windows))
+    nodes = problem.positions.unsqueeze(1).expand(-1, problem.grid.intervals + 1, -1)
+    nodes = torch.cat((nodes, torch.zeros_like(nodes)), dim=1).unsqueeze(0)
+    assert problem.loss(nodes).item() == pytest.approx(1.0, rel=1e-5)
+
+
+def test_each_row_is_read_at_its_own_times_with_its_own_weights(rotation: anndata.AnnData) -> None:
+    """Against the definition: a mean over rows of weighted means over observations, features by their weight."""
+    data = rotation.copy()
+    rng = np.random.default_rng(0)
+    data.obs["weight"] = rng.uniform(0.2, 3.0, data.n_obs)
+    data.obs["time"] += 7.0 + np.linspace(0.0, 1.0, data.n_obs) ** 2  # another spacing in each trajectory
+    data.var["weight"] = [0.3, 2.0]
+    ((_, problem),) = make_problems(data, replace(SETTINGS, normalization="study"))
+    given = training_rows(data, windows=None, smoothing=0, order=1)
+    intervals = problem.grid.intervals
+    nodes = torch.as_tensor(rng.normal(size=(1, len(given.times), 2 * (intervals + 1), 2)), dtype=torch.float32)
+    errors = []
+    for row, (times, observed) in enumerate(zip(given.times, given.observed, strict=True)):
+        predicted = dense_output_matrix(times / float(problem.grid.step[row]), intervals) @ nodes[0, row].numpy()
+        squares = (np.square(predicted - observed) * [0.3, 2.0]).mean(1)
+        errors.append(np.average(squares, weights=given.weights[row]))
+    assert problem.loss(nodes).item() == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_rows_that_start_where_a_trajectory_starts_learn_their_velocity(rotation: anndata.AnnData) -> None:
+    ((_, problem),) = make_problems(rotation, replace(SETTINGS, order=2, windows=WindowSettings(6, 6)))
+    assert problem.learned[:, 0].tolist() == [True, False] * 3
+    assert problem.velocities.any()
+
+
+def test_a_problem_moves_whole(rotation: anndata.AnnData) -> None:
+    ((_, problem),) = make_problems(rotation, SETTINGS)
+    moved = problem.to(torch.device("meta"))
+    parts = [moved.positions, moved.errors, moved.velocities, moved.learned, moved.grid.step]
+    assert {part.device.type for part in (*parts, *vars(moved.loss).values())} == {"meta"}
+    assert moved.grid.intervals == problem.grid.intervals

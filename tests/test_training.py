@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 
 from sparsenode import training
 from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.dynamics import network
 from sparsenode.ensemble import load_ensemble
 from sparsenode.errors import UserError
 from sparsenode.methods import get_method, method_names
@@ -130,6 +132,70 @@ def test_a_diverged_member_is_set_aside_and_harms_no_neighbor(
             assert_same(mine, theirs, tolerance=2e-4)
     flagged = [row for row in result.history if row["status"] == "diverged"]
     assert [(row["strength"], row["seed"], row["iteration"]) for row in flagged] == [(0.0, 1, 10)]
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, after: int, lost: set[int]) -> None:
+    """Let the parameters of some members become NaN, from the step number `after` on."""
+    step = training._step
+    calls = itertools.count()
+
+    def spoiling(run_: training._Run, *arguments: Any) -> None:
+        step(run_, *arguments)
+        if next(calls) == after:
+            rows = [row for row, member in enumerate(run_.active) if member in lost]
+            with torch.no_grad():
+                for tensor in run_.parameters.weights:
+                    tensor[rows] = torch.nan
+
+    monkeypatch.setattr(training, "_step", spoiling)
+
+
+# With checks every 5 of 20 iterations: lost right before the refit begins, and at other places of both phases.
+@pytest.mark.parametrize("after", [3, 13, 17, 19, 21])
+@pytest.mark.parametrize("method", ["none", "l0"])
+def test_a_member_lost_around_the_start_of_a_refit_keeps_sound_parameters(
+    problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, method: str, after: int
+) -> None:
+    sound = run(problems, method, seeds=(0, 1, 2), refit=RefitSettings(6, 0.01))
+    lose(monkeypatch, after, {0})
+    result = run(problems, method, seeds=(0, 1, 2), refit=RefitSettings(6, 0.01))
+    assert result.members[0].status == "diverged"
+    assert {member.status for member in result.members[1:]} == {"finished"}
+    assert all(torch.isfinite(tensor).all() for tensor in result.parameters.named().values())
+    assert len(result.parameters.masks) == 2
+    for member in result.members[1:]:
+        assert_same(*(row_of(each, member.strength, member.seed) for each in (result, sound)), tolerance=2e-4)
+
+
+def test_a_block_whose_members_all_diverged_before_the_refit_joins_the_others(
+    problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = run(problems, "l0", seeds=(0, 1), strengths=(0.1,), refit=RefitSettings(5, 0.01))
+    lose(monkeypatch, 3, {0, 1})
+    lost = run(problems, "l0", seeds=(2, 3), strengths=(0.1,), refit=RefitSettings(5, 0.01))
+    assert {member.status for member in lost.members} == {"diverged"}
+    joined = network.join([lost.parameters, sound.parameters])
+    assert all(torch.isfinite(tensor).all() for tensor in joined.named().values())
+    for name, tensor in sound.parameters.named().items():
+        assert torch.equal(joined.named()[name][2:], tensor)
+
+
+@pytest.mark.parametrize("method", ["l1", "cnode"])
+def test_strength_zero_is_plain_training(problems: list[tuple[float, Problem]], method: str) -> None:
+    plain = run(problems, "none")
+    free = run(problems, method, strengths=(0.0,))
+    assert_same(free.parameters.named(), plain.parameters.named())
+
+
+@pytest.mark.parametrize("method", ["l1", "cnode", "l0", "pathreg"])
+def test_an_absurd_strength_harms_no_other_strength(problems: list[tuple[float, Problem]], method: str) -> None:
+    """1e39 is infinite in single precision: every gradient of its members is NaN from the first step on."""
+    together = run(problems, method, strengths=(0.0, 0.1, 1e39))
+    without = run(problems, method, strengths=(0.0, 0.1))
+    assert [member.status for member in together.members] == ["finished"] * 4 + ["diverged"] * 2
+    assert all(torch.isfinite(tensor).all() for tensor in together.parameters.named().values())
+    for member in without.members:
+        assert_same(*(row_of(each, member.strength, member.seed) for each in (together, without)), tolerance=2e-4)
 
 
 def test_all_members_can_diverge(problems: list[tuple[float, Problem]]) -> None:

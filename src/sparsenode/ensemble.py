@@ -104,6 +104,11 @@ class Ensemble:
         shapes or decreasing times.
         """
         self._check_states(initial_states)
+        if initial_velocities is not None and initial_velocities.shape != initial_states.shape:
+            raise UserError(
+                f"initial velocities of shape {initial_velocities.shape} do not fit initial states of shape "
+                f"{initial_states.shape}; give one for each variable of each row"
+            )
         if len(times) != len(initial_states):
             raise UserError(f"{len(initial_states)} initial states but {len(times)} arrays of times; give one for each")
         for row, row_times in enumerate(times):

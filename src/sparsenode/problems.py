@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsenode.settings import ModelSettings
+from sparsenode.errors import UserError
+from sparsenode.settings import MethodSettings, ModelSettings
 from sparsenode.solvers import ExactLoss, Grid, factor_loss
-from sparsenode.windows import Rows, training_rows
+from sparsenode.windows import Rows, make_windows, training_rows
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,8 +56,16 @@ def make_problem(rows: Rows, settings: ModelSettings, feature_weight: np.ndarray
     """Grid and exact loss of training rows.
 
     All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as
-    the mean over its observations. A relative loss is 1 for holding the initial state.
+    the mean over its observations. A relative loss is 1 for holding the initial state. Raises UserError if there is
+    nothing to learn from.
     """
+    if not rows.times:
+        raise UserError("there are no observations of split train and phase fit to train on; check the splits")
+    empty = [number for number, weight in enumerate(rows.weights) if weight.sum() <= 0]
+    if empty:
+        raise UserError(
+            f"all observations of training row {empty[0]} have weight 0; give one at least a weight above 0"
+        )
     durations = np.array([times[-1] for times in rows.times])
     intervals = max(1, math.ceil(durations.max() / settings.solver.step - 1e-9))
     step = np.where(durations > 0, durations, 1.0) / intervals
@@ -68,6 +77,8 @@ def make_problem(rows: Rows, settings: ModelSettings, feature_weight: np.ndarray
             float(weight @ np.square(observed - initial) @ per_feature)
             for weight, observed, initial in zip(weights, rows.observed, rows.initial, strict=True)
         )
+    if scale <= 0:
+        raise UserError("the training data never leave their initial states, so there is nothing to learn from them")
     positions = [times / row_step for times, row_step in zip(rows.times, step, strict=True)]
     loss = factor_loss(positions, rows.observed, weights, per_feature, intervals, scale)
     return Problem(
@@ -97,3 +108,19 @@ def make_problems(adata: AnnData, settings: ModelSettings) -> list[tuple[float, 
         rows = training_rows(adata, windows=None, smoothing=settings.smoothing, order=settings.order)
         problems.append((1.0, make_problem(rows, settings, weight)))
     return problems
+
+
+def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSettings) -> None:
+    """Refuse to train several strengths on data that leave nothing to choose among them by.
+
+    Raises UserError, before the training and not after it.
+    """
+    if len(method.strengths) < 2:
+        return
+    if settings.order == 1 and settings.windows is not None:
+        make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride)
+    elif not ((adata.obs["split"] == "validation") & (adata.obs["phase"] == "fit")).any():
+        raise UserError(
+            f"there are no validation observations (phase fit) to choose among {len(method.strengths)} strengths on; "
+            "set validation.by and validation.share of the dataset"
+        )

@@ -146,6 +146,10 @@ class _RungeKutta4(torch.autograd.Function):
         return (None, None, None, gradient, decay_gradient, *weight_gradients, *bias_gradients)
 
 
+_MOST_STEPS = 10_000
+"""Steps of an adaptive solve between two nodes; what needs more has diverged or calls for another solver."""
+
+
 def _solve_dopri5(
     field: VectorField, layers: Layers, grid: Grid, initial: Tensor, tolerance: float
 ) -> tuple[Tensor, Tensor]:
@@ -154,6 +158,7 @@ def _solve_dopri5(
 
     times = torch.linspace(0.0, 1.0, grid.intervals + 1, dtype=initial.dtype, device=initial.device)
     duration = grid.step * grid.intervals
+    limit = {"max_num_steps": _MOST_STEPS}
     solved = []
     for member in range(initial.shape[0]):
         one = layers.select(slice(member, member + 1))
@@ -163,9 +168,9 @@ def _solve_dopri5(
 
         start = initial[member : member + 1]
         try:
-            path = odeint(rate, start, times, rtol=tolerance, atol=tolerance, method="dopri5")
+            path = odeint(rate, start, times, rtol=tolerance, atol=tolerance, method="dopri5", options=limit)
         except AssertionError:
-            # torchdiffeq's word for a step that shrank to nothing: this member diverges, and the others go on.
+            # torchdiffeq's word for steps too small or too many: this member diverges, and the others go on.
             path = (start * torch.nan).expand(len(times), -1, -1, -1)
         solved.append(path.permute(1, 2, 0, 3))
     states = torch.cat(solved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from sparsenode.errors import UserError
 from sparsenode.files import write_atomically
 from sparsenode.methods import Method, get_method
 from sparsenode.model import initialize, make_field, starting_states
-from sparsenode.problems import Problem, make_problems
+from sparsenode.problems import Problem, check_validation, make_problems
 from sparsenode.progress import Report, follow_training
 from sparsenode.provenance import describe_software, file_sha256
 from sparsenode.settings import MethodSettings, ModelSettings, read_method_settings, read_model_settings
@@ -132,7 +133,7 @@ def train(
     seconds = (time.perf_counter() - began) / len(task.grid)
     ordered = [run.ended[member] for member in range(len(task.grid))]
     kept = [parameters for parameters, _ in ordered]
-    if any(parameters.masks for parameters in kept):
+    if settings.refit:
         # Members that diverged before the refit: the same form as the others, nothing pruned but what was closed.
         kept = [one if one.masks else network.prune_closed(one, settings.activation, PRUNING_THRESHOLD) for one in kept]
     return TrainingResult(
@@ -210,8 +211,12 @@ def _begin_refit(run: _Run, task: _Task) -> None:
     if task.settings.refit is None or run.parameters.masks:
         return
     with torch.no_grad():
-        pruned = network.prune_closed(run.parameters, task.settings.activation, PRUNING_THRESHOLD)
-    run.parameters, run.snapshot = _leaves(pruned), _copy(pruned)
+        pruned, kept = (
+            network.prune_closed(one, task.settings.activation, PRUNING_THRESHOLD)
+            for one in (run.parameters, run.snapshot)
+        )
+    # The snapshot stays that of the last check: a member may have been lost since.
+    run.parameters, run.snapshot = _leaves(pruned), _copy(kept)
     run.optimizer = _make_optimizer(run.parameters, task.settings, task.settings.refit.learning_rate)
 
 
@@ -397,6 +402,7 @@ def train_members(
         )
     model_settings = read_model_settings(frozen["model_settings"])
     method_settings = read_method_settings(frozen["method_settings"])
+    check_validation(adata, model_settings, method_settings)
     place = resolve_device(device)
     with follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report:
         result = train(
@@ -409,6 +415,8 @@ def train_members(
             report=report,
         )
     metadata = {
+        # Linux counts the peak of the process in kilobytes.
+        "memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "data_sha256": file_sha256(data),
         "seeds": list(seeds),
         "device": place,

@@ -77,8 +77,10 @@ def local_fit(times: np.ndarray, values: np.ndarray, at: float) -> tuple[np.ndar
 def observation_noise(values: np.ndarray) -> np.ndarray:
     """Standard deviation (feature,) of the noise of observations in time order, (time, feature).
 
-    From differences of neighbors, which a slow trend leaves alone (von Neumann 1941).
+    From differences of neighbors, which a slow trend leaves alone (von Neumann 1941); zero for one observation.
     """
+    if len(values) < 2:
+        return np.zeros(values.shape[1])
     return np.sqrt(np.square(np.diff(values, axis=0)).mean(0) / 2)
 
 

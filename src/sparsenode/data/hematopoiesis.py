@@ -2,8 +2,8 @@
 
 Cells and pseudotimes: Luecken et al., NeurIPS 2021 (GEO GSE194122), prepared by Aliee et al., NeurIPS 2022
 (github.com/theislab/PathReg, MIT). Values are counts over a cell's size factor, not logged. The defaults
-repeat the study's protocol; `transform: log1p` with `scaling: training_range` lets donors differ and leaks
-nothing of a test donor.
+repeat the study's protocol; `transform: log1p` with `scaling: training_range` lets donors differ: a forecast is given
+the first cells of a test donor and the pseudotimes, scaled to the range of their lineage.
 """
 
 from collections.abc import Mapping, Sequence

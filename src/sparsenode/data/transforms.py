@@ -31,7 +31,7 @@ def resolve_repeated_times(
         first = kept[counts > 1][0]
         message = (
             f"{where}: {len(times) - len(kept)} observations repeat a time (first {first:g}); "
-            "choose `first` or `mean` to allow it"
+            "choose another way than `error` to allow it"
         )
         raise UserError(message)
     if how == "mean":
