@@ -54,11 +54,11 @@ class LinearEnsemble:
         """Rates of change."""
         return states @ self.matrices
 
-    def mean_absolute_jacobian(self, states: np.ndarray) -> np.ndarray:  # noqa: ARG002 constant
+    def mean_absolute_jacobian(self, states: np.ndarray, velocities: np.ndarray | None = None) -> np.ndarray:  # noqa: ARG002 constant
         """Absolute Jacobian, the same at all states."""
         return np.abs(self.matrices)
 
-    def mean_jacobian(self, states: np.ndarray) -> np.ndarray:  # noqa: ARG002 constant
+    def mean_jacobian(self, states: np.ndarray, velocities: np.ndarray | None = None) -> np.ndarray:  # noqa: ARG002 constant
         """Jacobian, the same at all states."""
         return self.matrices
 

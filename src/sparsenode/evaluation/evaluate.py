@@ -23,6 +23,7 @@ from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity, pair_spa
 from sparsenode.evaluation.structure import score_pairs, select_pairs
 from sparsenode.evaluation.tables import ALL, cross_table, join_tables, make_table
 from sparsenode.files import write_atomically
+from sparsenode.provenance import file_sha256
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -105,7 +106,8 @@ def evaluate_models(
     from sparsenode.data.contract import read_trajectories
 
     adata = read_trajectories(data)
-    evaluation = evaluate_ensembles(adata, load_blocks(models, settings, str(adata.uns["sparsenode"]["name"])))
+    name = str(adata.uns["sparsenode"]["name"])
+    evaluation = evaluate_ensembles(adata, load_blocks(models, settings, name, file_sha256(data)))
     for (model, method), table in evaluation.networks.items():
         write_network(table, networks / model / f"{method}.csv")
     for (model, method), choice in evaluation.selections.items():
@@ -116,8 +118,10 @@ def evaluate_models(
         evaluation.metrics.to_parquet(temporary, index=False)
 
 
-def load_blocks(models: Sequence[Path], settings: Sequence[Path], dataset: str) -> list[Ensemble]:
-    """Join the blocks of each (model, method) after comparing them with their frozen settings.
+def load_blocks(
+    models: Sequence[Path], settings: Sequence[Path], dataset: str, data_sha256: str | None = None
+) -> list[Ensemble]:
+    """Join the blocks of each (model, method) after comparing them with their frozen settings and data.
 
     Raises:
         UserError: see `evaluate_models`.
@@ -136,6 +140,8 @@ def load_blocks(models: Sequence[Path], settings: Sequence[Path], dataset: str) 
             raise UserError(f"{path} holds {key}, for which no frozen settings were given: pass their JSON file too")
         frozen, origin = wanted[key]
         check_settings(block.settings, frozen, path, origin)
+        if data_sha256 is not None and block.metadata.get("data_sha256") != data_sha256:
+            raise UserError(f"{path} was trained on another version of the dataset {dataset}: train it anew")
         blocks[key].append(block)
     for key, found in blocks.items():
         if key[0] != dataset:
@@ -332,14 +338,14 @@ def _evaluate_ensemble(
     paths = np.asarray(ensemble.path_matrix(), np.float64)
     parts.metrics.extend(_sparsity_rows(ensemble, paths, finished, keys, truth, label))
     chosen = finished[keys["strength"].to_numpy() == selection["chosen"]] if len(finished) else finished
-    states = _jacobian_states(data)
+    states, velocities = _jacobian_states(data, ensemble.settings["model_settings"].get("order", 1))
     jacobian = np.empty((0,) * 3)
     if len(chosen):
-        jacobian = np.asarray(ensemble.select(chosen.tolist()).mean_jacobian(states), np.float64)
+        jacobian = np.asarray(ensemble.select(chosen.tolist()).mean_jacobian(states, velocities), np.float64)
     if truth.edges is not None:
         scores = {"paths": paths[finished]}
         if len(finished):
-            scores["jacobian"] = np.asarray(ensemble.mean_absolute_jacobian(states), np.float64)[finished]
+            scores["jacobian"] = np.asarray(ensemble.mean_absolute_jacobian(states, velocities), np.float64)[finished]
         parts.metrics.extend(_structure_rows(scores, keys, truth, label))
     for protocol, found in zip(protocols, errors, strict=True):
         parts.forecasts.append(
@@ -368,6 +374,9 @@ def _training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame
         make_table(**label, **keys, **told, metric="seconds", unit="s", value=[member.seconds for member in members]),
         make_table(**label, **keys, **told, metric="iterations", value=[member.iterations for member in members]),
     ]
+    if memory := ensemble.metadata.get("memory_bytes"):
+        peak = {**keys, **told, "metric": "memory_bytes", "unit": "bytes of the job", "value": [memory] * len(members)}
+        tables.append(make_table(**label, **peak))
     lost = [number for number, member in enumerate(members) if member.status != "finished"]
     if lost:
         picked = {name: [column[number] for number in lost] for name, column in {**keys, **told}.items()}
@@ -588,14 +597,28 @@ def _random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
     )
 
 
-def _jacobian_states(data: Observations) -> np.ndarray:
-    """Training observations, evenly spread over them, fewer for wide data where each Jacobian is large."""
+def _jacobian_states(data: Observations, order: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Training observations, evenly spread over them, fewer for wide data where each Jacobian is large.
+
+    At second order with their velocities, from a local fit through the neighbors in time.
+    """
+    from sparsenode.windows import local_fit
+
     training = np.flatnonzero((data.split == "train") & (data.phase == "fit"))
     wanted = next(
         (count for features, count in JACOBIAN_STATES.items() if len(data.features) <= features),
         MANY_FEATURES_JACOBIAN_STATES,
     )
-    return data.values[training[_spread(len(training), wanted)]]
+    places = _spread(len(training), wanted)
+    states = data.values[training[places]]
+    if order == 1:
+        return states, None
+    velocities = np.empty_like(states)
+    for number, place in enumerate(places):
+        near = training[max(0, place - 3) : place + 4]
+        near = near[data.trajectory[near] == data.trajectory[training[place]]]
+        velocities[number] = local_fit(data.time[near], data.values[near], data.time[training[place]])[1]
+    return states, velocities
 
 
 def _forecast_rows(
