@@ -1,8 +1,10 @@
 import dataclasses
+import re
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from sparsenode import configuration
 from sparsenode.configuration import (
@@ -332,3 +334,22 @@ sys.exit(f"imported: {heavy}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_entry_for_own_data_in_the_readme_is_a_configuration(repository, default, schema):
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    (snippet,) = (block for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "source: anndata" in block)
+    config = merge(default, yaml.safe_load(snippet))
+    assert pairs(check_configuration(config, schema)) == [("mine", "mine")]
+
+
+def test_a_decay_at_second_order_is_refused(default, schema):
+    default["models"]["second_order"]["decay"] = 1.0
+    with pytest.raises(UserError, match=r"models\.second_order\.decay: found the number 1\.0, with order: 2"):
+        check_configuration(default, schema)
+
+
+def test_a_name_that_ends_in_a_new_line_is_refused(default, schema):
+    default["datasets"]["second\n"] = default["datasets"]["second_order"]
+    with pytest.raises(UserError, match="letters, digits and underscores"):
+        check_configuration(default, schema)

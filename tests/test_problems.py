@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from sparsenode.problems import make_problem, make_problems
-from sparsenode.settings import ModelSettings, SolverSettings, WindowSettings
+from sparsenode.errors import UserError
+from sparsenode.problems import check_validation, make_problem, make_problems
+from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings, WindowSettings
 from sparsenode.solvers import dense_output_matrix
 from sparsenode.windows import Rows, training_rows
 
@@ -129,3 +130,22 @@ def test_a_problem_moves_whole(rotation: anndata.AnnData) -> None:
     parts = [moved.positions, moved.errors, moved.velocities, moved.learned, moved.grid.step]
     assert {part.device.type for part in (*parts, *vars(moved.loss).values())} == {"meta"}
     assert moved.grid.intervals == problem.grid.intervals
+
+
+def test_what_cannot_be_learned_from_is_refused() -> None:
+    with pytest.raises(UserError, match="never leave their initial states"):
+        make_problem(rows(2.0, level=0.0), SETTINGS, np.ones(2))
+    with pytest.raises(UserError, match="training row 1 have weight 0"):
+        make_problem(replace(rows(2.0, 1.0), weights=[np.ones(3), np.zeros(3)]), SETTINGS, np.ones(2))
+    with pytest.raises(UserError, match="no observations of split train"):
+        make_problem(rows(), SETTINGS, np.ones(2))
+
+
+def test_several_strengths_without_validation_are_refused_before_training(rotation: anndata.AnnData) -> None:
+    several, one = MethodSettings("l1", (0.1, 1.0), {}), MethodSettings("l1", (0.1,), {})
+    with pytest.raises(UserError, match="no validation observations"):
+        check_validation(rotation, SETTINGS, several)
+    windows = replace(SETTINGS, windows=WindowSettings(4, 2))
+    with pytest.raises(UserError, match="longest stretch of validation observations"):
+        check_validation(rotation, windows, several)
+    check_validation(rotation, windows, one)
