@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,3 +73,19 @@ def rotation() -> anndata.AnnData:
     starting = pd.DataFrame(values[::observations], index=names, columns=["x", "y"])
     adata.uns["sparsenode"] = {"initial_states": starting, "initial_state_count": 1}
     return adata
+
+
+@pytest.fixture
+def largest_file() -> Callable[[int], AbstractContextManager[None]]:
+    """The system refuses to let any file grow beyond a size, as a full disk would."""
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        earlier = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, earlier[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
+
+    return limit

@@ -368,3 +368,9 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, share: float) -> None:
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(UserError, match="cannot be read as a model"):
         load_ensemble(path)
+
+
+def test_a_disk_that_takes_no_more_leaves_no_model(tmp_path: Path, largest_file: Any) -> None:
+    with largest_file(500), pytest.raises(UserError, match=r"cannot write .*model\.safetensors"):
+        save(random_ensemble("none"), tmp_path / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []

@@ -219,6 +219,7 @@ def save_ensemble(
 ) -> None:
     """Write trained members as safetensors: weights, and all else as JSON in the header."""
     header = {
+        "format": FORMAT,
         "settings": settings,
         "members": [asdict(member) for member in members],
         "features": list(features),
@@ -226,7 +227,8 @@ def save_ensemble(
     }
     tensors = {name: tensor.detach().contiguous() for name, tensor in parameters.named().items()}
     # Written by Python and not by safetensors, whose file errors are no OSError and whose files others cannot read.
-    content = save(tensors, metadata={"format": FORMAT, "sparsenode": json.dumps(header)})
+    # All metadata under one key: safetensors writes several in any order, and equal models should be equal files.
+    content = save(tensors, metadata={"sparsenode": json.dumps(header)})
     with write_atomically(path) as temporary:
         temporary.write_bytes(content)
 
@@ -241,12 +243,11 @@ def load_ensemble(path: str | Path) -> Ensemble:
         raise UserError(f"no model file at {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
+            content = json.loads((file.metadata() or {}).get("sparsenode", "{}"))
+            if content.get("format") != FORMAT:
                 raise UserError(
-                    f"{path} is not a model of this version: its format is {header.get('format')!r}, not {FORMAT!r}"
+                    f"{path} is not a model of this version: its format is {content.get('format')!r}, not {FORMAT!r}"
                 )
-            content = json.loads(header["sparsenode"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
     except SafetensorError as error:
         raise UserError(

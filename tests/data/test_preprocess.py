@@ -1,11 +1,9 @@
 import dataclasses
 import hashlib
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,18 +149,7 @@ def test_missing_and_changed_downloads(tmp_path: Path) -> None:
     assert not (tmp_path / "data.h5ad").exists()
 
 
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """The system refuses to let any file grow beyond `size` bytes, as a full disk would."""
-    earlier = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, earlier[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
-
-
-def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
+def test_a_disk_that_takes_no_more(tmp_path: Path, largest_file: Any) -> None:
     with largest_file(50_000), pytest.raises(UserError, match=r"cannot write .*data\.h5ad: File too large"):
         preprocess_dataset("data", KRUMSIEK, tmp_path, tmp_path / "data.h5ad")
     assert list(tmp_path.iterdir()) == []

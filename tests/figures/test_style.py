@@ -76,3 +76,12 @@ def test_equal_figures_are_equal_files(tmp_path, ending):
             style.save_figure(figure, [tmp_path / f"{name}.{ending}"])
         written.append((tmp_path / f"{name}.{ending}").read_bytes())
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("ending", ["pdf", "png"])
+def test_a_disk_that_takes_no_more_leaves_no_figure(tmp_path, largest_file, ending):
+    figure = Figure()
+    figure.subplots().plot([0, 1])
+    with largest_file(500), pytest.raises(UserError, match=f"cannot write .*figure.{ending}"):
+        style.save_figure(figure, [tmp_path / f"figure.{ending}"])
+    assert list(tmp_path.iterdir()) == []
