@@ -402,11 +402,12 @@ def train_members(
         )
     model_settings = read_model_settings(frozen["model_settings"])
     method_settings = read_method_settings(frozen["method_settings"])
+    problems = make_problems(adata, model_settings)
     check_validation(adata, model_settings, method_settings)
     place = resolve_device(device)
     with follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report:
         result = train(
-            make_problems(adata, model_settings),
+            problems,
             adata.n_vars,
             model_settings,
             method_settings,
