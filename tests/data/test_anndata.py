@@ -125,7 +125,7 @@ def test_what_is_not_there(options: Callable[..., dict], changes: dict, message:
 def test_times_that_repeat_or_are_missing_or_infinite(cells: AnnData, options: Callable[..., dict]) -> None:
     cells.obs["pseudotime"] = [0.0, 0.0, *range(10)]
     assert load(options(), {}).trajectories[0].times[:2].tolist() == [0, 0]
-    with pytest.raises(UserError, match=r"trajectory 's1': 2 observations repeat a time \(first 0\)"):
+    with pytest.raises(UserError, match=r"trajectory 's1': 2 observations repeat a time \(first 0\); choose `keep`"):
         load(options(repeated_times="error"), {})
     cells.obs["pseudotime"] = [np.inf, *range(11)]
     with pytest.raises(UserError, match="1 times in the column 'pseudotime' of `obs` are infinite"):

@@ -148,7 +148,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         where = f"{file.path}, trajectory {name!r}"
         own_times, time_offset, time_scale = times[chosen], 0.0, 1.0
         if options["repeated_times"] == "error":
-            resolve_repeated_times(own_times, values[chosen], "error", where)
+            resolve_repeated_times(own_times, values[chosen], "error", where, instead="`keep`")
         if options["time_scaling"] == "unit":
             own_times, time_offset, time_scale = unit_time(own_times)
         scale = scale_of_range(extent)

@@ -17,6 +17,8 @@ def resolve_repeated_times(
     values: Floats,
     how: Literal["first", "mean", "error"],
     where: str,
+    *,
+    instead: str = "`first` or `mean`",
 ) -> tuple[Floats, Floats, Floats]:
     """Leave one observation of each time; `times` (observation,) are sorted, `values` (observation, feature).
 
@@ -24,14 +26,14 @@ def resolve_repeated_times(
     weight of what went into it, which leaves a least-squares fit as it was; `error` refuses.
 
     Raises:
-        UserError: times repeat and `how` is `error`; `where` says in what.
+        UserError: times repeat and `how` is `error`; `where` says in what, `instead` what else can be chosen.
     """
     kept, starts, counts = np.unique(times, return_index=True, return_counts=True)
     if how == "error" and len(kept) < len(times):
         first = kept[counts > 1][0]
         message = (
             f"{where}: {len(times) - len(kept)} observations repeat a time (first {first:g}); "
-            "choose another way than `error` to allow it"
+            f"choose {instead} to allow it"
         )
         raise UserError(message)
     if how == "mean":
