@@ -142,3 +142,13 @@ def test_values_that_are_not_finite(cells: AnnData, options: Callable[..., dict]
     with pytest.raises(UserError, match="NaN or infinite"):
         preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
     assert not (tmp_path / "mine.h5ad").exists()
+
+
+def test_a_column_tells_what_is_extrapolation(cells: AnnData, options: Callable[..., dict]) -> None:
+    cells.obs["part"] = np.where(cells.obs["pseudotime"] > 0.7, "extrapolation", "fit")
+    for part in load(options(phase="part"), {}).trajectories:
+        assert part.phases.tolist() == ["extrapolation" if time > 0.7 else "fit" for time in part.times]
+    assert {phase for part in load(options(), {}).trajectories for phase in part.phases} == {"fit"}
+    cells.obs["part"] = "late"
+    with pytest.raises(UserError, match="phases late in 'part'; allowed: fit, extrapolation"):
+        load(options(phase="part"), {})

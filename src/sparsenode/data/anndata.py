@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.data.downloads import file_sha256
-from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
+from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sparsenode.data.downloads import RemoteFile
 
 _SPLITS = ("train", "validation", "test")
+_PHASES = ("fit", "extrapolation")
 _NAMED = 8  # names listed in a message
 
 
@@ -63,6 +64,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": [],
         "description": "Trajectories that are test data, where no `split` column is named.",
     },
+    "phase": _name_or_null(
+        "Column of `obs` with fit or extrapolation, which is forecast and not trained on; null: all are fit."
+    ),
     "transform": {
         "enum": ["none", "log1p"],
         "default": "none",
@@ -118,6 +122,10 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     times = file.times(options["time"])
     labels = file.labels(options["trajectory"], "all")
     splits = _splits(file, options, labels)
+    phases = file.labels(options["phase"], "fit")
+    if unknown := sorted(set(phases.tolist()) - set(_PHASES)):
+        message = f"{file.path}: phases {', '.join(unknown)} in {options['phase']!r}; allowed: {', '.join(_PHASES)}"
+        raise UserError(message)
     rows = {
         name: chosen[np.argsort(times[chosen], kind="stable")]
         for name in dict.fromkeys(labels.tolist())
@@ -160,7 +168,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
                 times=own_times,
                 values=(values[chosen] - offset) / scale,
                 splits=splits[chosen],
-                phases=constant_labels("fit", len(chosen)),
+                phases=phases[chosen],
                 offset=offset,
                 scale=scale,
                 observation_names=tuple(str(label) for label in adata.obs_names[chosen]),
