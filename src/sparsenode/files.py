@@ -1,6 +1,7 @@
-"""Writing of files such that a reader never sees a half-written one."""
+"""Writing of files such that a reader never sees a half-written one, and their checksums."""
 
 import contextlib
+import hashlib
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,3 +42,9 @@ def _is_about(error: OSError, path: Path) -> bool:
         return True
     named = Path(error.filename)
     return named.parent == path.parent or named in path.parents
+
+
+def file_sha256(path: Path) -> str:
+    """Checksum of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

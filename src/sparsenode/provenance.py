@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
 
 from sparsenode import versions
-
-
-def file_sha256(path: Path) -> str:
-    """Checksum of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def describe_software() -> dict[str, str | int | None]:

@@ -18,12 +18,12 @@ from sparsenode.dynamics import network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import PRUNING_THRESHOLD, Member, save_ensemble
 from sparsenode.errors import UserError
-from sparsenode.files import write_atomically
+from sparsenode.files import file_sha256, write_atomically
 from sparsenode.methods import Method, get_method
 from sparsenode.model import initialize, make_field, starting_states
 from sparsenode.problems import Problem, check_validation, make_problems
 from sparsenode.progress import Report, follow_training
-from sparsenode.provenance import describe_software, file_sha256
+from sparsenode.provenance import describe_software
 from sparsenode.settings import MethodSettings, ModelSettings, read_method_settings, read_model_settings
 from sparsenode.solvers import solve_nodes
 

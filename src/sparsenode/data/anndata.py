@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsenode.data.downloads import file_sha256
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError
+from sparsenode.files import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +97,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001
+def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
     """Nothing is downloaded."""
     return []
 
@@ -107,7 +107,7 @@ def local_files(options: Mapping[str, Any]) -> list[Path]:
     return [Path(options["path"])]
 
 
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
     """Trajectories of the file, each sorted by time (equal times stay in the file's order).
 
     Raises:

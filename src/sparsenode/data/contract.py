@@ -118,8 +118,8 @@ def true_network(adata: AnnData) -> Network | None:
     """The true network, dense, or None where there is none."""
     if "truth" not in adata.varp:
         return None
-    known = _dense(adata.varp["truth_known"]).astype(bool)
-    return Network(_dense(adata.varp["truth"]).astype(np.float64), known)
+    known = dense(adata.varp["truth_known"]).astype(bool)
+    return Network(dense(adata.varp["truth"]).astype(np.float64), known)
 
 
 def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> None:
@@ -208,7 +208,7 @@ def _check_features(adata: AnnData) -> str | None:
     if ("truth" in adata.varp) != ("truth_known" in adata.varp):
         return "`varp` is to have both 'truth' and 'truth_known', or none of them"
     for key in adata.varp:
-        if not np.isfinite(_dense(adata.varp[key])).all():
+        if not np.isfinite(dense(adata.varp[key])).all():
             return f"varp[{key!r}] holds values that are not finite"
     return None
 
@@ -241,7 +241,8 @@ def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:
         yield str(name), slice(int(bounds[index]), int(bounds[index + 1]))
 
 
-def _dense(matrix: Any) -> NDArray[Any]:
+def dense(matrix: Any) -> NDArray[Any]:
+    """A matrix of an AnnData as an array, whether it is stored sparse or not."""
     return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
 
 

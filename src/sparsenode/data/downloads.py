@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sparsenode.errors import UserError
-from sparsenode.files import write_atomically
+from sparsenode.files import file_sha256, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +76,6 @@ def known_files() -> Mapping[str, RemoteFile]:
 def known_file(url: str) -> RemoteFile:
     """The file at `url`, with checksum and size where the table of sources has them."""
     return known_files().get(relative_path(url), RemoteFile(url))
-
-
-def file_sha256(path: Path) -> str:
-    """Checksum of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_downloaded(file: RemoteFile, path: Path) -> str:
@@ -150,7 +144,7 @@ def _opened(url: str, mirror: str | None) -> Iterator[tuple[BinaryIO, str, int |
     address = url if mirror is None else f"{mirror.rstrip('/')}/{urllib.parse.quote(path)}"
     request = urllib.request.Request(address, headers={"User-Agent": "sparsenode"})  # noqa: S310  http(s) only
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as stream:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as stream:  # noqa: S310  as above
             length = stream.headers.get("Content-Length")
             yield stream, address, int(length) if length else None
     except urllib.error.HTTPError as error:

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsenode.data.downloads import RemoteFile, file_sha256
+from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError
+from sparsenode.files import file_sha256
 
 STEPS = 160
 # Order of the branches in scanpy's file: its `highlights` name the fate at the end of each.

@@ -121,12 +121,12 @@ class System:
         return System(self.stiffness, self.damping, self.coupling * scale[None, :] / scale[:, None])
 
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001
+def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
     """Nothing is downloaded."""
     return []
 
 
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
     """Simulated trajectories; the last `test_trajectories` are test data.
 
     Every position is divided by its standard deviation over the training trajectories within `horizon`. The

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.contract import dense
 from sparsenode.errors import UserError
 from sparsenode.evaluation import forecast as forecasts_
 from sparsenode.evaluation.baselines import BASELINES, ORACLES, baseline_errors, fit_polynomial
@@ -22,8 +23,7 @@ from sparsenode.evaluation.selection import choose_strength, write_selection
 from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity, pair_sparsity
 from sparsenode.evaluation.structure import score_pairs, select_pairs
 from sparsenode.evaluation.tables import ALL, cross_table, join_tables, make_table
-from sparsenode.files import write_atomically
-from sparsenode.provenance import file_sha256
+from sparsenode.files import file_sha256, write_atomically
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -233,8 +233,8 @@ def read_truth(adata: AnnData) -> Truth:
     shape = (adata.n_vars, adata.n_vars)
     edges = known = None
     if "truth" in adata.varp:
-        edges = _dense(adata.varp["truth"]) != 0
-        known = _dense(adata.varp["truth_known"]) != 0 if "truth_known" in adata.varp else np.ones(shape, bool)
+        edges = dense(adata.varp["truth"]) != 0
+        known = dense(adata.varp["truth_known"]) != 0 if "truth_known" in adata.varp else np.ones(shape, bool)
         known = known & ~np.eye(adata.n_vars, dtype=bool)
         if not known.any():
             edges = None
@@ -653,10 +653,6 @@ def _join_forecasts(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     joined = pd.concat([table for table in tables if len(table)], ignore_index=True)
     text = [name for name in joined.columns if joined[name].dtype == object]
     return joined.astype(dict.fromkeys(text, "category"))
-
-
-def _dense(matrix: Any) -> np.ndarray:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
 
 
 __all__ = ["TRAJECTORY", "Evaluation", "evaluate_ensembles", "evaluate_models"]

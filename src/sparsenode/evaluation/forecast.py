@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.contract import dense
 from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL
 
@@ -64,8 +65,8 @@ def read_observations(adata: AnnData) -> Observations:
     text = {name: adata.obs[name].astype(str).to_numpy() for name in ("split", "phase", "group", "subject")}
     weights = adata.var["weight"] if "weight" in adata.var else np.ones(adata.n_vars)
     return Observations(
-        values=_dense(adata.X),
-        noise_free=_dense(adata.layers["noise_free"]) if "noise_free" in adata.layers else None,
+        values=dense(adata.X).astype(np.float64),
+        noise_free=dense(adata.layers["noise_free"]).astype(np.float64) if "noise_free" in adata.layers else None,
         time=adata.obs["time"].to_numpy(np.float64),
         trajectory=codes.astype(np.int64),
         trajectory_names=names,
@@ -327,7 +328,3 @@ def check_features(ensemble: Ensemble, data: Observations, name: str) -> None:
             f"{len(data.features)} ({wanted} ...): train it again on these data"
         )
         raise UserError(message)
-
-
-def _dense(matrix: object) -> np.ndarray:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)

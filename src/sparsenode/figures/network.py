@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.contract import dense
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, pick
 
@@ -49,10 +50,10 @@ def draw_network(
 def read_reference(adata: AnnData) -> tuple[str, np.ndarray] | None:
     """Name and signed matrix (source, target) of the true network, else of a prior one, else None."""
     if "truth" in adata.varp:
-        return "true network", np.asarray(_dense(adata.varp["truth"]), np.float64)
+        return "true network", np.asarray(dense(adata.varp["truth"]), np.float64)
     for key in adata.varp:
         if key.startswith("prior_"):
-            return f"prior network {key.removeprefix('prior_')}", np.asarray(_dense(adata.varp[key]), np.float64)
+            return f"prior network {key.removeprefix('prior_')}", np.asarray(dense(adata.varp[key]), np.float64)
     return None
 
 
@@ -203,7 +204,3 @@ def _panel_title(metrics: pd.DataFrame, choice: Choice, model: str, method: str,
     if len(scores):
         lines.append(f"AUPRC {scores.median():.2f} ({scores.min():.2f} to {scores.max():.2f})")
     return "\n".join(lines)
-
-
-def _dense(matrix: object) -> object:
-    return matrix.toarray() if hasattr(matrix, "toarray") else matrix
