@@ -69,6 +69,17 @@ def test_mean_path_of_equal_weights_does_not_depend_on_width() -> None:
         assert float(mean_path(weights)[0]) == pytest.approx(0.5 ** (len(widths) - 1))
 
 
+@settings(deadline=None, max_examples=25)
+@given(widths_of_networks, st.integers(0, 1000))
+def test_an_input_with_one_value_for_all_its_outputs_need_not_be_spread_over_them(widths: list[int], seed: int) -> None:
+    narrow = [weight.abs()[:, :, :1] for weight in random_weights(widths, seed)]
+    spread = [one.expand(-1, -1, above) for one, above in zip(narrow, widths[1:], strict=True)]
+    for per_entry in (False, True):
+        torch.testing.assert_close(
+            mean_path(narrow, per_entry=per_entry), mean_path(spread, per_entry=per_entry)
+        )
+
+
 @pytest.mark.parametrize("closed", [0, 1, 2])
 def test_a_closed_layer_closes_every_path(closed: int) -> None:
     weights = random_weights([3, 4, 4, 2])

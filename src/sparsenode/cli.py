@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import sparsenode
-from sparsenode.errors import UserError
+from sparsenode.errors import InterruptedTraining, UserError
 
 Arguments = argparse.Namespace
 Subparsers = Any
@@ -26,7 +26,10 @@ FIGURES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; 0 if it succeeded, 1 after an error that the user can mend, printed on one line."""
+    """Run a subcommand; 0 if it succeeded, 1 after an error that the user can mend, printed on one line.
+
+    Training that a signal stopped ends with 128 and the number of the signal.
+    """
     parsed = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
@@ -34,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         _print(f"error: {error}", sys.stderr)
         return 1
+    except InterruptedTraining as stop:
+        again = "; the same command goes on from its checkpoint" if getattr(parsed, "checkpoints", None) else ""
+        _print(f"error: {stop}{again}", sys.stderr)
+        return 128 + stop.signal  # as shells count it
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; further flushes would fail likewise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -195,6 +202,9 @@ def _add_train_members(subparsers: Subparsers) -> None:
     parser.add_argument("--last-seed", type=int, required=True, help="this one is trained too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--memory-mb", type=int, help="members that need more are trained in parts; default: all")
+    parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="of this job alone; default: none are kept")
+    parser.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time from one to the next")
     parser.add_argument("--output", type=Path, required=True, help="safetensors file")
     parser.add_argument("--history", type=Path, required=True, help="parquet file of the course of training")
 
@@ -215,6 +225,9 @@ def _train_members(arguments: Arguments) -> None:
         arguments.history,
         threads=arguments.threads,
         device=arguments.device,
+        memory_mb=arguments.memory_mb,
+        checkpoints=arguments.checkpoints,
+        checkpoint_seconds=arguments.checkpoint_seconds,
     )
 
 

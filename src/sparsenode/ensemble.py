@@ -167,7 +167,12 @@ class Ensemble:
         """Mean over paths of the probability to be open, (member, source, target); None without gates."""
         if not self.parameters.log_alpha:
             return None
-        probabilities = network.open_probabilities(self.parameters)
+        probabilities = [
+            probability.expand_as(weight)
+            for probability, weight in zip(
+                network.open_probabilities(self.parameters), self.parameters.weights, strict=True
+            )
+        ]
         hidden = math.prod(probability.shape[2] for probability in probabilities[:-1])
         return self.field.fold_paths(path_product(probabilities) / hidden).numpy()
 

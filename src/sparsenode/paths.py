@@ -20,14 +20,14 @@ def path_product(weights: Sequence[Tensor]) -> Tensor:
 def mean_path(weights: Sequence[Tensor], *, per_entry: bool = False) -> Tensor:
     """Mean (member,) over all paths, hidden units included, of the product of non-negative weights along a path.
 
+    `weights[l]` are (member, in_l, out_l), or (member, in_l, 1) where an input has one value for all its outputs.
     With `per_entry`, the mean over the entries of the path matrix, in which paths through different hidden units
     are summed. Costs one matrix-vector product per layer; the matrix of paths is never formed.
     """
-    total = weights[-1].sum(2, keepdim=True)
+    mean = weights[-1].mean(2, keepdim=True)
+    count = 1
     for weight in reversed(weights[:-1]):
-        total = weight @ total
-    count = weights[0].shape[1] * weights[-1].shape[2]
-    if not per_entry:
-        for weight in weights[:-1]:
-            count *= weight.shape[2]
-    return total.sum((1, 2)) / count
+        hidden = mean.shape[1]
+        count *= hidden
+        mean = weight * mean.mean(1, keepdim=True) if weight.shape[2] == 1 else weight @ mean / hidden
+    return mean.mean((1, 2)) * (count if per_entry else 1)

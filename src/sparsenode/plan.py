@@ -7,8 +7,7 @@ The cost model is small on purpose and meant to be right within a factor of two 
   all members together, and for each member `SECONDS_PER_PRODUCT` for each row and weight of the network;
 - the optimizer, the penalty and the gates cost `SECONDS_PER_WEIGHT` for each member and weight;
 - `dopri5` costs `ADAPTIVE_FACTOR` times as much as the coarse grid;
-- a job holds for each weight of a member its value, gradient, two moments, a snapshot and temporary copies, and for
-  each evaluation the activations of all rows.
+- memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts.
 
 Light on purpose: the Snakefile imports this module anew in every job.
 """
@@ -19,11 +18,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sparsenode import configuration
+from sparsenode import configuration, memory
 
 SECONDS_PER_EVALUATION = 3e-4
 SECONDS_PER_PRODUCT = 1.4e-10
@@ -34,9 +32,6 @@ PREPROCESSING_SECONDS = 10.0
 FIGURE_SECONDS = 5.0
 EVALUATION_SHARE = 0.15
 """Time of the evaluation of a dataset, as a share of the time of its training."""
-BASE_MEMORY_MB = 500
-COPIES_OF_WEIGHTS = 14
-COPIES_OF_ACTIVATIONS = 6
 FIGURES_PER_DATASET = 4
 
 
@@ -104,34 +99,33 @@ def training_job(
     size = data_size(config, dataset)
     settings = config["models"][model]
     entry = config["methods"][method]
-    gated = get_method(entry["regularizer"]).gated
     block = min(config["seeds"], config["seeds_per_job"]) if seeds is None else seeds
     members = len(configuration.strengths_of(entry)) * block
 
-    widths = [settings["order"] * size.features, *settings["hidden"], size.features]
-    weights = _weights(widths)
-    if settings["order"] == 2:
-        weights += _weights([size.features, *settings["velocity_hidden"], size.features])
-    trained = weights * (2 if gated else 1)
+    member = memory.member_size(
+        features=size.features,
+        **{key: settings[key] for key in ("order", "hidden", "velocity_hidden")},
+        gates=settings["gates"] if get_method(entry["regularizer"]).gated else None,
+    )
     rows, duration = training_rows(size, settings["windows"])
     evaluations = 4 * max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9)) + 1
 
     # Each weight takes part in the forward product and in the two of the reverse pass.
-    step = evaluations * (SECONDS_PER_EVALUATION + members * rows * 3 * weights * SECONDS_PER_PRODUCT)
-    step += members * trained * SECONDS_PER_WEIGHT
+    step = evaluations * (SECONDS_PER_EVALUATION + members * rows * 3 * member.weights * SECONDS_PER_PRODUCT)
+    step += members * member.trained * SECONDS_PER_WEIGHT
     if settings["solver"]["scheme"] == "dopri5":
         step *= ADAPTIVE_FACTOR
     iterations = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
-    activations = members * rows * evaluations * sum(widths) * COPIES_OF_ACTIVATIONS
-    memory = 4 * (members * trained * COPIES_OF_WEIGHTS + activations)
+    needed = memory.BASE_BYTES + members * memory.member_bytes(member, rows=rows, evaluations=evaluations)
+    limit = config["memory_mb"]
     return TrainingJob(
         dataset,
         model,
         method,
         members,
         JOB_START_SECONDS + iterations * step / max(1.0, 0.7 * config["threads"]),
-        BASE_MEMORY_MB + memory / 1e6,
-        4 * members * trained / 1e6,
+        min(needed / 1e6, limit or math.inf),
+        4 * members * member.trained / 1e6,
     )
 
 
@@ -167,10 +161,6 @@ def describe_plan(plan: RunPlan, *, cores: int) -> str:
         lines.append("Datasets that are not preprocessed yet are taken at their expected size.")
     lines.append("Estimates are rough, within a factor of two or so; the dry run says which jobs are still to do.")
     return "\n".join(lines)
-
-
-def _weights(widths: list[int]) -> int:
-    return sum(below * above for below, above in pairwise(widths))
 
 
 def training_rows(size: DataSize, windows: Mapping[str, Any] | None) -> tuple[int, float]:

@@ -38,6 +38,20 @@ class RefitSettings:
 
 
 @dataclass(frozen=True)
+class StopSettings:
+    """A member stops when it has learned what it can, and `iterations` are the most it may take.
+
+    Its learning rate stays where it is until the mean of its objective over `patience` iterations is not lower than
+    that of the `patience` iterations before by a share of at least `tolerance`; then it falls along a cosine over
+    `cooldown` iterations, and the member leaves. A larger `patience` (50 to 500) bears more noise.
+    """
+
+    tolerance: float = 0.005
+    patience: int = 100
+    cooldown: int = 200
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     """What is trained and for how long; the keys of a `models` entry of the configuration.
 
@@ -47,7 +61,7 @@ class ModelSettings:
     cannot forget a noisy start without it. `whole_share` is the last share of the iterations, in which a model with
     windows trains on whole trajectories from their start instead. `initial_noise` (0 to 2) perturbs the initial
     states of every training solve by that many standard errors, so that forecasts from a noisy start learn to
-    forget the noise.
+    forget the noise. `precision` is that of matrix products on a GPU: `tf32` is faster, with 10 bits in place of 23.
     """
 
     order: int = 1
@@ -65,11 +79,13 @@ class ModelSettings:
     learning_rate: float = 0.01
     gates_learning_rate: float = 0.05
     final_learning_rate_share: float = 0.05
+    stop: StopSettings | None = None
     clip: float | None = 1.0
     warm_up: float = 0.2
     normalization: str = "relative"
     refit: RefitSettings | None = None
     check_every: int = 25
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,7 @@ class MethodSettings:
     options: Mapping[str, Any]
 
 
-_NESTED = {"solver": SolverSettings, "windows": WindowSettings, "refit": RefitSettings}
+_NESTED = {"solver": SolverSettings, "windows": WindowSettings, "refit": RefitSettings, "stop": StopSettings}
 
 
 def read_model_settings(values: Mapping[str, Any]) -> ModelSettings:

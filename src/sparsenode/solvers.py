@@ -102,7 +102,7 @@ class _RungeKutta4(torch.autograd.Function):
             second, record_2 = field.record(layers, torch.addcmul(state, first, half_step))
             third, record_3 = field.record(layers, torch.addcmul(state, second, half_step))
             fourth, record_4 = field.record(layers, torch.addcmul(state, third, step))
-            total = torch.add(second, third).mul_(2.0).add_(first).add_(fourth)
+            total = torch.add(first, second, alpha=2.0).add_(third, alpha=2.0).add_(fourth)
             state = torch.addcmul(state, total, sixth_step)
             states.append(state)
             slopes.append(first)
@@ -134,14 +134,16 @@ class _RungeKutta4(torch.autograd.Function):
             gradient = gradient + pull(ctx.last_record, slopes_gradient[:, :, -1].contiguous())
         for index in range(grid.intervals - 1, -1, -1):
             record_1, record_2, record_3, record_4 = ctx.records[index]
-            through_4 = pull(record_4, gradient * sixth_step)
-            through_3 = pull(record_3, torch.addcmul(gradient * third_step, through_4, step))
-            through_2 = pull(record_2, torch.addcmul(gradient * third_step, through_3, half_step))
-            first = torch.addcmul(gradient * sixth_step, through_2, half_step)
+            sixth, third = gradient * sixth_step, gradient * third_step
+            through_4 = pull(record_4, sixth)
+            through_3 = pull(record_3, torch.addcmul(third, through_4, step))
+            through_2 = pull(record_2, third.addcmul_(through_3, half_step))
+            first = torch.addcmul(sixth, through_2, half_step)
             if field.order == 1:
-                first = first + slopes_gradient[:, :, index]
+                first += slopes_gradient[:, :, index]
             through_1 = pull(record_1, first)
-            gradient = gradient + through_4 + through_3 + through_2 + through_1 + states_gradient[:, :, index]
+            gradient = gradient + through_4
+            gradient.add_(through_3).add_(through_2).add_(through_1).add_(states_gradient[:, :, index])
         decay_gradient, weight_gradients, bias_gradients = gathered.total()
         return (None, None, None, gradient, decay_gradient, *weight_gradients, *bias_gradients)
 

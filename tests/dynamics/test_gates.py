@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sparsenode.dynamics import gates
 
 CLOSED = math.log(0.1 / 1.1)  # -2.398: 1.2 sigmoid(log alpha) = 0.1
-EVEN = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000  # uniform noise without chance
+EVEN = torch.logit((torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000)  # logistic noise without chance
 log_alphas = st.floats(-6, 6)
 
 
@@ -55,8 +55,8 @@ def test_draws_follow_the_hard_concrete_distribution(log_alpha: float) -> None:
 
 def test_random_draws_match_the_open_probability() -> None:
     log_alpha = torch.tensor([[-3.0], [-1.0], [0.5]])
-    uniform = torch.rand(3, 40_000, generator=torch.Generator().manual_seed(0))
-    share = (gates.sample(log_alpha, uniform) > 0).float().mean(1)
+    noise = torch.logit(torch.rand(3, 40_000, generator=torch.Generator().manual_seed(0)))
+    share = (gates.sample(log_alpha, noise) > 0).float().mean(1)
     torch.testing.assert_close(share, gates.open_probability(log_alpha)[:, 0], atol=0.01, rtol=0)
 
 
@@ -64,7 +64,7 @@ def test_random_draws_match_the_open_probability() -> None:
 @given(log_alphas, log_alphas, st.floats(0, 1))
 def test_a_larger_log_alpha_never_closes_a_gate(one: float, other: float, uniform: float) -> None:
     low, high = torch.tensor(sorted((one, other)), dtype=torch.float64)
-    noise = torch.tensor(uniform, dtype=torch.float64)
+    noise = torch.tensor(uniform, dtype=torch.float64).logit()
     assert gates.sample(low, noise) <= gates.sample(high, noise)
     assert gates.deterministic(low) <= gates.deterministic(high)
     assert gates.open_probability(low) <= gates.open_probability(high)
@@ -72,7 +72,7 @@ def test_a_larger_log_alpha_never_closes_a_gate(one: float, other: float, unifor
 
 def test_noise_at_its_ends_is_finite_with_finite_gradients() -> None:
     log_alpha = torch.zeros(4, requires_grad=True)
-    drawn = gates.sample(log_alpha, torch.tensor([0.0, 1.0, 1e-30, 1 - 1e-7]))
+    drawn = gates.sample(log_alpha, torch.tensor([-torch.inf, torch.inf, -60.0, 16.0]))
     assert drawn.tolist() == [0.0, 1.0, 0.0, 1.0]
     drawn.sum().backward()
     assert torch.isfinite(log_alpha.grad).all()
@@ -80,8 +80,8 @@ def test_noise_at_its_ends_is_finite_with_finite_gradients() -> None:
 
 def test_gradients_of_a_draw() -> None:
     log_alpha = torch.linspace(-1, 1, 7, dtype=torch.float64, requires_grad=True)
-    uniform = torch.linspace(0.3, 0.7, 7, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda values: gates.sample(values, uniform), log_alpha)
+    noise = torch.linspace(-0.8, 0.8, 7, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda values: gates.sample(values, noise), log_alpha)
     assert torch.autograd.gradcheck(gates.open_probability, log_alpha)
     assert torch.autograd.gradcheck(gates.deterministic, log_alpha)
 

@@ -75,16 +75,16 @@ def test_masks_replace_the_gates() -> None:
 def test_noise_of_the_gates_ramps_in() -> None:
     parameters = with_random_gates(fresh(0, 1))
     generator = torch.Generator().manual_seed(0)
-    uniform = [torch.rand(one.shape, generator=generator) for one in parameters.log_alpha]
+    logistic = [torch.rand(one.shape, generator=generator).logit() for one in parameters.log_alpha]
     still = network.deterministic_gates(parameters)
-    drawn = network.sampled_gates(parameters, uniform, 1.0)
+    drawn = network.sampled_gates(parameters, logistic, 1.0)
     for fixed, nothing, half, full, log_alpha, noise in zip(
         still,
-        network.sampled_gates(parameters, uniform, 0.0),
-        network.sampled_gates(parameters, uniform, 0.5),
+        network.sampled_gates(parameters, logistic, 0.0),
+        network.sampled_gates(parameters, logistic, 0.5),
         drawn,
         parameters.log_alpha,
-        uniform,
+        logistic,
         strict=True,
     ):
         assert torch.equal(nothing, fixed)
@@ -98,8 +98,8 @@ def test_open_probability_of_every_weight(gates_on: str) -> None:
     parameters = with_random_gates(fresh(0, 1, gates_on=gates_on))
     found = network.open_probabilities(parameters)
     for probability, weight, log_alpha in zip(found, parameters.weights, parameters.log_alpha, strict=True):
-        assert probability.shape == weight.shape
-        assert torch.equal(probability, gates.open_probability(log_alpha).expand_as(weight))
+        assert probability.shape == (weight.shape if gates_on == "weight" else (*weight.shape[:2], 1))
+        assert torch.equal(probability, gates.open_probability(log_alpha))
     assert network.open_probabilities(fresh(0, gates_on=None)) == ()
 
 

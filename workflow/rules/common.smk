@@ -120,6 +120,11 @@ def training_memory(wildcards, attempt):
     return int(job.memory_mb * 1.5**attempt)
 
 
+def memory_limit():
+    """The flag that cuts training jobs into parts; followed by a space where there is one."""
+    return f"--memory-mb {config['memory_mb']} " if config["memory_mb"] else ""
+
+
 def training_minutes(wildcards, attempt):
     """Time limit of a training job in minutes: four times the estimate, since machines differ."""
     job = plan.training_job(

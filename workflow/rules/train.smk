@@ -39,11 +39,16 @@ rule train_members:
         mem_mb=training_memory,
         runtime=training_minutes,
         gpu=1 if config["device"] == "cuda" else 0,
-        # Not a parameter: where a member was trained does not belong to what it is.
+        # Not parameters: where and how safely a member was trained does not belong to what it is.
         device=config["device"],
+        memory_limit=memory_limit(),
+        checkpoint_seconds=str(config["checkpoint_seconds"]),
     params:
         version=versions.TRAINING,
+        # No output: Snakemake removes the outputs of a job that fails.
+        checkpoints=f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}",
     shell:
         "sparsenode train-members --data {input.data:q} --settings {input.settings:q}"
         " --first-seed {wildcards.first} --last-seed {wildcards.last} --threads {threads}"
-        " --device {resources.device} --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
+        " --device {resources.device} {resources.memory_limit}--checkpoints {params.checkpoints:q}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"

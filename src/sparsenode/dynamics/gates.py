@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,10 +28,31 @@ def deterministic(log_alpha: Tensor) -> Tensor:
     return _stretch(torch.sigmoid(log_alpha))
 
 
-def sample(log_alpha: Tensor, uniform: Tensor) -> Tensor:
-    """A random draw of the gates from uniform noise of the same shape (equation 10)."""
-    noise = torch.logit(uniform, eps=1e-6)
-    return _stretch(torch.sigmoid((noise + log_alpha) / TEMPERATURE))
+class _Sample(torch.autograd.Function):
+    """A draw as one node of the graph: over many gates, each operation is a pass through memory."""
+
+    @staticmethod
+    def forward(ctx: Any, log_alpha: Tensor, noise: Tensor) -> Tensor:
+        drawn = torch.add(noise, log_alpha).mul_(1.0 / TEMPERATURE).sigmoid_()
+        drawn = drawn.mul_(STRETCH_HIGH - STRETCH_LOW).add_(STRETCH_LOW).clamp_(0.0, 1.0)
+        ctx.save_for_backward(drawn)
+        return drawn
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        # The sigmoid s is (z - low) / (high - low) while 0 < z < 1, and low + high = 1, so that s (1 - s) is
+        # (z - z^2 - low high) / (high - low)^2; and z - z^2 is zero where the gate is closed or fully open.
+        (drawn,) = ctx.saved_tensors
+        ends = STRETCH_LOW * STRETCH_HIGH
+        inside = torch.threshold_(torch.addcmul(drawn, drawn, drawn, value=-1.0), 0.0, ends).sub_(ends)
+        scale = 1.0 / (TEMPERATURE * (STRETCH_HIGH - STRETCH_LOW))
+        return inside.mul_(gradient).mul_(scale), None
+
+
+def sample(log_alpha: Tensor, noise: Tensor) -> Tensor:
+    """A random draw of the gates (equation 10) from logistic noise of the same shape, log u - log(1 - u)."""
+    drawn: Tensor = _Sample.apply(log_alpha, noise)
+    return drawn
 
 
 def open_probability(log_alpha: Tensor) -> Tensor:

@@ -93,9 +93,12 @@ def deterministic_gates(parameters: Parameters) -> tuple[Tensor, ...]:
     return parameters.masks or tuple(gates.deterministic(log_alpha) for log_alpha in parameters.log_alpha)
 
 
-def sampled_gates(parameters: Parameters, uniform: Sequence[Tensor], noise_share: float) -> tuple[Tensor, ...]:
-    """A draw of the gates, blended with their deterministic value while `noise_share` ramps from 0 to 1."""
-    drawn = (gates.sample(log_alpha, noise) for log_alpha, noise in zip(parameters.log_alpha, uniform, strict=True))
+def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: float) -> tuple[Tensor, ...]:
+    """A draw of the gates, blended with their deterministic value while `noise_share` ramps from 0 to 1.
+
+    `noise` are logistic random numbers in the shape of the gates.
+    """
+    drawn = (gates.sample(log_alpha, one) for log_alpha, one in zip(parameters.log_alpha, noise, strict=True))
     if noise_share >= 1.0:
         return tuple(drawn)
     still = (gates.deterministic(log_alpha) for log_alpha in parameters.log_alpha)
@@ -116,13 +119,8 @@ def velocity_layers(parameters: Parameters, activation: str) -> Layers:
 
 
 def open_probabilities(parameters: Parameters) -> tuple[Tensor, ...]:
-    """Probability (member, in, out) that each weight is open, gates on units spread over their weights."""
-    if not parameters.log_alpha:
-        return ()
-    return tuple(
-        gates.open_probability(log_alpha).expand_as(weight)
-        for log_alpha, weight in zip(parameters.log_alpha, parameters.weights, strict=True)
-    )
+    """Probability that each weight is open: (member, in, out), or (member, in, 1) for gates on units."""
+    return tuple(gates.open_probability(log_alpha) for log_alpha in parameters.log_alpha)
 
 
 def prune_closed(parameters: Parameters, activation: str, threshold: float) -> Parameters:

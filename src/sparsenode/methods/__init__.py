@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Method:
     """What a method adds to plain training.
 
-    `penalty(weights, open_probability, per_entry=..., **options)` gives pairs (coefficient, term (member,)). Training
+    `penalty(weights, open_probability, per_entry=..., **options)` gives pairs (coefficient, term (member,)). Weights
+    are (member, in, out), probabilities the same, or (member, in, 1) where a gate stands on an input unit. Training
     divides each term by its value at initialization, unless the normalization is the study's (`per_entry`).
     `proximal(weights, step_sizes, strength, **options)` gives the weights after the optimizer's step; `step_sizes`
     are those of the optimizer for each weight, `strength` is (member,).

@@ -15,12 +15,12 @@ def penalty(
     weights: Sequence[Tensor], open_probability: Sequence[Tensor], *, per_entry: bool
 ) -> list[tuple[float, Tensor]]:
     """Mean over all weights of the probability that the weight is open, (member,)."""
-    del weights, per_entry
-    total = open_probability[0].sum((1, 2))
-    for probability in open_probability[1:]:
-        total = total + probability.sum((1, 2))
-    count = sum(probability.shape[1] * probability.shape[2] for probability in open_probability)
-    return [(1.0, total / count)]
+    del per_entry
+    counts = [weight.shape[1] * weight.shape[2] for weight in weights]
+    total = open_probability[0].mean((1, 2)) * counts[0]
+    for probability, count in zip(open_probability[1:], counts[1:], strict=True):
+        total = total + probability.mean((1, 2)) * count
+    return [(1.0, total / sum(counts))]
 
 
 METHOD = Method("l0", "expected share of open weights", gated=True, penalty=penalty)

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from sparsenode import training
-from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.dynamics import network
-from sparsenode.ensemble import load_ensemble
-from sparsenode.errors import UserError
 from sparsenode.methods import get_method, method_names
 from sparsenode.problems import Problem, make_problems
 from sparsenode.progress import Report
 from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings, WindowSettings
-from sparsenode.training import TrainingResult, resolve_device, train, train_members
+from sparsenode.training import TrainingResult, loop, train
+from sparsenode.training.run import Run, Task
 
 TINY = ModelSettings(
     hidden=(6,), solver=SolverSettings(step=0.5), iterations=20, check_every=5, learning_rate=0.02, warm_up=0.2
@@ -100,26 +94,17 @@ def test_a_diverged_member_is_set_aside_and_harms_no_neighbor(
     problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, refit: RefitSettings | None
 ) -> None:
     sound = run(problems, "pathreg", seeds=(0, 1, 2), refit=refit)
-    start = training._start
+    draw = loop.data_loss
 
-    def poisoned(task: training._Task) -> training._Run:
-        state = start(task)
-        draw = training._data_loss
-        calls = {"count": 0}
+    def data_loss(run_: Run, task: Task, problem: Problem, iteration: int, *arguments: Any) -> torch.Tensor:
+        loss = draw(run_, task, problem, iteration, *arguments)
+        if iteration >= 8 and 1 in run_.active:
+            factor = torch.ones(len(run_.active))
+            factor[run_.active.index(1)] = torch.nan
+            loss = loss * factor
+        return loss
 
-        def data_loss(run_: training._Run, *arguments: Any) -> torch.Tensor:
-            loss = draw(run_, *arguments)
-            calls["count"] += 1
-            if calls["count"] > 8 and 1 in run_.active:
-                factor = torch.ones(len(run_.active))
-                factor[run_.active.index(1)] = torch.nan
-                loss = loss * factor
-            return loss
-
-        monkeypatch.setattr(training, "_data_loss", data_loss)
-        return state
-
-    monkeypatch.setattr(training, "_start", poisoned)
+    monkeypatch.setattr(loop, "data_loss", data_loss)
     result = run(problems, "pathreg", seeds=(0, 1, 2), refit=refit)
     lost = result.members[1]
     assert (lost.status, lost.iterations) == ("diverged", 10)
@@ -136,18 +121,18 @@ def test_a_diverged_member_is_set_aside_and_harms_no_neighbor(
 
 def lose(monkeypatch: pytest.MonkeyPatch, after: int, lost: set[int]) -> None:
     """Let the parameters of some members become NaN, from the step number `after` on."""
-    step = training._step
+    step = loop.step
     calls = itertools.count()
 
-    def spoiling(run_: training._Run, *arguments: Any) -> None:
-        step(run_, *arguments)
+    def spoiling(run_: Run, *arguments: Any, **named: Any) -> None:
+        step(run_, *arguments, **named)
         if next(calls) == after:
             rows = [row for row, member in enumerate(run_.active) if member in lost]
             with torch.no_grad():
                 for tensor in run_.parameters.weights:
                     tensor[rows] = torch.nan
 
-    monkeypatch.setattr(training, "_step", spoiling)
+    monkeypatch.setattr(loop, "step", spoiling)
 
 
 # With checks every 5 of 20 iterations: lost right before the refit begins, and at other places of both phases.
@@ -263,68 +248,3 @@ def test_reports_come_at_each_check(problems: list[tuple[float, Problem]]) -> No
     train(problems, 2, TINY, strengths_of("none"), [0, 1], report=reports.append)
     assert [report.iteration for report in reports] == [0, 5, 10, 15, 20]
     assert {(report.sound, report.members) for report in reports} == {(2, 2)}
-
-
-def frozen(folder: Path, **changes: Any) -> Path:
-    path = folder / "settings.json"
-    content = {
-        "dataset": "springs",
-        "model": "small",
-        "method": "l0",
-        "model_settings": {"order": 2, "hidden": [4], "iterations": 4, "check_every": 2, "solver": {"step": 1.0}},
-        "method_settings": {"regularizer": "l0", "strengths": [0.1, 1.0], "options": {}},
-    }
-    path.write_text(json.dumps(content | changes))
-    return path
-
-
-@pytest.fixture(scope="module")
-def springs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("springs")
-    options = {"oscillators": 3, "trajectories": 6, "test_trajectories": 1, "observations": 10}
-    entry = {
-        "source": "second_order",
-        "options": options,
-        "validation": {"by": "trajectory", "share": 0.2, "seed": 0},
-        "initial_state": {"mean_of_first": 1},
-        "feature_weight": "uniform",
-    }
-    preprocess_dataset("springs", entry, folder, folder / "springs.h5ad")
-    return folder / "springs.h5ad"
-
-
-def test_a_job_writes_a_model_that_says_what_it_was_made_with(springs: Path, tmp_path: Path) -> None:
-    settings = frozen(tmp_path)
-    output, history = tmp_path / "seeds_3-4.safetensors", tmp_path / "history.parquet"
-    train_members(springs, settings, range(3, 5), output, history, device="cpu")
-    ensemble = load_ensemble(output)
-    assert ensemble.settings == json.loads(settings.read_text())
-    assert [(member.strength, member.seed) for member in ensemble.members] == [(0.1, 3), (0.1, 4), (1.0, 3), (1.0, 4)]
-    assert {"data_sha256", "torch_version", "sparsenode_version", "training_version"} <= ensemble.metadata.keys()
-    table = pd.read_parquet(history)
-    assert set(table["iteration"]) == {0, 2, 4}
-    assert len(table) == 12
-
-
-def test_settings_of_another_dataset_are_refused(springs: Path, tmp_path: Path) -> None:
-    settings = frozen(tmp_path, dataset="other")
-    with pytest.raises(UserError, match=r"holds the dataset 'springs', but .* is for 'other'"):
-        train_members(springs, settings, [0], tmp_path / "m.safetensors", tmp_path / "h.parquet")
-    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
-
-
-def test_a_window_longer_than_every_trajectory_is_refused(springs: Path, tmp_path: Path) -> None:
-    windows = {"order": 1, "hidden": [4], "windows": {"length": 50, "stride": 1}}
-    settings = frozen(tmp_path, model_settings=windows)
-    with pytest.raises(UserError, match="windows of length 50 do not fit: the longest stretch of train"):
-        train_members(springs, settings, [0], tmp_path / "m.safetensors", tmp_path / "h.parquet")
-
-
-def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert resolve_device("auto") == "cpu"
-    with pytest.raises(UserError, match="found cuda, but torch sees no GPU"):
-        resolve_device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert resolve_device("auto") == resolve_device("cuda") == "cuda"
-    assert resolve_device("cpu") == "cpu"

@@ -1,0 +1,70 @@
+"""All that depends on the device: which one, how much memory it has, how precise its products are."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from sparsenode.errors import UserError
+
+_USABLE = 0.8
+"""Share of the memory that members may take: the allocator's gaps and the libraries need the rest."""
+
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def resolve_device(device: str) -> str:
+    """`auto` is cuda where there is one and else cpu. Raises UserError if cuda is asked for and missing."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: found cuda, but torch sees no GPU here; use auto or cpu, or a node with a GPU")
+    return device
+
+
+def usable_memory(device: str, limit: int | None = None) -> int:
+    """Bytes that a training job may use: of all that the device has, free or not, so that it is the same every time.
+
+    On the CPU no more than the control group of a container or a cluster job; `limit` bounds both.
+    """
+    if device == "cuda":
+        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    else:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        for path in _CGROUP_LIMITS:
+            with contextlib.suppress(OSError, ValueError):  # no such file, or the word "max"
+                total = min(total, int(path.read_text()))
+    usable = int(_USABLE * total)
+    return usable if limit is None else min(usable, limit)
+
+
+@contextlib.contextmanager
+def matrix_precision(precision: str) -> Iterator[None]:
+    """Within the block, products of float32 matrices on a GPU keep 23 bits, or 10 with `tf32`."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep memory that it has freed, for the next tensor of its size.
+
+    The C library gives large blocks back to the system and takes them again in each operation, page by page: at a
+    megabyte this costs several times what the operation does. Does nothing but with glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    most = 2**31 - 1
+    library = ctypes.CDLL(None)
+    trim_threshold, map_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+    library.mallopt(trim_threshold, most)
+    library.mallopt(map_threshold, most)

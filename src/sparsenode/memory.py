@@ -1,0 +1,57 @@
+"""How much memory members need in training. Imports nothing heavy: the plan of a run asks before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+BASE_BYTES = 450 * 10**6
+"""Python, torch and the data."""
+
+_COPIES_OF_TRAINED = 14
+_COPIES_OF_ACTIVATIONS = 6
+
+
+@dataclass(frozen=True)
+class MemberSize:
+    """What one member consists of: numbers of weights and gates, and the summed widths of the field's layers."""
+
+    weights: int
+    gates: int
+    widths: int
+
+    @property
+    def trained(self) -> int:
+        """Numbers that the optimizer changes, biases aside."""
+        return self.weights + self.gates
+
+
+def member_size(
+    *, features: int, order: int, hidden: Sequence[int], velocity_hidden: Sequence[int], gates: str | None
+) -> MemberSize:
+    """Size of a member; `gates` stand on single weights (`weight`), on input units (`unit`), or nowhere (None)."""
+    widths = [order * features, *hidden, features]
+    weights = _products(widths)
+    on_gates = {"weight": weights, "unit": sum(widths[:-1]), None: 0}[gates]
+    if order == 2:
+        weights += _products([features, *velocity_hidden, features])
+    return MemberSize(weights, on_gates, sum(widths))
+
+
+def member_bytes(size: MemberSize, *, rows: int, evaluations: int) -> int:
+    """Bytes that one more member takes in training.
+
+    What is trained has a value, a gradient, two moments, a snapshot and temporary copies; each of the `evaluations`
+    of the field keeps the activations of all `rows` for the reverse pass.
+    """
+    return 4 * (_COPIES_OF_TRAINED * size.trained + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
+
+
+def most_members(available: int, each: int) -> int:
+    """Members that fit in `available` bytes beside what a job needs anyway; at least one, which has to be tried."""
+    return max(1, (available - BASE_BYTES) // each)
+
+
+def _products(widths: Sequence[int]) -> int:
+    return sum(below * above for below, above in pairwise(widths))

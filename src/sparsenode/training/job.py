@@ -1,0 +1,148 @@
+"""A training job: from the files of the data and the settings to those of the model and the history."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from sparsenode.device import keep_freed_memory, matrix_precision, resolve_device, usable_memory
+from sparsenode.ensemble import save_ensemble
+from sparsenode.errors import UserError
+from sparsenode.files import file_sha256, write_atomically
+from sparsenode.memory import member_bytes, member_size, most_members
+from sparsenode.methods import get_method
+from sparsenode.problems import check_validation, make_problems
+from sparsenode.progress import follow_training
+from sparsenode.provenance import describe_software
+from sparsenode.settings import read_method_settings, read_model_settings
+from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.loop import train
+
+
+def train_members(
+    data: Path,
+    settings: Path,
+    seeds: Sequence[int],
+    output: Path,
+    history: Path,
+    *,
+    threads: int = 1,
+    device: str = "auto",
+    memory_mb: int | None = None,
+    checkpoints: Path | None = None,
+    checkpoint_seconds: float = 60.0,
+) -> None:
+    """Train one block of seeds of a (data set, model, method), and write its model file and history.
+
+    `data` is a file of trajectories, `settings` the frozen settings. The file carries settings, seeds, versions and
+    every member's status. `checkpoints` is a folder of this job alone: what is there of the same job (data, settings,
+    seeds, versions) is gone on from, anything else is refused with a warning, and all is removed at the end. Raises
+    UserError if the data do not fit the settings, and InterruptedTraining after SIGTERM or SIGINT.
+    """
+    import pandas as pd
+
+    from sparsenode.data.contract import read_trajectories
+
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    frozen = json.loads(settings.read_text(encoding="utf-8"))
+    adata = read_trajectories(data)
+    if adata.uns["sparsenode"]["name"] != frozen["dataset"]:
+        raise UserError(
+            f"{data} holds the dataset {adata.uns['sparsenode']['name']!r}, but {settings} is for {frozen['dataset']!r}"
+        )
+    model_settings = read_model_settings(frozen["model_settings"])
+    method_settings = read_method_settings(frozen["method_settings"])
+    problems = make_problems(adata, model_settings)
+    check_validation(adata, model_settings, method_settings)
+    place = resolve_device(device)
+    software = describe_software()
+    data_sha256 = file_sha256(data)
+    kept = None
+    if checkpoints is not None:
+        identity = {
+            "settings": frozen,
+            "seeds": list(seeds),
+            "data_sha256": data_sha256,
+            "device": place,
+            **{name: version for name, version in software.items() if name != "git_commit"},
+        }
+        kept = Checkpoints(checkpoints, identity, checkpoint_seconds)
+    available = usable_memory(place, None if memory_mb is None else memory_mb * 10**6)
+    size = member_size(
+        features=adata.n_vars,
+        order=model_settings.order,
+        hidden=model_settings.hidden,
+        velocity_hidden=model_settings.velocity_hidden,
+        gates=model_settings.gates if get_method(method_settings.regularizer).gated else None,
+    )
+    each = max(
+        member_bytes(size, rows=len(problem.positions), evaluations=4 * problem.grid.intervals + 1)
+        for _, problem in problems
+    )
+    with (
+        follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
+        matrix_precision(model_settings.precision),
+        watch_signals() as interrupted,
+    ):
+        result = train(
+            problems,
+            adata.n_vars,
+            model_settings,
+            method_settings,
+            list(seeds),
+            device=place,
+            most_members=most_members(available, each),
+            report=report,
+            checkpoints=kept,
+            interrupted=interrupted,
+        )
+    metadata = {
+        # Linux counts the peak of the process in kilobytes.
+        "memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "data_sha256": data_sha256,
+        "seeds": list(seeds),
+        "device": place,
+        "threads": threads,
+        **software,
+    }
+    with write_atomically(history) as temporary:
+        pd.DataFrame(result.history).to_parquet(temporary, index=False)
+    save_ensemble(output, result.parameters, result.members, frozen, list(adata.var_names), metadata)
+    if kept is not None:
+        kept.remove()
+
+
+@contextlib.contextmanager
+def watch_signals() -> Iterator[Callable[[], int]]:
+    """Give a function that tells the number of the first SIGTERM or SIGINT within the block, 0 while there is none.
+
+    Slurm sends SIGTERM some time before SIGKILL; a second signal acts as usual.
+    """
+    received = 0
+    handlers = {}
+    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+        yield lambda: 0
+        return
+
+    def receive(number: int, _frame: FrameType | None) -> None:
+        nonlocal received
+        received = number
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        handlers[one] = signal.signal(one, receive)
+    try:
+        yield lambda: received
+    finally:
+        for one, handler in handlers.items():
+            signal.signal(one, handler)

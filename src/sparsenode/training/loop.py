@@ -1,0 +1,379 @@
+"""Train every member of a grid: blocks that fit in memory, phases, isolation of what diverges, and how to resume."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsenode.dynamics import network
+from sparsenode.dynamics.network import Parameters
+from sparsenode.ensemble import PRUNING_THRESHOLD, Member
+from sparsenode.errors import InterruptedTraining
+from sparsenode.problems import Problem
+from sparsenode.progress import Report
+from sparsenode.settings import MethodSettings, ModelSettings
+from sparsenode.training import run as runs
+from sparsenode.training import stopping
+from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.run import Run, Task
+from sparsenode.training.step import data_loss, penalty, set_learning_rate, step
+
+_LOG = logging.getLogger(__name__)
+
+EXPLODED = 1e6
+"""A relative loss above this counts as divergence before it becomes infinite."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Trained parameters, members strength by strength and seed by seed, and one history row a member and check."""
+
+    parameters: Parameters
+    members: tuple[Member, ...]
+    history: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """A stretch of training with a schedule of its own; `first` is its first iteration, counted over all phases."""
+
+    first: int
+    iterations: int
+    refitting: bool
+
+
+@dataclass
+class _Progress:
+    """Where training stands: all that a checkpoint holds.
+
+    `blocks` are the members still to train, block by block; `run` is that of the first one, in phase `phase` at
+    iteration `iteration` of the phase.
+    """
+
+    blocks: list[list[int]]
+    phase: int = 0
+    iteration: int = 0
+    run: Run | None = None
+    ended: dict[int, tuple[Parameters, Member]] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass
+class _Watch:
+    """What looks at training from outside: reports, checkpoints, and a signal to stop."""
+
+    report: Callable[[Report], None] | None
+    checkpoints: Checkpoints | None
+    interrupted: Callable[[], int]
+    number: int = 0
+    began: float = field(default_factory=time.perf_counter)
+    saved: float = field(default_factory=time.perf_counter)
+
+
+def train(
+    problems: Sequence[tuple[float, Problem]],
+    features: int,
+    settings: ModelSettings,
+    method_settings: MethodSettings,
+    seeds: Sequence[int],
+    *,
+    device: str = "cpu",
+    most_members: int | None = None,
+    report: Callable[[Report], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    interrupted: Callable[[], int] = lambda: 0,
+) -> TrainingResult:
+    """Train every (strength, seed) of a method together.
+
+    `problems` come from `make_problems`; `report` is called at each check. At most `most_members` are trained at
+    once, block after block; a block for which a GPU has no memory is halved. A member whose loss is not finite, or
+    above `EXPLODED`, is frozen at the last check at which it was sound and leaves the batch; the others do not
+    notice. With `checkpoints`, training goes on from the newest one and ends with the same result; when
+    `interrupted` gives the number of a signal, a last one is written and InterruptedTraining is raised.
+    """
+    task = runs.make_task(features, settings, method_settings, seeds, torch.device(device))
+    watch = _Watch(report, checkpoints, interrupted)
+    progress = _resume(task, watch) or _Progress(_split(range(len(task.grid)), most_members or len(task.grid)))
+    placed = [(until, problem.to(task.device)) for until, problem in problems]
+    watch.began = time.perf_counter() - progress.seconds
+    while progress.blocks:
+        try:
+            _train_block(task, progress, placed, watch)
+        except torch.OutOfMemoryError:
+            if len(progress.blocks[0]) == 1:
+                raise
+            _halve_block(task, progress)
+    progress.seconds = time.perf_counter() - watch.began
+    if checkpoints is not None and progress.seconds > checkpoints.seconds:
+        _save(progress, watch)  # should writing the results fail
+    ordered = [progress.ended[member] for member in range(len(task.grid))]
+    kept = [parameters for parameters, _ in ordered]
+    if settings.refit:
+        # Members that diverged before the refit: the same form as the others, nothing pruned but what was closed.
+        kept = [one if one.masks else network.prune_closed(one, settings.activation, PRUNING_THRESHOLD) for one in kept]
+    seconds = progress.seconds / len(task.grid)
+    return TrainingResult(
+        network.join(kept),
+        tuple(replace(member, seconds=seconds) for _, member in ordered),
+        progress.history,
+    )
+
+
+def _split(members: Sequence[int], most: int) -> list[list[int]]:
+    """Blocks of equal size, or nearly so, of at most `most` members."""
+    count = math.ceil(len(members) / most)
+    bounds = [len(members) * number // count for number in range(count + 1)]
+    return [list(members[first:last]) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def _halve_block(task: Task, progress: _Progress) -> None:
+    """Begin the first block anew, in two parts."""
+    members = progress.blocks.pop(0)
+    _LOG.warning("%d members do not fit in the memory of the device; training them in two parts", len(members))
+    progress.blocks[:0] = _split(members, math.ceil(len(members) / 2))
+    progress.phase, progress.iteration, progress.run = 0, 0, None
+    for member in members:
+        progress.ended.pop(member, None)
+    again = {task.grid[member] for member in members}
+    progress.history = [row for row in progress.history if (row["strength"], row["seed"]) not in again]
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _phases(settings: ModelSettings) -> list[_Phase]:
+    phases = [_Phase(0, settings.iterations, refitting=False)]
+    if settings.refit:
+        phases.append(_Phase(settings.iterations, settings.refit.iterations, refitting=True))
+    return phases
+
+
+def _train_block(
+    task: Task, progress: _Progress, problems: Sequence[tuple[float, Problem]], watch: _Watch
+) -> None:
+    """Train the first block through all phases that are left."""
+    members = progress.blocks[0]
+    phases = _phases(task.settings)
+    while progress.phase < len(phases):
+        phase = phases[progress.phase]
+        if progress.run is None:
+            progress.run = _begin(task, progress, members, phase)
+        if progress.run is not None:
+            _train_phase(task, progress, phase, progress.run, problems, watch)
+        progress.phase, progress.iteration, progress.run = progress.phase + 1, 0, None
+    progress.blocks.pop(0)
+    progress.phase = 0
+
+
+def _begin(task: Task, progress: _Progress, members: Sequence[int], phase: _Phase) -> Run | None:
+    if not phase.refitting:
+        return runs.start(task, members)
+    sound = [member for member in members if progress.ended[member][1].status == "finished"]
+    return runs.start_refit(task, sound, [progress.ended[member][0] for member in sound]) if sound else None
+
+
+def _train_phase(
+    task: Task,
+    progress: _Progress,
+    phase: _Phase,
+    run: Run,
+    problems: Sequence[tuple[float, Problem]],
+    watch: _Watch,
+) -> None:
+    """Train until all members of a run have finished or diverged."""
+    settings = task.settings
+    warm_up = 0.0 if phase.refitting else settings.warm_up
+    # A change of the problem or of the penalty changes the objective, so plateaus are looked for after the last one.
+    settled = max([warm_up, *(until for until, _ in problems[:-1])])
+    for iteration in range(progress.iteration, phase.iterations + 1):
+        progress.iteration = iteration
+        _keep_safe(progress, watch)
+        done = iteration / phase.iterations
+        counted = phase.first + iteration
+        ramp = min(1.0, done / warm_up) if warm_up > 0 else 1.0
+        problem = problems[-1][1]
+        if not phase.refitting:
+            problem = next((one for until, one in problems if done < until), problem)
+        run.optimizer.zero_grad(set_to_none=True)
+        loss = data_loss(run, task, problem, counted, None if phase.refitting else ramp)
+        checked = (iteration % settings.check_every == 0 and not (phase.refitting and iteration == 0)) or (
+            iteration == phase.iterations
+        )
+        total, strength = loss, torch.zeros_like(loss)
+        # What a proximal step stands for is known to the step itself; its value is only looked at.
+        penalized = not phase.refitting and (task.method.proximal is None or checked or run.plateau is not None)
+        penalties = penalty(run, task) if penalized else torch.zeros_like(loss)
+        if not phase.refitting:
+            strength = task.strengths(run.active) * ramp
+            total = loss + strength * penalties
+        if run.plateau is not None and done >= settled:
+            run.plateau = stopping.observe(run.plateau, total)
+        staying = None
+        if checked:
+            staying = _check(task, progress, run, iteration, phase, loss, penalties, watch)
+            if not staying.any():
+                return
+            total = total[staying.to(task.device)]
+        total.sum().backward()
+        share = _schedule(task, run, phase, iteration)
+        step(run, task, strength, refitting=phase.refitting, share=share)
+        if staying is not None and not staying.all():
+            runs.keep_members(run, torch.nonzero(staying).flatten().tolist())
+
+
+def _schedule(task: Task, run: Run, phase: _Phase, iteration: int) -> Tensor | None:
+    """Set the learning rate, along a cosine; with early stopping each member has a share (member,) of its own."""
+    settings = task.settings
+    final = settings.final_learning_rate_share
+    if run.plateau is not None and settings.stop is not None:
+        set_learning_rate(run, 1.0)
+        return stopping.learning_rate_share(run.plateau, settings.stop, iteration, final)
+    done = min(iteration / phase.iterations, 1.0)
+    set_learning_rate(run, final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done)))
+    return None
+
+
+def _check(
+    task: Task,
+    progress: _Progress,
+    run: Run,
+    iteration: int,
+    phase: _Phase,
+    loss: Tensor,
+    penalties: Tensor,
+    watch: _Watch,
+) -> Tensor:
+    """Look at every member: history, snapshot, who diverged or finished. Returns who goes on, (member,) on the CPU."""
+    counted = phase.first + iteration
+    values = loss.detach().cpu()
+    sound = torch.isfinite(values) & (values < EXPLODED)
+    progress.history.extend(_history_rows(run, task, counted, values, penalties, sound))
+    _end_members(progress, run, task, ~sound, "diverged", f"loss not finite or above {EXPLODED:g}", counted)
+    runs.take_snapshot(run, sound)
+    finished = torch.full_like(sound, iteration == phase.iterations)
+    if run.plateau is not None and task.settings.stop is not None:
+        run.plateau = stopping.compare(run.plateau, task.settings.stop, iteration, phase.iterations)
+        finished |= stopping.done(run.plateau, task.settings.stop, iteration).cpu()
+    finished &= sound
+    if watch.report is not None and sound.any():
+        watch.report(_report(task, progress, run, counted, values[sound].tolist()))
+    _end_members(progress, run, task, finished, "finished", "", counted)
+    return sound & ~finished
+
+
+def _end_members(
+    progress: _Progress, run: Run, task: Task, rows: Tensor, status: str, reason: str, counted: int
+) -> None:
+    """Put members aside at their last snapshot."""
+    for row in torch.nonzero(rows).flatten().tolist():
+        strength, seed = task.grid[run.active[row]]
+        kept = network.select(run.snapshot, [row]).map(lambda tensor: tensor.cpu())
+        by = f"{reason} by iteration {counted}" if reason else ""
+        progress.ended[run.active[row]] = (kept, Member(strength, seed, status, by, counted, 0.0))
+
+
+def _history_rows(
+    run: Run, task: Task, counted: int, losses: Tensor, penalties: Tensor, sound: Tensor
+) -> list[dict[str, Any]]:
+    rate = run.optimizer.param_groups[0]["lr"]
+    return [
+        {
+            "strength": task.grid[member][0],
+            "seed": task.grid[member][1],
+            "iteration": counted,
+            "loss": one_loss,
+            "penalty": one_penalty,
+            "learning_rate": rate,
+            "status": "training" if is_sound else "diverged",
+        }
+        for member, one_loss, one_penalty, is_sound in zip(
+            run.active, losses.tolist(), penalties.tolist(), sound.tolist(), strict=True
+        )
+    ]
+
+
+def _report(task: Task, progress: _Progress, run: Run, counted: int, losses: list[float]) -> Report:
+    phases = _phases(task.settings)
+    total = phases[-1].first + phases[-1].iterations
+    in_training = len(progress.blocks[0])
+    before = len(task.grid) - sum(map(len, progress.blocks))
+    diverged = sum(member.status == "diverged" for _, member in progress.ended.values())
+    return Report(
+        round((before * total + in_training * counted) / len(task.grid)),
+        total,
+        len(task.grid) - diverged,
+        len(task.grid),
+        median(losses),
+        _sparsity(run),
+    )
+
+
+@torch.no_grad()
+def _sparsity(run: Run) -> float:
+    """Share of zero weights, median over members, on deterministic gates."""
+    factors = network.deterministic_gates(run.parameters)
+    weights = network.effective_layers(run.parameters, factors, "elu").weights
+    empty = torch.stack([(weight.abs() < PRUNING_THRESHOLD).sum((1, 2)) for weight in weights]).sum(0)
+    return float((empty / sum(weight[0].numel() for weight in weights)).median())
+
+
+def _keep_safe(progress: _Progress, watch: _Watch) -> None:
+    """Write a checkpoint if one is due, or if training has to stop now."""
+    signal = watch.interrupted()
+    if watch.checkpoints is not None and (signal or time.perf_counter() - watch.saved > watch.checkpoints.seconds):
+        progress.seconds = time.perf_counter() - watch.began
+        saved = _save(progress, watch)
+        if signal:
+            _LOG.warning("stopped by signal %d; %s", signal, "saved" if saved else "not saved")
+    if signal:
+        raise InterruptedTraining(signal)
+
+
+def _save(progress: _Progress, watch: _Watch) -> bool:
+    assert watch.checkpoints is not None
+    tensors = {f"run.{name}": tensor for name, tensor in runs.pack(progress.run).items()} if progress.run else {}
+    for member, (parameters, _) in progress.ended.items():
+        tensors |= {f"ended.{member}.{name}": tensor for name, tensor in parameters.named().items()}
+    state = {
+        "blocks": progress.blocks,
+        "phase": progress.phase,
+        "iteration": progress.iteration,
+        "active": progress.run.active if progress.run else None,
+        "ended": {str(number): asdict(member) for number, (_, member) in progress.ended.items()},
+        "history": progress.history,
+        "seconds": progress.seconds,
+    }
+    watch.number += 1
+    saved = watch.checkpoints.save(watch.number, tensors, state)
+    watch.saved = time.perf_counter()
+    return saved
+
+
+def _resume(task: Task, watch: _Watch) -> _Progress | None:
+    found = watch.checkpoints.load() if watch.checkpoints is not None else None
+    if found is None:
+        return None
+    watch.number, tensors, state = found
+    run = None
+    if state["active"] is not None:
+        run = runs.unpack(task, state["active"], _below(tensors, "run."))
+    ended = {
+        int(number): (network.from_named(_below(tensors, f"ended.{number}.")), Member(**member))
+        for number, member in state["ended"].items()
+    }
+    _LOG.info("going on from a checkpoint at iteration %d of phase %d", state["iteration"], state["phase"] + 1)
+    return _Progress(
+        state["blocks"], state["phase"], state["iteration"], run, ended, state["history"], state["seconds"]
+    )
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,117 @@
+"""One iteration: loss, penalty, and the step of the optimizer with what follows it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sparsenode.dynamics import network
+from sparsenode.model import starting_states
+from sparsenode.noise import draw_logistic, draw_normal
+from sparsenode.problems import Problem
+from sparsenode.solvers import solve_nodes
+from sparsenode.training.run import Run, Task, penalty_terms
+
+
+def data_loss(run: Run, task: Task, problem: Problem, iteration: int, gate_noise: float | None) -> Tensor:
+    """Loss (member,) of a solve with the gates drawn once for it; deterministic gates without `gate_noise`.
+
+    `gate_noise` is the share of the noise that has ramped in.
+    """
+    settings, parameters = task.settings, run.parameters
+    seeds = task.seeds(run.active)
+    if gate_noise is None or not parameters.log_alpha:
+        factors = network.deterministic_gates(parameters)
+    else:
+        factors = network.sampled_gates(parameters, _noise_of_gates(run, task, seeds, iteration), gate_noise)
+    layers = network.effective_layers(parameters, factors, settings.activation)
+    positions = problem.positions
+    if settings.initial_noise > 0:
+        noise = draw_normal(seeds, iteration, positions.shape, task.device)
+        positions = positions + settings.initial_noise * problem.errors * noise
+    start = starting_states(parameters, settings, positions, problem.velocities, problem.learned)
+    solver = settings.solver
+    return problem.loss(
+        solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
+    )
+
+
+def _noise_of_gates(run: Run, task: Task, seeds: Sequence[int], iteration: int) -> list[Tensor]:
+    shapes = [log_alpha.shape[1:] for log_alpha in run.parameters.log_alpha]
+    sizes = [math.prod(shape) for shape in shapes]
+    noise = draw_logistic(seeds, iteration, sum(sizes), task.device)
+    return [part.view(-1, *shape) for part, shape in zip(noise.split(sizes, dim=1), shapes, strict=True)]
+
+
+def penalty(run: Run, task: Task) -> Tensor:
+    """Penalty (member,): each term over its value at initialization, unless the normalization is the study's.
+
+    What a proximal step stands for is not differentiated.
+    """
+    total = torch.zeros(len(run.active), device=task.device)
+    with torch.set_grad_enabled(task.method.proximal is None):
+        for index, (coefficient, term) in enumerate(penalty_terms(run.parameters, task)):
+            total = total + coefficient * (term / run.penalty_scale[index] if run.penalty_scale else term)
+    return total
+
+
+def set_learning_rate(run: Run, share: float) -> None:
+    """Every group's learning rate as a share of its peak."""
+    for group in run.optimizer.param_groups:
+        group["lr"] = group["peak"] * share
+
+
+def step(run: Run, task: Task, strength: Tensor, *, refitting: bool, share: Tensor | None = None) -> None:
+    """Clip, step, and then what keeps the weights where they belong: the proximal step, or the masks of a refit.
+
+    `strength` is (member,), and so is `share`, the part of the step that a member takes.
+    """
+    trained = [tensor for group in run.optimizer.param_groups for tensor in group["params"]]
+    if task.settings.clip is not None:
+        clip([tensor.grad for tensor in trained if tensor.grad is not None], task.settings.clip)
+    before = [tensor.detach().clone() for tensor in trained] if share is not None else []
+    run.optimizer.step()
+    weights = run.parameters.weights
+    with torch.no_grad():
+        if share is not None:
+            for tensor, old in zip(trained, before, strict=True):
+                tensor.copy_(torch.lerp(old, tensor, share.view(-1, *[1] * (tensor.dim() - 1))))
+        if refitting:
+            for weight, mask in zip(weights, run.parameters.masks, strict=False):
+                weight.mul_(mask)
+        elif task.method.proximal is not None:
+            scaled = strength / (run.penalty_scale[0] if run.penalty_scale else _entries(weights))
+            if share is not None:
+                scaled = scaled * share
+            shrunk = task.method.proximal(weights, _step_sizes(run), scaled, **task.options)
+            for weight, value in zip(weights, shrunk, strict=True):
+                weight.copy_(value)
+
+
+def _entries(weights: Sequence[Tensor]) -> int:
+    return sum(weight.shape[1] * weight.shape[2] for weight in weights)
+
+
+def _step_sizes(run: Run) -> list[Tensor]:
+    """Step of the optimizer for each weight, per unit of gradient."""
+    group = run.optimizer.param_groups[0]
+    sizes = []
+    for weight in run.parameters.weights:
+        moments = run.optimizer.state[weight]
+        correction = 1.0 - group["betas"][1] ** float(moments["step"])
+        sizes.append(group["lr"] / ((moments["exp_avg_sq"] / correction).sqrt_().add_(group["eps"])))
+    return sizes
+
+
+def clip(gradients: Sequence[Tensor], limit: float) -> None:
+    """Scale the gradient of each member to a norm of at most `limit`, in place."""
+    norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
+    norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    factor = (limit / (norm + 1e-12)).clamp(max=1.0)
+    if gradients[0].device.type == "cpu" and bool((factor == 1.0).all()):
+        return
+    for gradient in gradients:
+        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
