@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.ensemble import load_ensemble
-from sparsenode.errors import UserError
-from sparsenode.training import train_members
+from sparsenode.errors import InterruptedTraining, UserError
+from sparsenode.training import loop, train_members
 
 
 def frozen(folder: Path, **changes: Any) -> Path:
@@ -68,3 +76,194 @@ def test_a_window_longer_than_every_trajectory_is_refused(springs: Path, tmp_pat
     settings = frozen(tmp_path, model_settings=windows)
     with pytest.raises(UserError, match="windows of length 50 do not fit: the longest stretch of train"):
         train_members(springs, settings, [0], tmp_path / "m.safetensors", tmp_path / "h.parquet")
+
+
+LONG = {
+    "order": 2,
+    "hidden": [8],
+    "iterations": 300,
+    "check_every": 50,
+    "solver": {"step": 1.0},
+    "refit": {"iterations": 100},
+    "initial_noise": 0.5,
+}
+
+
+def command(springs: Path, folder: Path, *, seconds: float = 0.1) -> list[str]:
+    arguments = {
+        "data": springs,
+        "settings": frozen(folder, model_settings=LONG),
+        "first-seed": 0,
+        "last-seed": 2,
+        "device": "cpu",
+        "output": folder / "model.safetensors",
+        "history": folder / "history.parquet",
+        "checkpoints": folder / "checkpoints" / "job",
+        "checkpoint-seconds": seconds,
+    }
+    flags = [str(part) for name, value in arguments.items() for part in (f"--{name}", value)]
+    return [str(Path(sys.executable).with_name("sparsenode")), "train-members", *flags]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(springs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(command(springs, folder, seconds=1000), check=True, capture_output=True)
+    assert names(folder) == {"settings.json", "model.safetensors", "history.parquet"}
+    return folder
+
+
+def assert_same_results(folder: Path, other: Path) -> None:
+    one, two = (load_ensemble(each / "model.safetensors") for each in (folder, other))
+    for name, tensor in one.parameters.named().items():
+        assert torch.equal(tensor, two.parameters.named()[name]), name
+    assert [(each.seed, each.status, each.iterations) for each in one.members] == [
+        (each.seed, each.status, each.iterations) for each in two.members
+    ]
+    tables = [pd.read_parquet(each / "history.parquet") for each in (folder, other)]
+    pd.testing.assert_frame_equal(*tables)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_job_goes_on_and_ends_with_the_result_of_an_undisturbed_one(
+    springs: Path, undisturbed: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    checkpoints = tmp_path / "checkpoints" / "job"
+    for kill in range(2 if how == signal.SIGKILL else 1):
+        process = subprocess.Popen(command(springs, tmp_path), stderr=subprocess.PIPE, text=True)
+        try:
+            began = time.monotonic()
+            known = set(checkpoints.glob("*.checkpoint"))
+            while set(checkpoints.glob("*.checkpoint")) <= known and process.poll() is None:
+                assert time.monotonic() - began < 60
+                time.sleep(0.01)
+            process.send_signal(how)
+            _, log = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert process.returncode == (-how if how == signal.SIGKILL else 128 + how), log
+        assert names(tmp_path) == {"settings.json", "checkpoints"}
+        if how != signal.SIGKILL:
+            assert f"stopped by signal {int(how)}" in log
+            assert "the same command goes on from its checkpoint" in log
+        if kill:
+            assert "going on from a checkpoint at iteration" in log
+    subprocess.run(command(springs, tmp_path), check=True, capture_output=True)
+    assert names(tmp_path) == {"settings.json", "model.safetensors", "history.parquet"}
+    assert_same_results(tmp_path, undisturbed)
+
+
+def train_here(springs: Path, folder: Path, **changes: Any) -> None:
+    train_members(
+        springs,
+        frozen(folder, model_settings=LONG | changes.pop("model_settings", {})),
+        range(3),
+        folder / "model.safetensors",
+        folder / "history.parquet",
+        device="cpu",
+        checkpoints=folder / "checkpoints" / "job",
+        **{"checkpoint_seconds": 0.05} | changes,
+    )
+
+
+def test_results_that_cannot_be_written_leave_the_checkpoint_of_the_end(
+    springs: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    largest_file: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    def write(*arguments: Any, **named: Any) -> None:
+        message = "cannot write model.safetensors: No space left on device"
+        raise UserError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sparsenode.training.job.save_ensemble", write)
+        with pytest.raises(UserError, match="No space left"):
+            train_here(springs, tmp_path)
+    calls = []
+    step = loop.step
+    monkeypatch.setattr(loop, "step", lambda *arguments, **named: calls.append(step(*arguments, **named)))
+    train_here(springs, tmp_path)
+    assert calls == []
+    assert_same_results(tmp_path, undisturbed)
+
+
+def test_a_disk_that_fills_up_meanwhile_does_not_stop_training(
+    springs: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    largest_file: Callable[[int], AbstractContextManager[None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No checkpoint fits, but the results do."""
+    save = loop.Checkpoints.save
+
+    def refused(*arguments: Any) -> bool:
+        with largest_file(1000):
+            return save(*arguments)
+
+    monkeypatch.setattr(loop.Checkpoints, "save", refused)
+    train_here(springs, tmp_path)
+    assert "no checkpoint: cannot write" in caplog.text
+    assert_same_results(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model_settings": {"learning_rate": 0.02}}, "settings.model_settings.learning_rate: None, now 0.02"),
+        ({"model_settings": {"iterations": 150}}, "settings.model_settings.iterations: 300, now 150"),
+    ],
+)
+def test_a_checkpoint_of_another_configuration_is_refused_and_training_starts_anew(
+    springs: Path, tmp_path: Path, changes: dict[str, Any], named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    half_way(springs, tmp_path)
+    train_here(springs, tmp_path, **changes)
+    assert f"belongs to another training ({named})" in caplog.text
+    assert load_ensemble(tmp_path / "model.safetensors").members[0].iterations in {250, 400}
+    assert "checkpoints" not in names(tmp_path)
+
+
+def test_a_checkpoint_of_another_version_is_refused(
+    springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    half_way(springs, tmp_path)
+    monkeypatch.setattr("sparsenode.versions.TRAINING", 99)
+    train_here(springs, tmp_path)
+    assert "now 99" in caplog.text
+
+
+def test_a_checkpoint_cut_in_half_is_refused(
+    springs: Path, undisturbed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    half_way(springs, tmp_path)
+    for path in (tmp_path / "checkpoints" / "job").iterdir():
+        os.truncate(path, path.stat().st_size // 2)
+    train_here(springs, tmp_path)
+    assert "is damaged (its checksum is wrong: it was cut or changed) and is not used" in caplog.text
+    assert_same_results(tmp_path, undisturbed)
+
+
+def half_way(springs: Path, folder: Path) -> None:
+    """Leave the checkpoint of a job that was stopped at iteration 100."""
+    iterations = []
+    with pytest.MonkeyPatch.context() as patch:
+        step = loop.step
+
+        def interrupting(*arguments: Any, **named: Any) -> None:
+            step(*arguments, **named)
+            iterations.append(1)
+            if len(iterations) == 100:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        patch.setattr(loop, "step", interrupting)
+        with pytest.raises(InterruptedTraining):
+            train_here(springs, folder)
+    assert names(folder) == {"settings.json", "checkpoints"}

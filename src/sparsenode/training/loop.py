@@ -216,14 +216,15 @@ def _train_phase(
             total = loss + strength * penalties
         if run.plateau is not None and done >= settled:
             run.plateau = stopping.observe(run.plateau, total)
+        share = _schedule(task, run, phase, iteration)
         staying = None
         if checked:
-            staying = _check(task, progress, run, iteration, phase, loss, penalties, watch)
+            _record(progress, run, task, counted, loss, penalties, share)
+            staying = _check(task, progress, run, iteration, phase, loss, watch)
             if not staying.any():
                 return
             total = total[staying.to(task.device)]
         total.sum().backward()
-        share = _schedule(task, run, phase, iteration)
         step(run, task, strength, refitting=phase.refitting, share=share)
         if staying is not None and not staying.all():
             runs.keep_members(run, torch.nonzero(staying).flatten().tolist())
@@ -242,20 +243,12 @@ def _schedule(task: Task, run: Run, phase: _Phase, iteration: int) -> Tensor | N
 
 
 def _check(
-    task: Task,
-    progress: _Progress,
-    run: Run,
-    iteration: int,
-    phase: _Phase,
-    loss: Tensor,
-    penalties: Tensor,
-    watch: _Watch,
+    task: Task, progress: _Progress, run: Run, iteration: int, phase: _Phase, loss: Tensor, watch: _Watch
 ) -> Tensor:
-    """Look at every member: history, snapshot, who diverged or finished. Returns who goes on, (member,) on the CPU."""
+    """Look at every member: snapshot, who diverged or finished. Returns who goes on, (member,) on the CPU."""
     counted = phase.first + iteration
     values = loss.detach().cpu()
-    sound = torch.isfinite(values) & (values < EXPLODED)
-    progress.history.extend(_history_rows(run, task, counted, values, penalties, sound))
+    sound = _is_sound(values)
     _end_members(progress, run, task, ~sound, "diverged", f"loss not finite or above {EXPLODED:g}", counted)
     runs.take_snapshot(run, sound)
     finished = torch.full_like(sound, iteration == phase.iterations)
@@ -269,6 +262,10 @@ def _check(
     return sound & ~finished
 
 
+def _is_sound(losses: Tensor) -> Tensor:
+    return torch.isfinite(losses) & (losses < EXPLODED)
+
+
 def _end_members(
     progress: _Progress, run: Run, task: Task, rows: Tensor, status: str, reason: str, counted: int
 ) -> None:
@@ -280,24 +277,25 @@ def _end_members(
         progress.ended[run.active[row]] = (kept, Member(strength, seed, status, by, counted, 0.0))
 
 
-def _history_rows(
-    run: Run, task: Task, counted: int, losses: Tensor, penalties: Tensor, sound: Tensor
-) -> list[dict[str, Any]]:
-    rate = run.optimizer.param_groups[0]["lr"]
-    return [
+def _record(
+    progress: _Progress, run: Run, task: Task, counted: int, loss: Tensor, penalties: Tensor, share: Tensor | None
+) -> None:
+    """Add a row for every member to the history."""
+    rate = torch.full_like(loss, run.optimizer.param_groups[0]["lr"], dtype=torch.float64)
+    rates = rate if share is None else rate * share
+    columns = (loss.tolist(), penalties.tolist(), rates.tolist(), _is_sound(loss).tolist())
+    progress.history.extend(
         {
             "strength": task.grid[member][0],
             "seed": task.grid[member][1],
             "iteration": counted,
             "loss": one_loss,
             "penalty": one_penalty,
-            "learning_rate": rate,
+            "learning_rate": one_rate,
             "status": "training" if is_sound else "diverged",
         }
-        for member, one_loss, one_penalty, is_sound in zip(
-            run.active, losses.tolist(), penalties.tolist(), sound.tolist(), strict=True
-        )
-    ]
+        for member, one_loss, one_penalty, one_rate, is_sound in zip(run.active, *columns, strict=True)
+    )
 
 
 def _report(task: Task, progress: _Progress, run: Run, counted: int, losses: list[float]) -> Report:

@@ -81,18 +81,17 @@ def start(task: Task, members: Sequence[int]) -> Run:
         with torch.no_grad():
             scale = [term for _, term in penalty_terms(parameters, task)]
     plateau = stopping.start(len(members), task.device) if task.settings.stop else None
-    optimizer = _make_optimizer(parameters, task.settings, task.settings.learning_rate)
+    optimizer = _make_optimizer(parameters, task.settings)
     return Run(list(members), parameters, optimizer, _copy(parameters), scale, plateau)
 
 
 def start_refit(task: Task, members: Sequence[int], trained: Sequence[Parameters]) -> Run:
     """A run that refits trained members: what is closed is masked, the rest starts where it stands."""
-    assert task.settings.refit is not None
     joined = network.join(trained).map(lambda tensor: tensor.to(task.device))
     with torch.no_grad():
         pruned = network.prune_closed(joined, task.settings.activation, PRUNING_THRESHOLD)
     parameters = _leaves(pruned)
-    optimizer = _make_optimizer(parameters, task.settings, task.settings.refit.learning_rate)
+    optimizer = _make_optimizer(parameters, task.settings)
     return Run(list(members), parameters, optimizer, _copy(pruned), [], None)
 
 
@@ -153,8 +152,7 @@ def unpack(task: Task, members: Sequence[int], packed: Mapping[str, Tensor]) -> 
         return {name.removeprefix(prefix): tensor for name, tensor in placed.items() if name.startswith(prefix)}
 
     parameters = _leaves(network.from_named(part("parameters.")))
-    # The learning rate is set anew in each iteration.
-    optimizer = _make_optimizer(parameters, task.settings, 0.0)
+    optimizer = _make_optimizer(parameters, task.settings)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in part("moments.").items():
         index, key = name.split(".")
@@ -185,8 +183,9 @@ def _leaves(parameters: Parameters) -> Parameters:
     return leaves
 
 
-def _make_optimizer(parameters: Parameters, settings: ModelSettings, learning_rate: float) -> torch.optim.Adam:
-    """Adam with a group for the gates; `peak` of a group is what the schedule starts from."""
+def _make_optimizer(parameters: Parameters, settings: ModelSettings) -> torch.optim.Adam:
+    """Adam with a group for the gates; `peak` of a group is what the schedule starts from, in each iteration anew."""
+    learning_rate = settings.refit.learning_rate if settings.refit and parameters.masks else settings.learning_rate
     plain = [*parameters.weights, *parameters.biases, *parameters.velocity_weights, *parameters.velocity_biases]
     plain.extend(parameters.decay)
     groups: list[dict[str, Any]] = [{"params": plain, "lr": learning_rate, "peak": learning_rate}]
