@@ -15,7 +15,14 @@ from sparsenode.dynamics import network
 from sparsenode.methods import get_method, method_names
 from sparsenode.problems import Problem, make_problems
 from sparsenode.progress import Report
-from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings, WindowSettings
+from sparsenode.settings import (
+    MethodSettings,
+    ModelSettings,
+    RefitSettings,
+    SolverSettings,
+    StopSettings,
+    WindowSettings,
+)
 from sparsenode.training import TrainingResult, loop, train
 from sparsenode.training.run import Run, Task
 
@@ -248,3 +255,97 @@ def test_reports_come_at_each_check(problems: list[tuple[float, Problem]]) -> No
     train(problems, 2, TINY, strengths_of("none"), [0, 1], report=reports.append)
     assert [report.iteration for report in reports] == [0, 5, 10, 15, 20]
     assert {(report.sound, report.members) for report in reports} == {(2, 2)}
+
+
+def test_members_in_blocks_are_the_members_of_one_block(problems: list[tuple[float, Problem]]) -> None:
+    together = run(problems, "l0", seeds=(0, 1, 2), refit=RefitSettings(5, 0.01))
+    strengths = strengths_of("l0", 0.0, 0.1)
+    settings = replace(TINY, refit=RefitSettings(5, 0.01))
+    for most in (1, 4, 100):
+        reports: list[Report] = []
+        apart = train(problems, 2, settings, strengths, [0, 1, 2], most_members=most, report=reports.append)
+        assert [(one.strength, one.seed, one.status, one.iterations) for one in apart.members] == [
+            (one.strength, one.seed, one.status, one.iterations) for one in together.members
+        ]
+        assert_same(apart.parameters.named(), together.parameters.named(), tolerance=2e-4)
+        done = [report.iteration for report in reports]
+        assert done == sorted(done)
+        assert done[-1] == reports[-1].total == 25
+
+
+def test_a_block_that_does_not_fit_is_halved_until_it_does(
+    problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A device with room for two members, full at the third iteration."""
+    whole = run(problems, "l0", seeds=(0, 1, 2))
+    draw = loop.data_loss
+    sizes = []
+
+    def data_loss(run_: Run, task: Task, problem: Problem, iteration: int, *arguments: Any) -> torch.Tensor:
+        sizes.append(len(run_.active))
+        if len(run_.active) > 2 and iteration == 6:
+            message = "CUDA out of memory"
+            raise torch.OutOfMemoryError(message)
+        return draw(run_, task, problem, iteration, *arguments)
+
+    monkeypatch.setattr(loop, "data_loss", data_loss)
+    split = run(problems, "l0", seeds=(0, 1, 2))
+    assert list(dict.fromkeys(sizes)) == [6, 3, 1, 2]
+    assert "6 members do not fit in the memory" in caplog.text
+    assert_same(split.parameters.named(), whole.parameters.named(), tolerance=2e-4)
+    rows = [(row["strength"], row["seed"], row["iteration"]) for row in split.history]
+    assert len(set(rows)) == len(rows) == len(whole.history)
+
+
+def test_a_single_member_that_does_not_fit_is_an_error(
+    problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def data_loss(*arguments: Any) -> torch.Tensor:
+        message = "CUDA out of memory"
+        raise torch.OutOfMemoryError(message)
+
+    monkeypatch.setattr(loop, "data_loss", data_loss)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(problems, "none")
+
+
+STOP = StopSettings(tolerance=0.05, patience=10, cooldown=10)
+
+
+@pytest.mark.parametrize("method", ["l1", "l0"])
+def test_a_member_that_no_longer_improves_leaves_and_the_others_do_not_notice(
+    problems: list[tuple[float, Problem]], method: str
+) -> None:
+    settings = {"iterations": 300, "stop": STOP}
+    together = run(problems, method, seeds=(0, 1), strengths=(0.0, 3.0), **settings)
+    iterations = [member.iterations for member in together.members]
+    assert min(iterations) < max(iterations)
+    assert {member.status for member in together.members} == {"finished"}
+    for row in (0, 3):
+        member = together.members[row]
+        alone = run(problems, method, seeds=(member.seed,), strengths=(member.strength,), **settings)
+        assert alone.members[0].iterations == member.iterations
+        assert_same(*(row_of(each, member.strength, member.seed) for each in (together, alone)), tolerance=2e-3)
+    rates = [row["learning_rate"] for row in together.history if (row["strength"], row["seed"]) == (0.0, 0)]
+    assert rates[0] == 0.02
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0.05 * 0.02)
+
+
+def test_early_stopping_ends_at_the_iterations_at_the_latest(problems: list[tuple[float, Problem]]) -> None:
+    result = run(problems, "none", iterations=40, stop=StopSettings(tolerance=-10.0, patience=5, cooldown=10))
+    assert {member.iterations for member in result.members} == {40}
+
+
+@pytest.mark.parametrize("method", ["none", "pathreg"])
+def test_losses_over_200_iterations_after_a_neighbor_diverged(
+    problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    settings = {"iterations": 220, "seeds": (0, 1), "strengths": (0.1,)}
+    sound = run(problems, method, **settings)
+    lose(monkeypatch, 12, {1})
+    spoiled = run(problems, method, **settings)
+    assert spoiled.members[1].status == "diverged"
+    losses = [[row["loss"] for row in each.history if row["seed"] == 0] for each in (sound, spoiled)]
+    assert len(losses[0]) == len(losses[1]) == 45
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)

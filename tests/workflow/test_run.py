@@ -59,6 +59,7 @@ def test_second_run_has_nothing_to_do(finished):
             id="an option of the data makes the data anew",
         ),
         pytest.param({"threads": 2, "device": "auto"}, {}, id="where it was trained does not count"),
+        pytest.param({"memory_mb": 2000, "checkpoint_seconds": 5}, {}, id="nor does how safely"),
         pytest.param(
             {"datasets": {"springs": {"options": {"oscillators": 4}}}},
             {},

@@ -249,7 +249,8 @@ def _check(
     counted = phase.first + iteration
     values = loss.detach().cpu()
     sound = _is_sound(values)
-    _end_members(progress, run, task, ~sound, "diverged", f"loss not finite or above {EXPLODED:g}", counted)
+    reason = f"loss not finite or above {EXPLODED:g} by iteration {counted}"
+    _end_members(progress, run, task, ~sound, "diverged", reason, iteration)
     runs.take_snapshot(run, sound)
     finished = torch.full_like(sound, iteration == phase.iterations)
     if run.plateau is not None and task.settings.stop is not None:
@@ -258,7 +259,7 @@ def _check(
     finished &= sound
     if watch.report is not None and sound.any():
         watch.report(_report(task, progress, run, counted, values[sound].tolist()))
-    _end_members(progress, run, task, finished, "finished", "", counted)
+    _end_members(progress, run, task, finished, "finished", "", iteration)
     return sound & ~finished
 
 
@@ -267,14 +268,14 @@ def _is_sound(losses: Tensor) -> Tensor:
 
 
 def _end_members(
-    progress: _Progress, run: Run, task: Task, rows: Tensor, status: str, reason: str, counted: int
+    progress: _Progress, run: Run, task: Task, rows: Tensor, status: str, reason: str, iteration: int
 ) -> None:
-    """Put members aside at their last snapshot."""
+    """Put members aside at their last snapshot, in place of how they ended the phase before."""
     for row in torch.nonzero(rows).flatten().tolist():
-        strength, seed = task.grid[run.active[row]]
+        number = run.active[row]
         kept = network.select(run.snapshot, [row]).map(lambda tensor: tensor.cpu())
-        by = f"{reason} by iteration {counted}" if reason else ""
-        progress.ended[run.active[row]] = (kept, Member(strength, seed, status, by, counted, 0.0))
+        before = progress.ended[number][1].iterations if number in progress.ended else 0
+        progress.ended[number] = (kept, Member(*task.grid[number], status, reason, before + iteration, 0.0))
 
 
 def _record(

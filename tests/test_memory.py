@@ -1,0 +1,37 @@
+"""Estimates of memory."""
+
+import pytest
+
+from sparsenode.memory import BASE_BYTES, member_bytes, member_size, most_members
+from sparsenode.model import initialize
+from sparsenode.settings import ModelSettings
+
+
+@pytest.mark.parametrize("gates", ["weight", "unit", None])
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_size_of_a_member_is_that_of_its_parameters(order: int, gates: str | None) -> None:
+    settings = ModelSettings(order=order, hidden=(6, 5), velocity_hidden=(4,), gates=gates or "weight")
+    made = initialize(settings, 7, [0], gated=gates is not None)
+    size = member_size(features=7, order=order, hidden=(6, 5), velocity_hidden=(4,), gates=gates)
+    weights = (*made.weights, *made.velocity_weights)
+    assert size.weights == sum(one.numel() for one in weights)
+    assert size.gates == sum(one.numel() for one in made.log_alpha)
+    assert size.trained == size.weights + size.gates
+    assert size.widths == order * 7 + 6 + 5 + 7
+
+
+def test_memory_grows_with_rows_evaluations_and_gates() -> None:
+    plain, gated = (
+        member_size(features=500, order=1, hidden=(100,), velocity_hidden=(), gates=gates) for gates in (None, "weight")
+    )
+    base = member_bytes(plain, rows=3, evaluations=21)
+    assert base > 4 * 5 * plain.weights  # value, gradient, two moments, snapshot
+    assert member_bytes(plain, rows=30, evaluations=21) > base
+    assert member_bytes(plain, rows=3, evaluations=210) > base
+    assert member_bytes(gated, rows=3, evaluations=21) > 1.5 * base
+
+
+def test_members_that_fit() -> None:
+    assert most_members(BASE_BYTES + 10 * 10**6, 10**6) == 10
+    assert most_members(BASE_BYTES + 10**6 - 1, 10**6) == 1
+    assert most_members(0, 10**6) == 1
