@@ -2,6 +2,7 @@
 # make test   all tests
 # make lint   style, types, format and rules of the workflow
 # make lock   envs/requirements.lock from what is installed in .venv
+# make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 15 minutes
 # make clean-results
 # Each makes the virtual environment .venv first if there is none, or if the lock or pyproject.toml has changed.
 
@@ -13,7 +14,7 @@ STAMP := $(VENV)/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: run test lint format lock clean-results
+.PHONY: run test lint format lock bench clean-results
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -51,6 +52,10 @@ format: $(STAMP)
 lock: $(STAMP)
 	$(BIN)/python envs/write_lock.py > envs/requirements.lock.new
 	mv envs/requirements.lock.new envs/requirements.lock
+
+bench: $(STAMP)
+	snakemake --cores all --quiet all --configfile experiments/hematopoiesis.yaml -- results/data/hematopoiesis_study.h5ad
+	python benchmarks/engine.py
 
 clean-results:
 	rm -rf results .snakemake

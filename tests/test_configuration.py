@@ -353,3 +353,15 @@ def test_a_name_that_ends_in_a_new_line_is_refused(default, schema):
     default["datasets"]["second\n"] = default["datasets"]["second_order"]
     with pytest.raises(UserError, match="letters, digits and underscores"):
         check_configuration(default, schema)
+
+
+@pytest.mark.parametrize(
+    ("changes", "room"), [({"iterations": 100}, 80), ({"iterations": 100, "windows": {}, "whole_share": 0.3}, 30)]
+)
+def test_a_member_does_not_cool_before_its_objective_has_settled(schema, changes, room):
+    def check(cooldown):
+        return check_configuration({**SMALL, "models": {"plain": {**changes, "stop": {"cooldown": cooldown}}}}, schema)
+
+    assert check(room)["models"]["plain"]["stop"]["patience"] == 100
+    with pytest.raises(UserError, match=rf"models.plain.stop.cooldown: found {room + 1}; allowed: at most {room},"):
+        check(room + 1)

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from sparsenode import device
-from sparsenode.device import keep_freed_memory, matrix_precision, resolve_device, usable_memory
+from sparsenode.device import (
+    is_out_of_memory,
+    keep_freed_memory,
+    matrix_precision,
+    peak_memory,
+    resolve_device,
+    usable_memory,
+)
 from sparsenode.errors import UserError
 
 
@@ -39,16 +46,40 @@ def test_memory_of_a_gpu(gpu: None) -> None:
 
 
 def test_memory_of_the_machine_or_of_its_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_CGROUP_LIMITS", (tmp_path / "nothing",))
+    own, top = tmp_path / "own", tmp_path / "groups"
+    monkeypatch.setattr(device, "_OWN_CONTROL_GROUPS", own)
+    monkeypatch.setattr(device, "_CONTROL_GROUPS", top)
     whole = usable_memory("cpu")
     total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
     assert whole == pytest.approx(0.8 * total, rel=1e-3)
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(device, "_CGROUP_LIMITS", (limit,))
-    limit.write_text("max\n")
+    (top / "slurm" / "job_7" / "step_0").mkdir(parents=True)
+    own.write_text("0::/slurm/job_7/step_0\n")
+    (top / "slurm" / "job_7" / "step_0" / "memory.max").write_text("max\n")
     assert usable_memory("cpu") == whole
-    limit.write_text(f"{10**9}\n")
+    (top / "slurm" / "job_7" / "memory.max").write_text(f"{10**9}\n")
     assert usable_memory("cpu") == 8 * 10**8
+    (top / "memory" / "docker").mkdir(parents=True)
+    (top / "memory" / "docker" / "memory.limit_in_bytes").write_text(f"{10**8}\n")
+    own.write_text("9:cpu:/elsewhere\n4:memory:/docker\n0::/\n")
+    assert usable_memory("cpu") == 8 * 10**7
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."), True),
+        (RuntimeError("shapes do not fit"), False),
+    ],
+)
+def test_what_counts_as_too_little_memory(error: RuntimeError, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
+
+
+def test_peak_memory_is_that_of_where_it_computes(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 12345)
+    assert peak_memory("cuda") == 12345
+    assert 10**7 < peak_memory("cpu") < 10**11
 
 
 def test_precision_is_full_unless_asked_and_only_within_the_block() -> None:

@@ -75,9 +75,7 @@ def test_an_input_with_one_value_for_all_its_outputs_need_not_be_spread_over_the
     narrow = [weight.abs()[:, :, :1] for weight in random_weights(widths, seed)]
     spread = [one.expand(-1, -1, above) for one, above in zip(narrow, widths[1:], strict=True)]
     for per_entry in (False, True):
-        torch.testing.assert_close(
-            mean_path(narrow, per_entry=per_entry), mean_path(spread, per_entry=per_entry)
-        )
+        torch.testing.assert_close(mean_path(narrow, per_entry=per_entry), mean_path(spread, per_entry=per_entry))
 
 
 @pytest.mark.parametrize("closed", [0, 1, 2])

@@ -44,6 +44,18 @@ def test_a_line_tells_the_loss_the_sparsity_the_time_left_and_lost_members() -> 
     assert second.endswith("s left")
 
 
+def test_the_time_left_of_a_training_that_goes_on_counts_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 0.0, 10.0])
+    monkeypatch.setattr("sparsenode.progress.time.monotonic", lambda: next(times))
+    stream = io.StringIO()
+    with follow_training("x", stream) as show:
+        show(report(80, 100))
+        show(report(90, 100))
+    first, second = stream.getvalue().splitlines()
+    assert "left" not in first
+    assert second.endswith(", 10 s left")
+
+
 def test_a_terminal_gets_a_bar() -> None:
     stream = Terminal()
     with follow_training("data model l1", stream) as show:

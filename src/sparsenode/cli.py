@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sparsenode
-from sparsenode.errors import InterruptedTraining, UserError
+from sparsenode.errors import InterruptedTrainingError, UserError
 
 Arguments = argparse.Namespace
 Subparsers = Any
@@ -37,9 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         _print(f"error: {error}", sys.stderr)
         return 1
-    except InterruptedTraining as stop:
-        again = "; the same command goes on from its checkpoint" if getattr(parsed, "checkpoints", None) else ""
-        _print(f"error: {stop}{again}", sys.stderr)
+    except InterruptedTrainingError as stop:
+        _print(f"error: {stop}", sys.stderr)
         return 128 + stop.signal  # as shells count it
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; further flushes would fail likewise.
@@ -99,6 +99,26 @@ def _json_object(text: str) -> dict[str, Any]:
         raise argparse.ArgumentTypeError(message) from error
     if not isinstance(value, dict):
         message = f"not a JSON object: {text}"
+        raise argparse.ArgumentTypeError(message)
+    return value
+
+
+def _positive(text: str) -> int:
+    """Read a whole number of at least 1 given as an argument."""
+    if not text.isdecimal() or int(text) < 1:
+        message = f"found {text!r}; allowed: a whole number, 1 or more"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    """Read a time above 0 given as an argument."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        message = f"found {text!r}; allowed: a number of seconds above 0"
         raise argparse.ArgumentTypeError(message)
     return value
 
@@ -200,11 +220,11 @@ def _add_train_members(subparsers: Subparsers) -> None:
     parser.add_argument("--settings", type=Path, required=True, help="frozen settings, a JSON file")
     parser.add_argument("--first-seed", type=int, required=True)
     parser.add_argument("--last-seed", type=int, required=True, help="this one is trained too")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=_positive, default=1)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--memory-mb", type=int, help="members that need more are trained in parts; default: all")
+    parser.add_argument("--memory-mb", type=_positive, help="members that need more are trained in parts; default: all")
     parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="of this job alone; default: none are kept")
-    parser.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time from one to the next")
+    parser.add_argument("--checkpoint-seconds", type=_seconds, default=60.0, help="time from one to the next")
     parser.add_argument("--output", type=Path, required=True, help="safetensors file")
     parser.add_argument("--history", type=Path, required=True, help="parquet file of the course of training")
 

@@ -432,6 +432,15 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for model, entry in config["models"].items():
         if entry["order"] == 2 and entry["decay"] is not None:
             yield f"models.{model}.decay: found {_show(entry['decay'])}, with order: 2; allowed: null, or order: 1"
+        if entry["stop"] is not None:
+            # Nobody may cool while the penalty still ramps in or windows are still trained on.
+            last_change = max(entry["warm_up"], 1 - entry["whole_share"] if entry["windows"] else 0)
+            room = math.floor(entry["iterations"] * (1 - last_change))
+            if entry["stop"]["cooldown"] > room:
+                yield (
+                    f"models.{model}.stop.cooldown: found {entry['stop']['cooldown']}; allowed: at most {room}, the "
+                    "iterations after the warm-up and after the change from windows to whole trajectories"
+                )
         for place, name in enumerate(entry["datasets"] or ()):
             if name not in config["datasets"]:
                 yield _unknown(f"models.{model}.datasets[{place}]", name, list(config["datasets"]))

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from sparsenode.errors import UserError
 _USABLE = 0.8
 """Share of the memory that members may take: the allocator's gaps and the libraries need the rest."""
 
-_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_OWN_CONTROL_GROUPS = Path("/proc/self/cgroup")
 
 
 def resolve_device(device: str) -> str:
@@ -31,17 +33,55 @@ def resolve_device(device: str) -> str:
 def usable_memory(device: str, limit: int | None = None) -> int:
     """Bytes that a training job may use: of all that the device has, free or not, so that it is the same every time.
 
-    On the CPU no more than the control group of a container or a cluster job; `limit` bounds both.
+    On the CPU no more than any control group around this process, such as a container's or a cluster job's; `limit`
+    bounds both.
     """
     if device == "cuda":
         total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
     else:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        for path in _CGROUP_LIMITS:
-            with contextlib.suppress(OSError, ValueError):  # no such file, or the word "max"
-                total = min(total, int(path.read_text()))
+        total = min([total, *_control_group_limits()])
     usable = int(_USABLE * total)
     return usable if limit is None else min(usable, limit)
+
+
+def _control_group_limits() -> Iterator[int]:
+    """Limits of the memory of all control groups that hold this process, version 1 or 2."""
+    try:
+        lines = _OWN_CONTROL_GROUPS.read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in {"", "memory"}:
+            continue
+        top = _CONTROL_GROUPS / controllers
+        here = top / path.lstrip("/")
+        for folder in (here, *here.parents):
+            if not folder.is_relative_to(top):
+                break
+            for name in ("memory.max", "memory.limit_in_bytes"):
+                with contextlib.suppress(OSError, ValueError):  # no such file, or the word "max"
+                    yield int((folder / name).read_text())
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch's allocator, of a GPU or of the CPU, has refused."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def release_memory() -> None:
+    """Give back what the allocator of a GPU keeps for later."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def peak_memory(device: str) -> int:
+    """Most bytes that this process has used: of the GPU where it computes on one, else of the machine."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    # Linux counts in kilobytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ BASE_BYTES = 450 * 10**6
 
 _COPIES_OF_TRAINED = 14
 _COPIES_OF_ACTIVATIONS = 6
+_ADAPTIVE_EVALUATIONS = 10
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ def member_bytes(size: MemberSize, *, rows: int, evaluations: int) -> int:
     of the field keeps the activations of all `rows` for the reverse pass.
     """
     return 4 * (_COPIES_OF_TRAINED * size.trained + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
+
+
+def evaluations_kept(scheme: str, intervals: int) -> int:
+    """Evaluations of the field that a solve keeps for its reverse pass; how many dopri5 takes is a guess."""
+    coarse = 4 * intervals + 1
+    return coarse if scheme == "rk4" else _ADAPTIVE_EVALUATIONS * coarse
 
 
 def most_members(available: int, each: int) -> int:

@@ -116,7 +116,8 @@ def training_job(
     if settings["solver"]["scheme"] == "dopri5":
         step *= ADAPTIVE_FACTOR
     iterations = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
-    needed = memory.BASE_BYTES + members * memory.member_bytes(member, rows=rows, evaluations=evaluations)
+    kept = memory.evaluations_kept(settings["solver"]["scheme"], (evaluations - 1) // 4)
+    needed = memory.BASE_BYTES + members * memory.member_bytes(member, rows=rows, evaluations=kept)
     limit = config["memory_mb"]
     return TrainingJob(
         dataset,

@@ -41,16 +41,17 @@ def follow_training(title: str, stream: TextIO | None = None) -> Iterator[Callab
 
             yield show
         return
-    shown = -1
+    shown, first = -1, None
 
     def write(report: Report) -> None:
-        nonlocal shown
+        nonlocal shown, first
+        first = report.iteration if first is None else first  # not 0 where training goes on from a checkpoint
         part = report.iteration * _LOG_LINES // report.total
         if part > shown:
             shown = part
             elapsed = time.monotonic() - began
-            left = elapsed * (report.total - report.iteration) / report.iteration if report.iteration else float("nan")
-            remaining = f", {left:.0f} s left" if report.iteration else ""
+            done = report.iteration - first
+            remaining = f", {elapsed * (report.total - report.iteration) / done:.0f} s left" if done else ""
             print(
                 f"{title}: iteration {report.iteration} of {report.total}, {_state(report)}{remaining}",
                 file=out,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sparsenode.errors import UserError
 from sparsenode.training.checkpoints import Checkpoints
 
 IDENTITY = {"settings": {"model_settings": {"learning_rate": 0.01}}, "seeds": [0, 1], "training_version": 2}
@@ -107,6 +108,35 @@ def test_a_renamed_checkpoint_of_another_job_is_refused(tmp_path: Path, caplog: 
     path.rename(tmp_path / path.name.replace(other.key, mine.key))
     assert mine.load() is None
     assert "seeds: [9], now [0, 1]" in caplog.text
+
+
+def test_one_that_cannot_be_read_falls_back_likewise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints = filled(tmp_path, 2)
+    newest = tmp_path / files(tmp_path)[-1]
+    newest.unlink()
+    newest.mkdir()
+    assert checkpoints.load()[0] == 1
+    assert f"{newest} is damaged" in caplog.text
+
+
+def test_files_of_another_kind_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "backup.checkpoint").write_text("mine")
+    (tmp_path / ".000000000009-0123456789abcdef-12.checkpoint").write_text("half")
+    checkpoints = filled(tmp_path, 3)
+    assert checkpoints.load()[0] == 3
+    assert "backup.checkpoint" in files(tmp_path)
+
+
+def test_the_folder_is_for_one_process_at_a_time_and_goes_when_it_is_empty(tmp_path: Path) -> None:
+    one, other = (Checkpoints(tmp_path / "checkpoints" / "job", IDENTITY) for _ in range(2))
+    with one.alone():
+        with pytest.raises(UserError, match="another process is training"), other.alone():
+            pass
+        one.save(1, TENSORS, {})
+    with other.alone():
+        assert other.load()[0] == 1
+        other.remove()
+    assert files(tmp_path) == []
 
 
 def test_what_an_interrupted_write_left_is_removed(tmp_path: Path) -> None:

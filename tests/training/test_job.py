@@ -19,7 +19,7 @@ import torch
 
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.ensemble import load_ensemble
-from sparsenode.errors import InterruptedTraining, UserError
+from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.training import loop, train_members
 
 
@@ -137,8 +137,8 @@ def test_a_killed_job_goes_on_and_ends_with_the_result_of_an_undisturbed_one(
         process = subprocess.Popen(command(springs, tmp_path), stderr=subprocess.PIPE, text=True)
         try:
             began = time.monotonic()
-            known = set(checkpoints.glob("*.checkpoint"))
-            while set(checkpoints.glob("*.checkpoint")) <= known and process.poll() is None:
+            known = set(checkpoints.glob("[0-9]*.checkpoint"))
+            while set(checkpoints.glob("[0-9]*.checkpoint")) <= known and process.poll() is None:
                 assert time.monotonic() - began < 60
                 time.sleep(0.01)
             process.send_signal(how)
@@ -148,8 +148,7 @@ def test_a_killed_job_goes_on_and_ends_with_the_result_of_an_undisturbed_one(
         assert process.returncode == (-how if how == signal.SIGKILL else 128 + how), log
         assert names(tmp_path) == {"settings.json", "checkpoints"}
         if how != signal.SIGKILL:
-            assert f"stopped by signal {int(how)}" in log
-            assert "the same command goes on from its checkpoint" in log
+            assert f"stopped by signal {int(how)}; saved: the same command goes on from here" in log
         if kill:
             assert "going on from a checkpoint at iteration" in log
     subprocess.run(command(springs, tmp_path), check=True, capture_output=True)
@@ -165,8 +164,7 @@ def train_here(springs: Path, folder: Path, **changes: Any) -> None:
         folder / "model.safetensors",
         folder / "history.parquet",
         device="cpu",
-        checkpoints=folder / "checkpoints" / "job",
-        **{"checkpoint_seconds": 0.05} | changes,
+        **{"checkpoints": folder / "checkpoints" / "job", "checkpoint_seconds": 0.05} | changes,
     )
 
 
@@ -175,7 +173,6 @@ def test_results_that_cannot_be_written_leave_the_checkpoint_of_the_end(
     undisturbed: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    largest_file: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     def write(*arguments: Any, **named: Any) -> None:
         message = "cannot write model.safetensors: No space left on device"
@@ -247,7 +244,7 @@ def test_a_checkpoint_cut_in_half_is_refused(
     for path in (tmp_path / "checkpoints" / "job").iterdir():
         os.truncate(path, path.stat().st_size // 2)
     train_here(springs, tmp_path)
-    assert "is damaged (its checksum is wrong: it was cut or changed) and is not used" in caplog.text
+    assert "is damaged (its checksum is wrong: it was cut or changed): it is not used" in caplog.text
     assert_same_results(tmp_path, undisturbed)
 
 
@@ -264,6 +261,68 @@ def half_way(springs: Path, folder: Path) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         patch.setattr(loop, "step", interrupting)
-        with pytest.raises(InterruptedTraining):
+        with pytest.raises(InterruptedTrainingError):
             train_here(springs, folder)
     assert names(folder) == {"settings.json", "checkpoints"}
+
+
+def test_a_second_process_is_kept_out(springs: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(command(springs, tmp_path), stderr=subprocess.PIPE, text=True)
+    try:
+        while not list((tmp_path / "checkpoints").rglob("[0-9]*.checkpoint")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(UserError, match="another process is training with the checkpoints in"):
+            train_here(springs, tmp_path)
+        assert list((tmp_path / "checkpoints").rglob("[0-9]*.checkpoint"))
+        process.send_signal(signal.SIGCONT)
+        _, log = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, log
+
+
+def test_a_signal_without_a_checkpoint_says_that_nothing_was_saved(
+    springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = loop.step
+
+    def interrupting(*arguments: Any, **named: Any) -> None:
+        step(*arguments, **named)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop, "step", interrupting)
+    with pytest.raises(InterruptedTrainingError, match="nothing of the last iterations was saved"):
+        train_here(springs, tmp_path, checkpoints=None)
+    assert names(tmp_path) == {"settings.json"}
+
+
+def test_members_that_do_not_fit_in_the_memory_given_are_trained_in_parts(
+    springs: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    draw = loop.data_loss
+    monkeypatch.setattr(loop, "data_loss", lambda run, *rest: sizes.append(len(run.active)) or draw(run, *rest))
+    monkeypatch.setattr("sparsenode.memory.BASE_BYTES", 0)
+    monkeypatch.setattr("sparsenode.training.job.member_bytes", lambda *arguments, **named: 10**6)
+    train_here(springs, tmp_path, memory_mb=4, model_settings={"iterations": 5, "refit": None})
+    assert set(sizes) == {3}
+    assert len(load_ensemble(tmp_path / "model.safetensors").members) == 6
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_products_on_a_gpu_are_as_precise_as_asked(
+    springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    seen = set()
+    draw = loop.data_loss
+
+    def data_loss(*arguments: Any) -> torch.Tensor:
+        seen.add(torch.backends.cuda.matmul.allow_tf32)
+        return draw(*arguments)
+
+    monkeypatch.setattr(loop, "data_loss", data_loss)
+    asked = {} if precision == "float32" else {"precision": precision}
+    train_here(springs, tmp_path, model_settings={"iterations": 3, **asked})
+    assert seen == {precision == "tf32"}
+    assert not torch.backends.cuda.matmul.allow_tf32

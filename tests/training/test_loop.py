@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sparsenode.dynamics import network
+from sparsenode.errors import UserError
 from sparsenode.methods import get_method, method_names
 from sparsenode.problems import Problem, make_problems
 from sparsenode.progress import Report
@@ -305,7 +306,19 @@ def test_a_single_member_that_does_not_fit_is_an_error(
         raise torch.OutOfMemoryError(message)
 
     monkeypatch.setattr(loop, "data_loss", data_loss)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(UserError, match=r"one member alone does not fit in the memory of the device \(cpu\)"):
+        run(problems, "none")
+
+
+def test_other_errors_are_no_lack_of_memory(
+    problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def data_loss(*arguments: Any) -> torch.Tensor:
+        message = "shapes do not fit"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(loop, "data_loss", data_loss)
+    with pytest.raises(RuntimeError, match="shapes"):
         run(problems, "none")
 
 
@@ -330,6 +343,21 @@ def test_a_member_that_no_longer_improves_leaves_and_the_others_do_not_notice(
     assert rates[0] == 0.02
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(0.05 * 0.02)
+
+
+def test_the_bar_reaches_its_end_when_all_stop_early(problems: list[tuple[float, Problem]]) -> None:
+    reports: list[Report] = []
+    settings = replace(TINY, iterations=400, stop=StopSettings(tolerance=1.0, patience=10, cooldown=10))
+    result = train(problems, 2, settings, strengths_of("none"), [0], report=reports.append)
+    assert result.members[0].iterations < 200
+    assert reports[-1].iteration == reports[-1].total == 400
+
+
+def test_the_last_to_cool_do_so_to_the_end(problems: list[tuple[float, Problem]]) -> None:
+    stop = StopSettings(tolerance=-10.0, patience=5, cooldown=11)
+    result = run(problems, "none", iterations=40, seeds=(0,), check_every=15, stop=stop)
+    assert [row["iteration"] for row in result.history] == [0, 15, 29, 30, 40]
+    assert result.history[-1]["learning_rate"] == pytest.approx(0.05 * 0.02)
 
 
 def test_early_stopping_ends_at_the_iterations_at_the_latest(problems: list[tuple[float, Problem]]) -> None:

@@ -10,7 +10,7 @@ import anndata
 import pytest
 import torch
 
-from sparsenode.errors import InterruptedTraining
+from sparsenode.errors import InterruptedTrainingError
 from sparsenode.methods import get_method, method_names
 from sparsenode.problems import make_problems
 from sparsenode.settings import (
@@ -21,7 +21,7 @@ from sparsenode.settings import (
     StopSettings,
     WindowSettings,
 )
-from sparsenode.training import TrainingResult, train
+from sparsenode.training import TrainingResult, loop, train
 from sparsenode.training.checkpoints import Checkpoints
 
 TINY = ModelSettings(
@@ -64,8 +64,7 @@ def run_in_pieces(
                 interrupted=interrupted,
                 **named,
             )
-        except InterruptedTraining as stop:
-            assert stop.signal == 15
+        except InterruptedTrainingError:
             pieces += 1
         else:
             return result, pieces
@@ -99,3 +98,52 @@ def test_so_is_a_run_in_blocks_of_members(rotation: anndata.AnnData, tmp_path: P
     cut, pieces = run_in_pieces(rotation, tmp_path / "cut", settings, "l0", 6, most_members=4)
     assert pieces > 6
     assert_equal(cut, whole)
+
+
+def test_a_smaller_limit_of_memory_holds_for_what_is_resumed(
+    rotation: anndata.AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems, checkpoints = make_problems(rotation, TINY), Checkpoints(tmp_path, {})
+    calls = iter(range(100))
+
+    def go(**named: Any) -> TrainingResult:
+        return train(problems, 2, TINY, settings_of("l0"), [0, 1], checkpoints=checkpoints, **named)
+
+    with pytest.raises(InterruptedTrainingError):
+        go(most_members=4, interrupted=lambda: 15 if next(calls) == 8 else 0)
+    sizes = []
+    draw = loop.data_loss
+    monkeypatch.setattr(loop, "data_loss", lambda run, *rest: sizes.append(len(run.active)) or draw(run, *rest))
+    result = go(most_members=2)
+    assert max(sizes) == 2
+    assert [member.status for member in result.members] == ["finished"] * 4 + ["diverged"] * 2
+    rows = [(row["strength"], row["seed"], row["iteration"]) for row in result.history]
+    assert len(set(rows)) == len(rows)
+
+
+def test_what_did_not_fit_is_not_tried_again(
+    rotation: anndata.AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems, checkpoints = make_problems(rotation, TINY), Checkpoints(tmp_path, {})
+    draw = loop.data_loss
+    sizes = []
+
+    def data_loss(run: Any, *rest: Any) -> torch.Tensor:
+        sizes.append(len(run.active))
+        if len(run.active) > 3:
+            message = "CUDA out of memory"
+            raise torch.OutOfMemoryError(message)
+        return draw(run, *rest)
+
+    monkeypatch.setattr(loop, "data_loss", data_loss)
+    for stop in (5, 10**6):
+        calls = iter(range(10**6))
+
+        def interrupted(calls: Any = calls, stop: int = stop) -> int:
+            return 15 if next(calls) == stop else 0
+
+        try:
+            train(problems, 2, TINY, settings_of("l0"), [0, 1], checkpoints=checkpoints, interrupted=interrupted)
+        except InterruptedTrainingError:
+            assert sizes.count(6) == 1
+    assert sizes.count(6) == 1

@@ -20,7 +20,7 @@ def kill_training(folder: Path, killed: list[int]) -> None:
     """Kill the training process, and nothing else, once it has written a checkpoint."""
     checkpoints = folder / "results" / "checkpoints"
     for _ in range(6000):
-        if list(checkpoints.rglob("*.checkpoint")):
+        if list(checkpoints.rglob("[0-9]*.checkpoint")):
             found = subprocess.run(
                 ["pgrep", "--full", f"train-members.*{folder}/results/data|train-members --data results/data"],
                 capture_output=True,
@@ -52,7 +52,7 @@ def test_killed_training_goes_on_in_the_next_run(workflow):
     assert killed
     assert first.status != 0
     assert not (workflow.folder / MODEL).exists()
-    assert list(workflow.result("checkpoints/branches/windows/l1/seeds_0-1").glob("*.checkpoint"))
+    assert list(workflow.result("checkpoints/branches/windows/l1/seeds_0-1").glob("[0-9]*.checkpoint"))
     second = workflow.snakemake(MODEL)
     assert second.status == 0, second.output
     assert "going on from a checkpoint" in workflow.read_log("train_members/branches/windows/l1/seeds_0-1")

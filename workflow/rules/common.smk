@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from shutil import which
 
 from snakemake.exceptions import WorkflowError
 
@@ -113,11 +114,19 @@ def models_of_dataset(wildcards):
 
 
 def training_memory(wildcards, attempt):
-    """Memory of a training job in MB, half as much again at each further attempt."""
+    """Memory of a training job in MB: half as much again as the estimate, and again at each further attempt."""
     job = plan.training_job(
         config, wildcards.dataset, wildcards.model, wildcards.method
     )
     return int(job.memory_mb * 1.5**attempt)
+
+
+def gpus_of_training():
+    """GPUs of a training job: `auto` takes one where the driver's tool is there, as training itself will."""
+    wanted = config["device"]
+    return int(
+        wanted == "cuda" or (wanted == "auto" and which("nvidia-smi") is not None)
+    )
 
 
 def memory_limit():

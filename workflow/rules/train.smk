@@ -38,7 +38,7 @@ rule train_members:
     resources:
         mem_mb=training_memory,
         runtime=training_minutes,
-        gpu=1 if config["device"] == "cuda" else 0,
+        gpu=gpus_of_training(),
         # Not parameters: where and how safely a member was trained does not belong to what it is.
         device=config["device"],
         memory_limit=memory_limit(),

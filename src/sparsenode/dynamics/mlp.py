@@ -71,7 +71,7 @@ def reverse(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tup
     """Gradient for the inputs, and for the linear output of every layer.
 
     `gradient` (member, row, out) belongs to the output. The weight gradients are not formed here: a solver
-    evaluates the network many times and gathers them into one product per layer (`weight_gradients`).
+    evaluates the network many times and gathers them into one product per layer.
     """
     linear_gradients = [gradient]
     for index in range(len(layers.weights) - 1, -1, -1):

@@ -18,9 +18,9 @@ def penalty(
     """Mean over paths of the absolute path weight, and `kappa` times the mean probability that a path is open.
 
     Shapes: `weights[l]` (without gates, as in the study) (member, in_l, out_l), `open_probability[l]` the same or
-    (member, in_l, 1) for gates on units; terms (member,). A mean over paths, hidden units included, so that width does not change the scale; where `per_entry`
-    the study's mean over entries of the path matrix. A larger `kappa` (0.1 to 10) closes gates sooner than it
-    shrinks weights.
+    (member, in_l, 1) for gates on units; terms (member,). A mean over paths, hidden units included, so that width does
+    not change the scale; where `per_entry` the study's mean over entries of the path matrix. A larger `kappa` (0.1 to
+    10) closes gates sooner than it shrinks weights.
     """
     return [
         (1.0, mean_path([weight.abs() for weight in weights], per_entry=per_entry)),

@@ -7,10 +7,12 @@ the run as JSON in the header, so that nothing in it can be executed. Its name h
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,9 @@ _LOG = logging.getLogger(__name__)
 KEPT = 2
 """The newest checkpoint, and the one before it, should the newest be damaged."""
 
-TOP_FOLDER = "checkpoints"
+_TOP_FOLDER = "checkpoints"
+_LOCK = ".lock"
+_NAME = re.compile(r"[0-9]{12}-[0-9a-f]{16}\.checkpoint")
 
 _DIGEST_BYTES = 64
 
@@ -67,7 +71,7 @@ class Checkpoints:
             _LOG.warning("no checkpoint: %s; the training goes on without it", error)
             return False
         for old in self._files()[:-KEPT]:
-            old.unlink(missing_ok=True)
+            _discard(old)
         return True
 
     def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
@@ -78,38 +82,70 @@ class Checkpoints:
         """
         if not self.folder.is_dir():
             return None
-        for rest in self.folder.glob(".*"):
-            rest.unlink(missing_ok=True)
+        for rest in self.folder.glob(".*.checkpoint"):
+            _discard(rest)
         for path in reversed(self._files()):
             try:
                 content = _read(path)
                 tensors, header = load(content), _header(content)
-            except (_DamagedError, SafetensorError, ValueError, KeyError) as error:
-                _LOG.warning("%s is damaged (%s) and is not used", path, error)
-                path.unlink(missing_ok=True)
+            except (_DamagedError, SafetensorError, OSError, ValueError, KeyError) as error:
+                _LOG.warning("%s is damaged (%s): it is not used, and removed", path, error)
+                _discard(path)
                 continue
             if header["identity"] != json.loads(json.dumps(self.identity)):
                 difference = _differences(header["identity"], self.identity)
-                _LOG.warning("%s belongs to another training (%s) and is not used", path, difference)
-                path.unlink(missing_ok=True)
+                _LOG.warning("%s belongs to another training (%s): it is not used, and removed", path, difference)
+                _discard(path)
                 continue
             return int(path.name.split("-")[0]), tensors, header["state"]
         return None
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out of the folder within the block; the system forgets it when this process ends.
+
+        Raises UserError if another one is training here.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = self.folder / _LOCK
+        with lock.open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"another process is training with the checkpoints in {self.folder}; wait for it, or end it"
+                ) from error
+            except OSError as error:  # some network file systems have no locks
+                _LOG.warning("%s cannot be locked (%s); let no second process train here", lock, error.strerror)
+            yield
+            if not self._files():
+                lock.unlink(missing_ok=True)
+                _remove_empty_folders(self.folder)
+
     def remove(self) -> None:
         """Remove all checkpoints, and the folders up to `checkpoints` that become empty by it."""
         for path in self._files():
-            path.unlink(missing_ok=True)
-        folders = [self.folder, *self.folder.parents]
-        names = [folder.name for folder in folders]
-        last = names.index(TOP_FOLDER) if TOP_FOLDER in names else 0
-        with contextlib.suppress(OSError):  # other jobs may use the folders above
-            for folder in folders[: last + 1]:
-                folder.rmdir()
+            _discard(path)
+        _remove_empty_folders(self.folder)
 
     def _files(self) -> list[Path]:
-        """All checkpoints in the folder, oldest first."""
-        return sorted(self.folder.glob("*.checkpoint"), key=lambda path: int(path.name.split("-")[0]))
+        """All checkpoints in the folder, oldest first; the number has leading zeros."""
+        return sorted(path for path in self.folder.glob("*.checkpoint") if _NAME.fullmatch(path.name))
+
+
+def _discard(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _remove_empty_folders(folder: Path) -> None:
+    """Remove an empty folder, and those above it up to one called `checkpoints`."""
+    folders = [folder, *folder.parents]
+    names = [one.name for one in folders]
+    last = names.index(_TOP_FOLDER) if _TOP_FOLDER in names else 0
+    with contextlib.suppress(OSError):  # other jobs may use the folders above
+        for one in folders[: last + 1]:
+            one.rmdir()
 
 
 class _DamagedError(Exception):

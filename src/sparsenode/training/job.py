@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 
-from sparsenode.device import keep_freed_memory, matrix_precision, resolve_device, usable_memory
+from sparsenode.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
 from sparsenode.ensemble import save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256, write_atomically
-from sparsenode.memory import member_bytes, member_size, most_members
+from sparsenode.memory import evaluations_kept, member_bytes, member_size, most_members
 from sparsenode.methods import get_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
@@ -44,8 +44,9 @@ def train_members(
 
     `data` is a file of trajectories, `settings` the frozen settings. The file carries settings, seeds, versions and
     every member's status. `checkpoints` is a folder of this job alone: what is there of the same job (data, settings,
-    seeds, versions) is gone on from, anything else is refused with a warning, and all is removed at the end. Raises
-    UserError if the data do not fit the settings, and InterruptedTraining after SIGTERM or SIGINT.
+    seeds, versions) is gone on from, anything else is removed with a warning, and all is removed at the end. Raises
+    UserError if the data do not fit the settings or another process trains with the same checkpoints, and
+    InterruptedTrainingError after SIGTERM or SIGINT.
     """
     import pandas as pd
 
@@ -84,14 +85,16 @@ def train_members(
         velocity_hidden=model_settings.velocity_hidden,
         gates=model_settings.gates if get_method(method_settings.regularizer).gated else None,
     )
+    scheme = model_settings.solver.scheme
     each = max(
-        member_bytes(size, rows=len(problem.positions), evaluations=4 * problem.grid.intervals + 1)
+        member_bytes(size, rows=len(problem.positions), evaluations=evaluations_kept(scheme, problem.grid.intervals))
         for _, problem in problems
     )
     with (
         follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
         matrix_precision(model_settings.precision),
         watch_signals() as interrupted,
+        kept.alone() if kept is not None else contextlib.nullcontext(),
     ):
         result = train(
             problems,
@@ -105,20 +108,19 @@ def train_members(
             checkpoints=kept,
             interrupted=interrupted,
         )
-    metadata = {
-        # Linux counts the peak of the process in kilobytes.
-        "memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "data_sha256": data_sha256,
-        "seeds": list(seeds),
-        "device": place,
-        "threads": threads,
-        **software,
-    }
-    with write_atomically(history) as temporary:
-        pd.DataFrame(result.history).to_parquet(temporary, index=False)
-    save_ensemble(output, result.parameters, result.members, frozen, list(adata.var_names), metadata)
-    if kept is not None:
-        kept.remove()
+        metadata = {
+            "memory_bytes": peak_memory(place),
+            "data_sha256": data_sha256,
+            "seeds": list(seeds),
+            "device": place,
+            "threads": threads,
+            **software,
+        }
+        with write_atomically(history) as temporary:
+            pd.DataFrame(result.history).to_parquet(temporary, index=False)
+        save_ensemble(output, result.parameters, result.members, frozen, list(adata.var_names), metadata)
+        if kept is not None:
+            kept.remove()
 
 
 @contextlib.contextmanager
@@ -128,7 +130,7 @@ def watch_signals() -> Iterator[Callable[[], int]]:
     Slurm sends SIGTERM some time before SIGKILL; a second signal acts as usual.
     """
     received = 0
-    handlers = {}
+    handlers: dict[signal.Signals, Any] = {}
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield lambda: 0
         return
@@ -140,7 +142,8 @@ def watch_signals() -> Iterator[Callable[[], int]]:
             signal.signal(one, handler)
 
     for one in (signal.SIGTERM, signal.SIGINT):
-        handlers[one] = signal.signal(one, receive)
+        if signal.getsignal(one) != signal.SIG_IGN:  # as that of a job in the background
+            handlers[one] = signal.signal(one, receive)
     try:
         yield lambda: received
     finally:

@@ -7,16 +7,18 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sparsenode.device import is_out_of_memory, release_memory
 from sparsenode.dynamics import network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import PRUNING_THRESHOLD, Member
-from sparsenode.errors import InterruptedTraining
+from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.problems import Problem
 from sparsenode.progress import Report
 from sparsenode.settings import MethodSettings, ModelSettings
@@ -74,6 +76,7 @@ class _Watch:
     report: Callable[[Report], None] | None
     checkpoints: Checkpoints | None
     interrupted: Callable[[], int]
+    last: Report | None = None
     number: int = 0
     began: float = field(default_factory=time.perf_counter)
     saved: float = field(default_factory=time.perf_counter)
@@ -98,23 +101,29 @@ def train(
     once, block after block; a block for which a GPU has no memory is halved. A member whose loss is not finite, or
     above `EXPLODED`, is frozen at the last check at which it was sound and leaves the batch; the others do not
     notice. With `checkpoints`, training goes on from the newest one and ends with the same result; when
-    `interrupted` gives the number of a signal, a last one is written and InterruptedTraining is raised.
+    `interrupted` gives the number of a signal, a last one is written and InterruptedTrainingError is raised.
     """
     task = runs.make_task(features, settings, method_settings, seeds, torch.device(device))
     watch = _Watch(report, checkpoints, interrupted)
-    progress = _resume(task, watch) or _Progress(_split(range(len(task.grid)), most_members or len(task.grid)))
+    most = most_members or len(task.grid)
+    progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))
     placed = [(until, problem.to(task.device)) for until, problem in problems]
     watch.began = time.perf_counter() - progress.seconds
     while progress.blocks:
+        full = False
         try:
             _train_block(task, progress, placed, watch)
-        except torch.OutOfMemoryError:
-            if len(progress.blocks[0]) == 1:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
                 raise
-            _halve_block(task, progress)
+            full = True
+        if full:  # here and not above, where the error still holds the tensors
+            _halve_block(task, progress, watch)
+    if watch.last is not None and watch.last.iteration < watch.last.total and watch.report is not None:
+        watch.report(replace(watch.last, iteration=watch.last.total))  # all have stopped early
     progress.seconds = time.perf_counter() - watch.began
     if checkpoints is not None and progress.seconds > checkpoints.seconds:
-        _save(progress, watch)  # should writing the results fail
+        _save(progress, watch, checkpoints)  # should writing the results fail
     ordered = [progress.ended[member] for member in range(len(task.grid))]
     kept = [parameters for parameters, _ in ordered]
     if settings.refit:
@@ -132,21 +141,33 @@ def _split(members: Sequence[int], most: int) -> list[list[int]]:
     """Blocks of equal size, or nearly so, of at most `most` members."""
     count = math.ceil(len(members) / most)
     bounds = [len(members) * number // count for number in range(count + 1)]
-    return [list(members[first:last]) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [list(members[first:last]) for first, last in pairwise(bounds)]
 
 
-def _halve_block(task: Task, progress: _Progress) -> None:
-    """Begin the first block anew, in two parts."""
-    members = progress.blocks.pop(0)
+def _halve_block(task: Task, progress: _Progress, watch: _Watch) -> None:
+    """Begin the first block anew, in two parts. Raises UserError if it is a single member."""
+    members = progress.blocks[0]
+    if len(members) == 1:
+        raise UserError(
+            f"one member alone does not fit in the memory of the device ({task.device.type}); take a larger "
+            "solver.step, shorter or fewer windows, a smaller hidden, or a device with more memory"
+        )
     _LOG.warning("%d members do not fit in the memory of the device; training them in two parts", len(members))
-    progress.blocks[:0] = _split(members, math.ceil(len(members) / 2))
+    _begin_anew(task, progress, math.ceil(len(members) / 2))
+    release_memory()
+    if watch.checkpoints is not None:
+        _save(progress, watch, watch.checkpoints)  # so that what does not fit is not tried again
+
+
+def _begin_anew(task: Task, progress: _Progress, most: int) -> None:
+    """Forget what was done of the first block, and cut it into parts of at most `most` members."""
+    members = progress.blocks.pop(0)
+    progress.blocks[:0] = _split(members, most)
     progress.phase, progress.iteration, progress.run = 0, 0, None
     for member in members:
         progress.ended.pop(member, None)
     again = {task.grid[member] for member in members}
     progress.history = [row for row in progress.history if (row["strength"], row["seed"]) not in again]
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _phases(settings: ModelSettings) -> list[_Phase]:
@@ -156,9 +177,7 @@ def _phases(settings: ModelSettings) -> list[_Phase]:
     return phases
 
 
-def _train_block(
-    task: Task, progress: _Progress, problems: Sequence[tuple[float, Problem]], watch: _Watch
-) -> None:
+def _train_block(task: Task, progress: _Progress, problems: Sequence[tuple[float, Problem]], watch: _Watch) -> None:
     """Train the first block through all phases that are left."""
     members = progress.blocks[0]
     phases = _phases(task.settings)
@@ -204,9 +223,7 @@ def _train_phase(
             problem = next((one for until, one in problems if done < until), problem)
         run.optimizer.zero_grad(set_to_none=True)
         loss = data_loss(run, task, problem, counted, None if phase.refitting else ramp)
-        checked = (iteration % settings.check_every == 0 and not (phase.refitting and iteration == 0)) or (
-            iteration == phase.iterations
-        )
+        checked = _is_check(task, phase, iteration)
         total, strength = loss, torch.zeros_like(loss)
         # What a proximal step stands for is known to the step itself; its value is only looked at.
         penalized = not phase.refitting and (task.method.proximal is None or checked or run.plateau is not None)
@@ -228,6 +245,15 @@ def _train_phase(
         step(run, task, strength, refitting=phase.refitting, share=share)
         if staying is not None and not staying.all():
             runs.keep_members(run, torch.nonzero(staying).flatten().tolist())
+
+
+def _is_check(task: Task, phase: _Phase, iteration: int) -> bool:
+    """Whether members are looked at; always where the last of them have to begin to cool."""
+    settings = task.settings
+    if settings.stop is not None and iteration == phase.iterations - settings.stop.cooldown and not phase.refitting:
+        return True
+    regular = iteration % settings.check_every == 0 and not (phase.refitting and iteration == 0)
+    return regular or iteration == phase.iterations
 
 
 def _schedule(task: Task, run: Run, phase: _Phase, iteration: int) -> Tensor | None:
@@ -258,7 +284,8 @@ def _check(
         finished |= stopping.done(run.plateau, task.settings.stop, iteration).cpu()
     finished &= sound
     if watch.report is not None and sound.any():
-        watch.report(_report(task, progress, run, counted, values[sound].tolist()))
+        watch.last = _report(task, progress, run, counted, values[sound].tolist())
+        watch.report(watch.last)
     _end_members(progress, run, task, finished, "finished", "", iteration)
     return sound & ~finished
 
@@ -274,8 +301,9 @@ def _end_members(
     for row in torch.nonzero(rows).flatten().tolist():
         number = run.active[row]
         kept = network.select(run.snapshot, [row]).map(lambda tensor: tensor.cpu())
+        strength, seed = task.grid[number]
         before = progress.ended[number][1].iterations if number in progress.ended else 0
-        progress.ended[number] = (kept, Member(*task.grid[number], status, reason, before + iteration, 0.0))
+        progress.ended[number] = (kept, Member(strength, seed, status, reason, before + iteration, 0.0))
 
 
 def _record(
@@ -326,18 +354,15 @@ def _sparsity(run: Run) -> float:
 
 def _keep_safe(progress: _Progress, watch: _Watch) -> None:
     """Write a checkpoint if one is due, or if training has to stop now."""
-    signal = watch.interrupted()
+    signal, saved = watch.interrupted(), False
     if watch.checkpoints is not None and (signal or time.perf_counter() - watch.saved > watch.checkpoints.seconds):
-        progress.seconds = time.perf_counter() - watch.began
-        saved = _save(progress, watch)
-        if signal:
-            _LOG.warning("stopped by signal %d; %s", signal, "saved" if saved else "not saved")
+        saved = _save(progress, watch, watch.checkpoints)
     if signal:
-        raise InterruptedTraining(signal)
+        raise InterruptedTrainingError(signal, saved=saved)
 
 
-def _save(progress: _Progress, watch: _Watch) -> bool:
-    assert watch.checkpoints is not None
+def _save(progress: _Progress, watch: _Watch, checkpoints: Checkpoints) -> bool:
+    progress.seconds = time.perf_counter() - watch.began
     tensors = {f"run.{name}": tensor for name, tensor in runs.pack(progress.run).items()} if progress.run else {}
     for member, (parameters, _) in progress.ended.items():
         tensors |= {f"ended.{member}.{name}": tensor for name, tensor in parameters.named().items()}
@@ -351,12 +376,13 @@ def _save(progress: _Progress, watch: _Watch) -> bool:
         "seconds": progress.seconds,
     }
     watch.number += 1
-    saved = watch.checkpoints.save(watch.number, tensors, state)
+    saved = checkpoints.save(watch.number, tensors, state)
     watch.saved = time.perf_counter()
     return saved
 
 
-def _resume(task: Task, watch: _Watch) -> _Progress | None:
+def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
+    """Progress of the newest checkpoint; blocks of more than `most` members, a limit that is new, are begun anew."""
     found = watch.checkpoints.load() if watch.checkpoints is not None else None
     if found is None:
         return None
@@ -369,9 +395,14 @@ def _resume(task: Task, watch: _Watch) -> _Progress | None:
         for number, member in state["ended"].items()
     }
     _LOG.info("going on from a checkpoint at iteration %d of phase %d", state["iteration"], state["phase"] + 1)
-    return _Progress(
+    progress = _Progress(
         state["blocks"], state["phase"], state["iteration"], run, ended, state["history"], state["seconds"]
     )
+    if progress.blocks and len(progress.blocks[0]) > most:
+        _LOG.warning("%d members no longer fit in the memory given; training them anew", len(progress.blocks[0]))
+        _begin_anew(task, progress, most)
+    progress.blocks = [part for block in progress.blocks for part in _split(block, most)]
+    return progress
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -16,8 +16,10 @@ _NOT_COOLING = -1
 
 @dataclass(frozen=True)
 class Plateau:
-    """What a member's objective did lately, all (member,): its sum and number since the last comparison, its mean
-    before that, and the iteration at which its learning rate began to fall, or -1.
+    """What the objective of each member did lately; all (member,).
+
+    `total` and `count` are its sum and number since the last comparison, `previous` its mean before that, and
+    `cooling_since` is the iteration at which the learning rate began to fall, or -1.
     """
 
     total: Tensor
@@ -43,9 +45,7 @@ def start(members: int, device: torch.device) -> Plateau:
 
 def observe(plateau: Plateau, objective: Tensor) -> Plateau:
     """Add the objectives (member,) of one iteration."""
-    return Plateau(
-        plateau.total + objective.detach(), plateau.count + 1, plateau.previous, plateau.cooling_since
-    )
+    return Plateau(plateau.total + objective.detach(), plateau.count + 1, plateau.previous, plateau.cooling_since)
 
 
 def compare(plateau: Plateau, stop: StopSettings, iteration: int, last: int) -> Plateau:
