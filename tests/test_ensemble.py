@@ -289,7 +289,10 @@ def test_path_matrix_and_open_probability_go_over_all_paths(gates_on: str) -> No
     parameters, member = ensemble.parameters, 1
     pairs = zip(parameters.weights, parameters.log_alpha, strict=True)
     effective = [weight * gates.deterministic(log_alpha) for weight, log_alpha in pairs]
-    opened = network.open_probabilities(parameters)
+    opened = [
+        one.expand_as(weight)
+        for one, weight in zip(network.open_probabilities(parameters), parameters.weights, strict=True)
+    ]
     paths, probability = ensemble.path_matrix(), ensemble.open_probability()
     assert probability is not None
     for source, target in itertools.product(range(3), repeat=2):
