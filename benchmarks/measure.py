@@ -8,7 +8,6 @@ Prints one line of JSON. `engine.py` calls this for all of its measurements.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -23,8 +22,10 @@ import torch
 from reference import ReferenceLoop, Trajectory
 
 from sparsenode.data.contract import read_trajectories
-from sparsenode.device import keep_freed_memory
+from sparsenode.device import keep_freed_memory, peak_memory
 from sparsenode.ensemble import Ensemble
+from sparsenode.evaluation.sparsity import feature_sparsity
+from sparsenode.memory import evaluations_kept
 from sparsenode.problems import Problem, make_problem, make_problems
 from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings, StopSettings
 from sparsenode.training import TrainingResult, train
@@ -45,7 +46,7 @@ def main() -> None:
     if kind != "reference":  # the allocator's setting is part of the engine
         keep_freed_memory()
     found = MEASUREMENTS[kind](**given)
-    found["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found["memory_mb"] = peak_memory("cpu") / 1e6
     print(json.dumps(found))
 
 
@@ -109,7 +110,8 @@ def measure_step(
     widths = [genes, *settings.hidden, genes]
     rows, intervals = len(problems[0][1].positions), problems[0][1].grid.intervals
     # A product forward, one back to the state and one to the weights, in each evaluation.
-    flops = 3 * 2 * rows * (4 * intervals + 1) * sum(below * above for below, above in pairwise(widths))
+    weights = sum(below * above for below, above in pairwise(widths))
+    flops = 3 * 2 * rows * evaluations_kept("rk4", intervals) * weights
     return {"seconds": median(seconds), "flops_per_member": flops}
 
 
@@ -188,7 +190,7 @@ def errors_and_sparsity(
             counted = np.isin(split[rows], splits)
             total += np.square(forecast - values[rows])[:, counted].mean(axis=(1, 2))
         errors.append(total)
-    return errors, (np.abs(ensemble.path_matrix()) < 1e-5).mean(axis=(1, 2))
+    return errors, feature_sparsity(ensemble.path_matrix())
 
 
 def measure_cells(cells: list[int], members: int = 8, rounds: int = 5, iterations: int = 40) -> dict[str, Any]:

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sparsenode.dynamics import mlp, network
-from sparsenode.dynamics.fields import VectorField, first_order, second_order
+from sparsenode.dynamics import fields, mlp, network
+from sparsenode.dynamics.fields import VectorField
 from sparsenode.dynamics.network import Parameters
 from sparsenode.settings import ModelSettings
 
 
 def make_field(settings: ModelSettings, features: int) -> VectorField:
     """The vector field of a model's order."""
-    return first_order(features) if settings.order == 1 else second_order(features)
+    return fields.make_field(settings.order, features)
 
 
 def initialize(settings: ModelSettings, features: int, seeds: Sequence[int], *, gated: bool) -> Parameters:

@@ -108,7 +108,8 @@ def training_job(
         gates=settings["gates"] if get_method(entry["regularizer"]).gated else None,
     )
     rows, duration = training_rows(size, settings["windows"])
-    evaluations = 4 * max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9)) + 1
+    intervals = max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9))
+    evaluations = memory.evaluations_kept("rk4", intervals)
 
     # Each weight takes part in the forward product and in the two of the reverse pass.
     step = evaluations * (SECONDS_PER_EVALUATION + members * rows * 3 * member.weights * SECONDS_PER_PRODUCT)
@@ -116,7 +117,7 @@ def training_job(
     if settings["solver"]["scheme"] == "dopri5":
         step *= ADAPTIVE_FACTOR
     iterations = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
-    kept = memory.evaluations_kept(settings["solver"]["scheme"], (evaluations - 1) // 4)
+    kept = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
     needed = memory.BASE_BYTES + members * memory.member_bytes(member, rows=rows, evaluations=kept)
     limit = config["memory_mb"]
     return TrainingJob(

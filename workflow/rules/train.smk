@@ -51,4 +51,5 @@ rule train_members:
         "sparsenode train-members --data {input.data:q} --settings {input.settings:q}"
         " --first-seed {wildcards.first} --last-seed {wildcards.last} --threads {threads}"
         " --device {resources.device} {resources.memory_limit}--checkpoints {params.checkpoints:q}"
-        " --checkpoint-seconds {resources.checkpoint_seconds} --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --output {output.model:q}"
+        " --history {output.history:q} > {log:q} 2>&1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from statistics import median
@@ -236,8 +236,9 @@ def _train_phase(
         share = _schedule(task, run, phase, iteration)
         staying = None
         if checked:
-            _record(progress, run, task, counted, loss, penalties, share)
-            staying = _check(task, progress, run, iteration, phase, loss, watch)
+            sound = torch.isfinite(loss) & (loss < EXPLODED)
+            _record(progress, run, task, counted, loss, penalties, share, sound)
+            staying = _check(task, progress, run, iteration, phase, loss, sound.cpu(), watch)
             if not staying.any():
                 return
             total = total[staying.to(task.device)]
@@ -269,12 +270,17 @@ def _schedule(task: Task, run: Run, phase: _Phase, iteration: int) -> Tensor | N
 
 
 def _check(
-    task: Task, progress: _Progress, run: Run, iteration: int, phase: _Phase, loss: Tensor, watch: _Watch
+    task: Task,
+    progress: _Progress,
+    run: Run,
+    iteration: int,
+    phase: _Phase,
+    loss: Tensor,
+    sound: Tensor,
+    watch: _Watch,
 ) -> Tensor:
-    """Look at every member: snapshot, who diverged or finished. Returns who goes on, (member,) on the CPU."""
+    """Take a snapshot of the sound members, end those that diverged or finished; who goes on, (member,) on the CPU."""
     counted = phase.first + iteration
-    values = loss.detach().cpu()
-    sound = _is_sound(values)
     reason = f"loss not finite or above {EXPLODED:g} by iteration {counted}"
     _end_members(progress, run, task, ~sound, "diverged", reason, iteration)
     runs.take_snapshot(run, sound)
@@ -284,14 +290,10 @@ def _check(
         finished |= stopping.done(run.plateau, task.settings.stop, iteration).cpu()
     finished &= sound
     if watch.report is not None and sound.any():
-        watch.last = _report(task, progress, run, counted, values[sound].tolist())
+        watch.last = _report(task, progress, run, counted, loss.detach().cpu()[sound].tolist())
         watch.report(watch.last)
     _end_members(progress, run, task, finished, "finished", "", iteration)
     return sound & ~finished
-
-
-def _is_sound(losses: Tensor) -> Tensor:
-    return torch.isfinite(losses) & (losses < EXPLODED)
 
 
 def _end_members(
@@ -307,12 +309,19 @@ def _end_members(
 
 
 def _record(
-    progress: _Progress, run: Run, task: Task, counted: int, loss: Tensor, penalties: Tensor, share: Tensor | None
+    progress: _Progress,
+    run: Run,
+    task: Task,
+    counted: int,
+    loss: Tensor,
+    penalties: Tensor,
+    share: Tensor | None,
+    sound: Tensor,
 ) -> None:
     """Add a row for every member to the history."""
     rate = torch.full_like(loss, run.optimizer.param_groups[0]["lr"], dtype=torch.float64)
     rates = rate if share is None else rate * share
-    columns = (loss.tolist(), penalties.tolist(), rates.tolist(), _is_sound(loss).tolist())
+    columns = (loss.tolist(), penalties.tolist(), rates.tolist(), sound.tolist())
     progress.history.extend(
         {
             "strength": task.grid[member][0],
@@ -389,9 +398,9 @@ def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
     watch.number, tensors, state = found
     run = None
     if state["active"] is not None:
-        run = runs.unpack(task, state["active"], _below(tensors, "run."))
+        run = runs.unpack(task, state["active"], runs.below(tensors, "run."))
     ended = {
-        int(number): (network.from_named(_below(tensors, f"ended.{number}.")), Member(**member))
+        int(number): (network.from_named(runs.below(tensors, f"ended.{number}.")), Member(**member))
         for number, member in state["ended"].items()
     }
     _LOG.info("going on from a checkpoint at iteration %d of phase %d", state["iteration"], state["phase"] + 1)
@@ -403,7 +412,3 @@ def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
         _begin_anew(task, progress, most)
     progress.blocks = [part for block in progress.blocks for part in _split(block, most)]
     return progress
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

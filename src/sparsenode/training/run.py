@@ -147,28 +147,29 @@ def pack(run: Run) -> dict[str, Tensor]:
 def unpack(task: Task, members: Sequence[int], packed: Mapping[str, Tensor]) -> Run:
     """A run as it was when it was packed."""
     placed = {name: tensor.to(task.device) for name, tensor in packed.items()}
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): tensor for name, tensor in placed.items() if name.startswith(prefix)}
-
-    parameters = _leaves(network.from_named(part("parameters.")))
+    parameters = _leaves(network.from_named(below(placed, "parameters.")))
     optimizer = _make_optimizer(parameters, task.settings)
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in part("moments.").items():
+    for name, tensor in below(placed, "moments.").items():
         index, key = name.split(".")
         state.setdefault(int(index), {})[key] = tensor
     if state:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    scale = part("penalty_scale.")
-    plateau = part("plateau.")
+    scale = below(placed, "penalty_scale.")
+    plateau = below(placed, "plateau.")
     return Run(
         list(members),
         parameters,
         optimizer,
-        network.from_named(part("snapshot.")),
+        network.from_named(below(placed, "snapshot.")),
         [scale[str(index)] for index in range(len(scale))],
         Plateau(**plateau) if plateau else None,
     )
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose name begins with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _copy(parameters: Parameters) -> Parameters:
