@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.ensemble import load_ensemble
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.training import loop, train_members
+from sparsenode.training.job import watch_signals
 
 
 def frozen(folder: Path, **changes: Any) -> Path:
@@ -128,6 +129,15 @@ def assert_same_results(folder: Path, other: Path) -> None:
     pd.testing.assert_frame_equal(*tables)
 
 
+@pytest.fixture
+def heeding_interrupts() -> Iterator[None]:
+    """Shells start what runs in the background with SIGINT ignored, which the tests' own processes would inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_interrupts")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_job_goes_on_and_ends_with_the_result_of_an_undisturbed_one(
     springs: Path, undisturbed: Path, tmp_path: Path, how: signal.Signals
@@ -264,6 +274,17 @@ def half_way(springs: Path, folder: Path) -> None:
         with pytest.raises(InterruptedTrainingError):
             train_here(springs, folder)
     assert names(folder) == {"settings.json", "checkpoints"}
+
+
+@pytest.mark.usefixtures("heeding_interrupts")
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with watch_signals() as interrupted:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupted() == 0
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupted() == signal.SIGTERM
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def test_a_second_process_is_kept_out(springs: Path, tmp_path: Path) -> None:
