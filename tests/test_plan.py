@@ -73,7 +73,7 @@ def test_size_is_read_from_preprocessed_data(config, tmp_path):
     windows = make_windows(read_trajectories(output), "train", "fit", 8, 4)
     size = plan.data_size(config, "branches")
     assert (size.features, size.trajectories, size.exact) == (11, 4, True)
-    rows, duration = plan.training_rows(size, {"length": 8, "stride": 4})
+    rows, duration = plan.training_rows(size, {"length": 8, "stride": 4, "batch": None})
     assert rows == pytest.approx(len(windows), abs=4)
     assert duration == pytest.approx(8)
 

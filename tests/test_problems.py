@@ -26,6 +26,7 @@ def rows(*lengths: float, level: float = 1.0) -> Rows:
         initial=np.zeros(shape),
         initial_error=np.zeros(shape),
         velocity=np.zeros(shape),
+        velocity_error=np.zeros(shape),
         at_start=np.ones(len(lengths), bool),
         times=times,
         observed=[np.array([[0.0, 0.0], [level, level], [level, level]]) for _ in lengths],

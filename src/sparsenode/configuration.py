@@ -429,9 +429,15 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
         for place, name in enumerate(run[kind]):
             if name not in config[kind]:
                 yield _unknown(f"run.{kind}[{place}]", name, list(config[kind]))
+    for dataset, entry in config["datasets"].items():
+        averaged, known = (entry["initial_state"][key] for key in ("mean_of_first", "known"))
+        if averaged > 1 and known > 1:
+            key = f"datasets.{dataset}.initial_state"
+            yield f"{key}: found mean_of_first: {averaged} and known: {known}; allowed: one of them above 1"
     for model, entry in config["models"].items():
-        if entry["order"] == 2 and entry["decay"] is not None:
-            yield f"models.{model}.decay: found {_show(entry['decay'])}, with order: 2; allowed: null, or order: 1"
+        if entry["order"] == 1 and entry["velocity_observations"] is not None:
+            found = _show(entry["velocity_observations"])
+            yield f"models.{model}.velocity_observations: found {found}, with order: 1; allowed: null, or order: 2"
         if entry["stop"] is not None:
             # Nobody may cool while the penalty still ramps in or windows are still trained on.
             last_change = max(entry["warm_up"], 1 - entry["whole_share"] if entry["windows"] else 0)
@@ -453,6 +459,13 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
             allowed = "a dataset that a model of `run.models` is trained on (see `models.NAME.datasets`)"
             yield f"run.datasets: found {dataset}, for which run.models has no model; allowed: {allowed}"
     for dataset, model in pairs(config):
+        needed = config["models"][model]["velocity_observations"] or 1
+        known = config["datasets"][dataset]["initial_state"]["known"]
+        if needed > known:
+            yield (
+                f"models.{model}.velocity_observations: found {needed}, with datasets.{dataset}.initial_state.known: "
+                f"{known}; allowed: at most as many as a forecast is given"
+            )
         by = config["datasets"][dataset]["validation"]["by"]
         if by == "observation" and config["models"][model]["windows"] is not None:
             yield (

@@ -23,7 +23,7 @@ from sparsenode.dynamics.network import Parameters
 from sparsenode.errors import UserError
 from sparsenode.files import write_atomically
 from sparsenode.methods import get_method
-from sparsenode.model import initialize, make_field, starting_states
+from sparsenode.model import initialize, make_field, starting_states, takes_slopes
 from sparsenode.paths import path_product
 from sparsenode.settings import ModelSettings, read_model_settings
 from sparsenode.solvers import Grid, dense_output_matrix, solve_nodes
@@ -94,21 +94,27 @@ class Ensemble:
 
     @torch.no_grad()
     def forecast(
-        self, initial_states: Floats, times: Sequence[Floats], initial_velocities: Floats | None = None
+        self,
+        initial_states: Floats,
+        times: Sequence[Floats],
+        initial_velocities: Floats | None = None,
+        slopes: Floats | None = None,
     ) -> list[Floats]:
         """Forecasts (member, time, feature), one array a row.
 
         `initial_states` (row, feature) hold at `times[row][0]`; times must not decrease. A second-order model takes
         the initial velocity from its own network unless `initial_velocities` (row, feature, per time unit) are
-        given. A forecast that leaves the range of numbers holds infinities or NaN. Raises UserError for wrong
-        shapes or decreasing times.
+        given; a network that is given the past needs `slopes` (row, feature, per time unit), those of the last
+        `velocity_observations` observations (see `sparsenode.windows.past_slopes`). A forecast that leaves the range
+        of numbers holds infinities or NaN. Raises UserError for wrong shapes or decreasing times.
         """
         self._check_states(initial_states)
-        if initial_velocities is not None and initial_velocities.shape != initial_states.shape:
-            raise UserError(
-                f"initial velocities of shape {initial_velocities.shape} do not fit initial states of shape "
-                f"{initial_states.shape}; give one for each variable of each row"
-            )
+        for name, given in (("initial velocities", initial_velocities), ("slopes", slopes)):
+            if given is not None and given.shape != initial_states.shape:
+                raise UserError(
+                    f"{name} of shape {given.shape} do not fit initial states of shape "
+                    f"{initial_states.shape}; give one for each variable of each row"
+                )
         if len(times) != len(initial_states):
             raise UserError(f"{len(initial_states)} initial states but {len(times)} arrays of times; give one for each")
         for row, row_times in enumerate(times):
@@ -124,8 +130,12 @@ class Ensemble:
             rows = np.flatnonzero(needed == intervals)
             durations = np.array([elapsed[row][-1] for row in rows])
             step = np.where(durations > 0, durations, 1.0) / intervals
-            start = self._start(initial_states[rows], None if initial_velocities is None else initial_velocities[rows])
-            grid = Grid(intervals, torch.as_tensor(step, dtype=torch.float32)[:, None])
+            start = self._start(
+                initial_states[rows],
+                None if initial_velocities is None else initial_velocities[rows],
+                None if slopes is None else slopes[rows],
+            )
+            grid = Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None])
             solver = settings.solver
             nodes = solve_nodes(self.field, layers, grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
             for position, row in enumerate(rows.tolist()):
@@ -143,10 +153,11 @@ class Ensemble:
         """
         self._check_states(states)
         start = self._start(states, velocities)
-        return self.field.rate(self.layers(), start)[..., -len(self.features) :].numpy()
+        rates = self.field.rate(self.layers(), start)[..., -len(self.features) :].numpy()
+        return np.asarray(rates / self.model_settings.time_scale**self.model_settings.order)
 
     def mean_absolute_jacobian(self, states: Floats, velocities: Floats | None = None) -> Floats:
-        """Mean over states of |d rate_target / d x_source|, (member, source, target)."""
+        """Mean over states of |d rate_target / d x_source|, (member, source, target), per `time_scale` of the model."""
         return self._mean_jacobian(states, velocities, torch.abs)
 
     def mean_jacobian(self, states: Floats, velocities: Floats | None = None) -> Floats:
@@ -159,7 +170,8 @@ class Ensemble:
         layers = self.layers()
         paths = self.field.fold_paths(path_product(layers.weights))
         if layers.decay is not None:
-            paths = paths + torch.diag_embed(layers.decay[:, 0].abs())
+            own = layers.decay[:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
+            paths = paths + torch.diag_embed(own)
         return paths.numpy()
 
     @torch.no_grad()
@@ -193,10 +205,17 @@ class Ensemble:
         if not np.all(np.isfinite(states)):
             raise UserError("states hold NaN or infinite values; a forecast needs every variable at its start")
 
-    def _start(self, states: Floats, velocities: Floats | None) -> Tensor:
-        given = None if velocities is None else torch.as_tensor(np.asarray(velocities), dtype=torch.float32)
+    def _start(self, states: Floats, velocities: Floats | None, slopes: Floats | None = None) -> Tensor:
         positions = torch.as_tensor(np.asarray(states), dtype=torch.float32)
-        return starting_states(self.parameters, self.model_settings, positions, given)
+        time_scale = self.model_settings.time_scale
+        if self.model_settings.order == 2 and velocities is not None:
+            given = torch.as_tensor(np.asarray(velocities) * time_scale, dtype=torch.float32)
+            both = torch.cat((positions, given), dim=-1)
+            return both.expand(len(self.members), -1, -1).contiguous()
+        past = None
+        if slopes is not None and takes_slopes(self.model_settings):
+            past = torch.as_tensor(np.asarray(slopes) * time_scale, dtype=torch.float32)
+        return starting_states(self.parameters, self.model_settings, positions, past)
 
     @torch.no_grad()
     def _mean_jacobian(self, states: Floats, velocities: Floats | None, of: Callable[[Tensor], Tensor]) -> Floats:

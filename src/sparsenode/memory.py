@@ -29,14 +29,21 @@ class MemberSize:
 
 
 def member_size(
-    *, features: int, order: int, hidden: Sequence[int], velocity_hidden: Sequence[int], gates: str | None
+    *,
+    features: int,
+    order: int,
+    hidden: Sequence[int],
+    velocity_hidden: Sequence[int],
+    gates: str | None,
+    velocity_observations: int | None = None,
 ) -> MemberSize:
     """Size of a member; `gates` stand on single weights (`weight`), on input units (`unit`), or nowhere (None)."""
     widths = [order * features, *hidden, features]
     weights = _products(widths)
     on_gates = {"weight": weights, "unit": sum(widths[:-1]), None: 0}[gates]
     if order == 2:
-        weights += _products([features, *velocity_hidden, features])
+        given = 2 * features if (velocity_observations or 1) > 1 else features
+        weights += _products([given, *velocity_hidden, features])
     return MemberSize(weights, on_gates, sum(widths))
 
 

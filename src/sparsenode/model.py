@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from sparsenode.dynamics import fields, mlp, network
 from sparsenode.dynamics.fields import VectorField
 from sparsenode.dynamics.network import Parameters
+from sparsenode.errors import UserError
 from sparsenode.settings import ModelSettings
 
 
@@ -21,13 +23,41 @@ def make_field(settings: ModelSettings, features: int) -> VectorField:
 def initialize(settings: ModelSettings, features: int, seeds: Sequence[int], *, gated: bool) -> Parameters:
     """Parameters at initialization, each member from its seed alone."""
     field = make_field(settings, features)
-    return network.initialize_parameters(
+    fresh = network.initialize_parameters(
         [torch.Generator().manual_seed(seed) for seed in seeds],
         [field.inputs, *settings.hidden, features],
         gates_on=settings.gates if gated else None,
-        velocity_widths=[features, *settings.velocity_hidden, features] if settings.order == 2 else [],
-        decay=settings.decay,
+        velocity_widths=velocity_widths(settings, features) if settings.order == 2 else [],
+        decay=_first_decay(settings),
     )
+    if settings.order == 1 or settings.velocity_observations is None:
+        return fresh
+    # Where every start depends on it, a random network of the velocity is worse than none: training begins at the
+    # slopes that are given, or at rest.
+    last = fresh.velocity_weights[-1], fresh.velocity_biases[-1]
+    return replace(
+        fresh,
+        velocity_weights=(*fresh.velocity_weights[:-1], torch.zeros_like(last[0])),
+        velocity_biases=(*fresh.velocity_biases[:-1], torch.zeros_like(last[1])),
+    )
+
+
+def _first_decay(settings: ModelSettings) -> tuple[float, ...]:
+    """What decay starts at: its rate, or the stiffness and the damping that return as fast without overshooting."""
+    if settings.decay is None:
+        return ()
+    rate = settings.decay * settings.time_scale
+    return (rate,) if settings.order == 1 else (rate**2, 2 * rate)
+
+
+def takes_slopes(settings: ModelSettings) -> bool:
+    """Whether the network of the initial velocity is given slopes beside positions."""
+    return settings.order == 2 and (settings.velocity_observations or 1) > 1
+
+
+def velocity_widths(settings: ModelSettings, features: int) -> list[int]:
+    """Widths of the network of the initial velocity."""
+    return [features * (2 if takes_slopes(settings) else 1), *settings.velocity_hidden, features]
 
 
 def starting_states(
@@ -40,15 +70,24 @@ def starting_states(
     """States (member, row, state) from positions (row, feature), or (member, row, feature) where members differ.
 
     At second order the velocity is that of the model's own network where `learned` (row, 1) is true, or everywhere
-    if no `velocities` (row, feature) are given.
+    if no `velocities` (row, feature), or (member, row, feature), are given. To a model that takes slopes they are the
+    slopes.
+
+    Raises UserError if a model that takes slopes is given none.
     """
     members = parameters.weights[0].shape[0]
     positions = positions.expand(members, -1, -1)
     if settings.order == 1:
         return positions.contiguous()
+    layers = network.velocity_layers(parameters, settings.activation)
+    if takes_slopes(settings):
+        if velocities is None:
+            raise UserError("this model takes the slopes of the last observations beside the states; give them too")
+        slopes = velocities.expand_as(positions)
+        return torch.cat((positions, slopes + mlp.apply(layers, torch.cat((positions, slopes), dim=-1))), dim=-1)
     if velocities is not None and learned is None:
         return torch.cat((positions, velocities.expand_as(positions)), dim=-1)
-    own = mlp.apply(network.velocity_layers(parameters, settings.activation), positions)
+    own = mlp.apply(layers, positions)
     if velocities is not None and learned is not None:
         own = torch.where(learned, own, velocities)
     return torch.cat((positions, own), dim=-1)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 _GATES = 1
 _STARTS = 2
+_BATCHES = 3
 
 
 def _generator(purpose: int, seed: int, iteration: int) -> np.random.SFC64:
@@ -41,6 +42,12 @@ def draw_normal(seeds: Sequence[int], iteration: int, shape: Sequence[int], devi
     ]
     noise = torch.from_numpy(np.stack(drawn)).to(device)
     return noise if place is None else noise[place.to(device)]
+
+
+def draw_rows(iteration: int, rows: int, count: int) -> Tensor:
+    """Draw `count` of `rows` rows without repetition: those of an iteration, the same for all members."""
+    generator = np.random.Generator(_generator(_BATCHES, rows, iteration))
+    return torch.from_numpy(generator.choice(rows, count, replace=False))
 
 
 def _distinct(seeds: Sequence[int]) -> tuple[list[int], Tensor | None]:

@@ -32,7 +32,7 @@ PREPROCESSING_SECONDS = 10.0
 FIGURE_SECONDS = 5.0
 EVALUATION_SHARE = 0.15
 """Time of the evaluation of a dataset, as a share of the time of its training."""
-FIGURES_PER_DATASET = 4
+FIGURES_PER_DATASET = 5
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def training_job(
 
     member = memory.member_size(
         features=size.features,
-        **{key: settings[key] for key in ("order", "hidden", "velocity_hidden")},
+        **{key: settings[key] for key in ("order", "hidden", "velocity_hidden", "velocity_observations")},
         gates=settings["gates"] if get_method(entry["regularizer"]).gated else None,
     )
     rows, duration = training_rows(size, settings["windows"])
@@ -171,7 +171,8 @@ def training_rows(size: DataSize, windows: Mapping[str, Any] | None) -> tuple[in
         return size.trajectories, size.duration
     length = min(windows["length"], max(1, size.observations - 1))
     starts = math.ceil(max(1, size.observations - length) / windows["stride"])
-    return size.trajectories * starts, size.duration * length / max(1, size.observations - 1)
+    rows = min(size.trajectories * starts, windows["batch"] or math.inf)
+    return int(rows), size.duration * length / max(1, size.observations - 1)
 
 
 def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
@@ -218,7 +219,17 @@ def _hematopoiesis(options: Mapping[str, Any]) -> DataSize:
     return DataSize(529, len(options["donors"]["train"]) * len(options["lineages"]), 450, 1.0)
 
 
-_EXPECTED_SIZES = {"krumsiek11": _krumsiek11, "second_order": _second_order, "hematopoiesis": _hematopoiesis}
+def _mocap(options: Mapping[str, Any]) -> DataSize:
+    trials = sum(len(row["trials"]) for row in options["trials"] if row["split"] == "train")
+    return DataSize(53, trials, round(3.2 * options["rate"]), 3.2)
+
+
+_EXPECTED_SIZES = {
+    "krumsiek11": _krumsiek11,
+    "second_order": _second_order,
+    "hematopoiesis": _hematopoiesis,
+    "mocap": _mocap,
+}
 
 
 def _duration(seconds: float) -> str:

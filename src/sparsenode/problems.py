@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sparsenode.errors import UserError
+from sparsenode.noise import draw_rows
 from sparsenode.settings import MethodSettings, ModelSettings
 from sparsenode.solvers import ExactLoss, Grid, factor_loss
 from sparsenode.windows import Rows, make_windows, training_rows
@@ -21,17 +22,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows to solve: positions, their standard error and velocities (row, feature), grid and loss.
+    """Rows to solve: positions and velocities with their standard errors (row, feature), grid and loss.
 
-    `learned` (row, 1) tells where a second-order model gives the velocity itself.
+    `learned` (row, 1) tells where a second-order model gives the velocity itself. An iteration takes `batch` rows, or
+    all of them.
     """
 
     positions: Tensor
     errors: Tensor
     velocities: Tensor
+    velocity_errors: Tensor
     learned: Tensor
     grid: Grid
     loss: ExactLoss
+    batch: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that an iteration solves."""
+        return min(len(self.positions), self.batch or len(self.positions))
+
+    def sample(self, iteration: int) -> Problem:
+        """The rows of an iteration."""
+        if self.rows == len(self.positions):
+            return self
+        rows = draw_rows(iteration, len(self.positions), self.rows).to(self.positions.device)
+        return Problem(
+            self.positions[rows],
+            self.errors[rows],
+            self.velocities[rows],
+            self.velocity_errors[rows],
+            self.learned[rows],
+            Grid(self.grid.intervals, self.grid.step[rows]),
+            self.loss.select(rows),
+        )
 
     def to(self, device: torch.device) -> Problem:
         """The same problem on another device."""
@@ -40,6 +64,7 @@ class Problem:
             self.positions.to(device),
             self.errors.to(device),
             self.velocities.to(device),
+            self.velocity_errors.to(device),
             self.learned.to(device),
             Grid(self.grid.intervals, self.grid.step.to(device)),
             ExactLoss(
@@ -49,10 +74,13 @@ class Problem:
                 loss.constant.to(device),
                 loss.scale.to(device),
             ),
+            self.batch,
         )
 
 
-def make_problem(rows: Rows, settings: ModelSettings, feature_weight: np.ndarray) -> Problem:
+def make_problem(
+    rows: Rows, settings: ModelSettings, feature_weight: np.ndarray, *, batch: int | None = None
+) -> Problem:
     """Grid and exact loss of training rows.
 
     All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as
@@ -84,10 +112,12 @@ def make_problem(rows: Rows, settings: ModelSettings, feature_weight: np.ndarray
     return Problem(
         torch.as_tensor(rows.initial, dtype=torch.float32),
         torch.as_tensor(rows.initial_error, dtype=torch.float32),
-        torch.as_tensor(rows.velocity, dtype=torch.float32),
+        torch.as_tensor(rows.velocity * settings.time_scale, dtype=torch.float32),
+        torch.as_tensor(rows.velocity_error * settings.time_scale, dtype=torch.float32),
         torch.as_tensor(rows.at_start)[:, None],
-        Grid(intervals, torch.as_tensor(step, dtype=torch.float32)[:, None]),
+        Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None]),
         loss,
+        batch,
     )
 
 
@@ -101,11 +131,21 @@ def make_problems(adata: AnnData, settings: ModelSettings) -> list[tuple[float, 
     problems = []
     if windows is not None and settings.whole_share < 1.0:
         rows = training_rows(
-            adata, windows=(windows.length, windows.stride), smoothing=settings.smoothing, order=settings.order
+            adata,
+            windows=(windows.length, windows.stride),
+            smoothing=settings.smoothing,
+            order=settings.order,
+            velocity_observations=settings.velocity_observations,
         )
-        problems.append((1.0 - settings.whole_share, make_problem(rows, settings, weight)))
+        problems.append((1.0 - settings.whole_share, make_problem(rows, settings, weight, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
-        rows = training_rows(adata, windows=None, smoothing=settings.smoothing, order=settings.order)
+        rows = training_rows(
+            adata,
+            windows=None,
+            smoothing=settings.smoothing,
+            order=settings.order,
+            velocity_observations=settings.velocity_observations,
+        )
         problems.append((1.0, make_problem(rows, settings, weight)))
     return problems
 

@@ -64,11 +64,13 @@ class _WeightGradients:
                 bias += right.sum(1, keepdim=True)
         if self.decay is not None:
             for recorded, gradients in self.pending:
-                self.decay -= (recorded[0] * gradients[-1]).sum(1, keepdim=True)
+                orders = self.decay.shape[-1] // gradients[-1].shape[-1]
+                gradient = gradients[-1] if orders == 1 else gradients[-1].repeat(1, 1, orders)
+                self.decay -= (recorded[0] * gradient).sum(1, keepdim=True)
         self.pending.clear()
 
     def total(self) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
-        """Gradients of decay (member, 1, feature), weights (member, in, out) and biases (member, 1, out)."""
+        """Gradients of decay (member, 1, state), weights (member, in, out) and biases (member, 1, out)."""
         if self.pending:
             self._flush()
         return self.decay, self.weights, self.biases
@@ -223,7 +225,7 @@ class ExactLoss:
     """Weighted squared error over all observations as a function of the node values alone.
 
     Shapes: `factor` (row or 1, rank, 2 x nodes), `projected` (row, rank, feature), `feature_weight` (feature,),
-    `constant` () and `scale` (), the error of the trivial forecast when the loss is relative and else 1.
+    `constant` (row,) and `scale` (), the error of the trivial forecast when the loss is relative and else 1.
     """
 
     factor: Tensor
@@ -236,7 +238,13 @@ class ExactLoss:
         """Loss (member,) of node values (member, row, 2 x nodes, feature)."""
         residual = torch.matmul(self.factor, nodes) - self.projected
         squares = residual.square().sum((1, 2))
-        return (squares @ self.feature_weight + self.constant) / self.scale
+        return (squares @ self.feature_weight + self.constant.sum()) / self.scale
+
+    def select(self, rows: Tensor) -> ExactLoss:
+        """The loss of some rows, scaled so that its mean over random choices of them is the loss of all."""
+        factor = self.factor if len(self.factor) == 1 else self.factor[rows]
+        scale = self.scale * (len(rows) / len(self.projected))
+        return ExactLoss(factor, self.projected[rows], self.feature_weight, self.constant[rows], scale)
 
 
 def factor_loss(
@@ -253,7 +261,7 @@ def factor_loss(
     `positions[row]` (time,) in steps since the start of the row, `observed[row]` (time, feature), `weights[row]`
     (time,) the full weight of an observation in the loss. Rows observed at the same positions share one factor.
     """
-    factors, projected, constant = [], [], 0.0
+    factors, projected, constant = [], [], []
     shared: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
     for row_positions, row_observed, row_weights in zip(positions, observed, weights, strict=True):
         root = np.sqrt(row_weights)[:, None]
@@ -267,7 +275,7 @@ def factor_loss(
         left, factor = shared[key]
         values = root * row_observed.astype(np.float64)
         row_projected = left.T @ values
-        constant += float((np.square(values - left @ row_projected) @ feature_weight).sum())
+        constant.append(float((np.square(values - left @ row_projected) @ feature_weight).sum()))
         factors.append(factor)
         projected.append(row_projected)
     rank = max(len(factor) for factor in factors)
@@ -281,7 +289,7 @@ def factor_loss(
         tensor(np.stack([_pad(factor, rank) for factor in factors])),
         tensor(np.stack([_pad(values, rank) for values in projected])),
         tensor(feature_weight),
-        tensor(constant),
+        tensor(np.array(constant)),
         tensor(scale),
     )
 

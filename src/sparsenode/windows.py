@@ -20,28 +20,34 @@ class Rows:
     `initial` (row, feature) and `velocity` (row, feature) at the start; `at_start` (row,) tells whether a row begins
     where its trajectory begins, where a second-order model learns the velocity itself. `times[row]` counts from the
     start of the row, in the unit of the data set, and `observed[row]` is (time, feature). `initial_error`
-    (row, feature) is the standard error of `initial` as a mean of noisy observations.
+    (row, feature) is the standard error of `initial` as a mean of noisy observations, `velocity_error` that of a
+    slope.
     """
 
     initial: np.ndarray
     initial_error: np.ndarray
     velocity: np.ndarray
+    velocity_error: np.ndarray
     at_start: np.ndarray
     times: list[np.ndarray]
     observed: list[np.ndarray]
     weights: list[np.ndarray]
 
 
-def make_windows(adata: AnnData, split: str, phase: str, length: int, stride: int) -> list[np.ndarray]:
+def make_windows(
+    adata: AnnData, split: str, phase: str, length: int, stride: int, *, past: int = 1
+) -> list[np.ndarray]:
     """Indices of the observations of every window: `length` + 1 in a row of one trajectory, split and phase.
 
     A window starts every `stride` observations; the last one ends at the last observation, so that all are used.
-    Raises UserError if no stretch of observations is long enough.
+    Before its start lie `past` - 1 further observations of the stretch at least. Raises UserError if no stretch of
+    observations is long enough.
     """
     windows: list[np.ndarray] = []
     longest = 0
-    for stretch in _stretches(adata, split, phase):
-        longest = max(longest, len(stretch))
+    for whole in _stretches(adata, split, phase):
+        longest = max(longest, len(whole))
+        stretch = whole[past - 1 :]
         if len(stretch) <= length:
             continue
         starts = list(range(0, len(stretch) - length, stride))
@@ -51,7 +57,7 @@ def make_windows(adata: AnnData, split: str, phase: str, length: int, stride: in
     if not windows:
         raise UserError(
             f"windows of length {length} do not fit: the longest stretch of {split} observations ({phase}) "
-            f"has {longest}, and a window needs {length + 1}; shorten windows.length or give the split a larger share"
+            f"has {longest}, and a window needs {length + past}; shorten windows.length or give the split a larger share"
         )
     return windows
 
@@ -74,36 +80,93 @@ def local_fit(times: np.ndarray, values: np.ndarray, at: float) -> tuple[np.ndar
     return coefficients[0], slope
 
 
+def slope_weights(times: np.ndarray) -> np.ndarray:
+    """Weights (time,) that give the slope at the last of some times, of a line or, from 4 times on, of a parabola."""
+    degree = min(1 if len(times) < 4 else 2, len(np.unique(times)) - 1)
+    if degree < 1:
+        return np.zeros(len(times))
+    span = float(np.ptp(times))
+    basis = np.vander((times - times[-1]) / span, degree + 1, increasing=True)
+    return np.asarray(np.linalg.pinv(basis)[1] / span)
+
+
+def past_slopes(times: np.ndarray, values: np.ndarray, starts: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Slope (start, feature) of the last `count` observations up to each start, and its error for noise of 1, (start,).
+
+    `times` (observation,) and `values` (observation, feature); all that are used belong to one trajectory.
+    """
+    slopes, errors = np.zeros((len(starts), values.shape[1])), np.zeros(len(starts))
+    for row, start in enumerate(starts):
+        past = slice(int(start) - count + 1, int(start) + 1)
+        weights = slope_weights(times[past])
+        slopes[row], errors[row] = weights @ values[past], np.linalg.norm(weights)
+    return slopes, errors
+
+
 def observation_noise(values: np.ndarray) -> np.ndarray:
     """Standard deviation (feature,) of the noise of observations in time order, (time, feature).
 
-    From differences of neighbors, which a slow trend leaves alone (von Neumann 1941); zero for one observation.
+    From differences of neighbors, which a slow trend leaves alone (von Neumann 1941). Where a difference tends to have
+    the sign of the one before, they tell the motion and not the noise: then from third differences, which leave a
+    parabola alone. Zero for one observation.
     """
     if len(values) < 2:
         return np.zeros(values.shape[1])
-    return np.sqrt(np.square(np.diff(values, axis=0)).mean(0) / 2)
+    first = np.diff(values, axis=0)
+    noise = np.sqrt(np.square(first).mean(0) / 2)
+    if len(values) < 5:
+        return noise
+    moves = (first[1:] * first[:-1]).mean(0) > 0
+    return np.where(moves, np.sqrt(np.square(np.diff(values, n=3, axis=0)).mean(0) / 20), noise)
 
 
-def training_rows(adata: AnnData, *, windows: tuple[int, int] | None, smoothing: int, order: int) -> Rows:
+def check_known(needed: int, known: int) -> None:
+    """Refuse a model that takes more observations than a forecast is given.
+
+    Raises UserError.
+    """
+    if needed > known:
+        raise UserError(
+            f"velocity_observations of the model is {needed}, but forecasts of this dataset are given {known} "
+            f"observation{'s' if known > 1 else ''}; set initial_state.known of the dataset to {needed} or more"
+        )
+
+
+def training_rows(
+    adata: AnnData,
+    *,
+    windows: tuple[int, int] | None,
+    smoothing: int,
+    order: int,
+    velocity_observations: int | None = None,
+) -> Rows:
     """Rows of the training split's fit phase.
 
     Without windows a row is a trajectory, from its initial state. With `windows` (length, stride) the restart state
     is a local polynomial fit over `smoothing` observations to each side within the stretch, the observation itself
-    if 0; at second order at least 3, since the velocity comes from it.
+    if 0; at second order at least 3, since the velocity comes from it. With `velocity_observations` (second order) it
+    is the slope of that many last observations instead, or zero for 1, and the model's network adds to it.
+
+    Raises UserError if fewer observations are known at the start of a trajectory than the slope takes.
     """
-    initial_states = adata.uns["sparsenode"]["initial_states"]
-    averaged = int(adata.uns["sparsenode"]["initial_state_count"]) if windows is None else 2 * smoothing + 1
+    facts = adata.uns["sparsenode"]
+    initial_states = facts["initial_states"]
+    averaged = int(facts["initial_state_count"]) if windows is None else 2 * smoothing + 1
+    known = max(1, int(facts.get("known_observations", 0)))
+    slope_of = velocity_observations or 1
+    check_known(slope_of, known)
     time = adata.obs["time"].to_numpy(dtype=float)
     names = adata.obs["trajectory"].astype(str).to_numpy()
     weight = adata.obs["weight"].to_numpy(dtype=float)
     values = np.asarray(adata.X, dtype=float)
     is_train = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    first_of = {name: int(np.flatnonzero(names == name)[0]) + known - 1 for name in dict.fromkeys(names[is_train])}
     if windows is None:
-        chosen = [np.flatnonzero(is_train & (names == name)) for name in dict.fromkeys(names[is_train])]
+        of_name = {name: np.flatnonzero(is_train & (names == name)) for name in first_of}
+        chosen = [part[part >= first_of[name]] for name, part in of_name.items()]
     else:
-        chosen = make_windows(adata, "train", "fit", *windows)
-    width = max(smoothing, 3) if order == 2 else smoothing
-    first_of = {name: int(np.flatnonzero(names == name)[0]) for name in dict.fromkeys(names[is_train])}
+        chosen = make_windows(adata, "train", "fit", *windows, past=known)
+    width = max(smoothing, 3) if order == 2 and velocity_observations is None else smoothing
     stretch_of = {int(index): part for part in _stretches(adata, "train", "fit") for index in part}
     noise_of = {name: observation_noise(values[is_train & (names == name)]) for name in first_of}
     initial, initial_error, velocity, at_start, times = [], [], [], [], []
@@ -125,10 +188,18 @@ def training_rows(adata: AnnData, *, windows: tuple[int, int] | None, smoothing:
         velocity.append(slope)
         at_start.append(begins)
         times.append(time[part] - time[first_of[name] if windows is None else start])
+    velocity_error = np.zeros_like(velocity)
+    if velocity_observations is not None:
+        starts = np.array([part[0] if windows is not None else first_of[names[part[0]]] for part in chosen])
+        slopes, errors = past_slopes(time, values, starts, slope_of)
+        noise = np.array([noise_of[names[start]] for start in starts])
+        velocity, velocity_error = list(slopes), noise * errors[:, None]
+        at_start = [True] * len(starts)
     return Rows(
         np.array(initial),
         np.array(initial_error),
         np.array(velocity),
+        velocity_error,
         np.array(at_start),
         times,
         [values[part] for part in chosen],

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from scipy.linalg import expm
 
+from sparsenode.settings import ModelSettings, read_model_settings
+
 
 @dataclass(frozen=True)
 class Member:
@@ -36,14 +38,23 @@ class LinearEnsemble:
     metadata: dict[str, Any] = field(default_factory=dict)
     opened: np.ndarray | None = None
     asked: list[list[np.ndarray]] = field(default_factory=list)
+    slopes: list[np.ndarray | None] = field(default_factory=list)
 
     def select(self, rows: Sequence[int]) -> LinearEnsemble:
         """Some of the members."""
         return replace(self, members=tuple(self.members[row] for row in rows), matrices=self.matrices[list(rows)])
 
-    def forecast(self, initial_states: np.ndarray, times: Sequence[np.ndarray]) -> list[np.ndarray]:
+    @property
+    def model_settings(self) -> ModelSettings:
+        """Settings of the model."""
+        return read_model_settings(self.settings["model_settings"])
+
+    def forecast(
+        self, initial_states: np.ndarray, times: Sequence[np.ndarray], *, slopes: np.ndarray | None = None
+    ) -> list[np.ndarray]:
         """Exact solutions, row by row."""
         self.asked.append(list(times))
+        self.slopes.append(slopes)
         with np.errstate(over="ignore", invalid="ignore"):
             return [
                 np.stack([[state @ expm(matrix * (at - row[0])) for at in row] for matrix in self.matrices])

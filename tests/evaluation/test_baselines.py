@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from sparsenode.evaluation import baselines, forecast
+from sparsenode.evaluation import baselines, forecast, plans
 
 
 @pytest.fixture
 def data(linear_data):
-    return forecast.read_observations(linear_data)
+    return plans.read_observations(linear_data)
 
 
 @pytest.fixture
 def plan(data):
-    return forecast.plan_trajectories(data)
+    return plans.plan_trajectories(data)
 
 
 def known(data, group, splits):
@@ -37,8 +37,8 @@ def test_training_and_validation_are_scored_as_one_by_fits_to_both(linear_data):
     split = linear_data.obs["split"].astype(str).to_numpy()
     split[[3, 5, 8]] = "validation"
     linear_data.obs["split"] = split
-    data = forecast.read_observations(linear_data)
-    plan = forecast.plan_trajectories(data)
+    data = plans.read_observations(linear_data)
+    plan = plans.plan_trajectories(data)
     assert plan.groups.iloc[-1][["trajectory", "split"]].tolist() == ["one", "train+validation"]
     both = known(data, "odd", ["train", "validation"])
     one = (data.trajectory == 0) & (data.phase == "fit")
@@ -53,8 +53,8 @@ def test_training_and_validation_are_scored_as_one_by_fits_to_both(linear_data):
 
 def test_a_group_without_training_observations_takes_all_of_them(linear_data):
     linear_data.obs["group"] = linear_data.obs["trajectory"]
-    data = forecast.read_observations(linear_data)
-    plan = forecast.plan_trajectories(data)
+    data = plans.read_observations(linear_data)
+    plan = plans.plan_trajectories(data)
     mean = baselines.predict_baseline("training_mean", data, plan)
     here = (data.split != "test") & (data.phase == "fit")
     entries = data.group[plan.observation] == "four"
@@ -65,7 +65,7 @@ def test_held_state_and_zeros(data, plan):
     held = baselines.predict_baseline("initial_state", data, plan)
     np.testing.assert_array_equal(held[plan.row == 2], np.tile(data.initial_states[2], (16, 1)))
     assert not baselines.predict_baseline("zeros", data, plan).any()
-    windows = forecast.plan_windows(data, [np.array([5, 6, 7])])
+    windows = plans.plan_windows(data, [np.array([5, 6, 7])])
     np.testing.assert_array_equal(
         baselines.predict_baseline("initial_state", data, windows), np.tile(data.values[5], (2, 1))
     )

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation import evaluate
+from sparsenode.evaluation import blocks, protocols
+from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.evaluate import evaluate_ensembles
 from sparsenode.evaluation.networks import network_table, read_network, write_network
 from sparsenode.evaluation.structure import auprc, select_pairs
@@ -156,7 +157,7 @@ def test_no_validation_is_an_error_where_there_is_a_choice(linear_data, new_ense
 
 def test_models_of_windows_are_scored_and_chosen_by_windows(linear_data, new_ensemble, monkeypatch):
     cuts = [np.arange(start, start + 4) for start in (0, 3, 16, 19, 32, 35, 48, 51)]
-    monkeypatch.setattr(evaluate, "cut_windows", lambda adata, length, stride: cuts)
+    monkeypatch.setattr(evaluate_module, "cut_windows", lambda adata, length, stride: cuts)
     evaluation = evaluate_ensembles(linear_data, [new_ensemble(windows={"length": 3, "stride": 3}), new_ensemble()])
     mse = pick(evaluation.metrics, metric="mse", horizon="window")
     assert set(mse["model"]) == {"windowed"}
@@ -183,8 +184,9 @@ def test_forecasts_hold_members_at_the_chosen_strength_and_baselines(evaluation)
 
 
 def test_kept_values_are_bounded(linear_data, new_ensemble, monkeypatch):
-    monkeypatch.setattr(evaluate, "KEPT_FEATURES", 2)
-    monkeypatch.setattr(evaluate, "KEPT_TIMES", 5)
+    monkeypatch.setattr(protocols, "ALL_FEATURES", 2)
+    monkeypatch.setattr(protocols, "KEPT_FEATURES", 2)
+    monkeypatch.setattr(protocols, "KEPT_TIMES", 5)
     forecasts = evaluate_ensembles(linear_data, [new_ensemble()]).forecasts
     assert forecasts["feature"].nunique() == 2
     assert forecasts.groupby(["method", "trajectory"], observed=True)["time"].nunique().max() == 5
@@ -212,5 +214,5 @@ def test_network_takes_median_frequency_and_sign(tmp_path):
 def test_settings_that_differ_are_named(tmp_path):
     frozen = {"model_settings": {"hidden": [3], "step": 0.1}}
     with pytest.raises(UserError, match=r"m\.safetensors was not trained .* model_settings\.step: 0\.2 .* 0\.1"):
-        evaluate.check_settings({"model_settings": {"hidden": [3], "step": 0.2}}, frozen, "m.safetensors", "m.json")
-    evaluate.check_settings(json.loads(json.dumps(frozen)), frozen, "m.safetensors", "m.json")
+        blocks.check_settings({"model_settings": {"hidden": [3], "step": 0.2}}, frozen, "m.safetensors", "m.json")
+    blocks.check_settings(json.loads(json.dumps(frozen)), frozen, "m.safetensors", "m.json")

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation import forecast
+from sparsenode.evaluation import forecast, plans
 from sparsenode.evaluation.forecast import Kept
 
 NOTHING = Kept(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def test_trajectory_errors_are_those_of_one_solve_from_the_initial_state(linear_data, new_ensemble):
-    data = forecast.read_observations(linear_data)
-    plan = forecast.plan_trajectories(data)
+    data = plans.read_observations(linear_data)
+    plan = plans.plan_trajectories(data)
     ensemble = new_ensemble()
     errors = forecast.forecast_errors(ensemble, data, plan, NOTHING)
     initial = linear_data.uns["sparsenode"]["initial_states"]
@@ -26,24 +26,24 @@ def test_trajectory_errors_are_those_of_one_solve_from_the_initial_state(linear_
         difference = predicted - linear_data.X[chosen]
         np.testing.assert_allclose(errors.mse[:, number], (difference**2).mean(axis=(1, 2)), rtol=1e-6)
         weighted = (difference**2 * linear_data.var["weight"].to_numpy()).mean(axis=(1, 2))
-        np.testing.assert_allclose(errors.weighted[:, number], weighted, rtol=1e-6)
+        np.testing.assert_allclose(errors.means["mse_weighted"][:, number], weighted, rtol=1e-6)
         free = predicted - linear_data.layers["noise_free"][chosen]
-        np.testing.assert_allclose(errors.noise_free[:, number], (free**2).mean(axis=(1, 2)), rtol=1e-5)
+        np.testing.assert_allclose(errors.means["mse_noise_free"][:, number], (free**2).mean(axis=(1, 2)), rtol=1e-5)
 
 
 def test_true_system_has_no_error_against_noise_free_values(linear_data, new_ensemble, system):
-    data = forecast.read_observations(linear_data)
+    data = plans.read_observations(linear_data)
     ensemble = new_ensemble(strengths=[0.0], seeds=1)
     ensemble.matrices[:] = system
-    errors = forecast.forecast_errors(ensemble, data, forecast.plan_trajectories(data), NOTHING)
-    assert errors.noise_free.max() < 1e-12
+    errors = forecast.forecast_errors(ensemble, data, plans.plan_trajectories(data), NOTHING)
+    assert errors.means["mse_noise_free"].max() < 1e-12
     assert errors.mse.min() > 1e-4
 
 
 def test_window_errors_leave_out_the_restart_observation(linear_data, new_ensemble):
-    data = forecast.read_observations(linear_data)
+    data = plans.read_observations(linear_data)
     windows = [np.array([0, 1, 2, 3]), np.array([2, 3, 4, 5]), np.array([40, 41, 42])]
-    plan = forecast.plan_windows(data, windows)
+    plan = plans.plan_windows(data, windows)
     ensemble = new_ensemble()
     errors = forecast.forecast_errors(ensemble, data, plan, NOTHING)
     assert list(plan.groups["trajectory"]) == ["one", "three"]
@@ -59,8 +59,8 @@ def test_repeated_times_are_solved_once_and_scored_each(linear_data, new_ensembl
     times = linear_data.obs["time"].to_numpy().copy()
     times[3] = times[4] = times[5]
     linear_data.obs["time"] = times
-    data = forecast.read_observations(linear_data)
-    plan = forecast.plan_trajectories(data)
+    data = plans.read_observations(linear_data)
+    plan = plans.plan_trajectories(data)
     assert len(plan.times[0]) == 14
     assert (plan.row == 0).sum() == 16
     ensemble = new_ensemble(strengths=[0.0], seeds=1)
@@ -72,8 +72,8 @@ def test_repeated_times_are_solved_once_and_scored_each(linear_data, new_ensembl
 
 
 def test_batches_change_nothing(linear_data, new_ensemble, monkeypatch):
-    data = forecast.read_observations(linear_data)
-    plan = forecast.plan_trajectories(data)
+    data = plans.read_observations(linear_data)
+    plan = plans.plan_trajectories(data)
     kept = Kept(np.arange(0, 64, 5), np.array([0, 2]))
     one = forecast.forecast_errors(new_ensemble(), data, plan, kept)
     monkeypatch.setattr(forecast, "BYTES_AT_ONCE", 1)
@@ -85,8 +85,8 @@ def test_batches_change_nothing(linear_data, new_ensemble, monkeypatch):
 
 
 def test_kept_forecasts_are_those_of_their_entries(linear_data, new_ensemble):
-    data = forecast.read_observations(linear_data)
-    plan = forecast.plan_trajectories(data)
+    data = plans.read_observations(linear_data)
+    plan = plans.plan_trajectories(data)
     kept = Kept(np.array([3, 20, 63]), np.array([2, 0]))
     found = forecast.forecast_errors(new_ensemble(), data, plan, kept).kept
     whole = new_ensemble().forecast(plan.initial_states, plan.times)
@@ -96,29 +96,29 @@ def test_kept_forecasts_are_those_of_their_entries(linear_data, new_ensemble):
 
 
 def test_a_forecast_that_explodes_spoils_its_own_numbers_only(linear_data, new_ensemble):
-    data = forecast.read_observations(linear_data)
+    data = plans.read_observations(linear_data)
     ensemble = new_ensemble(strengths=[0.0], seeds=2)
     ensemble.matrices[1] = np.eye(3) * 1e4
-    errors = forecast.forecast_errors(ensemble, data, forecast.plan_trajectories(data), NOTHING)
+    errors = forecast.forecast_errors(ensemble, data, plans.plan_trajectories(data), NOTHING)
     assert np.isfinite(errors.mse[0]).all()
     assert not np.isfinite(errors.mse[1]).all()
 
 
 def test_means_over_trajectories_are_unweighted(linear_data):
-    data = forecast.read_observations(linear_data)
-    plan = forecast.plan_trajectories(data)
+    data = plans.read_observations(linear_data)
+    plan = plans.plan_trajectories(data)
     values = np.arange(len(plan.groups), dtype=float)[None]
-    groups, extended = forecast.add_means(plan.groups, values)
+    groups, extended = plans.add_means(plan.groups, values)
     training = (plan.groups["split"] == "train") & (plan.groups["phase"] == "fit")
     row = groups[(groups["trajectory"] == "all") & (groups["split"] == "train") & (groups["phase"] == "fit")].index
     assert extended[0, row].item() == values[0, training].mean()
 
 
 def test_sums_by_subject_need_all_its_trajectories(shared_data):
-    data = forecast.read_observations(shared_data)
-    plan = forecast.plan_trajectories(data)
+    data = plans.read_observations(shared_data)
+    plan = plans.plan_trajectories(data)
     values = np.arange(len(plan.groups), dtype=float)[None]
-    groups, sums = forecast.sum_by_subject(plan.groups, values)
+    groups, sums = plans.sum_by_subject(plan.groups, values)
     assert list(groups["trajectory"]) == ["pair", "pair"]
     training = plan.groups[(plan.groups["split"] == "train") & (plan.groups["phase"] == "fit")].index
     assert sums[0, 0] == values[0, training].sum()
@@ -127,6 +127,6 @@ def test_sums_by_subject_need_all_its_trajectories(shared_data):
 def test_other_features_are_refused(linear_data, new_ensemble):
     linear_data = linear_data[:, ["a", "c", "b"]].copy()
     linear_data.uns["sparsenode"]["initial_states"] = linear_data.uns["sparsenode"]["initial_states"]
-    data = forecast.read_observations(linear_data)
+    data = plans.read_observations(linear_data)
     with pytest.raises(UserError, match=r"trained on 3 features .* train it again"):
         forecast.check_features(new_ensemble(), data, "exact/shrunk")

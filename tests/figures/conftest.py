@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from sparsenode.evaluation.tables import join_tables, make_table
+
+if TYPE_CHECKING:
+    import anndata
 
 STRENGTHS = {"none": [0.0], "l1": [0.0, 1e-3, 1e-2, 1e-1], "mine": [1e-3, 1e-1]}
 DIVERGED = {("l1", 1e-1, 0), ("l1", 1e-1, 1)}
@@ -129,3 +134,253 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return {name: tmp_path / f"{name}.parquet" for name in ("metrics", "forecasts")} | {
         "selection": tmp_path / "selection"
     }
+
+
+PLACES = {
+    "root": ("root", "middle"), "lowerback": ("trunk", "middle"), "upperback": ("trunk", "middle"),
+    "thorax": ("trunk", "middle"), "lowerneck": ("head", "middle"), "upperneck": ("head", "middle"),
+    "head": ("head", "middle"),
+}  # fmt: skip
+LIMBS = {"leg": ("femur", "tibia", "foot", "toes"), "arm": ("humerus", "radius", "wrist", "hand", "thumb")}
+WALKING_MODELS = ("first_order", "second_order")
+WALKING_CHOSEN = {"none": 0.0, "l1": 0.01, "pathreg": 0.1}
+
+
+def place_of(joint: str) -> tuple[str, str]:
+    """Part and side of the body of a joint."""
+    if joint in PLACES:
+        return PLACES[joint]
+    side = {"l": "left", "r": "right"}[joint[0]]
+    return next((f"{side} {limb}", side) for limb, joints in LIMBS.items() if joint[1:] in joints)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Angles in degrees (frame, channel), 30 frames per second."""
+
+    subject: str
+    split: str
+    degrees: np.ndarray
+
+
+def make_walking(
+    trials: dict[str, Trial], channels: list[str], skeletons: dict[str, object], constant: dict[str, dict[str, float]]
+) -> anndata.AnnData:
+    """Trajectories of joint angles in the form that the workflow stores; scaled by the training trials."""
+    import anndata
+
+    degrees = np.concatenate([trial.degrees for trial in trials.values()])
+    training = np.concatenate([trial.degrees for trial in trials.values() if trial.split == "train"])
+    offset, scale = training.mean(axis=0), training.std(axis=0) + 1.0
+    lengths = [len(trial.degrees) for trial in trials.values()]
+    obs = pd.DataFrame(
+        {
+            "trajectory": pd.Categorical(np.repeat(list(trials), lengths), categories=list(trials)),
+            "time": np.concatenate([np.arange(length) / 30 for length in lengths]),
+            "weight": 1.0,
+        },
+        index=[f"o{number}" for number in range(len(degrees))],
+    )
+    for name, values in {
+        "group": [trial.subject for trial in trials.values()],
+        "subject": [trial.subject for trial in trials.values()],
+        "split": [trial.split for trial in trials.values()],
+        "phase": ["fit"] * len(trials),
+    }.items():
+        obs[name] = pd.Categorical(np.repeat(values, lengths))
+    adata = anndata.AnnData(((degrees - offset) / scale).astype(np.float32), obs=obs)
+    adata.var_names = channels
+    adata.var["weight"], adata.var["is_regulator"] = 1.0, True
+    adata.var["joint"] = [name.split(".")[0] for name in channels]
+    adata.var["degree_of_freedom"] = [name.split(".")[1] for name in channels]
+    adata.var["body_part"], adata.var["side"] = zip(*(place_of(name) for name in adata.var["joint"]), strict=True)
+    starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+    states = pd.DataFrame(adata.X[starts], index=list(trials), columns=channels)
+    adata.uns["sparsenode"] = {
+        "contract_version": 1, "name": "mocap", "kind": "mocap", "time_unit": "second", "value_unit": "scaled",
+        "initial_states": states, "initial_state_count": 1,
+        "offset": np.tile(offset, (len(trials), 1)), "scale": np.tile(scale, (len(trials), 1)),
+        "provenance": {"skeletons": json.dumps(skeletons), "constant_degrees": json.dumps(constant)},
+    }  # fmt: skip
+    return adata
+
+
+def make_walking_metrics(subjects: tuple[str, ...] = ("35", "07"), *, seeds: int = 3) -> pd.DataFrame:
+    """Errors that grow with the lead time, less with l1 than with other methods; constant velocity explodes."""
+    leads = np.arange(1, 11) / 10
+    trivial = {
+        "baseline:initial_state": 12 * np.sqrt(leads), "baseline:constant_velocity": 30 * leads**2,
+        "baseline:training_mean": 9 + 0 * leads, "baseline:last_cycle": 4 + 0 * leads,
+    }  # fmt: skip
+    curves = [("", method, np.nan, -1, curve) for method, curve in trivial.items()]
+    tables = []
+    for model in WALKING_MODELS:
+        for method, strength in WALKING_CHOSEN.items():
+            for seed in range(seeds):
+                slope = {"none": 9.0, "l1": 6.0, "pathreg": 7.0}[method] - (model == "second_order")
+                curves.append((model, method, strength, seed, (slope + 0.5 * seed) * leads**0.7))
+                key = {"model": model, "method": method, "strength": strength, "seed": seed}
+                tables.append(make_table(**key, metric="seconds", value=[1.0]))
+                tables.append(
+                    make_table(
+                        **key, metric="mse", split="validation", phase="fit", trajectory="all", unit="scaled",
+                        horizon="rolling", value=[slope],
+                    )
+                )  # fmt: skip
+    for model, method, strength, seed, curve in curves:
+        for split, names in (("test", ("all", *(f"subject {name}" for name in subjects))), ("validation", ("all",))):
+            for name in names:
+                error = (curve * (1.3 if name == "subject 07" else 1.0)) ** 2
+                for metric, unit, factor in (("mse", "scaled", 0.01), ("mse_restored", "degree^2", 1.0)):
+                    tables.append(
+                        make_table(
+                            model=model, method=method, strength=strength, seed=seed, metric=metric, unit=unit,
+                            split=split, phase="fit", trajectory=name, value=factor * error,
+                            horizon=[f"rolling@{lead:g}" for lead in leads],
+                        )
+                    )  # fmt: skip
+    metrics = join_tables(tables)
+    metrics["dataset"] = "mocap"
+    return metrics
+
+
+def make_walking_forecasts(adata: anndata.AnnData, *, seeds: int = 3, span: float = 1.0) -> pd.DataFrame:
+    """Forecasts that lag more the later they are; rolling ones from three starts of each test trial."""
+    tables = []
+    subjects = adata.obs["subject"].astype(str)
+    for name in adata.obs["trajectory"].cat.categories:
+        mine = (adata.obs["trajectory"] == name).to_numpy() & (adata.obs["split"] == "test").to_numpy()
+        if not mine.any():
+            continue
+        time, values = adata.obs["time"].to_numpy()[mine], adata.X[mine].astype(np.float64)
+        last = time[-1]
+        starts = [("trajectory", 0.0, np.arange(0, len(time), 2))]
+        starts += [
+            ("rolling", start, np.flatnonzero((time > start + 1e-9) & (time < start + span + 1e-9)))
+            for start in (0.0, 0.1, 0.2)
+        ]
+        for model in WALKING_MODELS:
+            for method, strength in WALKING_CHOSEN.items():
+                for seed in range(seeds):
+                    for protocol, start, at in starts:
+                        slow = 0.93 if model == "second_order" else 0.85
+                        lagged = np.clip(start + (time[at] - start) * slow + 0.01 * (seed - 1), 0, last)
+                        predicted = np.array([np.interp(lagged, time, column) for column in values.T]).T
+                        count = len(at)
+                        tables.append(
+                            pd.DataFrame(
+                                {
+                                    "dataset": "mocap", "model": model, "method": method, "strength": strength,
+                                    "seed": seed, "protocol": protocol, "trajectory": name,
+                                    "group": subjects[mine].iloc[0], "split": "test", "phase": "fit", "start": start,
+                                    "time": np.repeat(time[at], adata.n_vars), "time_unit": "second",
+                                    "value_unit": "scaled", "feature": list(adata.var_names) * count,
+                                    "observed": values[at].ravel(), "predicted": predicted.ravel(),
+                                }
+                            )
+                        )  # fmt: skip
+    table = pd.concat(tables, ignore_index=True)
+    text = [name for name in table.columns if table[name].dtype == object]
+    return table.astype(dict.fromkeys(text, "category"))
+
+
+def write_walking_selection(folder: Path) -> None:
+    """A chosen strength for each method of each model."""
+    for model in WALKING_MODELS:
+        for method, chosen in WALKING_CHOSEN.items():
+            path = folder / model / f"{method}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"chosen": chosen, "protocol": "rolling"}))
+
+
+WALKING_CHANNELS = [
+    "root.rx", "root.ry", "head.rx", "rfemur.rx", "rfemur.rz", "rtibia.rx", "lowerback.rx", "lfemur.rx", "lfemur.rz",
+    "ltibia.rx", "rhumerus.rx", "lhumerus.rx",
+]  # fmt: skip
+WALKING_TRIALS = {
+    "35_01": ("35", "train"), "35_28": ("35", "validation"), "35_30": ("35", "test"), "35_31": ("35", "test"),
+    "07_01": ("07", "test"),
+}  # fmt: skip
+
+
+def swing(number: int, frames: int = 40) -> np.ndarray:
+    """Angles in degrees (frame, channel) of legs and arms that swing, left against right, in planes along the walk."""
+    wave = np.sin(2 * np.pi * (np.arange(frames) / 30 + 0.1 * number))
+    sizes = {
+        "rfemur.rx": -25,
+        "lfemur.rx": 25,
+        "rtibia.rx": 20,
+        "ltibia.rx": -20,
+        "rhumerus.rx": 20,
+        "lhumerus.rx": -20,
+    }
+    return np.stack([sizes.get(name, 0.0) * wave for name in WALKING_CHANNELS], axis=1)
+
+
+WALKING_BONES = {
+    "lhipjoint": ("root", (0.1, 0, 0), ""), "rhipjoint": ("root", (-0.1, 0, 0), ""),
+    "lfemur": ("lhipjoint", (0, -0.4, 0), "rx rz"), "rfemur": ("rhipjoint", (0, -0.4, 0), "rx rz"),
+    "ltibia": ("lfemur", (0, -0.4, 0), "rx"), "rtibia": ("rfemur", (0, -0.4, 0), "rx"),
+    "lfoot": ("ltibia", (0, 0, 0.2), "rx"), "rfoot": ("rtibia", (0, 0, 0.2), "rx"),
+    "lowerback": ("root", (0, 0.5, 0), "rx"), "head": ("lowerback", (0, 0.3, 0), "rx"),
+    "lhumerus": ("lowerback", (0.1, -0.5, 0), "rx"), "rhumerus": ("lowerback", (-0.1, -0.5, 0), "rx"),
+}  # fmt: skip
+
+
+def walking_skeleton() -> object:
+    """A person of 1.6 m whose unit of length is the meter, as JSON."""
+    from sparsenode.data.acclaim import Bone, Skeleton, skeleton_to_json
+
+    bones = []
+    for name, (parent, way, freedoms) in WALKING_BONES.items():
+        length = float(np.linalg.norm(way))
+        limits = ((-180.0, 180.0),) * len(freedoms.split())
+        x, y, z = (part / length for part in way)
+        bones.append(Bone(name, (x, y, z), length, (0.0, 0.0, 0.0), "XYZ", tuple(freedoms.split()), limits, parent))
+    order = ("tx", "ty", "tz", "rx", "ry", "rz")
+    nothing = (0.0, 0.0, 0.0)
+    skeleton = Skeleton("toy", 0.0254, 1.0, "deg", order, "XYZ", nothing, nothing, tuple(bones))
+    return json.loads(skeleton_to_json(skeleton))
+
+
+@pytest.fixture(scope="session")
+def walking_source() -> anndata.AnnData:
+    """Trials of two persons, one of them trained on."""
+    trials = {
+        name: Trial(subject, split, swing(number))
+        for number, (name, (subject, split)) in enumerate(WALKING_TRIALS.items())
+    }
+    skeletons = {subject: walking_skeleton() for subject in ("35", "07")}
+    return make_walking(trials, WALKING_CHANNELS, skeletons, {"35": {"lfoot.rx": 90.0}})
+
+
+@pytest.fixture
+def walking(walking_source: anndata.AnnData) -> anndata.AnnData:
+    """The same, to be changed at will."""
+    return walking_source.copy()
+
+
+@pytest.fixture
+def walking_metrics() -> pd.DataFrame:
+    """Metrics of rolling forecasts of two models."""
+    return make_walking_metrics()
+
+
+@pytest.fixture(scope="session")
+def walking_files(walking_source: anndata.AnnData, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What the workflow has made of the trials, as files."""
+    from sparsenode.data.contract import write_trajectories
+
+    folder = tmp_path_factory.mktemp("walking")
+    files = {name: folder / f"{name}.parquet" for name in ("metrics", "forecasts")}
+    files |= {"data": folder / "data.h5ad", "selection": folder / "selection", "networks": folder / "networks"}
+    make_walking_metrics().to_parquet(files["metrics"], index=False)
+    make_walking_forecasts(walking_source).to_parquet(files["forecasts"], index=False)
+    write_trajectories(walking_source, files["data"])
+    write_walking_selection(files["selection"])
+    for model in WALKING_MODELS:
+        for method in WALKING_CHOSEN:
+            path = files["networks"] / model / f"{method}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("source,target,weight,sign,selection_frequency\nlfemur.rx,rfemur.rx,2.0,-1,1.0\n")
+    return files

@@ -71,10 +71,11 @@ def assemble(
     import pandas as pd
 
     first = int(settings.get("initial_state", {}).get("mean_of_first", 1))
+    known = int(settings.get("initial_state", {}).get("known", 1))
     validation = dict(settings.get("validation", {}))
-    _check_raw(name, raw, first)
-    splits = set_validation_aside(raw.trajectories, validation, keep_first=first)
-    initial_states = np.stack([part.values[:first].mean(axis=0) for part in raw.trajectories])
+    _check_raw(name, raw, max(first, known + 1))
+    splits = set_validation_aside(raw.trajectories, validation, keep_first=max(first, known))
+    initial_states = np.stack([part.values[known - 1 : max(first, known)].mean(axis=0) for part in raw.trajectories])
     feature_weight = settings.get("feature_weight", "movement")
     movement = _movement(raw.trajectories, splits, initial_states)
     weights = [_or(part.weights, np.ones(len(part.times))) for part in raw.trajectories]
@@ -100,6 +101,7 @@ def assemble(
         {
             "weight": _feature_weights(movement) if feature_weight == "movement" else np.ones(len(raw.features)),
             "is_regulator": _regulators(raw),
+            **{column: list(values) for column, values in raw.feature_labels.items()},
         },
         index=list(raw.features),
     )
@@ -117,6 +119,7 @@ def assemble(
                 "kind": raw.kind,
                 "time_unit": raw.time_unit,
                 "value_unit": raw.value_unit,
+                "source_unit": raw.source_unit,
                 "scaling": raw.scaling,
                 "transform": raw.transform,
                 "offset": np.stack([_or(part.offset, np.zeros(count)) for part in raw.trajectories]),
@@ -125,6 +128,8 @@ def assemble(
                 "time_scale": np.array([part.time_scale for part in raw.trajectories]),
                 "initial_states": pd.DataFrame(initial_states, index=names, columns=list(raw.features)),
                 "initial_state_count": first,
+                "known_observations": known,
+                **({"rolling": dict(settings["rolling"])} if settings.get("rolling") else {}),
                 "validation": validation,
                 "source_files": dict(source_files),
                 "settings": json.dumps(settings, sort_keys=True),
@@ -142,7 +147,7 @@ def _check_raw(name: str, raw: RawTrajectories, first: int) -> None:
         if len(part.times) < least:
             message = (
                 f"{where}: {len(part.times)} observations; it takes at least {least} "
-                f"(two, and `initial_state.mean_of_first` {first})"
+                "(two, `initial_state.mean_of_first`, and one more than `initial_state.known`)"
             )
             raise UserError(message)
         finite = np.isfinite(part.values)

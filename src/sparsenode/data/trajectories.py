@@ -45,6 +45,8 @@ class RawTrajectories:
     (source, target), False where nobody knows; every entry of `priors` (source, target); `is_regulator`
     (feature,), by default the sources of the truth's edges or, without a truth, every feature. `kind` is
     `simulated` or `measured`. `provenance` is written into the file as it is: numbers, strings and arrays.
+    `feature_labels` are further columns of `var`, each (feature,); `source_unit` is the unit of
+    `offset + scale * value`, empty where it has no name.
     """
 
     kind: str
@@ -59,6 +61,8 @@ class RawTrajectories:
     priors: Mapping[str, Floats] = field(default_factory=dict)
     is_regulator: NDArray[np.bool_] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    feature_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source_unit: str = ""
 
 
 def constant_labels(label: str, count: int) -> NDArray[np.str_]:

@@ -39,7 +39,10 @@ class VectorField:
     def jacobian(self, layers: Layers, state: Tensor) -> Tensor:
         """Derivative (member, row, in, feature) of the network's rate, decay included, by every state variable."""
         jacobian = mlp.jacobian(layers, state)
-        return jacobian if layers.decay is None else jacobian - torch.diag_embed(layers.decay).expand_as(jacobian)
+        if layers.decay is None:
+            return jacobian
+        blocks = torch.diag_embed(layers.decay.unflatten(-1, (self.order, self.features)))
+        return jacobian - blocks.flatten(2, 3).expand_as(jacobian)
 
     @property
     def state_size(self) -> int:
@@ -69,15 +72,23 @@ def first_order(features: int) -> VectorField:
 def second_order(features: int) -> VectorField:
     """x'' = network(x, x'); the state is (x, x') (SONODE, Norcliffe et al. 2020).
 
-    A source acts on a target through its position or its velocity: the larger entry of the two counts.
+    A source acts on a target through its position or its velocity: the larger entry of the two counts. Where the layers
+    have a decay, a stiffness times x and a damping times x' are taken off, both a variable's own.
     """
 
     def record(layers: Layers, state: Tensor) -> tuple[Tensor, list[Tensor]]:
         recorded = mlp.apply_recorded(layers, state)
-        return torch.cat((state[..., features:], recorded[-1]), dim=-1), recorded
+        rate = recorded[-1]
+        if layers.decay is not None:
+            taken = layers.decay * state
+            rate = rate - taken[..., :features] - taken[..., features:]
+        return torch.cat((state[..., features:], rate), dim=-1), recorded
 
     def reverse(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
-        state_gradient, linear_gradients = mlp.reverse(layers, recorded, gradient[..., features:].contiguous())
+        of_rate = gradient[..., features:].contiguous()
+        state_gradient, linear_gradients = mlp.reverse(layers, recorded, of_rate)
+        if layers.decay is not None:
+            state_gradient = torch.addcmul(state_gradient, layers.decay, of_rate.repeat(1, 1, 2), value=-1.0)
         state_gradient[..., features:] += gradient[..., :features]
         return state_gradient, linear_gradients
 

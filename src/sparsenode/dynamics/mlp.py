@@ -14,8 +14,9 @@ from torch import Tensor
 class Layers:
     """Effective weights (gates and masks folded in) and biases of an ensemble of networks.
 
-    Shapes: `weights[l]` (member, in_l, out_l), `biases[l]` (member, 1, out_l), `decay` (member, 1, feature): the rate
-    at which each variable decays beside what the network gives, if the field has it.
+    Shapes: `weights[l]` (member, in_l, out_l), `biases[l]` (member, 1, out_l), `decay` (member, 1, state): the rate
+    at which each variable decays beside what the network gives, if the field has it; at second order its stiffness and
+    its damping.
     """
 
     weights: tuple[Tensor, ...]

@@ -17,7 +17,7 @@ class Parameters:
     """Tensors of an ensemble, each a tuple with one entry a layer and the axis `member` first.
 
     `log_alpha` is empty where a method has no gates, `masks` before a refit, `velocity_*` at first order; `decay` is
-    empty or one tensor (member, 1, feature). Once masks are there they replace the gates: a refit folds the
+    empty or one tensor (member, 1, state). Once masks are there they replace the gates: a refit folds the
     deterministic gates into the weights.
     """
 
@@ -67,12 +67,13 @@ def initialize_parameters(
     *,
     gates_on: str | None,
     velocity_widths: Sequence[int] = (),
-    decay: float | None = None,
+    decay: Sequence[float] = (),
 ) -> Parameters:
     """Fresh parameters, member i from generator i alone.
 
     `widths` are the network's, input to output; `gates_on` is `weight`, `unit` or None; `velocity_widths` those of
-    the network that gives the initial velocity (second order); every rate of decay starts at `decay`.
+    the network that gives the initial velocity (second order); `decay` is what every variable's rate of decay starts at (first order), or its stiffness and its
+    damping (second order), empty for none.
     """
     weights, biases = mlp.initialize_layers(generators, widths)
     velocity_weights, velocity_biases = mlp.initialize_layers(generators, velocity_widths)
@@ -84,7 +85,7 @@ def initialize_parameters(
         (),
         tuple(velocity_weights),
         tuple(velocity_biases),
-        () if decay is None else (torch.full((len(generators), 1, widths[-1]), decay),),
+        (torch.tensor(decay).repeat_interleave(widths[-1]).expand(len(generators), 1, -1).contiguous(),) if decay else (),
     )
 
 

@@ -2,8 +2,9 @@
 
 A baseline knows the initial state, like a model, and the training observations of a trajectory's group (its lineage or
 branch; those of all groups where its own has none). Where test observations are forecast, or training and validation
-are scored as one, the validation observations are known too. An oracle is fitted to the very observations that it is
-scored on.
+are scored as one, the validation observations are known too. Where a forecast
+is given several observations, `constant_velocity` goes on from the last two of them, and `last_cycle` repeats the last
+cycle of what is given. An oracle is fitted to the very observations that it is scored on.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from sparsenode.evaluation.forecast import Errors, Kept, Observations, Plan, matrix_errors
+from sparsenode.evaluation.forecast import Errors, Kept, matrix_errors
+from sparsenode.evaluation.plans import ROLLING, Observations, Plan
 
 BASELINES = ("initial_state", "training_mean", "zeros", "linear")
+PAST_BASELINES = ("constant_velocity", "last_cycle")
+"""Of those that are given more than one observation."""
 ORACLES = ("mean", "cubic")
 
 
@@ -67,8 +71,61 @@ def fit_known_polynomial(data: Observations, plan: Plan, degree: int, *, union: 
     return predicted
 
 
+def baselines_of(plan: Plan) -> tuple[str, ...]:
+    """The baselines of a plan: those of the past where every forecast is given enough of it."""
+    least = int(plan.given.min(initial=0))
+    of_past = {"constant_velocity": least > 1, "last_cycle": plan.protocol == ROLLING and least >= FEWEST_FOR_CYCLES}
+    return (*BASELINES, *(name for name in PAST_BASELINES if of_past[name]))
+
+
+def oracles_of(plan: Plan) -> tuple[str, ...]:
+    """The oracles of a plan: none for rolling forecasts, whose entries of one lead time are no course in time."""
+    return () if plan.protocol == ROLLING else ORACLES
+
+
+def predict_constant_velocity(data: Observations, plan: Plan) -> np.ndarray:
+    """The last two given observations, prolonged by a line: (entry, feature)."""
+    last, before = plan.starts, plan.starts - 1
+    steps = np.maximum(data.time[last] - data.time[before], np.finfo(float).tiny)
+    slopes = (data.values[last] - data.values[before]) / steps[:, None]
+    elapsed = data.time[plan.observation] - data.time[last[plan.row]]
+    return np.asarray(data.values[last[plan.row]] + slopes[plan.row] * elapsed[:, None])
+
+
+FEWEST_FOR_CYCLES = 12
+"""Observations that a forecast has to be given for `last_cycle`."""
+
+
+def estimate_period(past: np.ndarray) -> int:
+    """Steps after which the last observations of `past` (time, feature) have been seen before.
+
+    The lag at which the last few observations are most like those before, among the lags beyond the one at which they
+    are most unlike: half a cycle, looked for in the first half of the past.
+    """
+    compared = max(3, len(past) // 8)
+    recent = past[-compared:]
+    lags = np.arange(1, len(past) - compared + 1)
+    mismatch = np.array([np.square(past[len(past) - compared - lag : len(past) - lag] - recent).mean() for lag in lags])
+    half = int(np.argmax(mismatch[: max(1, len(lags) // 2)]))
+    return int(lags[half + int(np.argmin(mismatch[half:]))])
+
+
+def predict_last_cycle(data: Observations, plan: Plan) -> np.ndarray:
+    """The last cycle of the given observations, again and again: (entry, feature).
+
+    The period is that of `estimate_period`. Observations are taken to be evenly spaced.
+    """
+    predicted = np.empty((len(plan.observation), len(data.features)))
+    for row, (start, given) in enumerate(zip(plan.starts, plan.given, strict=True)):
+        first, last = np.searchsorted(plan.row, [row, row + 1])
+        past = data.values[start - given + 1 : start + 1]
+        period = estimate_period(past)
+        predicted[first:last] = past[given - period + (plan.position[first:last] - 1) % period]
+    return predicted
+
+
 def predict_baseline(name: str, data: Observations, plan: Plan, *, union: bool = False) -> np.ndarray:
-    """Forecast of one of `BASELINES`, (entry, feature); with `union`, as scored on unions of training and validation.
+    """Forecast of one of `baselines_of`, (entry, feature); with `union`, as scored on training and validation.
 
     `initial_state` holds the state that the forecast starts from; `training_mean` and `linear` are the mean and the
     least-squares line in time of the known observations; `zeros` is zero.
@@ -77,6 +134,8 @@ def predict_baseline(name: str, data: Observations, plan: Plan, *, union: bool =
         return plan.initial_states[plan.row]
     if name == "zeros":
         return np.zeros((len(plan.observation), len(data.features)))
+    if name in PAST_BASELINES:
+        return (predict_constant_velocity if name == "constant_velocity" else predict_last_cycle)(data, plan)
     return fit_known_polynomial(data, plan, {"training_mean": 0, "linear": 1}[name], union=union)
 
 
@@ -88,18 +147,15 @@ def predict_oracle(name: str, data: Observations, plan: Plan, *, union: bool = F
 
 
 def baseline_errors(name: str, data: Observations, plan: Plan, kept: Kept) -> Errors:
-    """Errors (one member, group) of one of `BASELINES` or `ORACLES`."""
-    predict = predict_baseline if name in BASELINES else predict_oracle
+    """Errors (one member, group) of one of `baselines_of` or `oracles_of` a plan."""
+    predict = predict_oracle if name in ORACLES else predict_baseline
     simple = matrix_errors(predict(name, data, plan), data, plan, kept)
-    if not plan.unions:
+    if not plan.unions or plan.protocol == ROLLING:
         return simple
     union = matrix_errors(predict(name, data, plan, union=True), data, plan, kept)
     count = len(plan.groups) - len(plan.unions)
-
-    def join(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return np.concatenate((first[:, :count], second[:, count:]), axis=1)
-
-    noise_free = None
-    if simple.noise_free is not None and union.noise_free is not None:
-        noise_free = join(simple.noise_free, union.noise_free)
-    return Errors(join(simple.mse, union.mse), join(simple.weighted, union.weighted), noise_free, simple.kept)
+    joined = {
+        metric: np.concatenate((values[:, :count], union.means[metric][:, count:]), axis=1)
+        for metric, values in simple.means.items()
+    }
+    return Errors(joined, simple.kept)

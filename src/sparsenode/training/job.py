@@ -84,10 +84,11 @@ def train_members(
         hidden=model_settings.hidden,
         velocity_hidden=model_settings.velocity_hidden,
         gates=model_settings.gates if get_method(method_settings.regularizer).gated else None,
+        velocity_observations=model_settings.velocity_observations,
     )
     scheme = model_settings.solver.scheme
     each = max(
-        member_bytes(size, rows=len(problem.positions), evaluations=evaluations_kept(scheme, problem.grid.intervals))
+        member_bytes(size, rows=problem.rows, evaluations=evaluations_kept(scheme, problem.grid.intervals))
         for _, problem in problems
     )
     with (

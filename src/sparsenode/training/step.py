@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics import network
-from sparsenode.model import starting_states
+from sparsenode.model import starting_states, takes_slopes
 from sparsenode.noise import draw_logistic, draw_normal
 from sparsenode.problems import Problem
 from sparsenode.solvers import solve_nodes
@@ -22,17 +22,20 @@ def data_loss(run: Run, task: Task, problem: Problem, iteration: int, gate_noise
     `gate_noise` is the share of the noise that has ramped in.
     """
     settings, parameters = task.settings, run.parameters
+    problem = problem.sample(iteration)
     seeds = task.seeds(run.active)
     if gate_noise is None or not parameters.log_alpha:
         factors = network.deterministic_gates(parameters)
     else:
         factors = network.sampled_gates(parameters, _noise_of_gates(run, task, seeds, iteration), gate_noise)
     layers = network.effective_layers(parameters, factors, settings.activation)
-    positions = problem.positions
+    positions, velocities = problem.positions, problem.velocities
     if settings.initial_noise > 0:
-        noise = draw_normal(seeds, iteration, positions.shape, task.device)
-        positions = positions + settings.initial_noise * problem.errors * noise
-    start = starting_states(parameters, settings, positions, problem.velocities, problem.learned)
+        noise = draw_normal(seeds, iteration, (1 + takes_slopes(settings), *positions.shape), task.device)
+        positions = positions + settings.initial_noise * problem.errors * noise[:, 0]
+        if takes_slopes(settings):
+            velocities = velocities + settings.initial_noise * problem.velocity_errors * noise[:, 1]
+    start = starting_states(parameters, settings, positions, velocities, problem.learned)
     solver = settings.solver
     return problem.loss(
         solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)

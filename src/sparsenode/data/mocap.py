@@ -1,0 +1,522 @@
+"""mocap: joint angles of people who walk, play golf or wave, recorded by the CMU Graphics Lab (mocap.cs.cmu.edu).
+
+A trajectory is one trial, a feature one rotation of one joint; where the body is in the room is left out.
+Angles are sampled at times `k / rate` by linear interpolation between the two frames beside them, and nothing is
+smoothed: a filter would mix what comes after the start of a forecast into its start. The credit that the
+database asks for is kept in the file.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenode.data.acclaim import ROTATIONS, Skeleton, read_motion, read_skeleton, skeleton_to_json
+from sparsenode.data.downloads import RemoteFile, known_file
+from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
+from sparsenode.data.transforms import value_range
+from sparsenode.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+_ADDRESS = "http://mocap.cs.cmu.edu/subjects"
+_CREDIT = (
+    "The data used in this project was obtained from mocap.cs.cmu.edu; "
+    "the database was created with funding from NSF EIA-0196217."
+)
+_TURN, _HALF_TURN = 360.0, 180.0
+_MOST_BETWEEN_FRAMES = 130.0  # degrees; no joint turns this far in 1/120 s
+_ON_A_FRAME = 1e-6  # frames; times this close to a frame are the frame's
+_FEWEST_SAMPLES = 2
+_NAMED = 5  # frames listed in a log line
+_REGIONS = {
+    "leg": ("hipjoint", "femur", "tibia", "foot", "toes"),
+    "arm": ("clavicle", "humerus", "radius", "wrist", "hand", "fingers", "thumb"),
+    "trunk": ("lowerback", "upperback", "thorax"),
+    "head": ("lowerneck", "upperneck", "head"),
+    "root": ("root",),
+}
+_REGION_OF = {bone: region for region, bones in _REGIONS.items() for bone in bones}
+_LIMBS = {"leg", "arm"}
+
+Channel = tuple[str, str]
+
+
+def _digits(description: str) -> dict[str, Any]:
+    # YAML reads 01 without quotes as the number 1. `not` says so where only jsonschema's own message is shown.
+    return {
+        "type": "string",
+        "pattern": "^[0-9]{2,3}$",
+        "not": {"type": "number", "description": "a number: put it in quotes"},
+        "x-allowed": 'two or three digits in quotes, like "01" (without quotes it is read as a number)',
+        "description": description,
+    }
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "trials": {
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "properties": {
+                "subject": _digits("The person's number."),
+                "trials": {
+                    "type": "array",
+                    "items": _digits("A trial's number."),
+                    "minItems": 1,
+                    "description": "Numbers of the person's trials.",
+                },
+                "motion": {
+                    "type": "string",
+                    "minLength": 1,
+                    "description": "What the person does; baselines are fitted for each motion.",
+                },
+                "split": {
+                    "enum": ["train", "validation", "test", "calibration"],
+                    "description": (
+                        "What the trials are for. Those for calibration give the scale of a person without "
+                        "training trials, and are no trajectories."
+                    ),
+                },
+                "start": {
+                    "type": "number",
+                    "minimum": 0,
+                    "description": "Where to cut, in seconds from the first frame.",
+                },
+                "stop": {
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "description": "Where to end, in seconds from the first frame.",
+                },
+            },
+            "required": ["subject", "trials", "motion", "split"],
+            "additionalProperties": False,
+        },
+        "description": "Table of trials: subject, trials, motion, split, and optionally start and stop of each row.",
+    },
+    "motions": {
+        "type": ["array", "null"],
+        "items": {"type": "string"},
+        "minItems": 1,
+        "uniqueItems": True,
+        "default": None,
+        "description": "Motions of the table to use; null for all.",
+    },
+    "rate": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 30.0,
+        "description": "Samples per second, at most `source_rate`.",
+    },
+    "source_rate": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 120.0,
+        "description": "Frames per second of the files.",
+    },
+    "half_turns": {
+        "enum": ["correct", "keep"],
+        "default": "correct",
+        "description": (
+            "`correct`: take out the half turns by which an angle, mostly a thumb's, jumps from one frame to the "
+            "next; `keep`: leave them. Jumps of a whole turn are always taken out."
+        ),
+    },
+    "scaling": {
+        "enum": ["person", "training_range"],
+        "default": "person",
+        "description": (
+            "`training_range`: each angle by its range over the training trials, for everyone. `person`: a "
+            "person without training trials by mean and spread of the own calibration trials, which are mapped "
+            "to those of the training trials."
+        ),
+    },
+    "least_range": {
+        "type": "number",
+        "minimum": 0,
+        "default": 0.5,
+        "description": "Degrees; an angle whose range over the training trials is smaller is left out.",
+    },
+    "least_spread": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 0.3,
+        "description": "Degrees; a smaller standard deviation is taken for this one when persons are scaled.",
+    },
+}
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """An entry of the table; `start` and `stop` in seconds from the first frame of the file."""
+
+    subject: str
+    number: str
+    motion: str
+    split: str
+    start: float
+    stop: float | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.subject}_{self.number}"
+
+    @property
+    def skeleton_file(self) -> RemoteFile:
+        return known_file(f"{_ADDRESS}/{self.subject}/{self.subject}.asf")
+
+    @property
+    def motion_file(self) -> RemoteFile:
+        return known_file(f"{_ADDRESS}/{self.subject}/{self.name}.amc")
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """A trial's `times` (sample,) in seconds from its start and `angles` (sample, channel) in degrees."""
+
+    trial: _Trial
+    times: Floats
+    angles: Floats
+
+
+def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
+    """The skeleton of each person and each trial in use.
+
+    Raises:
+        UserError: the table of trials contradicts itself.
+    """
+    trials = _trials_in_use(options)
+    skeletons = {trial.subject: trial.skeleton_file for trial in trials}
+    return [*skeletons.values(), *(trial.motion_file for trial in trials)]
+
+
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
+    """One trajectory for each trial that is not for calibration, named like `35_01`; `files` by HOST/PATH.
+
+    Features are rotations, named like `lfemur.rx`; an angle in degrees is `offset + scale * value`. The
+    provenance holds, as JSON, the `skeletons` of the persons, the `motions` of the trajectories, and the
+    channels left out as constant: `constant_channels`, and `constant_degrees`, their mean for each person over
+    the trials for training or calibration (0 for a person without any).
+
+    Raises:
+        UserError: the table contradicts itself, a file is damaged, skeletons differ, a trial is too short, or
+            no channel moves.
+    """
+    trials = _trials_in_use(options)
+    skeletons, channels = _read_skeletons(trials, files)
+    samples = [
+        _read_samples(options, trial, skeletons[trial.subject], channels, files[trial.motion_file.relative_path])
+        for trial in trials
+    ]
+    training = [part.angles for part in samples if part.trial.split == "train"]
+    _, extent = value_range(np.vstack(training))
+    moving = (extent >= options["least_range"]) & (extent > 0)
+    names = [".".join(channel) for channel in channels]
+    constant = [name for name, moves in zip(names, moving, strict=True) if not moves]
+    if not moving.any():
+        message = (
+            f"data source mocap: no channel moves by {options['least_range']:g} degrees over the training "
+            "trials; choose a smaller least_range or other trials"
+        )
+        raise UserError(message)
+    trajectories = _scale(options, samples, moving)
+    logger.info(
+        "mocap: %d trials in use, %d of them trajectories; %d channels, and %d left out that move by less than "
+        "%g degrees in training: %s",
+        len(samples),
+        len(trajectories),
+        len(names) - len(constant),
+        len(constant),
+        options["least_range"],
+        ", ".join(constant) or "none",
+    )
+    kept = [channel for channel, moves in zip(channels, moving, strict=True) if moves]
+    return RawTrajectories(
+        kind="measured",
+        features=tuple(name for name, moves in zip(names, moving, strict=True) if moves),
+        trajectories=trajectories,
+        time_unit="second",
+        value_unit="share of the training range",
+        scaling=options["scaling"],
+        feature_labels=_feature_labels(kept, list(skeletons[trials[0].subject].degrees_of_freedom)),
+        source_unit="degree",
+        provenance={
+            "skeletons": json.dumps(
+                {subject: json.loads(skeleton_to_json(skeleton)) for subject, skeleton in skeletons.items()}
+            ),
+            "constant_channels": json.dumps(constant),
+            "constant_degrees": json.dumps(_constant_degrees(samples, moving, constant)),
+            "motions": json.dumps({part.trial.name: part.trial.motion for part in samples if _is_shown(part.trial)}),
+            "credit": _CREDIT,
+        },
+    )
+
+
+def _is_shown(trial: _Trial) -> bool:
+    return trial.split != "calibration"
+
+
+def _trials_in_use(options: Mapping[str, Any]) -> list[_Trial]:
+    """Entries of the table whose motion is in use, checked as far as that goes without the files."""
+    table = [
+        _Trial(row["subject"], number, row["motion"], row["split"], row.get("start", 0.0), row.get("stop"))
+        for row in options["trials"]
+        for number in row["trials"]
+    ]
+    wanted = options["motions"]
+    trials = [trial for trial in table if wanted is None or trial.motion in wanted]
+    problem = (
+        _rate_problem(options)
+        or _entry_problem(table)
+        or _motion_problem(table, wanted)
+        or _split_problem(trials, options["scaling"])
+    )
+    if problem:
+        message = f"data source mocap: {problem}"
+        raise UserError(message)
+    return trials
+
+
+def _rate_problem(options: Mapping[str, Any]) -> str | None:
+    if options["rate"] > options["source_rate"]:
+        return (
+            f"rate {options['rate']:g} is above source_rate {options['source_rate']:g}; choose at most as many "
+            "samples per second as the files have frames"
+        )
+    return None
+
+
+def _entry_problem(table: Sequence[_Trial]) -> str | None:
+    names = [trial.name for trial in table]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        return f"trials: {', '.join(repeated)} more than once in the table; name each trial once"
+    for trial in table:
+        if trial.stop is not None and trial.stop <= trial.start:
+            return f"trials: {trial.name} has start {trial.start:g} and stop {trial.stop:g}; stop has to be later"
+    return None
+
+
+def _motion_problem(table: Sequence[_Trial], wanted: Sequence[str] | None) -> str | None:
+    known = list(dict.fromkeys(trial.motion for trial in table))
+    unknown = [motion for motion in wanted or [] if motion not in known]
+    if unknown:
+        return f"motions: {', '.join(map(repr, unknown))} not in the table of trials; there are: {', '.join(known)}"
+    return None
+
+
+def _split_problem(trials: Sequence[_Trial], scaling: str) -> str | None:
+    trained = {trial.subject for trial in trials if trial.split == "train"}
+    calibrated = {trial.subject for trial in trials if trial.split == "calibration"}
+    if not trained:
+        return "trials: no trial in use is for training; add a row with split train"
+    unused = [trial.name for trial in trials if trial.split == "calibration" and trial.subject in trained]
+    if unused:
+        return (
+            f"trials: {', '.join(unused)} for calibration would go unused, since there are training trials of the "
+            "same person; remove them, or give them another split"
+        )
+    missing = sorted({trial.subject for trial in trials} - trained - calibrated)
+    if missing and scaling == "person":
+        return (
+            f"trials: no scale for person {', '.join(missing)}, without training trials; add a row with split "
+            "calibration, or choose scaling: training_range"
+        )
+    return None
+
+
+def _read_skeletons(
+    trials: Sequence[_Trial], files: Mapping[str, Path]
+) -> tuple[dict[str, Skeleton], tuple[Channel, ...]]:
+    """The skeleton of each person, and the rotations, which are the same for all, as (bone, degree of freedom)."""
+    paths = {trial.subject: files[trial.skeleton_file.relative_path] for trial in trials}
+    skeletons = {subject: read_skeleton(path) for subject, path in paths.items()}
+    first, *others = skeletons
+    for other in others:
+        # As lists: dictionaries are equal in any order.
+        if list(skeletons[other].degrees_of_freedom.items()) != list(skeletons[first].degrees_of_freedom.items()):
+            message = (
+                f"{paths[other]}: its bones and degrees of freedom are not those of {paths[first]}, in the same "
+                "order; use persons whose skeletons have the same ones"
+            )
+            raise UserError(message)
+    freedoms = skeletons[first].degrees_of_freedom
+    return skeletons, tuple((bone, name) for bone, names in freedoms.items() for name in names if name in ROTATIONS)
+
+
+def _read_samples(
+    options: Mapping[str, Any], trial: _Trial, skeleton: Skeleton, channels: Sequence[Channel], path: Path
+) -> _Samples:
+    motion = read_motion(path, skeleton)
+    column = {channel: index for index, channel in enumerate(motion.channels)}
+    angles, _ = without_jumps(motion.values[:, [column[channel] for channel in channels]], _TURN, _TURN / 2)
+    if options["half_turns"] == "correct":
+        angles, turned = without_jumps(angles, _HALF_TURN, _MOST_BETWEEN_FRAMES)
+        _log_half_turns(trial.name, turned, channels, motion.frames)
+    times, sampled = resample(angles, options["rate"], options["source_rate"], trial.start, trial.stop)
+    if len(times) < _FEWEST_SAMPLES:
+        length = (len(angles) - 1) / options["source_rate"]
+        stop = "its end" if trial.stop is None else f"{trial.stop:g} s"
+        message = (
+            f"{path}: a recording of {length:g} s, of which {len(times)} samples at rate {options['rate']:g} lie "
+            f"between {trial.start:g} s and {stop}; it takes at least two: change start or stop of {trial.name}"
+        )
+        raise UserError(message)
+    return _Samples(trial, times, sampled)
+
+
+def without_jumps(angles: Floats, period: float, most: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """Take the nearest multiple of `period` out of each step between neighboring frames that is above `most`.
+
+    All later frames move along, so that the other steps stay as they are; a frame depends on no later one.
+    Shapes: `angles` (frame, channel) in degrees; returns angles of that shape, and where steps were changed,
+    (frame, channel), True at the frame after the step.
+    """
+    steps = np.diff(angles, axis=0)
+    turns = np.where(np.abs(steps) > most, np.round(steps / period), 0.0)
+    # Whole numbers are added up, so that a channel without jumps stays the same to the last bit.
+    total = np.vstack([np.zeros((1, angles.shape[1])), np.cumsum(turns, axis=0)])
+    changed = np.vstack([np.zeros((1, angles.shape[1]), dtype=bool), turns != 0])
+    return angles - period * total, changed
+
+
+def _log_half_turns(
+    name: str, turned: NDArray[np.bool_], channels: Sequence[Channel], frames: NDArray[np.int64]
+) -> None:
+    for index in np.flatnonzero(turned.any(axis=0)).tolist():
+        found = frames[turned[:, index]].tolist()
+        shown = ", ".join(map(str, found[:_NAMED])) + (", ..." if len(found) > _NAMED else "")
+        logger.info(
+            "mocap: %s: %d half turns of %s corrected, at frame %s", name, len(found), ".".join(channels[index]), shown
+        )
+
+
+def resample(
+    values: Floats, rate: float, source_rate: float, start: float = 0.0, stop: float | None = None
+) -> tuple[Floats, Floats]:
+    """Sample `values` (frame, channel) at the times `start + k / rate` up to `stop` or the last frame.
+
+    Linear between the two frames beside a time; where a frame is at that time, its values and no others count.
+    `rate` and `source_rate` are per second, `start` and `stop` in seconds from the first frame. Returns times
+    (sample,) in seconds from `start`, and values (sample, channel); none where the recording ends before `start`.
+    """
+    last = float(len(values) - 1)
+    end = last if stop is None else min(stop * source_rate, last)
+    step = source_rate / rate
+    # Half of what counts as on a frame, so that a last sample beyond the end is on it.
+    count = max(0, int(np.floor((end - start * source_rate + _ON_A_FRAME / 2) / step)) + 1)
+    index = np.arange(count)
+    places = start * source_rate + step * index
+    nearest = np.round(places)
+    places = np.where(np.abs(places - nearest) < _ON_A_FRAME, nearest, places)
+    below = np.floor(places).astype(np.int64)
+    above = np.ceil(places).astype(np.int64)
+    share = (places - below)[:, None]
+    return index / rate, values[below] + share * (values[above] - values[below])
+
+
+def _scale(
+    options: Mapping[str, Any], samples: Sequence[_Samples], moving: NDArray[np.bool_]
+) -> tuple[Trajectory, ...]:
+    """Trajectories in modeling units, of the channels that move."""
+    training = [part.angles[:, moving] for part in samples if part.trial.split == "train"]
+    shared = value_range(np.vstack(training))
+    scales = {}
+    for subject in dict.fromkeys(part.trial.subject for part in samples):
+        own = [
+            part.angles[:, moving]
+            for part in samples
+            if part.trial.subject == subject and part.trial.split == "calibration"
+        ]
+        if options["scaling"] == "person" and own:
+            scales[subject] = person_scale(training, own, shared, options["least_spread"])
+        else:
+            scales[subject] = shared
+    return tuple(
+        _trajectory(part, part.angles[:, moving], *scales[part.trial.subject])
+        for part in samples
+        if _is_shown(part.trial)
+    )
+
+
+def person_scale(
+    training: Sequence[Floats], calibration: Sequence[Floats], shared: tuple[Floats, Floats], least_spread: float
+) -> tuple[Floats, Floats]:
+    """Offset and scale, each (channel,), of a person without training trials.
+
+    The mean over the `calibration` observations is mapped to what the mean over the `training` observations is
+    mapped to by the `shared` offset and scale, and so is the spread, where both are above `least_spread`
+    (degrees): the square root of the mean over trials of the variance within a trial. Shapes: every trial
+    (sample, channel) in degrees.
+    """
+    offset, scale = shared
+    wanted = (np.vstack(training).mean(axis=0) - offset) / scale
+    ratio = np.maximum(_spread(calibration), least_spread) / np.maximum(_spread(training), least_spread)
+    return np.vstack(calibration).mean(axis=0) - wanted * scale * ratio, scale * ratio
+
+
+def _spread(trials: Sequence[Floats]) -> Floats:
+    return np.asarray(np.sqrt(np.mean([trial.var(axis=0) for trial in trials], axis=0)))
+
+
+def _trajectory(samples: _Samples, angles: Floats, offset: Floats, scale: Floats) -> Trajectory:
+    trial, count = samples.trial, len(samples.times)
+    return Trajectory(
+        name=trial.name,
+        group=trial.motion,
+        subject=trial.subject,
+        times=samples.times,
+        values=(angles - offset) / scale,
+        splits=constant_labels(trial.split, count),
+        phases=constant_labels("fit", count),
+        offset=offset,
+        scale=scale,
+        time_offset=trial.start,
+    )
+
+
+def _constant_degrees(
+    samples: Sequence[_Samples], moving: NDArray[np.bool_], constant: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Mean of each constant channel for each person, in degrees; what is to be forecast is not looked at."""
+    degrees = {}
+    for subject in dict.fromkeys(part.trial.subject for part in samples):
+        seen = [
+            part.angles[:, ~moving]
+            for part in samples
+            if part.trial.subject == subject and part.trial.split in {"train", "calibration"}
+        ]
+        means = np.vstack(seen).mean(axis=0).tolist() if seen else [0.0] * len(constant)
+        degrees[subject] = dict(zip(constant, means, strict=True))
+    return degrees
+
+
+def _feature_labels(channels: Sequence[Channel], bones: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    return {
+        "joint": tuple(bone for bone, _ in channels),
+        "degree_of_freedom": tuple(freedom for _, freedom in channels),
+        "side": tuple(side_of(bone, bones) for bone, _ in channels),
+        "body_part": tuple(body_part(bone, side_of(bone, bones)) for bone, _ in channels),
+    }
+
+
+def side_of(bone: str, bones: Iterable[str]) -> str:
+    """`left` or `right` of a bone that has a mirrored one among `bones`, else `middle`: lowerback has no rowerback."""
+    mirrored = {"l": "r", "r": "l"}.get(bone[:1])
+    if mirrored is None or mirrored + bone[1:] not in bones:
+        return "middle"
+    return "left" if bone.startswith("l") else "right"
+
+
+def body_part(bone: str, side: str) -> str:
+    """Part of the body that a bone of the laboratory's skeletons belongs to, like `left arm`; `other` if unknown."""
+    region = _REGION_OF.get(bone if side == "middle" else bone[1:], "other")
+    if region in _LIMBS:
+        return "other" if side == "middle" else f"{side} {region}"
+    return region

@@ -1,0 +1,80 @@
+"""Trained blocks of seeds, compared with their frozen settings and joined into ensembles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsenode.errors import UserError
+
+if TYPE_CHECKING:
+    from sparsenode.ensemble import Ensemble
+
+_ABSENT = object()
+
+
+def load_blocks(
+    models: Sequence[Path], settings: Sequence[Path], dataset: str, data_sha256: str | None = None
+) -> list[Ensemble]:
+    """Join the blocks of each (model, method) after comparing them with their frozen settings and data.
+
+    Raises:
+        UserError: see `sparsenode.evaluation.evaluate.evaluate_models`.
+    """
+    from sparsenode.ensemble import join_ensembles, load_ensemble
+
+    wanted = {}
+    for path in settings:
+        frozen = json.loads(Path(path).read_text(encoding="utf-8"))
+        wanted[frozen["dataset"], frozen["model"], frozen["method"]] = (frozen, path)
+    blocks: dict[tuple[str, str, str], list[Ensemble]] = {key: [] for key in wanted}
+    for path in models:
+        block = load_ensemble(path)
+        key = (block.settings["dataset"], block.settings["model"], block.settings["method"])
+        if key not in wanted:
+            raise UserError(f"{path} holds {key}, for which no frozen settings were given: pass their JSON file too")
+        frozen, origin = wanted[key]
+        check_settings(block.settings, frozen, path, origin)
+        if data_sha256 is not None and block.metadata.get("data_sha256") != data_sha256:
+            raise UserError(f"{path} was trained on another version of the dataset {dataset}: train it anew")
+        blocks[key].append(block)
+    for key, found in blocks.items():
+        if key[0] != dataset:
+            raise UserError(f"{wanted[key][1]} belongs to data set {key[0]}, but the data are {dataset}")
+        if not found:
+            raise UserError(f"no trained model was given for {wanted[key][1]}: train it first")
+        members = [(member.strength, member.seed) for block in found for member in block.members]
+        if len(set(members)) < len(members):
+            raise UserError(f"several model files of {key} hold the same seeds: give each block of seeds once")
+    return [join_ensembles(found) for found in blocks.values()]
+
+
+def check_settings(found: Mapping[str, Any], frozen: Mapping[str, Any], path: Path, origin: Path) -> None:
+    """Refuse a model that was trained with other settings than the frozen ones.
+
+    Raises:
+        UserError: names the keys that differ, and their values.
+    """
+    differing = list(_differences(found, frozen))
+    if differing:
+        listed = "; ".join(differing[:5])
+        raise UserError(f"{path} was not trained with the settings in {origin}: {listed}; train it again")
+
+
+def _differences(found: Any, frozen: Any, key: str = "") -> list[str]:
+    if isinstance(found, Mapping) and isinstance(frozen, Mapping):
+        return [
+            difference
+            for name in sorted({*found, *frozen})
+            for difference in _differences(
+                found.get(name, _ABSENT), frozen.get(name, _ABSENT), f"{key}.{name}" if key else name
+            )
+        ]
+    if isinstance(found, (list, tuple)) and isinstance(frozen, (list, tuple)):
+        same = list(found) == list(frozen)
+    else:
+        same = found == frozen
+    shown = ["nothing" if value is _ABSENT else repr(value) for value in (found, frozen)]
+    return [] if same else [f"{key}: {shown[0]} in the model, {shown[1]} in the settings"]

@@ -1,0 +1,332 @@
+"""Which forecasts a protocol asks for, and which observation each of their values is compared with.
+
+A *protocol* says what a forecast is given, and stands in the column `horizon` of the metrics. "trajectory": one solve
+from each trajectory's initial state over all of its observations, whatever their split. "window": a solve from the
+first observation of each window of the model's own length. "rolling": solves from within the trajectories that are
+given the time before, as the dataset's `rolling` says; "rolling@0.5" is the error at that lead time alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.data.contract import dense
+from sparsenode.errors import UserError
+from sparsenode.evaluation.tables import ALL
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+TRAJECTORY = "trajectory"
+WINDOW = "window"
+ROLLING = "rolling"
+LEAD = f"{ROLLING}@"
+BOTH = "train+validation"
+"""Split of the errors over all observations of a trajectory that are not held out for the test, where validation
+observations stand within it: what a study without a validation split calls training."""
+SUBJECT = "subject "
+"""What the name of a subject follows in the column `trajectory` where the mean over its trajectories is meant."""
+MOST_LEADS = 60
+"""Lead times are told apart up to this many; more, as of irregular times, are put into `LEAD_BINS` bins."""
+LEAD_BINS = 20
+_KEYS = ["trajectory", "split", "phase", "horizon"]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The parts of an AnnData of trajectories that evaluation needs, as arrays over its observations.
+
+    `values` (observation, feature); `noise_free` likewise or None; `weights` (feature,); `initial_states`
+    (trajectory, feature) and `scale` (trajectory, feature) by the codes in `trajectory`, whose names are
+    `trajectory_names`. `known` observations are given to a forecast of a whole trajectory, or 0 where it starts from
+    the mean of several; `source_unit` is that of the values times `scale`, or empty; `rolling` the setting.
+    """
+
+    values: np.ndarray
+    noise_free: np.ndarray | None
+    time: np.ndarray
+    trajectory: np.ndarray
+    trajectory_names: tuple[str, ...]
+    group: np.ndarray
+    subject: np.ndarray
+    split: np.ndarray
+    phase: np.ndarray
+    initial_states: np.ndarray
+    scale: np.ndarray
+    features: tuple[str, ...]
+    weights: np.ndarray
+    unit: str
+    source_unit: str
+    time_unit: str
+    known: int
+    rolling: Mapping[str, float] | None
+
+    def rows_of(self, code: int) -> np.ndarray:
+        """Numbers of a trajectory's observations."""
+        return np.flatnonzero(self.trajectory == code)
+
+
+def read_observations(adata: AnnData) -> Observations:
+    """Arrays of an AnnData that holds to the contract of trajectories."""
+    facts = adata.uns["sparsenode"]
+    names = tuple(str(name) for name in pd.unique(adata.obs["trajectory"].astype(str)))
+    codes = pd.Categorical(adata.obs["trajectory"].astype(str), categories=list(names)).codes
+    initial = facts["initial_states"]
+    text = {name: adata.obs[name].astype(str).to_numpy() for name in ("split", "phase", "group", "subject")}
+    weights = adata.var["weight"] if "weight" in adata.var else np.ones(adata.n_vars)
+    averaged = int(facts.get("initial_state_count", 1))
+    return Observations(
+        values=dense(adata.X).astype(np.float64),
+        noise_free=dense(adata.layers["noise_free"]).astype(np.float64) if "noise_free" in adata.layers else None,
+        time=adata.obs["time"].to_numpy(np.float64),
+        trajectory=codes.astype(np.int64),
+        trajectory_names=names,
+        initial_states=initial.loc[list(names), list(adata.var_names)].to_numpy(np.float64),
+        scale=np.asarray(facts.get("scale", np.ones((len(names), adata.n_vars))), np.float64),
+        features=tuple(adata.var_names),
+        weights=np.asarray(weights, np.float64),
+        unit=str(facts["value_unit"]),
+        source_unit=str(facts.get("source_unit", "")),
+        time_unit=str(facts["time_unit"]),
+        known=0 if averaged > 1 else max(1, int(facts.get("known_observations", 1))),
+        rolling=facts.get("rolling"),
+        **text,
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Forecasts of a protocol.
+
+    Row r starts at `initial_states[r]` and is asked for `times[r]`; it is given the observation `starts[r]` and those
+    before it, `given[r]` in all (0 where the initial state is a mean of several). The entries e with `row[e] == r` are
+    its scored values: `position[e]` in its times against the observation `observation[e]`. Entries are sorted by row.
+    `groups` names trajectory, split, phase, horizon and subject of each group of entries, `group[e]` its number; the
+    last `len(unions)` groups are unions, each of the groups whose numbers are listed in `unions`.
+    """
+
+    protocol: str
+    initial_states: np.ndarray
+    times: tuple[np.ndarray, ...]
+    starts: np.ndarray
+    given: np.ndarray
+    row: np.ndarray
+    position: np.ndarray
+    observation: np.ndarray
+    group: np.ndarray
+    groups: pd.DataFrame
+    unions: tuple[tuple[int, ...], ...]
+
+    @property
+    def parts(self) -> list[tuple[int, ...]]:
+        """Numbers of the simple groups that each group consists of."""
+        return [(number,) for number in range(len(self.groups) - len(self.unions))] + list(self.unions)
+
+    def entries(self, number: int) -> np.ndarray:
+        """Numbers of the entries of a group."""
+        return np.flatnonzero(np.isin(self.group, self.parts[number]))
+
+
+def plan_trajectories(data: Observations) -> Plan:
+    """One forecast per trajectory from its initial state, placed at its first time; every observation is scored.
+
+    Where several first observations are given, it starts from the last of them, and the later ones are scored.
+    """
+    first = max(data.known, 1) - 1
+    rows = [data.rows_of(code)[first:] for code in range(len(data.trajectory_names))]
+    given = np.full(len(rows), data.known)
+    return _make_plan(TRAJECTORY, data, data.initial_states, rows, given, first_scored=int(first > 0))
+
+
+def plan_windows(data: Observations, windows: Sequence[np.ndarray]) -> Plan:
+    """One forecast per window from its first observation; the others of the window are scored.
+
+    `windows` holds the observation numbers of each, in order of time, within one trajectory, split and phase. Where
+    windows overlap, an observation counts once for each.
+    """
+    starts = np.array([window[0] for window in windows], dtype=np.int64)
+    given = np.full(len(windows), max(data.known, 1))
+    return _make_plan(WINDOW, data, data.values[starts], windows, given, first_scored=1)
+
+
+def plan_rolling(data: Observations) -> Plan:
+    """Forecasts that start within the trajectories, every `stride`, given `past` and scored over `horizon`.
+
+    What is scored of one forecast lies in one split and phase; what it is given may lie in any. Where forecasts
+    overlap, an observation counts once for each.
+
+    Raises:
+        UserError: no trajectory is long enough.
+    """
+    assert data.rolling is not None  # noqa: S101 the caller asks only where it is set
+    rows, given = [], []
+    for code in range(len(data.trajectory_names)):
+        for row, count in _rolling_rows(data, data.rows_of(code), **data.rolling):
+            rows.append(row)
+            given.append(count)
+    if not rows:
+        needed = data.rolling["past"] + data.rolling["horizon"]
+        longest = max(np.ptp(data.time[data.rows_of(code)]) for code in range(len(data.trajectory_names)))
+        message = (
+            f"no trajectory is long enough for rolling forecasts: past and horizon need {needed:g} of time in one "
+            f"split, and the longest trajectory has {longest:g}; shorten rolling.past or rolling.horizon"
+        )
+        raise UserError(message)
+    leads = np.concatenate([data.time[row[1:]] - data.time[row[0]] for row in rows])
+    starts = np.array([row[0] for row in rows])
+    return _make_plan(ROLLING, data, data.values[starts], rows, np.array(given), first_scored=1, leads=_name(leads))
+
+
+def _rolling_rows(
+    data: Observations, own: np.ndarray, past: float, horizon: float, stride: float
+) -> list[tuple[np.ndarray, int]]:
+    """Start and scored observations of each forecast of one trajectory, and how many observations it is given."""
+    time = data.time[own]
+    slack = 1e-9 * max(1.0, float(np.abs(time).max()))
+    found: list[tuple[np.ndarray, int]] = []
+    next_start = time[0] + past
+    for place in range(len(own)):
+        if time[place] < next_start - slack or time[-1] < time[place] + horizon - slack:
+            continue
+        scored = own[(time > time[place] + slack) & (time <= time[place] + horizon + slack)]
+        if len(scored) == 0 or len(set(data.split[scored])) > 1 or len(set(data.phase[scored])) > 1:
+            continue
+        count = int(((time >= time[place] - past - slack) & (np.arange(len(own)) <= place)).sum())
+        found.append((np.concatenate((own[[place]], scored)), count))
+        next_start = time[place] + stride
+    return found
+
+
+def _name(leads: np.ndarray) -> np.ndarray:
+    """Names of the lead times of entries."""
+    rounded = np.round(leads, 6)
+    if len(np.unique(rounded)) > MOST_LEADS:
+        width = leads.max() / LEAD_BINS
+        rounded = np.ceil(leads / width - 1e-9) * width
+    distinct, place = np.unique(rounded, return_inverse=True)
+    return np.array([f"{LEAD}{lead:.5g}" for lead in distinct], object)[place]
+
+
+def _make_plan(
+    protocol: str,
+    data: Observations,
+    initial: np.ndarray,
+    rows: Sequence[np.ndarray],
+    given: np.ndarray,
+    *,
+    first_scored: int,
+    leads: np.ndarray | None = None,
+) -> Plan:
+    times, position, observation = [], [], []
+    for row in rows:
+        # Observations may share a time (pseudotime does); the solver gets each time once.
+        distinct, inverse = np.unique(data.time[row], return_inverse=True)
+        times.append(distinct)
+        position.append(inverse[first_scored:])
+        observation.append(np.asarray(row)[first_scored:])
+    entries = np.concatenate(observation) if observation else np.empty(0, np.int64)
+    keys = pd.DataFrame(
+        {
+            "trajectory": np.asarray(data.trajectory_names, object)[data.trajectory[entries]],
+            "split": data.split[entries],
+            "phase": data.phase[entries],
+            "horizon": protocol if leads is None else leads,
+            "subject": data.subject[entries],
+        }
+    )
+    grouped = keys.groupby(_KEYS, sort=False)
+    simple = grouped.first().reset_index()
+    groups, unions = _add_splits(simple) if leads is None else _add_leads(simple)
+    return Plan(
+        protocol=protocol,
+        initial_states=np.asarray(initial, np.float64),
+        times=tuple(times),
+        starts=np.array([row[0] for row in rows], np.int64),
+        given=np.asarray(given, np.int64),
+        row=np.repeat(np.arange(len(rows)), [len(entry) for entry in observation]),
+        position=np.concatenate(position) if position else np.empty(0, np.int64),
+        observation=entries,
+        group=grouped.ngroup().to_numpy(),
+        groups=groups,
+        unions=unions,
+    )
+
+
+Unions = tuple[tuple[int, ...], ...]
+
+
+def _add_splits(groups: pd.DataFrame) -> tuple[pd.DataFrame, Unions]:
+    """Append the union of training and validation for trajectories that hold both in a phase."""
+    known = groups[groups["split"].isin(["train", "validation"])]
+    both = [found for _, found in known.groupby(["trajectory", "phase"], sort=False) if len(found) > 1]
+    return _append(groups, both, split=BOTH)
+
+
+def _add_leads(groups: pd.DataFrame) -> tuple[pd.DataFrame, Unions]:
+    """Append the union over the lead times."""
+    return _append(
+        groups, [found for _, found in groups.groupby(["trajectory", "split", "phase"], sort=False)], horizon=ROLLING
+    )
+
+
+def _append(groups: pd.DataFrame, parts: Sequence[pd.DataFrame], **named: str) -> tuple[pd.DataFrame, Unions]:
+    if not parts:
+        return groups, ()
+    rows = [{**part.iloc[0].to_dict(), **named} for part in parts]
+    unions = tuple(tuple(int(number) for number in part.index) for part in parts)
+    return pd.concat([groups, pd.DataFrame(rows)], ignore_index=True), unions
+
+
+def add_means(groups: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Append, for each split, phase and horizon, the unweighted mean over its trajectories, named "all".
+
+    Where a split holds several subjects of which one has several trajectories, the mean over each subject's
+    trajectories as well, named "subject NAME". `values` (..., group); returns the longer table of groups and values. An
+    infinite or NaN entry spreads into the mean, which is then not finite either.
+    """
+    means: list[np.ndarray] = []
+    rows: list[dict[str, Any]] = []
+    for (split, phase, horizon), members in groups.groupby(["split", "phase", "horizon"], sort=False):
+        named = {ALL: members.index}
+        if 1 < members["subject"].nunique() < len(members):
+            named |= {f"{SUBJECT}{name}": own.index for name, own in members.groupby("subject", sort=False)}
+        for name, index in named.items():
+            means.append(values[..., index.to_numpy()].mean(axis=-1))
+            rows.append({"trajectory": name, "split": split, "phase": phase, "horizon": horizon, "subject": ""})
+    if not rows:
+        return groups, values
+    return (
+        pd.concat([groups, pd.DataFrame(rows)], ignore_index=True),
+        np.concatenate([values, np.stack(means, axis=-1)], axis=-1),
+    )
+
+
+def sum_by_subject(groups: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Sum over the trajectories of each subject with more than one, by split and phase (the study's total error).
+
+    `values` (..., group); returns groups whose `trajectory` is the subject's name. Left out where an entry does not
+    hold all of the subject's trajectories that the plan scores anywhere.
+    """
+    wanted = {str(name): members["trajectory"].nunique() for name, members in groups.groupby("subject")}
+    sums, rows = [], []
+    for (subject, split, phase, horizon), members in groups.groupby(
+        ["subject", "split", "phase", "horizon"], sort=False
+    ):
+        if 1 < wanted[str(subject)] == len(members):
+            sums.append(values[..., members.index.to_numpy()].sum(axis=-1))
+            rows.append({"trajectory": subject, "split": split, "phase": phase, "horizon": horizon})
+    if not rows:
+        return groups.iloc[:0][_KEYS], values[..., :0]
+    return pd.DataFrame(rows), np.stack(sums, axis=-1)
+
+
+def is_summary(groups: pd.DataFrame) -> np.ndarray:
+    """Which groups go into the table of metrics (group,): of single lead times, the means over trajectories alone."""
+    of_lead = groups["horizon"].str.startswith(LEAD).to_numpy(bool)
+    mean = groups["trajectory"].eq(ALL) | groups["trajectory"].str.startswith(SUBJECT)
+    return np.asarray(~of_lead | mean.to_numpy(bool))

@@ -1,0 +1,111 @@
+"""Plans of forecasts with what trivial forecasts reach on them, and which forecasts are kept for figures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparsenode.errors import UserError
+from sparsenode.evaluation.baselines import baseline_errors, baselines_of, fit_polynomial, oracles_of
+from sparsenode.evaluation.forecast import Errors, Kept
+from sparsenode.evaluation.plans import TRAJECTORY, Observations, Plan
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+KEPT_FEATURES = 12
+"""Features whose forecasts are written out: those whose smooth course over time moves most."""
+ALL_FEATURES = 64
+"""All of them up to this number, which a figure of the whole (a skeleton) needs."""
+KEPT_TIMES = 200
+"""Forecast values written out per trajectory, protocol and feature at most, fewer for more than `KEPT_FEATURES`."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A plan of forecasts with the errors of the trivial forecasts on it."""
+
+    plan: Plan
+    kept: Kept
+    baselines: Mapping[str, Errors]
+    oracles: Mapping[str, Errors]
+
+    @property
+    def name(self) -> str:
+        """What stands in the column `horizon`."""
+        return self.plan.protocol
+
+
+def make_protocol(data: Observations, plan: Plan) -> Protocol:
+    """Add the errors of the trivial forecasts to a plan, and say which of its forecasts are kept for figures."""
+    kept = choose_kept(data, plan)
+    baselines = {name: baseline_errors(name, data, plan, kept) for name in baselines_of(plan)}
+    return Protocol(plan, kept, baselines, {name: baseline_errors(name, data, plan, kept) for name in oracles_of(plan)})
+
+
+def choose_kept(data: Observations, plan: Plan) -> Kept:
+    """Keep at most `KEPT_FEATURES` features and `KEPT_TIMES` entries of each trajectory, evenly spread.
+
+    Up to `ALL_FEATURES` features are all kept, at so many fewer times. Otherwise they are ranked by the variance of a
+    cubic in time through each training trajectory, so that noise counts little. Of forecasts from within a trajectory,
+    whole ones that do not overlap are kept.
+    """
+    count = len(data.features) if len(data.features) <= ALL_FEATURES else KEPT_FEATURES
+    most = KEPT_TIMES * KEPT_FEATURES // max(count, KEPT_FEATURES)
+    movement = np.zeros(len(data.features))
+    training = (data.split == "train") & (data.phase == "fit")
+    for code in np.unique(data.trajectory[training]):
+        own = np.flatnonzero(training & (data.trajectory == code))
+        movement += fit_polynomial(data.time[own], data.values[own], 3)(data.time[own]).var(axis=0)
+    features = np.sort(np.argsort(-movement, kind="stable")[:count])
+    trajectory = data.trajectory[plan.observation]
+    entries = []
+    for code in np.unique(trajectory):
+        own = np.flatnonzero(trajectory == code)
+        if plan.protocol != TRAJECTORY:
+            rows = _disjoint_rows(plan, own)
+            within = int(np.isin(plan.row[own], rows).sum())
+            rows = rows[spread(len(rows), max(1, most * len(rows) // within))]
+            entries.append(own[np.isin(plan.row[own], rows)])
+        else:
+            entries.append(own[spread(len(own), most)])
+    return Kept(np.concatenate(entries) if entries else np.empty(0, np.int64), features)
+
+
+def _disjoint_rows(plan: Plan, entries: np.ndarray) -> np.ndarray:
+    chosen: list[int] = []
+    end = -np.inf
+    rows = np.unique(plan.row[entries])
+    for row in sorted(rows, key=lambda number: plan.times[number][0]):
+        if plan.times[row][0] >= end:
+            chosen.append(int(row))
+            end = plan.times[row][-1]
+    return np.array(chosen, dtype=np.int64)
+
+
+def spread(count: int, wanted: int) -> np.ndarray:
+    """Numbers of at most `wanted` of `count` things, evenly spread from first to last."""
+    if count <= wanted:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, wanted).round().astype(np.int64))
+
+
+def cut_windows(adata: AnnData, length: int, stride: int) -> list[np.ndarray]:
+    """Observation numbers of the windows of every split and phase; a split too short for one has none."""
+    from sparsenode.windows import make_windows
+
+    past = max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
+    windows: list[np.ndarray] = []
+    present = adata.obs[["split", "phase"]].astype(str).drop_duplicates()
+    for split, phase in present.itertuples(index=False):
+        try:
+            windows.extend(make_windows(adata, split, phase, length, stride, past=past))
+        except UserError as error:
+            logger.warning("no window forecasts of split %s, phase %s: %s", split, phase, error)
+    return windows

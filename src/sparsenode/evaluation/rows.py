@@ -1,0 +1,275 @@
+"""Rows of the tables of metrics and forecasts, from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.evaluation.forecast import Errors, error_units
+from sparsenode.evaluation.networks import selection_frequency
+from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
+from sparsenode.evaluation.protocols import Protocol
+from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity, pair_sparsity
+from sparsenode.evaluation.structure import score_pairs, select_pairs
+from sparsenode.evaluation.tables import ALL, cross_table, join_tables, make_table
+
+if TYPE_CHECKING:
+    from sparsenode.ensemble import Ensemble
+
+FREQUENCY_THRESHOLD = 0.5
+"""An edge counts as found when at least half of the members selected it."""
+COLUMNS = ["trajectory", "split", "phase", "horizon"]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """True network (source, target), where it is known, and which sources can regulate at all."""
+
+    edges: np.ndarray | None
+    known: np.ndarray
+    regulators: np.ndarray
+
+
+def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
+    """What training took and where it broke down: `seconds` and `iterations`, and one empty `mse` if diverged."""
+    members = ensemble.members
+    keys: dict[str, list[Any]] = {
+        "strength": [member.strength for member in members],
+        "seed": [member.seed for member in members],
+    }
+    told: dict[str, list[Any]] = {
+        "status": [member.status for member in members],
+        "reason": [member.reason for member in members],
+    }
+    tables = [
+        make_table(**label, **keys, **told, metric="seconds", unit="s", value=[member.seconds for member in members]),
+        make_table(**label, **keys, **told, metric="iterations", value=[member.iterations for member in members]),
+    ]
+    if memory := ensemble.metadata.get("memory_bytes"):
+        peak = {**keys, **told, "metric": "memory_bytes", "unit": "bytes of the job", "value": [memory] * len(members)}
+        tables.append(make_table(**label, **peak))
+    lost = [number for number, member in enumerate(members) if member.status != "finished"]
+    if lost:
+        picked = {name: [column[number] for number in lost] for name, column in {**keys, **told}.items()}
+        tables.append(make_table(**label, **picked, metric="mse", value=np.full(len(lost), np.nan)))
+    return join_tables(tables)
+
+
+def error_rows(
+    errors: Errors, keys: pd.DataFrame, data: Observations, protocol: Protocol, label: Mapping[str, str]
+) -> list[pd.DataFrame]:
+    """Errors, and what they are worth beside the trivial forecasts and oracles, by member and group."""
+    tables = mean_rows(errors, keys, data, protocol, label)
+    groups = protocol.plan.groups
+    named, mse = add_means(groups, errors.mse)
+    told = is_summary(named)
+    columns = named.loc[told, COLUMNS]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for name, trivial in protocol.baselines.items():
+            reference = add_means(groups, trivial.mse)[1]
+            skill = (1 - mse / np.where(reference > 0, reference, np.nan))[:, told]
+            tables.append(cross_table(keys, columns, skill, metric="skill", reference=f"baseline:{name}", **label))
+        if protocol.oracles:
+            mean, cubic = (add_means(groups, protocol.oracles[name].mse)[1] for name in ("mean", "cubic"))
+            explained = ((mean - mse) / np.where(mean > cubic, mean - cubic, np.nan))[:, told]
+            tables.append(cross_table(keys, columns, explained, metric="explained", reference="oracle:cubic", **label))
+    return tables
+
+
+def mean_rows(
+    errors: Errors, keys: pd.DataFrame, data: Observations, protocol: Protocol, label: Mapping[str, str]
+) -> list[pd.DataFrame]:
+    """Errors by trajectory, their means, and for `mse` of courses in time the sum over each subject's trajectories."""
+    groups = protocol.plan.groups
+    units = error_units(data)
+    tables = []
+    for metric, values in errors.means.items():
+        named, extended = add_means(groups, values)
+        told = is_summary(named)
+        shown = {"metric": metric, "unit": units[metric], **label}
+        tables.append(cross_table(keys, named.loc[told, COLUMNS], extended[:, told], **shown))
+        if metric == "mse" and protocol.oracles:
+            subjects, sums = sum_by_subject(groups, values)
+            tables.append(cross_table(keys, subjects, sums, **{**shown, "metric": "mse_sum"}))
+    return tables
+
+
+def baseline_rows(
+    data: Observations, protocol: Protocol, *, dataset: str, model: str
+) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
+    """Errors and forecasts of baselines and oracles; those of windows stand under the model they belong to."""
+    keys = pd.DataFrame({"strength": [np.nan], "seed": [-1]})
+    named = {f"baseline:{name}": errors for name, errors in protocol.baselines.items()}
+    named |= {f"oracle:{name}": errors for name, errors in protocol.oracles.items()}
+    tables, forecasts = [], []
+    for method, errors in named.items():
+        label = {"dataset": dataset, "model": model, "method": method}
+        tables.extend(mean_rows(errors, keys, data, protocol, label))
+        if method.startswith("baseline:"):
+            forecasts.append(forecast_rows(errors.kept, keys, data, protocol, label))
+    return tables, forecasts
+
+
+def selection_row(selection: Mapping[str, Any], label: Mapping[str, str]) -> pd.DataFrame:
+    """The chosen strength, or that there is none."""
+    chosen = selection["chosen"]
+    told = {} if chosen is not None else {"status": "undefined", "reason": "fewer than half of the members finished"}
+    return make_table(
+        **label,
+        strength=np.nan if chosen is None else chosen,
+        metric="chosen_strength",
+        value=np.nan if chosen is None else chosen,
+        split="validation",
+        phase="fit",
+        horizon=selection["protocol"],
+        **told,
+    )
+
+
+def sparsity_rows(
+    ensemble: Ensemble,
+    paths: np.ndarray,
+    finished: np.ndarray,
+    keys: pd.DataFrame,
+    truth: Truth,
+    label: Mapping[str, str],
+) -> list[pd.DataFrame]:
+    """Sparsities of the finished members, and of the same networks before training (status "untrained")."""
+    untrained = ensemble.untrained()
+    seeds = pd.Series([member.seed for member in untrained.members]).drop_duplicates()
+    tables = []
+    for kind, source, network_paths, picked, rows in (
+        ("", ensemble, paths, finished, keys),
+        (
+            "untrained",
+            untrained,
+            np.asarray(untrained.path_matrix(), np.float64),
+            seeds.index.to_numpy(),
+            pd.DataFrame({"strength": np.nan, "seed": seeds.to_numpy()}),
+        ),
+    ):
+        told = {"status": kind} if kind else {}
+        common: dict[str, Any] = {
+            **label,
+            "strength": rows["strength"].to_numpy(),
+            "seed": rows["seed"].to_numpy(),
+            "trajectory": ALL,
+            **told,
+        }
+        tables.append(
+            make_table(**common, metric="weight_sparsity", estimator="weights", value=_weight_sparsity(source)[picked])
+        )
+        for estimator, relative in (("paths", False), ("relative", True)):
+            value = feature_sparsity(network_paths[picked], relative=relative)
+            tables.append(make_table(**common, metric="feature_sparsity", estimator=estimator, value=value))
+        for reference, value in _spurious(network_paths[picked], truth).items():
+            tables.append(
+                make_table(
+                    **common,
+                    metric="spurious_feature_sparsity",
+                    estimator="paths",
+                    reference=reference,
+                    value=value,
+                )
+            )
+        opened = source.open_probability()
+        if opened is not None:
+            value = 1 - np.asarray(opened, np.float64)[picked].mean(axis=(1, 2))
+            tables.append(make_table(**common, metric="feature_sparsity", estimator="open_probability", value=value))
+    return tables
+
+
+def _weight_sparsity(ensemble: Ensemble) -> np.ndarray:
+    return np.asarray(ensemble.weight_sparsity(THRESHOLD), np.float64)
+
+
+def _spurious(paths: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
+    """Sparsity among what is known not to be there, by the source of that knowledge."""
+    found = {}
+    if not truth.regulators.all():
+        found["not_regulators"] = feature_sparsity(paths, sources=~truth.regulators)
+    if truth.edges is not None and (absent := truth.known & ~truth.edges).any():
+        found["truth"] = pair_sparsity(paths, absent)
+    return found
+
+
+def structure_rows(
+    scores: Mapping[str, np.ndarray], keys: pd.DataFrame, truth: Truth, label: Mapping[str, str]
+) -> list[pd.DataFrame]:
+    """Structure metrics of each member by each estimator, and of the selection frequency over seeds."""
+    assert truth.edges is not None  # noqa: S101 the caller asks for structure only where there is a truth
+    edges = select_pairs(truth.edges, truth.known)
+    tables = []
+    for estimator, matrices in scores.items():
+        pairs = select_pairs(matrices, truth.known)
+        tables.append(_score_table(pairs, keys, edges, THRESHOLD, estimator=estimator, **label))
+    strengths = np.unique(keys["strength"])
+    if len(strengths):
+        frequency = np.stack(
+            [selection_frequency(scores["paths"][keys["strength"] == strength]) for strength in strengths]
+        )
+        every = pd.DataFrame({"strength": strengths, "seed": -1})
+        pairs = select_pairs(frequency, truth.known)
+        tables.append(_score_table(pairs, every, edges, FREQUENCY_THRESHOLD, estimator="frequency", **label))
+    return tables
+
+
+def _score_table(
+    pairs: np.ndarray, keys: pd.DataFrame, edges: np.ndarray, threshold: float, **constants: Any
+) -> pd.DataFrame:
+    found = [score_pairs(scores, edges, threshold=threshold) for scores in pairs]
+    if not found:
+        return make_table(value=np.empty(0))
+    metrics = pd.DataFrame({"metric": list(found[0])})
+    values = np.array([list(scores.values()) for scores in found])
+    return cross_table(keys, metrics, values, trajectory=ALL, **constants)
+
+
+def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
+    """What equal scores for all pairs, that is pure chance, would reach."""
+    assert truth.edges is not None  # noqa: S101 as above
+    edges = select_pairs(truth.edges, truth.known)
+    found = score_pairs(np.zeros(len(edges)), edges, threshold=1.0)
+    kept = {name: found[name] for name in ("auroc", "auprc", "auprc_ratio", "early_precision", "balanced_accuracy")}
+    return make_table(
+        dataset=dataset, method="baseline:random", trajectory=ALL, metric=list(kept), value=list(kept.values())
+    )
+
+
+def forecast_rows(
+    kept: np.ndarray, keys: pd.DataFrame, data: Observations, protocol: Protocol, label: Mapping[str, str]
+) -> pd.DataFrame:
+    """Kept forecasts (member, entry, feature) as rows; `start` is the time of the state they start from."""
+    plan, entries, features = protocol.plan, protocol.kept.entries, protocol.kept.features
+    members, count, width = len(keys), len(entries), len(features)
+    observation = plan.observation[entries]
+    by_entry = {
+        "trajectory": np.asarray(data.trajectory_names, object)[data.trajectory[observation]],
+        "group": data.group[observation],
+        "split": data.split[observation],
+        "phase": data.phase[observation],
+        "start": np.array([plan.times[row][0] for row in plan.row[entries]], np.float64),
+        "time": data.time[observation],
+    }
+    rows: dict[str, Any] = {name: np.full(members * count * width, value, object) for name, value in label.items()}
+    rows["strength"] = np.repeat(keys["strength"].to_numpy(np.float64), count * width)
+    rows["seed"] = np.repeat(keys["seed"].to_numpy(np.int64), count * width)
+    rows["protocol"] = np.full(members * count * width, plan.protocol, object)
+    rows |= {name: np.tile(np.repeat(values, width), members) for name, values in by_entry.items()}
+    rows["time_unit"] = np.full(members * count * width, data.time_unit, object)
+    rows["value_unit"] = np.full(members * count * width, data.unit, object)
+    rows["feature"] = np.tile(np.asarray(data.features, object)[features], members * count)
+    rows["observed"] = np.tile(data.values[observation][:, features].astype(np.float32).ravel(), members)
+    rows["predicted"] = kept.astype(np.float32).ravel()
+    return pd.DataFrame(rows)
+
+
+def join_forecasts(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All rows of forecasts, text as categories."""
+    joined = pd.concat([table for table in tables if len(table)], ignore_index=True)
+    text = [name for name in joined.columns if joined[name].dtype == object]
+    return joined.astype(dict.fromkeys(text, "category"))

@@ -1,0 +1,202 @@
+"""Error of the forecasts over their lead time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.errors import UserError
+from sparsenode.evaluation.tables import ALL
+from sparsenode.figures import style
+from sparsenode.figures.style import Choice, pick
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_SUBJECTS = 4
+"""Of more subjects than this, the mean over all their trajectories is shown."""
+BASELINE_LOOKS = {
+    "baseline:initial_state": ("hold the last state", (0, (7, 3))),
+    "baseline:constant_velocity": ("constant velocity", (0, (1, 1.5))),
+    "baseline:training_mean": ("training mean", (0, (7, 2, 1, 2))),
+    "baseline:last_cycle": ("repeat the last cycle", (0, (2, 1))),
+}
+BEYOND = 1.6
+"""Errors are shown up to this multiple of the largest one of a trivial forecast that does not extrapolate."""
+_EXTRAPOLATES = "baseline:constant_velocity"
+_LEAD = "rolling@"
+
+
+@dataclass(frozen=True)
+class Panels:
+    """What the columns show: `titles` by the entry of the column `trajectory`, all on data of `split`.
+
+    `time_unit` is that of lead times; `poses` tells whether a state is the pose of a body.
+    """
+
+    titles: Mapping[str, str]
+    split: str
+    time_unit: str
+    poses: bool = False
+
+
+def draw_horizon(
+    *,
+    dataset: str,
+    metrics: Path,
+    selection: Path,
+    data: Path,
+    outputs: Sequence[Path],
+    font_size: float = 9.0,
+    dots_per_inch: float = 150,
+) -> None:
+    """Write the figure of one data set to each path of `outputs`.
+
+    Raises:
+        UserError: the metrics hold no errors of rolling forecasts.
+    """
+    from sparsenode.data.contract import read_trajectories
+
+    errors = read_errors(metrics)
+    panels = choose_panels(read_trajectories(data), errors)
+    with style.style(font_size):
+        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), errors, panels)
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+
+
+def read_errors(path: Path) -> pd.DataFrame:
+    """Root mean squared errors of rolling forecasts at each lead time, as a tidy table with a column `lead`.
+
+    In the units of measurement (the column `unit`) where the metrics hold them, else in modeling units. `lead` in
+    units of time.
+
+    Raises:
+        UserError: there are none.
+    """
+    table = pd.read_parquet(path, filters=[("metric", "in", ["mse", "mse_restored"])])
+    table = table[table["horizon"].astype(str).str.startswith(_LEAD) & table["status"].eq("finished")]
+    if table.empty:
+        raise UserError(
+            f"{path} holds no errors of rolling forecasts at single lead times: the figure of errors over lead time "
+            "takes a dataset that is evaluated with the protocol `rolling`"
+        )
+    restored = table["metric"].eq("mse_restored")
+    table = table[restored] if restored.any() else table
+    lead = table["horizon"].astype(str).str.removeprefix(_LEAD).astype(float)
+    return table.assign(lead=lead, value=np.sqrt(table["value"])).sort_values("lead", kind="stable")
+
+
+def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
+    """A panel for each subject with test data (with validation data where there are none), trained ones first."""
+    facts = adata.uns["sparsenode"]
+    split = "test" if errors["split"].eq("test").any() else "validation"
+    subjects, splits = adata.obs["subject"].astype(str), adata.obs["split"].astype(str)
+    places = adata.obs["trajectory"].cat.codes
+    trained = places[splits == "train"].groupby(subjects).max()
+    tested = places[splits == split].groupby(subjects, sort=False).min()
+    scored = set(errors.loc[errors["split"] == split, "trajectory"].astype(str))
+    own = adata.obs.loc[splits == split, "trajectory"].astype(str).groupby(subjects).unique()
+    people = "skeletons" in facts.get("provenance", {})
+    subject, trial = ("person", "trials") if people else ("subject", "trajectories")
+    titles = {}
+    for name in sorted(tested.index, key=lambda name: name not in trained.index):
+        # A mean over a subject's trajectories is listed only where it differs from that over all, or from a single one.
+        entries = [f"subject {name}", *([ALL] if len(tested) == 1 else own[name] if len(own[name]) == 1 else [])]
+        entry = next((entry for entry in entries if entry in scored), None)
+        if entry is None:
+            continue
+        known = name in trained.index
+        titles[entry] = f"{'same' if known else 'another'} {subject} ({name})"
+        if known and tested[name] > trained[name]:
+            titles[entry] += f", later {trial}"
+    if not 0 < len(titles) <= MOST_SUBJECTS:
+        titles = {ALL: f"mean over {split} {trial}"}
+    return Panels(titles, split, str(facts["time_unit"]), people)
+
+
+def draw(
+    dataset: str,
+    metrics: pd.DataFrame,
+    choices: Mapping[tuple[str, str], Choice],
+    errors: pd.DataFrame,
+    panels: Panels,
+) -> Figure:
+    """For each model a row of panels, one for each entry of `panels`; `errors` as `read_errors` gives them."""
+    from matplotlib.figure import Figure
+
+    models = style.models_of(metrics)
+    looks = style.looks(style.method_order(metrics["method"]))
+    errors = pick(errors, split=panels.split, trajectory=list(panels.titles))
+    # The phase that models are fitted to comes first; in others they extrapolate in time.
+    phases = set(errors["phase"])
+    errors = pick(errors, phase="fit") if "fit" in phases else errors
+    figure = Figure(figsize=(3.0 + 2.7 * len(panels.titles), 0.2 + 3.0 * len(models)), layout="constrained")
+    highest = top(errors)
+    for part, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
+        part.suptitle(
+            f"{style.heading(dataset, model, models)}: error of forecasts over their lead time ({panels.split} data)\n"
+            "lines: median over seeds at the chosen strength; bands: range over seeds"
+        )
+        grid = part.subplots(1, len(panels.titles), squeeze=False, sharey=True)[0]
+        for axes, (name, title) in zip(grid, panels.titles.items(), strict=True):
+            mine = pick(errors, trajectory=name)
+            for method, (label, dashes) in BASELINE_LOOKS.items():
+                line = pick(mine, method=method, model=["", model])
+                if len(line):
+                    words = label.replace("state", "pose") if panels.poses else label
+                    axes.plot(line["lead"], line["value"], color=style.GRAY, linestyle=dashes, label=words, zorder=2)
+            for method, look in looks.items():
+                if (model, method) in choices:
+                    chosen = pick(mine, model=model, method=method, strength=choices[model, method].strength)
+                    _draw_spread(axes, chosen, look, _label(metrics, choices, model, method))
+            axes.set_title(title)
+            axes.set_xlabel(style.time_label(panels.time_unit).replace("time", "lead time", 1))
+            axes.set_xlim(0, errors["lead"].max())
+            axes.set_ylim(0, highest)
+        grid[0].set_ylabel(f"root mean squared error\n({describe_unit(errors)})")
+        _legend(grid)
+    return figure
+
+
+def top(errors: pd.DataFrame) -> float:
+    """Largest error that is shown: what explodes leaves a panel at its top and does not set the scale."""
+    calm = pick(errors, method=[name for name in BASELINE_LOOKS if name != _EXTRAPOLATES])["value"]
+    others = errors.loc[errors["method"] != _EXTRAPOLATES, "value"]
+    largest = float(others[np.isfinite(others)].max())
+    bound = BEYOND * float(calm.max()) if len(calm) else np.inf
+    return 1.05 * min(largest, bound)
+
+
+def describe_unit(errors: pd.DataFrame) -> str:
+    """Unit of a root mean squared error."""
+    unit = next((unit for unit in errors["unit"].astype(str) if unit), "")
+    if unit.endswith("^2"):
+        return unit.removesuffix("^2")
+    return "scaled units" if unit in {"", "scaled"} else unit
+
+
+def _label(metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice], model: str, method: str) -> str:
+    strength = style.format_strength(choices[model, method].strength)
+    return f"{method}: strength {strength}\n({style.describe_divergence(metrics, model, method)})"
+
+
+def _draw_spread(axes: Axes, rows: pd.DataFrame, look: style.Look, label: str) -> None:
+    """Median over seeds as a line, range as a band; a method of which nothing is left is still named in the legend."""
+    values = rows.groupby("lead")["value"].agg(["median", "min", "max"])
+    axes.plot(values.index, values["median"], color=look.color, label=label, zorder=4)
+    axes.fill_between(values.index, values["min"], values["max"], color=look.color, alpha=0.18, linewidth=0, zorder=3)
+
+
+def _legend(row: Sequence[Axes]) -> None:
+    entries: dict[str, Any] = {}
+    for axes in row:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    row[-1].legend(entries.values(), entries.keys(), loc="upper left", bbox_to_anchor=(1.03, 1.0), handlelength=3)

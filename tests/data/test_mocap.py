@@ -1,0 +1,462 @@
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from sparsenode.configuration import describe_allowed
+from sparsenode.data import complete_options
+from sparsenode.data.acclaim import Motion, read_motion, read_skeleton, skeleton_from_json
+from sparsenode.data.contract import read_trajectories, trajectory_slices
+from sparsenode.data.mocap import (
+    OPTIONS,
+    body_part,
+    load,
+    person_scale,
+    required_files,
+    resample,
+    side_of,
+    without_jumps,
+)
+from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.data.trajectories import RawTrajectories
+from sparsenode.errors import UserError
+
+TRAINING = "01 02 05 07 08 09 10 11 12 13 14 15 16 28 29"
+TESTING = "30 31 32 33 34"
+CONSTANT = ["lclavicle.ry", "lclavicle.rz", "lfingers.rx", "rclavicle.ry", "rclavicle.rz", "rfingers.rx"]
+
+
+def row(subject: str, trials: str, split: str, motion: str = "walk", **cut: float) -> dict:
+    return {"subject": subject, "trials": trials.split(), "motion": motion, "split": split, **cut}
+
+
+def options(*rows: dict, **changes: object) -> dict:
+    return complete_options("mocap", {"trials": list(rows), **changes})
+
+
+def load_real(mirror: Path, *rows: dict, **changes: object) -> RawTrajectories:
+    chosen = options(*rows, **changes)
+    return load(chosen, {file.relative_path: mirror / file.relative_path for file in required_files(chosen)})
+
+
+def real_motion(mirror: Path, name: str) -> Motion:
+    folder = mirror / "mocap.cs.cmu.edu" / "subjects" / name[:2]
+    return read_motion(folder / f"{name}.amc", read_skeleton(folder / f"{name[:2]}.asf"))
+
+
+def degrees_of(raw: RawTrajectories, name: str) -> np.ndarray:
+    part = next(part for part in raw.trajectories if part.name == name)
+    return part.offset + part.scale * part.values
+
+
+@pytest.fixture(scope="module")
+def walk(mirror: Path) -> RawTrajectories:
+    return load_real(mirror, row("35", TRAINING, "train"), row("35", TESTING, "test"))
+
+
+# The laboratory's own files.
+
+
+def test_trials_and_channels_of_a_walking_person(walk: RawTrajectories) -> None:
+    assert len(walk.features) == 53
+    assert walk.features[:4] == ("root.rx", "root.ry", "root.rz", "lfemur.rx")
+    assert not {"root.tx", "root.ty", "root.tz"} & set(walk.features)
+    assert json.loads(walk.provenance["constant_channels"]) == CONSTANT
+    assert list(json.loads(walk.provenance["constant_degrees"])["35"]) == CONSTANT
+    assert [part.name for part in walk.trajectories] == [
+        f"35_{trial}" for trial in [*TRAINING.split(), *TESTING.split()]
+    ]
+    assert [part.splits[0] for part in walk.trajectories] == ["train"] * 15 + ["test"] * 5
+    first = walk.trajectories[0]
+    assert (first.group, first.subject, first.time_offset) == ("walk", "35", 0.0)
+    np.testing.assert_array_equal(first.times, np.arange(56) / 30)
+    assert first.values.shape == (56, 53)
+
+
+def test_training_trials_fill_the_range_and_test_trials_may_leave_it(walk: RawTrajectories) -> None:
+    training = np.vstack([part.values for part in walk.trajectories if part.splits[0] == "train"])
+    np.testing.assert_allclose(training.min(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(training.max(axis=0), 1.0, atol=1e-12)
+    assert walk.trajectories[-1].values.min() < 0
+
+
+def test_degrees_are_those_of_every_fourth_frame_of_the_file(walk: RawTrajectories, mirror: Path) -> None:
+    for name in ("35_01", "35_14", "35_33"):
+        motion = real_motion(mirror, name)
+        column = {".".join(channel): index for index, channel in enumerate(motion.channels)}
+        expected = motion.values[::4, [column[feature] for feature in walk.features]]
+        other = [index for index, feature in enumerate(walk.features) if feature != "lthumb.rz"]
+        np.testing.assert_allclose(degrees_of(walk, name)[:, other], expected[:, other], atol=1e-9)
+
+
+def test_a_thumb_that_flips_by_half_a_turn(
+    walk: RawTrajectories, mirror: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = row("35", "01", "train"), row("35", "33", "test")
+    with caplog.at_level(logging.INFO):
+        corrected = load_real(mirror, *rows)
+    assert "35_33: 2 half turns of lthumb.rz corrected, at frame 193, 197" in caplog.text
+    kept = load_real(mirror, *rows, half_turns="keep")
+    thumb = corrected.features.index("lthumb.rz")
+    found, file = degrees_of(corrected, "35_33")[:, thumb], degrees_of(kept, "35_33")[:, thumb]
+    assert np.abs(np.diff(file)).max() > 130
+    assert np.abs(np.diff(found)).max() < 60
+    np.testing.assert_allclose(found - file, np.where(np.arange(103) == 48, 180.0, 0.0), atol=1e-9)  # frame 193
+
+
+def test_a_thumb_that_turns_and_turns(mirror: Path) -> None:
+    rows = row("35", "01", "train"), row("08", "02", "calibration"), row("08", "01", "test")
+    degrees = [degrees_of(load_real(mirror, *rows, half_turns=how), "08_01") for how in ("correct", "keep")]
+    assert degrees[0].min() > -180
+    assert degrees[1].min() < -1000
+
+
+def test_from_the_files_to_the_file(mirror: Path, tmp_path: Path) -> None:
+    rows = (
+        row("35", TRAINING, "train"),
+        row("35", "30", "test"),
+        row("07", "01", "calibration"),
+        row("07", "02", "test", start=1.0),
+    )
+    path = tmp_path / "mocap.h5ad"
+    preprocess_dataset("mocap", {"source": "mocap", "options": {"trials": list(rows)}}, mirror, path)
+    adata: AnnData = read_trajectories(path)
+    assert adata.n_vars == 53
+    assert list(trajectory_slices(adata))[-2:] == ["35_30", "07_02"]
+    assert set(adata.obs["split"]) == {"train", "test"}
+    assert adata.var.loc["lthumb.rz", ["joint", "degree_of_freedom", "side", "body_part"]].tolist() == [
+        "lthumb",
+        "rz",
+        "left",
+        "left arm",
+    ]
+    assert adata.var.loc["lowerback.rx", ["side", "body_part"]].tolist() == ["middle", "trunk"]
+    assert set(adata.var["body_part"]) == {
+        "root", "trunk", "head", "left arm", "right arm", "left leg", "right leg",
+    }  # fmt: skip
+    facts = adata.uns["sparsenode"]
+    assert [facts[key] for key in ("source_unit", "time_unit", "value_unit", "scaling", "transform")] == [
+        "degree", "second", "share of the training range", "person", "none",
+    ]  # fmt: skip
+    assert facts["time_offset"].tolist() == [0.0] * 16 + [1.0]
+    provenance = facts["provenance"]
+    assert "mocap.cs.cmu.edu" in provenance["credit"]
+    assert json.loads(provenance["motions"])["07_02"] == "walk"
+    assert "07_01" not in json.loads(provenance["motions"])
+    assert json.loads(provenance["constant_degrees"])["07"]["lfingers.rx"] == pytest.approx(7.12502)
+    folder = mirror / "mocap.cs.cmu.edu" / "subjects"
+    for subject, content in json.loads(provenance["skeletons"]).items():
+        assert skeleton_from_json(json.dumps(content)) == read_skeleton(folder / subject / f"{subject}.asf")
+    assert len(facts["source_files"]) == 2 + 15 + 3
+
+
+def test_files_of_other_motions() -> None:
+    chosen = options(row("64", "01", "train", "golf"), row("15", "11", "test", "wave"), scaling="training_range")
+    assert [file.url for file in required_files(chosen)] == [
+        f"http://mocap.cs.cmu.edu/subjects/{name}"
+        for name in ("64/64.asf", "15/15.asf", "64/64_01.amc", "15/15_11.amc")
+    ]
+    chosen = {**chosen, "motions": ["golf"]}
+    assert [Path(file.url).name for file in required_files(chosen)] == ["64.asf", "64_01.amc"]
+    walking = required_files(options(row("35", "01", "train")))
+    assert all(file.sha256 is not None for file in walking)
+
+
+# Small made-up files from here on.
+
+SKELETON = """\
+:version 1.10
+:name made-up
+:units
+  mass 1.0
+  length 0.45
+  angle deg
+:root
+  order TX TY TZ RX RY RZ
+  axis XYZ
+  position 0 0 0
+  orientation 0 0 0
+:bonedata
+  begin
+    id 1
+    name lowerback
+    direction 0 1 0
+    length 2
+    axis 0 0 0 XYZ
+    dof rx
+    limits (-90 90)
+  end
+  begin
+    id 2
+    name lfemur
+    direction 1 -1 0
+    length 7
+    axis 0 0 20 XYZ
+    dof rx ry
+    limits (-160 20)
+           (-70 70)
+  end
+  begin
+    id 3
+    name rfemur
+    direction -1 -1 0
+    length 7
+    axis 0 0 -20 XYZ
+    dof rx
+    limits (-160 20)
+  end
+:hierarchy
+  begin
+    root lowerback lfemur rfemur
+  end
+"""
+SMALL_CHANNELS = ("root.rx", "root.ry", "root.rz", "lowerback.rx", "lfemur.rx", "lfemur.ry", "rfemur.rx")
+
+
+def random_angles(seed: int, frames: int = 49) -> np.ndarray:
+    """Angles (frame, channel) that move without jumps; the last channel does not move."""
+    generator = np.random.default_rng(seed)
+    angles = generator.standard_normal((frames, len(SMALL_CHANNELS))).cumsum(axis=0) + 10 * generator.standard_normal()
+    angles[:, -1] = 5.0
+    return angles
+
+
+def write(
+    folder: Path,
+    chosen: dict,
+    changes: Mapping[str, np.ndarray] | None = None,
+    skeletons: Mapping[str, str] | None = None,
+) -> dict[str, Path]:
+    folder.mkdir(exist_ok=True)
+    files = {file.relative_path: folder / Path(file.relative_path).name for file in required_files(chosen)}
+    for index, path in enumerate(files.values()):
+        if path.suffix == ".asf":
+            path.write_text((skeletons or {}).get(path.stem, SKELETON))
+            continue
+        lines = [":FULLY-SPECIFIED", ":DEGREES"]
+        for frame, angles in enumerate((changes or {}).get(path.stem, random_angles(index)), start=1):
+            texts = [repr(float(angle)) for angle in angles]
+            lines += [
+                str(frame),
+                " ".join(["root 1 2 3", *texts[:3]]),
+                f"lowerback {texts[3]}",
+                " ".join(["lfemur", *texts[4:6]]),
+                f"rfemur {texts[6]}",
+            ]
+        path.write_text("\n".join(lines) + "\n")
+    return files
+
+
+OWN = (row("35", "01 02", "train"), row("35", "03", "test"))
+OTHER = (row("07", "01 02", "calibration"), row("07", "03", "test"))
+
+
+@pytest.mark.parametrize("scaling", ["person", "training_range"])
+def test_what_is_to_be_forecast_is_not_looked_at(tmp_path: Path, scaling: str) -> None:
+    chosen = options(*OWN, *OTHER, scaling=scaling)
+    wild = 20 * random_angles(99)
+    wild[:, -1] = np.arange(49)
+    one = load(chosen, write(tmp_path / "one", chosen))
+    other = load(chosen, write(tmp_path / "other", chosen, {"35_03": wild, "07_03": wild}))
+    assert one.features == other.features == SMALL_CHANNELS[:-1]
+    assert one.provenance == other.provenance
+    for before, after in zip(one.trajectories, other.trajectories, strict=True):
+        np.testing.assert_array_equal(before.offset, after.offset)
+        np.testing.assert_array_equal(before.scale, after.scale)
+    np.testing.assert_array_equal(one.trajectories[0].values, other.trajectories[0].values)
+    assert not np.array_equal(one.trajectories[2].values, other.trajectories[2].values)
+
+
+def test_persons_are_scaled_by_their_calibration_trials(tmp_path: Path) -> None:
+    chosen = options(*OWN, *OTHER)
+    changes = {f"{subject}_{trial}": random_angles(seed) for seed, (subject, trial) in enumerate(
+        [("35", "01"), ("35", "02"), ("07", "01"), ("07", "02"), ("07", "03")]
+    )}  # fmt: skip
+    raw = load(chosen, write(tmp_path, chosen, changes))
+    assert [part.name for part in raw.trajectories] == ["35_01", "35_02", "35_03", "07_03"]
+    own, other = raw.trajectories[0], raw.trajectories[-1]
+    np.testing.assert_array_equal(own.scale, raw.trajectories[2].scale)
+    training = [changes[name][::4, :-1] for name in ("35_01", "35_02")]
+    calibration = [changes[name][::4, :-1] for name in ("07_01", "07_02")]
+    np.testing.assert_allclose(own.offset, np.vstack(training).min(axis=0))
+    np.testing.assert_allclose(own.scale, np.ptp(np.vstack(training), axis=0))
+    spreads = [np.sqrt(np.mean([part.var(axis=0) for part in parts], axis=0)) for parts in (training, calibration)]
+    np.testing.assert_allclose(other.scale / own.scale, spreads[1] / spreads[0])
+    np.testing.assert_allclose(
+        (np.vstack(calibration).mean(axis=0) - other.offset) / other.scale,
+        (np.vstack(training).mean(axis=0) - own.offset) / own.scale,
+    )
+    np.testing.assert_allclose(other.offset + other.scale * other.values, changes["07_03"][::4, :-1])
+
+
+def test_hardly_any_spread_does_not_blow_up_the_scale() -> None:
+    shared = (np.zeros(2), np.array([4.0, 4.0]))
+    still, moving = np.full((5, 2), 3.0), np.array([[0.0, 0.0], [4.0, 1e-3]])
+    offset, scale = person_scale([moving], [still], shared, 0.5)
+    np.testing.assert_allclose(scale, [4.0 * 0.5 / 2.0, 4.0])
+    np.testing.assert_allclose((still - offset) / scale, np.tile([0.5, 0.000125], (5, 1)))
+
+
+def test_constant_channels_are_left_out_with_their_degrees(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    still = random_angles(7)
+    still[:, -1] = 8.0
+    chosen = options(*OWN, *OTHER, row("08", "01", "test"), scaling="training_range")
+    with caplog.at_level(logging.INFO):
+        raw = load(chosen, write(tmp_path, chosen, {"07_01": still, "07_02": still, "07_03": 2 * still}))
+    assert "7 trials in use, 5 of them trajectories; 6 channels, and 1 left out" in caplog.text
+    assert "in training: rfemur.rx" in caplog.text
+    assert json.loads(raw.provenance["constant_degrees"]) == {
+        "35": {"rfemur.rx": 5.0}, "07": {"rfemur.rx": 8.0}, "08": {"rfemur.rx": 0.0},
+    }  # fmt: skip
+    unlimited = {**chosen, "least_range": 0.0}
+    assert load(unlimited, write(tmp_path, unlimited)).features == SMALL_CHANNELS[:-1]
+    chosen = {**chosen, "least_range": 1000.0}
+    with pytest.raises(UserError, match=r"no channel moves by 1000 degrees .* choose a smaller least_range"):
+        load(chosen, write(tmp_path, chosen))
+
+
+def test_jumps_of_a_whole_turn_are_taken_out(tmp_path: Path) -> None:
+    turning = random_angles(3)
+    turning[:, 1] = np.linspace(100.0, 500.0, 49)
+    wrapped = turning.copy()
+    wrapped[:, 1] = (wrapped[:, 1] + 180) % 360 - 180
+    for how in ("correct", "keep"):
+        chosen = options(*OWN, half_turns=how)
+        raw = load(chosen, write(tmp_path, chosen, {"35_01": wrapped}))
+        np.testing.assert_allclose(degrees_of(raw, "35_01"), turning[::4, :-1], atol=1e-9)
+
+
+def test_steps_without_jumps_stay_as_they_are() -> None:
+    angles = np.array([[0.0], [129.0], [0.0], [-131.0], [-131.0], [40.0], [590.0]])
+    found, changed = without_jumps(angles, 180.0, 130.0)
+    assert found[:, 0].tolist() == [0, 129, 0, 49, 49, 40, 50]
+    assert changed[:, 0].tolist() == [False, False, False, True, False, True, True]
+    found, changed = without_jumps(angles[:6], 360.0, 180.0)
+    np.testing.assert_array_equal(found, angles[:6])
+    assert not changed.any()
+    noise = np.random.default_rng(0).uniform(-500, 500, (60, 3))
+    np.testing.assert_allclose(without_jumps(noise, 360.0, 180.0)[0], np.unwrap(noise, axis=0, period=360.0))
+
+
+def test_a_frame_depends_on_no_later_one(tmp_path: Path) -> None:
+    angles = random_angles(1)
+    later = angles.copy()
+    later[25:] += 170.0
+    chosen = options(row("35", "01 02", "train"), row("35", "03", "test"))
+    one, other = (
+        load(chosen, write(tmp_path, chosen, {"35_03": table})).trajectories[2].values for table in (angles, later)
+    )
+    np.testing.assert_array_equal(one[:7], other[:7])  # frames 0 to 24
+
+
+def test_samples_between_frames_are_linear() -> None:
+    values = np.random.default_rng(0).standard_normal((25, 2))
+    times, found = resample(values, 25.0, 120.0)
+    np.testing.assert_allclose(times, [0.0, 0.04, 0.08, 0.12, 0.16, 0.2])
+    for channel in range(2):
+        expected = np.interp(times, np.arange(25) / 120, values[:, channel])
+        np.testing.assert_allclose(found[:, channel], expected, atol=1e-12)
+    times, found = resample(values, 120.0, 120.0)
+    np.testing.assert_array_equal(found, values)
+    np.testing.assert_array_equal(resample(values, 40.0, 120.0, 0.025)[1], values[3::3])
+
+
+def test_a_sample_on_a_frame_is_that_frame_despite_rounding() -> None:
+    values = np.arange(400.0)[:, None] ** 2
+    for start in np.arange(1, 300) / 100:
+        frame = round(start * 600) / 5
+        times, found = resample(values, 30.0, 120.0, float(start))
+        assert len(times) == (399 - frame) // 4 + 1
+        if frame == round(frame):
+            np.testing.assert_array_equal(found, values[round(frame) :: 4])
+    assert 2.05 * 120 < 246
+    np.testing.assert_array_equal(resample(values, 30.0, 120.0, 0.05, 2.05)[1], values[6:247:4])
+
+
+def test_a_trial_is_cut_by_start_and_stop(tmp_path: Path) -> None:
+    chosen = options(row("35", "01", "train"), row("35", "02", "test", start=0.1, stop=0.3))
+    angles = random_angles(5)
+    raw = load(chosen, write(tmp_path, chosen, {"35_02": angles}))
+    part = raw.trajectories[1]
+    np.testing.assert_allclose(part.times, np.arange(7) / 30)
+    assert part.time_offset == 0.1
+    np.testing.assert_allclose(degrees_of(raw, "35_02"), angles[12:37:4, :-1])
+    for cut, found in (({"start": 0.4}, "1 samples"), ({"start": 3.0}, "0 samples"), ({"stop": 0.02}, "1 samples")):
+        short = options(row("35", "01", "train"), row("35", "02", "test", **cut))
+        with pytest.raises(
+            UserError, match=rf"35_02\.amc: a recording of 0\.4 s, of which {found} .*start or stop of 35_02"
+        ):
+            load(short, write(tmp_path, short))
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        ([row("35", "01 02 01", "train")], {}, "trials: 35_01 more than once"),
+        ([row("35", "01", "train"), row("35", "01", "test", "golf")], {"motions": ["walk"]}, "35_01 more than once"),
+        ([row("35", "01", "test")], {"scaling": "training_range"}, "no trial in use is for training; add a row with"),
+        ([row("35", "01", "train", start=2.0, stop=2.0)], {}, "35_01 has start 2 and stop 2; stop has to be later"),
+        ([row("35", "01", "train")], {"motions": ["golf"]}, "motions: 'golf' not in the table .* there are: walk"),
+        ([row("35", "01", "train")], {"rate": 240.0}, "rate 240 is above source_rate 120"),
+        (
+            [row("35", "01", "train"), row("35", "02", "calibration")],
+            {},
+            "35_02 for calibration would go unused, since there are training trials of the same person",
+        ),
+        (
+            [row("35", "01", "train"), row("07", "01", "test")],
+            {},
+            "no scale for person 07, .* split calibration, or choose scaling: training_range",
+        ),
+    ],
+)
+def test_tables_that_contradict_themselves(rows: list[dict], changes: dict, message: str) -> None:
+    chosen = options(*rows, **changes)
+    for call in (lambda: required_files(chosen), lambda: load(chosen, {})):
+        with pytest.raises(UserError, match=f"data source mocap: .*{message}"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trials": [1, 2]}, r"options\.trials\.0\.trials\.0: 1 .*a number: put it in quotes"),
+        ({"subject": 35}, r"options\.trials\.0\.subject: 35 .*a number: put it in quotes"),
+        ({"subject": "../35"}, r"'\.\./35' does not match"),
+        ({"split": "valid"}, r"'valid' is not one of"),
+        ({"start": -1}, r"-1 is less than the minimum of 0"),
+        ({"end": 3}, r"'end' was unexpected"),
+    ],
+)
+def test_tables_that_the_schema_refuses(change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        options({**row("35", "01", "train"), **change})
+
+
+def test_the_configuration_asks_for_quotes_too() -> None:
+    columns = OPTIONS["trials"]["items"]["properties"]
+    for schema in (columns["subject"], columns["trials"]["items"]):
+        assert "in quotes" in describe_allowed(schema)
+
+
+def test_skeletons_of_different_joints(tmp_path: Path) -> None:
+    chosen = options(*OWN, *OTHER)
+    head, first, second, rest = SKELETON.split("  begin\n    id", maxsplit=3)
+    swapped = "  begin\n    id".join([head, second, first, rest])
+    for different in (SKELETON.replace("rfemur", "rtibia"), SKELETON.replace("dof rx ry", "dof ry rx"), swapped):
+        with pytest.raises(UserError, match=r"07\.asf: its bones .* are not those of .*35\.asf, in the same order"):
+            load(chosen, write(tmp_path, chosen, skeletons={"07": different}))
+
+
+def test_sides_and_parts_of_the_body() -> None:
+    bones = ["root", "lowerback", "lowerneck", "lhumerus", "rhumerus", "ltail", "rtail", "tail", "femur"]
+    assert [side_of(bone, bones) for bone in bones] == [
+        "middle", "middle", "middle", "left", "right", "left", "right", "middle", "middle",
+    ]  # fmt: skip
+    assert [body_part(bone, side_of(bone, bones)) for bone in bones] == [
+        "root", "trunk", "head", "left arm", "right arm", "other", "other", "other", "other",
+    ]  # fmt: skip
