@@ -14,16 +14,10 @@ from typing import Any
 
 import sparsenode
 from sparsenode.errors import InterruptedTrainingError, UserError
+from sparsenode.figures import FIGURES, INPUTS
 
 Arguments = argparse.Namespace
 Subparsers = Any
-
-FIGURES = {
-    "strengths": "error and sparsities over the strength, for each method",
-    "pareto": "error against sparsity, for all methods",
-    "trajectories": "observed and predicted trajectories",
-    "network": "the learned network beside the true one",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -258,6 +252,9 @@ def _add_evaluate_models(subparsers: Subparsers) -> None:
     parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="safetensors files")
     parser.add_argument("--settings", type=Path, nargs="+", required=True, help="frozen settings, JSON files")
+    parser.add_argument(
+        "--evaluation", type=_json_object, default={}, help="the dataset's `evaluation` of the configuration, as JSON"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--metrics", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--forecasts", type=Path, required=True, help="parquet file to write")
@@ -267,7 +264,7 @@ def _add_evaluate_models(subparsers: Subparsers) -> None:
 
 def _evaluate_models(arguments: Arguments) -> None:
     _limit_threads(arguments.threads)
-    from sparsenode.evaluation.evaluate import evaluate_models
+    from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_models
 
     evaluate_models(
         arguments.data,
@@ -277,6 +274,7 @@ def _evaluate_models(arguments: Arguments) -> None:
         arguments.forecasts,
         arguments.networks,
         arguments.selection,
+        EvaluationSettings.read(arguments.evaluation),
     )
 
 
@@ -299,17 +297,13 @@ def _collect_metrics(arguments: Arguments) -> None:
 
 
 def _add_draw(subparsers: Subparsers, figure: str) -> None:
-    parser = _subcommand(
-        subparsers, f"draw-{figure}", f"draw {FIGURES[figure]}", lambda arguments: _draw(figure, arguments)
-    )
+    shows, inputs, _ = FIGURES[figure]
+    parser = _subcommand(subparsers, f"draw-{figure}", f"draw {shows}", lambda arguments: _draw(figure, arguments))
     parser.add_argument("--dataset", required=True, help="name of the dataset")
-    parser.add_argument("--metrics", type=Path, required=True, help="parquet file of metrics")
-    parser.add_argument("--selection", type=Path, required=True, help="folder of chosen strengths")
-    if figure == "trajectories":
-        parser.add_argument("--forecasts", type=Path, required=True, help="parquet file of forecasts")
-    if figure == "network":
-        parser.add_argument("--networks", type=Path, required=True, help="folder of learned networks")
-        parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
+    for name in inputs:
+        parser.add_argument(f"--{name}", type=Path, required=True, help=INPUTS[name])
+    if figure == "skeleton":
+        parser.add_argument("--animation", type=Path, required=True, help="GIF file to write")
     parser.add_argument("--font-size", type=float, default=9.0, help="in points")
     parser.add_argument("--dots-per-inch", type=int, default=150, help="of the PNG file")
     parser.add_argument("--pdf", type=Path, required=True, help="file to write")

@@ -142,7 +142,21 @@ def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Give what the preprocessing of one dataset depends on."""
-    return dict(config["datasets"][dataset])
+    return {key: value for key, value in config["datasets"][dataset].items() if key != "evaluation"}
+
+
+def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """Give the figures of a dataset: those of every dataset, and those that its source and its evaluation allow."""
+    from sparsenode import data
+    from sparsenode.figures import FIGURES
+
+    entry = config["datasets"][dataset]
+    wanted = {
+        "always": True,
+        "rolling": entry["evaluation"]["rolling"] is not None,
+        "body": getattr(data.source(entry["source"]), "HAS_BODY", False),
+    }
+    return [name for name, figure in FIGURES.items() if wanted[figure.needs]]
 
 
 def remote_files(config: Mapping[str, Any], dataset: str | None = None) -> dict[str, RemoteFile]:

@@ -32,7 +32,6 @@ PREPROCESSING_SECONDS = 10.0
 FIGURE_SECONDS = 5.0
 EVALUATION_SHARE = 0.15
 """Time of the evaluation of a dataset, as a share of the time of its training."""
-FIGURES_PER_DATASET = 5
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         "preprocess_dataset": (len(datasets), PREPROCESSING_SECONDS),
         "freeze_settings": (len(grid), 0.3),
         "evaluate_models": (len(datasets), JOB_START_SECONDS + EVALUATION_SHARE * seconds / len(datasets)),
-        "draw figures": (FIGURES_PER_DATASET * len(datasets), FIGURE_SECONDS),
+        "draw figures": (sum(len(configuration.figures_of(config, name)) for name in datasets), FIGURE_SECONDS),
         "collect_metrics": (1, 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)

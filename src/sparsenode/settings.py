@@ -60,18 +60,18 @@ class ModelSettings:
     """What is trained and for how long; the keys of a `models` entry of the configuration.
 
     The knobs that matter most: `learning_rate` (0.001 to 0.01), `iterations`, the solver's `step`, and `windows` for
-    data whose trajectories start alike. `decay` (per time unit) gives each variable a
-    rate of decay, as of molecules that are degraded, learned from this value on: a network narrower than the data
-    cannot forget a noisy start without it. At second order it is a stiffness and a damping, from those that return at
-    this rate without overshooting: a sparse network that leaves a variable alone then leaves it at rest. `whole_share` is the last share of the iterations, in which a model with
-    windows trains on whole trajectories from their start instead. `initial_noise` (0 to 2) perturbs the initial
-    states of every training solve by that many standard errors, so that forecasts from a noisy start learn to
-    forget the noise. `velocity_observations` (second order) says what the network of the initial velocity is given:
-    with k > 1 the position and the slope of the last k observations, to which its output is added, with 1 the
-    position alone; it then holds for windows too. None: windows take their velocity from a fit through the
+    data whose trajectories start alike. `decay` (per time unit) gives each variable a rate of decay, as of molecules
+    that are degraded, learned from this value on: a network narrower than the data cannot forget a noisy start without
+    it. At second order it is a stiffness and a damping, from those that return at this rate without overshooting: a
+    sparse network that leaves a variable alone then leaves it at rest. `whole_share` is the last share of the
+    iterations, in which a model with windows trains on whole trajectories from their start instead. `initial_noise` (0
+    to 2) perturbs the initial states of every training solve by that many standard errors, so that forecasts from a
+    noisy start learn to forget the noise. `velocity_observations` (second order) says what the network of the initial
+    velocity is given: with k > 1 the position and the slope of the last k observations, to which its output is added,
+    with 1 the position alone; it then holds for windows too. None: windows take their velocity from a fit through the
     observations on both sides, and the network is for the start of a trajectory. `time_scale` is the time in which
-    states change by about as much as they differ: networks see rates times it, and learn best where these are around
-    1. `precision` is that of matrix products on a GPU: `tf32` is faster, with 10 bits in place of 23.
+    states change by about as much as they differ: networks see rates times it, and learn best where these are around 1.
+    `precision` is that of matrix products on a GPU: `tf32` is faster, with 10 bits in place of 23.
     """
 
     order: int = 1

@@ -57,7 +57,8 @@ def make_windows(
     if not windows:
         raise UserError(
             f"windows of length {length} do not fit: the longest stretch of {split} observations ({phase}) "
-            f"has {longest}, and a window needs {length + past}; shorten windows.length or give the split a larger share"
+            f"has {longest}, and a window needs {length + past}; shorten windows.length or give the split a larger "
+            "share"
         )
     return windows
 

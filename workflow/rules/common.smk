@@ -7,7 +7,6 @@ from shutil import which
 from snakemake.exceptions import WorkflowError
 
 from sparsenode import configuration, plan, versions
-from sparsenode.cli import FIGURES
 from sparsenode.errors import UserError
 
 try:
@@ -37,11 +36,11 @@ wildcard_constraints:
 
 
 def all_figures():
-    return expand(
-        f"{RESULTS}/figures/{{dataset}}/{{figure}}.pdf",
-        dataset=config["run"]["datasets"],
-        figure=FIGURES,
-    )
+    return [
+        f"{RESULTS}/figures/{dataset}/{figure}.pdf"
+        for dataset in config["run"]["datasets"]
+        for figure in configuration.figures_of(config, dataset)
+    ]
 
 
 def checks_of(wildcards):

@@ -19,10 +19,13 @@ rule evaluate_models:
         mem_mb=8000,
         runtime=60,
     params:
+        evaluation=lambda wildcards: configuration.canonical_json(
+            config["datasets"][wildcards.dataset]["evaluation"]
+        ),
         version=versions.EVALUATION,
     shell:
         "sparsenode evaluate-models --data {input.data:q} --models {input.models:q} --settings {input.settings:q}"
-        " --threads {threads} --metrics {output.metrics:q} --forecasts {output.forecasts:q}"
+        " --evaluation {params.evaluation:q} --threads {threads} --metrics {output.metrics:q} --forecasts {output.forecasts:q}"
         " --networks {output.networks:q} --selection {output.selection:q} > {log:q} 2>&1"
 
 

@@ -58,6 +58,9 @@ def _digits(description: str) -> dict[str, Any]:
     }
 
 
+HAS_BODY = True
+"""The provenance of what is loaded names the skeletons, which figures of the body need."""
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "trials": {
         "type": "array",

@@ -129,7 +129,6 @@ def assemble(
                 "initial_states": pd.DataFrame(initial_states, index=names, columns=list(raw.features)),
                 "initial_state_count": first,
                 "known_observations": known,
-                **({"rolling": dict(settings["rolling"])} if settings.get("rolling") else {}),
                 "validation": validation,
                 "source_files": dict(source_files),
                 "settings": json.dumps(settings, sort_keys=True),

@@ -72,8 +72,8 @@ def initialize_parameters(
     """Fresh parameters, member i from generator i alone.
 
     `widths` are the network's, input to output; `gates_on` is `weight`, `unit` or None; `velocity_widths` those of
-    the network that gives the initial velocity (second order); `decay` is what every variable's rate of decay starts at (first order), or its stiffness and its
-    damping (second order), empty for none.
+    the network that gives the initial velocity (second order); `decay` is what every variable's rate of decay starts
+    at (first order), or its stiffness and its damping (second order), empty for none.
     """
     weights, biases = mlp.initialize_layers(generators, widths)
     velocity_weights, velocity_biases = mlp.initialize_layers(generators, velocity_widths)
@@ -85,7 +85,9 @@ def initialize_parameters(
         (),
         tuple(velocity_weights),
         tuple(velocity_biases),
-        (torch.tensor(decay).repeat_interleave(widths[-1]).expand(len(generators), 1, -1).contiguous(),) if decay else (),
+        (torch.tensor(decay).repeat_interleave(widths[-1]).expand(len(generators), 1, -1).contiguous(),)
+        if decay
+        else (),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from sparsenode.evaluation.plans import (
 from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol, spread
 from sparsenode.evaluation.rows import Truth
 from sparsenode.evaluation.selection import choose_strength, write_selection
+from sparsenode.evaluation.sparsity import feature_sparsity
 from sparsenode.evaluation.tables import join_tables
 from sparsenode.files import file_sha256, write_atomically
 
@@ -44,6 +45,31 @@ logger = logging.getLogger(__name__)
 JACOBIAN_STATES = {50: 256, 500: 128}
 """Training observations over which Jacobians are averaged, by the largest number of features it holds for."""
 MANY_FEATURES_JACOBIAN_STATES = 48
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How models are scored and chosen: the `evaluation` of a dataset's entry in the configuration.
+
+    With `rolling` (`past`, `horizon` and `stride`, in the unit of time) forecasts start within the trajectories too.
+    Strengths are chosen among those of `least_feature_sparsity` where there are any.
+    """
+
+    rolling: Mapping[str, float] | None = None
+    least_feature_sparsity: float = 0.0
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> EvaluationSettings:
+        """Settings from a JSON object; missing keys take their default.
+
+        Raises:
+            UserError: an unknown key.
+        """
+        known = {entry.name for entry in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UserError(f"unknown settings of the evaluation: {', '.join(unknown)}; known are {sorted(known)}")
+        return cls(**values)
 
 
 @dataclass
@@ -74,6 +100,7 @@ def evaluate_models(
     forecasts: Path,
     networks: Path,
     selection: Path,
+    settings_of_evaluation: EvaluationSettings | None = None,
 ) -> None:
     """Evaluate all trained blocks of one data set.
 
@@ -89,7 +116,8 @@ def evaluate_models(
 
     adata = read_trajectories(data)
     name = str(adata.uns["sparsenode"]["name"])
-    evaluation = evaluate_ensembles(adata, load_blocks(models, settings, name, file_sha256(data)))
+    ensembles = load_blocks(models, settings, name, file_sha256(data))
+    evaluation = evaluate_ensembles(adata, ensembles, settings_of_evaluation)
     for (model, method), table in evaluation.networks.items():
         write_network(table, networks / model / f"{method}.csv")
     for (model, method), choice in evaluation.selections.items():
@@ -100,20 +128,23 @@ def evaluate_models(
         evaluation.metrics.to_parquet(temporary, index=False)
 
 
-def evaluate_ensembles(adata: AnnData, ensembles: Sequence[Ensemble]) -> Evaluation:
+def evaluate_ensembles(
+    adata: AnnData, ensembles: Sequence[Ensemble], settings: EvaluationSettings | None = None
+) -> Evaluation:
     """Measure ensembles, one for each (model, method), on an AnnData of trajectories.
 
     Raises:
         UserError: see `evaluate_models`.
     """
+    settings = settings or EvaluationSettings()
     data = read_observations(adata)
     dataset = str(adata.uns["sparsenode"]["name"])
     truth = read_truth(adata)
     result = Evaluation(pd.DataFrame(), pd.DataFrame(), {}, {})
     parts = _Parts()
     shared = [make_protocol(data, plan_trajectories(data))]
-    if data.rolling is not None:
-        shared.append(make_protocol(data, plan_rolling(data)))
+    if settings.rolling is not None:
+        shared.append(make_protocol(data, plan_rolling(data, settings.rolling)))
     for protocol in shared:
         parts.add(*rows.baseline_rows(data, protocol, dataset=dataset, model=""))
     windows: dict[tuple[int, int], Protocol] = {}
@@ -125,7 +156,7 @@ def evaluate_ensembles(adata: AnnData, ensembles: Sequence[Ensemble]) -> Evaluat
         model, method = ensemble.settings["model"], ensemble.settings["method"]
         check_features(ensemble, data, f"{model}/{method}")
         protocols = list(shared)
-        window = _window_of(ensemble) if data.rolling is None else None
+        window = _window_of(ensemble) if settings.rolling is None else None
         if window:
             if window not in windows:
                 windows[window] = make_protocol(data, plan_windows(data, cut_windows(adata, *window)))
@@ -135,7 +166,7 @@ def evaluate_ensembles(adata: AnnData, ensembles: Sequence[Ensemble]) -> Evaluat
             models_done.add(model)
         label = {"dataset": dataset, "model": model, "method": method}
         result.selections[model, method], result.networks[model, method] = _evaluate_ensemble(
-            parts, ensemble, data, truth, protocols, label
+            parts, ensemble, data, truth, protocols, label, settings.least_feature_sparsity
         )
         logger.info(
             "evaluated %s/%s: %d members in %.1f s", model, method, len(ensemble.members), time.perf_counter() - started
@@ -179,6 +210,7 @@ def _evaluate_ensemble(
     truth: Truth,
     protocols: Sequence[Protocol],
     label: dict[str, str],
+    least_feature_sparsity: float,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Add the rows of one ensemble to `parts`; return its selection and its network at the chosen strength."""
     members = pd.DataFrame(
@@ -194,9 +226,10 @@ def _evaluate_ensemble(
         errors.append(found)
         parts.metrics.extend(rows.error_rows(found.pick(finished), keys, data, protocol, label))
     # By the last protocol: rolling forecasts where the dataset asks for them, else windows for a model trained on them.
-    selection = _select(errors[-1], members, protocols[-1].plan, label)
-    parts.metrics.append(rows.selection_row(selection, label))
     paths = np.asarray(ensemble.path_matrix(), np.float64)
+    members["feature_sparsity"] = feature_sparsity(paths)
+    selection = _select(errors[-1], members, protocols[-1].plan, label, least_feature_sparsity)
+    parts.metrics.append(rows.selection_row(selection, label))
     parts.metrics.extend(rows.sparsity_rows(ensemble, paths, finished, keys, truth, label))
     chosen = finished[keys["strength"].to_numpy() == selection["chosen"]] if len(finished) else finished
     states, velocities = _jacobian_states(data, ensemble.settings["model_settings"].get("order", 1))
@@ -215,7 +248,9 @@ def _evaluate_ensemble(
     return selection, network_table(paths[chosen], jacobian, data.features)
 
 
-def _select(errors: Errors, members: pd.DataFrame, plan: Plan, label: Mapping[str, str]) -> dict[str, Any]:
+def _select(
+    errors: Errors, members: pd.DataFrame, plan: Plan, label: Mapping[str, str], least_feature_sparsity: float
+) -> dict[str, Any]:
     """Choose the strength on the validation observations of the fit phase."""
     groups = plan.groups[~plan.groups["horizon"].str.startswith(LEAD)]
     columns = groups[(groups["split"] == "validation") & (groups["phase"] == "fit")]
@@ -236,7 +271,7 @@ def _select(errors: Errors, members: pd.DataFrame, plan: Plan, label: Mapping[st
     )
     return {
         **label,
-        **choose_strength(table, members),
+        **choose_strength(table, members, least_feature_sparsity=least_feature_sparsity),
         "protocol": plan.protocol,
         "split": "validation",
         "phase": "fit",
@@ -267,4 +302,4 @@ def _jacobian_states(data: Observations, order: int) -> tuple[np.ndarray, np.nda
     return states, velocities
 
 
-__all__ = ["Evaluation", "evaluate_ensembles", "evaluate_models"]
+__all__ = ["Evaluation", "EvaluationSettings", "evaluate_ensembles", "evaluate_models"]

@@ -44,7 +44,7 @@ class Observations:
     `values` (observation, feature); `noise_free` likewise or None; `weights` (feature,); `initial_states`
     (trajectory, feature) and `scale` (trajectory, feature) by the codes in `trajectory`, whose names are
     `trajectory_names`. `known` observations are given to a forecast of a whole trajectory, or 0 where it starts from
-    the mean of several; `source_unit` is that of the values times `scale`, or empty; `rolling` the setting.
+    the mean of several; `source_unit` is that of the values times `scale`, or empty.
     """
 
     values: np.ndarray
@@ -64,7 +64,6 @@ class Observations:
     source_unit: str
     time_unit: str
     known: int
-    rolling: Mapping[str, float] | None
 
     def rows_of(self, code: int) -> np.ndarray:
         """Numbers of a trajectory's observations."""
@@ -94,7 +93,6 @@ def read_observations(adata: AnnData) -> Observations:
         source_unit=str(facts.get("source_unit", "")),
         time_unit=str(facts["time_unit"]),
         known=0 if averaged > 1 else max(1, int(facts.get("known_observations", 1))),
-        rolling=facts.get("rolling"),
         **text,
     )
 
@@ -154,7 +152,7 @@ def plan_windows(data: Observations, windows: Sequence[np.ndarray]) -> Plan:
     return _make_plan(WINDOW, data, data.values[starts], windows, given, first_scored=1)
 
 
-def plan_rolling(data: Observations) -> Plan:
+def plan_rolling(data: Observations, rolling: Mapping[str, float]) -> Plan:
     """Forecasts that start within the trajectories, every `stride`, given `past` and scored over `horizon`.
 
     What is scored of one forecast lies in one split and phase; what it is given may lie in any. Where forecasts
@@ -163,14 +161,13 @@ def plan_rolling(data: Observations) -> Plan:
     Raises:
         UserError: no trajectory is long enough.
     """
-    assert data.rolling is not None  # noqa: S101 the caller asks only where it is set
     rows, given = [], []
     for code in range(len(data.trajectory_names)):
-        for row, count in _rolling_rows(data, data.rows_of(code), **data.rolling):
+        for row, count in _rolling_rows(data, data.rows_of(code), **rolling):
             rows.append(row)
             given.append(count)
     if not rows:
-        needed = data.rolling["past"] + data.rolling["horizon"]
+        needed = rolling["past"] + rolling["horizon"]
         longest = max(np.ptp(data.time[data.rows_of(code)]) for code in range(len(data.trajectory_names)))
         message = (
             f"no trajectory is long enough for rolling forecasts: past and horizon need {needed:g} of time in one "
@@ -183,7 +180,7 @@ def plan_rolling(data: Observations) -> Plan:
 
 
 def _rolling_rows(
-    data: Observations, own: np.ndarray, past: float, horizon: float, stride: float
+    data: Observations, own: np.ndarray, past: float, horizon: float, stride: float = 0.0
 ) -> list[tuple[np.ndarray, int]]:
     """Start and scored observations of each forecast of one trajectory, and how many observations it is given."""
     time = data.time[own]

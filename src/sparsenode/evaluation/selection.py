@@ -16,16 +16,21 @@ RULE = (
     "one standard error: the largest strength whose validation mse exceeds the best strength's, paired by seed and "
     "trajectory, by at most one standard error of that excess; at least half of a strength's members must finish"
 )
+SPARSE = "; of those with a median feature sparsity of at least {:g}, or the sparsest where there is none"
 
 
-def choose_strength(errors: pd.DataFrame, members: pd.DataFrame) -> dict[str, Any]:
+def choose_strength(
+    errors: pd.DataFrame, members: pd.DataFrame, *, least_feature_sparsity: float = 0.0
+) -> dict[str, Any]:
     """Choose a strength by validation error.
 
     `members` has one row per member with columns strength, seed, status; `errors` one row per member and validation
     trajectory with columns strength, seed, trajectory, value. A member is usable if it finished and all its errors
     are finite; a strength is a candidate if at least half of its members are. The candidate of least mean error is
     the best; the excess of another is the mean of the differences over the seeds and trajectories that both have, and
-    its standard error is that of this mean. A strength of a single pair has standard error 0.
+    its standard error is that of this mean. A strength of a single pair has standard error 0. With
+    `least_feature_sparsity` (and a column feature_sparsity of `members`) a candidate has that median sparsity over its
+    usable members at least; where none has, only the sparsest is one.
 
     Returns `{chosen, best, rule, candidates}`; `chosen` is None where no strength is a candidate.
     """
@@ -38,6 +43,8 @@ def choose_strength(errors: pd.DataFrame, members: pd.DataFrame) -> dict[str, An
         entry = {"strength": strength, "members": len(group), "usable": usable, "mean": mean}
         entry["candidate"] = bool(usable and 2 * usable >= len(group))
         candidates.append(entry)
+    if least_feature_sparsity > 0 and len(candidates) > 1:
+        _keep_sparse(candidates, members, least_feature_sparsity)
     eligible = [entry for entry in candidates if entry["candidate"]]
     best = min(eligible, key=lambda entry: (entry["mean"], -entry["strength"]), default=None)
     chosen = None
@@ -54,9 +61,21 @@ def choose_strength(errors: pd.DataFrame, members: pd.DataFrame) -> dict[str, An
     return {
         "chosen": chosen,
         "best": None if best is None else best["strength"],
-        "rule": RULE,
+        "rule": RULE + (SPARSE.format(least_feature_sparsity) if least_feature_sparsity > 0 else ""),
         "candidates": candidates,
     }
+
+
+def _keep_sparse(candidates: list[dict[str, Any]], members: pd.DataFrame, least: float) -> None:
+    """Strike out the candidates that are too dense, or all but the sparsest."""
+    finished = members[members["status"] == "finished"]
+    sparsity = finished.groupby("strength")["feature_sparsity"].median()
+    usable = [entry for entry in candidates if entry["candidate"]]
+    for entry in usable:
+        entry["feature_sparsity"] = float(sparsity[entry["strength"]])
+    bound = min(least, max((entry["feature_sparsity"] for entry in usable), default=least))
+    for entry in usable:
+        entry["candidate"] = entry["feature_sparsity"] >= bound
 
 
 def _pivot(errors: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:

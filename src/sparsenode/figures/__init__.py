@@ -1,1 +1,32 @@
-"""Figures: each module draws one from tidy tables and writes it as PDF and PNG."""
+"""Figures: for each a file, in which `draw_NAME` writes it from the tables of one dataset."""
+
+from typing import NamedTuple
+
+
+class Figure(NamedTuple):
+    """What a figure shows, which tables of its dataset it is drawn from, and which datasets have it.
+
+    `needs` is `always`, `rolling` (rolling forecasts) or `body` (a source that knows the body behind the angles).
+    """
+
+    shows: str
+    inputs: tuple[str, ...]
+    needs: str = "always"
+
+
+FIGURES = {
+    "strengths": Figure("error and sparsities over the strength, for each method", ("metrics", "selection")),
+    "pareto": Figure("error against sparsity, for all methods", ("metrics", "selection")),
+    "trajectories": Figure("observed and predicted trajectories", ("metrics", "selection", "forecasts")),
+    "network": Figure("the learned network beside the true one", ("metrics", "selection", "networks", "data")),
+    "horizon": Figure("error over lead time", ("metrics", "selection", "data"), "rolling"),
+    "skeleton": Figure("the observed and the predicted body", ("metrics", "selection", "forecasts", "data"), "body"),
+    "joints": Figure("which joint's motion depends on which", ("selection", "networks", "data"), "body"),
+}
+INPUTS = {
+    "metrics": "parquet file of metrics",
+    "selection": "folder of chosen strengths",
+    "forecasts": "parquet file of forecasts",
+    "networks": "folder of learned networks",
+    "data": "h5ad file of trajectories",
+}
