@@ -84,3 +84,60 @@ def test_oracles_are_the_best_fits_to_what_is_scored(data, plan):
 def test_few_observations_lower_the_degree():
     fit = baselines.fit_polynomial(np.array([2.0, 2.0]), np.array([[1.0], [3.0]]), 3)
     np.testing.assert_allclose(fit(np.array([2.0, 9.0])), [[2], [2]])
+
+
+def rolling(adata, period=0.9):
+    """The data with courses that repeat after `period`, and the plan of rolling forecasts on them."""
+    time = adata.obs["time"].to_numpy()
+    phases = 2 * np.pi * time / period
+    adata.X = np.column_stack((np.sin(phases), np.cos(phases), np.sin(phases + 1))).astype(np.float32)
+    adata.obs["phase"] = "fit"
+    data = plans.read_observations(adata)
+    return data, plans.plan_rolling(data, {"past": 2.2, "horizon": 0.6})
+
+
+def test_the_last_cycle_is_exact_on_a_course_that_repeats(linear_data):
+    data, plan = rolling(linear_data, period=1.0)
+    assert {"constant_velocity", "last_cycle"} <= set(baselines.baselines_of(plan))
+    np.testing.assert_allclose(
+        baselines.predict_baseline("last_cycle", data, plan), data.values[plan.observation], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("period", [7, 11, 16])
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_the_period_is_found_in_noise(period, noise):
+    time = np.arange(3 * period)
+    rng = np.random.default_rng(period)
+    shifts = np.linspace(0, 2, 12)
+    past = np.sin(2 * np.pi * (time[:, None] / period + shifts)) + noise * rng.normal(size=(len(time), 12))
+    found = baselines.estimate_period(past)
+    assert found % period == 0
+    assert found > 0
+
+
+def test_constant_velocity_is_exact_on_lines(linear_data):
+    time = linear_data.obs["time"].to_numpy()
+    linear_data.X = np.column_stack((time, 3 - 2 * time, np.ones_like(time))).astype(np.float32)
+    data = plans.read_observations(linear_data)
+    plan = plans.plan_rolling(data, {"past": 0.4, "horizon": 0.6})
+    found = baselines.predict_baseline("constant_velocity", data, plan)
+    np.testing.assert_allclose(found, data.values[plan.observation], atol=1e-4)
+
+
+def test_baselines_of_the_past_need_one(data, plan):
+    assert set(baselines.baselines_of(plan)) == set(baselines.BASELINES)
+    short = plans.plan_rolling(data, {"past": 0.4, "horizon": 0.6})
+    assert "constant_velocity" in baselines.baselines_of(short)
+    assert "last_cycle" not in baselines.baselines_of(short)
+    assert baselines.oracles_of(short) == ()
+    assert baselines.oracles_of(plan) == baselines.ORACLES
+
+
+def test_baselines_look_at_nothing_after_the_start(linear_data):
+    data, plan = rolling(linear_data)
+    before = {name: baselines.predict_baseline(name, data, plan) for name in baselines.PAST_BASELINES}
+    last = plan.row == plan.row[-1]
+    data.values[plan.observation[last]] = 1e6
+    for name, predicted in before.items():
+        np.testing.assert_array_equal(baselines.predict_baseline(name, data, plan)[last], predicted[last])

@@ -9,7 +9,7 @@ import pytest
 from sparsenode.errors import UserError
 from sparsenode.evaluation import blocks, protocols
 from sparsenode.evaluation import evaluate as evaluate_module
-from sparsenode.evaluation.evaluate import evaluate_ensembles
+from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import network_table, read_network, write_network
 from sparsenode.evaluation.structure import auprc, select_pairs
 from sparsenode.evaluation.tables import COLUMNS
@@ -216,3 +216,64 @@ def test_settings_that_differ_are_named(tmp_path):
     with pytest.raises(UserError, match=r"m\.safetensors was not trained .* model_settings\.step: 0\.2 .* 0\.1"):
         blocks.check_settings({"model_settings": {"hidden": [3], "step": 0.2}}, frozen, "m.safetensors", "m.json")
     blocks.check_settings(json.loads(json.dumps(frozen)), frozen, "m.safetensors", "m.json")
+
+
+ROLLING = EvaluationSettings(rolling={"past": 0.4, "horizon": 0.6})
+
+
+def test_rolling_forecasts_are_scored_by_lead_time_and_choose_the_strength(linear_data, new_ensemble):
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble(windows={"length": 3, "stride": 3})], ROLLING)
+    assert evaluation.selections["windowed", "shrunk"]["protocol"] == "rolling"
+    metrics = evaluation.metrics
+    assert "window" not in set(metrics["horizon"])
+    mse = pick(metrics, metric="mse", method="shrunk", trajectory="all", split="train", phase="fit", seed=0, strength=0)
+    by_lead = mse[mse["horizon"].str.startswith("rolling@")]
+    assert sorted(by_lead["horizon"]) == ["rolling@0.2", "rolling@0.4", "rolling@0.6"]
+    whole = mse.loc[mse["horizon"] == "rolling", "value"].item()
+    assert by_lead["value"].mean() == pytest.approx(whole)
+    skill = pick(metrics, metric="skill", reference="baseline:constant_velocity", method="shrunk")
+    assert set(skill["horizon"]) >= {"rolling", "rolling@0.2"}
+    kept = evaluation.forecasts[evaluation.forecasts["protocol"] == "rolling"]
+    assert (kept["time"] > kept["start"]).all()
+    assert {"shrunk", "baseline:constant_velocity"} <= set(kept["method"])
+
+
+def test_skill_of_rolling_forecasts_follows_from_the_errors(linear_data, new_ensemble):
+    metrics = evaluate_ensembles(linear_data, [new_ensemble()], ROLLING).metrics
+    wanted = {"trajectory": "all", "split": "test", "phase": "fit", "horizon": "rolling@0.4"}
+    ours = pick(metrics, metric="mse", method="shrunk", strength=0.1, seed=1, **wanted)["value"].item()
+    held = pick(metrics, metric="mse", method="baseline:initial_state", **wanted)["value"].item()
+    skill = pick(
+        metrics, metric="skill", method="shrunk", strength=0.1, seed=1, reference="baseline:initial_state", **wanted
+    )
+    assert skill["value"].item() == pytest.approx(1 - ours / held)
+
+
+def test_errors_in_the_units_of_the_source(linear_data, new_ensemble):
+    facts = linear_data.uns["sparsenode"]
+    facts["source_unit"], facts["scale"] = "degree", np.tile([2.0, 3.0, 5.0], (4, 1))
+    facts["scale"][3] *= 10
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble(strengths=(0.0,), seeds=1)])
+    forecasts = evaluation.forecasts[evaluation.forecasts["method"] == "shrunk"]
+    scale = dict(zip(linear_data.var_names, (2.0, 3.0, 5.0), strict=True))
+    for name, factor in (("one", 1), ("four", 10)):
+        own = forecasts[(forecasts["trajectory"] == name) & (forecasts["phase"] == "fit")]
+        error = (own["observed"] - own["predicted"]) * own["feature"].map(scale).astype(float) * factor
+        found = pick(evaluation.metrics, metric="mse_restored", method="shrunk", trajectory=name, phase="fit")
+        assert found["value"].item() == pytest.approx((error**2).mean(), rel=1e-4)
+        assert found["unit"].item() == "degree^2"
+
+
+def test_the_strength_can_be_asked_to_be_sparse(linear_data, new_ensemble):
+    dense, sparse = (
+        evaluate_ensembles(linear_data, [new_ensemble()], EvaluationSettings(least_feature_sparsity=least))
+        for least in (0.0, 0.9)
+    )
+    one, other = (found.selections["exact", "shrunk"]["chosen"] for found in (dense, sparse))
+    assert one < other == 1.0
+
+
+def test_unknown_settings_of_the_evaluation():
+    assert EvaluationSettings.read({"rolling": None}) == EvaluationSettings()
+    with pytest.raises(UserError, match="unknown settings of the evaluation: roling"):
+        EvaluationSettings.read({"roling": {}})

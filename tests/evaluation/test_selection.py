@@ -86,3 +86,37 @@ def test_nothing_finished_chooses_nothing(tmp_path):
     write_selection(choice, tmp_path / "model" / "method.json")
     read = json.loads((tmp_path / "model" / "method.json").read_text())
     assert read["candidates"][0]["mean"] is None
+
+
+def sparse_tables(sparsities, errors):
+    """Three strengths with these median sparsities and errors, two seeds and two trajectories each."""
+    strengths = (0.1, 1.0, 10.0)
+    table, members = tables({s: {0: [e, e], 1: [e, e]} for s, e in zip(strengths, errors, strict=True)})
+    members["feature_sparsity"] = np.repeat(sparsities, 2)
+    return table, members
+
+
+def test_the_strength_is_chosen_among_those_that_are_sparse_enough():
+    given = sparse_tables([0.1, 0.6, 0.9], [1.0, 1.2, 1.5])
+    assert choose_strength(*given)["chosen"] == 0.1
+    choice = choose_strength(*given, least_feature_sparsity=0.5)
+    assert (choice["best"], choice["chosen"]) == (1.0, 1.0)
+    assert [entry["candidate"] for entry in choice["candidates"]] == [False, True, True]
+    assert "at least 0.5" in choice["rule"]
+
+
+def test_where_no_strength_is_sparse_enough_the_sparsest_is_taken():
+    choice = choose_strength(*sparse_tables([0.1, 0.3, 0.2], [1.0, 1.2, 1.5]), least_feature_sparsity=0.5)
+    assert choice["chosen"] == 1.0
+
+
+def test_a_single_strength_is_chosen_however_dense():
+    table, members = tables({0.0: {0: [1.0, 1.0]}})
+    members["feature_sparsity"] = 0.0
+    assert choose_strength(table, members, least_feature_sparsity=0.5)["chosen"] == 0.0
+
+
+def test_members_that_diverged_do_not_count_as_sparse():
+    table, members = sparse_tables([0.1, 0.6, 1.0], [1.0, 1.2, 1.5])
+    members.loc[members["strength"] == 10.0, "status"] = "diverged"
+    assert choose_strength(table, members, least_feature_sparsity=0.5)["chosen"] == 1.0

@@ -73,7 +73,7 @@ def fit_known_polynomial(data: Observations, plan: Plan, degree: int, *, union: 
 
 def baselines_of(plan: Plan) -> tuple[str, ...]:
     """The baselines of a plan: those of the past where every forecast is given enough of it."""
-    least = int(plan.given.min(initial=0))
+    least = int(plan.given.min()) if len(plan.given) else 0
     of_past = {"constant_velocity": least > 1, "last_cycle": plan.protocol == ROLLING and least >= FEWEST_FOR_CYCLES}
     return (*BASELINES, *(name for name in PAST_BASELINES if of_past[name]))
 
