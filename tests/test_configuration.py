@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import re
 import subprocess
@@ -343,10 +344,45 @@ def test_the_entry_for_own_data_in_the_readme_is_a_configuration(repository, def
     assert pairs(check_configuration(config, schema)) == [("mine", "mine")]
 
 
-def test_a_decay_at_second_order_is_refused(default, schema):
-    default["models"]["second_order"]["decay"] = 1.0
-    with pytest.raises(UserError, match=r"models\.second_order\.decay: found the number 1\.0, with order: 2"):
+def test_a_velocity_at_first_order_is_refused(default, schema):
+    default["models"]["windows"]["velocity_observations"] = 3
+    with pytest.raises(UserError, match=r"models\.windows\.velocity_observations: found .*3, with order: 1; allowed"):
         check_configuration(default, schema)
+
+
+def test_a_model_that_takes_more_than_a_forecast_is_given_is_refused(default, schema):
+    default["models"]["second_order"]["velocity_observations"] = 3
+    place = r"with datasets\.second_order\.initial_state\.known: 1"
+    with pytest.raises(UserError, match=r"models\.second_order\.velocity_observations: found 3, " + place):
+        check_configuration(default, schema)
+    default["datasets"]["second_order"]["initial_state"] = {"known": 3}
+    check_configuration(default, schema)
+
+
+def test_a_start_is_a_mean_or_the_last_of_what_is_known(default, schema):
+    default["datasets"]["second_order"]["initial_state"] = {"known": 3, "mean_of_first": 2}
+    with pytest.raises(UserError, match=r"datasets\.second_order\.initial_state: found mean_of_first: 2 and known: 3"):
+        check_configuration(default, schema)
+
+
+def test_how_models_are_scored_is_no_matter_of_preprocessing(default, schema):
+    before = check_configuration(copy.deepcopy(default), schema)
+    default["datasets"]["second_order"]["evaluation"] = {"rolling": {"past": 1.0, "horizon": 2.0}}
+    after = check_configuration(default, schema)
+    one, other = (configuration.dataset_settings(config, "second_order") for config in (before, after))
+    assert one == other
+    assert after["datasets"]["second_order"]["evaluation"]["rolling"]["stride"] == 0
+
+
+def test_figures_of_a_dataset_are_those_that_it_allows(default, schema, repository):
+    checked = check_configuration(default, schema)
+    always = ["strengths", "pareto", "trajectories", "network"]
+    assert configuration.figures_of(checked, "second_order") == always
+    default["datasets"]["second_order"]["evaluation"] = {"rolling": {"past": 1.0, "horizon": 2.0}}
+    assert configuration.figures_of(check_configuration(default, schema), "second_order") == [*always, "horizon"]
+    motion = merge(default, yaml.safe_load((repository / "experiments/mocap.yaml").read_text(encoding="utf-8")))
+    wanted = [*always, "horizon", "skeleton", "joints"]
+    assert configuration.figures_of(check_configuration(motion, schema), "mocap") == wanted
 
 
 def test_a_name_that_ends_in_a_new_line_is_refused(default, schema):
