@@ -460,3 +460,13 @@ def test_sides_and_parts_of_the_body() -> None:
     assert [body_part(bone, side_of(bone, bones)) for bone in bones] == [
         "root", "trunk", "head", "left arm", "right arm", "other", "other", "other", "other",
     ]  # fmt: skip
+
+
+def test_a_person_can_be_calibrated_on_a_part_of_the_trial_that_is_not_forecast() -> None:
+    calibration = {**row("07", "01", "calibration"), "stop": 1.0}
+    rows = [row("35", "01", "train"), calibration, {**row("07", "01", "test"), "start": 1.1}]
+    assert len({file.url for file in required_files(options(*rows))}) == 4
+    for start in (0.5, 1.0):
+        rows[2]["start"] = start
+        with pytest.raises(UserError, match="trials: 07_01 more than once in the table; .* a part of it"):
+            required_files(options(*rows))

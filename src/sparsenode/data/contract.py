@@ -9,7 +9,8 @@
   `varp["truth_known"]`.
 - `uns["sparsenode"]`: `contract_version`, `name`, `kind`, `time_unit`, `value_unit`, `scaling`, `transform`,
   `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each
-  trajectory, `offset` and `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,),
+  trajectory or the last of its first `known_observations`, `source_unit` (what `offset + scale * X` is in, or
+  empty), `offset` and `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,),
   `source_files`, `validation`, `settings` (JSON) and `provenance`.
 
 In memory `initial_states` is a data frame and `source_files` a dictionary; in the file the one is an array in

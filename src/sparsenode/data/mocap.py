@@ -8,8 +8,10 @@ database asks for is kept in the file.
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -296,14 +298,27 @@ def _rate_problem(options: Mapping[str, Any]) -> str | None:
 
 
 def _entry_problem(table: Sequence[_Trial]) -> str | None:
-    names = [trial.name for trial in table]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    names = [trial.name for trial in table if trial.split != "calibration"]
+    repeated = sorted({name for name in names if names.count(name) > 1} | _overlapping(table))
     if repeated:
-        return f"trials: {', '.join(repeated)} more than once in the table; name each trial once"
+        return (
+            f"trials: {', '.join(repeated)} more than once in the table; name each trial once, or calibrate on a part "
+            "of it (start, stop) that is not forecast"
+        )
     for trial in table:
         if trial.stop is not None and trial.stop <= trial.start:
             return f"trials: {trial.name} has start {trial.start:g} and stop {trial.stop:g}; stop has to be later"
     return None
+
+
+def _overlapping(table: Sequence[_Trial]) -> set[str]:
+    """Trials of which some frames stand in the table twice."""
+    found = set()
+    for one, other in combinations(table, 2):
+        ends = [math.inf if trial.stop is None else trial.stop for trial in (one, other)]
+        if one.name == other.name and one.start <= ends[1] and other.start <= ends[0]:
+            found.add(one.name)
+    return found
 
 
 def _motion_problem(table: Sequence[_Trial], wanted: Sequence[str] | None) -> str | None:
