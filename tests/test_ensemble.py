@@ -377,3 +377,180 @@ def test_a_disk_that_takes_no_more_leaves_no_model(tmp_path: Path, largest_file:
     with largest_file(500), pytest.raises(UserError, match=r"cannot write .*model\.safetensors"):
         save(random_ensemble("none"), tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def with_slopes(**model: Any) -> Ensemble:
+    """A model that takes the slopes of three observations, of which every parameter is random."""
+    ensemble = random_ensemble("none", order=2, velocity_observations=3, **model)
+    generator = torch.Generator().manual_seed(6)
+    return replace(
+        ensemble,
+        parameters=ensemble.parameters.map(lambda one: 0.7 * torch.randn(one.shape, generator=generator)),
+    )
+
+
+STARTS = np.array([[0.3, -0.2, 0.9], [1.0, 0.5, -0.7]])
+SLOPES = np.array([[1.0, 0.0, -1.0], [0.4, -2.0, 0.3]])
+TIMES = [np.array([2.0, 2.1, 3.3]), np.linspace(0.0, 0.7, 5)]
+
+
+def assert_same_forecasts(one: list[np.ndarray], other: list[np.ndarray], tolerance: float = 0.0) -> None:
+    for left, right in zip(one, other, strict=True):
+        assert np.isfinite(left).all()
+        np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 0.2])
+def test_a_forecast_from_slopes_starts_at_the_slopes_and_what_the_network_adds(time_scale: float) -> None:
+    ensemble = with_slopes(time_scale=time_scale)
+    found = ensemble.forecast(STARTS, TIMES, slopes=SLOPES)
+    parameters = ensemble.parameters
+    for member in range(2):
+        values = np.concatenate((STARTS, SLOPES * time_scale), axis=1)
+        for layer in range(2):
+            values = values @ parameters.velocity_weights[layer][member].numpy()
+            values = values + parameters.velocity_biases[layer][member].numpy()
+            values = np.where(values > 0, values, np.expm1(values)) if layer == 0 else values
+        by_hand = ensemble.forecast(STARTS, TIMES, initial_velocities=SLOPES + values / time_scale)
+        assert_same_forecasts([one[[member]] for one in found], [one[[member]] for one in by_hand], 1e-5)
+
+
+def test_velocities_that_are_given_hold_in_place_of_slopes() -> None:
+    ensemble, velocities = with_slopes(), SLOPES[::-1]
+    given = ensemble.forecast(STARTS, TIMES, velocities)
+    assert_same_forecasts(ensemble.forecast(STARTS, TIMES, velocities, SLOPES), given)
+    assert not np.allclose(ensemble.forecast(STARTS, TIMES, slopes=SLOPES)[1], given[1])
+
+
+def test_an_untrained_model_goes_on_with_the_slopes() -> None:
+    ensemble = random_ensemble("none", order=2, velocity_observations=3)
+    found = ensemble.forecast(STARTS, TIMES, slopes=SLOPES)
+    assert_same_forecasts(found, ensemble.forecast(STARTS, TIMES, SLOPES))
+
+
+def test_a_model_that_takes_slopes_needs_them() -> None:
+    with pytest.raises(UserError, match="takes the slopes of the last observations"):
+        with_slopes().forecast(STARTS, TIMES)
+    with pytest.raises(UserError, match=r"slopes of shape \(1, 3\) do not fit initial states of shape \(2, 3\)"):
+        with_slopes().forecast(STARTS, TIMES, slopes=SLOPES[:1])
+    with pytest.raises(UserError, match=r"initial velocities of shape \(2, 2\) do not fit"):
+        with_slopes().forecast(STARTS, TIMES, SLOPES[:, :2])
+
+
+@pytest.mark.parametrize("model", [{}, {"order": 2}, {"order": 2, "velocity_observations": 1}])
+def test_a_model_that_takes_no_slopes_ignores_them(model: dict[str, Any]) -> None:
+    ensemble = random_ensemble("none", **model)
+    assert_same_forecasts(ensemble.forecast(STARTS, TIMES, slopes=SLOPES), ensemble.forecast(STARTS, TIMES))
+
+
+def test_slopes_of_a_row_stay_with_it_where_rows_are_solved_apart() -> None:
+    ensemble = with_slopes()
+    together = ensemble.forecast(STARTS, TIMES, slopes=SLOPES)
+    for row in range(2):
+        alone = ensemble.forecast(STARTS[[row]], [TIMES[row]], slopes=SLOPES[[row]])
+        assert_same_forecasts(alone, [together[row]], 1e-6)
+
+
+# Of a power of two, so that the division of the times is exact, and of one that rounds.
+@pytest.mark.parametrize(("time_scale", "tolerance"), [(0.25, 0.0), (4.0, 0.0), (0.2, 2e-5), (5.0, 2e-5)])
+@pytest.mark.parametrize("model", [{}, {"order": 2}, {"order": 2, "velocity_observations": 3}])
+def test_a_time_scale_is_another_unit_of_time(model: dict[str, Any], time_scale: float, tolerance: float) -> None:
+    """Of (times, step, scale) as of (times / scale, step / scale, 1); velocities are per unit of the data's time."""
+    order = model.get("order", 1)
+    scaled = with_slopes(time_scale=time_scale) if len(model) == 2 else random_ensemble("none", **model)
+    step = 0.125
+    here = settings_of("none", hidden=[5, 4], velocity_hidden=[3], **model, solver={"step": step})
+    there = settings_of("none", hidden=[5, 4], velocity_hidden=[3], **model, solver={"step": step / time_scale})
+    here["model_settings"]["time_scale"] = time_scale
+    scaled, plain = replace(scaled, settings=here), replace(scaled, settings=there)
+    stretched = [row_times / time_scale for row_times in TIMES]
+    slopes, velocities = (SLOPES, 0.5 * SLOPES) if order == 2 else (None, None)
+
+    def forecasts(ensemble: Ensemble, times: list[np.ndarray], factor: float) -> list[list[np.ndarray]]:
+        past = None if slopes is None else factor * slopes
+        found = [ensemble.forecast(STARTS, times, slopes=past)]
+        if velocities is not None:
+            found.append(ensemble.forecast(STARTS, times, factor * velocities))
+        return found
+
+    for one, other in zip(forecasts(scaled, TIMES, 1.0), forecasts(plain, stretched, time_scale), strict=True):
+        assert_same_forecasts(one, other, tolerance)
+    rates = scaled.rates(STARTS, velocities)
+    expected = plain.rates(STARTS, None if velocities is None else time_scale * velocities) / time_scale**order
+    np.testing.assert_allclose(rates, expected, rtol=tolerance or 1e-7, atol=tolerance)
+    assert np.abs(rates).max() > 0
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 0.2])
+def test_rates_are_the_derivatives_of_forecasts(time_scale: float) -> None:
+    """In the unit of the data's time, whatever the time scale; the second derivative at second order."""
+    first = random_ensemble("none", time_scale=time_scale)
+    second = random_ensemble("none", order=2, time_scale=time_scale)
+    gap = 0.02 * time_scale
+    times = [np.array([0.0, gap, 2 * gap])] * 2
+    for order, ensemble, velocities in ((1, first, None), (2, second, SLOPES)):
+        found = np.stack(ensemble.forecast(STARTS, times, velocities), axis=1).astype(float)
+        slope = (-3 * found[:, :, 0] + 4 * found[:, :, 1] - found[:, :, 2]) / (2 * gap)
+        if order == 1:
+            np.testing.assert_allclose(ensemble.rates(STARTS), slope, rtol=2e-3, atol=2e-3 / time_scale)
+        else:
+            np.testing.assert_allclose(slope, np.broadcast_to(SLOPES, slope.shape), atol=2e-3 / time_scale)
+            half = (found[:, :, 1] - found[:, :, 0] - gap * SLOPES) * 2 / gap**2
+            np.testing.assert_allclose(
+                ensemble.rates(STARTS, SLOPES), half, rtol=0.05, atol=0.05 * np.abs(half).max() + 1e-6 / gap**2
+            )
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 0.25])
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_model_of_zero_weights_returns_at_its_initial_decay(order: int, time_scale: float) -> None:
+    """At second order critically damped: as fast as the first order's, without overshooting."""
+    decay = 1.5
+    ensemble = random_ensemble("none", order=order, decay=decay, time_scale=time_scale, solver={"step": 0.05})
+    parameters = ensemble.parameters
+    still = replace(
+        parameters,
+        weights=tuple(map(torch.zeros_like, parameters.weights)),
+        biases=tuple(map(torch.zeros_like, parameters.biases)),
+    )
+    times = np.linspace(0.0, 4.0, 17)
+    given = SLOPES if order == 2 else None
+    found = replace(ensemble, parameters=still).forecast(STARTS, [times, times], given)
+    for row, start in enumerate(STARTS):
+        exact = start * np.exp(-decay * times)[:, None]
+        if order == 2:
+            exact = exact + (SLOPES[row] + decay * start) * (times * np.exp(-decay * times))[:, None]
+        np.testing.assert_allclose(found[row], np.broadcast_to(exact, found[row].shape), atol=2e-5)
+
+
+def test_stiffness_and_damping_are_part_of_rates_and_a_self_loop() -> None:
+    ensemble = oscillator(np.array([[-4.0, 1.0], [0.0, -9.0]]), np.array([[-0.1, -2.0], [0.0, 0.3]]))
+    stiffness, damping = np.array([0.5, 3.0]), np.array([1.0, 7.0])
+    decay = torch.tensor([[[0.5, 3.0, 1.0, 7.0]]])
+    settings = settings_of(order=2, velocity_hidden=[], solver={"step": 0.05}, decay=1.0)
+    states, velocities = np.array([[1.0, 2.0], [0.0, -1.0]]), np.array([[0.5, 0.0], [2.0, 1.0]])
+    damped = replace(ensemble, settings=settings, parameters=replace(ensemble.parameters, decay=(decay,)))
+    taken = stiffness * states + damping * velocities
+    np.testing.assert_allclose(
+        damped.rates(states, velocities)[0], ensemble.rates(states, velocities)[0] - taken, atol=1e-5
+    )
+    own = np.diag(np.maximum(stiffness, damping))
+    np.testing.assert_allclose(damped.path_matrix()[0], ensemble.path_matrix()[0] + own, rtol=1e-6)
+    np.testing.assert_allclose(damped.mean_jacobian(states)[0], [[-4.5, -2.0], [0.0, -12.0]], rtol=1e-6)
+    np.testing.assert_allclose(damped.mean_absolute_jacobian(states)[0], [[4.5, 2.0], [0.0, 12.0]], rtol=1e-6)
+    empty = replace(damped, parameters=replace(damped.parameters, weights=(torch.zeros(1, 4, 2),)))
+    np.testing.assert_allclose(empty.path_matrix()[0], own)
+
+
+@pytest.mark.parametrize(
+    "model", [{"order": 2, "decay": 0.5}, {"order": 2, "velocity_observations": 3, "time_scale": 0.2}]
+)
+def test_a_saved_model_of_motion_comes_back_as_it_was(tmp_path: Path, model: dict[str, Any]) -> None:
+    ensemble = random_ensemble("pathreg", **model)
+    loaded = load_ensemble(save(ensemble, tmp_path / "model.safetensors"))
+    assert loaded.parameters.named().keys() == ensemble.parameters.named().keys()
+    assert_same_forecasts(
+        loaded.forecast(STARTS, TIMES, slopes=SLOPES), ensemble.forecast(STARTS, TIMES, slopes=SLOPES)
+    )
+    for name, tensor in ensemble.untrained().parameters.named().items():
+        assert torch.equal(tensor, ensemble.parameters.named()[name])

@@ -1,8 +1,10 @@
 """Random numbers of training: keyed by seed and iteration alone."""
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sparsenode.noise import draw_logistic, draw_normal
+from sparsenode.noise import draw_logistic, draw_normal, draw_rows
 
 CPU = torch.device("cpu")
 
@@ -38,3 +40,32 @@ def test_starts_get_normal_noise():
     assert abs(float(noise.mean())) < 0.01
     assert abs(float(noise.var()) - 1) < 0.02
     assert abs(float((noise**4).mean()) - 3) < 0.1
+
+
+def test_the_noise_of_slopes_leaves_that_of_positions_as_it_is():
+    positions = draw_normal([3, 1], 5, (1, 4, 2), CPU)
+    assert torch.equal(draw_normal([3, 1], 5, (2, 4, 2), CPU)[:, :1], positions)
+    assert torch.equal(draw_normal([3, 1], 5, (4, 2), CPU), positions[:, 0])
+
+
+@given(st.integers(0, 10_000), st.integers(1, 60), st.data())
+def test_rows_are_drawn_without_repetition_and_from_the_iteration_alone(iteration, rows, data):
+    count = data.draw(st.integers(1, rows))
+    drawn = draw_rows(iteration, rows, count)
+    assert drawn.shape == (count,)
+    assert len(set(drawn.tolist())) == count
+    assert 0 <= int(drawn.min()) <= int(drawn.max()) < rows
+    assert torch.equal(drawn, draw_rows(iteration, rows, count))
+
+
+def test_rows_of_other_iterations_are_others():
+    draws = {tuple(draw_rows(iteration, 50, 10).tolist()) for iteration in range(100)}
+    assert len(draws) == 100
+
+
+def test_every_row_is_drawn_as_often_as_any_other():
+    counts = torch.zeros(20)
+    for iteration in range(2000):
+        counts[draw_rows(iteration, 20, 5)] += 1
+    # Binomial of mean 500 and deviation 19: none of 20 is further off than 4 deviations.
+    assert (counts - 500).abs().max() < 78

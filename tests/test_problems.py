@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sparsenode.errors import UserError
-from sparsenode.problems import check_validation, make_problem, make_problems
+from sparsenode.problems import Problem, check_validation, make_problem, make_problems
 from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings, WindowSettings
 from sparsenode.solvers import dense_output_matrix
 from sparsenode.windows import Rows, training_rows
@@ -119,6 +119,135 @@ def test_each_row_is_read_at_its_own_times_with_its_own_weights(rotation: anndat
     assert problem.loss(nodes).item() == pytest.approx(np.mean(errors), rel=1e-4)
 
 
+BATCHED = replace(SETTINGS, order=2, windows=WindowSettings(4, 2, batch=4))
+
+
+def rows_of(problem: Problem, part: Problem) -> list[int]:
+    """Which rows of a problem a part of it holds, by their positions."""
+    return [int(torch.nonzero((problem.positions == one).all(1)).item()) for one in part.positions]
+
+
+def test_an_iteration_solves_rows_of_its_own_without_repetition(rotation: anndata.AnnData) -> None:
+    ((_, problem),) = make_problems(rotation, BATCHED)
+    assert (len(problem.positions), problem.rows) == (15, 4)
+    drawn = [rows_of(problem, problem.sample(iteration)) for iteration in range(60)]
+    assert all(len(set(part)) == 4 for part in drawn)
+    assert set().union(*drawn) == set(range(15))
+    assert len({tuple(part) for part in drawn}) == 60
+    assert rows_of(problem, problem.sample(7)) == drawn[7]
+
+
+def test_a_sample_holds_all_that_belongs_to_its_rows(rotation: anndata.AnnData) -> None:
+    data = rotation.copy()
+    data.uns["sparsenode"]["known_observations"] = 2
+    data.obs["time"] += np.linspace(0.0, 1.0, data.n_obs) ** 2
+    for settings in (BATCHED, replace(BATCHED, velocity_observations=2)):
+        ((_, problem),) = make_problems(data, settings)
+        part = problem.sample(3)
+        rows = rows_of(problem, part)
+        for name in ("positions", "errors", "velocities", "velocity_errors", "learned"):
+            assert torch.equal(getattr(part, name), getattr(problem, name)[rows])
+        assert torch.equal(part.grid.step, problem.grid.step[rows])
+        assert part.grid.intervals == problem.grid.intervals
+        assert part.rows == 4
+        assert part.sample(9) is part
+
+
+@pytest.mark.parametrize("batch", [None, 15, 16, 1000])
+def test_a_batch_as_large_as_the_problem_is_the_problem(rotation: anndata.AnnData, batch: int | None) -> None:
+    ((_, problem),) = make_problems(rotation, replace(BATCHED, windows=WindowSettings(4, 2, batch=batch)))
+    assert problem.rows == 15
+    assert problem.sample(5) is problem
+
+
+def test_whole_trajectories_are_not_drawn_in_batches(rotation: anndata.AnnData) -> None:
+    (_, windowed), (_, whole) = make_problems(
+        rotation, replace(BATCHED, windows=WindowSettings(4, 2, batch=2), whole_share=0.5)
+    )
+    assert (windowed.rows, whole.rows) == (2, 3)
+    assert whole.sample(0) is whole
+
+
+# Windows observed at the same positions share one factor of the loss; with uneven times each has its own.
+@pytest.mark.parametrize("uneven", [False, True])
+@pytest.mark.parametrize("normalization", ["relative", "study"])
+def test_the_loss_of_a_sample_is_that_of_its_windows_alone(
+    rotation: anndata.AnnData, normalization: str, uneven: bool
+) -> None:
+    data = rotation.copy()
+    rng = np.random.default_rng(0)
+    data.var["weight"] = [0.3, 2.0]
+    if uneven:
+        data.obs["weight"] = rng.uniform(0.2, 3.0, data.n_obs)
+        data.obs["time"] += 7.0 + np.linspace(0.0, 1.0, data.n_obs) ** 2
+    settings = replace(SETTINGS, normalization=normalization, windows=WindowSettings(4, 2, batch=4))
+    ((_, problem),) = make_problems(data, settings)
+    assert len(problem.loss.factor) == (15 if uneven else 1)
+    given = training_rows(data, windows=(4, 2), smoothing=0, order=1)
+    scale = 1.0
+    if normalization == "relative":
+        held_errors = [
+            np.average((np.square(observed - start) * [0.3, 2.0]).mean(1), weights=weight)
+            for observed, start, weight in zip(given.observed, given.initial, given.weights, strict=True)
+        ]
+        scale = float(np.mean(held_errors))
+    part = problem.sample(11)
+    intervals = part.grid.intervals
+    nodes = torch.as_tensor(rng.normal(size=(1, 4, 2 * (intervals + 1), 2)), dtype=torch.float32)
+    errors = []
+    for place, row in enumerate(rows_of(problem, part)):
+        step = given.times[row][-1] / intervals
+        predicted = dense_output_matrix(given.times[row] / step, intervals) @ nodes[0, place].numpy()
+        squares = (np.square(predicted - given.observed[row]) * [0.3, 2.0]).mean(1)
+        errors.append(np.average(squares, weights=given.weights[row]))
+    assert part.loss(nodes).item() == pytest.approx(np.mean(errors) / scale, rel=1e-4)
+
+
+def test_samples_average_to_the_loss_of_the_whole_problem(rotation: anndata.AnnData) -> None:
+    """Over many iterations; each has a standard error of its own."""
+    ((_, problem),) = make_problems(rotation, replace(SETTINGS, windows=WindowSettings(4, 2, batch=5)))
+    nodes = torch.randn(1, 15, 2 * (problem.grid.intervals + 1), 2, generator=torch.Generator().manual_seed(0))
+    losses = np.array([part.loss(nodes[:, rows_of(problem, part)]).item() for part in map(problem.sample, range(300))])
+    assert losses.std() > 0.01 * losses.mean()
+    assert losses.mean() == pytest.approx(problem.loss(nodes).item(), abs=4 * losses.std() / 300**0.5)
+
+
+@pytest.mark.parametrize("windows", [None, WindowSettings(4, 2)])
+def test_a_time_scale_is_another_unit_of_time(rotation: anndata.AnnData, windows: WindowSettings | None) -> None:
+    """Problems of (times, step, time scale) are those of (times / scale, step / scale, 1)."""
+    scale = 0.4
+    data, other = rotation.copy(), rotation.copy()
+    for one in (data, other):
+        one.uns["sparsenode"]["known_observations"] = 3
+        one.X = one.X + 0.01 * np.random.default_rng(0).normal(size=one.X.shape).astype(np.float32)
+    other.obs["time"] = other.obs["time"] / scale
+    for velocity_observations in (None, 3):
+        settings = replace(SETTINGS, order=2, windows=windows, velocity_observations=velocity_observations)
+        ((_, scaled),) = make_problems(data, replace(settings, time_scale=scale))
+        stretched = replace(settings, solver=SolverSettings(step=SETTINGS.solver.step / scale))
+        ((_, plain),) = make_problems(other, stretched)
+        assert scaled.grid.intervals == plain.grid.intervals
+        for name in ("positions", "errors", "velocities", "velocity_errors", "learned"):
+            torch.testing.assert_close(getattr(scaled, name), getattr(plain, name))
+        assert scaled.velocities.any()
+        assert bool(scaled.velocity_errors.any()) == (velocity_observations is not None)
+        torch.testing.assert_close(scaled.grid.step, plain.grid.step)
+        generator = torch.Generator().manual_seed(0)
+        nodes = torch.randn(2, len(scaled.positions), 2 * (scaled.grid.intervals + 1), 2, generator=generator)
+        torch.testing.assert_close(scaled.loss(nodes), plain.loss(nodes))
+
+
+def test_rows_of_a_model_given_slopes_all_begin_with_its_own_velocity(rotation: anndata.AnnData) -> None:
+    data = rotation.copy()
+    data.uns["sparsenode"]["known_observations"] = 3
+    settings = replace(SETTINGS, order=2, windows=WindowSettings(6, 6), whole_share=0.5, velocity_observations=3)
+    for _, problem in make_problems(data, settings):
+        assert problem.learned.all()
+        assert problem.velocities.any()
+    with pytest.raises(UserError, match=r"velocity_observations of the model is 4, .* given 3"):
+        make_problems(data, replace(settings, velocity_observations=4))
+
+
 def test_rows_that_start_where_a_trajectory_starts_learn_their_velocity(rotation: anndata.AnnData) -> None:
     ((_, problem),) = make_problems(rotation, replace(SETTINGS, order=2, windows=WindowSettings(6, 6)))
     assert problem.learned[:, 0].tolist() == [True, False] * 3
@@ -128,9 +257,11 @@ def test_rows_that_start_where_a_trajectory_starts_learn_their_velocity(rotation
 def test_a_problem_moves_whole(rotation: anndata.AnnData) -> None:
     ((_, problem),) = make_problems(rotation, SETTINGS)
     moved = problem.to(torch.device("meta"))
-    parts = [moved.positions, moved.errors, moved.velocities, moved.learned, moved.grid.step]
+    parts = [moved.positions, moved.errors, moved.velocities, moved.velocity_errors, moved.learned, moved.grid.step]
     assert {part.device.type for part in (*parts, *vars(moved.loss).values())} == {"meta"}
     assert moved.grid.intervals == problem.grid.intervals
+    ((_, batched),) = make_problems(rotation, BATCHED)
+    assert batched.to(torch.device("meta")).batch == 4
 
 
 def test_what_cannot_be_learned_from_is_refused() -> None:

@@ -49,6 +49,9 @@ def plain_runge_kutta(field: VectorField, layers: Layers, grid: Grid, state: Ten
             values = values @ weight + bias
             if index < len(layers.weights) - 1:
                 values = getattr(torch.nn.functional, layers.activation)(values)
+        if layers.decay is not None:
+            taken = layers.decay * at
+            values = values - sum(taken.split(field.features, dim=-1))
         return values if field.order == 1 else torch.cat((at[..., field.features :], values), dim=-1)
 
     h = grid.step
@@ -87,6 +90,89 @@ def test_decay_is_a_linear_term_beside_the_network() -> None:
     with torch.no_grad():
         found = solve_nodes(field, nothing, even_grid(50, [1.0, 1.0, 1.0]), state)[:, :, 50]
         torch.testing.assert_close(found, state * torch.exp(-decay), rtol=1e-6, atol=1e-8)
+
+
+def random_decay(field: VectorField, members: int) -> Tensor:
+    generator = torch.Generator().manual_seed(8)
+    return 2 * torch.rand(members, 1, field.state_size, generator=generator, dtype=torch.float64)
+
+
+def without_network(decay: Tensor) -> Layers:
+    """Layers at second order that give nothing but the decay (member, 1, state)."""
+    members, features = decay.shape[0], decay.shape[2] // 2
+    weight = torch.zeros(members, 2 * features, features, dtype=decay.dtype)
+    return Layers((weight,), (torch.zeros(members, 1, features, dtype=decay.dtype),), "elu", decay)
+
+
+# Of two variables, so that a mistake in the layout of stiffness and damping shows.
+@pytest.mark.parametrize("rows", [1, 3, 70])
+@pytest.mark.parametrize("order", [1, 2])
+def test_values_and_gradients_with_decay_are_those_of_autograd_through_a_plain_loop(order: int, rows: int) -> None:
+    field = make_field(order, 2)
+    layers, state = random_layers(field, "tanh", 2), random_state(field, 2, rows)
+    grid = Grid(4, torch.linspace(0.1, 0.4, rows, dtype=torch.float64)[:, None])
+    decay = random_decay(field, 2)
+    layers = Layers(layers.weights, layers.biases, "tanh", decay)
+    leaves = [leaf.requires_grad_() for leaf in (decay, state, *layers.weights, *layers.biases)]
+    expected = plain_runge_kutta(field, layers, grid, state)
+    found = solve_nodes(field, layers, grid, state)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+    gradient = torch.randn(found.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for one, other in zip(
+        torch.autograd.grad(found, leaves, gradient), torch.autograd.grad(expected, leaves, gradient), strict=True
+    ):
+        assert one.abs().max() > 0
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)
+
+
+def test_gradients_of_stiffness_and_damping_by_finite_differences() -> None:
+    field = make_field(2, 2)
+    layers, state = random_layers(field, "tanh", 2), random_state(field, 2, 2)
+    grid = even_grid(2, [0.5, 1.0])
+    leaves = [leaf.requires_grad_() for leaf in (random_decay(field, 2), state, *layers.weights, *layers.biases)]
+
+    def solve(decay: Tensor, initial: Tensor, *tensors: Tensor) -> Tensor:
+        return solve_nodes(field, Layers(tensors[:3], tensors[3:], "tanh", decay), grid, initial)
+
+    assert torch.autograd.gradcheck(solve, leaves)
+
+
+def damped(times: np.ndarray, stiffness: float, damping: float, start: float, velocity: float) -> np.ndarray:
+    """Exact x (time,) of x'' = -stiffness x - damping x', by the matrix exponential."""
+    system = np.array([[0.0, 1.0], [-stiffness, -damping]])
+    return np.array([(expm(system * at) @ [start, velocity])[0] for at in times])
+
+
+def test_stiffness_and_damping_alone_are_a_damped_oscillator_to_order_four() -> None:
+    """Underdamped, critically damped and overdamped, in two members and two variables."""
+    stiffness, damping = np.array([[9.0, 4.0], [1.0, 0.0]]), np.array([[0.4, 4.0], [3.0, 0.7]])
+    layers = without_network(torch.as_tensor(np.concatenate((stiffness, damping), axis=1))[:, None])
+    state = random_state(make_field(2, 2), 2, 1)
+    duration, errors = 2.0, []
+    for intervals in (16, 32, 64):
+        nodes = solve_nodes(make_field(2, 2), layers, even_grid(intervals, duration), state)[:, 0, : intervals + 1]
+        times = np.linspace(0, duration, intervals + 1)
+        worst = 0.0
+        for member, feature in itertools.product(range(2), range(2)):
+            start, velocity = state[member, 0, feature].item(), state[member, 0, 2 + feature].item()
+            exact = damped(times, stiffness[member, feature], damping[member, feature], start, velocity)
+            worst = max(worst, np.abs(nodes[member, :, feature].numpy() - exact).max())
+        errors.append(worst)
+    assert errors[-1] < 1e-5
+    np.testing.assert_allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 4.0, atol=0.3)
+
+
+def test_the_adaptive_reference_knows_the_decay() -> None:
+    field = make_field(2, 2)
+    layers, state = random_layers(field, "tanh", 2), random_state(field, 2, 2)
+    decay = random_decay(field, 2).requires_grad_()
+    layers = Layers(layers.weights, layers.biases, "tanh", decay)
+    grid = even_grid(64, [1.0, 2.0])
+    fast = solve_nodes(field, layers, grid, state)
+    reference = solve_nodes(field, layers, grid, state, scheme="dopri5", tolerance=1e-10)
+    torch.testing.assert_close(fast, reference, rtol=1e-7, atol=1e-7)
+    one, other = (torch.autograd.grad(nodes.square().sum(), decay)[0] for nodes in (fast, reference))
+    torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 
 
 def test_nodes_of_a_linear_system_are_its_exact_solution() -> None:
@@ -322,6 +408,31 @@ def test_rows_observed_at_the_same_times_share_one_factor() -> None:
     torch.testing.assert_close(shared(nodes), expected, rtol=1e-11, atol=0)
     other_weights = factor_loss([times] * 3, observed, [weight, weight, 2 * weight], np.ones(2), 3)
     assert len(other_weights.factor) == 3
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_loss_of_some_rows_averages_to_the_loss_of_all(shared: bool) -> None:
+    """Over a partition into parts of equal size; parts of other sizes count by their rows."""
+    rng = np.random.default_rng(0)
+    positions, observed, weights = random_observations([9] * 6 if shared else [9, 4, 12, 9, 2, 30], 3, 2, rng)
+    if shared:
+        positions, weights = [positions[0]] * 6, [weights[0]] * 6
+    feature_weight = np.array([0.4, 2.0])
+    loss = factor_loss(positions, observed, weights, feature_weight, 3, scale=1.7, dtype=torch.float64)
+    assert len(loss.factor) == (1 if shared else 6)
+    nodes = torch.as_tensor(rng.normal(size=(2, 6, 8, 2))).requires_grad_()
+    whole = loss(nodes)
+    of_all = torch.autograd.grad(whole.sum(), nodes)[0]
+    for parts in ([[4, 0], [5, 1], [2, 3]], [[3, 1, 5], [0, 4, 2]], [[2, 0, 1, 3, 5, 4]], [[1], [5, 0, 4, 2, 3]]):
+        shares = [len(part) / 6 for part in parts]
+        values = [loss.select(torch.tensor(part))(nodes[:, part]) for part in parts]
+        mean = sum(share * value for share, value in zip(shares, values, strict=True))
+        torch.testing.assert_close(mean, whole, rtol=1e-12, atol=0)
+        torch.testing.assert_close(torch.autograd.grad(mean.sum(), nodes)[0], of_all, rtol=1e-11, atol=1e-13)
+        for part, share, value in zip(parts, shares, values, strict=True):
+            chosen = ([one[row] for row in part] for one in (positions, observed, weights))
+            expected = brute_force(nodes[:, part], *chosen, feature_weight, 3) / 1.7 / share
+            torch.testing.assert_close(value, expected, rtol=1e-11, atol=0)
 
 
 def test_observations_without_weight_and_repeated_times() -> None:

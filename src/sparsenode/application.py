@@ -42,7 +42,8 @@ def forecast_file(
     ensemble = _load(model, strength)
     states, own_times = read_initial_states(initial_states, ensemble.features, layer=layer)
     rows = _check_times(times, own_times, len(states), initial_states)
-    forecasts = ensemble.forecast(states.to_numpy(np.float32), rows)
+    slopes = read_slopes(initial_states, ensemble, states)
+    forecasts = ensemble.forecast(states.to_numpy(np.float32), rows, slopes=slopes)
     tables = [
         _tidy(
             ensemble,
@@ -65,6 +66,12 @@ def rates_file(
     """
     ensemble = _load(model, strength)
     table = read_states(states, ensemble.features, layer=layer)
+    settings = ensemble.model_settings
+    if settings.order == 2 and (settings.velocity_observations or 1) > 1:
+        raise UserError(
+            f"{model} gives the acceleration at a position and a velocity, and its velocity is not a matter of the "
+            "position alone; call Ensemble.rates with velocities"
+        )
     rates = ensemble.rates(table.to_numpy(np.float32))
     names = table.index.astype(str).to_numpy()
     _write_table(_tidy(ensemble, rates, {"observation": names}, value="rate"), output)
@@ -108,7 +115,7 @@ def read_initial_states(
 ) -> tuple[pd.DataFrame, list[np.ndarray] | None]:
     """Read initial states (trajectory x feature) and, from a dataset's h5ad file, the times of each trajectory.
 
-    The first time of a trajectory is that of its first observation.
+    The first time of a trajectory is that of the observation that a forecast starts from.
     """
     if path.suffix != ".h5ad":
         return read_states(path, features, layer=layer), None
@@ -119,8 +126,37 @@ def read_initial_states(
         return _states_of(adata, path, features, layer), None
     adata = read_trajectories(path)
     states = adata.uns["sparsenode"]["initial_states"]
-    times = [np.unique(adata.obs["time"].to_numpy()[adata.obs["trajectory"] == name]) for name in states.index]
+    passed = int(adata.uns["sparsenode"].get("known_observations", 1)) - 1
+    times = [np.unique(adata.obs["time"].to_numpy()[adata.obs["trajectory"] == name][passed:]) for name in states.index]
     return _in_order(states, features, path), times
+
+
+def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndarray | None:
+    """Slopes (row, feature) of the observations up to each initial state, for models that take them; else None.
+
+    Raises:
+        UserError: the model takes slopes, and `path` is no dataset's h5ad file that has the observations.
+    """
+    from sparsenode.data.contract import read_trajectories, trajectory_slices
+    from sparsenode.model import takes_slopes
+    from sparsenode.windows import check_known, past_slopes
+
+    settings = ensemble.model_settings
+    if not takes_slopes(settings):
+        return None
+    count = settings.velocity_observations or 1
+    if path.suffix != ".h5ad" or "sparsenode" not in _read_h5ad(path).uns:
+        raise UserError(
+            f"{path}: this model starts from the slopes of the last {count} observations, which states alone do not "
+            "tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
+        )
+    adata = read_trajectories(path)
+    known = int(adata.uns["sparsenode"].get("known_observations", 1))
+    check_known(count, known)
+    slices = trajectory_slices(adata)
+    starts = np.array([slices[str(name)].start + known - 1 for name in states.index])
+    values = pd.DataFrame(np.asarray(adata.X, float), columns=adata.var_names)[list(ensemble.features)]
+    return past_slopes(adata.obs["time"].to_numpy(float), values.to_numpy(), starts, count)[0]
 
 
 def read_states(path: Path, features: Sequence[str], *, layer: str | None = None) -> pd.DataFrame:

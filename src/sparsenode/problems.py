@@ -157,8 +157,9 @@ def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSett
     """
     if len(method.strengths) < 2:
         return
-    if settings.order == 1 and settings.windows is not None:
-        make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride)
+    if settings.forecasts_from_windows and settings.windows is not None:
+        known = max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
+        make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride, past=known)
     elif not ((adata.obs["split"] == "validation") & (adata.obs["phase"] == "fit")).any():
         raise UserError(
             f"there are no validation observations (phase fit) to choose among {len(method.strengths)} strengths on; "

@@ -99,6 +99,11 @@ class ModelSettings:
     check_every: int = 25
     precision: str = "float32"
 
+    @property
+    def forecasts_from_windows(self) -> bool:
+        """Whether the model can forecast from any observation: it trains on windows, and knows its velocity there."""
+        return self.windows is not None and (self.order == 1 or self.velocity_observations is not None)
+
 
 @dataclass(frozen=True)
 class MethodSettings:

@@ -164,7 +164,7 @@ def training_rows(
     first_of = {name: int(np.flatnonzero(names == name)[0]) + known - 1 for name in dict.fromkeys(names[is_train])}
     if windows is None:
         of_name = {name: np.flatnonzero(is_train & (names == name)) for name in first_of}
-        chosen = [part[part >= first_of[name]] for name, part in of_name.items()]
+        chosen = [part[part >= first_of[name]] for name, part in of_name.items() if part[-1] >= first_of[name]]
     else:
         chosen = make_windows(adata, "train", "fit", *windows, past=known)
     width = max(smoothing, 3) if order == 2 and velocity_observations is None else smoothing
@@ -180,7 +180,7 @@ def training_rows(
             stretch = stretch_of[start]
             near = stretch[np.abs(stretch - start) <= width]
             if begins:
-                near = stretch[: 2 * width + 1]
+                near = stretch[max(0, start - int(stretch[0]) - width) :][: 2 * width + 1]
             fitted, slope = local_fit(time[near], values[near], time[start])
             if windows is not None and smoothing:
                 state = fitted

@@ -468,5 +468,5 @@ def test_a_person_can_be_calibrated_on_a_part_of_the_trial_that_is_not_forecast(
     assert len({file.url for file in required_files(options(*rows))}) == 4
     for start in (0.5, 1.0):
         rows[2]["start"] = start
-        with pytest.raises(UserError, match="trials: 07_01 more than once in the table; .* a part of it"):
+        with pytest.raises(UserError, match=r"trials: 07_01 more than once in the table; .* a part of it"):
             required_files(options(*rows))

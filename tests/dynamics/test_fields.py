@@ -1,3 +1,6 @@
+import itertools
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,10 +12,11 @@ from sparsenode.dynamics.mlp import Layers
 FEATURES, MEMBERS, ROWS = 3, 2, 4
 
 
-def random_layers(field: VectorField) -> Layers:
+def random_layers(field: VectorField, *, decay: bool = False) -> Layers:
     generators = [torch.Generator().manual_seed(seed) for seed in range(MEMBERS)]
     weights, biases = mlp.initialize_layers(generators, (field.inputs, 5, FEATURES))
-    return Layers(tuple(one.double() for one in weights), tuple(one.double() for one in biases), "tanh")
+    rates = torch.rand(MEMBERS, 1, field.state_size, dtype=torch.float64, generator=generators[0]) if decay else None
+    return Layers(tuple(one.double() for one in weights), tuple(one.double() for one in biases), "tanh", rates)
 
 
 def random_state(field: VectorField, seed: int = 1) -> Tensor:
@@ -36,11 +40,26 @@ def test_second_order_rate_is_the_velocity_and_the_network_of_both() -> None:
     assert torch.equal(rate[..., FEATURES:], mlp.apply(layers, state))
 
 
+def test_decay_is_taken_off_the_rate_of_each_variable() -> None:
+    """At second order a stiffness times the position and a damping times the velocity."""
+    for field in (first_order(FEATURES), second_order(FEATURES)):
+        layers, state = random_layers(field, decay=True), random_state(field)
+        rate, network = field.rate(layers, state), mlp.apply(layers, state)
+        for member, feature in itertools.product(range(MEMBERS), range(FEATURES)):
+            expected = network[member, :, feature].clone()
+            for place in range(feature, field.state_size, FEATURES):
+                expected -= layers.decay[member, 0, place] * state[member, :, place]
+            torch.testing.assert_close(rate[member, :, feature - FEATURES], expected)
+        if field.order == 2:
+            assert torch.equal(rate[..., :FEATURES], state[..., FEATURES:])
+
+
+@pytest.mark.parametrize("decay", [False, True])
 @pytest.mark.parametrize("order", [1, 2])
-def test_reverse_pass_is_that_of_autograd(order: int) -> None:
+def test_reverse_pass_is_that_of_autograd(order: int, decay: bool) -> None:
     field = make_field(order, FEATURES)
-    layers = random_layers(field)
-    leaves = Layers(tuple(one.requires_grad_() for one in layers.weights), layers.biases, layers.activation)
+    layers = random_layers(field, decay=decay)
+    leaves = replace(layers, weights=tuple(one.requires_grad_() for one in layers.weights))
     state = random_state(field).requires_grad_()
     rate, recorded = field.record(leaves, state)
     gradient = random_state(field, seed=2)
@@ -52,6 +71,19 @@ def test_reverse_pass_is_that_of_autograd(order: int) -> None:
     for index in range(2):
         torch.testing.assert_close(recorded[index].transpose(1, 2) @ for_linear[index], expected[1 + index])
     assert torch.equal(gradient, before)
+
+
+@pytest.mark.parametrize("decay", [False, True])
+@pytest.mark.parametrize("order", [1, 2])
+def test_jacobian_is_that_of_the_rate(order: int, decay: bool) -> None:
+    field = make_field(order, FEATURES)
+    layers, state = random_layers(field, decay=decay), random_state(field)
+    found = field.jacobian(layers, state)
+    assert found.shape == (MEMBERS, ROWS, field.state_size, FEATURES)
+    # Rows do not mix, so that the sum over rows holds the derivative of each.
+    whole = torch.autograd.functional.jacobian(lambda at: field.rate(layers, at)[..., -FEATURES:].sum(1), state)
+    for member in range(MEMBERS):
+        torch.testing.assert_close(found[member], whole[member, :, member].permute(1, 2, 0))
 
 
 def test_first_order_paths_are_those_of_the_network() -> None:

@@ -54,6 +54,17 @@ def test_gates_and_velocity_leave_the_initial_weights_as_they_are() -> None:
     assert [tuple(one.shape) for one in second.velocity_weights] == [(1, 3, 4), (1, 4, 3)]
 
 
+def test_decay_begins_alike_for_all_variables_and_leaves_the_rest_as_it_is() -> None:
+    plain = fresh(5, 6).named()
+    for decay in ((0.5,), (9.0, 6.0)):
+        generators = [torch.Generator().manual_seed(seed) for seed in (5, 6)]
+        found = network.initialize_parameters(generators, WIDTHS, gates_on="weight", decay=decay).named()
+        expected = torch.tensor([value for value in decay for _ in range(2)]).expand(2, 1, -1)
+        assert torch.equal(found.pop("decay.0"), expected)
+        assert found.keys() == plain.keys()
+        assert all(torch.equal(tensor, plain[name]) for name, tensor in found.items())
+
+
 def test_effective_network_folds_the_gates_into_the_weights() -> None:
     parameters = with_random_gates(fresh(0, 1))
     factors = network.deterministic_gates(parameters)

@@ -85,3 +85,15 @@ def test_a_disk_that_takes_no_more_leaves_no_figure(tmp_path, largest_file, endi
     with largest_file(500), pytest.raises(UserError, match=f"cannot write .*figure.{ending}"):
         style.save_figure(figure, [tmp_path / f"figure.{ending}"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_protocol_is_told_apart():
+    told = {style.describe_protocol(protocol) for protocol in ("trajectory", "window", "rolling")}
+    assert len(told) == 3
+
+
+def test_every_baseline_has_a_name():
+    from sparsenode.evaluation import baselines
+
+    named = {f"baseline:{name}" for name in (*baselines.BASELINES, *baselines.PAST_BASELINES)}
+    assert named == set(style.BASELINE_NAMES)

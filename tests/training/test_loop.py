@@ -15,6 +15,7 @@ import torch
 from sparsenode.dynamics import network
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import get_method, method_names
+from sparsenode.noise import draw_normal
 from sparsenode.problems import Problem, make_problems
 from sparsenode.progress import Report
 from sparsenode.settings import (
@@ -25,7 +26,8 @@ from sparsenode.settings import (
     StopSettings,
     WindowSettings,
 )
-from sparsenode.training import TrainingResult, loop, train
+from sparsenode.training import TrainingResult, loop, step, train
+from sparsenode.training import run as runs
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.run import Run, Task
 
@@ -387,14 +389,32 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "noise": {"initial_noise": 1.0, "decay": 0.5},
     "stop": {"stop": StopSettings(0.05, 5, 5), "refit": RefitSettings(5, 0.01), "gates": "unit"},
     "windows": {"order": 2, "windows": WindowSettings(4, 2), "whole_share": 0.4},
+    "batches": {"windows": WindowSettings(4, 2, batch=5), "refit": RefitSettings(7, 0.01)},
+    "motion": {
+        "order": 2,
+        "velocity_hidden": (3,),
+        "velocity_observations": 3,
+        "decay": 1.0,
+        "time_scale": 0.5,
+        "windows": WindowSettings(4, 2, batch=5),
+        "whole_share": 0.4,
+        "initial_noise": 1.0,
+    },
 }
+
+
+def problems_of(adata: anndata.AnnData, settings: ModelSettings) -> list[tuple[float, Problem]]:
+    """Problems of data that give a forecast as many observations as the model takes."""
+    given = adata.copy()
+    given.uns["sparsenode"]["known_observations"] = settings.velocity_observations or 1
+    return make_problems(given, settings)
 
 
 def run_in_pieces(
     adata: anndata.AnnData, folder: Path, settings: ModelSettings, method: str, every: int | None, **named: Any
 ) -> tuple[TrainingResult, int]:
     """Train, interrupted after every so many iterations, and how often that was."""
-    problems = make_problems(adata, settings)
+    problems = problems_of(adata, settings)
     checkpoints = Checkpoints(folder, {"method": method})
     pieces = 0
     while True:
@@ -440,6 +460,97 @@ def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: P
         cut, pieces = run_in_pieces(rotation, tmp_path / str(every), settings, method, every)
         assert pieces >= (17 if every == 1 else 3)
         assert_equal(cut, whole)
+
+
+@pytest.mark.parametrize("variant", ["batches", "motion"])
+@pytest.mark.parametrize("method", method_names())
+def test_a_member_that_trains_on_batches_does_not_depend_on_its_neighbors(
+    rotation: anndata.AnnData, method: str, variant: str
+) -> None:
+    settings = replace(TINY, **VARIANTS[variant])
+    problems = problems_of(rotation, settings)
+    together = train(problems, 2, settings, strengths_of(method, 0.0, 0.1, 1.0), (0, 1, 2))
+    strength = together.members[-1].strength
+    alone = train(problems, 2, settings, strengths_of(method, strength), (2,))
+    assert_same(row_of(together, strength, 2), row_of(alone, strength, 2), tolerance=2e-4)
+
+
+def test_batches_change_with_the_iteration_and_go_on_through_the_refit(
+    rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(TINY, **VARIANTS["batches"])
+    ((until, problem),) = problems_of(rotation, settings)
+    sample, drawn = Problem.sample, []
+
+    def recorded(one: Problem, iteration: int) -> Problem:
+        drawn.append(iteration)
+        return sample(one, iteration)
+
+    monkeypatch.setattr(Problem, "sample", recorded)
+    result = train([(until, problem)], 2, settings, strengths_of("none"), [0])
+    assert drawn == [*range(21), *range(20, 28)]
+    monkeypatch.setattr(Problem, "sample", lambda one, iteration: sample(one, 0))
+    fixed = train([(until, problem)], 2, settings, strengths_of("none"), [0])
+    assert not torch.equal(result.parameters.weights[0], fixed.parameters.weights[0])
+
+
+def started(settings: ModelSettings, seeds: list[int]) -> tuple[Run, Task]:
+    task = runs.make_task(2, settings, strengths_of("none"), seeds, torch.device("cpu"))
+    return runs.start(task, range(len(seeds))), task
+
+
+def test_a_model_that_trains_on_batches_learns_all_windows(rotation: anndata.AnnData) -> None:
+    settings = replace(TINY, windows=WindowSettings(4, 2, batch=5), iterations=300)
+    ((until, problem),) = make_problems(rotation, settings)
+    result = train([(until, problem)], 2, settings, strengths_of("none"), [0])
+    fresh, task = started(settings, [0])
+    trained = replace(fresh, parameters=result.parameters)
+    whole = replace(problem, batch=None)
+    first, last = (step.data_loss(one, task, whole, 0, None).item() for one in (fresh, trained))
+    assert last < 0.05
+    assert last < 0.1 * first
+
+
+@pytest.mark.parametrize("velocity_observations", [1, 3])
+def test_starts_and_slopes_are_perturbed_by_their_own_errors(
+    rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch, velocity_observations: int
+) -> None:
+    settings = replace(TINY, **VARIANTS["motion"] | {"velocity_observations": velocity_observations})
+    settings = replace(settings, initial_noise=2.0)
+    (_, problem), _ = problems_of(rotation, settings)
+    given: list[torch.Tensor] = []
+    begin = step.starting_states
+
+    def recorded(parameters: Any, settings_: ModelSettings, *starts: torch.Tensor) -> torch.Tensor:
+        given.extend(starts)
+        return begin(parameters, settings_, *starts)
+
+    monkeypatch.setattr(step, "starting_states", recorded)
+    seeds, iteration = [4, 9, 4], 6
+    run_, task = started(settings, seeds)
+    step.data_loss(run_, task, problem, iteration, None)
+    part = problem.sample(iteration)
+    takes_slopes = velocity_observations > 1
+    noise = draw_normal(seeds, iteration, (1 + takes_slopes, *part.positions.shape), torch.device("cpu"))
+    assert part.errors.all()
+    assert torch.equal(given[0], part.positions + 2.0 * part.errors * noise[:, 0])
+    expected = part.velocities
+    if takes_slopes:
+        assert part.velocity_errors.all()
+        expected = expected + 2.0 * part.velocity_errors * noise[:, 1]
+    assert torch.equal(given[1], expected)
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_every_method_trains_on_motion(rotation: anndata.AnnData, method: str) -> None:
+    """All that a model of motion has: slopes, stiffness and damping, another scale of time, noise and batches."""
+    settings = replace(TINY, **VARIANTS["motion"])
+    result = train(problems_of(rotation, settings), 2, settings, strengths_of(method, 0.01), [0])
+    assert result.members[0].status == "finished"
+    assert np.isfinite([row["loss"] for row in result.history]).all()
+    fresh, _ = started(settings, [0])
+    for name, tensor in fresh.parameters.named().items():
+        assert not torch.equal(result.parameters.named()[name], tensor), name
 
 
 def test_so_is_a_run_in_blocks_of_members(rotation: anndata.AnnData, tmp_path: Path) -> None:

@@ -86,8 +86,9 @@ def oracles_of(plan: Plan) -> tuple[str, ...]:
 def predict_constant_velocity(data: Observations, plan: Plan) -> np.ndarray:
     """The last two given observations, prolonged by a line: (entry, feature)."""
     last, before = plan.starts, plan.starts - 1
-    steps = np.maximum(data.time[last] - data.time[before], np.finfo(float).tiny)
-    slopes = (data.values[last] - data.values[before]) / steps[:, None]
+    steps = data.time[last] - data.time[before]
+    # Two observations at one time tell no velocity.
+    slopes = (data.values[last] - data.values[before]) / np.where(steps > 0, steps, np.inf)[:, None]
     elapsed = data.time[plan.observation] - data.time[last[plan.row]]
     return np.asarray(data.values[last[plan.row]] + slopes[plan.row] * elapsed[:, None])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,11 @@ from sparsenode.evaluation.forecast import Errors, check_features, forecast_erro
 from sparsenode.evaluation.networks import network_table, write_network
 from sparsenode.evaluation.plans import (
     LEAD,
+    ROLLING,
     WINDOW,
     Observations,
     Plan,
+    RollingSettings,
     plan_rolling,
     plan_trajectories,
     plan_windows,
@@ -51,11 +53,11 @@ MANY_FEATURES_JACOBIAN_STATES = 48
 class EvaluationSettings:
     """How models are scored and chosen: the `evaluation` of a dataset's entry in the configuration.
 
-    With `rolling` (`past`, `horizon` and `stride`, in the unit of time) forecasts start within the trajectories too.
+    With `rolling` forecasts start within the trajectories too.
     Strengths are chosen among those of `least_feature_sparsity` where there are any.
     """
 
-    rolling: Mapping[str, float] | None = None
+    rolling: RollingSettings | None = None
     least_feature_sparsity: float = 0.0
 
     @classmethod
@@ -63,13 +65,19 @@ class EvaluationSettings:
         """Settings from a JSON object; missing keys take their default.
 
         Raises:
-            UserError: an unknown key.
+            UserError: an unknown key, or one that is missing.
         """
-        known = {entry.name for entry in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise UserError(f"unknown settings of the evaluation: {', '.join(unknown)}; known are {sorted(known)}")
-        return cls(**values)
+        given = dict(values)
+        try:
+            if given.get("rolling") is not None:
+                given["rolling"] = RollingSettings(**given["rolling"])
+            return cls(**given)
+        except TypeError as error:
+            reason = str(error).partition(" ")[2]
+            raise UserError(
+                f"settings of the evaluation: {reason}; known are rolling (past, horizon, stride) and "
+                "least_feature_sparsity"
+            ) from error
 
 
 @dataclass
@@ -179,8 +187,7 @@ def evaluate_ensembles(
 def _window_of(ensemble: Ensemble) -> tuple[int, int] | None:
     """Length and stride of the windows that a model can forecast from."""
     settings = ensemble.model_settings
-    # A restart tells a second-order model no velocity, unless its network is there for restarts too.
-    if settings.windows is None or (settings.order == 2 and settings.velocity_observations is None):
+    if settings.windows is None or not settings.forecasts_from_windows:
         return None
     return settings.windows.length, settings.windows.stride
 
@@ -255,11 +262,15 @@ def _select(
     groups = plan.groups[~plan.groups["horizon"].str.startswith(LEAD)]
     columns = groups[(groups["split"] == "validation") & (groups["phase"] == "fit")]
     if columns.empty and members["strength"].nunique() > 1:
-        asked = "windows" if plan.protocol == WINDOW else "observations"
+        asked = {WINDOW: "windows", ROLLING: "rolling forecasts"}.get(plan.protocol, "observations")
+        shorter = {
+            WINDOW: " or shorten `windows.length` of the model",
+            ROLLING: " or shorten `evaluation.rolling.past` or `horizon` (which trains nothing anew)",
+        }
         raise UserError(
             f"data set {label['dataset']} has no validation {asked} (split validation, phase fit) to choose the "
             f"strength of {label['model']}/{label['method']} on: enlarge `validation.share` of the data set"
-            + (" or shorten `windows.length` of the model" if plan.protocol == WINDOW else "")
+            + shorter.get(plan.protocol, "")
         )
     table = pd.DataFrame(
         {

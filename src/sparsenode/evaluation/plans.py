@@ -8,7 +8,8 @@ given the time before, as the dataset's `rolling` says; "rolling@0.5" is the err
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from sparsenode.evaluation.tables import ALL
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+logger = logging.getLogger(__name__)
 
 TRAJECTORY = "trajectory"
 WINDOW = "window"
@@ -35,6 +38,19 @@ MOST_LEADS = 60
 """Lead times are told apart up to this many; more, as of irregular times, are put into `LEAD_BINS` bins."""
 LEAD_BINS = 20
 _KEYS = ["trajectory", "split", "phase", "horizon"]
+
+
+@dataclass(frozen=True)
+class RollingSettings:
+    """Forecasts from within the trajectories, in the unit of time.
+
+    Each is given `past`, reaches over `horizon`, and starts `stride` after the one before, or with the next observation
+    where that is 0.
+    """
+
+    past: float
+    horizon: float
+    stride: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -152,48 +168,60 @@ def plan_windows(data: Observations, windows: Sequence[np.ndarray]) -> Plan:
     return _make_plan(WINDOW, data, data.values[starts], windows, given, first_scored=1)
 
 
-def plan_rolling(data: Observations, rolling: Mapping[str, float]) -> Plan:
+def plan_rolling(data: Observations, rolling: RollingSettings) -> Plan:
     """Forecasts that start within the trajectories, every `stride`, given `past` and scored over `horizon`.
 
-    What is scored of one forecast lies in one split and phase; what it is given may lie in any. Where forecasts
-    overlap, an observation counts once for each.
+    Each is given as many observations as forecasts of whole trajectories are, at least. What is scored of one
+    forecast lies in one split and phase; what it is given may lie in any. Where forecasts overlap, an observation
+    counts once for each.
 
     Raises:
         UserError: no trajectory is long enough.
     """
-    rows, given = [], []
-    for code in range(len(data.trajectory_names)):
-        for row, count in _rolling_rows(data, data.rows_of(code), **rolling):
-            rows.append(row)
-            given.append(count)
+    rows, given, without = [], [], []
+    for code, name in enumerate(data.trajectory_names):
+        found = _rolling_rows(data, data.rows_of(code), rolling)
+        rows += [row for row, _ in found]
+        given += [count for _, count in found]
+        if not found:
+            without.append(name)
     if not rows:
-        needed = rolling["past"] + rolling["horizon"]
         longest = max(np.ptp(data.time[data.rows_of(code)]) for code in range(len(data.trajectory_names)))
         message = (
-            f"no trajectory is long enough for rolling forecasts: past and horizon need {needed:g} of time in one "
-            f"split, and the longest trajectory has {longest:g}; shorten rolling.past or rolling.horizon"
+            f"no rolling forecast fits into any trajectory: rolling.past {rolling.past:g} and rolling.horizon "
+            f"{rolling.horizon:g} need as much time in one split, of which the longest trajectory has {longest:g}, and "
+            "at least one observation within the horizon"
         )
         raise UserError(message)
+    if without:
+        logger.warning(
+            "no rolling forecasts of %d of %d trajectories, which are too short for past %g and horizon %g: %s",
+            len(without),
+            len(data.trajectory_names),
+            rolling.past,
+            rolling.horizon,
+            ", ".join(without),
+        )
     leads = np.concatenate([data.time[row[1:]] - data.time[row[0]] for row in rows])
     starts = np.array([row[0] for row in rows])
     return _make_plan(ROLLING, data, data.values[starts], rows, np.array(given), first_scored=1, leads=_name(leads))
 
 
-def _rolling_rows(
-    data: Observations, own: np.ndarray, past: float, horizon: float, stride: float = 0.0
-) -> list[tuple[np.ndarray, int]]:
+def _rolling_rows(data: Observations, own: np.ndarray, rolling: RollingSettings) -> list[tuple[np.ndarray, int]]:
     """Start and scored observations of each forecast of one trajectory, and how many observations it is given."""
     time = data.time[own]
+    past, horizon, stride = rolling.past, rolling.horizon, rolling.stride
     slack = 1e-9 * max(1.0, float(np.abs(time).max()))
     found: list[tuple[np.ndarray, int]] = []
     next_start = time[0] + past
-    for place in range(len(own)):
+    for place in range(max(data.known, 1) - 1, len(own)):
         if time[place] < next_start - slack or time[-1] < time[place] + horizon - slack:
             continue
         scored = own[(time > time[place] + slack) & (time <= time[place] + horizon + slack)]
         if len(scored) == 0 or len(set(data.split[scored])) > 1 or len(set(data.phase[scored])) > 1:
             continue
         count = int(((time >= time[place] - past - slack) & (np.arange(len(own)) <= place)).sum())
+        count = max(count, data.known)
         found.append((np.concatenate((own[[place]], scored)), count))
         next_start = time[place] + stride
     return found

@@ -44,7 +44,7 @@ def choose_strength(
         entry["candidate"] = bool(usable and 2 * usable >= len(group))
         candidates.append(entry)
     if least_feature_sparsity > 0 and len(candidates) > 1:
-        _keep_sparse(candidates, members, least_feature_sparsity)
+        _keep_sparse(candidates, members, table, least_feature_sparsity)
     eligible = [entry for entry in candidates if entry["candidate"]]
     best = min(eligible, key=lambda entry: (entry["mean"], -entry["strength"]), default=None)
     chosen = None
@@ -66,10 +66,10 @@ def choose_strength(
     }
 
 
-def _keep_sparse(candidates: list[dict[str, Any]], members: pd.DataFrame, least: float) -> None:
-    """Strike out the candidates that are too dense, or all but the sparsest."""
-    finished = members[members["status"] == "finished"]
-    sparsity = finished.groupby("strength")["feature_sparsity"].median()
+def _keep_sparse(candidates: list[dict[str, Any]], members: pd.DataFrame, table: pd.DataFrame, least: float) -> None:
+    """Strike out the candidates that are too dense, or all but the sparsest; `table` has the usable members' errors."""
+    own = members.set_index(["strength", "seed"])["feature_sparsity"]
+    sparsity = own[own.index.isin(table.index)].groupby("strength").median()
     usable = [entry for entry in candidates if entry["candidate"]]
     for entry in usable:
         entry["feature_sparsity"] = float(sparsity[entry["strength"]])

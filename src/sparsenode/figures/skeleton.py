@@ -95,7 +95,10 @@ def draw_skeleton(
     table = read_forecasts(forecasts, [name for names in candidates.values() for name in names], best)
     strips, whole = [], None
     for names in candidates.values():
-        name = next((name for name in names if (table["trajectory"] == name).any()), None)
+        # The first trial with a forecast from within, which a short one lacks; else the first with any.
+        rolling = set(table.loc[table["protocol"] == _ROLLING, "trajectory"])
+        forecast = [name for name in names if (table["trajectory"] == name).any()]
+        name = next((name for name in forecast if name in rolling), next(iter(forecast), None))
         if name is None:
             continue
         strips.append(make_motion(adata, bodies[name], best, cut_forecast(table, name), name))

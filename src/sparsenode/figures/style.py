@@ -44,6 +44,8 @@ BASELINE_NAMES = {
     "baseline:training_mean": "training mean",
     "baseline:zeros": "zero",
     "baseline:linear": "line in time",
+    "baseline:constant_velocity": "constant velocity",
+    "baseline:last_cycle": "last cycle repeated",
 }
 
 
@@ -240,6 +242,8 @@ def error_unit(metrics: pd.DataFrame) -> str:
 
 def describe_protocol(protocol: str) -> str:
     """What forecasts of a protocol are given, in words."""
+    if protocol == "rolling":
+        return "starts within the trajectories, each given the time before"
     if protocol == "window":
         return "windows, each forecast from its first observation alone"
     return "whole trajectories, each forecast from its initial state"
