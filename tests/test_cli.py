@@ -339,3 +339,42 @@ def test_full_disk(model_file, states_file, tmp_path, ending):
     assert f"error: cannot write {output}: " in done.stderr
     assert "Traceback" not in done.stderr
     assert list(output.parent.iterdir()) == []
+
+
+def test_a_model_that_takes_slopes_forecasts_a_dataset_and_names_what_it_needs_otherwise(capsys, tmp_path):
+    """From the last known observation and its slope, as the evaluation does."""
+    from sparsenode.ensemble import Member, load_ensemble, save_ensemble
+    from sparsenode.model import initialize
+    from sparsenode.settings import read_model_settings
+    from sparsenode.windows import past_slopes
+
+    settings = {"source": "second_order", "options": {"trajectories": 3, "test_trajectories": 1}}
+    settings |= {"validation": {"by": "none-in-source"}, "initial_state": {"known": 3}}
+    data = tmp_path / "data.h5ad"
+    common = ["--name", "springs", "--settings", json.dumps(settings), "--downloads", str(tmp_path)]
+    assert main(["preprocess-dataset", *common, "--output", str(data)]) == 0
+    adata = sparsenode.read_trajectories(data)
+    model_settings = {"order": 2, "hidden": [4], "velocity_observations": 3, "solver": {"step": 0.5}}
+    parameters = initialize(read_model_settings(model_settings), adata.n_vars, [0], gated=False)
+    frozen = {"dataset": "springs", "model": "m", "method": "none", "model_settings": model_settings}
+    frozen |= {"method_settings": {"regularizer": "none", "strengths": [0.0], "options": {}}}
+    model = tmp_path / "model.safetensors"
+    save_ensemble(model, parameters, [Member(0.0, 0, "finished", "", 1, 1.0)], frozen, list(adata.var_names), {})
+    output = tmp_path / "forecast.csv"
+    assert main(["forecast", "--model", str(model), "--initial-states", str(data), "--output", str(output)]) == 0
+    table = pd.read_csv(output)
+    name = adata.obs["trajectory"].cat.categories[1]
+    own = np.flatnonzero(adata.obs["trajectory"] == name)
+    times, values = adata.obs["time"].to_numpy(), np.asarray(adata.X, float)
+    mine = table[table["trajectory"] == name].pivot_table(index="time", columns="feature", values="predicted")
+    np.testing.assert_allclose(mine.index, times[own[2:]])
+    np.testing.assert_allclose(mine.iloc[0][list(adata.var_names)], values[own[2]], rtol=1e-5)
+    slopes = past_slopes(times, values, own[[2]], 3)[0]
+    expected = load_ensemble(model).forecast(values[own[[2]]], [times[own[2:]]], slopes=slopes)[0][0]
+    np.testing.assert_allclose(mine[list(adata.var_names)], expected, rtol=1e-4, atol=1e-5)
+    states = tmp_path / "states.csv"
+    states.write_text("name," + ",".join(adata.var_names) + "\na" + ",0.1" * adata.n_vars + "\n")
+    arguments = ["--model", model, "--initial-states", states, "--output", output, "--times", "0", "1"]
+    assert "starts from the slopes of the last 3 observations" in error_of(capsys, "forecast", *arguments)
+    rates = ["--model", model, "--states", states, "--output", output]
+    assert "call Ensemble.rates with velocities" in error_of(capsys, "rates", *rates)
