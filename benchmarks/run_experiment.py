@@ -27,7 +27,7 @@ IMPORTS = {
     "evaluate_models": "sparsenode.evaluation.evaluate, sparsenode.ensemble, anndata",
     "draw": "sparsenode.figures.style, matplotlib.figure, pandas",
 }
-TRIVIAL = ("baseline:initial_state", "baseline:training_mean", "baseline:zeros", "baseline:linear")
+HORIZONS = ("", "trajectory", "window", "rolling", "rolling@0.1", "rolling@0.5", "rolling@1")
 
 
 def main() -> None:
@@ -85,12 +85,12 @@ def report_numbers(folder: Path) -> None:
         own = metrics[(metrics["dataset"] == dataset) & metrics["model"].isin(["", model])]
         at_choice = own["method"].map(strengths.droplevel([0, 1]))
         own = own[(own["strength"] == at_choice) | own["method"].str.contains(":")]
-        own = own[own["status"] == "finished"]
-        everywhere = own[own["trajectory"] == "all"]
+        own = own[(own["status"] == "finished") & own["horizon"].fillna("").isin(HORIZONS)]
+        everywhere = own[own["trajectory"].eq("all") | own["trajectory"].fillna("").str.startswith("subject ")]
         print(f"\n{dataset} / {model}, median over seeds at the chosen strength")
         print(strengths.droplevel([0, 1]).to_string())
-        for metric in ("mse", "mse_noise_free"):
-            show(everywhere[everywhere["metric"] == metric], metric, ["split", "phase", "horizon"])
+        for metric in ("mse", "mse_noise_free", "mse_restored"):
+            show(everywhere[everywhere["metric"] == metric], metric, ["split", "phase", "trajectory", "horizon"])
         show(own[(own["metric"] == "mse_sum") & (own["horizon"] == "trajectory")], "mse_sum", ["trajectory", "split"])
         structure = ["auprc_ratio", "auroc", "shd"]
         show(own[own["metric"].isin(structure)], "structure", ["metric", "estimator"])

@@ -243,7 +243,7 @@ def error_unit(metrics: pd.DataFrame) -> str:
 def describe_protocol(protocol: str) -> str:
     """What forecasts of a protocol are given, in words."""
     if protocol == "rolling":
-        return "starts within the trajectories, each given the time before"
+        return "rolling starts, given the past"
     if protocol == "window":
         return "windows, each forecast from its first observation alone"
     return "whole trajectories, each forecast from its initial state"

@@ -55,7 +55,9 @@ def draw(
 
     models = style.models_of(metrics)
     observed = _observed(forecasts)
-    names, features = choose_trajectories(observed), choose_features(observed)
+    within = set(forecasts.loc[forecasts["protocol"] == "rolling", "trajectory"])
+    names = choose_trajectories(observed[observed["trajectory"].isin(within)] if within else observed)
+    features = choose_features(observed)
     size = (2.4 + 1.9 * len(names), (0.9 + 1.25 * len(features)) * len(models))
     figure = Figure(figsize=size, layout="constrained")
     looks = style.looks(style.method_order(metrics["method"]))
@@ -92,7 +94,7 @@ def _unit(forecasts: pd.DataFrame, column: str) -> str:
 
 
 def _observed(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """Each observation once; those of whole trajectories, which leave none out."""
+    """Each observation once: those of whole trajectories, of which long ones are thinned out."""
     whole = forecasts[(forecasts["method"] == "baseline:zeros") & (forecasts["protocol"] == "trajectory")]
     text = ["trajectory", "group", "split", "phase", "feature"]
     return whole[[*text, "time", "observed"]].astype(dict.fromkeys(text, str)).sort_values("time", kind="stable")
