@@ -470,3 +470,12 @@ def test_a_person_can_be_calibrated_on_a_part_of_the_trial_that_is_not_forecast(
         rows[2]["start"] = start
         with pytest.raises(UserError, match=r"trials: 07_01 more than once in the table; .* a part of it"):
             required_files(options(*rows))
+
+
+def test_calibration_on_other_motions_than_those_of_the_training_is_refused() -> None:
+    rows = [row("35", "01", "train"), row("35", "02", "train", "golf"), row("07", "01", "calibration")]
+    rows.append(row("07", "02", "test"))
+    with pytest.raises(UserError, match="person 07 is calibrated on walk, but training is on golf, walk; calibrate"):
+        required_files(options(*rows))
+    required_files(options(*rows, motions=["walk"]))
+    required_files(options(*rows, scaling="training_range"))

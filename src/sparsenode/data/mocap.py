@@ -346,6 +346,19 @@ def _split_problem(trials: Sequence[_Trial], scaling: str) -> str | None:
             f"trials: no scale for person {', '.join(missing)}, without training trials; add a row with split "
             "calibration, or choose scaling: training_range"
         )
+    return _calibration_problem(trials) if scaling == "person" else None
+
+
+def _calibration_problem(trials: Sequence[_Trial]) -> str | None:
+    """How far joints swing is compared between persons, which means something for the same motions alone."""
+    training = {trial.motion for trial in trials if trial.split == "train"}
+    for subject in dict.fromkeys(trial.subject for trial in trials if trial.split == "calibration"):
+        own = {trial.motion for trial in trials if (trial.subject, trial.split) == (subject, "calibration")}
+        if own != training:
+            return (
+                f"trials: person {subject} is calibrated on {', '.join(sorted(own))}, but training is on "
+                f"{', '.join(sorted(training))}; calibrate on the same motions, or choose among them by `motions`"
+            )
     return None
 
 
