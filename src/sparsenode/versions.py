@@ -6,5 +6,5 @@ makes the results anew. A change that leaves every value as it is (speed, messag
 
 PREPROCESSING = 1
 TRAINING = 2
-EVALUATION = 1
-FIGURES = 1
+EVALUATION = 2
+FIGURES = 2
