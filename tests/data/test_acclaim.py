@@ -284,7 +284,7 @@ def test_a_damaged_skeleton_names_the_place(write: Write, old: str, new: str, me
     [
         (b"", r"is empty; fetch it again"),
         (b"\n \r\n", r"is empty"),
-        (b"\xff\xfe:\0root\0\n", r"is not a text file \(byte 0 is no UTF-8\)"),
+        (b"\xff\xfe:\0root\0\n", r"is not a text file \(character 3 is zero\)"),
         (b":root\0\n", r"is not a text file \(character 5 is zero\)"),
         (b"\n<!DOCTYPE html>\n", r"is a web page \(HTML\)"),
         (b"<HTML><title>404</title>\n", r"is a web page"),
@@ -393,7 +393,7 @@ def test_the_keyword_of_a_motion_wins(skeleton: Skeleton, write: Write) -> None:
         ("hand 30", "hand x", r", line 7: 'x' for bone 'hand' is not a finite number"),
         ("hand 30", "hand 3_0", r", line 7: '3_0' for bone 'hand' is not a finite number"),
         ("hand 30", "hand 3\u00a00", r", line 7: 2 values of bone 'hand'"),
-        ("hand 30", "hand \u0663", r", line 7: '\u0663' for bone 'hand' is not"),
+        ("hand 30", "hand \u0663", r", line 7: '.*' for bone 'hand' is not"),
         ("hand 30", "hand nan", r", line 7: 'nan' for bone 'hand' is not a finite number"),
         ("hand 30", "hand -inf", r", line 7: '-inf' for bone 'hand' is not a finite number"),
         ("hand 30", "hand 1e999", r", line 7: '1e999' for bone 'hand' is not a finite number"),
@@ -530,3 +530,13 @@ def test_quick_and_slow_reading_agree_on_published_motions(mirror: Path, part: i
         frames, values = read_by_line(path, skeleton)
         np.testing.assert_array_equal(uniform[0], frames)
         np.testing.assert_array_equal(uniform[1], values)
+
+
+def test_comments_in_another_encoding_and_a_byte_order_mark_are_no_matter(tmp_path: Path, mirror: Path) -> None:
+    folder = mirror / "mocap.cs.cmu.edu" / "subjects" / "35"
+    body = read_skeleton(folder / "35.asf")
+    plain = (folder / "35_30.amc").read_bytes()
+    for number, start in enumerate((b"# Skelett f\xfcr Versuche\n", b"\xef\xbb\xbf")):
+        path = tmp_path / f"{number}.amc"
+        path.write_bytes(start + plain)
+        np.testing.assert_array_equal(read_motion(path, body).values, read_motion(folder / "35_30.amc", body).values)

@@ -185,13 +185,15 @@ def _refuse(path: Path, number: int, problem: str) -> NoReturn:
     raise UserError(f"{path}, line {number}: {problem}")
 
 
+_BYTE_ORDER_MARK = "\xef\xbb\xbf"  # of UTF-8, read as latin-1
+
+
 def _read_text(path: Path) -> str:
+    # Comments may be in any encoding, and all else is ASCII: read so, nothing is refused for a comment's sake.
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="latin-1").removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file (byte {error.start} is no UTF-8)") from error
     if (position := text.find("\0")) >= 0:
         raise UserError(f"{path} is not a text file (character {position} is zero)")
     if not text.strip():
