@@ -64,10 +64,11 @@ def rates_file(
     Raises:
         UserError: as for `forecast_file`.
     """
+    from sparsenode.model import takes_slopes
+
     ensemble = _load(model, strength)
     table = read_states(states, ensemble.features, layer=layer)
-    settings = ensemble.model_settings
-    if settings.order == 2 and (settings.velocity_observations or 1) > 1:
+    if takes_slopes(ensemble.model_settings):
         raise UserError(
             f"{model} gives the acceleration at a position and a velocity, and its velocity is not a matter of the "
             "position alone; call Ensemble.rates with velocities"
