@@ -120,14 +120,14 @@ def read_initial_states(
     """
     if path.suffix != ".h5ad":
         return read_states(path, features, layer=layer), None
-    from sparsenode.data.contract import read_trajectories
+    from sparsenode.data.contract import known_observations, read_trajectories
 
     adata = _read_h5ad(path)
     if "sparsenode" not in adata.uns:
         return _states_of(adata, path, features, layer), None
     adata = read_trajectories(path)
     states = adata.uns["sparsenode"]["initial_states"]
-    passed = int(adata.uns["sparsenode"].get("known_observations", 1)) - 1
+    passed = known_observations(adata) - 1
     times = [np.unique(adata.obs["time"].to_numpy()[adata.obs["trajectory"] == name][passed:]) for name in states.index]
     return _in_order(states, features, path), times
 
@@ -138,7 +138,7 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
     Raises:
         UserError: the model takes slopes, and `path` is no dataset's h5ad file that has the observations.
     """
-    from sparsenode.data.contract import read_trajectories, trajectory_slices
+    from sparsenode.data.contract import known_observations, read_trajectories, trajectory_slices
     from sparsenode.model import takes_slopes
     from sparsenode.windows import check_known, past_slopes
 
@@ -152,7 +152,7 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
             "tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
         )
     adata = read_trajectories(path)
-    known = int(adata.uns["sparsenode"].get("known_observations", 1))
+    known = known_observations(adata)
     check_known(count, known)
     slices = trajectory_slices(adata)
     starts = np.array([slices[str(name)].start + known - 1 for name in states.index])

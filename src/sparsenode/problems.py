@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sparsenode.data.contract import known_observations
 from sparsenode.errors import UserError
 from sparsenode.noise import draw_rows
 from sparsenode.settings import MethodSettings, ModelSettings
@@ -128,24 +130,19 @@ def make_problems(adata: AnnData, settings: ModelSettings) -> list[tuple[float, 
     """
     weight = adata.var["weight"].to_numpy(dtype=float)
     windows = settings.windows
+    rows_of = partial(
+        training_rows,
+        adata,
+        smoothing=settings.smoothing,
+        order=settings.order,
+        velocity_observations=settings.velocity_observations,
+    )
     problems = []
     if windows is not None and settings.whole_share < 1.0:
-        rows = training_rows(
-            adata,
-            windows=(windows.length, windows.stride),
-            smoothing=settings.smoothing,
-            order=settings.order,
-            velocity_observations=settings.velocity_observations,
-        )
+        rows = rows_of(windows=(windows.length, windows.stride))
         problems.append((1.0 - settings.whole_share, make_problem(rows, settings, weight, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
-        rows = training_rows(
-            adata,
-            windows=None,
-            smoothing=settings.smoothing,
-            order=settings.order,
-            velocity_observations=settings.velocity_observations,
-        )
+        rows = rows_of(windows=None)
         problems.append((1.0, make_problem(rows, settings, weight)))
     return problems
 
@@ -158,8 +155,8 @@ def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSett
     if len(method.strengths) < 2:
         return
     if settings.forecasts_from_windows and settings.windows is not None:
-        known = max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
-        make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride, past=known)
+        past = known_observations(adata)
+        make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride, past=past)
     elif not ((adata.obs["split"] == "validation") & (adata.obs["phase"] == "fit")).any():
         raise UserError(
             f"there are no validation observations (phase fit) to choose among {len(method.strengths)} strengths on; "

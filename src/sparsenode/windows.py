@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sparsenode.data.contract import known_observations
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def training_rows(
     facts = adata.uns["sparsenode"]
     initial_states = facts["initial_states"]
     averaged = int(facts["initial_state_count"]) if windows is None else 2 * smoothing + 1
-    known = max(1, int(facts.get("known_observations", 0)))
+    known = known_observations(adata)
     slope_of = velocity_observations or 1
     check_known(slope_of, known)
     time = adata.obs["time"].to_numpy(dtype=float)

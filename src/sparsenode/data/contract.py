@@ -115,6 +115,11 @@ def trajectory_slices(adata: AnnData) -> dict[str, slice]:
     return dict(_slices(adata))
 
 
+def known_observations(adata: AnnData) -> int:
+    """How many of a trajectory's first observations a forecast is given, at least one: it starts from the last."""
+    return max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
+
+
 def true_network(adata: AnnData) -> Network | None:
     """The true network, dense, or None where there is none."""
     if "truth" not in adata.varp:

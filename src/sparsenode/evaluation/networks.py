@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +68,12 @@ def read_network(path: Path, features: Sequence[str]) -> tuple[np.ndarray, np.nd
     weights[source, target] = table["weight"].to_numpy(np.float64) * sign
     frequency[source, target] = table["selection_frequency"].to_numpy(np.float64)
     return weights, frequency
+
+
+def read_networks(
+    folder: Path, keys: Iterable[tuple[str, str]], features: Sequence[str]
+) -> dict[tuple[str, str], np.ndarray]:
+    """Signed path strengths (source, target) of each (model, method) of a dataset's folder of networks."""
+    return {
+        (model, method): read_network(Path(folder) / model / f"{method}.csv", features)[0] for model, method in keys
+    }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense
+from sparsenode.data.contract import dense, known_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL
 
@@ -108,7 +108,7 @@ def read_observations(adata: AnnData) -> Observations:
         unit=str(facts["value_unit"]),
         source_unit=str(facts.get("source_unit", "")),
         time_unit=str(facts["time_unit"]),
-        known=0 if averaged > 1 else max(1, int(facts.get("known_observations", 1))),
+        known=0 if averaged > 1 else known_observations(adata),
         **text,
     )
 

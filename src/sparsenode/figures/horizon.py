@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.plans import LEAD, SUBJECT
 from sparsenode.evaluation.tables import ALL
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, pick
@@ -31,7 +32,6 @@ BASELINE_LOOKS = {
 BEYOND = 1.6
 """Errors are shown up to this multiple of the largest one of a trivial forecast that does not extrapolate."""
 _EXTRAPOLATES = "baseline:constant_velocity"
-_LEAD = "rolling@"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def read_errors(path: Path) -> pd.DataFrame:
         UserError: there are none.
     """
     table = pd.read_parquet(path, filters=[("metric", "in", ["mse", "mse_restored"])])
-    table = table[table["horizon"].astype(str).str.startswith(_LEAD) & table["status"].eq("finished")]
+    table = table[table["horizon"].astype(str).str.startswith(LEAD) & table["status"].eq("finished")]
     if table.empty:
         raise UserError(
             f"{path} holds no errors of rolling forecasts at single lead times: the figure of errors over lead time "
@@ -89,7 +89,7 @@ def read_errors(path: Path) -> pd.DataFrame:
         )
     restored = table["metric"].eq("mse_restored")
     table = table[restored] if restored.any() else table
-    lead = table["horizon"].astype(str).str.removeprefix(_LEAD).astype(float)
+    lead = table["horizon"].astype(str).str.removeprefix(LEAD).astype(float)
     return table.assign(lead=lead, value=np.sqrt(table["value"])).sort_values("lead", kind="stable")
 
 
@@ -108,7 +108,7 @@ def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
     titles = {}
     for name in sorted(tested.index, key=lambda name: name not in trained.index):
         # A mean over a subject's trajectories is listed only where it differs from that over all, or from a single one.
-        entries = [f"subject {name}", *([ALL] if len(tested) == 1 else own[name] if len(own[name]) == 1 else [])]
+        entries = [f"{SUBJECT}{name}", *([ALL] if len(tested) == 1 else own[name] if len(own[name]) == 1 else [])]
         entry = next((entry for entry in entries if entry in scored), None)
         if entry is None:
             continue

@@ -53,16 +53,12 @@ def draw_joints(
         UserError: the data are no joint angles, or no strength was chosen for any method.
     """
     from sparsenode.data.contract import read_trajectories
-    from sparsenode.evaluation.networks import read_network
+    from sparsenode.evaluation.networks import read_networks
 
     adata = read_trajectories(data)
     joints = order_joints(adata.var, where=str(data))
     choices = choose_methods(style.read_selection(selection), where=str(selection))
-    features = list(adata.var_names)
-    learned = {
-        (model, method): read_network(Path(networks) / model / f"{method}.csv", features)[0]
-        for model, method in choices
-    }
+    learned = read_networks(networks, choices, list(adata.var_names))
     with style.style(font_size):
         figure = draw(dataset, choices, {key: aggregate(matrix, joints) for key, matrix in learned.items()}, joints)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)

@@ -36,12 +36,12 @@ def draw_network(
 ) -> None:
     """Write the figure of one data set to each path of `outputs`."""
     from sparsenode.data.contract import read_trajectories
-    from sparsenode.evaluation.networks import read_network
+    from sparsenode.evaluation.networks import read_networks
 
     adata = read_trajectories(data)
     features = list(adata.var_names)
     choices = style.read_selection(selection)
-    learned = {key: read_network(Path(networks) / key[0] / f"{key[1]}.csv", features)[0] for key in choices}
+    learned = read_networks(networks, choices, features)
     with style.style(font_size):
         figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, read_reference(adata))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.plans import ROLLING, TRAJECTORY
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, pick
 from sparsenode.files import write_atomically
@@ -33,7 +34,6 @@ SIDE_LOOKS = {
 OBSERVED = "observed"
 BAR = 50
 """Length of the scale bar in cm."""
-_ROLLING, _TRAJECTORY = "rolling", "trajectory"
 _PIXELS_PER_INCH = 80
 
 
@@ -96,14 +96,14 @@ def draw_skeleton(
     strips, whole = [], None
     for names in candidates.values():
         # The first trial with a forecast from within, which a short one lacks; else the first with any.
-        rolling = set(table.loc[table["protocol"] == _ROLLING, "trajectory"])
+        rolling = set(table.loc[table["protocol"] == ROLLING, "trajectory"])
         forecast = [name for name in names if (table["trajectory"] == name).any()]
         name = next((name for name in forecast if name in rolling), next(iter(forecast), None))
         if name is None:
             continue
         strips.append(make_motion(adata, bodies[name], best, cut_forecast(table, name), name))
-        if whole is None and not pick(table, trajectory=name, protocol=_TRAJECTORY).empty:
-            cut = pick(table, trajectory=name, protocol=_TRAJECTORY)
+        if whole is None and not pick(table, trajectory=name, protocol=TRAJECTORY).empty:
+            cut = pick(table, trajectory=name, protocol=TRAJECTORY)
             whole = make_motion(adata, bodies[name], best, cut, name)
     if not strips or whole is None:
         raise UserError(
@@ -208,9 +208,9 @@ def read_forecasts(path: Path, trials: Sequence[str], best: Mapping[str, str]) -
 
 def cut_forecast(table: pd.DataFrame, trial: str) -> pd.DataFrame:
     """One rolling forecast of a trial: the middle one of those that reach farthest; else that of the whole trial."""
-    rolling = pick(table, trajectory=trial, protocol=_ROLLING)
+    rolling = pick(table, trajectory=trial, protocol=ROLLING)
     if rolling.empty:
-        return pick(table, trajectory=trial, protocol=_TRAJECTORY)
+        return pick(table, trajectory=trial, protocol=TRAJECTORY)
     reach = (rolling["time"] - rolling["start"]).groupby(rolling["start"]).max()
     starts = reach.index[reach > reach.max() - 1e-6]
     return rolling[rolling["start"] == starts[len(starts) // 2]]
