@@ -84,3 +84,19 @@ def test_the_table_names_every_job_and_the_totals(config):
     assert "members: 35" in text
     assert "on 4 cores" in text
     assert "expected size" in text
+
+
+def test_a_file_read_packed_and_unpacked_is_downloaded_once(config, monkeypatch):
+    from sparsenode.data.downloads import RemoteFile
+
+    url = "https://host/cells.h5ad.gz"
+    files = [RemoteFile(url), RemoteFile(url, unpack=True), RemoteFile("https://host/other.csv")]
+    monkeypatch.setattr(configuration, "remote_files", lambda config: {file.local_path: file for file in files})
+    made = plan.make_plan(config)
+    assert made.others["download_source"][0] == 2
+    assert made.others["unpack_source"][0] == 1
+    assert "2 download_source, 1 unpack_source" in plan.describe_plan(made, cores=1)
+
+
+def test_without_packed_files_nothing_is_unpacked(config):
+    assert "unpack_source" not in plan.make_plan(config).others

@@ -28,6 +28,7 @@ SECONDS_PER_PRODUCT = 1.4e-10
 SECONDS_PER_WEIGHT = 3e-8
 ADAPTIVE_FACTOR = 10.0
 JOB_START_SECONDS = 4.0
+UNPACKING_SECONDS = 30.0
 PREPROCESSING_SECONDS = 10.0
 FIGURE_SECONDS = 5.0
 EVALUATION_SHARE = 0.15
@@ -77,8 +78,10 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
     training = tuple(training_job(config, *result, seeds=last - first + 1) for result in grid for first, last in blocks)
     datasets = config["run"]["datasets"]
     seconds = sum(job.seconds for job in training)
+    files = configuration.remote_files(config).values()
     others = {
-        "download_source": (len(configuration.remote_files(config)), 2.0),
+        "download_source": (len({file.relative_path for file in files}), 2.0),
+        "unpack_source": (sum(file.unpack for file in files), UNPACKING_SECONDS),
         "preprocess_dataset": (len(datasets), PREPROCESSING_SECONDS),
         "freeze_settings": (len(grid), 0.3),
         "evaluate_models": (len(datasets), JOB_START_SECONDS + EVALUATION_SHARE * seconds / len(datasets)),

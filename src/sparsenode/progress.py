@@ -1,4 +1,4 @@
-"""Progress of a long training: a bar on a terminal, a few lines in a log."""
+"""Progress of what takes long, training and copying: a bar on a terminal, a few lines in a log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 _LOG_LINES = 10
+_LOG_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,48 @@ def _state(report: Report) -> str:
     lost = report.members - report.sound
     diverged = f", {lost} of {report.members} members diverged" if lost else ""
     return f"loss {report.loss:.3g}, {report.sparsity:.0%} of weights zero{diverged}"
+
+
+@contextlib.contextmanager
+def follow_bytes(
+    title: str, total: int | None, *, start: int = 0, stream: TextIO | None = None, seconds: float = _LOG_SECONDS
+) -> Iterator[Callable[[int], None]]:
+    """Give a function that shows how many of `total` bytes are done: a bar on a terminal, lines in time elsewhere.
+
+    `start` bytes were there before and do not count for the speed. A line comes every `seconds`, none for what is
+    done before the first is due.
+    """
+    out = stream or sys.stderr
+    if out.isatty():
+        from tqdm import tqdm
+
+        with tqdm(desc=title, file=out, total=total, initial=start, unit="B", unit_scale=True) as bar:
+
+            def move(done: int) -> None:
+                bar.update(done - bar.n)
+
+            yield move
+        return
+    began = shown = time.monotonic()
+
+    def write(done: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown < seconds:
+            return
+        shown = now
+        speed = (done - start) / max(now - began, 1e-9)
+        share = f" of {_amount(total)} ({done / total:.0%})" if total else ""
+        remaining = f", {(total - done) / speed:.0f} s left" if total and speed > 0 else ""
+        print(f"{title}: {_amount(done)}{share}, {_amount(speed)}/s{remaining}", file=out, flush=True)
+
+    yield write
+
+
+def _amount(size: float) -> str:
+    """Write a number of bytes with three digits."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

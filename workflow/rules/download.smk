@@ -13,8 +13,27 @@ rule download_source:
         mem_mb=500,
         runtime=60,
     params:
-        url=lambda wildcards: REMOTE_FILES[wildcards.url_path].url,
+        url=lambda wildcards: DOWNLOADED[wildcards.url_path].url,
         checks=checks_of,
     shell:
         "sparsenode download-source --url {params.url:q} {params.checks}"
         " --output {output:q} > {log:q} 2>&1"
+
+
+rule unpack_source:
+    input:
+        f"{DOWNLOADS}/{{unpacked_path}}.gz",
+    output:
+        f"{DOWNLOADS}/{{unpacked_path}}",
+    log:
+        f"{RESULTS}/logs/unpack_source/{{unpacked_path}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/unpack_source/{{unpacked_path}}.tsv"
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=60,
+    shell:
+        "sparsenode unpack-source --packed {input:q} --output {output:q} > {log:q} 2>&1"
