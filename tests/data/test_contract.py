@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from sparsenode.data.contract import (
     true_network,
     write_trajectories,
 )
+from sparsenode.data.preprocess import assemble
+from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
 
@@ -32,6 +35,48 @@ def test_what_is_written_is_read(adata: AnnData, tmp_path: Path) -> None:
     assert metadata["settings"] == expected["settings"]
     np.testing.assert_array_equal(found.varp["truth"].toarray(), adata.varp["truth"].toarray())
     np.testing.assert_array_equal(found.varp["prior_guess"].toarray(), np.eye(3))
+
+
+def drawn(raw: RawTrajectories) -> AnnData:
+    """Trajectories with coordinates and cell types."""
+    generator = np.random.default_rng(1)
+    parts = [
+        dataclasses.replace(
+            part,
+            embeddings={"diffmap": generator.standard_normal((len(part.times), 2))},
+            observation_labels={"cell_type": tuple(generator.choice(["young", "old"], len(part.times)).tolist())},
+        )
+        for part in raw.trajectories
+    ]
+    return assemble("small", dataclasses.replace(raw, trajectories=tuple(parts)), {}, {})
+
+
+def test_coordinates_and_labels_of_observations_are_kept(raw: RawTrajectories, tmp_path: Path) -> None:
+    adata = drawn(raw)
+    write_trajectories(adata, tmp_path / "small.h5ad")
+    found = read_trajectories(tmp_path / "small.h5ad")
+    assert list(found.obsm) == ["X_diffmap"]
+    assert found.obsm["X_diffmap"].dtype == np.float32
+    np.testing.assert_array_equal(found.obsm["X_diffmap"], adata.obsm["X_diffmap"])
+    assert found.obs["cell_type"].tolist() == adata.obs["cell_type"].tolist()
+    assert found.obs["cell_type"].dtype == "category"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda x: np.where(np.arange(len(x))[:, None] == 9, np.nan, x),
+            r"2 values that are NaN.*'second/part:1', dim",
+        ),
+        (lambda x: np.rint(x).astype(int), r"is to be a dense array of floating-point numbers"),
+    ],
+)
+def test_coordinates_that_nothing_can_be_drawn_at(raw: RawTrajectories, change: Callable, message: str) -> None:
+    adata = drawn(raw)
+    adata.obsm["X_diffmap"] = change(adata.obsm["X_diffmap"])
+    with pytest.raises(UserError, match=rf"obsm\['X_diffmap'\].*{message}"):
+        check_trajectories(adata)
 
 
 def test_writing_leaves_the_object_as_it_was(adata: AnnData, tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import pytest
 from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from sparsenode.data import complete_options
 from sparsenode.data.contract import read_trajectories, trajectory_slices
-from sparsenode.data.hematopoiesis import load, read_base_network, required_files
+from sparsenode.data.hematopoiesis import load, required_files
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.errors import UserError
 
@@ -74,7 +75,7 @@ def test_what_the_study_file_says(study: AnnData) -> None:
     assert study.X.max() == 1
     for rows in trajectory_slices(study).values():
         assert study.obs["time"].iloc[rows].iloc[[0, -1]].tolist() == [0, 1]
-    assert len(study.uns["sparsenode"]["source_files"]) == 13
+    assert len(study.uns["sparsenode"]["source_files"]) == 12 + 1 + 11  # cells, base network, cell types
 
 
 def test_regulators_and_prior_of_the_base_network(study: AnnData) -> None:
@@ -86,6 +87,41 @@ def test_regulators_and_prior_of_the_base_network(study: AnnData) -> None:
     assert not study.var["is_regulator"]["AHSP"]
 
 
+def test_known_pairs_of_the_networks_and_their_density(study: AnnData) -> None:
+    facts = study.uns["sparsenode"]["provenance"]["networks"]
+    assert set(facts) == {"base", "erythroid", "monocyte", "B"}
+    for name, about in facts.items():
+        edges, known = (study.varp[f"{kind}_{name}"].toarray().astype(bool) for kind in ("prior", "known"))
+        assert not (edges & ~known).any()
+        assert about["density"] == edges.sum() / known.sum()
+        assert (about["edges"], about["known_pairs"]) == (edges.sum(), known.sum())
+    assert facts["base"]["density"] == pytest.approx(0.55, abs=5e-4)
+
+
+def test_the_map_of_a_donor_follows_the_lineages(study: AnnData) -> None:
+    coordinates, times = study.obsm["X_diffmap"], study.obs["time"].to_numpy()
+    assert coordinates.shape == (study.n_obs, 2)
+    for donor in BASELINES:
+        rows = trajectory_slices(study)[f"{donor} erythroid"]
+        assert spearmanr(coordinates[rows, 0], times[rows]).statistic > 0.7  # from the early cells on
+        others = [trajectory_slices(study)[f"{donor} {lineage}"] for lineage in ("monocyte", "B")]
+        assert all(coordinates[rows, 0].max() > coordinates[other, 0].max() for other in others)
+
+
+def test_cells_of_several_lineages_lie_at_one_place(mirror: Path) -> None:
+    changes = {"donors": {"train": ["s3d6"], "test": []}, "networks": {}, "drop_first": 0, "drop_last": 0}
+    options = complete_options("hematopoiesis", {**changes, "scaling": "training_range"})
+    files = {file.relative_path: mirror / file.relative_path for file in required_files(options)}
+    places: dict[bytes, set[tuple[float, ...]]] = {}
+    count = 0
+    for part in load(options, files).trajectories:
+        for values, place in zip(part.values, part.embeddings["diffmap"], strict=True):
+            places.setdefault(values.tobytes(), set()).add(tuple(place))
+            count += 1
+    assert len(places) < count
+    assert all(len(found) == 1 for found in places.values())
+
+
 def test_one_scale_from_training_leads_back_to_the_logarithm(mirror: Path) -> None:
     options = complete_options(
         "hematopoiesis",
@@ -94,6 +130,7 @@ def test_one_scale_from_training_leads_back_to_the_logarithm(mirror: Path) -> No
             "lineages": ["B"],
             "transform": "log1p",
             "scaling": "training_range",
+            "embedding": "none",
         },
     )
     files = {file.relative_path: mirror / file.relative_path for file in required_files(options)}
@@ -138,7 +175,9 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Writer:
 
 def small(**changes: object) -> dict:
     donors = {"train": ["s1d2"], "test": ["s2d1"]}
-    return complete_options("hematopoiesis", {"donors": donors, "lineages": ["B"], **changes})
+    return complete_options(
+        "hematopoiesis", {"donors": donors, "lineages": ["B"], "networks": {}, "embedding": "none", **changes}
+    )
 
 
 @settings(deadline=None, max_examples=10)
@@ -174,6 +213,34 @@ def test_test_donors_do_not_touch_training_data(write: Writer, scaling: str) -> 
     assert raw.features == other.features == ("GATA1", "SPI1", "AHSP")
     np.testing.assert_array_equal(raw.trajectories[0].values, other.trajectories[0].values)
     np.testing.assert_array_equal(raw.trajectories[0].scale, other.trajectories[0].scale)
+
+
+def test_the_map_does_not_depend_on_the_order_of_the_cells(write: Writer) -> None:
+    options = small(embedding="diffmap")
+    cells = random_cells(3)
+    shuffled = np.random.default_rng(0).permutation(cells)
+    one, other = (
+        load(options, write(options, {"B_12_norm.csv": table})).trajectories[0] for table in (cells, shuffled)
+    )
+    np.testing.assert_array_equal(one.embeddings["diffmap"], other.embeddings["diffmap"])
+    assert np.ptp(one.embeddings["diffmap"], axis=0).min() > 0
+    assert not load(small(), write(small())).trajectories[0].embeddings
+
+
+def test_cells_that_no_map_connects(write: Writer) -> None:
+    options = small(embedding="diffmap")
+    near, far = random_cells(1), random_cells(2)
+    far[:, 0] += 2
+    far[:, 1:] += 1e6
+    with pytest.raises(UserError, match=r"donor s1d2: .* falls into 2 parts .*; or do without .* `embedding: none`"):
+        load(options, write(options, {"B_12_norm.csv": np.vstack([near, far])}))
+
+
+def test_averages_of_training_cells_alone(write: Writer) -> None:
+    options = small(average={"by": "pseudotime", "cells": 3}, drop_first=0, drop_last=0)
+    raw = load(options, write(options))
+    assert [len(part.times) for part in raw.trajectories] == [1 + 13, 40]
+    assert [part.first_values is None for part in raw.trajectories] == [False, True]
 
 
 def test_repeated_pseudotimes(write: Writer) -> None:
@@ -254,30 +321,6 @@ def test_tables_of_different_genes(write: Writer) -> None:
     path.write_text(path.read_text().replace("SPI1", "PU1"))
     with pytest.raises(UserError, match=r"B_21_norm\.csv: its genes are not those of the other tables"):
         load(small(), files)
-
-
-def test_the_base_network_is_read_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "network.csv.gz"
-    path.write_bytes(gzip.compress(b"TF.human,B,A,C\nA,1.0,0.0,1.0\nX,1.0,1.0,1.0\nC,0.0,1.0,0.0\n"))
-    network, is_regulator = read_base_network(path, ["A", "B", "C", "D"])
-    assert network.tolist() == [[0, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    assert is_regulator.tolist() == [True, False, True, False]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("TF.human,B,A\nA,1.0\n", r"line 2: 2 fields where line 1 has 3"),
-        ("TF.human,B,A\nA,2.5,0.0\n", r"line 2: '2.5' for 'B', expected 0 or 1"),
-        ("<html>", r"the first column is '<html>'"),
-        ("", r"the first column is ''"),
-    ],
-)
-def test_a_damaged_base_network(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "network.csv.gz"
-    path.write_bytes(gzip.compress(text.encode()))
-    with pytest.raises(UserError, match=message):
-        read_base_network(path, ["A", "B"])
 
 
 def test_the_donor_without_a_checksum_is_named_by_its_address() -> None:

@@ -63,6 +63,65 @@ def test_initial_states_are_means_of_the_first_observations(raw: RawTrajectories
         np.testing.assert_allclose(states.loc[part.name], part.values[:first].mean(axis=0))
 
 
+def with_averages(raw: RawTrajectories, singles: np.ndarray) -> RawTrajectories:
+    averaged = dataclasses.replace(raw.trajectories[0], first_values=singles)
+    return dataclasses.replace(raw, trajectories=(averaged, *raw.trajectories[1:]))
+
+
+@pytest.mark.parametrize("by", ["observation", "time_blocks", "none-in-source"])
+def test_initial_states_of_averages_are_means_of_what_was_averaged_first(raw: RawTrajectories, by: str) -> None:
+    singles = np.random.default_rng(5).standard_normal((7, 3))
+    settings = {"initial_state": {"mean_of_first": 3}, "validation": {"by": by, "share": 0.2, "seed": 0}}
+    long_enough = dataclasses.replace(raw, trajectories=(raw.trajectories[0], raw.trajectories[2]))
+    one, other = (assemble("data", data, settings, {}) for data in (long_enough, with_averages(long_enough, singles)))
+    states, before = (adata.uns["sparsenode"]["initial_states"] for adata in (other, one))
+    np.testing.assert_allclose(states.loc["first"], singles[:3].mean(axis=0))
+    np.testing.assert_array_equal(states.loc["third"], before.loc["third"])
+    np.testing.assert_array_equal(one.obs["split"], other.obs["split"])
+    assert ("validation" in set(other.obs["split"])) == (by != "none-in-source")
+
+
+def test_averages_start_at_a_known_observation_where_several_are_known(raw: RawTrajectories) -> None:
+    adata = assemble("data", with_averages(raw, np.full((7, 3), 9.0)), {"initial_state": {"known": 3}}, {})
+    np.testing.assert_array_equal(adata.uns["sparsenode"]["initial_states"].loc["first"], raw.trajectories[0].values[2])
+
+
+def test_fewer_averages_than_make_the_initial_state(raw: RawTrajectories) -> None:
+    settings = {"initial_state": {"mean_of_first": 6}}
+    long_enough = dataclasses.replace(raw, trajectories=(raw.trajectories[0], raw.trajectories[2]))
+    adata = assemble("data", with_averages(long_enough, np.ones((6, 3))), settings, {})
+    assert (adata.uns["sparsenode"]["initial_states"].loc["first"] == 1).all()
+    short = with_averages(long_enough, np.ones((5, 3)))
+    with pytest.raises(UserError, match=r"trajectory 'first': `initial_state\.mean_of_first` is 6, .* first 5 single"):
+        assemble("data", short, settings, {})
+
+
+def test_coordinates_and_labels_are_written_where_all_trajectories_have_them(raw: RawTrajectories) -> None:
+    def labeled(part: trajectories.Trajectory) -> trajectories.Trajectory:
+        coordinates = np.arange(2.0 * len(part.times)).reshape(-1, 2)
+        names = tuple(f"{part.name} {index % 2}" for index in range(len(part.times)))
+        return dataclasses.replace(part, embeddings={"map": coordinates}, observation_labels={"cell_type": names})
+
+    parts = [labeled(part) for part in raw.trajectories]
+    adata = assemble("data", dataclasses.replace(raw, trajectories=tuple(parts)), {}, {})
+    expected = np.vstack([part.embeddings["map"] for part in parts])
+    np.testing.assert_array_equal(adata.obsm["X_map"], expected.astype(np.float32))
+    assert adata.obs["cell_type"].tolist() == [
+        label for part in parts for label in part.observation_labels["cell_type"]
+    ]
+    assert adata.obs["cell_type"].cat.categories[:2].tolist() == ["first 0", "first 1"]
+    some = assemble("data", dataclasses.replace(raw, trajectories=(*parts[:2], raw.trajectories[2])), {}, {})
+    assert not some.obsm
+    assert "cell_type" not in some.obs
+
+
+def test_prior_networks_and_what_they_tell_of(raw: RawTrajectories) -> None:
+    known = np.array([[True, True, False], [False] * 3, [False, True, False]])
+    adata = assemble("data", dataclasses.replace(raw, priors_known={"guess": known}), {}, {})
+    np.testing.assert_array_equal(adata.varp["known_guess"].toarray(), known)
+    assert "known_guess" not in assemble("data", raw, {}, {}).varp
+
+
 def test_holding_the_initial_state_scores_one_under_the_feature_weights(tmp_path: Path) -> None:
     preprocess_dataset("data", OSCILLATORS, tmp_path, tmp_path / "data.h5ad")
     adata = read_trajectories(tmp_path / "data.h5ad")

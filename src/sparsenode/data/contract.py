@@ -3,15 +3,21 @@
 - `X` float32 (observation, feature) in modeling units; `layers["noise_free"]` where the truth is known.
 - `obs`, sorted by `trajectory` (in the order of its categories) and then by `time`:
   `trajectory`, `group`, `subject`, `split` (train, validation, test) and `phase` (fit, extrapolation),
-  categorical; `time` float64, not decreasing within a trajectory, and `weight`, not negative.
+  categorical; `time` float64, not decreasing within a trajectory, and `weight`, not negative: of an average, what
+  the weights of its observations add up to. `count`, above 0, where observations are averages: of how many. Further
+  categorical columns, such as `cell_type`, where a source has them.
+- `obsm["X_NAME"]` float32 (observation, dimension): coordinates to draw the observations at, such as `X_diffmap`.
 - `var`: `weight` (of a feature's squared error) and `is_regulator`.
 - `varp["truth"]`, signed, and `varp["prior_NAME"]`: sparse, row = source, column = target; dense
-  `varp["truth_known"]`.
+  `varp["truth_known"]`, and sparse `varp["known_NAME"]` where a prior tells of some pairs alone: elsewhere it has no
+  edge because nothing is known.
 - `uns["sparsenode"]`: `contract_version`, `name`, `kind`, `time_unit`, `value_unit`, `scaling`, `transform`,
   `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each
-  trajectory or the last of its first `known_observations`, `source_unit` (what `offset + scale * X` is in, or
-  empty), `offset` and `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,),
-  `source_files`, `validation`, `settings` (JSON) and `provenance`.
+  trajectory (of those that were averaged, where its observations are averages) or the last of its first
+  `known_observations`, `source_unit` (what `offset + scale * X` is in, or empty), `offset` and `scale`
+  (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `source_files`, `validation`, `settings`
+  (JSON) and `provenance`, whose `networks` say of each prior network its `density` (the share of edges among the known
+  pairs, which is the precision of a random prediction), `edges`, `known_pairs` and `regulators`.
 
 In memory `initial_states` is a data frame and `source_files` a dictionary; in the file the one is an array in
 the order of the trajectories and of the features, the other JSON: names with a slash cannot be keys of an
@@ -31,7 +37,7 @@ from sparsenode.errors import UserError
 from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -120,6 +126,13 @@ def known_observations(adata: AnnData) -> int:
     return max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
 
 
+def observation_counts(adata: AnnData) -> NDArray[np.float64]:
+    """How many observations of the source each is the mean of, (observation,): 1 but for averages."""
+    if "count" not in adata.obs:
+        return np.ones(adata.n_obs)
+    return adata.obs["count"].to_numpy(dtype=np.float64)
+
+
 def true_network(adata: AnnData) -> Network | None:
     """The true network, dense, or None where there is none."""
     if "truth" not in adata.varp:
@@ -144,17 +157,31 @@ def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> No
 def _check_values(adata: AnnData) -> str | None:
     if adata.X is None or 0 in adata.shape:
         return "there are no observations or no features (X is empty)"
-    for label, matrix in [("X", adata.X), *((f"layers[{key!r}]", adata.layers[key]) for key in adata.layers)]:
-        if not isinstance(matrix, np.ndarray) or matrix.dtype.kind != "f":
-            return f"{label} is to be a dense array of floating-point numbers"
-        finite = np.isfinite(matrix)
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            return (
-                f"{label} holds {int((~finite).sum())} values that are NaN or infinite, the first at "
-                "observation "
-                f"{adata.obs_names[row]!r}, feature {adata.var_names[column]!r}; remove or fill them"
-            )
+    features = [f"feature {name!r}" for name in adata.var_names]
+    matrices = [("X", adata.X), *((f"layers[{key!r}]", adata.layers[key]) for key in adata.layers)]
+    for label, matrix in matrices:
+        problem = _check_matrix(label, matrix, adata.obs_names, features)
+        if problem is not None:
+            return problem
+    for key in adata.obsm:
+        matrix = adata.obsm[key]
+        dimensions = [f"dimension {number}" for number in range(np.shape(matrix)[-1])]
+        problem = _check_matrix(f"obsm[{key!r}]", matrix, adata.obs_names, dimensions)
+        if problem is not None:
+            return problem
+    return None
+
+
+def _check_matrix(label: str, matrix: Any, observations: Sequence[str], columns: Sequence[str]) -> str | None:
+    if not isinstance(matrix, np.ndarray) or matrix.dtype.kind != "f" or matrix.ndim != 2:
+        return f"{label} is to be a dense array of floating-point numbers"
+    finite = np.isfinite(matrix)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        return (
+            f"{label} holds {int((~finite).sum())} values that are NaN or infinite, the first at observation "
+            f"{observations[row]!r}, {columns[column]}; remove or fill them"
+        )
     return None
 
 
@@ -175,6 +202,8 @@ def _check_columns(adata: AnnData) -> str | None:
             return f"the column {name!r} of `obs` is to hold finite floating-point numbers"
     if (adata.obs["weight"] < 0).any():
         return "the column 'weight' of `obs` holds a negative weight"
+    if not (observation_counts(adata) > 0).all():
+        return "the column 'count' of `obs` holds what is no number above 0"
     return None
 
 
@@ -263,6 +292,7 @@ def _packed(adata: AnnData) -> AnnData:
         X=adata.X,
         obs=adata.obs,
         var=adata.var,
+        obsm=dict(adata.obsm),
         layers=dict(adata.layers),
         varp=dict(adata.varp),
         uns={**adata.uns, "sparsenode": metadata},

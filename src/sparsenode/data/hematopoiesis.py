@@ -7,34 +7,33 @@ the first cells of a test donor and the pseudotimes, scaled to the range of thei
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sparsenode.data.cells import CELL_OPTIONS, Cells, order_cells, scale_cells
 from sparsenode.data.downloads import RemoteFile, known_file
-from sparsenode.data.tables import gzip_lines, read_numeric_table
-from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
-from sparsenode.data.transforms import (
-    refuse_constant,
-    resolve_repeated_times,
-    scale_of_range,
-    scaling_ranges,
-    unit_time,
-)
+from sparsenode.data.pseudotime import PseudotimeSettings, diffuse, diffusion_embedding
+from sparsenode.data.regulators import NETWORK_OPTIONS, network_files, read_priors
+from sparsenode.data.tables import read_numeric_table
+from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 
+HAS_CELLS = True
+"""Observations are cells along lineages, ordered in pseudotime, which figures of cells need."""
+
 _ADDRESS = "https://raw.githubusercontent.com/theislab/PathReg/main/data/data"
-_BASE_NETWORK = f"{_ADDRESS}/TFs_Targets/tf_targets_baseGRN_human_matrix.csv.gz"
-_BASE_NETWORK_LIMIT = 100 * 2**20  # bytes unpacked; the published file has 41 million
 _PSEUDOTIME = "dpt_pseudotime"
-_REGULATORS = "TF.human"
 # Names used here, and those in the published file names.
 DONORS = {"s1d1": "11", "s1d2": "12", "s2d1": "21", "s2d4": "24", "s3d6": "36"}
 LINEAGES = {"erythroid": "eryth", "monocyte": "mono", "B": "B"}
-_FEWEST_CELLS = 2
+# Of the diffusion map: neighbors as in the study; few components, since more of some hundred genes are noise; and the
+# share of a lineage's cells that the map begins with, which gives its axes their sign.
+_NEIGHBORS = 30
+_COMPONENTS = 20
+_EARLY_SHARE = 0.05
 
 
 def _donor_list(description: str) -> dict[str, Any]:
@@ -66,76 +65,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": list(LINEAGES),
         "description": "Lineages to use.",
     },
-    "transform": {
-        "enum": ["none", "log1p"],
-        "default": "none",
-        "description": "`log1p`: logarithm of one plus the value; `none` repeats the study.",
-    },
-    "scaling": {
-        "enum": ["per_trajectory", "training_range"],
-        "default": "per_trajectory",
+    **CELL_OPTIONS,
+    **NETWORK_OPTIONS,
+    "embedding": {
+        "enum": ["diffmap", "none"],
+        "default": "diffmap",
         "description": (
-            "`per_trajectory`: each gene to [0, 1] within each donor and lineage, test donors too, as in "
-            "the study. "
-            "`training_range`: one scale per gene for all, from the training donors; test values may leave "
-            "[0, 1]."
+            "Coordinates of the cells for figures: the first two components of a diffusion map of each donor's cells, "
+            "or none."
         ),
-    },
-    "repeated_pseudotimes": {
-        "enum": ["first", "mean", "error"],
-        "default": "first",
-        "description": "Of cells with one pseudotime: keep the first, average them, or refuse the data.",
-    },
-    "constant_genes": {
-        "enum": ["zero", "drop", "error"],
-        "default": "zero",
-        "description": (
-            "Genes without a range to scale by: set to 0, leave out of the data (those constant in training "
-            "data; "
-            "others are set to 0), or refuse the data."
-        ),
-    },
-    "drop_first": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 10,
-        "description": "Cells left out at the start of each trajectory.",
-    },
-    "drop_last": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 20,
-        "description": "Cells left out at the end of each trajectory.",
-    },
-    "time_scaling": {
-        "enum": ["unit", "none"],
-        "default": "unit",
-        "description": "`unit`: the pseudotimes of each trajectory to [0, 1]; `none`: as published.",
     },
 }
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """Cells of one trajectory before scaling: `times` and `weights` (cell,), `values` (cell, gene)."""
-
-    donor: str
-    lineage: str
-    split: str
-    times: Floats
-    values: Floats
-    weights: Floats
-
-    @property
-    def name(self) -> str:
-        return f"{self.donor} {self.lineage}"
-
-
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
-    """One table for each donor and lineage, and the base network."""
+    """One table for each donor and lineage, and those of the prior networks."""
     donors = [*options["donors"]["train"], *options["donors"]["test"]]
     tables = [_trajectory_file(donor, lineage) for donor in donors for lineage in options["lineages"]]
-    return [*tables, known_file(_BASE_NETWORK)]
+    return [*tables, *network_files(options)]
 
 
 def _trajectory_file(donor: str, lineage: str) -> RemoteFile:
@@ -146,15 +93,15 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     """One trajectory for each donor and lineage, named like `s1d2 erythroid`; `files` by HOST/PATH.
 
     Raises:
-        UserError: a table is damaged, donors overlap, too few cells are left, or repeated pseudotimes or
-        constant
-            genes are refused by the options.
+        UserError: a table is damaged, donors overlap, too few cells are left, repeated pseudotimes or constant genes
+            are refused by the options, or a diffusion map does not connect a donor's cells.
     """
     _check_donors(options)
     genes: list[str] = []
     cells = []
     for split in ("train", "test"):
         for donor in options["donors"][split]:
+            own = []
             for lineage in options["lineages"]:
                 path = files[_trajectory_file(donor, lineage).relative_path]
                 found, times, values = _read_cells(path)
@@ -162,10 +109,12 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
                 if found != genes:
                     message = f"{path}: its genes are not those of the other tables, in the same order"
                     raise UserError(message)
-                cells.append(_ordered_cells(options, (donor, lineage, split), times, values))
-    trajectories, kept = _scale(options, cells, genes)
+                own.append(Cells(donor, lineage, split, times, values))
+            cells += _embedded(own) if options["embedding"] == "diffmap" else own
+    cells = [order_cells(options, part) for part in cells]
+    trajectories, kept = scale_cells(options, cells, genes)
     genes = [gene for gene, keep in zip(genes, kept, strict=True) if keep]
-    prior, is_regulator = read_base_network(files[known_file(_BASE_NETWORK).relative_path], genes)
+    priors = read_priors(options, files, genes)
     return RawTrajectories(
         kind="measured",
         features=tuple(genes),
@@ -174,8 +123,10 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         value_unit="scaled log expression" if options["transform"] == "log1p" else "scaled expression",
         scaling=options["scaling"],
         transform=options["transform"],
-        priors={"base": prior},
-        is_regulator=is_regulator,
+        priors=priors.edges,
+        priors_known=priors.known,
+        is_regulator=priors.is_regulator,
+        provenance={"networks": priors.facts},
     )
 
 
@@ -194,106 +145,22 @@ def _read_cells(path: Path) -> tuple[list[str], Floats, Floats]:
     return header[1:], values[:, 0], values[:, 1:]
 
 
-def _ordered_cells(
-    options: Mapping[str, Any],
-    labels: tuple[str, str, str],
-    times: Floats,
-    values: Floats,
-) -> _Cells:
-    # The order of the steps is the study's: sort, one cell a pseudotime, then drop both ends.
-    donor, lineage, split = labels
-    where = f"{donor} {lineage}"
-    order = np.argsort(times, kind="stable")
-    values = values[order]
-    if options["transform"] == "log1p":
-        if (values < 0).any():
-            message = f"{where}: negative expression, which `transform: log1p` does not allow"
-            raise UserError(message)
-        values = np.log1p(values)
-    times, values, weights = resolve_repeated_times(times[order], values, options["repeated_pseudotimes"], where)
-    kept = slice(options["drop_first"], len(times) - options["drop_last"])
-    if len(times[kept]) < _FEWEST_CELLS:
-        message = (
-            f"{where}: {len(times)} cells with different pseudotimes, of which drop_first "
-            f"{options['drop_first']} and drop_last {options['drop_last']} leave fewer than {_FEWEST_CELLS}"
-        )
-        raise UserError(message)
-    return _Cells(donor, lineage, split, times[kept], values[kept], weights[kept])
+def _embedded(cells: Sequence[Cells]) -> list[Cells]:
+    """The cells of one donor's lineages with their places in a diffusion map of all of them, (cell, 2).
 
-
-def _scale(
-    options: Mapping[str, Any],
-    cells: Sequence[_Cells],
-    genes: Sequence[str],
-) -> tuple[tuple[Trajectory, ...], NDArray[np.bool_]]:
-    """Trajectories in modeling units, and which genes are kept."""
-    training = [np.full(len(part.times), part.split == "train") for part in cells]
-    ranges = scaling_ranges([part.values for part in cells], training, options["scaling"])
-    if options["constant_genes"] == "error":
-        for part, (_, extent) in zip(cells, ranges, strict=True):
-            shared = options["scaling"] == "training_range"
-            refuse_constant(extent, genes, "all training donors" if shared else part.name)
-    kept = np.ones(len(genes), dtype=bool)
-    if options["constant_genes"] == "drop":
-        kept = np.all([extent > 0 for part, (_, extent) in zip(cells, ranges, strict=True) if part.split == "train"], 0)
-        if not kept.any():
-            message = "data source hematopoiesis: `constant_genes: drop` leaves no gene"
-            raise UserError(message)
-    return tuple(
-        _scaled_trajectory(options, part, lowest[kept], scale_of_range(extent[kept]), kept)
-        for part, (lowest, extent) in zip(cells, ranges, strict=True)
-    ), kept
-
-
-def _scaled_trajectory(
-    options: Mapping[str, Any], part: _Cells, offset: Floats, scale: Floats, kept: NDArray[np.bool_]
-) -> Trajectory:
-    times, time_offset, time_scale = (
-        unit_time(part.times) if options["time_scaling"] == "unit" else (part.times, 0.0, 1.0)
-    )
-    return Trajectory(
-        name=part.name,
-        group=part.lineage,
-        subject=part.donor,
-        times=times,
-        values=(part.values[:, kept] - offset) / scale,
-        splits=constant_labels(part.split, len(part.times)),
-        phases=constant_labels("fit", len(part.times)),
-        weights=part.weights,
-        offset=offset,
-        scale=scale,
-        time_offset=time_offset,
-        time_scale=time_scale,
-    )
-
-
-def read_base_network(path: Path, genes: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Base network among `genes`: (source, target) of 0 and 1, and which genes are transcription factors.
-
-    Raises:
-        UserError: the file is damaged, too large once unpacked, or holds anything but 0 and 1.
+    Equal rows are one cell, which takes part in the map once: the stem belongs to every lineage.
     """
-    lines = gzip_lines(path, limit=_BASE_NETWORK_LIMIT)
-    header = next(lines, "").split(",")
-    if header[0] != _REGULATORS:
-        message = f"{path}, line 1: the first column is {header[0]!r}, expected {_REGULATORS!r}"
-        raise UserError(message)
-    column = {name: number for number, name in enumerate(header)}
-    targets = [(column[gene], index) for index, gene in enumerate(genes) if gene in column]
-    row = {gene: index for index, gene in enumerate(genes)}
-    network = np.zeros((len(genes), len(genes)))
-    is_regulator = np.zeros(len(genes), dtype=bool)
-    for number, line in enumerate(lines, start=2):
-        if (count := line.count(",") + 1) != len(header):
-            message = f"{path}, line {number}: {count} fields where line 1 has {len(header)}; is it cut off?"
-            raise UserError(message)
-        if (source := row.get(line.partition(",")[0])) is None:
-            continue
-        fields = line.split(",")
-        is_regulator[source] = True
-        for position, target in targets:
-            if fields[position] not in {"0.0", "1.0", "0", "1"}:
-                message = f"{path}, line {number}: {fields[position]!r} for {header[position]!r}, expected 0 or 1"
-                raise UserError(message)
-            network[source, target] = float(fields[position])
-    return network, is_regulator
+    # Not in the order of the file, which would change the map by rounding.
+    distinct, places = np.unique(np.vstack([part.values for part in cells]), axis=0, return_inverse=True)
+    early = np.concatenate([part.times <= np.quantile(part.times, _EARLY_SHARE) for part in cells])
+    is_root = np.zeros(len(distinct), dtype=bool)
+    is_root[places[early]] = True
+    settings = PseudotimeSettings(neighbors=min(_NEIGHBORS, len(distinct) - 1), pca_components=_COMPONENTS)
+    try:
+        found = diffuse(distinct, is_root, settings, where=f"donor {cells[0].donor}")
+    except UserError as error:
+        message = f"{error}; or do without a diffusion map: `embedding: none`"
+        raise UserError(message) from error
+    ends = np.cumsum([len(part.times) for part in cells])[:-1]
+    coordinates = np.split(diffusion_embedding(found)[places], ends)
+    return [replace(part, embedding=own) for part, own in zip(cells, coordinates, strict=True)]

@@ -41,7 +41,7 @@ def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads
     """
     room = source(dataset_settings["source"])
     options = complete_options(dataset_settings["source"], dataset_settings.get("options"))
-    needed = {file.relative_path: file for file in room.required_files(options)}
+    needed = {file.local_path: file for file in room.required_files(options)}
     paths = {place: downloads / place for place in needed}
     checksums = {place: check_downloaded(file, paths[place]) for place, file in needed.items()}
     adata = assemble(name, room.load(options, paths), {**dataset_settings, "options": options}, checksums)
@@ -73,9 +73,9 @@ def assemble(
     first = int(settings.get("initial_state", {}).get("mean_of_first", 1))
     known = int(settings.get("initial_state", {}).get("known", 1))
     validation = dict(settings.get("validation", {}))
-    _check_raw(name, raw, max(first, known + 1))
+    _check_raw(name, raw, first, known)
     splits = set_validation_aside(raw.trajectories, validation, keep_first=max(first, known))
-    initial_states = np.stack([part.values[known - 1 : max(first, known)].mean(axis=0) for part in raw.trajectories])
+    initial_states = np.stack([_initial_state(part, first, known) for part in raw.trajectories])
     feature_weight = settings.get("feature_weight", "movement")
     movement = _movement(raw.trajectories, splits, initial_states)
     weights = [_or(part.weights, np.ones(len(part.times))) for part in raw.trajectories]
@@ -94,6 +94,8 @@ def assemble(
             "weight": np.concatenate(weights),
             "group": labels([part.group for part in raw.trajectories]),
             "subject": labels([part.subject for part in raw.trajectories]),
+            **_counts(raw),
+            **_observation_labels(raw),
         },
         index=[label for part in raw.trajectories for label in _observation_names(part)],
     )
@@ -110,6 +112,7 @@ def assemble(
         X=np.vstack([part.values for part in raw.trajectories]).astype(np.float32),
         obs=obs,
         var=var,
+        obsm=_embeddings(raw),
         layers=_layers(raw),
         varp=_networks(raw),
         uns={
@@ -138,15 +141,22 @@ def assemble(
     )
 
 
-def _check_raw(name: str, raw: RawTrajectories, first: int) -> None:
+def _check_raw(name: str, raw: RawTrajectories, first: int, known: int) -> None:
     """What later steps rely on, found before they stumble; the contract's own check comes at the end."""
-    least = max(2, first)
     for part in raw.trajectories:
         where = f"dataset {name}, trajectory {part.name!r}"
+        averaged = part.first_values is not None
+        least = max(2, 1 if averaged else first, known + 1)
         if len(part.times) < least:
             message = (
                 f"{where}: {len(part.times)} observations; it takes at least {least} "
                 "(two, `initial_state.mean_of_first`, and one more than `initial_state.known`)"
+            )
+            raise UserError(message)
+        if part.first_values is not None and len(part.first_values) < first:
+            message = (
+                f"{where}: `initial_state.mean_of_first` is {first}, but its observations are averages, of which the "
+                f"first {len(part.first_values)} single ones are kept; choose at most as many"
             )
             raise UserError(message)
         finite = np.isfinite(part.values)
@@ -157,6 +167,13 @@ def _check_raw(name: str, raw: RawTrajectories, first: int) -> None:
                 f"feature {raw.features[column]!r}; remove or fill them"
             )
             raise UserError(message)
+
+
+def _initial_state(part: Trajectory, first: int, known: int) -> Floats:
+    """Mean of the first observations, of the single ones where these are averages, or the last of the known ones."""
+    if part.first_values is not None and known == 1:
+        return np.asarray(part.first_values[:first].mean(axis=0))
+    return np.asarray(part.values[known - 1 : max(first, known)].mean(axis=0))
 
 
 def _movement(
@@ -199,6 +216,35 @@ def _regulators(raw: RawTrajectories) -> NDArray[np.bool_]:
     return np.asarray(((raw.truth != 0) & others).any(axis=1))
 
 
+def _counts(raw: RawTrajectories) -> dict[str, Floats]:
+    """How many observations each is the mean of, where some are averages: as many as their weights add up to."""
+    if all(part.first_values is None for part in raw.trajectories):
+        return {}
+    ones = [np.ones(len(part.times)) for part in raw.trajectories]
+    averaged = zip(raw.trajectories, ones, strict=True)
+    counts = [one if part.first_values is None else _or(part.weights, one) for part, one in averaged]
+    return {"count": np.concatenate(counts)}
+
+
+def _observation_labels(raw: RawTrajectories) -> dict[str, Any]:
+    import pandas as pd
+
+    columns = {}
+    for name in raw.trajectories[0].observation_labels:
+        if all(name in part.observation_labels for part in raw.trajectories):
+            values = [label for part in raw.trajectories for label in part.observation_labels[name]]
+            columns[name] = pd.Categorical(values, categories=list(dict.fromkeys(values)))
+    return columns
+
+
+def _embeddings(raw: RawTrajectories) -> dict[str, NDArray[np.float32]]:
+    return {
+        f"X_{name}": np.vstack([part.embeddings[name] for part in raw.trajectories]).astype(np.float32)
+        for name in raw.trajectories[0].embeddings
+        if all(name in part.embeddings for part in raw.trajectories)
+    }
+
+
 def _layers(raw: RawTrajectories) -> dict[str, NDArray[np.float32]]:
     if any(part.noise_free is None for part in raw.trajectories):
         return {}
@@ -210,6 +256,7 @@ def _networks(raw: RawTrajectories) -> dict[str, Any]:
     from scipy.sparse import csr_matrix
 
     networks: dict[str, Any] = {f"prior_{key}": csr_matrix(prior) for key, prior in sorted(raw.priors.items())}
+    networks |= {f"known_{key}": csr_matrix(known) for key, known in sorted(raw.priors_known.items())}
     if raw.truth is not None:
         networks["truth"] = csr_matrix(raw.truth)
         networks["truth_known"] = np.ones(raw.truth.shape, dtype=bool) if raw.truth_known is None else raw.truth_known

@@ -19,6 +19,10 @@ class Trajectory:
     source's own (transformed) unit is `offset + scale * value`, its time there `time_offset + time_scale *
     time`. `observation_names` are given only where the source has names worth keeping. Baselines are fitted
     per `group`; errors are summed per `subject` (a donor, a person, or the trajectory itself).
+
+    Where observations are averages, `first_values` (single observation, feature) are the first of what was averaged,
+    and make the initial state. `embeddings` are coordinates of the observations by name, each (observation,
+    dimension); `observation_labels` further columns of `obs`, each (observation,), such as `cell_type`.
     """
 
     name: str
@@ -35,6 +39,9 @@ class Trajectory:
     observation_names: tuple[str, ...] | None = None
     time_offset: float = 0.0
     time_scale: float = 1.0
+    first_values: Floats | None = None
+    embeddings: Mapping[str, Floats] = field(default_factory=dict)
+    observation_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,11 +49,12 @@ class RawTrajectories:
     """All trajectories of a source, and what is known about the network behind them.
 
     Shapes: `truth` (source, target), its sign the sign of the influence, 0 for no edge; `truth_known`
-    (source, target), False where nobody knows; every entry of `priors` (source, target); `is_regulator`
-    (feature,), by default the sources of the truth's edges or, without a truth, every feature. `kind` is
-    `simulated` or `measured`. `provenance` is written into the file as it is: numbers, strings and arrays.
-    `feature_labels` are further columns of `var`, each (feature,); `source_unit` is the unit of
-    `offset + scale * value`, empty where it has no name.
+    (source, target), False where nobody knows; every entry of `priors` (source, target), and of
+    `priors_known`, False where that prior tells nothing; `is_regulator` (feature,), by default the sources of
+    the truth's edges or, without a truth, every feature. `kind` is `simulated` or `measured`. `provenance` is
+    written into the file as it is: numbers, strings, arrays and dictionaries of them. `feature_labels` are
+    further columns of `var`, each (feature,); `source_unit` is the unit of `offset + scale * value`, empty where
+    it has no name.
     """
 
     kind: str
@@ -59,6 +67,7 @@ class RawTrajectories:
     truth: Floats | None = None
     truth_known: NDArray[np.bool_] | None = None
     priors: Mapping[str, Floats] = field(default_factory=dict)
+    priors_known: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     is_regulator: NDArray[np.bool_] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     feature_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -1,0 +1,295 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from anndata.io import write_elem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
+
+from sparsenode.data import h5ad_cells
+from sparsenode.data.h5ad_cells import open_cells
+from sparsenode.errors import UserError
+
+CELLS, FEATURES = 60, 40
+FORMS = {"by rows": csr_matrix, "by columns": csc_matrix, "dense": lambda matrix: matrix.toarray()}
+
+
+@pytest.fixture(scope="module")
+def cells() -> AnnData:
+    """Sixty cells, counts of forty features, some of the labels missing."""
+    generator = np.random.default_rng(0)
+    counts = csr_matrix(generator.poisson(0.5, (CELLS, FEATURES)).astype(np.float32))
+    obs = pd.DataFrame(
+        {
+            "batch": pd.Categorical(np.repeat(["s1d2", "s2d1"], CELLS // 2)),
+            "cell_type": pd.Categorical([None, *["MK/E prog"] * (CELLS - 1)]),
+            "plate": np.arange(CELLS) % 3,
+            "name": [f"w{number}" for number in range(CELLS)],
+        },
+        index=[f"cell{number}" for number in range(CELLS)],
+    )
+    var = pd.DataFrame(
+        {"feature_types": pd.Categorical(["GEX"] * 30 + ["ATAC"] * 10), "symbol": [f"S{n}" for n in range(FEATURES)]},
+        index=[f"g{number}" for number in range(FEATURES)],
+    )
+    adata = AnnData(counts, obs, var, obsm={"X_pca": generator.standard_normal((CELLS, 5))})
+    adata.layers["counts"] = counts * 2
+    return adata
+
+
+@pytest.fixture
+def write(cells: AnnData, tmp_path: Path) -> Callable[..., Path]:
+    def write_file(change: Callable[[AnnData], object] | None = None) -> Path:
+        changed = cells.copy()
+        if change is not None:
+            change(changed)
+        changed.write_h5ad(tmp_path / "cells.h5ad")
+        return tmp_path / "cells.h5ad"
+
+    return write_file
+
+
+def reshaped(form: str) -> Callable[[AnnData], None]:
+    def change(adata: AnnData) -> None:
+        adata.X = FORMS[form](adata.X)
+
+    return change
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+@pytest.mark.parametrize("piece", [1, 50, 10_000])
+def test_any_cells_and_features_of_any_form_in_pieces_of_any_size(
+    cells: AnnData, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, form: str, piece: int
+) -> None:
+    monkeypatch.setattr(h5ad_cells, "_PIECE", piece)
+    monkeypatch.setattr(h5ad_cells, "_GAP", piece // 5)
+    generator = np.random.default_rng(1)
+    expected = cells.X.toarray()
+    with open_cells(write(reshaped(form))) as file:
+        for share in (0.1, 0.5, 1.0):
+            rows = np.flatnonzero(generator.random(CELLS) <= share)
+            columns = np.flatnonzero(generator.random(FEATURES) <= share)
+            found = file.values(None, rows, columns)
+            np.testing.assert_array_equal(found.toarray(), expected[np.ix_(rows, columns)])
+            assert found.has_canonical_format
+            assert (found.data > 0).all()
+            assert found.dtype == np.float32
+        np.testing.assert_array_equal(file.values("counts", rows, columns).toarray(), 2 * expected)
+
+
+@settings(max_examples=30)
+@given(
+    matrix=st.lists(st.lists(st.integers(0, 2), min_size=4, max_size=4), min_size=1, max_size=8),
+    chosen=st.sets(st.integers(0, 7), min_size=1),
+    piece=st.integers(1, 10),
+    gap=st.integers(0, 5),
+)
+def test_pieces_hold_every_chosen_line_once(matrix: list[list[int]], chosen: set[int], piece: int, gap: int) -> None:
+    lines = np.array(sorted(line for line in chosen if line < len(matrix)) or [0])
+    bounds = csr_matrix(np.array(matrix)).indptr.astype(np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(h5ad_cells, "_PIECE", piece)
+        patch.setattr(h5ad_cells, "_GAP", gap)
+        pieces = list(h5ad_cells._pieces(bounds, lines))
+    assert np.concatenate(pieces).tolist() == lines.tolist()
+    for part in pieces:
+        assert len(part) == 1 or bounds[part[-1] + 1] - bounds[part[0]] <= piece
+
+
+def test_a_piece_takes_memory_for_itself_alone(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(h5ad_cells, "_PIECE", 50)
+    monkeypatch.setattr(h5ad_cells, "_GAP", 10)
+    sizes: list[int] = []
+
+    def record(dataset: h5py.Dataset, where: object, _original: Callable = h5py.Dataset.__getitem__) -> object:
+        found = _original(dataset, where)
+        if dataset.name in {"/X", "/X/data", "/X/indices"}:
+            sizes.append(np.size(found))
+        return found
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", record)
+    for form in FORMS:
+        sizes.clear()
+        with open_cells(write(reshaped(form))) as file:
+            file.values(None, np.arange(CELLS), np.arange(FEATURES))
+        assert len(sizes) > 10
+        assert max(sizes) <= 50
+
+
+def test_labels_names_and_coordinates(cells: AnnData, write: Callable[..., Path]) -> None:
+    with open_cells(write()) as file:
+        assert file.labels("batch").tolist() == cells.obs["batch"].tolist()
+        assert file.labels("cell_type").tolist() == ["", *["MK/E prog"] * (CELLS - 1)]
+        assert file.labels("plate").tolist()[:4] == ["0", "1", "2", "0"]
+        assert file.labels("name")[1] == "w1"
+        assert file.cell_names().tolist() == cells.obs_names.tolist()
+        assert file.features(None).tolist() == cells.var_names.tolist()
+        assert file.features("symbol")[-1] == "S39"
+        assert (file.layers, file.embeddings) == (["counts"], ["X_pca"])
+        np.testing.assert_array_equal(file.embedding("X_pca", np.array([3, 59])), cells.obsm["X_pca"][[3, 59]])
+
+
+def test_a_file_of_anndata_0_7(cells: AnnData, tmp_path: Path) -> None:
+    path = tmp_path / "old.h5ad"
+    with h5py.File(path, "w") as file:
+        for table, names in (("obs", cells.obs_names), ("var", cells.var_names)):
+            group = file.create_group(table)
+            group.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.1.0", "_index": "index"})
+            group.attrs["column-order"] = np.array(["batch"] if table == "obs" else [], dtype=h5py.string_dtype())
+            group.create_dataset("index", data=names.tolist(), dtype=h5py.string_dtype())
+        codes = file["obs"].create_dataset("batch", data=cells.obs["batch"].cat.codes.to_numpy())
+        kept = file["obs"].create_group("__categories")
+        kept.create_dataset("batch", data=["s1d2", "s2d1"], dtype=h5py.string_dtype())
+        kept["batch"].attrs["ordered"] = False
+        codes.attrs["categories"] = kept["batch"].ref
+        matrix = file.create_group("X")
+        matrix.attrs.update({"h5sparse_format": "csr", "h5sparse_shape": cells.shape})
+        for part in ("data", "indices", "indptr"):
+            matrix[part] = getattr(cells.X, part)
+    with open_cells(path) as old:
+        assert old.labels("batch").tolist() == cells.obs["batch"].tolist()
+        assert old.features(None).tolist() == cells.var_names.tolist()
+        found = old.values(None, np.arange(CELLS), np.arange(FEATURES))
+        np.testing.assert_array_equal(found.toarray(), cells.X.toarray())
+        with pytest.raises(UserError, match=r"obs has no 'donor'; there are: batch, index$"):
+            old.labels("donor")
+
+
+def test_values_that_stand_twice_are_summed_and_zeros_are_none(cells: AnnData, write: Callable[..., Path]) -> None:
+    path = write()
+    twice = coo_matrix(([1.0, 2.0, 0.0], ([0, 0, 1], [5, 5, 2])), shape=cells.shape)
+    with h5py.File(path, "r+") as file:
+        for part, values in (("data", twice.data), ("indices", twice.col), ("indptr", [0, 2, *[3] * (CELLS - 1)])):
+            del file["X"][part]
+            file["X"][part] = values
+    with open_cells(path) as file:
+        found = file.values(None, np.arange(CELLS), np.arange(FEATURES))
+    assert (found.nnz, found[0, 5]) == (1, 3)
+
+
+def test_whole_numbers_beyond_single_precision(write: Callable[..., Path]) -> None:
+    def change(adata: AnnData) -> None:
+        values = np.zeros(adata.shape, dtype=np.int64)
+        values[3, 4] = 2**24 + 1
+        adata.X = csr_matrix(values)
+
+    with open_cells(write(change)) as file:
+        assert file.values(None, np.array([3]), np.array([4])).toarray() == [[2**24 + 1]]
+
+
+def test_what_is_not_there(write: Callable[..., Path]) -> None:
+    everything = np.arange(CELLS), np.arange(FEATURES)
+    with open_cells(write()) as file:
+        with pytest.raises(UserError, match=r"cells\.h5ad: obs has no 'donor'; there are: batch, cell_type, name"):
+            file.labels("donor")
+        with pytest.raises(UserError, match=r"cells\.h5ad: var has no 'symbols'; there are: feature_types, symbol"):
+            file.features("symbols")
+        with pytest.raises(UserError, match=r"layers has no 'spliced'; there are: counts"):
+            file.values("spliced", *everything)
+        with pytest.raises(UserError, match=r"obsm has no 'GEX_X_pca'; there are: X_pca"):
+            file.embedding("GEX_X_pca", everything[0])
+
+    def without_values(adata: AnnData) -> None:
+        adata.X = None
+
+    with open_cells(write(without_values)) as file, pytest.raises(UserError, match=r"has no X; name a layer.*counts"):
+        file.values(None, *everything)
+
+
+def test_an_embedding_that_is_none(write: Callable[..., Path]) -> None:
+    def change(adata: AnnData) -> None:
+        adata.obsm["hole"] = np.where(np.arange(2 * CELLS).reshape(CELLS, 2) == 7, np.nan, 1.0)
+        adata.obsm["sparse"] = csr_matrix(np.eye(CELLS))
+
+    with open_cells(write(change)) as file:
+        assert file.embedding("hole", np.array([0, 1])).shape == (2, 2)
+        with pytest.raises(UserError, match=r"obsm\['hole'\] holds values that are NaN or infinite"):
+            file.embedding("hole", np.array([0, 3]))
+        with pytest.raises(UserError, match=r"obsm\['sparse'\] is no dense table of numbers"):
+            file.embedding("sparse", np.array([0]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda data: data[: len(data) // 2], r"cells\.h5ad is cut short or no h5ad file \(.*truncated"),
+        (lambda data: data[:3000], r"cells\.h5ad is cut short or no h5ad file"),
+        (lambda data: b"", r"cells\.h5ad is cut short or no h5ad file"),
+        (lambda data: b"cell,gene,count\n", r"cells\.h5ad is cut short or no h5ad file"),
+    ],
+)
+def test_a_file_that_is_cut_short_or_none(
+    write: Callable[..., Path], spoil: Callable[[bytes], bytes], message: str
+) -> None:
+    path = write()
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(UserError, match=message), open_cells(path):
+        pass
+
+
+def test_a_file_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing\.h5ad is missing"), open_cells(tmp_path / "nothing.h5ad"):
+        pass
+    with h5py.File(tmp_path / "other.h5ad", "w") as file:
+        file["obs"] = np.zeros(3)
+    with pytest.raises(UserError, match="an HDF5 file without 'var'"), open_cells(tmp_path / "other.h5ad"):
+        pass
+    with h5py.File(tmp_path / "other.h5ad", "a") as file:
+        file["var"] = np.zeros(3)
+    with pytest.raises(UserError, match=r"before anndata 0\.7"), open_cells(tmp_path / "other.h5ad"):
+        pass
+
+
+def test_a_damaged_matrix(write: Callable[..., Path]) -> None:
+    everything = np.arange(CELLS), np.arange(FEATURES)
+
+    def spoil(part: str, values: Callable[[np.ndarray], np.ndarray]) -> Path:
+        path = write()
+        with h5py.File(path, "r+") as file:
+            found = values(file["X"][part][:])
+            del file["X"][part]
+            file["X"][part] = found
+        return path
+
+    for part, values, message in (
+        ("indices", lambda found: np.where(found == 3, FEATURES, found), "a value stands outside of the matrix"),
+        ("indices", lambda found: found - 1, "a value stands outside of the matrix"),
+        ("indptr", lambda found: found[::-1], "its parts do not fit each other"),
+        ("indptr", lambda found: found[:-5], "its parts do not fit each other"),
+        ("data", lambda found: found[:-5], "its parts do not fit each other"),
+        ("data", lambda found: found.astype("S3"), r"X holds \|S3, no numbers"),
+    ):
+        with open_cells(spoil(part, values)) as file, pytest.raises(UserError, match=message):
+            file.values(None, *everything)
+    path = write()
+    with h5py.File(path, "r+") as file:
+        file["X"].attrs["shape"] = (CELLS - 1, FEATURES)
+    with open_cells(path) as file, pytest.raises(UserError, match=r"X has the shape \(59, 40\), expected \(60, 40\)"):
+        file.values(None, *everything)
+    with h5py.File(path, "r+") as file:
+        del file["X"]["indptr"]
+    with open_cells(path) as file, pytest.raises(UserError, match="X is neither a dense matrix nor a sparse one"):
+        file.values(None, *everything)
+
+
+def test_bytes_that_do_not_unpack(cells: AnnData, tmp_path: Path) -> None:
+    path = tmp_path / "packed.h5ad"
+    with h5py.File(path, "w") as file:
+        write_elem(file, "obs", cells.obs)
+        write_elem(file, "var", cells.var)
+        values = np.random.default_rng(0).random(cells.shape)
+        file.create_dataset("X", data=values, chunks=(10, FEATURES), compression="gzip")
+        place = file["X"].id.get_chunk_info(2)
+    with path.open("r+b") as stream:
+        stream.seek(place.byte_offset)
+        stream.write(b"\0" * place.size)
+    with open_cells(path) as file:
+        first = file.values(None, np.arange(10), np.arange(FEATURES))
+        np.testing.assert_array_equal(first.toarray(), values[:10].astype(np.float32))
+        with pytest.raises(UserError, match=r"packed\.h5ad: X cannot be read \(.*\); is the file damaged\?"):
+            file.values(None, np.arange(CELLS), np.arange(FEATURES))
