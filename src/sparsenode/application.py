@@ -43,7 +43,8 @@ def forecast_file(
     states, own_times = read_initial_states(initial_states, ensemble.features, layer=layer)
     rows = _check_times(times, own_times, len(states), initial_states)
     slopes = read_slopes(initial_states, ensemble, states)
-    forecasts = ensemble.forecast(states.to_numpy(np.float32), rows, slopes=slopes)
+    groups = read_groups(initial_states, ensemble, states)
+    forecasts = ensemble.forecast(states.to_numpy(np.float32), rows, slopes=slopes, groups=groups)
     tables = [
         _tidy(
             ensemble,
@@ -158,6 +159,20 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
     starts = np.array([slices[str(name)].start + known - 1 for name in states.index])
     values = pd.DataFrame(np.asarray(adata.X, float), columns=adata.var_names)[list(ensemble.features)]
     return past_slopes(adata.obs["time"].to_numpy(float), values.to_numpy(), starts, count)[0]
+
+
+def read_groups(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> list[str] | None:
+    """Group of each initial state, for models that have learned where groups start; None where the file tells none."""
+    from sparsenode.data.contract import read_trajectories, trajectory_slices
+
+    if not ensemble.groups:
+        return None
+    if path.suffix != ".h5ad" or "sparsenode" not in _read_h5ad(path).uns:
+        logger.info("%s tells no groups: each forecast begins at the learned start nearest to its state", path)
+        return None
+    adata = read_trajectories(path)
+    slices = trajectory_slices(adata)
+    return [str(adata.obs["group"].iloc[slices[str(name)].start]) for name in states.index]
 
 
 def read_states(path: Path, features: Sequence[str], *, layer: str | None = None) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from sparsenode.model import initialize, make_field, starting_states, takes_slop
 from sparsenode.paths import path_product
 from sparsenode.settings import ModelSettings, read_model_settings
 from sparsenode.solvers import Grid, dense_output_matrix, solve_nodes
+from sparsenode.starts import deviation_nodes, deviations, nearest_groups
 
 PRUNING_THRESHOLD = 1e-5
 """Weights below this count as zero, in the refit and in the sparsity metrics (the study's threshold)."""
@@ -56,7 +57,8 @@ class Ensemble:
     """All members of one (data set, model, method), evaluated with deterministic gates.
 
     `members[i]` says which strength and seed the rows i of all results belong to, and how training ended; a diverged
-    member stands at its last sound state. `settings` are the frozen settings, `features` the names of the variables.
+    member stands at its last sound state. `settings` are the frozen settings, `features` the names of the variables,
+    `groups` those of the learned starts, if starts are learned.
     """
 
     settings: dict[str, Any]
@@ -64,6 +66,7 @@ class Ensemble:
     features: tuple[str, ...]
     metadata: dict[str, Any]
     parameters: Parameters
+    groups: tuple[str, ...] = ()
 
     @property
     def model_settings(self) -> ModelSettings:
@@ -90,7 +93,7 @@ class Ensemble:
         method = get_method(self.settings["method_settings"]["regularizer"])
         seeds = [member.seed for member in self.members]
         fresh = initialize(self.model_settings, len(self.features), seeds, gated=method.gated)
-        return replace(self, parameters=fresh)
+        return replace(self, parameters=fresh, groups=())
 
     @torch.no_grad()
     def forecast(
@@ -99,14 +102,17 @@ class Ensemble:
         times: Sequence[Floats],
         initial_velocities: Floats | None = None,
         slopes: Floats | None = None,
+        groups: Sequence[str] | None = None,
     ) -> list[Floats]:
         """Forecasts (member, time, feature), one array a row.
 
         `initial_states` (row, feature) hold at `times[row][0]`; times must not decrease. A second-order model takes
         the initial velocity from its own network unless `initial_velocities` (row, feature, per time unit) are
         given; a network that is given the past needs `slopes` (row, feature, per time unit), those of the last
-        `velocity_observations` observations (see `sparsenode.windows.past_slopes`). A forecast that leaves the range
-        of numbers holds infinities or NaN. Raises UserError for wrong shapes or decreasing times.
+        `velocity_observations` observations (see `sparsenode.windows.past_slopes`). With learned starts `groups` names
+        the group (lineage, branch) of each row; without it each belongs to the one whose start is nearest. A forecast
+        that leaves the range of numbers holds infinities or NaN. Raises UserError for wrong shapes, an unknown group or
+        decreasing times.
         """
         self._check_states(initial_states)
         for name, given in (("initial velocities", initial_velocities), ("slopes", slopes)):
@@ -120,6 +126,7 @@ class Ensemble:
         for row, row_times in enumerate(times):
             if len(row_times) == 0 or np.any(np.diff(row_times) < 0) or not np.all(np.isfinite(row_times)):
                 raise UserError(f"times of row {row} are empty, decrease or are not finite; sort them")
+        numbers = self._group_numbers(groups, initial_states)
         settings = self.model_settings
         elapsed = [np.asarray(row_times, dtype=float) - float(row_times[0]) for row_times in times]
         # Rows of similar length share one grid, so that a short row costs no long solve.
@@ -134,10 +141,15 @@ class Ensemble:
                 initial_states[rows],
                 None if initial_velocities is None else initial_velocities[rows],
                 None if slopes is None else slopes[rows],
+                None if numbers is None else numbers[rows],
             )
             grid = Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None])
             solver = settings.solver
             nodes = solve_nodes(self.field, layers, grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
+            if numbers is not None:
+                own = torch.as_tensor(initial_states[rows], dtype=torch.float32)
+                deviation = deviations(self.parameters.references, own, numbers[rows])
+                nodes = nodes + deviation_nodes(deviation, self.parameters.decay[0], grid)
             for position, row in enumerate(rows.tolist()):
                 matrix = torch.as_tensor(
                     dense_output_matrix(elapsed[row] / step[position], intervals), dtype=torch.float32
@@ -205,7 +217,24 @@ class Ensemble:
         if not np.all(np.isfinite(states)):
             raise UserError("states hold NaN or infinite values; a forecast needs every variable at its start")
 
-    def _start(self, states: Floats, velocities: Floats | None, slopes: Floats | None = None) -> Tensor:
+    def _group_numbers(self, groups: Sequence[str] | None, states: Floats) -> Tensor | None:
+        if not self.groups:
+            return None
+        if groups is None:
+            return nearest_groups(self.parameters.references, torch.as_tensor(states, dtype=torch.float32))
+        if len(groups) != len(states):
+            raise UserError(f"{len(states)} initial states but {len(groups)} groups; give one for each")
+        if unknown := sorted(set(groups) - set(self.groups)):
+            raise UserError(f"the model has learned no start of {unknown[0]!r}; there are: {', '.join(self.groups)}")
+        return torch.tensor([self.groups.index(name) for name in groups])
+
+    def _start(
+        self,
+        states: Floats,
+        velocities: Floats | None,
+        slopes: Floats | None = None,
+        groups: Tensor | None = None,
+    ) -> Tensor:
         positions = torch.as_tensor(np.asarray(states), dtype=torch.float32)
         time_scale = self.model_settings.time_scale
         if self.model_settings.order == 2 and velocities is not None:
@@ -215,7 +244,7 @@ class Ensemble:
         past = None
         if slopes is not None and takes_slopes(self.model_settings):
             past = torch.as_tensor(np.asarray(slopes) * time_scale, dtype=torch.float32)
-        return starting_states(self.parameters, self.model_settings, positions, past)
+        return starting_states(self.parameters, self.model_settings, positions, past, groups=groups)
 
     @torch.no_grad()
     def _mean_jacobian(self, states: Floats, velocities: Floats | None, of: Callable[[Tensor], Tensor]) -> Floats:
@@ -240,6 +269,7 @@ def save_ensemble(
     settings: Mapping[str, Any],
     features: Sequence[str],
     metadata: Mapping[str, Any],
+    groups: Sequence[str] = (),
 ) -> None:
     """Write trained members as safetensors: weights, and all else as JSON in the header."""
     header = {
@@ -248,6 +278,7 @@ def save_ensemble(
         "members": [asdict(member) for member in members],
         "features": list(features),
         "metadata": dict(metadata),
+        "groups": list(groups),
     }
     tensors = {name: tensor.detach().contiguous() for name, tensor in parameters.named().items()}
     # Written by Python and not by safetensors, whose file errors are no OSError and whose files others cannot read.
@@ -283,6 +314,7 @@ def load_ensemble(path: str | Path) -> Ensemble:
         tuple(content["features"]),
         content["metadata"],
         network.from_named(tensors),
+        tuple(content.get("groups", ())),
     )
 
 

@@ -13,6 +13,7 @@ from sparsenode.dynamics.fields import VectorField
 from sparsenode.dynamics.network import Parameters
 from sparsenode.errors import UserError
 from sparsenode.settings import ModelSettings
+from sparsenode.starts import GivenStarts
 
 
 def make_field(settings: ModelSettings, features: int) -> VectorField:
@@ -20,8 +21,10 @@ def make_field(settings: ModelSettings, features: int) -> VectorField:
     return fields.make_field(settings.order, features)
 
 
-def initialize(settings: ModelSettings, features: int, seeds: Sequence[int], *, gated: bool) -> Parameters:
-    """Parameters at initialization, each member from its seed alone."""
+def initialize(
+    settings: ModelSettings, features: int, seeds: Sequence[int], *, gated: bool, given: GivenStarts | None = None
+) -> Parameters:
+    """Parameters at initialization, each member from its seed alone; learned starts from the `given` ones."""
     field = make_field(settings, features)
     fresh = network.initialize_parameters(
         [torch.Generator().manual_seed(seed) for seed in seeds],
@@ -30,6 +33,12 @@ def initialize(settings: ModelSettings, features: int, seeds: Sequence[int], *, 
         velocity_widths=velocity_widths(settings, features) if settings.order == 2 else [],
         decay=_first_decay(settings),
     )
+    if given is not None:
+        means, errors = (
+            torch.as_tensor(values, dtype=torch.float32).expand(len(seeds), -1, -1).contiguous()
+            for values in (given.means, given.errors)
+        )
+        fresh = replace(fresh, starts=(means.clone(),), references=(means, errors))
     if settings.order == 1 or settings.velocity_observations is None:
         return fresh
     # Where every start depends on it, a random network of the velocity is worse than none: training begins at the
@@ -66,16 +75,19 @@ def starting_states(
     positions: Tensor,
     velocities: Tensor | None = None,
     learned: Tensor | None = None,
+    groups: Tensor | None = None,
 ) -> Tensor:
     """States (member, row, state) from positions (row, feature), or (member, row, feature) where members differ.
 
     At second order the velocity is that of the model's own network where `learned` (row, 1) is true, or everywhere
     if no `velocities` (row, feature), or (member, row, feature), are given. To a model that takes slopes they are the
-    slopes.
+    slopes. With learned starts `groups` (row,) are the numbers of the rows' groups.
 
     Raises UserError if a model that takes slopes is given none.
     """
     members = parameters.weights[0].shape[0]
+    if parameters.starts and groups is not None:
+        return parameters.starts[0][:, groups]
     positions = positions.expand(members, -1, -1)
     if settings.order == 1:
         return positions.contiguous()

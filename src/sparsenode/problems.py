@@ -16,6 +16,7 @@ from sparsenode.errors import UserError
 from sparsenode.noise import draw_rows
 from sparsenode.settings import MethodSettings, ModelSettings
 from sparsenode.solvers import ExactLoss, Grid, factor_loss
+from sparsenode.starts import GivenStarts, given_starts
 from sparsenode.windows import Rows, make_windows, training_rows
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Problem:
     """Rows to solve: positions and velocities with their standard errors (row, feature), grid and loss.
 
     `learned` (row, 1) tells where a second-order model gives the velocity itself. An iteration takes `batch` rows, or
-    all of them.
+    all of them. With learned starts `groups` (row,) are numbers of those in `given`.
     """
 
     positions: Tensor
@@ -38,6 +39,8 @@ class Problem:
     grid: Grid
     loss: ExactLoss
     batch: int | None = None
+    groups: Tensor | None = None
+    given: GivenStarts | None = None
 
     @property
     def rows(self) -> int:
@@ -57,6 +60,8 @@ class Problem:
             self.learned[rows],
             Grid(self.grid.intervals, self.grid.step[rows]),
             self.loss.select(rows),
+            groups=None if self.groups is None else self.groups[rows],
+            given=self.given,
         )
 
     def to(self, device: torch.device) -> Problem:
@@ -77,11 +82,18 @@ class Problem:
                 loss.scale.to(device),
             ),
             self.batch,
+            None if self.groups is None else self.groups.to(device),
+            self.given,
         )
 
 
 def make_problem(
-    rows: Rows, settings: ModelSettings, feature_weight: np.ndarray, *, batch: int | None = None
+    rows: Rows,
+    settings: ModelSettings,
+    feature_weight: np.ndarray,
+    *,
+    batch: int | None = None,
+    given: GivenStarts | None = None,
 ) -> Problem:
     """Grid and exact loss of training rows.
 
@@ -120,6 +132,8 @@ def make_problem(
         Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None]),
         loss,
         batch,
+        None if given is None else torch.as_tensor(given.rows_of(rows.groups)),
+        given,
     )
 
 
@@ -143,7 +157,8 @@ def make_problems(adata: AnnData, settings: ModelSettings) -> list[tuple[float, 
         problems.append((1.0 - settings.whole_share, make_problem(rows, settings, weight, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
-        problems.append((1.0, make_problem(rows, settings, weight)))
+        given = given_starts(adata) if settings.starts == "learned" else None
+        problems.append((1.0, make_problem(rows, settings, weight, given=given)))
     return problems
 
 

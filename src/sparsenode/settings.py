@@ -71,7 +71,9 @@ class ModelSettings:
     with 1 the position alone; it then holds for windows too. None: windows take their velocity from a fit through the
     observations on both sides, and the network is for the start of a trajectory. `time_scale` is the time in which
     states change by about as much as they differ: networks see rates times it, and learn best where these are around 1.
-    `precision` is that of matrix products on a GPU: `tf32` is faster, with 10 bits in place of 23.
+    `precision` is that of matrix products on a GPU: `tf32` is faster, with 10 bits in place of 23. With `starts`
+    `learned` (first order, whole trajectories) the state that the trajectories of a group start from is learned as well
+    (see `sparsenode.starts`), in place of the noisy one that is given.
     """
 
     order: int = 1
@@ -86,6 +88,7 @@ class ModelSettings:
     windows: WindowSettings | None = None
     whole_share: float = 0.0
     smoothing: int = 0
+    starts: str = "given"
     initial_noise: float = 0.0
     iterations: int = 1000
     learning_rate: float = 0.01

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsenode.data.contract import known_observations
+from sparsenode.data.contract import known_observations, observation_counts
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Rows:
     where its trajectory begins, where a second-order model learns the velocity itself. `times[row]` counts from the
     start of the row, in the unit of the data set, and `observed[row]` is (time, feature). `initial_error`
     (row, feature) is the standard error of `initial` as a mean of noisy observations, `velocity_error` that of a
-    slope.
+    slope. `groups[row]` names the trajectory's group.
     """
 
     initial: np.ndarray
@@ -33,6 +33,7 @@ class Rows:
     times: list[np.ndarray]
     observed: list[np.ndarray]
     weights: list[np.ndarray]
+    groups: list[str] = field(default_factory=list)
 
 
 def make_windows(
@@ -105,8 +106,10 @@ def past_slopes(times: np.ndarray, values: np.ndarray, starts: np.ndarray, count
     return slopes, errors
 
 
-def observation_noise(values: np.ndarray) -> np.ndarray:
+def observation_noise(values: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
     """Standard deviation (feature,) of the noise of observations in time order, (time, feature).
+
+    With `counts` (time,), how many observations each is the mean of: that of a single one.
 
     From differences of neighbors, which a slow trend leaves alone (von Neumann 1941). Where a difference tends to have
     the sign of the one before, they tell the motion and not the noise: then from third differences, which leave a
@@ -115,11 +118,18 @@ def observation_noise(values: np.ndarray) -> np.ndarray:
     if len(values) < 2:
         return np.zeros(values.shape[1])
     first = np.diff(values, axis=0)
-    noise = np.sqrt(np.square(first).mean(0) / 2)
+    variance = np.ones(len(values)) if counts is None else 1.0 / counts
+    noise = np.sqrt(_mean_square(first, variance, (1, 1)))
     if len(values) < 5:
         return noise
     moves = (first[1:] * first[:-1]).mean(0) > 0
-    return np.where(moves, np.sqrt(np.square(np.diff(values, n=3, axis=0)).mean(0) / 20), noise)
+    return np.where(moves, np.sqrt(_mean_square(np.diff(values, n=3, axis=0), variance, (1, 9, 9, 1))), noise)
+
+
+def _mean_square(differences: np.ndarray, variance: np.ndarray, squared: tuple[int, ...]) -> np.ndarray:
+    """Mean square of differences over the variance that noise of 1 gives them; `squared` coefficients of each."""
+    expected = np.convolve(variance, squared, mode="valid")
+    return np.asarray((np.square(differences) / expected[:, None]).mean(0))
 
 
 def check_known(needed: int, known: int) -> None:
@@ -170,7 +180,13 @@ def training_rows(
         chosen = make_windows(adata, "train", "fit", *windows, past=known)
     width = max(smoothing, 3) if order == 2 and velocity_observations is None else smoothing
     stretch_of = {int(index): part for part in _stretches(adata, "train", "fit") for index in part}
-    noise_of = {name: observation_noise(values[is_train & (names == name)]) for name in first_of}
+    count = observation_counts(adata)
+    noise_of = {
+        name: observation_noise(values[own], count[own])
+        for name in first_of
+        for own in [np.flatnonzero(is_train & (names == name))]
+    }
+    group = adata.obs["group"].astype(str).to_numpy() if "group" in adata.obs else names
     initial, initial_error, velocity, at_start, times = [], [], [], [], []
     for part in chosen:
         start, name = int(part[0]), names[part[0]]
@@ -206,4 +222,5 @@ def training_rows(
         times,
         [values[part] for part in chosen],
         [weight[part] for part in chosen],
+        [str(group[part[0]]) for part in chosen],
     )

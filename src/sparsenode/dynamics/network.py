@@ -18,7 +18,8 @@ class Parameters:
 
     `log_alpha` is empty where a method has no gates, `masks` before a refit, `velocity_*` at first order; `decay` is
     empty or one tensor (member, 1, state). Once masks are there they replace the gates: a refit folds the
-    deterministic gates into the weights.
+    deterministic gates into the weights. `starts` is empty or one tensor (member, group, feature), the learned starts
+    of the groups; `references` then holds two that are not trained: the starts that were given, and their errors.
     """
 
     weights: tuple[Tensor, ...]
@@ -28,6 +29,8 @@ class Parameters:
     velocity_weights: tuple[Tensor, ...] = ()
     velocity_biases: tuple[Tensor, ...] = ()
     decay: tuple[Tensor, ...] = ()
+    starts: tuple[Tensor, ...] = ()
+    references: tuple[Tensor, ...] = ()
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Parameters:
         """The same parameters with a function applied to every tensor."""
@@ -39,6 +42,7 @@ class Parameters:
 
 
 _NAMES = tuple(entry.name for entry in fields(Parameters))
+NOT_TRAINED = ("masks", "references")
 
 
 def from_named(tensors: dict[str, Tensor]) -> Parameters:

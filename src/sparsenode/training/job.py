@@ -119,7 +119,9 @@ def train_members(
         }
         with write_atomically(history) as temporary:
             pd.DataFrame(result.history).to_parquet(temporary, index=False)
-        save_ensemble(output, result.parameters, result.members, frozen, list(adata.var_names), metadata)
+        given = problems[-1][1].given
+        groups = given.groups if given is not None else ()
+        save_ensemble(output, result.parameters, result.members, frozen, list(adata.var_names), metadata, groups)
         if kept is not None:
             kept.remove()
 

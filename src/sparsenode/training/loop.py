@@ -103,7 +103,8 @@ def train(
     notice. With `checkpoints`, training goes on from the newest one and ends with the same result; when
     `interrupted` gives the number of a signal, a last one is written and InterruptedTrainingError is raised.
     """
-    task = runs.make_task(features, settings, method_settings, seeds, torch.device(device))
+    given = problems[-1][1].given
+    task = runs.make_task(features, settings, method_settings, seeds, torch.device(device), given)
     watch = _Watch(report, checkpoints, interrupted)
     most = most_members or len(task.grid)
     progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))

@@ -15,6 +15,7 @@ from sparsenode.ensemble import PRUNING_THRESHOLD
 from sparsenode.methods import Method, get_method
 from sparsenode.model import initialize, make_field
 from sparsenode.settings import MethodSettings, ModelSettings
+from sparsenode.starts import GivenStarts
 from sparsenode.training import stopping
 from sparsenode.training.stopping import Plateau
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """What stays the same during a run; `grid` holds the (strength, seed) of every member."""
+    """What stays the same during a run: `grid` holds the (strength, seed) of every member.
+
+    `given` are the starts that learned ones begin from.
+    """
 
     settings: ModelSettings
     method: Method
@@ -32,6 +36,7 @@ class Task:
     field: VectorField
     grid: tuple[tuple[float, int], ...]
     device: torch.device
+    given: GivenStarts | None = None
 
     def strengths(self, members: Sequence[int]) -> Tensor:
         """Strengths (member,) of some members of the grid."""
@@ -59,7 +64,12 @@ class Run:
 
 
 def make_task(
-    features: int, settings: ModelSettings, method_settings: MethodSettings, seeds: Sequence[int], device: torch.device
+    features: int,
+    settings: ModelSettings,
+    method_settings: MethodSettings,
+    seeds: Sequence[int],
+    device: torch.device,
+    given: GivenStarts | None = None,
 ) -> Task:
     """Lay out the grid, strength by strength and seed by seed."""
     return Task(
@@ -69,12 +79,15 @@ def make_task(
         make_field(settings, features),
         tuple((strength, seed) for strength in method_settings.strengths for seed in seeds),
         device,
+        given,
     )
 
 
 def start(task: Task, members: Sequence[int]) -> Run:
     """A run of some members of the grid at initialization."""
-    fresh = initialize(task.settings, task.field.features, task.seeds(members), gated=task.method.gated)
+    fresh = initialize(
+        task.settings, task.field.features, task.seeds(members), gated=task.method.gated, given=task.given
+    )
     parameters = _leaves(fresh.map(lambda tensor: tensor.to(task.device)))
     scale = []
     if task.settings.normalization == "relative":
@@ -177,10 +190,10 @@ def _copy(parameters: Parameters) -> Parameters:
 
 
 def _leaves(parameters: Parameters) -> Parameters:
-    """Copies that collect gradients, masks aside."""
+    """Copies that collect gradients, but for what is not trained."""
     leaves = _copy(parameters)
     for name, tensor in leaves.named().items():
-        tensor.requires_grad_(not name.startswith("masks"))
+        tensor.requires_grad_(not name.startswith(network.NOT_TRAINED))
     return leaves
 
 
@@ -188,7 +201,7 @@ def _make_optimizer(parameters: Parameters, settings: ModelSettings) -> torch.op
     """Adam with a group for the gates; `peak` of a group is what the schedule starts from, in each iteration anew."""
     learning_rate = settings.refit.learning_rate if settings.refit and parameters.masks else settings.learning_rate
     plain = [*parameters.weights, *parameters.biases, *parameters.velocity_weights, *parameters.velocity_biases]
-    plain.extend(parameters.decay)
+    plain.extend((*parameters.decay, *parameters.starts))
     groups: list[dict[str, Any]] = [{"params": plain, "lr": learning_rate, "peak": learning_rate}]
     if parameters.log_alpha and not parameters.masks:
         rate = settings.gates_learning_rate

@@ -13,6 +13,7 @@ from sparsenode.model import starting_states, takes_slopes
 from sparsenode.noise import draw_logistic, draw_normal
 from sparsenode.problems import Problem
 from sparsenode.solvers import solve_nodes
+from sparsenode.starts import deviation_nodes, deviations
 from sparsenode.training.run import Run, Task, penalty_terms
 
 
@@ -30,16 +31,22 @@ def data_loss(run: Run, task: Task, problem: Problem, iteration: int, gate_noise
         factors = network.sampled_gates(parameters, _noise_of_gates(run, task, seeds, iteration), gate_noise)
     layers = network.effective_layers(parameters, factors, settings.activation)
     positions, velocities = problem.positions, problem.velocities
+    noise = torch.zeros(())
     if settings.initial_noise > 0:
-        noise = draw_normal(seeds, iteration, (1 + takes_slopes(settings), *positions.shape), task.device)
-        positions = positions + settings.initial_noise * problem.errors * noise[:, 0]
+        drawn = draw_normal(seeds, iteration, (1 + takes_slopes(settings), *positions.shape), task.device)
+        noise = settings.initial_noise * problem.errors * drawn[:, 0]
         if takes_slopes(settings):
-            velocities = velocities + settings.initial_noise * problem.velocity_errors * noise[:, 1]
-    start = starting_states(parameters, settings, positions, velocities, problem.learned)
+            velocities = velocities + settings.initial_noise * problem.velocity_errors * drawn[:, 1]
     solver = settings.solver
-    return problem.loss(
-        solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
-    )
+    if problem.groups is None:
+        start = starting_states(parameters, settings, positions + noise, velocities, problem.learned)
+        nodes = solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
+    else:
+        start = starting_states(parameters, settings, positions, groups=problem.groups) + noise
+        nodes = solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
+        deviation = deviations(parameters.references, positions, problem.groups)
+        nodes = nodes + deviation_nodes(deviation, parameters.decay[0], problem.grid)
+    return problem.loss(nodes)
 
 
 def _noise_of_gates(run: Run, task: Task, seeds: Sequence[int], iteration: int) -> list[Tensor]:
