@@ -246,3 +246,13 @@ def test_a_model_file_keeps_the_learned_starts_and_their_groups(tmp_path: Path) 
     np.testing.assert_array_equal(
         again.forecast(states, time, groups=["b"]), ensemble.forecast(states, time, groups=["b"])
     )
+
+
+def test_a_level_scales_the_course_and_the_start_that_is_expected() -> None:
+    ensemble = learned_from(0.05)
+    means = ensemble.parameters.references[0][0].numpy()
+    time = np.linspace(0.0, 1.0, 5)
+    [full], [half] = (
+        ensemble.forecast(level * means[:1], [time], groups=["a"], levels=np.array([level])) for level in (1.0, 0.5)
+    )
+    np.testing.assert_allclose(half, 0.5 * full, rtol=1e-4, atol=1e-5)

@@ -43,8 +43,8 @@ def forecast_file(
     states, own_times = read_initial_states(initial_states, ensemble.features, layer=layer)
     rows = _check_times(times, own_times, len(states), initial_states)
     slopes = read_slopes(initial_states, ensemble, states)
-    groups = read_groups(initial_states, ensemble, states)
-    forecasts = ensemble.forecast(states.to_numpy(np.float32), rows, slopes=slopes, groups=groups)
+    groups, levels = read_groups(initial_states, ensemble, states)
+    forecasts = ensemble.forecast(states.to_numpy(np.float32), rows, slopes=slopes, groups=groups, levels=levels)
     tables = [
         _tidy(
             ensemble,
@@ -161,18 +161,22 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
     return past_slopes(adata.obs["time"].to_numpy(float), values.to_numpy(), starts, count)[0]
 
 
-def read_groups(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> list[str] | None:
-    """Group of each initial state, for models that have learned where groups start; None where the file tells none."""
-    from sparsenode.data.contract import read_trajectories, trajectory_slices
+def read_groups(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> tuple[list[str] | None, np.ndarray | None]:
+    """Group and expected level of each initial state, for models that have learned where groups start.
+
+    None where the file tells none.
+    """
+    from sparsenode.data.contract import expected_levels, read_trajectories, trajectory_slices
 
     if not ensemble.groups:
-        return None
+        return None, None
     if path.suffix != ".h5ad" or "sparsenode" not in _read_h5ad(path).uns:
         logger.info("%s tells no groups: each forecast begins at the learned start nearest to its state", path)
-        return None
+        return None, None
     adata = read_trajectories(path)
     slices = trajectory_slices(adata)
-    return [str(adata.obs["group"].iloc[slices[str(name)].start]) for name in states.index]
+    groups = [str(adata.obs["group"].iloc[slices[str(name)].start]) for name in states.index]
+    return groups, expected_levels(adata)[[list(slices).index(str(name)) for name in states.index]]
 
 
 def read_states(path: Path, features: Sequence[str], *, layer: str | None = None) -> pd.DataFrame:

@@ -103,6 +103,7 @@ class Ensemble:
         initial_velocities: Floats | None = None,
         slopes: Floats | None = None,
         groups: Sequence[str] | None = None,
+        levels: Floats | None = None,
     ) -> list[Floats]:
         """Forecasts (member, time, feature), one array a row.
 
@@ -110,7 +111,8 @@ class Ensemble:
         the initial velocity from its own network unless `initial_velocities` (row, feature, per time unit) are
         given; a network that is given the past needs `slopes` (row, feature, per time unit), those of the last
         `velocity_observations` observations (see `sparsenode.windows.past_slopes`). With learned starts `groups` names
-        the group (lineage, branch) of each row; without it each belongs to the one whose start is nearest. A forecast
+        the group (lineage, branch) of each row, and `levels` (row,) are factors of its course (see
+        `sparsenode.data.levels`); without them each belongs to the group whose start is nearest, at level 1. A forecast
         that leaves the range of numbers holds infinities or NaN. Raises UserError for wrong shapes, an unknown group or
         decreasing times.
         """
@@ -148,8 +150,9 @@ class Ensemble:
             nodes = solve_nodes(self.field, layers, grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
             if numbers is not None:
                 own = torch.as_tensor(initial_states[rows], dtype=torch.float32)
-                deviation = deviations(self.parameters.references, own, numbers[rows])
-                nodes = nodes + deviation_nodes(deviation, self.parameters.decay[0], grid)
+                level = torch.as_tensor(np.ones(len(rows)) if levels is None else levels[rows], dtype=torch.float32)
+                deviation = deviations(self.parameters.references, own, numbers[rows], level)
+                nodes = nodes * level[:, None, None] + deviation_nodes(deviation, self.parameters.decay[0], grid)
             for position, row in enumerate(rows.tolist()):
                 matrix = torch.as_tensor(
                     dense_output_matrix(elapsed[row] / step[position], intervals), dtype=torch.float32

@@ -82,14 +82,14 @@ def shrinkage(differences: Tensor, errors: Tensor) -> Tensor:
     return share.unsqueeze(-1)
 
 
-def deviations(references: Sequence[Tensor], given: Tensor, groups: Tensor) -> Tensor:
+def deviations(references: Sequence[Tensor], given: Tensor, groups: Tensor, levels: Tensor | None = None) -> Tensor:
     """What given starts (row, feature) tell beyond noise of how they differ from their groups', (member, row, feature).
 
     `references` (member, group, feature) are the means and the errors of the starts that were given in training;
-    `groups` (row,).
+    `groups` (row,) and, where they are not 1, `levels` (row,) of the rows beside those.
     """
     means, errors = (reference[:, groups] for reference in references)
-    differences = given - means
+    differences = given - (means if levels is None else means * levels[:, None])
     return shrinkage(differences, errors) * differences
 
 

@@ -213,10 +213,12 @@ def test_networks_by_name_of_one_table_or_several(options: Options, network: Pat
     np.testing.assert_array_equal(raw.priors["base"], expected)
     expected[[1, 2], 0] = expected[2, 3] = 1
     np.testing.assert_array_equal(raw.priors["B"], expected)
-    assert raw.is_regulator.tolist() == [False, False, False, True, True]
-    # Without a base network, all of them say what a regulator is.
-    raw = load(options(genes=genes, networks={"B": [str(other), str(network)]}), {})
     assert raw.is_regulator.tolist() == [False, True, True, True, True]
+    # Which networks' regulators are taken can be said; a regulator of any is one.
+    named = {"base": str(network), "B": str(other)}
+    raw = load(options(genes={**genes, "names": ["GENE0", "GENE9"], "regulators": ["B"]}, networks=named), {})
+    assert raw.features == ("GENE0", "GENE1", "GENE2", "GENE9")
+    assert raw.is_regulator.tolist() == [False, True, True, True]
 
 
 def test_test_donors_do_not_touch_genes_or_training_data(options: Options) -> None:
@@ -378,9 +380,9 @@ def test_an_address_is_downloaded_and_unpacked(options: Options, network: Path, 
 
 
 def test_the_experiment_needs_the_files_that_it_names(repository: Path) -> None:
-    override = repository / "experiments" / "hematopoiesis_raw.yaml"
-    config = read_configuration(repository, [override])
-    entries = yaml.safe_load(override.read_text())["datasets"]
+    overrides = [repository / "experiments" / f"{name}.yaml" for name in ("hematopoiesis", "hematopoiesis_raw")]
+    config = read_configuration(repository, overrides)
+    entries = yaml.safe_load(overrides[1].read_text())["datasets"]
     for name in config["run"]["datasets"]:
         assert entries[name]["options"]["lineages"] == LINEAGES
         files = remote_files(config, name)
@@ -517,6 +519,7 @@ def test_options_that_contradict_themselves(options: Options) -> None:
     refused(options(donors={"train": ["s1d2"], "test": ["s2d1", "s1d2"]}), r"donors\.train and donors\.test share s1d2")
     refused(options(networks={}), r"genes\.regulators is true, but there are no networks")
     refused(options(genes={"highly_variable": 0, "regulators": False}), "genes chooses none")
+    refused(options(genes={"regulators": ["B"]}), "names 'B', which is none of the networks; there are: base")
 
 
 def test_files_that_cannot_be_read(options: Options, tmp_path: Path) -> None:

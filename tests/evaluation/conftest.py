@@ -39,6 +39,8 @@ class LinearEnsemble:
     opened: np.ndarray | None = None
     asked: list[list[np.ndarray]] = field(default_factory=list)
     slopes: list[np.ndarray | None] = field(default_factory=list)
+    groups: tuple[str, ...] = ()
+    asked_groups: list[list[str] | None] = field(default_factory=list)
 
     def select(self, rows: Sequence[int]) -> LinearEnsemble:
         """Some of the members."""
@@ -50,11 +52,18 @@ class LinearEnsemble:
         return read_model_settings(self.settings["model_settings"])
 
     def forecast(
-        self, initial_states: np.ndarray, times: Sequence[np.ndarray], *, slopes: np.ndarray | None = None
+        self,
+        initial_states: np.ndarray,
+        times: Sequence[np.ndarray],
+        *,
+        slopes: np.ndarray | None = None,
+        groups: list[str] | None = None,
+        levels: np.ndarray | None = None,  # noqa: ARG002 one of learned starts
     ) -> list[np.ndarray]:
         """Exact solutions, row by row."""
         self.asked.append(list(times))
         self.slopes.append(slopes)
+        self.asked_groups.append(groups)
         with np.errstate(over="ignore", invalid="ignore"):
             return [
                 np.stack([[state @ expm(matrix * (at - row[0])) for at in row] for matrix in self.matrices])

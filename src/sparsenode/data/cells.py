@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsenode.data.levels import LevelLaw, learn_levels
 from sparsenode.data.trajectories import Floats, Trajectory, constant_labels
 from sparsenode.data.transforms import (
     refuse_constant,
@@ -286,15 +287,31 @@ def scale_cells(
         if not kept.any():
             message = "`constant_genes: drop` leaves no gene: each is constant in some training trajectory"
             raise UserError(message)
+    levels = _levels(singles) if options["scaling"] == "per_trajectory" else [1.0] * len(cells)
     return tuple(
-        _scaled_trajectory(options, part, lowest[kept], scale_of_range(extent[kept]), kept)
-        for part, (lowest, extent) in zip(cells, ranges, strict=True)
+        _scaled_trajectory(options, part, (lowest[kept], scale_of_range(extent[kept])), kept, level)
+        for part, (lowest, extent), level in zip(cells, ranges, levels, strict=True)
     ), kept
 
 
+def _levels(cells: Sequence[Cells]) -> list[float]:
+    """Expected level of each trajectory: 1 in training, else by the laws of its lineage's training trajectories."""
+    laws: dict[str, list[LevelLaw]] = {}
+    for part in cells:
+        if part.split == "train":
+            laws.setdefault(part.lineage, []).append(learn_levels(part.values))
+    return [
+        1.0
+        if part.split == "train" or part.lineage not in laws
+        else float(np.mean([law.at(len(part.times)) for law in laws[part.lineage]]))
+        for part in cells
+    ]
+
+
 def _scaled_trajectory(
-    options: Mapping[str, Any], part: Cells, offset: Floats, scale: Floats, kept: NDArray[np.bool_]
+    options: Mapping[str, Any], part: Cells, ranges: tuple[Floats, Floats], kept: NDArray[np.bool_], level: float
 ) -> Trajectory:
+    offset, scale = ranges
     singles = part.singles or part
     time_offset, time_scale = unit_time(singles.times)[1:] if options["time_scaling"] == "unit" else (0.0, 1.0)
 
@@ -317,4 +334,5 @@ def _scaled_trajectory(
         first_values=scaled(singles.values[:_FIRST_CELLS]) if part.singles else None,
         embeddings={} if part.embedding is None else {EMBEDDING: part.embedding},
         observation_labels={} if part.cell_types is None else {CELL_TYPE: tuple(part.cell_types.tolist())},
+        level=level,
     )

@@ -15,7 +15,8 @@
   `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each
   trajectory (of those that were averaged, where its observations are averages) or the last of its first
   `known_observations`, `source_unit` (what `offset + scale * X` is in, or empty), `offset` and `scale`
-  (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `source_files`, `validation`, `settings`
+  (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels` (trajectory,), what to multiply the
+  values of the group's training trajectories by to expect those of each, `source_files`, `validation`, `settings`
   (JSON) and `provenance`, whose `networks` say of each prior network its `density` (the share of edges among the known
   pairs, which is the precision of a random prediction), `edges`, `known_pairs` and `regulators`.
 
@@ -124,6 +125,12 @@ def trajectory_slices(adata: AnnData) -> dict[str, slice]:
 def known_observations(adata: AnnData) -> int:
     """How many of a trajectory's first observations a forecast is given, at least one: it starts from the last."""
     return max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
+
+
+def expected_levels(adata: AnnData) -> NDArray[np.float64]:
+    """Level of each trajectory beside the training ones of its group, (trajectory,), in the order of the file."""
+    count = len(adata.obs["trajectory"].cat.categories)
+    return np.asarray(adata.uns["sparsenode"].get("levels", np.ones(count)), dtype=np.float64)
 
 
 def observation_counts(adata: AnnData) -> NDArray[np.float64]:

@@ -127,6 +127,7 @@ def assemble(
                 "transform": raw.transform,
                 "offset": np.stack([_or(part.offset, np.zeros(count)) for part in raw.trajectories]),
                 "scale": np.stack([_or(part.scale, np.ones(count)) for part in raw.trajectories]),
+                "levels": np.array([part.level for part in raw.trajectories]),
                 "time_offset": np.array([part.time_offset for part in raw.trajectories]),
                 "time_scale": np.array([part.time_scale for part in raw.trajectories]),
                 "initial_states": pd.DataFrame(initial_states, index=names, columns=list(raw.features)),

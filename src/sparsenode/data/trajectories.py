@@ -22,7 +22,9 @@ class Trajectory:
 
     Where observations are averages, `first_values` (single observation, feature) are the first of what was averaged,
     and make the initial state. `embeddings` are coordinates of the observations by name, each (observation,
-    dimension); `observation_labels` further columns of `obs`, each (observation,), such as `cell_type`.
+    dimension); `observation_labels` further columns of `obs`, each (observation,), such as `cell_type`. `level` is the
+    factor by which the values are expected to be smaller than those of the group's training trajectories, known
+    without looking at them (see `sparsenode.data.levels`).
     """
 
     name: str
@@ -42,6 +44,7 @@ class Trajectory:
     first_values: Floats | None = None
     embeddings: Mapping[str, Floats] = field(default_factory=dict)
     observation_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    level: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -66,26 +66,33 @@ def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, kept: Ke
     A forecast that is not finite makes its group's error not finite, and no other.
     """
     members = len(ensemble.members)
-    slopes = given_slopes(ensemble, data, plan)
     sums = _ErrorSums(members, data, plan)
     kept_values = np.full((members, len(kept.entries), len(kept.features)), np.nan, np.float32)
-    for rows in _batches(plan, members * len(data.features) * 4):
+    for first, last, predicted in predict_rows(ensemble, data, plan):
+        sums.add(predicted, first, last)
+        wanted = np.flatnonzero((kept.entries >= first) & (kept.entries < last))
+        if len(wanted):
+            chosen = predicted[:, kept.entries[wanted] - first]
+            kept_values[:, wanted] = chosen[..., kept.features]
+    return sums.means(kept_values)
+
+
+def predict_rows(ensemble: Ensemble, data: Observations, plan: Plan) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Forecasts of a plan, a row at a time: its entries from a first to before a last, and (member, entry, feature)."""
+    slopes = given_slopes(ensemble, data, plan)
+    groups = given_groups(ensemble, data, plan)
+    for rows in _batches(plan, len(ensemble.members) * len(data.features) * 4):
         forecasts = ensemble.forecast(
             plan.initial_states[rows],
             [plan.times[row] for row in rows],
             slopes=None if slopes is None else slopes[rows],
+            groups=None if groups is None else groups[rows].tolist(),
+            levels=None if groups is None else data.levels[data.trajectory[plan.starts[rows]]],
         )
         for row, forecast in zip(rows, forecasts, strict=True):
             first, last = np.searchsorted(plan.row, [row, row + 1])
-            if first == last:
-                continue
-            predicted = forecast[:, plan.position[first:last]]
-            sums.add(predicted, first, last)
-            wanted = np.flatnonzero((kept.entries >= first) & (kept.entries < last))
-            if len(wanted):
-                chosen = predicted[:, kept.entries[wanted] - first]
-                kept_values[:, wanted] = chosen[..., kept.features]
-    return sums.means(kept_values)
+            if first < last:
+                yield first, last, forecast[:, plan.position[first:last]]
 
 
 def given_slopes(ensemble: Ensemble, data: Observations, plan: Plan) -> np.ndarray | None:
@@ -103,6 +110,24 @@ def given_slopes(ensemble: Ensemble, data: Observations, plan: Plan) -> np.ndarr
     count = settings.velocity_observations or 1
     check_known(count, int(plan.given.min()))
     return past_slopes(data.time, data.values, plan.starts, count)[0]
+
+
+def given_groups(ensemble: Ensemble, data: Observations, plan: Plan) -> np.ndarray | None:
+    """Group of each forecast, (row,), for models that have learned where groups start; else None.
+
+    Raises:
+        UserError: a group has no training data, so that nothing is known of its start.
+    """
+    if not ensemble.groups:
+        return None
+    groups = data.group[plan.starts]
+    if unknown := sorted(set(groups) - set(ensemble.groups)):
+        message = (
+            f"no training trajectory is of the group {unknown[0]!r}, so that no start of it was learned; leave its "
+            "trajectories out, train on one of them, or set `starts: given` of the model"
+        )
+        raise UserError(message)
+    return np.asarray(groups)
 
 
 def matrix_errors(predicted: np.ndarray, data: Observations, plan: Plan, kept: Kept) -> Errors:

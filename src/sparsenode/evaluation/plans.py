@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense, known_observations
+from sparsenode.data.contract import dense, expected_levels, known_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL
 
@@ -37,7 +37,7 @@ SUBJECT = "subject "
 MOST_LEADS = 60
 """Lead times are told apart up to this many; more, as of irregular times, are put into `LEAD_BINS` bins."""
 LEAD_BINS = 20
-_KEYS = ["trajectory", "split", "phase", "horizon"]
+KEYS = ["trajectory", "split", "phase", "horizon"]
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Observations:
     """The parts of an AnnData of trajectories that evaluation needs, as arrays over its observations.
 
     `values` (observation, feature); `noise_free` likewise or None; `weights` (feature,); `initial_states`
-    (trajectory, feature) and `scale` (trajectory, feature) by the codes in `trajectory`, whose names are
-    `trajectory_names`. `known` observations are given to a forecast of a whole trajectory, or 0 where it starts from
-    the mean of several; `source_unit` is that of the values times `scale`, or empty.
+    (trajectory, feature), `scale` (trajectory, feature) and `levels` (trajectory,) by the codes in `trajectory`, whose
+    names are `trajectory_names`. `known` observations are given to a forecast of a whole trajectory, or 0 where it
+    starts from the mean of several; `source_unit` is that of the values times `scale`, or empty.
     """
 
     values: np.ndarray
@@ -74,6 +74,7 @@ class Observations:
     phase: np.ndarray
     initial_states: np.ndarray
     scale: np.ndarray
+    levels: np.ndarray
     features: tuple[str, ...]
     weights: np.ndarray
     unit: str
@@ -103,6 +104,7 @@ def read_observations(adata: AnnData) -> Observations:
         trajectory_names=names,
         initial_states=initial.loc[list(names), list(adata.var_names)].to_numpy(np.float64),
         scale=np.asarray(facts.get("scale", np.ones((len(names), adata.n_vars))), np.float64),
+        levels=expected_levels(adata),
         features=tuple(adata.var_names),
         weights=np.asarray(weights, np.float64),
         unit=str(facts["value_unit"]),
@@ -264,7 +266,7 @@ def _make_plan(
             "subject": data.subject[entries],
         }
     )
-    grouped = keys.groupby(_KEYS, sort=False)
+    grouped = keys.groupby(KEYS, sort=False)
     simple = grouped.first().reset_index()
     groups, unions = _add_splits(simple) if leads is None else _add_leads(simple)
     return Plan(
@@ -346,7 +348,7 @@ def sum_by_subject(groups: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFra
             sums.append(values[..., members.index.to_numpy()].sum(axis=-1))
             rows.append({"trajectory": subject, "split": split, "phase": phase, "horizon": horizon})
     if not rows:
-        return groups.iloc[:0][_KEYS], values[..., :0]
+        return groups.iloc[:0][KEYS], values[..., :0]
     return pd.DataFrame(rows), np.stack(sums, axis=-1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from sparsenode.evaluation.networks import selection_frequency
 from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
 from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity, pair_sparsity
-from sparsenode.evaluation.structure import score_pairs, select_pairs
+from sparsenode.evaluation.structure import auprc, auprc_ratio, auroc, early_precision, score_pairs, select_pairs
 from sparsenode.evaluation.tables import ALL, cross_table, join_tables, make_table
 
 if TYPE_CHECKING:
@@ -27,11 +27,15 @@ COLUMNS = ["trajectory", "split", "phase", "horizon"]
 
 @dataclass(frozen=True)
 class Truth:
-    """True network (source, target), where it is known, and which sources can regulate at all."""
+    """True network (source, target), where it is known, and which sources can regulate at all.
+
+    `priors` are edges and known pairs (source, target) of networks that may or may not be true, by name.
+    """
 
     edges: np.ndarray | None
     known: np.ndarray
     regulators: np.ndarray
+    priors: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
@@ -227,6 +231,39 @@ def _score_table(
     metrics = pd.DataFrame({"metric": list(found[0])})
     values = np.array([list(scores.values()) for scores in found])
     return cross_table(keys, metrics, values, trajectory=ALL, **constants)
+
+
+PRIOR_METRICS = {"auroc": auroc, "auprc": auprc, "auprc_ratio": auprc_ratio, "early_precision": early_precision}
+
+
+def prior_rows(
+    scores: Mapping[str, np.ndarray], keys: pd.DataFrame, truth: Truth, label: Mapping[str, str]
+) -> list[pd.DataFrame]:
+    """How well scores (member, source, target), by estimator, rank the pairs that each prior network names."""
+    tables = []
+    for name, (edges, known) in truth.priors.items():
+        wanted = select_pairs(edges, known)
+        for estimator, matrices in scores.items():
+            pairs = select_pairs(np.asarray(matrices, np.float64), known)
+            values = np.array([[metric(one, wanted) for metric in PRIOR_METRICS.values()] for one in pairs])
+            tables.append(_prior_table(keys, values, name, estimator=estimator, **label))
+    return tables
+
+
+def random_priors(truth: Truth, dataset: str) -> list[pd.DataFrame]:
+    """What equal scores for all pairs, that is pure chance, would reach against each prior network."""
+    keys = pd.DataFrame({"strength": [np.nan], "seed": [-1]})
+    tables = []
+    for name, (edges, known) in truth.priors.items():
+        wanted = select_pairs(edges, known)
+        values = np.array([[metric(np.zeros(len(wanted)), wanted) for metric in PRIOR_METRICS.values()]])
+        tables.append(_prior_table(keys, values, name, dataset=dataset, method="baseline:random"))
+    return tables
+
+
+def _prior_table(keys: pd.DataFrame, values: np.ndarray, name: str, **constants: Any) -> pd.DataFrame:
+    metrics = pd.DataFrame({"metric": [f"prior_{metric}" for metric in PRIOR_METRICS]})
+    return cross_table(keys, metrics, values, trajectory=ALL, reference=f"prior:{name}", **constants)
 
 
 def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:

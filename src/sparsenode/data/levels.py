@@ -1,0 +1,66 @@
+"""How large the values of another trajectory are to be expected, where each is scaled by the range of its own cells.
+
+The range of noisy values grows with the number of cells, so that the same expression is scaled to smaller values where
+there are more of them. And a level that one sample of cells tells is found in another to a part only. Both are known
+before any value of the other trajectory is, from its number of cells and from the training cells themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsenode.data.trajectories import Floats
+from sparsenode.data.transforms import scale_of_range, value_range
+
+_REPEATS = 60
+_FEWEST_CELLS = 16
+_PARTS = (4, 2, 1)
+
+
+@dataclass(frozen=True)
+class LevelLaw:
+    """Expected level of other cells beside those of a trajectory, 1 / (`equal` + `growth` log2(other cells / cells)).
+
+    The range of values with exponential tails grows with the logarithm of their number. `equal` is for a sample of
+    equal size, `growth` what doubling it adds.
+    """
+
+    cells: int
+    equal: float
+    growth: float
+
+    def at(self, count: int) -> float:
+        """Level of `count` other cells, at most 1: a shrinkage factor, which never expands."""
+        return float(1.0 / max(1.0, self.equal + self.growth * np.log2(count / self.cells)))
+
+
+def learn_levels(values: Floats, seed: int = 0) -> LevelLaw:
+    """Learn the law from the cells of a training trajectory alone, (cell, gene), before scaling.
+
+    Half of the cells are scaled by their range, and a half, a quarter and an eighth of the cells, others than those, by
+    theirs. The level of the one sample beside the other is the least-squares factor between their mean expressions
+    (a regression through the origin over the genes), averaged over random halves; the law is a line through the
+    reciprocals. With fewer than 16 cells nothing is learned.
+    """
+    cells = len(values)
+    if cells < _FEWEST_CELLS:
+        return LevelLaw(cells, 1.0, 0.0)
+    generator = np.random.default_rng(seed)
+    half = cells // 2
+    sizes = np.array([half // part for part in _PARTS])
+    factors = np.zeros(len(sizes))
+    for _ in range(_REPEATS):
+        order = generator.permutation(cells)
+        own = _scaled_mean(values[order[:half]])
+        others = [_scaled_mean(values[order[half : half + size]]) for size in sizes]
+        factors += [float(other @ own) / float(own @ own) for other in others]
+    growth, equal = np.polyfit(np.log2(sizes / half), _REPEATS / factors, 1)
+    return LevelLaw(cells, float(equal), float(growth))
+
+
+def _scaled_mean(values: Floats) -> Floats:
+    """Mean (gene,) of values (cell, gene) that are scaled to [0, 1] by their own range; 0 where there is none."""
+    lowest, extent = value_range(values)
+    return np.asarray((values.mean(axis=0) - lowest) / scale_of_range(extent))

@@ -1,0 +1,583 @@
+"""single_cells: trajectories from an h5ad file of cells of any tissue, whose columns, types and lineages you name.
+
+A trajectory is one lineage of one donor: its cells in the order of their diffusion pseudotime, which is computed for
+each donor from all cells of the lineages. The defaults are those of the human bone marrow (Luecken et al., NeurIPS
+2021; GEO GSE194122) as Aliee et al., NeurIPS 2022 (github.com/theislab/PathReg) prepared it. The file is read piece by
+piece, one donor at a time. What its values are is found out from them: counts, normalized counts or logarithms;
+normalized counts are what is modeled, or their logarithms with `transform: log1p`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from sparsenode.data.cells import CELL_OPTIONS, Cells, order_cells, scale_cells
+from sparsenode.data.downloads import RemoteFile, known_file
+from sparsenode.data.expression import Found, find_kind, highly_variable, normalize
+from sparsenode.data.h5ad_cells import CellFile, matrix_name, open_cells
+from sparsenode.data.pseudotime import (
+    FEWEST_CELLS,
+    PSEUDOTIME_OPTIONS,
+    compare_roots,
+    diffusion_embedding,
+    order_lineages,
+    rank_correlation,
+    settings_from_options,
+)
+from sparsenode.data.regulators import Priors, base_network_file, read_network, read_regulators, unite_networks
+from sparsenode.data.trajectories import RawTrajectories
+from sparsenode.errors import UserError
+from sparsenode.files import file_sha256
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+logger = logging.getLogger(__name__)
+
+HAS_CELLS = True
+"""Observations are cells, with an embedding and cell types, which figures of cells need."""
+
+_BASE = "base"  # the network whose regulators are the regulators
+_NAMED = 40  # donors or cell types listed in a message
+_NAMED_GENES = 5
+_COUNTS = "counts"
+_COMPONENT_GENES = 2000
+_WEAK_ORDER = 0.3  # rank correlation of pseudotime and the order of cell types
+
+
+def _names(description: str, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "uniqueItems": True,
+        "description": description,
+        **more,
+    }
+
+
+def _name(default: str | None, description: str, *, nullable: bool = True) -> dict[str, Any]:
+    kinds = ["string", "null"] if nullable else "string"
+    return {"type": kinds, "minLength": 1, "default": default, "description": description}
+
+
+_GENES: dict[str, dict[str, Any]] = {
+    "highly_variable": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 200,
+        "description": "How many of the most variable genes of each of `donors` are taken, and united.",
+    },
+    "donors": {
+        **_names(
+            "Donors whose variable genes are taken; null for the training donors. The study took test donors too."
+        ),
+        "type": ["array", "null"],
+        "minItems": 1,
+        "default": None,
+    },
+    "regulators": {
+        "type": ["boolean", "array"],
+        "items": {"type": "string"},
+        "minItems": 1,
+        "uniqueItems": True,
+        "default": True,
+        "description": (
+            "Whether the measured regulators of the network `base` (without it, of all networks) are taken, or the "
+            "names of the networks whose regulators are."
+        ),
+    },
+    "names": _names("Further genes to take.", default=[]),
+}
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "file": {
+        "type": "string",
+        "minLength": 1,
+        "description": "The h5ad file: a path, or an http(s) address it is downloaded from (and unpacked, if `.gz`).",
+    },
+    "values": _name(
+        None,
+        "Matrix to take: the name of a layer, or `X`; null: the layer `counts` where there is one, else X. What it "
+        "holds is found out: counts, which are divided by a size factor, the cell's total over the median total of the "
+        "donor's cells in use; normalized counts, which stay as they are; or natural logarithms of one plus them.",
+    ),
+    "counts_per_cell": {
+        "type": ["number", "null"],
+        "exclusiveMinimum": 0,
+        "default": None,
+        "description": "Total that every cell is brought to instead, the same for all donors (1000 to 10000).",
+    },
+    "gene_names": _name(None, "Column of `var` with the names of genes; null: its index."),
+    "feature_types": {
+        "type": ["object", "null"],
+        "properties": {
+            "column": {"type": "string", "description": "Column of `var`."},
+            "keep": {"type": "string", "description": "Its value at genes."},
+        },
+        "required": ["column", "keep"],
+        "additionalProperties": False,
+        "default": {"column": "feature_types", "keep": "GEX"},
+        "description": "Which features are genes; null: all.",
+    },
+    "donor": _name("batch", "Column of `obs` with the donor (sample, batch) of each cell.", nullable=False),
+    "cell_type": _name("cell_type", "Column of `obs` with the type of each cell.", nullable=False),
+    "donors": {
+        "type": "object",
+        "properties": {"train": _names("Donors to train on.", minItems=1), "test": _names("Donors to test on.")},
+        "required": ["train", "test"],
+        "additionalProperties": False,
+        "description": "Donors to train and to test on, by the names of the column; those not named are not used.",
+    },
+    "lineages": {
+        "type": "object",
+        "propertyNames": {"minLength": 1},
+        "additionalProperties": _names("Cell types in the order in which a cell passes through them.", minItems=1),
+        "minProperties": 1,
+        "default": {
+            "erythroid": ["HSC", "MK/E prog", "Proerythroblast", "Erythroblast", "Normoblast"],
+            "monocyte": ["HSC", "G/M prog", "CD14+ Mono", "CD16+ Mono"],
+            "B": ["HSC", "Lymph prog", "Transitional B", "Naive CD20+ B"],
+        },
+        "description": "Of each lineage, by name, the cell types in the order in which a cell passes through them.",
+    },
+    "root": {
+        "type": "string",
+        "minLength": 1,
+        "default": "HSC",
+        "description": "Cell type that all lineages come from: pseudotime is counted from one of its cells.",
+    },
+    "embedding": _name(
+        "GEX_X_pca",
+        "Entry of `obsm` by which cells are near each other; null, or where there is no such entry: the principal "
+        "components of the logarithms of the donor's 2000 most variable genes.",
+    ),
+    "pseudotime": {
+        "type": "object",
+        "properties": PSEUDOTIME_OPTIONS,
+        "additionalProperties": False,
+        "default": {},
+        "description": "How pseudotime is computed.",
+    },
+    "genes": {
+        "type": "object",
+        "properties": _GENES,
+        "additionalProperties": False,
+        "default": {},
+        "description": "Which genes are modeled.",
+    },
+    "networks": {
+        "type": "object",
+        "propertyNames": {"pattern": "^[A-Za-z0-9_+-]+$"},
+        "additionalProperties": {
+            "type": ["string", "array"],
+            "items": {"type": "string", "minLength": 1},
+            "minItems": 1,
+            "minLength": 1,
+            "uniqueItems": True,
+        },
+        "default": {_BASE: base_network_file().url},
+        "description": (
+            "Prior networks by name: paths or http(s) addresses of tables of regulators (rows) and targets (columns); "
+            "several tables are united. A gene is a regulator if it is one of any network; `{}`: none is known."
+        ),
+    },
+    **CELL_OPTIONS,
+}
+
+
+@dataclass(frozen=True)
+class _Donor:
+    """Cells in use of a donor, by their places in the file, ascending, and their types; both (cell,)."""
+
+    name: str
+    split: str
+    cells: NDArray[np.int_]
+    cell_types: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The genes of a file: their names and places, (gene,), and how their values are read."""
+
+    file: CellFile
+    layer: str | None
+    names: NDArray[np.str_]
+    places: NDArray[np.int_]
+    counts_per_cell: float | None
+
+    def normalized(self, donor: _Donor) -> tuple[csr_matrix, Found]:
+        """Normalized counts of a donor's cells, (cell, gene), and what they were."""
+        where = f"{self.file.path}: {matrix_name(self.layer)} of donor {donor.name!r}"
+        values = self.file.values(self.layer, donor.cells, self.places)
+        found = find_kind(values, where)
+        return normalize(values, found.kind, self.counts_per_cell, where), found
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """A donor's trajectories before scaling, and what is worth knowing of how they came about."""
+
+    donor: str
+    cells: list[Cells]
+    found: Found
+    facts: dict[str, Any]
+
+
+def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
+    """The file of cells and the networks, as far as they are addresses."""
+    cells = [known_file(place, unpack=place.endswith(".gz")) for place in [options["file"]] if _is_remote(place)]
+    networks = [known_file(place) for place in _network_places(options) if _is_remote(place)]
+    return [*cells, *networks]
+
+
+def local_files(options: Mapping[str, Any]) -> list[Path]:
+    """The file of cells and the networks, as far as they are paths."""
+    return [Path(place) for place in [options["file"], *_network_places(options)] if not _is_remote(place)]
+
+
+def _is_remote(place: str) -> bool:
+    return place.startswith(("http://", "https://"))
+
+
+def _networks(options: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {name: [given] if isinstance(given, str) else list(given) for name, given in options["networks"].items()}
+
+
+def _network_places(options: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(place for places in _networks(options).values() for place in places))
+
+
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
+    """One trajectory for each donor and lineage, named like `s1d2 erythroid`; `files` by HOST/PATH.
+
+    `var` says of each gene what it was `chosen_as`. The provenance holds, as JSON, of each donor what its `values`
+    were, what its `neighbors_by`, and of each of its `lineages` the root cell, the rank correlation of the pseudotimes
+    from two roots, that of pseudotime with the order of the cell types, and how many cells of each type there are.
+
+    Raises:
+        UserError: the file is damaged, or has no such donor, cell type, column or gene; its values are neither counts
+            nor normalized nor logarithms; a donor has no cell to start from, fewer than 20 in a lineage, or cells
+            that cannot be reached; names of genes repeat; donors overlap; a network is damaged.
+    """
+    _check_options(options)
+    path = _path(options["file"], files, unpack=True)
+    networks = {name: [_path(place, files) for place in places] for name, places in _networks(options).items()}
+    with open_cells(path) as file:
+        measured = _measured(file, options)
+        donors = _find_donors(file, options)
+        chosen = _choose_genes(measured, donors, options, networks)
+        followed = [_follow(measured, donor, list(chosen), options) for donor in donors if donor.split]
+    _check_kinds(followed, f"{path}: {matrix_name(measured.layer)}")
+    cells = [part for one in followed for part in one.cells]
+    genes = measured.names[list(chosen)].tolist()
+    trajectories, kept = scale_cells(options, cells, genes)
+    genes, reasons = (
+        [entry for entry, keep in zip(one, kept, strict=True) if keep] for one in (genes, chosen.values())
+    )
+    priors = _read_priors(networks, genes)
+    return RawTrajectories(
+        kind="measured",
+        features=tuple(genes),
+        trajectories=trajectories,
+        time_unit="pseudotime (0 to 1)" if options["time_scaling"] == "unit" else "diffusion pseudotime",
+        value_unit="scaled log expression" if options["transform"] == "log1p" else "scaled expression",
+        scaling=options["scaling"],
+        transform=options["transform"],
+        priors=priors.edges if priors else {},
+        priors_known=priors.known if priors else {},
+        is_regulator=priors.is_regulator if priors else None,
+        feature_labels={"chosen_as": tuple("; ".join(each) for each in reasons)},
+        provenance={
+            "file": path.name,
+            **({} if _is_remote(options["file"]) else {"sha256": file_sha256(path)}),
+            "values": matrix_name(measured.layer),
+            "donors": json.dumps({one.donor: one.facts for one in followed}),
+            **({"networks": priors.facts} if priors else {}),
+        },
+    )
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    both = sorted(set(options["donors"]["train"]) & set(options["donors"]["test"]))
+    genes = _gene_options(options)
+    problem = None
+    if both:
+        problem = f"donors.train and donors.test share {', '.join(both)}"
+    elif genes["regulators"] and not options["networks"]:
+        problem = "genes.regulators is true, but there are no networks; name one, or set it to false"
+    elif isinstance(genes["regulators"], list) and (
+        unknown := [name for name in genes["regulators"] if name not in options["networks"]]
+    ):
+        there = ", ".join(options["networks"])
+        problem = f"genes.regulators names {unknown[0]!r}, which is none of the networks; there are: {there}"
+    elif not (genes["highly_variable"] or genes["regulators"] or genes["names"]):
+        problem = "genes chooses none; set highly_variable, regulators or names"
+    if problem:
+        message = f"data source single_cells: {problem}"
+        raise UserError(message)
+
+
+def _gene_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: schema["default"] for name, schema in _GENES.items()} | options["genes"]
+
+
+def _path(place: str, files: Mapping[str, Path], *, unpack: bool = False) -> Path:
+    """Where a file given by its path or its address lies."""
+    unpack = unpack and place.endswith(".gz")
+    if _is_remote(place):
+        return files[known_file(place, unpack=unpack).local_path]
+    if unpack:
+        message = f"{place} is packed, and read in pieces; unpack it (gunzip) and name the h5ad file"
+        raise UserError(message)
+    return Path(place)
+
+
+def _measured(file: CellFile, options: Mapping[str, Any]) -> _Measured:
+    """Genes of the file, and the matrix of their values."""
+    names = file.features(options["gene_names"])
+    places = np.arange(len(names))
+    if (wanted := options["feature_types"]) is not None:
+        types = file.features(wanted["column"])
+        places = np.flatnonzero(types == wanted["keep"])
+        if not len(places):
+            there = _listed(sorted(set(types.tolist())))
+            message = f"{file.path}: no feature is {wanted['keep']!r} in var[{wanted['column']!r}]; there are: {there}"
+            raise UserError(message)
+    if not len(places):
+        message = f"{file.path} has no features"
+        raise UserError(message)
+    layer = options["values"]
+    if layer is None and _COUNTS in file.layers:
+        layer = _COUNTS
+    elif layer == "X":
+        layer = None
+    return _Measured(file, layer, names[places], places, options["counts_per_cell"])
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [name or "(empty)" for name in names]
+    return (", ".join(shown[:_NAMED]) + (", ..." if len(shown) > _NAMED else "")) or "none"
+
+
+def _find_donors(file: CellFile, options: Mapping[str, Any]) -> list[_Donor]:
+    """Donors in use, with their cells of the lineages' types; those whose genes alone are looked at have no split."""
+    donors, types = file.labels(options["donor"]), file.labels(options["cell_type"])
+    wanted = list(dict.fromkeys([options["root"], *(name for each in options["lineages"].values() for name in each)]))
+    splits = {name: split for split in ("train", "test") for name in options["donors"][split]}
+    splits |= {name: "" for name in _gene_options(options)["donors"] or () if name not in splits}
+    for what, column, there, asked in (
+        ("donor", options["donor"], donors, splits),
+        ("cell type", options["cell_type"], types, wanted),
+    ):
+        if missing := [name for name in asked if name not in set(there.tolist())]:
+            known = _listed(sorted(set(there.tolist())))
+            message = f"{file.path}: no cell of {what} {missing[0]!r} in obs[{column!r}]; there are: {known}"
+            raise UserError(message)
+    in_use = np.isin(types, wanted)
+    found = []
+    for name, split in splits.items():
+        cells = np.flatnonzero((donors == name) & in_use)
+        donor = _Donor(name, split, cells, types[cells])
+        _check_donor(file, donor, options)
+        found.append(donor)
+    return found
+
+
+def _check_donor(file: CellFile, donor: _Donor, options: Mapping[str, Any]) -> None:
+    counts = {
+        str(name): int(count) for name, count in zip(*np.unique(donor.cell_types, return_counts=True), strict=True)
+    }
+    if options["root"] not in counts:
+        message = (
+            f"{file.path}: donor {donor.name!r} has no cell of the root's type {options['root']!r} to start from; "
+            f"of the lineages it has {_counted(counts)}"
+        )
+        raise UserError(message)
+    for lineage, types in options["lineages"].items():
+        own = {name: counts.get(name, 0) for name in types}
+        if sum(own.values()) < FEWEST_CELLS:
+            message = (
+                f"{file.path}: lineage {lineage!r} of donor {donor.name!r} has {sum(own.values())} cells "
+                f"({_counted(own)}); it takes at least {FEWEST_CELLS}; leave out the donor or the lineage"
+            )
+            raise UserError(message)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+
+
+def _choose_genes(
+    measured: _Measured, donors: Sequence[_Donor], options: Mapping[str, Any], networks: Mapping[str, Sequence[Path]]
+) -> dict[int, list[str]]:
+    """Places among the measured genes of those to model, ascending, and what each was chosen as."""
+    asked = _gene_options(options)
+    reasons: dict[int, list[str]] = {}
+    sources = asked["donors"] or options["donors"]["train"]
+    if tested := sorted(set(sources) & set(options["donors"]["test"])):
+        logger.warning("variable genes are taken of the test donors %s too", ", ".join(tested))
+    if asked["highly_variable"]:
+        for donor in (donor for donor in donors if donor.name in sources):
+            for place in highly_variable(measured.normalized(donor)[0], asked["highly_variable"]):
+                reasons.setdefault(int(place), []).append(f"highly variable in {donor.name}")
+    place_of = {name: place for place, name in reversed(list(enumerate(measured.names.tolist())))}
+    if missing := [name for name in asked["names"] if name not in place_of]:
+        message = (
+            f"{measured.file.path}: no gene {missing[0]!r} (genes.names); the {len(measured.names)} genes are named "
+            f"like {_some(measured.names.tolist())}"
+        )
+        raise UserError(message)
+    regulators = _regulators(networks, asked["regulators"]) if asked["regulators"] else []
+    found = [name for name in regulators if name in place_of]
+    if regulators and not found:
+        message = (
+            f"{measured.file.path}: none of the {len(regulators)} regulators of the networks ({_some(regulators)}) is "
+            f"among the {len(measured.names)} genes ({_some(measured.names.tolist())}); name genes alike, by "
+            "gene_names, or set genes.regulators to false"
+        )
+        raise UserError(message)
+    for names, reason in ((found, "regulator"), (asked["names"], "named")):
+        for name in names:
+            reasons.setdefault(place_of[name], []).append(reason)
+    _check_repeated(measured, reasons)
+    logger.info("%d of %d genes chosen: %s", len(reasons), len(measured.names), _tally(reasons))
+    return dict(sorted(reasons.items()))
+
+
+def _regulators(networks: Mapping[str, Sequence[Path]], asked: bool | Sequence[str]) -> list[str]:
+    """Names of the regulators of the networks asked for, or of the base network, or where there is none, of all."""
+    chosen = [_BASE] if _BASE in networks else list(networks)
+    if not isinstance(asked, bool):
+        chosen = list(asked)
+    paths = [path for name in chosen for path in networks[name]]
+    return list(dict.fromkeys(name for path in paths for name in read_regulators(path)))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED_GENES]) + (", ..." if len(names) > _NAMED_GENES else "")
+
+
+def _tally(reasons: Mapping[int, Sequence[str]]) -> str:
+    all_reasons = [reason for each in reasons.values() for reason in each]
+    return ", ".join(f"{all_reasons.count(reason)} {reason}" for reason in dict.fromkeys(all_reasons))
+
+
+def _check_repeated(measured: _Measured, chosen: Mapping[int, Any]) -> None:
+    """A name that stands for two genes cannot be modeled; among genes that are not, it does no harm."""
+    names, counts = np.unique(measured.names, return_counts=True)
+    repeated = set(names[counts > 1].tolist())
+    used = sorted(repeated & {str(measured.names[place]) for place in chosen})
+    if used:
+        message = (
+            f"{measured.file.path}: {len(used)} of the genes to model have a name that occurs more than once "
+            f"({_some(used)}); make the names unique (AnnData.var_names_make_unique) or name another column by "
+            "gene_names"
+        )
+        raise UserError(message)
+    if repeated:
+        logger.warning("%d names of genes that are not modeled repeat: %s", len(repeated), _some(sorted(repeated)))
+
+
+def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: Mapping[str, Any]) -> _Followed:
+    """Pseudotime of a donor's cells, and its trajectories."""
+    file = measured.file
+    normalized, found = measured.normalized(donor)
+    nearness, kind, used = _nearness(file, donor, normalized, options["embedding"])
+    logger.info(
+        "donor %s: %s holds %s (%s); %d cells, neighbors by %s",
+        donor.name,
+        matrix_name(measured.layer),
+        found.kind,
+        found.evidence,
+        len(donor.cells),
+        used,
+    )
+    settings = settings_from_options(options["pseudotime"])
+    lineages = {name: np.isin(donor.cell_types, types) for name, types in options["lineages"].items()}
+    is_root = donor.cell_types == options["root"]
+    labels: dict[str, Any] = {"kind": kind, "cell_types": donor.cell_types, "where": f"{file.path}: donor {donor.name}"}
+    orders = order_lineages(nearness, is_root, lineages, settings, **labels)
+    other = settings.root if settings.root != "first" else "extreme"
+    compared = compare_roots(nearness, is_root, lineages, settings, roots=("first", other), **labels)
+    values, names = normalized[:, chosen], file.cell_names()[donor.cells]
+    cells, facts = [], {}
+    for lineage, order in orders.items():
+        own = lineages[lineage]
+        types = donor.cell_types[own]
+        part = Cells(
+            donor=donor.name,
+            lineage=lineage,
+            split=donor.split,
+            times=order.pseudotime,
+            values=values[own].toarray().astype(np.float64),
+            embedding=diffusion_embedding(order),
+            cell_types=types,
+        )
+        cells.append(order_cells(options, part))
+        stages = options["lineages"][lineage]
+        first, alternative, agreement = compared[lineage]
+        facts[lineage] = {
+            "root": str(names[order.root]),
+            "roots": {"first": str(names[first]), other: str(names[alternative])},
+            "rank_correlation_of_roots": agreement,
+            "rank_correlation_with_types": rank_correlation(
+                order.pseudotime, np.array([float(stages.index(name)) for name in types])
+            ),
+            "cells": {name: int((types == name).sum()) for name in stages},
+        }
+        _log_order(part.name, facts[lineage], settings.root, other)
+    return _Followed(donor.name, cells, found, {"values": found.kind, "neighbors_by": used, "lineages": facts})
+
+
+def _nearness(
+    file: CellFile, donor: _Donor, normalized: csr_matrix, embedding: str | None
+) -> tuple[Any, Literal["normalized", "embedding"], str]:
+    """What cells are compared by, of which kind that is, and what to call it."""
+    if embedding in file.embeddings and embedding is not None:
+        return file.embedding(embedding, donor.cells), "embedding", f"obsm[{embedding!r}]"
+    variable = highly_variable(normalized, _COMPONENT_GENES)
+    return normalized[:, variable], "normalized", f"principal components of its {len(variable)} most variable genes"
+
+
+def _log_order(name: str, facts: Mapping[str, Any], rule: str, other: str) -> None:
+    logger.info(
+        "%s: %s; root %s (%s); rank correlation of pseudotime from the roots first and %s %.3f, and with the order of "
+        "the cell types %.3f",
+        name,
+        _counted(facts["cells"]),
+        facts["root"],
+        rule,
+        other,
+        facts["rank_correlation_of_roots"],
+        facts["rank_correlation_with_types"],
+    )
+    if facts["rank_correlation_with_types"] < _WEAK_ORDER:
+        logger.warning("%s: pseudotime hardly follows the order of the cell types; look at root and embedding", name)
+
+
+def _check_kinds(followed: Sequence[_Followed], where: str) -> None:
+    kinds = {one.donor: one.found.kind for one in followed}
+    if len(set(kinds.values())) > 1:
+        listed = ", ".join(f"{kind} of {name}" for name, kind in kinds.items())
+        message = f"{where} holds {listed}; name a matrix with values of one kind by `values`"
+        raise UserError(message)
+
+
+def _read_priors(networks: Mapping[str, Sequence[Path]], genes: Sequence[str]) -> Priors | None:
+    """Networks among the genes, and which of these are regulators."""
+    found = {name: unite_networks([read_network(path, genes) for path in paths]) for name, paths in networks.items()}
+    if not found:
+        return None
+    for name, network in found.items():
+        if not network.known.any():
+            message = f"options.networks.{name}: no regulator and target of it are both among the {len(genes)} genes"
+            raise UserError(f"{message}; leave it out")
+    return Priors(found, unite_networks(list(found.values())).is_regulator)

@@ -1,0 +1,100 @@
+"""How much less a model errs than the trivial forecasts, with an interval over seeds and observations.
+
+The forecasts of a model and of a baseline are compared on the same observations, so that the noise of an observation,
+most of either error, counts once and not twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.evaluation.baselines import baselines_of, oracles_of, predict_baseline, predict_oracle
+from sparsenode.evaluation.forecast import predict_rows
+from sparsenode.evaluation.plans import KEYS, Observations, Plan, add_means, sum_by_subject
+from sparsenode.evaluation.tables import NO_SEED, cross_table
+
+if TYPE_CHECKING:
+    from sparsenode.ensemble import Ensemble
+
+LEVEL = 0.95
+"""Share of the bootstrap samples within an interval."""
+
+
+def entry_errors(ensemble: Ensemble, data: Observations, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Mean squared error over features of each member, (member, entry), and of the members' mean forecast, (entry,)."""
+    own = np.empty((len(ensemble.members), len(plan.observation)))
+    together = np.empty(len(plan.observation))
+    for first, last, predicted in predict_rows(ensemble, data, plan):
+        observed = data.values[plan.observation[first:last]]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for member, forecast in enumerate(predicted):
+                own[member, first:last] = np.square(forecast - observed).mean(axis=1)
+            together[first:last] = np.square(predicted.mean(axis=0, dtype=np.float64) - observed).mean(axis=1)
+    return own, together
+
+
+def reference_errors(data: Observations, plan: Plan) -> dict[str, np.ndarray]:
+    """Mean squared errors over features (entry,) of the baselines and of the cubic oracle, by method."""
+    predicted = {f"baseline:{name}": predict_baseline(name, data, plan) for name in baselines_of(plan)}
+    if "cubic" in oracles_of(plan):
+        predicted["oracle:cubic"] = predict_oracle("cubic", data, plan)
+    observed = data.values[plan.observation]
+    return {name: np.square(forecast - observed).mean(axis=1) for name, forecast in predicted.items()}
+
+
+def bootstrap_means(differences: np.ndarray, shares: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Means (repeat,) of differences (member, observation) over observations drawn again, members by their `shares`.
+
+    `shares` (repeat, member) add up to 1 in each repeat.
+    """
+    repeats, count = len(shares), differences.shape[1]
+    drawn = generator.multinomial(count, np.full(count, 1.0 / count), size=repeats)
+    return np.asarray((shares * (drawn @ differences.T / count)).sum(axis=1))
+
+
+def paired_rows(
+    own: np.ndarray,
+    together: np.ndarray,
+    references: Mapping[str, np.ndarray],
+    plan: Plan,
+    label: Mapping[str, Any],
+    *,
+    repeats: int,
+    seed: int = 0,
+) -> list[pd.DataFrame]:
+    """Rows of `mse_reduction` and `mse_sum_reduction`: the error of a reference less that of the model.
+
+    `own` (member, entry) and `together` (entry,) come from `entry_errors`, `references` (entry,) by method. Positive:
+    the model errs less. The estimator `mean` is over the members, `lower` and `upper` are the ends of a 95 % interval
+    of the percentile bootstrap over members and, within each trajectory, split and phase, over observations; `repeats`
+    of 1,000 and more. `mean_forecast` is that of the mean over the members' forecasts.
+    """
+    generator = np.random.default_rng(seed)
+    members = len(own)
+    # One draw of members for all trajectories and references: a member is bad, or good, on all of them.
+    shares = generator.multinomial(members, np.full(members, 1.0 / members), size=repeats) / members
+    groups = plan.groups.iloc[: len(plan.groups) - len(plan.unions)]
+    entries = [np.flatnonzero(plan.group == number) for number in groups.index]
+    estimators = pd.DataFrame({"estimator": ["mean", "mean_forecast", "lower", "upper"]})
+    tables = []
+    for method, reference in references.items():
+        columns = []
+        for one in entries:
+            differences = reference[one] - own[:, one]
+            drawn = bootstrap_means(differences, shares, generator)
+            columns.append(np.concatenate(([differences.mean(), (reference[one] - together[one]).mean()], drawn)))
+        values = np.stack(columns, axis=1)
+        shown = {"reference": method, "seed": NO_SEED, **label}
+        for metric, (named, found) in {
+            "mse_reduction": add_means(groups, values),
+            "mse_sum_reduction": sum_by_subject(groups, values),
+        }.items():
+            tail = (1.0 - LEVEL) / 2.0
+            ends = np.quantile(found[2:], [tail, 1.0 - tail], axis=0)
+            told = np.concatenate((found[:2], ends))
+            tables.append(cross_table(estimators, named[KEYS], told, metric=metric, **shown))
+    return tables
