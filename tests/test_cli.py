@@ -20,6 +20,7 @@ SUBCOMMANDS = (
     "rates",
     "network",
     "download-source",
+    "unpack-source",
     "preprocess-dataset",
     "freeze-settings",
     "train-members",
@@ -378,3 +379,45 @@ def test_a_model_that_takes_slopes_forecasts_a_dataset_and_names_what_it_needs_o
     assert "starts from the slopes of the last 3 observations" in error_of(capsys, "forecast", *arguments)
     rates = ["--model", model, "--states", states, "--output", output]
     assert "call Ensemble.rates with velocities" in error_of(capsys, "rates", *rates)
+
+
+def test_a_model_with_learned_starts_forecasts_a_dataset_by_its_groups_and_levels(tmp_path, caplog):
+    from sparsenode.data.contract import write_trajectories
+    from sparsenode.ensemble import Member, load_ensemble, save_ensemble
+    from sparsenode.model import initialize
+    from sparsenode.settings import read_model_settings
+    from sparsenode.starts import given_starts
+
+    data = tmp_path / "data.h5ad"
+    settings = {"source": "krumsiek11", "validation": {"by": "none-in-source"}, "initial_state": {"mean_of_first": 2}}
+    common = ["--name", "branches", "--settings", json.dumps(settings), "--downloads", str(tmp_path)]
+    assert main(["preprocess-dataset", *common, "--output", str(data)]) == 0
+    adata = sparsenode.read_trajectories(data)
+    names = list(adata.obs["trajectory"].cat.categories)
+    adata.uns["sparsenode"]["levels"] = np.linspace(0.5, 1.0, len(names))
+    write_trajectories(adata, data)
+    model_settings = {"order": 1, "hidden": [4], "decay": 1.0, "starts": "learned", "solver": {"step": 20.0}}
+    given = given_starts(adata)
+    parameters = initialize(read_model_settings(model_settings), adata.n_vars, [0], gated=False, given=given)
+    frozen = {"dataset": "branches", "model": "m", "method": "none", "model_settings": model_settings}
+    frozen |= {"method_settings": {"regularizer": "none", "strengths": [0.0], "options": {}}}
+    model, output = tmp_path / "model.safetensors", tmp_path / "forecast.csv"
+    members = [Member(0.0, 0, "finished", "", 1, 1.0)]
+    save_ensemble(model, parameters, members, frozen, list(adata.var_names), {}, given.groups)
+    assert main(["forecast", "--model", str(model), "--initial-states", str(data), "--output", str(output)]) == 0
+    found = pd.read_csv(output)
+    states = adata.uns["sparsenode"]["initial_states"].to_numpy()
+    groups = adata.obs.groupby("trajectory", observed=True)["group"].first()
+    times = [np.unique(adata.obs["time"][adata.obs["trajectory"] == name]) for name in names]
+    forecasts = load_ensemble(model).forecast(
+        states, times, groups=[str(groups[name]) for name in names], levels=np.linspace(0.5, 1.0, len(names))
+    )
+    for name, forecast in zip(names, forecasts, strict=True):
+        mine = found[found["trajectory"] == name].pivot_table(index="time", columns="feature", values="predicted")
+        np.testing.assert_allclose(mine[list(adata.var_names)], forecast[0], rtol=1e-4, atol=1e-5)
+    table = tmp_path / "states.csv"
+    adata.uns["sparsenode"]["initial_states"].to_csv(table)
+    arguments = ["--initial-states", str(table), "--output", str(output), "--times", "0", "10"]
+    with caplog.at_level("INFO"):
+        assert main(["forecast", "--model", str(model), *arguments]) == 0
+    assert "each forecast begins at the learned start nearest to its state" in caplog.text

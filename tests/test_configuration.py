@@ -401,3 +401,69 @@ def test_a_member_does_not_cool_before_its_objective_has_settled(schema, changes
     assert check(room)["models"]["plain"]["stop"]["patience"] == 100
     with pytest.raises(UserError, match=rf"models.plain.stop.cooldown: found {room + 1}; allowed: at most {room},"):
         check(room + 1)
+
+
+@pytest.fixture
+def files_source(monkeypatch):
+    """A source that needs the files which its options name."""
+    from types import SimpleNamespace
+
+    from sparsenode import data
+    from sparsenode.data.downloads import RemoteFile
+
+    source = SimpleNamespace(required_files=lambda options: [RemoteFile(*file) for file in options["files"]])
+    monkeypatch.setattr(data, "source", lambda name: source)
+
+
+def files_of(**datasets):
+    return {
+        "run": {"datasets": list(datasets)},
+        "datasets": {name: {"source": "files", "options": {"files": files}} for name, files in datasets.items()},
+    }
+
+
+def test_a_remote_file_is_known_by_where_it_is_read(files_source):
+    packed, unpacked = ("https://host/a/cells.h5ad.gz", "00", 1), ("https://host/a/cells.h5ad.gz", "00", 1, True)
+    config = files_of(one=[packed, ("http://host/b.csv",)], other=[unpacked], again=[unpacked])
+    files = configuration.remote_files(config)
+    assert {place: file.unpack for place, file in files.items()} == {
+        "host/a/cells.h5ad.gz": False,
+        "host/b.csv": False,
+        "host/a/cells.h5ad": True,
+    }
+    assert list(configuration.remote_files(config, "other")) == ["host/a/cells.h5ad"]
+    assert {file.relative_path for file in files.values()} == {"host/a/cells.h5ad.gz", "host/b.csv"}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_download_and_an_unpacked_file_at_one_place(files_source, turned):
+    entries = {"one": [("https://host/cells.h5ad",)], "other": [("https://host/cells.h5ad.gz", None, None, True)]}
+    config = files_of(**dict(reversed(entries.items())) if turned else entries)
+    message = r"host/cells\.h5ad: https://host/cells\.h5ad, and https://host/cells\.h5ad\.gz unpacked; run their"
+    with pytest.raises(UserError, match=message):
+        configuration.remote_files(config)
+    assert list(configuration.remote_files(config, "one")) == list(configuration.remote_files(config, "other"))
+
+
+def test_what_cannot_be_unpacked(files_source):
+    with pytest.raises(UserError, match=r"'https://host/cells.zip' cannot be unpacked: only a file NAME\.gz can"):
+        configuration.remote_files(files_of(one=[("https://host/cells.zip", None, None, True)]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"), [({"decay": None}, "decay: null"), ({"windows": {}}, "windows"), ({"order": 2}, "order: 2")]
+)
+def test_starts_are_learned_where_a_deviation_can_be_forgotten(schema, changes, found):
+    model = {"starts": "learned", "decay": 1.0}
+    assert check_configuration({**SMALL, "models": {"plain": model}}, schema)["models"]["plain"]["starts"] == "learned"
+    with pytest.raises(UserError, match=rf"models\.plain\.starts: found learned, with {found}; allowed: given, or"):
+        check_configuration({**SMALL, "models": {"plain": {**model, **changes}}}, schema)
+
+
+def test_starts_are_not_learned_for_forecasts_from_within(default, schema):
+    default["datasets"]["krumsiek11"]["evaluation"] = {"rolling": {"past": 1.0, "horizon": 2.0}}
+    default["models"]["windows"] |= {"windows": None, "starts": "learned", "decay": 1.0}
+    with pytest.raises(
+        UserError, match=r"models\.windows\.starts: found learned, with datasets\.krumsiek11\.evaluation"
+    ):
+        check_configuration(default, schema)

@@ -14,7 +14,7 @@ from typing import Any
 
 import sparsenode
 from sparsenode.errors import InterruptedTrainingError, UserError
-from sparsenode.figures import FIGURES, INPUTS
+from sparsenode.figures import FIGURES, INPUTS, subcommand_of
 
 Arguments = argparse.Namespace
 Subparsers = Any
@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_rates,
         _add_network,
         _add_download_source,
+        _add_unpack_source,
         _add_preprocess_dataset,
         _add_freeze_settings,
         _add_train_members,
@@ -169,6 +170,19 @@ def _download_source(arguments: Arguments) -> None:
         size=arguments.size,
         mirror=arguments.mirror,
     )
+
+
+def _add_unpack_source(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "unpack-source", "unpack one downloaded gzip file", _unpack_source)
+    parser.add_argument("--packed", type=Path, required=True, help="gzip file")
+    parser.add_argument("--size", type=int, help="expected size of the unpacked file in bytes")
+    parser.add_argument("--output", type=Path, required=True)
+
+
+def _unpack_source(arguments: Arguments) -> None:
+    from sparsenode.data.unpacking import unpack_source
+
+    unpack_source(arguments.packed, arguments.output, size=arguments.size)
 
 
 def _add_preprocess_dataset(subparsers: Subparsers) -> None:
@@ -297,12 +311,14 @@ def _collect_metrics(arguments: Arguments) -> None:
 
 
 def _add_draw(subparsers: Subparsers, figure: str) -> None:
-    shows, inputs, _ = FIGURES[figure]
-    parser = _subcommand(subparsers, f"draw-{figure}", f"draw {shows}", lambda arguments: _draw(figure, arguments))
+    drawn = FIGURES[figure]
+    parser = _subcommand(
+        subparsers, subcommand_of(figure), f"draw {drawn.shows}", lambda arguments: _draw(figure, arguments)
+    )
     parser.add_argument("--dataset", required=True, help="name of the dataset")
-    for name in inputs:
+    for name in drawn.inputs:
         parser.add_argument(f"--{name}", type=Path, required=True, help=INPUTS[name])
-    if figure == "skeleton":
+    if drawn.animated:
         parser.add_argument("--animation", type=Path, required=True, help="GIF file to write")
     parser.add_argument("--font-size", type=float, default=9.0, help="in points")
     parser.add_argument("--dots-per-inch", type=int, default=150, help="of the PNG file")

@@ -151,22 +151,36 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     from sparsenode.figures import FIGURES
 
     entry = config["datasets"][dataset]
+    source = data.source(entry["source"])
     wanted = {
         "always": True,
         "rolling": entry["evaluation"]["rolling"] is not None,
-        "body": getattr(data.source(entry["source"]), "HAS_BODY", False),
+        "body": getattr(source, "HAS_BODY", False),
+        "cells": getattr(source, "HAS_CELLS", False),
     }
     return [name for name, figure in FIGURES.items() if wanted[figure.needs]]
 
 
 def remote_files(config: Mapping[str, Any], dataset: str | None = None) -> dict[str, RemoteFile]:
-    """Give the files that a dataset, or every dataset of the run, needs from the internet, by HOST/PATH."""
+    """Give the files that a dataset, or every dataset of the run, needs from the internet, by their local HOST/PATH.
+
+    A file that is needed both packed and unpacked stands there twice.
+
+    Raises:
+        UserError: one file is to be downloaded to where another one is to be unpacked.
+    """
     from sparsenode import data
 
     names = config["run"]["datasets"] if dataset is None else [dataset]
     entries = [config["datasets"][name] for name in names]
     files = [file for entry in entries for file in data.source(entry["source"]).required_files(entry["options"])]
-    return {file.relative_path: file for file in files}
+    downloads = {file.relative_path: file for file in files}
+    for file in files:
+        if file.unpack and file.local_path in downloads:
+            both = f"{downloads[file.local_path].url}, and {file.url} unpacked"
+            message = f"two files for one place, {file.local_path}: {both}; run their datasets apart"
+            raise UserError(message)
+    return {file.local_path: file for file in files}
 
 
 def local_files(config: Mapping[str, Any], dataset: str) -> list[str]:
@@ -452,6 +466,11 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if entry["order"] == 1 and entry["velocity_observations"] is not None:
             found = _show(entry["velocity_observations"])
             yield f"models.{model}.velocity_observations: found {found}, with order: 1; allowed: null, or order: 2"
+        hindered = {"order: 2": entry["order"] == 2, "windows": entry["windows"], "decay: null": entry["decay"] is None}
+        if entry["starts"] == "learned" and any(hindered.values()):
+            found = next(name for name, there in hindered.items() if there)
+            allowed = "given, or order: 1, windows: null and a decay"
+            yield f"models.{model}.starts: found learned, with {found}; allowed: {allowed}"
         if entry["stop"] is not None:
             # Nobody may cool while the penalty still ramps in or windows are still trained on.
             last_change = max(entry["warm_up"], 1 - entry["whole_share"] if entry["windows"] else 0)
@@ -479,6 +498,11 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f"models.{model}.velocity_observations: found {needed}, with datasets.{dataset}.initial_state.known: "
                 f"{known}; allowed: at most as many as a forecast is given"
+            )
+        if config["models"][model]["starts"] == "learned" and config["datasets"][dataset]["evaluation"]["rolling"]:
+            yield (
+                f"models.{model}.starts: found learned, with datasets.{dataset}.evaluation.rolling; allowed: given, "
+                "since rolling forecasts start within the trajectories"
             )
         by = config["datasets"][dataset]["validation"]["by"]
         if by == "observation" and config["models"][model]["windows"] is not None:

@@ -11,6 +11,7 @@ from sparsenode.evaluation import blocks, plans, protocols
 from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import network_table, read_network, write_network
+from sparsenode.evaluation.plans import plan_trajectories, read_observations
 from sparsenode.evaluation.structure import auprc, select_pairs
 from sparsenode.evaluation.tables import COLUMNS
 
@@ -190,6 +191,17 @@ def test_kept_values_are_bounded(linear_data, new_ensemble, monkeypatch):
     forecasts = evaluate_ensembles(linear_data, [new_ensemble()]).forecasts
     assert forecasts["feature"].nunique() == 2
     assert forecasts.groupby(["method", "trajectory"], observed=True)["time"].nunique().max() == 5
+
+
+def test_each_group_keeps_the_features_that_move_most_in_it(linear_data, monkeypatch):
+    monkeypatch.setattr(protocols, "KEPT_FEATURES", 2)
+    monkeypatch.setattr(protocols, "ALL_FEATURES", 2)
+    odd, time = (linear_data.obs["group"] == "odd").to_numpy(), linear_data.obs["time"].to_numpy()
+    linear_data.X[odd] = np.stack((9 * time, 8 * time, 0 * time), axis=1)[odd]
+    linear_data.X[~odd] = np.stack((2 * time, 0 * time, 3 * time), axis=1)[~odd]
+    data = read_observations(linear_data)
+    kept = protocols.choose_kept(data, plan_trajectories(data))
+    assert [data.features[place] for place in kept.features] == ["a", "c"]
 
 
 def test_network_takes_median_frequency_and_sign(tmp_path):

@@ -384,3 +384,126 @@ def walking_files(walking_source: anndata.AnnData, tmp_path_factory: pytest.Temp
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("source,target,weight,sign,selection_frequency\nlfemur.rx,rfemur.rx,2.0,-1,1.0\n")
     return files
+
+
+CELL_CHOSEN = {"none": 0.0, "l1": 0.1, "pathreg": 1.0}
+CELL_GENES = ("GATA1", "HBB", "SPI1", "CD14", "ACTB")
+
+
+def make_cells(*, cells: int = 60) -> anndata.AnnData:
+    """Two lineages of a training and a test donor that share their first cells; a diffusion map and a prior network."""
+    import anndata
+
+    generator = np.random.default_rng(0)
+    parts, places, names, times = [], [], [], []
+    rising = {"erythroid": (0, 1), "monocyte": (2, 3)}
+    for donor in ("s1", "s2"):
+        stem = generator.random((5, len(CELL_GENES))) * 0.1
+        for number, (lineage, genes) in enumerate(rising.items()):
+            time = np.linspace(0.0, 1.0, cells)
+            values = 0.2 + 0.05 * generator.standard_normal((cells, len(CELL_GENES)))
+            values[:, list(genes)] += time[:, None] * (1.0 + np.arange(2))
+            place = np.stack((time, (2 * number - 1) * time), axis=1)
+            values[:5], place[:5] = stem, np.stack((np.arange(5) / 100, np.zeros(5)), axis=1)
+            parts.append(values)
+            places.append(place)
+            names.append((f"{donor} {lineage}", donor, lineage, "train" if donor == "s1" else "test"))
+            times.append(time)
+    labels = {
+        column: pd.Categorical(np.repeat([name[place] for name in names], cells),
+                               categories=list(dict.fromkeys(name[place] for name in names)))
+        for place, column in enumerate(("trajectory", "subject", "group", "split"))
+    }  # fmt: skip
+    obs = pd.DataFrame(
+        {**labels, "phase": pd.Categorical(["fit"] * len(names) * cells), "time": np.concatenate(times), "weight": 1.0},
+        index=[f"c{number}" for number in range(len(names) * cells)],
+    )
+    adata = anndata.AnnData(np.concatenate(parts).astype(np.float32), obs=obs)
+    adata.var_names = list(CELL_GENES)
+    adata.var["weight"], adata.var["is_regulator"] = 1.0, [True, False, True, False, False]
+    adata.obsm["X_diffmap"] = np.concatenate(places).astype(np.float32)
+    prior = np.zeros((5, 5))
+    prior[0, 1] = 1.0
+    adata.varp["prior_erythroid"] = prior
+    count = len(names)
+    states = pd.DataFrame(adata.X[::cells], index=[name[0] for name in names], columns=list(CELL_GENES))
+    adata.uns["sparsenode"] = {
+        "contract_version": 1, "name": "cells", "kind": "measured", "time_unit": "pseudotime (0 to 1)",
+        "value_unit": "scaled log expression", "transform": "log1p", "initial_states": states, "initial_state_count": 1,
+        "offset": np.ones((count, 5)), "scale": np.full((count, 5), 2.0),
+    }  # fmt: skip
+    return adata
+
+
+def make_cell_metrics() -> pd.DataFrame:
+    """Validation errors at the chosen strengths: least without a regularizer, then l1."""
+    tables = []
+    for (method, strength), error in zip(CELL_CHOSEN.items(), (0.1, 0.2, 0.3), strict=True):
+        for seed in range(2):
+            key = {"model": "cells", "method": method, "strength": strength, "seed": seed, "dataset": "cells"}
+            tables.append(make_table(**key, metric="seconds", value=[1.0]))
+            told = {"split": "validation", "phase": "fit", "trajectory": "all", "horizon": "trajectory"}
+            tables.append(make_table(**key, **told, metric="mse", unit="scaled", value=[error]))
+    return join_tables(tables)
+
+
+def make_cell_forecasts(adata: anndata.AnnData) -> pd.DataFrame:
+    """Forecasts of all genes that are what was observed, and a little more for each seed."""
+    columns = adata.obs[["trajectory", "group", "split", "phase", "time"]].astype({"time": float})
+    tables = []
+    for method, strength in CELL_CHOSEN.items():
+        for seed in range(2):
+            for number, gene in enumerate(adata.var_names):
+                values = np.asarray(adata.X[:, number], np.float64)
+                tables.append(
+                    columns.assign(
+                        dataset="cells", model="cells", method=method, strength=strength, seed=seed,
+                        protocol="trajectory", start=0.0, time_unit="pseudotime (0 to 1)", value_unit="scaled",
+                        feature=gene, observed=values, predicted=values + 0.01 * seed,
+                    )
+                )  # fmt: skip
+    return pd.concat(tables, ignore_index=True)
+
+
+def make_influences() -> pd.DataFrame:
+    """Influences of two regulators in each lineage."""
+    rows = [
+        ("erythroid", "GATA1", "HBB", 2.0), ("erythroid", "GATA1", "CD14", -1.0), ("erythroid", "SPI1", "HBB", -0.5),
+        ("monocyte", "SPI1", "CD14", 3.0), ("monocyte", "GATA1", "ACTB", 0.1),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["group", "source", "target", "value"])
+    table["group"] = pd.Categorical(table["group"], categories=["erythroid", "monocyte"])
+    return table.astype({"source": "category", "target": "category", "value": np.float32})
+
+
+@pytest.fixture
+def cells() -> anndata.AnnData:
+    """Cells of two donors along two lineages."""
+    return make_cells()
+
+
+@pytest.fixture
+def influences() -> pd.DataFrame:
+    """Influences of regulators in two lineages."""
+    return make_influences()
+
+
+@pytest.fixture
+def cell_files(tmp_path: Path) -> dict[str, Path]:
+    """What the workflow has made of the cells, as files."""
+    from sparsenode.data.contract import write_trajectories
+
+    adata = make_cells()
+    files = {name: tmp_path / f"{name}.parquet" for name in ("metrics", "forecasts")}
+    files |= {"data": tmp_path / "data.h5ad", "selection": tmp_path / "selection", "networks": tmp_path / "networks"}
+    write_trajectories(adata, files["data"])
+    make_cell_metrics().to_parquet(files["metrics"], index=False)
+    make_cell_forecasts(adata).to_parquet(files["forecasts"], index=False)
+    for method, chosen in CELL_CHOSEN.items():
+        path = files["selection"] / "cells" / f"{method}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"chosen": chosen, "protocol": "trajectory"}))
+        table = files["networks"] / "cells" / f"{method}.groups.parquet"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        make_influences().to_parquet(table, index=False)
+    return files

@@ -1,6 +1,7 @@
 """What the rules share: the checked configuration, the grid, and the functions that answer the rules' questions."""
 
 import re
+import shlex
 from pathlib import Path
 from shutil import which
 
@@ -8,12 +9,15 @@ from snakemake.exceptions import WorkflowError
 
 from sparsenode import configuration, plan, versions
 from sparsenode.errors import UserError
+from sparsenode.figures import FIGURES, subcommand_of
 
 try:
     SCHEMA = configuration.read_yaml(Path(workflow.basedir) / configuration.SCHEMA_PATH)
     CHECKED = configuration.check_configuration(config, SCHEMA)
     configuration.check_folders(CHECKED)
     REMOTE_FILES = configuration.remote_files(CHECKED)
+    DOWNLOADED = {file.relative_path: file for file in REMOTE_FILES.values()}
+    UNPACKED = [path for path, file in REMOTE_FILES.items() if file.unpack]
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -32,7 +36,8 @@ wildcard_constraints:
     method="|".join(config["run"]["methods"]),
     first="[0-9]+",
     last="[0-9]+",
-    url_path="|".join(map(re.escape, REMOTE_FILES)) or "(?!)",
+    url_path="|".join(map(re.escape, DOWNLOADED)) or "(?!)",
+    unpacked_path="|".join(map(re.escape, UNPACKED)) or "(?!)",
 
 
 def all_figures():
@@ -43,9 +48,37 @@ def all_figures():
     ]
 
 
+def pictures_of(figure):
+    """The files of a figure, those that the report shows marked."""
+    endings = {"pdf": "pdf", "png": "png"}
+    shown = {"png": figure.replace("_", " ")}
+    if FIGURES[figure].animated:
+        endings["animation"] = "gif"
+        shown["animation"] = f"{shown['png']} (animation)"
+    pictures = {
+        kind: f"{RESULTS}/figures/{{dataset}}/{figure}.{ending}"
+        for kind, ending in endings.items()
+    }
+    for kind, label in shown.items():
+        pictures[kind] = report(
+            pictures[kind],
+            caption=f"../report/{figure}.rst",
+            category="Figures",
+            subcategory="{dataset}",
+            labels={"dataset": "{dataset}", "figure": label},
+        )
+    return pictures
+
+
+def file_flags(wildcards, input, output):
+    """The files that a job reads and writes, each as the flag of its name."""
+    files = [*input.items(), *output.items()]
+    return " ".join(f"--{name} {shlex.quote(str(path))}" for name, path in files)
+
+
 def checks_of(wildcards):
     """Checksum and size of a download, where they are known, as flags."""
-    file = REMOTE_FILES[wildcards.url_path]
+    file = DOWNLOADED[wildcards.url_path]
     checks = [f"--sha256 {file.sha256}"] if file.sha256 else []
     checks += [f"--size {file.size}"] if file.size else []
     return " ".join(checks)

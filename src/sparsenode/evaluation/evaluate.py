@@ -15,9 +15,11 @@ import pandas as pd
 from sparsenode.data.contract import dense
 from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
+from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import Errors, check_features, forecast_errors
-from sparsenode.evaluation.networks import network_table, write_network
+from sparsenode.evaluation.networks import group_table, network_table, write_groups, write_network
+from sparsenode.evaluation.paired import entry_errors, paired_rows, reference_errors
 from sparsenode.evaluation.plans import (
     LEAD,
     ROLLING,
@@ -54,11 +56,14 @@ class EvaluationSettings:
     """How models are scored and chosen: the `evaluation` of a dataset's entry in the configuration.
 
     With `rolling` forecasts start within the trajectories too.
-    Strengths are chosen among those of `least_feature_sparsity` where there are any.
+    Strengths are chosen among those of `least_feature_sparsity` where there are any. With `interval_repeats` the
+    errors at the chosen strength are compared with the trivial ones observation by observation, with an interval from
+    so many bootstrap samples.
     """
 
     rolling: RollingSettings | None = None
     least_feature_sparsity: float = 0.0
+    interval_repeats: int | None = None
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> EvaluationSettings:
@@ -75,19 +80,23 @@ class EvaluationSettings:
         except TypeError as error:
             reason = str(error).partition(" ")[2]
             raise UserError(
-                f"settings of the evaluation: {reason}; known are rolling (past, horizon, stride) and "
-                "least_feature_sparsity"
+                f"settings of the evaluation: {reason}; known are rolling (past, horizon, stride), "
+                "least_feature_sparsity and interval_repeats"
             ) from error
 
 
 @dataclass
 class Evaluation:
-    """What was measured: tidy `metrics`, long `forecasts`, and by (model, method) a network and a selection."""
+    """What was measured: tidy `metrics`, long `forecasts`, and by (model, method) its networks and its selection.
+
+    `networks` hold the edges over all the data, `groups` the influences of regulators in each group (lineage, branch).
+    """
 
     metrics: pd.DataFrame
     forecasts: pd.DataFrame
     networks: dict[tuple[str, str], pd.DataFrame]
     selections: dict[tuple[str, str], dict[str, Any]]
+    groups: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass
@@ -113,8 +122,8 @@ def evaluate_models(
     """Evaluate all trained blocks of one data set.
 
     Reads the trajectories `data`, the blocks `models` and the frozen `settings` they were trained with; writes the
-    tidy table `metrics`, the table `forecasts`, and into the folders `networks` and `selection` a
-    `{model}/{method}.csv` and a `{model}/{method}.json` each.
+    tidy table `metrics`, the table `forecasts`, into the folder `networks` a `{model}/{method}.csv` and a
+    `{model}/{method}.groups.parquet` each, and into `selection` a `{model}/{method}.json`.
 
     Raises:
         UserError: a model file differs from its settings, or was trained on other features; settings without a
@@ -128,6 +137,7 @@ def evaluate_models(
     evaluation = evaluate_ensembles(adata, ensembles, settings_of_evaluation)
     for (model, method), table in evaluation.networks.items():
         write_network(table, networks / model / f"{method}.csv")
+        write_groups(evaluation.groups[model, method], networks, model, method)
     for (model, method), choice in evaluation.selections.items():
         write_selection(choice, selection / model / f"{method}.json")
     with write_atomically(forecasts) as temporary:
@@ -155,10 +165,12 @@ def evaluate_ensembles(
         shared.append(make_protocol(data, plan_rolling(data, settings.rolling)))
     for protocol in shared:
         parts.add(*rows.baseline_rows(data, protocol, dataset=dataset, model=""))
+    references = reference_errors(data, shared[0].plan) if settings.interval_repeats else {}
     windows: dict[tuple[int, int], Protocol] = {}
     models_done = set()
     if truth.edges is not None:
         parts.metrics.append(rows.random_structure(truth, dataset))
+    parts.metrics.extend(rows.random_priors(truth, dataset))
     for ensemble in ensembles:
         started = time.perf_counter()
         model, method = ensemble.settings["model"], ensemble.settings["method"]
@@ -173,9 +185,11 @@ def evaluate_ensembles(
                 parts.add(*rows.baseline_rows(data, windows[window], dataset=dataset, model=model))
             models_done.add(model)
         label = {"dataset": dataset, "model": model, "method": method}
-        result.selections[model, method], result.networks[model, method] = _evaluate_ensemble(
-            parts, ensemble, data, truth, protocols, label, settings.least_feature_sparsity
+        selection, network, groups = _evaluate_ensemble(
+            parts, ensemble, data, truth, protocols, label, settings, references
         )
+        result.selections[model, method], result.networks[model, method] = selection, network
+        result.groups[model, method] = groups
         logger.info(
             "evaluated %s/%s: %d members in %.1f s", model, method, len(ensemble.members), time.perf_counter() - started
         )
@@ -193,7 +207,7 @@ def _window_of(ensemble: Ensemble) -> tuple[int, int] | None:
 
 
 def read_truth(adata: AnnData) -> Truth:
-    """Truth and regulators of an AnnData of trajectories; without `varp["truth_known"]` all pairs are known."""
+    """Truth, priors and regulators of an AnnData of trajectories; where nothing else is said all pairs are known."""
     shape = (adata.n_vars, adata.n_vars)
     edges = known = None
     if "truth" in adata.varp:
@@ -207,7 +221,22 @@ def read_truth(adata: AnnData) -> Truth:
     regulators = (
         adata.var["is_regulator"].to_numpy(bool) if "is_regulator" in adata.var else np.ones(adata.n_vars, bool)
     )
-    return Truth(edges, np.asarray(known), regulators)
+    return Truth(edges, np.asarray(known), regulators, read_priors(adata))
+
+
+def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Edges and known pairs, (source, target) both, of every prior network that has an edge, by name."""
+    priors = {}
+    for key in sorted(adata.varp):
+        name = key.removeprefix("prior_")
+        if name == key:
+            continue
+        edges = dense(adata.varp[key]) != 0
+        known = dense(adata.varp[f"known_{name}"]) != 0 if f"known_{name}" in adata.varp else np.ones_like(edges)
+        known = known & ~np.eye(len(edges), dtype=bool)
+        if (edges & known).any() and (known & ~edges).any():
+            priors[name] = edges, known
+    return priors
 
 
 def _evaluate_ensemble(
@@ -217,9 +246,13 @@ def _evaluate_ensemble(
     truth: Truth,
     protocols: Sequence[Protocol],
     label: dict[str, str],
-    least_feature_sparsity: float,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Add the rows of one ensemble to `parts`; return its selection and its network at the chosen strength."""
+    settings: EvaluationSettings,
+    references: Mapping[str, np.ndarray],
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """Add the rows of one ensemble to `parts`.
+
+    Return its selection, and at the chosen strength its network and the influences of regulators in each group.
+    """
     members = pd.DataFrame(
         [(member.strength, member.seed, member.status) for member in ensemble.members],
         columns=["strength", "seed", "status"],
@@ -235,14 +268,28 @@ def _evaluate_ensemble(
     # By the last protocol: rolling forecasts where the dataset asks for them, else windows for a model trained on them.
     paths = np.asarray(ensemble.path_matrix(), np.float64)
     members["feature_sparsity"] = feature_sparsity(paths)
-    selection = _select(errors[-1], members, protocols[-1].plan, label, least_feature_sparsity)
+    selection = _select(errors[-1], members, protocols[-1].plan, label, settings.least_feature_sparsity)
     parts.metrics.append(rows.selection_row(selection, label))
     parts.metrics.extend(rows.sparsity_rows(ensemble, paths, finished, keys, truth, label))
     chosen = finished[keys["strength"].to_numpy() == selection["chosen"]] if len(finished) else finished
-    states, velocities = _jacobian_states(data, ensemble.settings["model_settings"].get("order", 1))
+    order = ensemble.settings["model_settings"].get("order", 1)
+    states, velocities = _jacobian_states(data, order)
     jacobian = np.empty((0,) * 3)
+    influences: dict[str, np.ndarray] = {}
     if len(chosen):
-        jacobian = np.asarray(ensemble.select(chosen.tolist()).mean_jacobian(states, velocities), np.float64)
+        selected = ensemble.select(chosen.tolist())
+        jacobian = np.asarray(selected.mean_jacobian(states, velocities), np.float64)
+        influences = _group_influences(selected, data, order, jacobian)
+        if truth.priors:
+            scores = {"paths": paths[chosen], "jacobian": selected.mean_absolute_jacobian(states, velocities)}
+            parts.metrics.extend(rows.prior_rows(scores, members.loc[chosen, ["strength", "seed"]], truth, label))
+        if settings.interval_repeats:
+            plan = protocols[0].plan
+            compared = {**label, "strength": selection["chosen"]}
+            own, together = entry_errors(selected, data, plan)
+            parts.metrics.extend(
+                paired_rows(own, together, references, plan, compared, repeats=settings.interval_repeats)
+            )
     if truth.edges is not None:
         scores = {"paths": paths[finished]}
         if len(finished):
@@ -252,7 +299,8 @@ def _evaluate_ensemble(
         parts.forecasts.append(
             rows.forecast_rows(found.kept[chosen], members.loc[chosen, ["strength", "seed"]], data, protocol, label)
         )
-    return selection, network_table(paths[chosen], jacobian, data.features)
+    network = network_table(paths[chosen], jacobian, data.features)
+    return selection, network, group_table(influences, data.features, truth.regulators)
 
 
 def _select(
@@ -289,14 +337,38 @@ def _select(
     }
 
 
-def _jacobian_states(data: Observations, order: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _group_influences(
+    ensemble: Ensemble, data: Observations, order: int, everywhere: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Influences (member, source, target) in each group that has training observations.
+
+    The mean signed Jacobian over the group's training observations, times how far the source moves in the group: a
+    regulator that a lineage never switches on drives nothing there. A single group is all the data, whose Jacobian
+    `everywhere` is known.
+    """
+    training = (data.split == "train") & (data.phase == "fit")
+    groups = list(dict.fromkeys(data.group[training].tolist()))
+    influences = {}
+    for group in groups:
+        own = np.flatnonzero(training & (data.group == group))
+        moves = np.ptp(fit_polynomial(data.time[own], data.values[own], 3)(data.time[own]), axis=0)
+        jacobian = everywhere
+        if len(groups) > 1:
+            jacobian = np.asarray(ensemble.mean_jacobian(*_jacobian_states(data, order, group)), np.float64)
+        influences[str(group)] = jacobian * moves[:, None]
+    return influences
+
+
+def _jacobian_states(data: Observations, order: int, group: str | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Training observations, evenly spread over them, fewer for wide data where each Jacobian is large.
 
-    At second order with their velocities, from a local fit through the neighbors in time.
+    Those of one group, or of all. At second order with their velocities, from a local fit through the neighbors in
+    time.
     """
     from sparsenode.windows import local_fit
 
-    training = np.flatnonzero((data.split == "train") & (data.phase == "fit"))
+    wanted_group = True if group is None else data.group == group
+    training = np.flatnonzero((data.split == "train") & (data.phase == "fit") & wanted_group)
     wanted = next(
         (count for features, count in JACOBIAN_STATES.items() if len(data.features) <= features),
         MANY_FEATURES_JACOBIAN_STATES,

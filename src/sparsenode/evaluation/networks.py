@@ -1,17 +1,22 @@
-"""The network that an ensemble learned at one strength, as a table of edges."""
+"""The network that an ensemble learned at one strength, as a table of edges: of all the data, and in each group."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from sparsenode.errors import UserError
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.files import write_atomically
 
 NETWORK_COLUMNS = ("source", "target", "weight", "sign", "selection_frequency")
+GROUP_COLUMNS = ("group", "source", "target", "value")
+STRONGEST_PAIRS = 2000
+"""Pairs of each group (lineage, branch) that are written out at most."""
+_ENDING = ".groups.parquet"
 
 
 def selection_frequency(paths: np.ndarray) -> np.ndarray:
@@ -77,3 +82,60 @@ def read_networks(
     return {
         (model, method): read_network(Path(folder) / model / f"{method}.csv", features)[0] for model, method in keys
     }
+
+
+def group_table(
+    influences: Mapping[str, np.ndarray], features: Sequence[str], is_regulator: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Influences of the regulators in each group (lineage, branch), strongest first, `STRONGEST_PAIRS` each at most.
+
+    `influences` (member, source, target) by group: mean signed Jacobians of the members at one strength over the
+    group's states, times how far the source moves along the group. `value` is their median over members: how much
+    faster the target rises, in modeling units, once the source has gone through its course. Self-loops, which hold the
+    decay, are left out, and so are sources that are no regulators (feature,). A pair that is not listed is weaker
+    than all those of its group, or nothing.
+    """
+    names = np.asarray(features, dtype=object)
+    allowed = np.ones(len(names), bool) if is_regulator is None else np.asarray(is_regulator, bool)
+    candidates = allowed[:, None] & ~np.eye(len(names), dtype=bool)
+    tables = []
+    for group, members in influences.items():
+        value = np.median(members, axis=0) if len(members) else np.zeros(candidates.shape)
+        source, target = np.nonzero(candidates & (value != 0))
+        found = value[source, target]
+        strongest = np.argsort(-np.abs(found), kind="stable")[:STRONGEST_PAIRS]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "group": group,
+                    "source": names[source[strongest]],
+                    "target": names[target[strongest]],
+                    "value": found[strongest].astype(np.float32),
+                }
+            )
+        )
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({name: [] for name in GROUP_COLUMNS})
+    kinds = {"group": pd.CategoricalDtype([str(group) for group in influences])}
+    kinds |= {column: pd.CategoricalDtype(sorted(set(table[column]))) for column in ("source", "target")}
+    return table.astype({**kinds, "value": np.float32})
+
+
+def write_groups(table: pd.DataFrame, folder: Path, model: str, method: str) -> None:
+    """Write a table of influences by group into a dataset's folder of networks, beside the network of all the data."""
+    with write_atomically(folder / model / f"{method}{_ENDING}") as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_groups(folder: Path, model: str, method: str) -> pd.DataFrame:
+    """Influences by group of one (model, method) of a dataset's folder of networks, as `group_table` gives them.
+
+    Raises:
+        UserError: the folder has no such table.
+    """
+    path = Path(folder) / model / f"{method}{_ENDING}"
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing: the influences in each group were not written; evaluate the models of this dataset "
+            "anew (sparsenode evaluate-models)"
+        )
+    return pd.read_parquet(path)

@@ -54,17 +54,21 @@ def choose_kept(data: Observations, plan: Plan) -> Kept:
     """Keep at most `KEPT_FEATURES` features and `KEPT_TIMES` entries of each trajectory, evenly spread.
 
     Up to `ALL_FEATURES` features are all kept, at so many fewer times. Otherwise they are ranked by the variance of a
-    cubic in time through each training trajectory, so that noise counts little. Of forecasts from within a trajectory,
-    whole ones that do not overlap are kept.
+    cubic in time through each training trajectory, so that noise counts little, and each group (lineage, branch) gives
+    its first in turn. Of forecasts from within a trajectory, whole ones that do not overlap are kept.
     """
     count = len(data.features) if len(data.features) <= ALL_FEATURES else KEPT_FEATURES
     most = KEPT_TIMES * KEPT_FEATURES // max(count, KEPT_FEATURES)
-    movement = np.zeros(len(data.features))
     training = (data.split == "train") & (data.phase == "fit")
+    movement: dict[str, np.ndarray] = {}
     for code in np.unique(data.trajectory[training]):
         own = np.flatnonzero(training & (data.trajectory == code))
-        movement += fit_polynomial(data.time[own], data.values[own], 3)(data.time[own]).var(axis=0)
-    features = np.sort(np.argsort(-movement, kind="stable")[:count])
+        moved = fit_polynomial(data.time[own], data.values[own], 3)(data.time[own]).var(axis=0)
+        group = str(data.group[own[0]])
+        movement[group] = movement.get(group, 0.0) + moved
+    # Those of all groups in turn, first all first ones, then all second ones.
+    ranked = np.stack([np.argsort(-moved, kind="stable") for moved in movement.values()], axis=1).ravel()
+    features = np.sort(np.array(list(dict.fromkeys(ranked.tolist()))[:count], dtype=np.int64))
     trajectory = data.trajectory[plan.observation]
     entries = []
     for code in np.unique(trajectory):

@@ -6,12 +6,14 @@ from typing import NamedTuple
 class Figure(NamedTuple):
     """What a figure shows, which tables of its dataset it is drawn from, and which datasets have it.
 
-    `needs` is `always`, `rolling` (rolling forecasts) or `body` (a source that knows the body behind the angles).
+    `needs` is `always`, `rolling` (rolling forecasts), `body` (a source that knows the body behind the angles) or
+    `cells` (a source of cells along lineages, ordered in pseudotime). An `animated` figure also writes an animation.
     """
 
     shows: str
     inputs: tuple[str, ...]
     needs: str = "always"
+    animated: bool = False
 
 
 FIGURES = {
@@ -20,8 +22,17 @@ FIGURES = {
     "trajectories": Figure("observed and predicted trajectories", ("metrics", "selection", "forecasts")),
     "network": Figure("the learned network beside the true one", ("metrics", "selection", "networks", "data")),
     "horizon": Figure("error over lead time", ("metrics", "selection", "data"), "rolling"),
-    "skeleton": Figure("the observed and the predicted body", ("metrics", "selection", "forecasts", "data"), "body"),
+    "skeleton": Figure(
+        "the observed and the predicted body", ("metrics", "selection", "forecasts", "data"), "body", animated=True
+    ),
     "joints": Figure("which joint's motion depends on which", ("selection", "networks", "data"), "body"),
+    "embedding": Figure("the cells of each donor, by lineage and by pseudotime", ("data",), "cells"),
+    "gene_trends": Figure(
+        "expression along each lineage and its forecasts", ("metrics", "selection", "forecasts", "data"), "cells"
+    ),
+    "regulators": Figure(
+        "which regulators drive which genes in each lineage", ("metrics", "selection", "networks", "data"), "cells"
+    ),
 }
 INPUTS = {
     "metrics": "parquet file of metrics",
@@ -30,3 +41,8 @@ INPUTS = {
     "networks": "folder of learned networks",
     "data": "h5ad file of trajectories",
 }
+
+
+def subcommand_of(figure: str) -> str:
+    """Name of the subcommand that draws a figure."""
+    return f"draw-{figure.replace('_', '-')}"

@@ -51,10 +51,11 @@ def read_reference(adata: AnnData) -> tuple[str, np.ndarray] | None:
     """Name and signed matrix (source, target) of the true network, else of a prior one, else None."""
     if "truth" in adata.varp:
         return "true network", np.asarray(dense(adata.varp["truth"]), np.float64)
-    for key in adata.varp:
-        if key.startswith("prior_"):
-            return f"prior network {key.removeprefix('prior_')}", np.asarray(dense(adata.varp[key]), np.float64)
-    return None
+    priors = [key for key in adata.varp if key.startswith("prior_")]
+    if not priors:
+        return None
+    key = "prior_base" if "prior_base" in priors else min(priors)
+    return f"prior network {key.removeprefix('prior_')}", np.asarray(dense(adata.varp[key]), np.float64)
 
 
 def draw(

@@ -1,0 +1,259 @@
+"""Expression along each lineage in the training donor and in others, with the forecasts at the chosen strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.data.contract import trajectory_slices
+from sparsenode.errors import UserError
+from sparsenode.figures import style
+from sparsenode.figures.style import Choice, Look
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+GENES = 2
+"""Genes of each lineage."""
+MOST_DONORS = 4
+"""Of more donors than this the first ones are shown, those of the training before others."""
+WINDOW_SHARE = 0.06
+"""Width of the running mean, as a share of the cells of a panel; `FEWEST` cells at least."""
+FEWEST = 15
+_UNITS = {"log1p": "log(1 + normalized counts)", "none": "normalized counts"}
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Expression of one gene in one trajectory, in the source's unit: `times` and `values` (cell,), by time."""
+
+    times: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trends:
+    """What is drawn: genes by lineage, donors with their roles, and the observed trend of each (gene, trajectory).
+
+    `restore` gives for each (gene, trajectory) what leads from modeling units to the source's: offset and scale.
+    """
+
+    genes: Mapping[str, tuple[str, ...]]
+    donors: Mapping[str, str]
+    trajectory: Mapping[tuple[str, str], str]
+    observed: Mapping[tuple[str, str], Trend]
+    restore: Mapping[tuple[str, str], tuple[float, float]]
+    unit: str
+    time_unit: str
+
+
+def draw_gene_trends(
+    *,
+    dataset: str,
+    metrics: Path,
+    selection: Path,
+    forecasts: Path,
+    data: Path,
+    outputs: Sequence[Path],
+    font_size: float = 9.0,
+    dots_per_inch: float = 150,
+) -> None:
+    """Write the figure of one data set to each path of `outputs`.
+
+    Raises:
+        UserError: no forecast of a gene was kept.
+    """
+    from sparsenode.data.contract import read_trajectories
+
+    table = pd.read_parquet(forecasts)
+    trends = read_trends(read_trajectories(data), list(dict.fromkeys(table["feature"].astype(str))), where=str(data))
+    with style.style(font_size):
+        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), table, trends)
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+
+
+def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajectories") -> Trends:
+    """Observed trends of the genes that change most along each lineage, among those whose forecasts were `kept`.
+
+    Raises:
+        UserError: none of the kept genes is among the data's.
+    """
+    candidates = [name for name in kept if name in adata.var_names]
+    if not candidates:
+        raise UserError(f"{where}: no forecast of any of its genes was kept; evaluate the models of this dataset anew")
+    places = [int(adata.var_names.get_loc(name)) for name in candidates]
+    time, values = adata.obs["time"].to_numpy(np.float64), np.asarray(adata.X, np.float64)[:, places]
+    is_training = (adata.obs["split"] == "train").to_numpy()
+    rows = {name: np.arange(part.start, part.stop) for name, part in trajectory_slices(adata).items()}
+    group_of, donor_of = ({name: str(adata.obs[column].iloc[own[0]]) for name, own in rows.items()}
+                          for column in ("group", "subject"))  # fmt: skip
+    trained = {donor_of[name] for name, own in rows.items() if is_training[own].any()}
+    roles = {donor: "training" if donor in trained else "test" for donor in dict.fromkeys(donor_of.values())}
+    shown = sorted(roles, key=lambda donor: roles[donor] != "training")[:MOST_DONORS]
+    changes: dict[str, np.ndarray] = {}
+    for name, own in rows.items():
+        known = own[is_training[own]]
+        if len(known):
+            changes.setdefault(group_of[name], np.zeros(len(places)))
+            changes[group_of[name]] += change_along(time[known], values[known])
+    genes = choose_genes(changes, candidates)
+    facts = adata.uns["sparsenode"]
+    offset, scale = (
+        np.asarray(facts.get(key, np.full((len(rows), adata.n_vars), default)), np.float64)[:, places]
+        for key, default in (("offset", 0.0), ("scale", 1.0))
+    )
+    trajectory, observed, restore = {}, {}, {}
+    for number, (name, own) in enumerate(rows.items()):
+        if group_of[name] not in genes or donor_of[name] not in shown:
+            continue
+        trajectory[group_of[name], donor_of[name]] = name
+        for gene in genes[group_of[name]]:
+            place = candidates.index(gene)
+            unit = float(offset[number, place]), float(scale[number, place])
+            restore[gene, name] = unit
+            observed[gene, name] = Trend(time[own], unit[0] + unit[1] * values[own, place])
+    return Trends(
+        genes,
+        {donor: roles[donor] for donor in shown},
+        trajectory,
+        observed,
+        restore,
+        _UNITS.get(str(facts.get("transform")), str(facts["value_unit"])),
+        str(facts["time_unit"]),
+    )
+
+
+def change_along(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """How much each gene changes along a lineage, (gene,): the range of a cubic in time through its cells."""
+    degree = min(3, len(np.unique(times)) - 1)
+    powers = np.vander(times, degree + 1)
+    fitted = powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
+    return np.asarray(np.ptp(fitted, axis=0))
+
+
+def choose_genes(changes: Mapping[str, np.ndarray], candidates: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """`GENES` genes of each lineage that change most along it, each gene in one lineage only.
+
+    `changes` (gene,) by lineage. Lineages choose in turn, so that none takes the best genes of another.
+    """
+    chosen: dict[str, list[str]] = {name: [] for name in changes}
+    left = list(range(len(candidates)))
+    for _ in range(GENES):
+        for name, change in changes.items():
+            if left:
+                # By how much more than along the other lineages, where there are others.
+                others = [other for key, other in changes.items() if key != name]
+                most = np.max(others, axis=0) if others else np.zeros_like(change)
+                best = max(left, key=lambda gene: (change - most)[gene])
+                left.remove(best)
+                chosen[name].append(candidates[best])
+    return {name: tuple(genes) for name, genes in chosen.items() if genes}
+
+
+def draw(
+    dataset: str,
+    metrics: pd.DataFrame,
+    choices: Mapping[tuple[str, str], Choice],
+    forecasts: pd.DataFrame,
+    trends: Trends,
+) -> Figure:
+    """For each model a block for each lineage: genes by donors."""
+    from matplotlib.figure import Figure
+
+    models = style.models_of(metrics)
+    looks = style.looks(style.method_order(metrics["method"]))
+    rows = sum(len(genes) for genes in trends.genes.values())
+    size = (2.8 + 1.75 * len(trends.donors), (0.9 + 1.2 * rows) * len(models))
+    figure = Figure(figsize=size, layout="constrained")
+    for part, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
+        part.suptitle(
+            f"{style.heading(dataset, model, models)}: the genes that change most along each lineage\n"
+            "lines: forecasts, median over seeds at the chosen strength; bands: range over seeds"
+        )
+        whole = forecasts[(forecasts["model"] == model) & (forecasts["protocol"] == "trajectory")]
+        grid = part.subplots(rows, len(trends.donors), squeeze=False, sharex=True)
+        panels = [(lineage, gene) for lineage, genes in trends.genes.items() for gene in genes]
+        for row, (lineage, gene) in zip(grid, panels, strict=True):
+            for axes, donor in zip(row, trends.donors, strict=True):
+                _draw_panel(axes, trends, (lineage, gene, donor), whole, looks)
+            _share_scale(row)
+            row[0].set_ylabel(f"{gene}\n({lineage})")
+        for axes, (donor, role) in zip(grid[0], trends.donors.items(), strict=True):
+            axes.set_title(f"{donor}\n({role} donor)")
+        for axes in grid[-1]:
+            axes.set_xlabel(style.time_label(trends.time_unit).removeprefix("time: "))
+        part.supylabel(trends.unit, fontsize=grid[0, 0].yaxis.label.get_size())
+        _legend(part, metrics, choices, model, looks)
+    return figure
+
+
+def _draw_panel(
+    axes: Axes, trends: Trends, key: tuple[str, str, str], forecasts: pd.DataFrame, looks: Mapping[str, Look]
+) -> None:
+    lineage, gene, donor = key
+    name = trends.trajectory.get((lineage, donor))
+    if name is None:
+        axes.text(0.5, 0.5, "no cells", ha="center", va="center", transform=axes.transAxes, color=style.GRAY)
+        return
+    trend = trends.observed[gene, name]
+    size = float(np.clip(150 / max(len(trend.times), 1), 1.5, 4))
+    axes.plot(trend.times, trend.values, ".", color="#b5b5b5", markersize=size, markeredgewidth=0, rasterized=True)
+    times, means = running_mean(trend)
+    axes.plot(times, means, color=style.GRAY, linestyle="--", linewidth=1.4, zorder=3)
+    offset, scale = trends.restore[gene, name]
+    mine = forecasts[(forecasts["trajectory"] == name) & (forecasts["feature"] == gene)]
+    for method, look in looks.items():
+        rows = mine[mine["method"] == method]
+        if len(rows):
+            table = offset + scale * rows.groupby("time")["predicted"].agg(["median", "min", "max"])
+            axes.plot(table.index, table["median"], color=look.color, linewidth=1.3, zorder=4)
+            axes.fill_between(
+                table.index, table["min"], table["max"], color=look.color, alpha=0.18, linewidth=0, zorder=2
+            )
+    # A few cells far above all others would press the rest together: the course of the mean sets the scale.
+    high = max(float(means.max()), float(np.quantile(trend.values, 0.95)))
+    axes.set_ylim(min(0.0, float(means.min())), 1.15 * high if high > 0 else 1.0)
+
+
+def running_mean(trend: Trend) -> tuple[np.ndarray, np.ndarray]:
+    """Mean times and values of neighbors in time, `WINDOW_SHARE` of the cells at once."""
+    width = min(len(trend.times), max(FEWEST, round(WINDOW_SHARE * len(trend.times))))
+    kernel = np.full(width, 1.0 / width)
+    return np.convolve(trend.times, kernel, "valid"), np.convolve(trend.values, kernel, "valid")
+
+
+def _share_scale(row: Sequence[Axes]) -> None:
+    limits = [axes.get_ylim() for axes in row]
+    for number, axes in enumerate(row):
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+        if number:
+            axes.tick_params(labelleft=False)
+
+
+def _legend(
+    part: SubFigure,
+    metrics: pd.DataFrame,
+    choices: Mapping[tuple[str, str], Choice],
+    model: str,
+    looks: Mapping[str, Look],
+) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color="#b5b5b5", marker=".", linestyle="none"),
+        Line2D([], [], color=style.GRAY, linestyle="--"),
+    ]
+    labels = ["a cell", "mean of neighbors\nin pseudotime"]
+    for method, look in looks.items():
+        if (model, method) in choices:
+            strength = style.format_strength(choices[model, method].strength)
+            handles.append(Line2D([], [], color=look.color))
+            labels.append(f"{method}: strength {strength}\n({style.describe_divergence(metrics, model, method)})")
+    part.legend(handles, labels, loc="outside right upper")
