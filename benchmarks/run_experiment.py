@@ -92,10 +92,24 @@ def report_numbers(folder: Path) -> None:
         for metric in ("mse", "mse_noise_free", "mse_restored"):
             show(everywhere[everywhere["metric"] == metric], metric, ["split", "phase", "trajectory", "horizon"])
         show(own[(own["metric"] == "mse_sum") & (own["horizon"] == "trajectory")], "mse_sum", ["trajectory", "split"])
+        show_reductions(own)
+        show(own[own["metric"] == "prior_auprc"], "auprc against prior networks", ["reference", "estimator"])
         structure = ["auprc_ratio", "auroc", "shd"]
         show(own[own["metric"].isin(structure)], "structure", ["metric", "estimator"])
         sparsities = ["weight_sparsity", "feature_sparsity", "spurious_feature_sparsity"]
         show(own[own["metric"].isin(sparsities)], "sparsity", ["metric", "estimator"])
+
+
+def show_reductions(own: pd.DataFrame) -> None:
+    """Print by how many percent the models err less than the best trivial forecast of each subject, with intervals."""
+    told = own[own["horizon"].eq("trajectory") & own["split"].eq("test")]
+    trivial = told[told["metric"].eq("mse_sum") & told["method"].str.startswith("baseline:")]
+    reduced = told[told["metric"] == "mse_sum_reduction"]
+    for subject, errors in trivial.groupby("trajectory"):
+        best = errors.loc[errors["value"].idxmin()]
+        mine = reduced[reduced["trajectory"].eq(subject) & reduced["reference"].eq(best["method"])]
+        percent = mine.assign(value=100 * mine["value"] / best["value"])
+        show(percent, f"{subject}: percent below {best['method']} ({best['value']:.5f})", ["estimator"])
 
 
 def show(rows: pd.DataFrame, title: str, columns: list[str]) -> None:

@@ -218,9 +218,18 @@ def test_every_key_is_described(schema):
     assert [key for name, part in parts.items() for key in undescribed(part, [name])] == []
 
 
-@pytest.mark.parametrize("experiment", ["hematopoiesis", "second_order"])
-def test_experiments_are_valid(repository, experiment):
-    config = read_configuration(repository, [repository / "experiments" / f"{experiment}.yaml"])
+@pytest.mark.parametrize(
+    "experiments",
+    [
+        ["hematopoiesis"],
+        ["hematopoiesis", "hematopoiesis_raw"],
+        ["hematopoiesis", "hematopoiesis_averages"],
+        ["second_order"],
+        ["mocap"],
+    ],
+)
+def test_experiments_are_valid(repository, experiments):
+    config = read_configuration(repository, [repository / "experiments" / f"{name}.yaml" for name in experiments])
     assert pairs(config)
 
 
@@ -339,9 +348,13 @@ sys.exit(f"imported: {heavy}" if heavy else 0)
 
 def test_the_entry_for_own_data_in_the_readme_is_a_configuration(repository, default, schema):
     readme = (repository / "README.md").read_text(encoding="utf-8")
-    (snippet,) = (block for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "source: anndata" in block)
-    config = merge(default, yaml.safe_load(snippet))
-    assert pairs(check_configuration(config, schema)) == [("mine", "mine")]
+    own, cells = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL))
+    assert own["datasets"]["mine"]["source"] == "anndata"
+    assert pairs(check_configuration(merge(default, own), schema)) == [("mine", "mine")]
+    assert cells["datasets"]["marrow"]["source"] == "single_cells"
+    cells["run"] = {"datasets": ["marrow"], "models": ["mine"]}
+    cells["models"] = {"mine": {"decay": 3.0, "starts": "learned"}}
+    assert pairs(check_configuration(merge(default, cells), schema)) == [("marrow", "mine")]
 
 
 def test_a_velocity_at_first_order_is_refused(default, schema):
