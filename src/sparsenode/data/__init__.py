@@ -2,8 +2,9 @@
 
 A source is a module of this package that defines `OPTIONS` (the `properties` of a JSON schema, each with a
 `description`, and a `default` where the option may be left out), `required_files(options)` (what has to be
-downloaded) and `load(options, files)` (everything else; `files` are keyed by the `local_path` of what is downloaded). One
-whose provenance names `skeletons` sets `HAS_BODY`, one of cells along lineages `HAS_CELLS`. A source that reads files of the user's own also defines `local_files(options)`. To add a source, add a file: it is
+downloaded) and `load(options, files)` (everything else; `files` are keyed by the `local_path` of what is
+downloaded). One whose provenance names `skeletons` sets `HAS_BODY`, one of cells along lineages `HAS_CELLS`. A
+source that reads files of the user's own also defines `local_files(options)`. To add a source, add a file: it is
 found by its name.
 """
 
