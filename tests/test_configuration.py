@@ -398,6 +398,17 @@ def test_figures_of_a_dataset_are_those_that_it_allows(default, schema, reposito
     assert configuration.figures_of(check_configuration(motion, schema), "mocap") == wanted
 
 
+def test_figures_of_cells_need_cells_and_their_map_a_map(default, schema, repository):
+    override = yaml.safe_load((repository / "experiments/hematopoiesis.yaml").read_text(encoding="utf-8"))
+    cells = merge(default, override)
+    always = ["strengths", "pareto", "trajectories", "network"]
+    found = configuration.figures_of(check_configuration(copy.deepcopy(cells), schema), "hematopoiesis")
+    assert found == [*always, "embedding", "gene_trends", "regulators"]
+    cells["datasets"]["hematopoiesis"]["options"]["embedding"] = "none"
+    found = configuration.figures_of(check_configuration(cells, schema), "hematopoiesis")
+    assert found == [*always, "gene_trends", "regulators"]
+
+
 def test_a_name_that_ends_in_a_new_line_is_refused(default, schema):
     default["datasets"]["second\n"] = default["datasets"]["second_order"]
     with pytest.raises(UserError, match="letters, digits and underscores"):

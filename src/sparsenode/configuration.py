@@ -152,11 +152,13 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
 
     entry = config["datasets"][dataset]
     source = data.source(entry["source"])
+    has_cells = getattr(source, "HAS_CELLS", False)
     wanted = {
         "always": True,
         "rolling": entry["evaluation"]["rolling"] is not None,
         "body": getattr(source, "HAS_BODY", False),
-        "cells": getattr(source, "HAS_CELLS", False),
+        "cells": has_cells,
+        "map": has_cells and entry["options"].get("embedding") != "none",
     }
     return [name for name, figure in FIGURES.items() if wanted[figure.needs]]
 

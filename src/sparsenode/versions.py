@@ -7,4 +7,4 @@ makes the results anew. A change that leaves every value as it is (speed, messag
 PREPROCESSING = 2
 TRAINING = 2
 EVALUATION = 3
-FIGURES = 3
+FIGURES = 4

@@ -73,6 +73,27 @@ def test_genes_are_those_that_change_more_than_along_other_lineages():
     assert gene_trends.choose_genes({"a": changes["a"]}, ["x", "y", "z"]) == {"a": ("x", "y")}
 
 
+def test_a_known_marker_goes_first_where_it_changes_enough():
+    genes = ["OTHER", "EBF1", "PAX5"]
+    moving = {"B": np.array([5.0, 1.1, 0.9])}
+    assert gene_trends.choose_genes(moving, genes) == {"B": ("EBF1", "OTHER")}
+    assert gene_trends.choose_genes({"liver": moving["B"]}, genes) == {"liver": ("OTHER", "EBF1")}
+
+
+def test_nearly_all_cells_are_within_the_panels(cell_files, cells):
+    trends = gene_trends.read_trends(cells, list(cells.var_names))
+    forecasts = pd.read_parquet(cell_files["forecasts"])
+    forecasts.loc[forecasts["seed"] == 1, "predicted"] = 1e9
+    choices = style.read_selection(cell_files["selection"])
+    figure = gene_trends.draw("cells", style.read_metrics(cell_files["metrics"]), choices, forecasts, trends)
+    for axes in figure.axes:
+        values = axes.get_lines()[0].get_ydata()
+        low, high = axes.get_ylim()
+        assert low < values.min()
+        assert (values <= high).mean() >= 0.99
+        assert high < 1.5 * values.max()
+
+
 def test_the_running_mean_of_a_line_is_the_line():
     times = np.linspace(0.0, 1.0, 100)
     means_of = gene_trends.running_mean(gene_trends.Trend(times, 3 * times))

@@ -7,7 +7,8 @@ import sys
 def test_no_heavy_imports():
     code = (
         "import sys; import sparsenode.figures.strengths, sparsenode.figures.pareto, sparsenode.figures.trajectories, "
-        "sparsenode.figures.network, sparsenode.evaluation.evaluate; "
+        "sparsenode.figures.network, sparsenode.figures.embedding, sparsenode.figures.gene_trends, "
+        "sparsenode.figures.regulators, sparsenode.evaluation.evaluate; "
         "heavy = {'torch', 'scanpy', 'anndata', 'matplotlib.pyplot', 'scipy.stats'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

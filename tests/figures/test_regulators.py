@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sparsenode.errors import UserError
@@ -34,32 +35,56 @@ def test_influences_of_a_lineage_are_its_own(influences):
     assert table.loc["SPI1", "CD14"] == 0.0
 
 
-def test_dots_are_edges_of_the_lineages_own_prior(cells, cell_files):
-    from sparsenode.evaluation.networks import read_groups
-
-    influences = read_groups(cell_files["networks"], "cells", "l1")
-    priors = regulators.read_prior_edges(cells, ["erythroid", "monocyte"])
-    assert priors == {"erythroid": {("GATA1", "HBB")}}
+def test_dots_are_edges_of_the_lineages_own_prior(cells, influences):
+    priors = regulators.read_priors(cells, ["erythroid", "monocyte"])
+    assert set(priors) == {"erythroid"}
     figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, priors, seeds="2 seeds")
     first, second = figure.axes[0], figure.axes[1]
-    assert "1 edges of its prior network" in first.get_title()
+    assert "1 of the 3 influences it tells of (33%; by chance 5%)" in first.get_title()
     assert "no prior network" in second.get_title()
-    assert [len(line.get_xdata()) for line in first.get_lines()] == [1]
+    [dots] = first.get_lines()
+    places = (
+        [label.get_text() for label in first.get_yticklabels()],
+        [label.get_text() for label in first.get_xticklabels()],
+    )
+    assert dots.get_ydata() - 0.5 == places[0].index("GATA1")
+    assert dots.get_xdata() - 0.5 == places[1].index("HBB")
     assert not second.get_lines()
 
 
-def test_a_lineage_without_influences_says_so(cell_files):
-    from sparsenode.evaluation.networks import read_groups
+def test_a_lineage_without_a_prior_of_its_own_has_the_base_one(cells):
+    cells.varp["prior_base"] = np.eye(5)[::-1].copy()
+    priors = regulators.read_priors(cells, ["erythroid", "monocyte"])
+    assert {group: prior.name for group, prior in priors.items()} == {"erythroid": "erythroid", "monocyte": "base"}
+    assert priors["monocyte"].edges.loc["GATA1", "ACTB"]
 
-    influences = read_groups(cell_files["networks"], "cells", "l1")
+
+def test_of_what_a_prior_tells_nothing_is_neither_right_nor_wrong(cells, influences):
+    cells.varp["known_erythroid"] = np.zeros((5, 5))
+    cells.varp["known_erythroid"][0, :3] = 1.0
+    [prior] = regulators.read_priors(cells, ["erythroid"]).values()
+    assert prior.chance() == 0.5
+    table = regulators.influence_matrix(influences, "erythroid")
+    assert "1 of the 1 influences it tells of (100%; by chance 50%)" in regulators.describe_prior(table, prior)
+    nothing = prior._replace(known=prior.known & False)
+    assert regulators.describe_prior(table, nothing) == "the erythroid network tells of none of these influences"
+    assert np.isnan(nothing.chance())
+
+
+def test_the_heading_says_why_a_method_is_shown(influences):
+    figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, seeds="2 seeds")
+    assert "l1 (strength 0.1, 2 seeds): the least validation error of all sparse" in figure.get_suptitle()
+    alone = regulators.draw("cells", ("cells", "none", 0.0), influences, {}, seeds="2 seeds")
+    assert "no sparse method finished" in alone.get_suptitle()
+
+
+def test_a_lineage_without_influences_says_so(influences):
     none = influences[influences["group"] != "monocyte"]
     figure = regulators.draw("cells", ("cells", "l1", 0.1), none, {}, seeds="2 seeds")
     assert "no influence of any regulator" in figure.axes[1].get_title()
 
 
 def test_only_the_strongest_are_shown():
-    import pandas as pd
-
     sources = [f"r{number}" for number in range(regulators.REGULATORS + 5)]
     rows = [("a", name, f"t{number}", float(number)) for number, name in enumerate(sources)]
     table = pd.DataFrame(rows, columns=["group", "source", "target", "value"])

@@ -6,8 +6,9 @@ from typing import NamedTuple
 class Figure(NamedTuple):
     """What a figure shows, which tables of its dataset it is drawn from, and which datasets have it.
 
-    `needs` is `always`, `rolling` (rolling forecasts), `body` (a source that knows the body behind the angles) or
-    `cells` (a source of cells along lineages, ordered in pseudotime). An `animated` figure also writes an animation.
+    `needs` is `always`, `rolling` (rolling forecasts), `body` (a source that knows the body behind the angles),
+    `cells` (a source of cells along lineages, ordered in pseudotime) or `map` (one that also puts them on a map). An
+    `animated` figure also writes an animation.
     """
 
     shows: str
@@ -26,7 +27,7 @@ FIGURES = {
         "the observed and the predicted body", ("metrics", "selection", "forecasts", "data"), "body", animated=True
     ),
     "joints": Figure("which joint's motion depends on which", ("selection", "networks", "data"), "body"),
-    "embedding": Figure("the cells of each donor, by lineage and by pseudotime", ("data",), "cells"),
+    "embedding": Figure("the cells of each donor, by lineage and by pseudotime", ("data",), "map"),
     "gene_trends": Figure(
         "expression along each lineage and its forecasts", ("metrics", "selection", "forecasts", "data"), "cells"
     ),

@@ -27,6 +27,15 @@ MOST_DONORS = 4
 WINDOW_SHARE = 0.06
 """Width of the running mean, as a share of the cells of a panel; `FEWEST` cells at least."""
 FEWEST = 15
+MARKERS = {
+    "erythroid": "GATA1 KLF1 HBB HBA1 HBM AHSP ALAS2 GYPA SLC4A1 EPB42 TFR2 HEMGN",
+    "monocyte": "CD14 LYZ S100A8 S100A9 FCGR3A SPI1 VCAN CEBPB CEBPD MPO ELANE AZU1 MAFB IRF8 C5AR1",
+    "b": "MS4A1 CD79A PAX5 EBF1 CD19 CD74 IGHM IGHD TCL1A BANK1 FCRL1 MME BACH2",
+}
+"""Genes that are known to mark a lineage, by its name in lower case; others are shown where a lineage has none."""
+LEAST_CHANGE = 0.2
+"""Share of the change of the most changing gene from which on a marker goes before other genes."""
+_CELL_COLOR = "#a8a8a8"
 _UNITS = {"log1p": "log(1 + normalized counts)", "none": "normalized counts"}
 
 
@@ -139,7 +148,7 @@ def change_along(times: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def choose_genes(changes: Mapping[str, np.ndarray], candidates: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """`GENES` genes of each lineage that change most along it, each gene in one lineage only.
+    """`GENES` genes of each lineage that change most along it, each gene in one lineage only; known markers first.
 
     `changes` (gene,) by lineage. Lineages choose in turn, so that none takes the best genes of another.
     """
@@ -151,7 +160,9 @@ def choose_genes(changes: Mapping[str, np.ndarray], candidates: Sequence[str]) -
                 # By how much more than along the other lineages, where there are others.
                 others = [other for key, other in changes.items() if key != name]
                 most = np.max(others, axis=0) if others else np.zeros_like(change)
-                best = max(left, key=lambda gene: (change - most)[gene])
+                markers = set(MARKERS.get(name.casefold(), "").split())
+                is_marker = np.isin(candidates, list(markers)) & (change >= LEAST_CHANGE * change.max())
+                best = max(left, key=lambda gene: (is_marker[gene], (change - most)[gene]))
                 left.remove(best)
                 chosen[name].append(candidates[best])
     return {name: tuple(genes) for name, genes in chosen.items() if genes}
@@ -203,8 +214,8 @@ def _draw_panel(
         axes.text(0.5, 0.5, "no cells", ha="center", va="center", transform=axes.transAxes, color=style.GRAY)
         return
     trend = trends.observed[gene, name]
-    size = float(np.clip(150 / max(len(trend.times), 1), 1.5, 4))
-    axes.plot(trend.times, trend.values, ".", color="#b5b5b5", markersize=size, markeredgewidth=0, rasterized=True)
+    size = float(np.clip(50 / np.sqrt(max(len(trend.times), 1)), 1.8, 4))
+    axes.plot(trend.times, trend.values, ".", color=_CELL_COLOR, markersize=size, markeredgewidth=0, rasterized=True)
     times, means = running_mean(trend)
     axes.plot(times, means, color=style.GRAY, linestyle="--", linewidth=1.4, zorder=3)
     offset, scale = trends.restore[gene, name]
@@ -217,9 +228,9 @@ def _draw_panel(
             axes.fill_between(
                 table.index, table["min"], table["max"], color=look.color, alpha=0.18, linewidth=0, zorder=2
             )
-    # A few cells far above all others would press the rest together: the course of the mean sets the scale.
-    high = max(float(means.max()), float(np.quantile(trend.values, 0.95)))
-    axes.set_ylim(min(0.0, float(means.min())), 1.15 * high if high > 0 else 1.0)
+    # A few cells far above all others would press the rest together, and so would a forecast that explodes.
+    high = max(float(means.max()), float(np.quantile(trend.values, 0.99))) or 1.0
+    axes.set_ylim(min(0.0, float(means.min())) - 0.07 * high, 1.1 * high)
 
 
 def running_mean(trend: Trend) -> tuple[np.ndarray, np.ndarray]:
@@ -247,7 +258,7 @@ def _legend(
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color="#b5b5b5", marker=".", linestyle="none"),
+        Line2D([], [], color=_CELL_COLOR, marker=".", linestyle="none"),
         Line2D([], [], color=style.GRAY, linestyle="--"),
     ]
     labels = ["a cell", "mean of neighbors\nin pseudotime"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 
 REGULATORS, TARGETS = 16, 24
 """Shown of each lineage: those with the strongest influences."""
+
+
+class Prior(NamedTuple):
+    """A prior network: its `name`, its `edges` and of which pairs it tells, both boolean (source, target) by name."""
+
+    name: str
+    edges: pd.DataFrame
+    known: pd.DataFrame
+
+    def chance(self) -> float:
+        """Share of edges among the pairs of two genes that it tells of: the precision of a random prediction."""
+        others = self.known.to_numpy() & ~np.eye(len(self.known), dtype=bool)
+        return float(self.edges.to_numpy()[others].mean()) if others.any() else float("nan")
 
 
 def draw_regulators(
@@ -46,7 +59,7 @@ def draw_regulators(
     table = style.read_metrics(metrics)
     chosen = choose_method(table, style.read_selection(selection), where=str(selection))
     influences = read_groups(networks, *chosen[:2])
-    priors = read_prior_edges(read_trajectories(data), list(influences["group"].cat.categories))
+    priors = read_priors(read_trajectories(data), list(influences["group"].cat.categories))
     with style.style(font_size):
         figure = draw(dataset, chosen, influences, priors, seeds=style.count_seeds(table))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
@@ -74,15 +87,18 @@ def choose_method(
     return min(sparse, key=lambda key: sparse[key])
 
 
-def read_prior_edges(adata: AnnData, groups: Sequence[str]) -> dict[str, set[tuple[str, str]]]:
-    """Edges (source, target) of the prior network named like each group, for groups that have one."""
-    names = np.asarray(adata.var_names, dtype=object)
-    edges = {}
+def read_priors(adata: AnnData, groups: Sequence[str]) -> dict[str, Prior]:
+    """Prior network of each group: the one named like it, else the base one; groups without either are left out."""
+    names = list(adata.var_names)
+    priors = {}
     for group in groups:
-        if f"prior_{group}" in adata.varp:
-            source, target = np.nonzero(dense(adata.varp[f"prior_{group}"]))
-            edges[group] = set(zip(names[source], names[target], strict=True))
-    return edges
+        name = next((name for name in (group, "base") if f"prior_{name}" in adata.varp), None)
+        if name is not None:
+            edges = dense(adata.varp[f"prior_{name}"]) != 0
+            # One that does not say what it tells of tells of all pairs.
+            known = dense(adata.varp[f"known_{name}"]) != 0 if f"known_{name}" in adata.varp else np.ones_like(edges)
+            priors[group] = Prior(name, *(pd.DataFrame(matrix, names, names) for matrix in (edges, known)))
+    return priors
 
 
 def influence_matrix(influences: pd.DataFrame, group: str) -> pd.DataFrame:
@@ -104,7 +120,7 @@ def draw(
     dataset: str,
     chosen: tuple[str, str, float],
     influences: pd.DataFrame,
-    priors: Mapping[str, set[tuple[str, str]]],
+    priors: Mapping[str, Prior],
     *,
     seeds: str,
 ) -> Figure:
@@ -113,12 +129,11 @@ def draw(
 
     groups = [str(name) for name in influences["group"].cat.categories]
     model, method, strength = chosen
-    figure = Figure(figsize=(7.6, 0.9 + 3.4 * len(groups)), layout="constrained")
-    notes = "\ndots: edges of the lineage's prior network" if any(priors.get(name) for name in groups) else ""
+    figure = Figure(figsize=(7.6, 0.7 + 3.6 * len(groups)), layout="constrained")
+    why = "no sparse method finished" if method == "none" else "the least validation error of all sparse methods"
     figure.suptitle(
         f"{dataset}: regulators and targets of each lineage\n"
-        f"model {model}, {method} (strength {strength:g}, {seeds}): the least validation error of all sparse methods"
-        f"{notes}"
+        f"model {model}, {method} (strength {strength:g}, {seeds}): {why}\nred: activates; blue: represses"
     )
     for axes, group in zip(np.atleast_1d(figure.subplots(len(groups), 1)), groups, strict=True):
         table = influence_matrix(influences, group)
@@ -126,27 +141,35 @@ def draw(
             axes.set_axis_off()
             axes.set_title(f"{group}: no influence of any regulator was learned")
             continue
-        mesh = _draw_matrix(axes, table, priors.get(group, set()))
-        known = sum((source, target) in priors.get(group, set()) for source in table.index for target in table.columns)
-        found = f"{known} edges of its prior network among them" if group in priors else "no prior network"
-        axes.set_title(f"{group}: its {len(table)} strongest regulators ({found})")
+        prior = priors.get(group)
+        mesh = _draw_matrix(axes, table, prior)
+        found = "no prior network" if prior is None else describe_prior(table, prior)
+        axes.set_title(f"{group}: its {len(table)} strongest regulators\n{found}")
         bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=18)
         bar.set_label("change of the target's rate\n(scaled expression per pseudotime)")
     return figure
 
 
-def _draw_matrix(axes: Axes, table: pd.DataFrame, edges: set[tuple[str, str]]) -> object:
+def describe_prior(table: pd.DataFrame, prior: Prior) -> str:
+    """How many of the influences shown that a prior network tells of are its edges, beside chance."""
+    told = prior.known.loc[table.index, table.columns].to_numpy() & (table.to_numpy() != 0)
+    edges = int(prior.edges.loc[table.index, table.columns].to_numpy()[told].sum())
+    count = int(told.sum())
+    if count == 0:
+        return f"the {prior.name} network tells of none of these influences"
+    return (
+        f"dots: {prior.name} network, {edges} of the {count} influences it tells of "
+        f"({edges / count:.0%}; by chance {prior.chance():.0%})"
+    )
+
+
+def _draw_matrix(axes: Axes, table: pd.DataFrame, prior: Prior | None) -> object:
     values = table.to_numpy(np.float64)
     largest = float(np.abs(values).max()) or 1.0
     mesh = axes.pcolormesh(values, cmap="RdBu_r", vmin=-largest, vmax=largest, edgecolors="#e8e8e8", linewidth=0.3)
-    places = [
-        (column + 0.5, row + 0.5)
-        for row, source in enumerate(table.index)
-        for column, target in enumerate(table.columns)
-        if (source, target) in edges
-    ]
-    if places:
-        axes.plot(*np.array(places).T, "o", markersize=3, markerfacecolor="white", markeredgecolor="black",
+    if prior is not None:
+        rows, columns = np.nonzero(prior.edges.loc[table.index, table.columns].to_numpy())
+        axes.plot(columns + 0.5, rows + 0.5, "o", markersize=3, markerfacecolor="white", markeredgecolor="black",
                   markeredgewidth=0.6)  # fmt: skip
     axes.set_xticks(np.arange(len(table.columns)) + 0.5, list(table.columns), rotation=90, fontsize=6.5)
     axes.set_yticks(np.arange(len(table.index)) + 0.5, list(table.index), fontsize=6.5)
