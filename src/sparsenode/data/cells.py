@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +136,25 @@ class Cells:
     def name(self) -> str:
         """Name of the trajectory."""
         return f"{self.donor} {self.lineage}"
+
+
+class Units(TypedDict):
+    """What trajectories are in, as `RawTrajectories` takes it."""
+
+    time_unit: str
+    value_unit: str
+    scaling: str
+    transform: str
+
+
+def describe_units(options: Mapping[str, Any]) -> Units:
+    """What the trajectories of cells are in: their units of time and value, scaling and transform."""
+    return {
+        "time_unit": "pseudotime (0 to 1)" if options["time_scaling"] == "unit" else "diffusion pseudotime",
+        "value_unit": "scaled log expression" if options["transform"] == "log1p" else "scaled expression",
+        "scaling": options["scaling"],
+        "transform": options["transform"],
+    }
 
 
 def order_cells(options: Mapping[str, Any], cells: Cells) -> Cells:

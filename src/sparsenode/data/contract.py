@@ -61,7 +61,7 @@ _ONE_EACH = "expected one row a trajectory and one column a feature, in the orde
 
 
 class Network(NamedTuple):
-    """A network, both arrays (source, target): the signed `truth`, and where it is `known`."""
+    """A network, true or prior, both arrays (source, target): the signed `truth`, and where it is `known`."""
 
     truth: NDArray[np.float64]
     known: NDArray[np.bool_]
@@ -146,6 +146,18 @@ def true_network(adata: AnnData) -> Network | None:
         return None
     known = dense(adata.varp["truth_known"]).astype(bool)
     return Network(dense(adata.varp["truth"]).astype(np.float64), known)
+
+
+def prior_networks(adata: AnnData) -> dict[str, Network]:
+    """Prior networks by name, dense; one that does not say of which pairs it tells, tells of all."""
+    priors = {}
+    for key in sorted(adata.varp):
+        name = key.removeprefix("prior_")
+        if name != key:
+            edges = dense(adata.varp[key]).astype(np.float64)
+            known = dense(adata.varp[f"known_{name}"]) if f"known_{name}" in adata.varp else np.ones_like(edges)
+            priors[name] = Network(edges, known != 0)
+    return priors
 
 
 def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsenode.data.cells import CELL_OPTIONS, Cells, order_cells, scale_cells
+from sparsenode.data.cells import CELL_OPTIONS, Cells, describe_units, order_cells, scale_cells
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.pseudotime import PseudotimeSettings, diffuse, diffusion_embedding
 from sparsenode.data.regulators import NETWORK_OPTIONS, network_files, read_priors
@@ -119,10 +119,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         kind="measured",
         features=tuple(genes),
         trajectories=trajectories,
-        time_unit="pseudotime (0 to 1)" if options["time_scaling"] == "unit" else "diffusion pseudotime",
-        value_unit="scaled log expression" if options["transform"] == "log1p" else "scaled expression",
-        scaling=options["scaling"],
-        transform=options["transform"],
+        **describe_units(options),
         priors=priors.edges,
         priors_known=priors.known,
         is_regulator=priors.is_regulator,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sparsenode.data.cells import CELL_OPTIONS, Cells, order_cells, scale_cells
+from sparsenode.data.cells import CELL_OPTIONS, Cells, describe_units, order_cells, scale_cells
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.expression import Found, find_kind, highly_variable, normalize
 from sparsenode.data.h5ad_cells import CellFile, matrix_name, open_cells
@@ -287,10 +287,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         kind="measured",
         features=tuple(genes),
         trajectories=trajectories,
-        time_unit="pseudotime (0 to 1)" if options["time_scaling"] == "unit" else "diffusion pseudotime",
-        value_unit="scaled log expression" if options["transform"] == "log1p" else "scaled expression",
-        scaling=options["scaling"],
-        transform=options["transform"],
+        **describe_units(options),
         priors=priors.edges if priors else {},
         priors_known=priors.known if priors else {},
         is_regulator=priors.is_regulator if priors else None,

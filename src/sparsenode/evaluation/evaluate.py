@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense
+from sparsenode.data.contract import dense, prior_networks
 from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
 from sparsenode.evaluation.baselines import fit_polynomial
@@ -227,13 +227,9 @@ def read_truth(adata: AnnData) -> Truth:
 def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Edges and known pairs, (source, target) both, of every prior network that has an edge, by name."""
     priors = {}
-    for key in sorted(adata.varp):
-        name = key.removeprefix("prior_")
-        if name == key:
-            continue
-        edges = dense(adata.varp[key]) != 0
-        known = dense(adata.varp[f"known_{name}"]) != 0 if f"known_{name}" in adata.varp else np.ones_like(edges)
-        known = known & ~np.eye(len(edges), dtype=bool)
+    for name, network in prior_networks(adata).items():
+        edges = network.truth != 0
+        known = network.known & ~np.eye(len(edges), dtype=bool)
         if (edges & known).any() and (known & ~edges).any():
             priors[name] = edges, known
     return priors

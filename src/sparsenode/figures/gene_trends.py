@@ -12,6 +12,7 @@ import pandas as pd
 
 from sparsenode.data.contract import trajectory_slices
 from sparsenode.errors import UserError
+from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, Look
 
@@ -141,10 +142,7 @@ def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajec
 
 def change_along(times: np.ndarray, values: np.ndarray) -> np.ndarray:
     """How much each gene changes along a lineage, (gene,): the range of a cubic in time through its cells."""
-    degree = min(3, len(np.unique(times)) - 1)
-    powers = np.vander(times, degree + 1)
-    fitted = powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
-    return np.asarray(np.ptp(fitted, axis=0))
+    return np.asarray(np.ptp(fit_polynomial(times, values, 3)(times), axis=0))
 
 
 def choose_genes(changes: Mapping[str, np.ndarray], candidates: Sequence[str]) -> dict[str, tuple[str, ...]]:

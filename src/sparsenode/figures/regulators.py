@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense
+from sparsenode.data.contract import prior_networks
 from sparsenode.errors import UserError
 from sparsenode.figures import style
 from sparsenode.figures.network import cluster
@@ -90,14 +90,13 @@ def choose_method(
 def read_priors(adata: AnnData, groups: Sequence[str]) -> dict[str, Prior]:
     """Prior network of each group: the one named like it, else the base one; groups without either are left out."""
     names = list(adata.var_names)
+    found = prior_networks(adata)
     priors = {}
     for group in groups:
-        name = next((name for name in (group, "base") if f"prior_{name}" in adata.varp), None)
+        name = next((name for name in (group, "base") if name in found), None)
         if name is not None:
-            edges = dense(adata.varp[f"prior_{name}"]) != 0
-            # One that does not say what it tells of tells of all pairs.
-            known = dense(adata.varp[f"known_{name}"]) != 0 if f"known_{name}" in adata.varp else np.ones_like(edges)
-            priors[group] = Prior(name, *(pd.DataFrame(matrix, names, names) for matrix in (edges, known)))
+            matrices = found[name].truth != 0, found[name].known
+            priors[group] = Prior(name, *(pd.DataFrame(matrix, names, names) for matrix in matrices))
     return priors
 
 

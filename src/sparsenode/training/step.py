@@ -40,10 +40,10 @@ def data_loss(run: Run, task: Task, problem: Problem, iteration: int, gate_noise
     solver = settings.solver
     if problem.groups is None:
         start = starting_states(parameters, settings, positions + noise, velocities, problem.learned)
-        nodes = solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
     else:
         start = starting_states(parameters, settings, positions, groups=problem.groups) + noise
-        nodes = solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
+    nodes = solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
+    if problem.groups is not None:
         deviation = deviations(parameters.references, positions, problem.groups)
         nodes = nodes + deviation_nodes(deviation, parameters.decay[0], problem.grid)
     return problem.loss(nodes)
