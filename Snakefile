@@ -13,7 +13,9 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/peers.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/interventions.smk"
 include: "workflow/rules/figures.smk"
 
 

@@ -24,12 +24,17 @@ SUBCOMMANDS = (
     "preprocess-dataset",
     "freeze-settings",
     "train-members",
+    "infer-peer",
     "evaluate-models",
+    "forecast-interventions",
     "collect-metrics",
     "draw-strengths",
     "draw-pareto",
     "draw-trajectories",
     "draw-network",
+    "draw-precision-recall",
+    "draw-stability",
+    "draw-network-graph",
 )
 
 
@@ -286,6 +291,37 @@ def test_missing_times_and_unknown_strength(model_file, states_file, tmp_path, c
     assert "--times: missing" in error_of(capsys, "forecast", *arguments)
     message = error_of(capsys, "forecast", *arguments, "--times", 0, 1, "--strength", 3)
     assert "found 3; allowed: 0, 0.5" in message
+
+
+def test_a_forecast_with_a_variable_held(model_file, states_file, tmp_path):
+    from sparsenode import load_model
+
+    output = tmp_path / "forecast.csv"
+    arguments = ["--model", str(model_file), "--initial-states", str(states_file), "--output", str(output)]
+    assert main(["forecast", *arguments, "--times", "0", "2", "--clamp", "left=-1.5"]) == 0
+    table = pd.read_csv(output)
+    assert set(table.loc[table["feature"] == "left", "predicted"]) == {-1.5}
+    states = np.array([[0.1, 0.5], [0.2, 0.25]], np.float32)
+    expected = load_model(model_file).forecast(states, [np.array([0.0, 2.0])] * 2, clamp={"left": -1.5})
+    last = table[(table["trajectory"] == "a") & (table["feature"] == "right") & (table["time"] == 2)]
+    np.testing.assert_allclose(last["predicted"], expected[0][:, -1, 1], rtol=1e-5)
+
+
+def test_what_cannot_be_held_is_refused(model_file, states_file, tmp_path, capsys):
+    arguments = ["--model", model_file, "--initial-states", states_file, "--output", tmp_path / "out.csv"]
+    message = error_of(capsys, "forecast", *arguments, "--times", 0, 1, "--clamp", "Lefd=0")
+    assert "cannot hold 'Lefd': the model has no such variable; the nearest: left, right" in message
+    message = error_of(capsys, "forecast", *arguments, "--times", 0, 1, "--clamp", "left=0", "right=1", "left=1")
+    assert "--clamp: found left more than once" in message
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("held", ["left", "=1", "left=", "left=much", "left=nan"])
+def test_a_variable_is_held_at_a_number(model_file, states_file, tmp_path, capsys, held):
+    arguments = ["--model", model_file, "--initial-states", states_file, "--output", tmp_path / "out.csv"]
+    with pytest.raises(SystemExit):
+        main([str(one) for one in ["forecast", *arguments, "--times", 0, 1, "--clamp", held]])
+    assert "allowed: a variable, = and a finite number, such as Gata1=0" in capsys.readouterr().err
 
 
 def test_damaged_h5ad(model_file, tmp_path, capsys):

@@ -74,6 +74,33 @@ BAD = {
         ["models.plain: unknown key: found \"hiden\" (did you mean 'hidden'?); allowed: ", "activation"],
     ),
     "unknown key at the top": ({"sedes": 3}, ['unknown key: found "sedes"', "allowed: ", "seeds"]),
+    "value that a variable cannot be held at": (
+        {"datasets": {"branches": {"interventions": {"clamp": {"one": {"Gata1": "lowest"}}}}}},
+        [
+            'datasets.branches.interventions.clamp.one.Gata1: found "lowest"; '
+            "allowed: a number in modeling units, low or high"
+        ],
+    ),
+    "intervention on nothing": (
+        {"datasets": {"branches": {"interventions": {"clamp": {"one": {}}}}}},
+        ["interventions.clamp.one: found an empty mapping; allowed: a mapping of one or more variables to values"],
+    ),
+    "no intervention": (
+        {"datasets": {"branches": {"interventions": {"starts": 3}}}},
+        ["datasets.branches.interventions: found neither clamp nor each; allowed: null, or one of them"],
+    ),
+    "expected of an unknown intervention": (
+        {"datasets": {"branches": {"interventions": {"clamp": {"one": {"Gata1": 0}}, "expected": {"on": {}}}}}},
+        ["datasets.branches.interventions.expected: found \"on\" (did you mean 'one'?); allowed: one"],
+    ),
+    "intervention with a name of the table": (
+        {"datasets": {"branches": {"interventions": {"clamp": {"unclamped": {"Gata1": 0}}}}}},
+        ["datasets.branches.interventions.clamp: found the name 'unclamped'; allowed: another name"],
+    ),
+    "unknown outcome": (
+        {"datasets": {"branches": {"interventions": {"each": "low", "expected": {"one": {"fewer": []}}}}}},
+        ['interventions.expected.one: unknown key: found "fewer"; allowed: lost, gained'],
+    ),
     "unknown option of a source": (
         {"datasets": {"branches": {"options": {"test_shar": 0.1}}}},
         ['datasets.branches.options: unknown key: found "test_shar"', "allowed: test_share"],
@@ -89,6 +116,31 @@ BAD = {
     "unknown option of a regularizer": (
         {"methods": {"pathreg": {"strengths": ["1"], "options": {"kapa": 1}}}},
         ['methods.pathreg.options: unknown key: found "kapa"', "allowed: kappa"],
+    ),
+    "unknown peer of the run": (
+        {"run": {"peers": ["genie3"]}, "peers": {"extra_trees": {}}},
+        ['run.peers[0]: found "genie3"; allowed: extra_trees'],
+    ),
+    "unknown peer": (
+        {"peers": {"trees": {"peer": "extra_tree"}}},
+        ["peers.trees.peer: found \"extra_tree\" (did you mean 'extra_trees'?); allowed: correlation, extra_trees"],
+    ),
+    "peer by the name of its entry": (
+        {"peers": {"mine": {}}},
+        ['peers.mine.peer: found "mine"; allowed: correlation'],
+    ),
+    "unknown option of a peer": (
+        {"peers": {"extra_trees": {"options": {"treees": 3}}}},
+        ["peers.extra_trees.options: unknown key: found \"treees\" (did you mean 'trees'?)"],
+    ),
+    "option of a peer out of range": (
+        {"peers": {"sindy": {"options": {"library": "cubic"}}}},
+        ['peers.sindy.options.library: found "cubic"; allowed: auto, quadratic, linear'],
+    ),
+    "peers that are null": ({"run": {"peers": None}}, ["run.peers: found nothing (null); allowed: a list of names"]),
+    "a peer twice": (
+        {"run": {"peers": ["sindy", "sindy"]}, "peers": {"sindy": {}}},
+        ["run.peers: found sindy more than once; allowed"],
     ),
     "zero seeds": ({"seeds": 0}, ["seeds: found the number 0; allowed: an integer at least 1"]),
     "seeds that are no number": ({"seeds": "three"}, ['seeds: found "three"; allowed: an integer']),
@@ -204,6 +256,7 @@ def test_schema_and_model_settings_agree(schema):
     described = check_configuration(SMALL, schema)["models"]["plain"]
     settings = dataclasses.asdict(ModelSettings())
     assert described.pop("datasets") is None
+    assert described.pop("methods") is None
     assert {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()} == described
 
 
@@ -236,9 +289,9 @@ def test_experiments_are_valid(repository, experiments):
 def test_default_configuration_is_valid(repository):
     config = read_configuration(repository)
     assert len(config["run"]["datasets"]) == 2
-    assert len(config["run"]["methods"]) == 5
+    assert len(config["run"]["methods"]) == 7
     for method in set(config["run"]["methods"]) - {"none"}:
-        assert len(config["methods"][method]["strengths"]) >= 6
+        assert len(config["methods"][method]["strengths"]) >= 5
 
 
 def test_pairs_follow_the_models_own_datasets(schema):
@@ -254,6 +307,69 @@ def test_pairs_follow_the_models_own_datasets(schema):
         schema,
     )
     assert pairs(config) == [("branches", "plain"), ("springs", "plain"), ("springs", "second")]
+
+
+def test_the_grid_follows_the_models_own_methods(schema):
+    changes = {
+        "run": {"models": ["plain", "targets"], "methods": ["none", "l1", "lassonet"]},
+        "models": {
+            "plain": {"methods": ["l1", "none"]},
+            "targets": {"network": "per_target", "methods": ["lassonet", "none"]},
+        },
+        "methods": {"lassonet": {"strengths": ["1"]}},
+    }
+    config = check_configuration(merge(SMALL, changes), schema)
+    assert configuration.grid(config) == [
+        ("branches", "plain", "none"),
+        ("branches", "plain", "l1"),
+        ("branches", "targets", "none"),
+        ("branches", "targets", "lassonet"),
+    ]
+    assert "methods" not in slice_settings(config, "branches", "plain", "l1")["model_settings"]
+
+
+def test_a_method_of_one_network_per_target_needs_such_a_model(schema):
+    changes = {"run": {"methods": ["none", "lassonet"]}, "methods": {"lassonet": {"strengths": ["1"]}}}
+    assert "models.plain.network: found joint, with the method lassonet" in problems(schema, **changes)
+    none_left = {"run": {"methods": ["l1"]}, "models": {"plain": {"methods": ["none"]}}}
+    assert "run.models: found plain, for which run.methods has no method" in problems(schema, **none_left)
+    unknown = {"models": {"plain": {"methods": ["none", "l2"]}}}
+    assert 'models.plain.methods[1]: found "l2"' in problems(schema, **unknown)
+
+
+def test_peers_infer_the_networks_whose_truth_is_known(schema):
+    changes = {
+        "run": {"datasets": ["branches", "springs", "files", "truth"], "peers": ["trees", "sindy"]},
+        "datasets": {
+            "springs": {"source": "second_order"},
+            "files": {"source": "anndata", "options": {"path": "mine.h5ad", "time": "time"}},
+            "truth": {"source": "anndata", "options": {"path": "mine.h5ad", "time": "time", "truth": "network"}},
+        },
+        "peers": {"trees": {"peer": "extra_trees", "options": {"trees": 7}}, "sindy": {}, "correlation": {}},
+    }
+    config = check_configuration(merge(SMALL, changes), schema)
+    found = {name: configuration.peers_of(config, name) for name in config["run"]["datasets"]}
+    both = ["trees", "sindy"]
+    assert found == {"branches": both, "springs": both, "files": [], "truth": both}
+    assert check_configuration(SMALL, schema)["run"]["peers"] == []
+
+
+def test_what_a_peer_depends_on(schema):
+    changes = {
+        "run": {"datasets": ["branches", "springs"], "models": ["plain", "second"], "peers": ["trees", "sindy"]},
+        "seeds": 5,
+        "datasets": {"springs": {"source": "second_order"}},
+        "models": {"second": {"datasets": ["springs"], "order": 2}},
+        "peers": {"trees": {"peer": "extra_trees", "options": {"trees": 7}}, "sindy": {"options": {"thresholds": [1]}}},
+    }
+    config = check_configuration(merge(SMALL, changes), schema)
+    options = {"of": "derivatives", "decay": True, "trees": 7, "tried": "sqrt"}
+    wanted = {"peer": "extra_trees", "options": options, "seeds": 5, "order": 1}
+    assert configuration.peer_settings(config, "branches", "trees") == wanted
+    assert configuration.peer_settings(config, "springs", "trees") == wanted | {"order": 2}
+    sindy = configuration.peer_settings(config, "springs", "sindy")
+    assert (sindy["seeds"], sindy["order"]) == (1, 2)
+    assert canonical_json(sindy["options"]["thresholds"]) == "[1.0]"
 
 
 @pytest.mark.parametrize(
@@ -387,12 +503,37 @@ def test_how_models_are_scored_is_no_matter_of_preprocessing(default, schema):
     assert after["datasets"]["second_order"]["evaluation"]["rolling"]["stride"] == 0
 
 
+def test_interventions_are_no_matter_of_preprocessing_and_have_a_figure(schema):
+    held = {"datasets": {"branches": {"interventions": {"clamp": {"one": {"Gata1": 0, "Pu.1": "high"}}}}}}
+    without, with_one = (check_configuration(merge(SMALL, changes), schema) for changes in ({}, held))
+    assert with_one["datasets"]["branches"]["interventions"] == {
+        "clamp": {"one": {"Gata1": 0.0, "Pu.1": "high"}}, "each": None, "expected": {}, "horizon": 1.0, "starts": 5,
+    }  # fmt: skip
+    assert isinstance(with_one["datasets"]["branches"]["interventions"]["clamp"]["one"]["Gata1"], float)
+    one, other = (configuration.dataset_settings(config, "branches") for config in (without, with_one))
+    assert one == other
+    figures = [configuration.figures_of(config, "branches") for config in (without, with_one)]
+    assert figures[1] == [*figures[0], "interventions"]
+
+
+def test_settings_of_interventions_are_those_of_the_schema(schema):
+    from dataclasses import asdict
+
+    from sparsenode.interventions import InterventionSettings
+
+    held = {"datasets": {"branches": {"interventions": {"each": "low"}}}}
+    completed = check_configuration(merge(SMALL, held), schema)["datasets"]["branches"]["interventions"]
+    assert asdict(InterventionSettings.read(completed)) == asdict(InterventionSettings(each="low"))
+
+
 def test_figures_of_a_dataset_are_those_that_it_allows(default, schema, repository):
+    default["datasets"]["second_order"]["interventions"] = None
     checked = check_configuration(default, schema)
-    always = ["strengths", "pareto", "trajectories", "network"]
-    assert configuration.figures_of(checked, "second_order") == always
+    always = ["strengths", "pareto", "trajectories", "network", "stability", "network_graph"]
+    with_truth = [*always[:4], "precision_recall", *always[4:]]
+    assert configuration.figures_of(checked, "second_order") == with_truth
     default["datasets"]["second_order"]["evaluation"] = {"rolling": {"past": 1.0, "horizon": 2.0}}
-    assert configuration.figures_of(check_configuration(default, schema), "second_order") == [*always, "horizon"]
+    assert configuration.figures_of(check_configuration(default, schema), "second_order") == [*with_truth, "horizon"]
     motion = merge(default, yaml.safe_load((repository / "experiments/mocap.yaml").read_text(encoding="utf-8")))
     wanted = [*always, "horizon", "skeleton", "joints"]
     assert configuration.figures_of(check_configuration(motion, schema), "mocap") == wanted
@@ -401,12 +542,20 @@ def test_figures_of_a_dataset_are_those_that_it_allows(default, schema, reposito
 def test_figures_of_cells_need_cells_and_their_map_a_map(default, schema, repository):
     override = yaml.safe_load((repository / "experiments/hematopoiesis.yaml").read_text(encoding="utf-8"))
     cells = merge(default, override)
-    always = ["strengths", "pareto", "trajectories", "network"]
+    always = ["strengths", "pareto", "trajectories", "network", "stability", "network_graph"]
     found = configuration.figures_of(check_configuration(copy.deepcopy(cells), schema), "hematopoiesis")
     assert found == [*always, "embedding", "gene_trends", "regulators"]
     cells["datasets"]["hematopoiesis"]["options"]["embedding"] = "none"
     found = configuration.figures_of(check_configuration(cells, schema), "hematopoiesis")
     assert found == [*always, "gene_trends", "regulators"]
+
+
+def test_figures_of_files_need_a_truth_that_is_named(default, schema):
+    for truth, wanted in ((None, False), ("network", True)):
+        options = {"path": "mine.h5ad", "time": "time", "truth": truth}
+        default["datasets"]["mine"] = {"source": "anndata", "options": options, "validation": {"by": "trajectory"}}
+        found = configuration.figures_of(check_configuration(copy.deepcopy(default), schema), "mine")
+        assert ("precision_recall" in found) == wanted
 
 
 def test_a_name_that_ends_in_a_new_line_is_refused(default, schema):

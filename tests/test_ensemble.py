@@ -327,7 +327,7 @@ def test_weight_sparsity_counts_closed_gates_and_what_is_below_the_threshold() -
 
 def test_a_refitted_ensemble_comes_back_with_its_masks(tmp_path: Path) -> None:
     ensemble = random_gates(random_ensemble("l0"))
-    pruned = replace(ensemble, parameters=network.prune_closed(ensemble.parameters, "elu", 1e-5))
+    pruned = replace(ensemble, parameters=network.prune_closed(ensemble.parameters, 1e-5))
     loaded = load_ensemble(save(pruned, tmp_path / "model.safetensors"))
     assert len(loaded.parameters.masks) == 3
     np.testing.assert_array_equal(loaded.path_matrix(), ensemble.path_matrix())
@@ -554,3 +554,55 @@ def test_a_saved_model_of_motion_comes_back_as_it_was(tmp_path: Path, model: dic
     )
     for name, tensor in ensemble.untrained().parameters.named().items():
         assert torch.equal(tensor, ensemble.parameters.named()[name])
+
+
+@pytest.mark.parametrize("scheme", ["rk4", "dopri5"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_clamped_forecast_is_that_of_a_model_without_that_rate(order: int, scheme: str) -> None:
+    ensemble = random_ensemble("none", order=order, solver={"step": 0.1, "scheme": scheme})
+    weights, biases = list(ensemble.parameters.weights), list(ensemble.parameters.biases)
+    weights[-1], biases[-1] = weights[-1].clone(), biases[-1].clone()
+    weights[-1][..., 1], biases[-1][..., 1] = 0.0, 0.0
+    still = replace(ensemble, parameters=replace(ensemble.parameters, weights=tuple(weights), biases=tuple(biases)))
+    states, times = np.array([[0.5, 9.0, -0.3], [1.0, -9.0, 0.2]]), [np.array([0.0, 0.7, 2.0]), np.array([1.0, 1.3])]
+    moved = np.array([[0.5, 0.4, -0.3], [1.0, 0.4, 0.2]])
+    given = {"initial_velocities": np.full((2, 3), 0.3)} if order == 2 else {}
+    at_rest = {"initial_velocities": np.array([[0.3, 0.0, 0.3]] * 2)} if order == 2 else {}
+    found = ensemble.forecast(states, times, clamp={"b": 0.4}, **given)
+    for one, expected in zip(found, still.forecast(moved, times, **at_rest), strict=True):
+        np.testing.assert_allclose(one, expected, atol=1e-5)
+        np.testing.assert_array_equal(one[..., 1], np.float32(0.4))
+
+
+def test_a_clamp_changes_nothing_where_no_path_leads() -> None:
+    """The field is x' = -0.3 x + ..., with an edge from the first to the second variable alone."""
+    matrix = torch.tensor([[-0.3, 1.0], [0.0, -0.3]]).expand(2, -1, -1).contiguous()
+    ensemble = replace(linear(), parameters=Parameters((matrix,), (torch.zeros(2, 1, 2),)))
+    states, times = np.array([[1.0, -2.0]]), [np.linspace(0.0, 3.0, 7)]
+    (free,) = ensemble.forecast(states, times)
+    (target_held,) = ensemble.forecast(states, times, clamp={"y": 5.0})
+    (source_held,) = ensemble.forecast(states, times, clamp={"x": 5.0})
+    np.testing.assert_array_equal(target_held[..., 0], free[..., 0])
+    # y' = 5 - 0.3 y
+    exact = 5 / 0.3 + (-2.0 - 5 / 0.3) * np.exp(-0.3 * times[0])
+    np.testing.assert_allclose(source_held[0, :, 1], exact, atol=1e-4)
+
+
+def test_other_variables_start_as_the_unclamped_state_says() -> None:
+    """At second order their velocity is that of the given position, not of one with a variable set to a value."""
+    ensemble = random_ensemble("none", order=2)
+    start = np.array([[0.5, 0.1, -0.3]])
+    early = [np.array([0.0, 1e-3])]
+    (free,), (held,) = ensemble.forecast(start, early), ensemble.forecast(start, early, clamp={"b": 3.0})
+    moved = (free[:, 1] - free[:, 0])[:, [0, 2]]
+    np.testing.assert_allclose((held[:, 1] - held[:, 0])[:, [0, 2]], moved, atol=1e-5)
+    assert np.abs(moved).min() > 1e-5
+
+
+def test_a_clamp_of_what_is_not_there_names_the_nearest() -> None:
+    ensemble = replace(linear(), features=("Gata1", "Pu.1"))
+    state, times = np.array([[1.0, 0.0]]), [np.array([0.0, 1.0])]
+    with pytest.raises(UserError, match=r"cannot hold 'GATA1': .*the nearest: Gata1, Pu\.1"):
+        ensemble.forecast(state, times, clamp={"GATA1": 0.0})
+    with pytest.raises(UserError, match="cannot hold 'Gata1' at nan; give a finite number"):
+        ensemble.forecast(state, times, clamp={"Gata1": np.nan})

@@ -35,6 +35,9 @@ def test_conda_environment_has_the_locked_versions(repository, locked):
     entries = yaml.safe_load((repository / "envs" / "sparsenode.yaml").read_text())["dependencies"]
     pins = dict(entry.split(" =") for entry in entries if " =" in entry)
     del pins["python"]
+    (from_pip,) = (entry["pip"] for entry in entries if isinstance(entry, dict))
+    pins |= dict(entry.split("==") for entry in from_pip)
+    assert {"lassonet", "pysindy"} <= pins.keys()
     assert {CONDA_NAMES.get(name, name): version for name, version in pins.items()} == {
         CONDA_NAMES.get(name, name): locked[CONDA_NAMES.get(name, name)] for name in pins
     }

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sparsenode.errors import UserError
-from sparsenode.problems import Problem, check_validation, make_problem, make_problems
-from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings, WindowSettings
+from sparsenode.problems import Problem, bootstrap_multipliers, check_validation, make_problem, make_problems
+from sparsenode.settings import BootstrapSettings, MethodSettings, ModelSettings, SolverSettings, WindowSettings
 from sparsenode.solvers import dense_output_matrix
 from sparsenode.windows import Rows, training_rows
 
@@ -281,3 +281,61 @@ def test_several_strengths_without_validation_are_refused_before_training(rotati
     with pytest.raises(UserError, match="longest stretch of validation observations"):
         check_validation(rotation, windows, several)
     check_validation(rotation, windows, one)
+
+
+@pytest.mark.parametrize("block", [None, 1, 4])
+def test_blocks_of_a_trajectory_share_the_weight_that_a_seed_gives_them(
+    rotation: anndata.AnnData, block: int | None
+) -> None:
+    drawn = bootstrap_multipliers(rotation, block, [3, 8])
+    training = ((rotation.obs["split"] == "train") & (rotation.obs["phase"] == "fit")).to_numpy()
+    names = rotation.obs["trajectory"].to_numpy()
+    assert list(drawn) == [3, 8]
+    for own in drawn.values():
+        assert (own > 0).all()
+        assert own[training].mean() == pytest.approx(1.0)
+        for name in np.unique(names):
+            parts = np.flatnonzero(names == name)
+            for first in range(0, len(parts), block or len(parts)):
+                assert np.ptp(own[parts[first : first + (block or len(parts))]]) == 0
+    assert len(np.unique(drawn[3])) > 1
+    assert not np.allclose(drawn[3], drawn[8])
+    np.testing.assert_array_equal(bootstrap_multipliers(rotation, block, [8])[8], drawn[8])
+
+
+def test_exponential_weights_have_the_bootstraps_mean_and_variance() -> None:
+    from sparsenode.noise import draw_weights
+
+    drawn = draw_weights(0, 20_000)
+    assert drawn.mean() == pytest.approx(1.0, abs=0.03)
+    assert drawn.var() == pytest.approx(1.0, abs=0.06)
+
+
+@pytest.mark.parametrize("windows", [None, WindowSettings(4, 2), WindowSettings(4, 2, batch=3)])
+def test_the_loss_of_a_seed_weighs_every_observation_by_its_own_draw(
+    rotation: anndata.AnnData, windows: WindowSettings | None
+) -> None:
+    settings = replace(SETTINGS, windows=windows, bootstrap=BootstrapSettings(block=2))
+    seeds = [5, 1, 2]
+    ((_, problem),) = make_problems(rotation, settings, seeds)
+    ((_, plain),) = make_problems(rotation, replace(settings, bootstrap=None))
+    own = problem.of_seeds([2, 2, 5])
+    generator = torch.Generator().manual_seed(0)
+    nodes = torch.randn(3, len(plain.positions), 2 * (plain.grid.intervals + 1), 2, generator=generator)
+    found = own.loss(nodes)
+    # Row by row, from the definition: the interpolant at every observation, its square error times the draw.
+    row_settings = None if windows is None else (windows.length, windows.stride)
+    given = training_rows(rotation, windows=row_settings, smoothing=0, order=1)
+    multipliers = bootstrap_multipliers(rotation, 2, seeds)
+    for member, seed in enumerate([2, 2, 5]):
+        total = 0.0
+        for row, times in enumerate(given.times):
+            matrix = dense_output_matrix(times / float(plain.grid.step[row, 0]), plain.grid.intervals)
+            error = np.square(matrix @ nodes[member, row].double().numpy() - given.observed[row])
+            weight = given.weights[row] / given.weights[row].sum() / len(given.times)
+            weight = weight * multipliers[seed][given.observations[row]]
+            total += float(weight @ error @ (rotation.var["weight"].to_numpy() / 2))
+        assert found[member].item() == pytest.approx(total / float(plain.loss.scale), rel=2e-4)
+    assert plain.of_seeds([0, 1]) is plain
+    sampled = own.sample(4)
+    assert sampled.loss.projected.shape[:2] == (3, problem.rows)

@@ -256,3 +256,18 @@ def test_a_level_scales_the_course_and_the_start_that_is_expected() -> None:
         ensemble.forecast(level * means[:1], [time], groups=["a"], levels=np.array([level])) for level in (1.0, 0.5)
     )
     np.testing.assert_allclose(half, 0.5 * full, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_held_keeps_its_value_at_every_level_and_acts_by_its_share_of_it() -> None:
+    ensemble = learned_from(0.05)
+    means = ensemble.parameters.references[0][0].numpy()
+    name = ensemble.features[2]
+    found = []
+    for level in (1.0, 0.5):
+        told = {"groups": ["a"], "levels": np.array([level]), "clamp": {name: 1.7 * level}}
+        (forecast,) = ensemble.forecast(level * means[:1] + np.eye(FEATURES)[2], [np.linspace(0.0, 1.0, 5)], **told)
+        np.testing.assert_array_equal(forecast[..., 2], np.float32(1.7 * level))
+        found.append(np.delete(forecast, 2, axis=-1))
+    free = ensemble.forecast(means[:1], [np.linspace(0.0, 1.0, 5)], groups=["a"])[0]
+    np.testing.assert_allclose(found[1], 0.5 * found[0], rtol=1e-4, atol=1e-5)
+    assert np.abs(np.delete(free, 2, axis=-1) - found[0]).max() > 1e-3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,22 +29,26 @@ def forecast_file(
     times: Sequence[float] | None = None,
     layer: str | None = None,
     strength: float | None = None,
+    clamp: Mapping[str, float] | None = None,
 ) -> None:
     """Write forecasts as a tidy table: trajectory, strength, seed, time, feature, predicted.
 
     `initial_states` is a CSV file (a name, then a column for each feature), any AnnData whose rows are states, or a
     dataset's h5ad file, which brings its initial states and its times. `times` increase, the first being the initial
-    state's.
+    state's. `clamp` holds features at values all the time (a knock-out, an over-expression).
 
     Raises:
-        UserError: a file that cannot be read, features that are missing, values that are no numbers, bad times.
+        UserError: a file that cannot be read, features that are missing or unknown, values that are no numbers, bad
+            times.
     """
     ensemble = _load(model, strength)
     states, own_times = read_initial_states(initial_states, ensemble.features, layer=layer)
     rows = _check_times(times, own_times, len(states), initial_states)
     slopes = read_slopes(initial_states, ensemble, states)
     groups, levels = read_groups(initial_states, ensemble, states)
-    forecasts = ensemble.forecast(states.to_numpy(np.float32), rows, slopes=slopes, groups=groups, levels=levels)
+    forecasts = ensemble.forecast(
+        states.to_numpy(np.float32), rows, slopes=slopes, groups=groups, levels=levels, clamp=clamp
+    )
     tables = [
         _tidy(
             ensemble,

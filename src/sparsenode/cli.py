@@ -62,7 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
         _add_preprocess_dataset,
         _add_freeze_settings,
         _add_train_members,
+        _add_infer_peer,
         _add_evaluate_models,
+        _add_forecast_interventions,
         _add_collect_metrics,
     ):
         add(subparsers)
@@ -116,6 +118,19 @@ def _seconds(text: str) -> float:
         message = f"found {text!r}; allowed: a number of seconds above 0"
         raise argparse.ArgumentTypeError(message)
     return value
+
+
+def _held_variable(text: str) -> tuple[str, float]:
+    """Read a variable and the value it is held at, given as NAME=VALUE."""
+    name, _, value = text.rpartition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not name or not math.isfinite(number):
+        message = f"found {text!r}; allowed: a variable, = and a finite number, such as Gata1=0"
+        raise argparse.ArgumentTypeError(message)
+    return name, number
 
 
 def _limit_threads(threads: int) -> None:
@@ -259,6 +274,25 @@ def _train_members(arguments: Arguments) -> None:
     )
 
 
+def _add_infer_peer(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "infer-peer", "score all pairs of variables by another package's method", _infer_peer
+    )
+    parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
+    parser.add_argument("--peer", required=True, help="name of a module of sparsenode/peers, such as extra_trees")
+    parser.add_argument("--options", type=_json_object, default={}, help="of the peer, as JSON")
+    parser.add_argument("--seeds", type=_positive, default=1, help="how many seeds a random peer is asked with")
+    parser.add_argument("--order", type=int, choices=[1, 2], default=1, help="of the derivatives that are explained")
+    parser.add_argument("--output", type=Path, required=True, help="parquet file")
+
+
+def _infer_peer(arguments: Arguments) -> None:
+    _limit_threads(1)
+    from sparsenode.peers.inference import infer_peer
+
+    infer_peer(arguments.data, arguments.peer, arguments.options, arguments.seeds, arguments.order, arguments.output)
+
+
 def _add_evaluate_models(subparsers: Subparsers) -> None:
     parser = _subcommand(
         subparsers, "evaluate-models", "forecast, score and choose strengths on a dataset", _evaluate_models
@@ -269,6 +303,7 @@ def _add_evaluate_models(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--evaluation", type=_json_object, default={}, help="the dataset's `evaluation` of the configuration, as JSON"
     )
+    parser.add_argument("--peers", type=Path, nargs="*", default=[], help="parquet files that infer-peer wrote")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--metrics", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--forecasts", type=Path, required=True, help="parquet file to write")
@@ -289,6 +324,42 @@ def _evaluate_models(arguments: Arguments) -> None:
         arguments.networks,
         arguments.selection,
         EvaluationSettings.read(arguments.evaluation),
+        peers=arguments.peers,
+    )
+
+
+def _add_forecast_interventions(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers,
+        "forecast-interventions",
+        "forecast knock-outs and over-expressions and compare them with what is known",
+        _forecast_interventions,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="safetensors files")
+    parser.add_argument("--settings", type=Path, nargs="+", required=True, help="frozen settings, JSON files")
+    parser.add_argument("--selection", type=Path, required=True, help="folder of chosen strengths")
+    parser.add_argument(
+        "--interventions",
+        type=_json_object,
+        required=True,
+        help="the dataset's `interventions` of the configuration, as JSON",
+    )
+    parser.add_argument("--threads", type=_positive, default=1)
+    parser.add_argument("--output", type=Path, required=True, help="parquet file")
+
+
+def _forecast_interventions(arguments: Arguments) -> None:
+    _limit_threads(arguments.threads)
+    from sparsenode.interventions import InterventionSettings, forecast_interventions
+
+    forecast_interventions(
+        arguments.data,
+        arguments.models,
+        arguments.settings,
+        arguments.selection,
+        arguments.output,
+        InterventionSettings.read(arguments.interventions),
     )
 
 
@@ -369,12 +440,26 @@ def _add_forecast(subparsers: Subparsers) -> None:
         nargs="+",
         help="increasing, the first one being that of the initial state; a dataset's h5ad file brings its own",
     )
+    parser.add_argument(
+        "--clamp",
+        type=_held_variable,
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="hold variables from the start on (knock-out, over-expression), in the units of the training data",
+    )
     parser.add_argument("--output", type=Path, required=True, help="CSV or parquet file")
 
 
 def _forecast(arguments: Arguments) -> None:
     from sparsenode.application import forecast_file
 
+    clamp = dict(arguments.clamp)
+    if len(clamp) < len(arguments.clamp):
+        names = [name for name, _ in arguments.clamp]
+        repeated = next(name for name in names if names.count(name) > 1)
+        message = f"--clamp: found {repeated} more than once; allowed: each variable once"
+        raise UserError(message)
     forecast_file(
         arguments.model,
         arguments.initial_states,
@@ -382,6 +467,7 @@ def _forecast(arguments: Arguments) -> None:
         times=arguments.times,
         layer=arguments.layer,
         strength=arguments.strength,
+        clamp=clamp,
     )
 
 

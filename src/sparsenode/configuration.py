@@ -109,6 +109,22 @@ def models_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     return [model for name, model in pairs(config) if name == dataset]
 
 
+def methods_of(config: Mapping[str, Any], model: str) -> list[str]:
+    """List the methods of the run that a model is trained with, in the order of the run's list."""
+    allowed = config["models"][model]["methods"]
+    return [method for method in config["run"]["methods"] if allowed is None or method in allowed]
+
+
+def grid(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[str, str, str]]:
+    """List what is trained in the run, or on a dataset, as (dataset, model, method)."""
+    return [
+        (name, model, method)
+        for name, model in pairs(config)
+        if dataset is None or name == dataset
+        for method in methods_of(config, model)
+    ]
+
+
 def seed_blocks(config: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Cut the seeds 0 .. count - 1 into blocks of `seeds_per_job`: (first, last) of each, both included."""
     count, size = config["seeds"], config["seeds_per_job"]
@@ -125,7 +141,9 @@ def slice_settings(config: Mapping[str, Any], dataset: str, model: str, method: 
         "dataset": dataset,
         "model": model,
         "method": method,
-        "model_settings": {key: value for key, value in config["models"][model].items() if key != "datasets"},
+        "model_settings": {
+            key: value for key, value in config["models"][model].items() if key not in {"datasets", "methods"}
+        },
         "method_settings": {
             "regularizer": entry["regularizer"],
             "strengths": strengths_of(entry),
@@ -142,7 +160,37 @@ def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Give what the preprocessing of one dataset depends on."""
-    return {key: value for key, value in config["datasets"][dataset].items() if key != "evaluation"}
+    later = {"evaluation", "interventions"}
+    return {key: value for key, value in config["datasets"][dataset].items() if key not in later}
+
+
+def has_truth(config: Mapping[str, Any], dataset: str) -> bool:
+    """Tell whether the true network of a dataset is known."""
+    from sparsenode import data
+
+    entry = config["datasets"][dataset]
+    return getattr(data.source(entry["source"]), "HAS_TRUTH", False) or entry["options"].get("truth") is not None
+
+
+def peers_of(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """List the peers of the run that infer the network of a dataset: all, or without a truth none."""
+    return list(config["run"]["peers"]) if has_truth(config, dataset) else []
+
+
+def peer_settings(config: Mapping[str, Any], dataset: str, peer: str) -> dict[str, Any]:
+    """Give what the inference of a peer on a dataset depends on: `peer`, `options`, `seeds` and `order`.
+
+    The order is the highest one of the models that are trained on the dataset; seeds count for random peers alone.
+    """
+    from sparsenode import peers
+
+    entry = config["peers"][peer]
+    return {
+        "peer": entry["peer"],
+        "options": entry["options"],
+        "seeds": config["seeds"] if peers.get_peer(entry["peer"]).random else 1,
+        "order": max(config["models"][model]["order"] for model in models_of(config, dataset)),
+    }
 
 
 def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
@@ -156,9 +204,11 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     wanted = {
         "always": True,
         "rolling": entry["evaluation"]["rolling"] is not None,
+        "interventions": entry["interventions"] is not None,
         "body": getattr(source, "HAS_BODY", False),
         "cells": has_cells,
         "map": has_cells and entry["options"].get("embedding") != "none",
+        "truth": has_truth(config, dataset),
     }
     return [name for name, figure in FIGURES.items() if wanted[figure.needs]]
 
@@ -399,8 +449,8 @@ def _check_options(options: dict[str, Any], properties: Mapping[str, Any], path:
 
 
 def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
-    """Yield problems inside single datasets and methods: sources, regularizers, their options, strengths."""
-    from sparsenode import data, methods
+    """Yield problems inside single datasets, methods and peers: sources, regularizers, their options, strengths."""
+    from sparsenode import data, methods, peers
 
     for name, dataset in config["datasets"].items():
         path = ("datasets", name)
@@ -418,6 +468,13 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
         record = methods.get_method(method["regularizer"])
         yield from _check_options(method["options"], record.options, [*path, "options"])
         yield from _strength_problems(method, _key([*path, "strengths"]), has_strength=record.has_strength)
+    for name, entry in config["peers"].items():
+        path = ("peers", name)
+        entry.setdefault("peer", name)
+        if entry["peer"] not in peers.peer_names():
+            yield _unknown(_key([*path, "peer"]), entry["peer"], peers.peer_names())
+        else:
+            yield from _check_options(entry["options"], peers.get_peer(entry["peer"]).options, [*path, "options"])
 
 
 def _strength_problems(method: Mapping[str, Any], key: str, *, has_strength: bool) -> Iterator[str]:
@@ -455,7 +512,7 @@ def _number(text: str) -> float | None:
 def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names that refer to no entry."""
     run = config["run"]
-    for kind in ("datasets", "models", "methods"):
+    for kind in ("datasets", "models", "methods", "peers"):
         for place, name in enumerate(run[kind]):
             if name not in config[kind]:
                 yield _unknown(f"run.{kind}[{place}]", name, list(config[kind]))
@@ -464,35 +521,72 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if averaged > 1 and known > 1:
             key = f"datasets.{dataset}.initial_state"
             yield f"{key}: found mean_of_first: {averaged} and known: {known}; allowed: one of them above 1"
+        yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
     for model, entry in config["models"].items():
-        if entry["order"] == 1 and entry["velocity_observations"] is not None:
-            found = _show(entry["velocity_observations"])
-            yield f"models.{model}.velocity_observations: found {found}, with order: 1; allowed: null, or order: 2"
-        hindered = {"order: 2": entry["order"] == 2, "windows": entry["windows"], "decay: null": entry["decay"] is None}
-        if entry["starts"] == "learned" and any(hindered.values()):
-            found = next(name for name, there in hindered.items() if there)
-            allowed = "given, or order: 1, windows: null and a decay"
-            yield f"models.{model}.starts: found learned, with {found}; allowed: {allowed}"
-        if entry["stop"] is not None:
-            # Nobody may cool while the penalty still ramps in or windows are still trained on.
-            last_change = max(entry["warm_up"], 1 - entry["whole_share"] if entry["windows"] else 0)
-            room = math.floor(entry["iterations"] * (1 - last_change))
-            if entry["stop"]["cooldown"] > room:
-                yield (
-                    f"models.{model}.stop.cooldown: found {entry['stop']['cooldown']}; allowed: at most {room}, the "
-                    "iterations after the warm-up and after the change from windows to whole trajectories"
-                )
-        for place, name in enumerate(entry["datasets"] or ()):
-            if name not in config["datasets"]:
-                yield _unknown(f"models.{model}.datasets[{place}]", name, list(config["datasets"]))
+        yield from _model_problems(entry, f"models.{model}")
+        for kind in ("datasets", "methods"):
+            for place, name in enumerate(entry[kind] or ()):
+                if name not in config[kind]:
+                    yield _unknown(f"models.{model}.{kind}[{place}]", name, list(config[kind]))
+
+
+def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:
+    """Yield settings of one model that contradict each other."""
+    if entry["order"] == 1 and entry["velocity_observations"] is not None:
+        found = _show(entry["velocity_observations"])
+        yield f"{key}.velocity_observations: found {found}, with order: 1; allowed: null, or order: 2"
+    hindered = {"order: 2": entry["order"] == 2, "windows": entry["windows"], "decay: null": entry["decay"] is None}
+    if entry["starts"] == "learned" and any(hindered.values()):
+        found = next(name for name, there in hindered.items() if there)
+        allowed = "given, or order: 1, windows: null and a decay"
+        yield f"{key}.starts: found learned, with {found}; allowed: {allowed}"
+    if entry["stop"] is not None:
+        # Nobody may cool while the penalty still ramps in or windows are still trained on.
+        last_change = max(entry["warm_up"], 1 - entry["whole_share"] if entry["windows"] else 0)
+        room = math.floor(entry["iterations"] * (1 - last_change))
+        if entry["stop"]["cooldown"] > room:
+            yield (
+                f"{key}.stop.cooldown: found {entry['stop']['cooldown']}; allowed: at most {room}, the "
+                "iterations after the warm-up and after the change from windows to whole trajectories"
+            )
+
+
+def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) -> Iterator[str]:
+    """Yield problems of a dataset's interventions; its variables and fates are known only with the data."""
+    if interventions is None:
+        return
+    if not interventions["clamp"] and interventions["each"] is None:
+        yield f"{key}: found neither clamp nor each; allowed: null, or one of them"
+    for name in interventions["expected"]:
+        if name not in interventions["clamp"]:
+            yield _unknown(f"{key}.expected", name, list(interventions["clamp"]))
+    for name in interventions["clamp"]:
+        if name in {"all", "unclamped"}:
+            yield f"{key}.clamp: found the name {name!r}; allowed: another name, since tables use it for other things"
 
 
 def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield problems of what is to be trained on what; every name is known by now."""
+    from sparsenode import methods
+
     for dataset in config["run"]["datasets"]:
         if not models_of(config, dataset):
             allowed = "a dataset that a model of `run.models` is trained on (see `models.NAME.datasets`)"
             yield f"run.datasets: found {dataset}, for which run.models has no model; allowed: {allowed}"
+    for model in config["run"]["models"]:
+        if not methods_of(config, model):
+            yield (
+                f"run.models: found {model}, for which run.methods has no method; allowed: a model that is trained "
+                "with a method of `run.methods` (see `models.NAME.methods`)"
+            )
+        if config["models"][model]["network"] == "joint":
+            for method in methods_of(config, model):
+                regularizer = config["methods"][method]["regularizer"]
+                if methods.get_method(regularizer).per_target:
+                    yield (
+                        f"models.{model}.network: found joint, with the method {method}, which needs one network per "
+                        f"target; allowed: per_target, or `models.{model}.methods` without {method}"
+                    )
     for dataset, model in pairs(config):
         needed = config["models"][model]["velocity_observations"] or 1
         known = config["datasets"][dataset]["initial_state"]["known"]
@@ -510,6 +604,6 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if by == "observation" and config["models"][model]["windows"] is not None:
             yield (
                 f"models.{model}.windows: found windows, with datasets.{dataset}.validation.by: observation; "
-                "allowed: windows: null, or validation by trajectory or time_blocks, since a window never crosses "
-                "splits"
+                "allowed: windows: null, or validation by trajectory, time_blocks or inner_blocks, since a window "
+                "never crosses splits"
             )

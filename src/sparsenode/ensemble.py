@@ -17,14 +17,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sparsenode.dynamics import network
-from sparsenode.dynamics.fields import VectorField
+from sparsenode.dynamics.fields import VectorField, clamped
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import write_atomically
 from sparsenode.methods import get_method
 from sparsenode.model import initialize, make_field, starting_states, takes_slopes
-from sparsenode.paths import path_product
 from sparsenode.settings import ModelSettings, read_model_settings
 from sparsenode.solvers import Grid, dense_output_matrix, solve_nodes
 from sparsenode.starts import deviation_nodes, deviations, nearest_groups
@@ -92,7 +91,7 @@ class Ensemble:
         """The same members at initialization."""
         method = get_method(self.settings["method_settings"]["regularizer"])
         seeds = [member.seed for member in self.members]
-        fresh = initialize(self.model_settings, len(self.features), seeds, gated=method.gated)
+        fresh = initialize(self.model_settings, len(self.features), seeds, gated=method.gated, skip=method.skip)
         return replace(self, parameters=fresh, groups=())
 
     @torch.no_grad()
@@ -104,6 +103,7 @@ class Ensemble:
         slopes: Floats | None = None,
         groups: Sequence[str] | None = None,
         levels: Floats | None = None,
+        clamp: Mapping[str, float] | None = None,
     ) -> list[Floats]:
         """Forecasts (member, time, feature), one array a row.
 
@@ -113,8 +113,12 @@ class Ensemble:
         `velocity_observations` observations (see `sparsenode.windows.past_slopes`). With learned starts `groups` names
         the group (lineage, branch) of each row, and `levels` (row,) are factors of its course (see
         `sparsenode.data.levels`); without them each belongs to the group whose start is nearest, at level 1. A forecast
-        that leaves the range of numbers holds infinities or NaN. Raises UserError for wrong shapes, an unknown group or
-        decreasing times.
+        that leaves the range of numbers holds infinities or NaN.
+
+        `clamp` holds variables, by name, at values from the first time on, whatever their initial state (a knock-out,
+        an over-expression); others still start, and at second order move, as the given state says.
+
+        Raises UserError for wrong shapes, an unknown group or variable, or decreasing times.
         """
         self._check_states(initial_states)
         for name, given in (("initial velocities", initial_velocities), ("slopes", slopes)):
@@ -129,6 +133,8 @@ class Ensemble:
             if len(row_times) == 0 or np.any(np.diff(row_times) < 0) or not np.all(np.isfinite(row_times)):
                 raise UserError(f"times of row {row} are empty, decrease or are not finite; sort them")
         numbers = self._group_numbers(groups, initial_states)
+        held = self._held(clamp or {})
+        field = self.field if held is None else clamped(self.field, ~held.isnan())
         settings = self.model_settings
         elapsed = [np.asarray(row_times, dtype=float) - float(row_times[0]) for row_times in times]
         # Rows of similar length share one grid, so that a short row costs no long solve.
@@ -147,17 +153,21 @@ class Ensemble:
             )
             grid = Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None])
             solver = settings.solver
-            nodes = solve_nodes(self.field, layers, grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
+            level = torch.as_tensor(np.ones(len(rows)) if levels is None else levels[rows], dtype=torch.float32)
+            if held is not None:
+                # What the network sees is multiplied by the level afterwards, where starts are learned.
+                start = _hold(start, held if numbers is None else held / level[:, None], settings.order)
+            nodes = solve_nodes(field, layers, grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
             if numbers is not None:
                 own = torch.as_tensor(initial_states[rows], dtype=torch.float32)
-                level = torch.as_tensor(np.ones(len(rows)) if levels is None else levels[rows], dtype=torch.float32)
                 deviation = deviations(self.parameters.references, own, numbers[rows], level)
                 nodes = nodes * level[:, None, None] + deviation_nodes(deviation, self.parameters.decay[0], grid)
             for position, row in enumerate(rows.tolist()):
                 matrix = torch.as_tensor(
                     dense_output_matrix(elapsed[row] / step[position], intervals), dtype=torch.float32
                 )
-                results[row] = torch.matmul(matrix, nodes[:, position]).numpy()
+                forecast = torch.matmul(matrix, nodes[:, position])
+                results[row] = (forecast if held is None else _hold(forecast, held, 1)).numpy()
         return results
 
     @torch.no_grad()
@@ -182,10 +192,9 @@ class Ensemble:
     @torch.no_grad()
     def path_matrix(self) -> Floats:
         """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
-        layers = self.layers()
-        paths = self.field.fold_paths(path_product(layers.weights))
-        if layers.decay is not None:
-            own = layers.decay[:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
+        paths = self.field.fold_paths(network.path_matrix(self.parameters))
+        if self.parameters.decay:
+            own = self.parameters.decay[0][:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
             paths = paths + torch.diag_embed(own)
         return paths.numpy()
 
@@ -194,22 +203,12 @@ class Ensemble:
         """Mean over paths of the probability to be open, (member, source, target); None without gates."""
         if not self.parameters.log_alpha:
             return None
-        probabilities = [
-            probability.expand_as(weight)
-            for probability, weight in zip(
-                network.open_probabilities(self.parameters), self.parameters.weights, strict=True
-            )
-        ]
-        hidden = math.prod(probability.shape[2] for probability in probabilities[:-1])
-        return self.field.fold_paths(path_product(probabilities) / hidden).numpy()
+        return self.field.fold_paths(network.open_paths(self.parameters)).numpy()
 
     @torch.no_grad()
     def weight_sparsity(self, threshold: float = PRUNING_THRESHOLD) -> Floats:
         """Share (member,) of the vector field's effective weights below the threshold."""
-        weights = self.layers().weights
-        empty = sum((weight.abs() < threshold).sum((1, 2)).to(torch.float64) for weight in weights)
-        count = sum(weight.shape[1] * weight.shape[2] for weight in weights)
-        return np.asarray(empty / count)
+        return network.weight_sparsity(self.parameters, threshold).numpy()
 
     def _check_states(self, states: Floats) -> None:
         if states.ndim != 2 or states.shape[1] != len(self.features):
@@ -230,6 +229,18 @@ class Ensemble:
         if unknown := sorted(set(groups) - set(self.groups)):
             raise UserError(f"the model has learned no start of {unknown[0]!r}; there are: {', '.join(self.groups)}")
         return torch.tensor([self.groups.index(name) for name in groups])
+
+    def _held(self, clamp: Mapping[str, float]) -> Tensor | None:
+        """What each variable is held at, (feature,), NaN where it is free; None where all are."""
+        for name, value in clamp.items():
+            if name not in self.features:
+                close = nearest_names(name, self.features)
+                raise UserError(f"cannot hold {name!r}: the model has no such variable; the nearest: {close}")
+            if not math.isfinite(value):
+                raise UserError(f"cannot hold {name!r} at {value}; give a finite number, in the units of the data")
+        if not clamp:
+            return None
+        return torch.tensor([clamp.get(name, math.nan) for name in self.features], dtype=torch.float32)
 
     def _start(
         self,
@@ -263,6 +274,13 @@ class Ensemble:
                 total += of(self.field.jacobian(one, part)).sum(1)[0]
             means.append(total / len(states))
         return self.field.fold_paths(torch.stack(means)).numpy()
+
+
+def _hold(states: Tensor, held: Tensor, order: int) -> Tensor:
+    """States (..., state) with the variables that `held` (..., feature) has a number for at that number and at rest."""
+    if order == 2:
+        held = torch.cat((held, torch.where(held.isnan(), held, 0.0)), dim=-1)
+    return torch.where(held.isnan(), states, held)
 
 
 def save_ensemble(

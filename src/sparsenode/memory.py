@@ -16,11 +16,16 @@ _ADAPTIVE_EVALUATIONS = 10
 
 @dataclass(frozen=True)
 class MemberSize:
-    """What one member consists of: numbers of weights and gates, and the summed widths of the field's layers."""
+    """What one member consists of: numbers of weights and gates, and the summed widths of the field's layers.
+
+    `products` are the multiplications of one evaluation for one row: more than the weights where networks of single
+    targets have several hidden layers, since zeros between the targets take part.
+    """
 
     weights: int
     gates: int
     widths: int
+    products: int
 
     @property
     def trained(self) -> int:
@@ -36,24 +41,30 @@ def member_size(
     velocity_hidden: Sequence[int],
     gates: str | None,
     velocity_observations: int | None = None,
+    network: str = "joint",
 ) -> MemberSize:
     """Size of a member; `gates` stand on single weights (`weight`), on input units (`unit`), or nowhere (None)."""
-    widths = [order * features, *hidden, features]
-    weights = _products(widths)
-    on_gates = {"weight": weights, "unit": sum(widths[:-1]), None: 0}[gates]
+    targets = features if network == "per_target" else 1
+    widths = [order * features, *hidden, features // targets]
+    weights = targets * _products(widths)
+    on_gates = {"weight": weights, "unit": targets * sum(widths[:-1]), None: 0}[gates]
+    widths = [order * features, *(targets * width for width in hidden), features]
+    products = _products(widths[:-1]) + (widths[-2] if network == "per_target" else widths[-2] * features)
     if order == 2:
         given = 2 * features if (velocity_observations or 1) > 1 else features
         weights += _products([given, *velocity_hidden, features])
-    return MemberSize(weights, on_gates, sum(widths))
+    return MemberSize(weights, on_gates, sum(widths), products)
 
 
 def member_bytes(size: MemberSize, *, rows: int, evaluations: int) -> int:
     """Bytes that one more member takes in training.
 
     What is trained has a value, a gradient, two moments, a snapshot and temporary copies; each of the `evaluations`
-    of the field keeps the activations of all `rows` for the reverse pass.
+    of the field keeps the activations of all `rows` for the reverse pass. Networks of single targets stand side by side
+    in larger matrices, which have a value and a gradient.
     """
-    return 4 * (_COPIES_OF_TRAINED * size.trained + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
+    beside = 3 * (size.products - size.weights) if size.products > size.weights else 0
+    return 4 * (_COPIES_OF_TRAINED * size.trained + beside + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
 
 
 def evaluations_kept(scheme: str, intervals: int) -> int:

@@ -22,7 +22,13 @@ def make_field(settings: ModelSettings, features: int) -> VectorField:
 
 
 def initialize(
-    settings: ModelSettings, features: int, seeds: Sequence[int], *, gated: bool, given: GivenStarts | None = None
+    settings: ModelSettings,
+    features: int,
+    seeds: Sequence[int],
+    *,
+    gated: bool,
+    skip: bool = False,
+    given: GivenStarts | None = None,
 ) -> Parameters:
     """Parameters at initialization, each member from its seed alone; learned starts from the `given` ones."""
     field = make_field(settings, features)
@@ -32,6 +38,8 @@ def initialize(
         gates_on=settings.gates if gated else None,
         velocity_widths=velocity_widths(settings, features) if settings.order == 2 else [],
         decay=_first_decay(settings),
+        per_target=settings.network == "per_target",
+        skip=skip,
     )
     if given is not None:
         means, errors = (

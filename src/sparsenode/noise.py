@@ -14,6 +14,7 @@ from torch import Tensor
 _GATES = 1
 _STARTS = 2
 _BATCHES = 3
+_WEIGHTS = 4
 
 
 def _generator(purpose: int, seed: int, iteration: int) -> np.random.SFC64:
@@ -48,6 +49,11 @@ def draw_rows(iteration: int, rows: int, count: int) -> Tensor:
     """Draw `count` of `rows` rows without repetition: those of an iteration, the same for all members."""
     generator = np.random.Generator(_generator(_BATCHES, rows, iteration))
     return torch.from_numpy(generator.choice(rows, count, replace=False))
+
+
+def draw_weights(seed: int, count: int) -> np.ndarray:
+    """Draw `count` weights of a seed's bootstrap, exponential with mean 1."""
+    return np.random.Generator(_generator(_WEIGHTS, seed, 0)).standard_exponential(count)
 
 
 def _distinct(seeds: Sequence[int]) -> tuple[list[int], Tensor | None]:

@@ -30,6 +30,7 @@ ADAPTIVE_FACTOR = 10.0
 JOB_START_SECONDS = 4.0
 UNPACKING_SECONDS = 30.0
 PREPROCESSING_SECONDS = 10.0
+PEER_SECONDS = 20.0
 FIGURE_SECONDS = 5.0
 EVALUATION_SHARE = 0.15
 """Time of the evaluation of a dataset, as a share of the time of its training."""
@@ -74,7 +75,7 @@ class RunPlan:
 def make_plan(config: Mapping[str, Any]) -> RunPlan:
     """Plan a checked configuration; sizes are read from preprocessed data where those are there already."""
     blocks = configuration.seed_blocks(config)
-    grid = [(*pair, method) for pair in configuration.pairs(config) for method in config["run"]["methods"]]
+    grid = configuration.grid(config)
     training = tuple(training_job(config, *result, seeds=last - first + 1) for result in grid for first, last in blocks)
     datasets = config["run"]["datasets"]
     seconds = sum(job.seconds for job in training)
@@ -84,6 +85,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         "unpack_source": (sum(file.unpack for file in files), UNPACKING_SECONDS),
         "preprocess_dataset": (len(datasets), PREPROCESSING_SECONDS),
         "freeze_settings": (len(grid), 0.3),
+        "infer_peer": (sum(len(configuration.peers_of(config, name)) for name in datasets), PEER_SECONDS),
         "evaluate_models": (len(datasets), JOB_START_SECONDS + EVALUATION_SHARE * seconds / len(datasets)),
         "draw figures": (sum(len(configuration.figures_of(config, name)) for name in datasets), FIGURE_SECONDS),
         "collect_metrics": (1, 1.0),
@@ -106,7 +108,7 @@ def training_job(
 
     member = memory.member_size(
         features=size.features,
-        **{key: settings[key] for key in ("order", "hidden", "velocity_hidden", "velocity_observations")},
+        **{key: settings[key] for key in ("order", "network", "hidden", "velocity_hidden", "velocity_observations")},
         gates=settings["gates"] if get_method(entry["regularizer"]).gated else None,
     )
     rows, duration = training_rows(size, settings["windows"])
@@ -114,7 +116,7 @@ def training_job(
     evaluations = memory.evaluations_kept("rk4", intervals)
 
     # Each weight takes part in the forward product and in the two of the reverse pass.
-    step = evaluations * (SECONDS_PER_EVALUATION + members * rows * 3 * member.weights * SECONDS_PER_PRODUCT)
+    step = evaluations * (SECONDS_PER_EVALUATION + members * rows * 3 * member.products * SECONDS_PER_PRODUCT)
     step += members * member.trained * SECONDS_PER_WEIGHT
     if settings["solver"]["scheme"] == "dopri5":
         step *= ADAPTIVE_FACTOR
@@ -217,6 +219,11 @@ def _second_order(options: Mapping[str, Any]) -> DataSize:
     return DataSize(options["oscillators"], training, options["observations"], float(options["horizon"]))
 
 
+def _hill(options: Mapping[str, Any]) -> DataSize:
+    training = options["trajectories"] - options["test_trajectories"]
+    return DataSize(options["nodes"], training, options["observations"], float(options["horizon"]))
+
+
 def _hematopoiesis(options: Mapping[str, Any]) -> DataSize:
     return DataSize(529, len(options["donors"]["train"]) * len(options["lineages"]), 450, 1.0)
 
@@ -229,6 +236,7 @@ def _mocap(options: Mapping[str, Any]) -> DataSize:
 _EXPECTED_SIZES = {
     "krumsiek11": _krumsiek11,
     "second_order": _second_order,
+    "hill": _hill,
     "hematopoiesis": _hematopoiesis,
     "mocap": _mocap,
 }

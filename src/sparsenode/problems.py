@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsenode.data.contract import known_observations
+from sparsenode.data.contract import known_observations, trajectory_slices
 from sparsenode.errors import UserError
-from sparsenode.noise import draw_rows
+from sparsenode.noise import draw_rows, draw_weights
 from sparsenode.settings import MethodSettings, ModelSettings
-from sparsenode.solvers import ExactLoss, Grid, factor_loss
+from sparsenode.solvers import ExactLoss, Grid, factor_loss, stack_losses
 from sparsenode.starts import GivenStarts, given_starts
 from sparsenode.windows import Rows, make_windows, training_rows
 
@@ -28,7 +29,8 @@ class Problem:
     """Rows to solve: positions and velocities with their standard errors (row, feature), grid and loss.
 
     `learned` (row, 1) tells where a second-order model gives the velocity itself. An iteration takes `batch` rows, or
-    all of them. With learned starts `groups` (row,) are numbers of those in `given`.
+    all of them. With learned starts `groups` (row,) are numbers of those in `given`. Where `seeds` weigh observations
+    differently the loss has one entry for each of them, and `of_seeds` gives that of members.
     """
 
     positions: Tensor
@@ -41,11 +43,19 @@ class Problem:
     batch: int | None = None
     groups: Tensor | None = None
     given: GivenStarts | None = None
+    seeds: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
         """Rows that an iteration solves."""
         return min(len(self.positions), self.batch or len(self.positions))
+
+    def of_seeds(self, seeds: Sequence[int]) -> Problem:
+        """The problem of members with these seeds."""
+        if not self.seeds:
+            return self
+        places = torch.tensor([self.seeds.index(seed) for seed in seeds], device=self.positions.device)
+        return replace(self, loss=self.loss.of_members(places), seeds=())
 
     def sample(self, iteration: int) -> Problem:
         """The rows of an iteration."""
@@ -84,6 +94,7 @@ class Problem:
             self.batch,
             None if self.groups is None else self.groups.to(device),
             self.given,
+            self.seeds,
         )
 
 
@@ -94,12 +105,13 @@ def make_problem(
     *,
     batch: int | None = None,
     given: GivenStarts | None = None,
+    multipliers: Mapping[int, np.ndarray] | None = None,
 ) -> Problem:
     """Grid and exact loss of training rows.
 
     All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as
-    the mean over its observations. A relative loss is 1 for holding the initial state. Raises UserError if there is
-    nothing to learn from.
+    the mean over its observations. A relative loss is 1 for holding the initial state. `multipliers` (observation,) of
+    the weights, by seed, make the loss one of each seed. Raises UserError if there is nothing to learn from.
     """
     if not rows.times:
         raise UserError("there are no observations of split train and phase fit to train on; check the splits")
@@ -122,7 +134,18 @@ def make_problem(
     if scale <= 0:
         raise UserError("the training data never leave their initial states, so there is nothing to learn from them")
     positions = [times / row_step for times, row_step in zip(rows.times, step, strict=True)]
-    loss = factor_loss(positions, rows.observed, weights, per_feature, intervals, scale)
+    loss_of = partial(
+        factor_loss, positions, rows.observed, feature_weight=per_feature, intervals=intervals, scale=scale
+    )
+    if multipliers is None:
+        loss = loss_of(weights)
+    else:
+        loss = stack_losses(
+            [
+                loss_of([weight * by[part] for weight, part in zip(weights, rows.observations, strict=True)])
+                for by in multipliers.values()
+            ]
+        )
     return Problem(
         torch.as_tensor(rows.initial, dtype=torch.float32),
         torch.as_tensor(rows.initial_error, dtype=torch.float32),
@@ -134,15 +157,41 @@ def make_problem(
         batch,
         None if given is None else torch.as_tensor(given.rows_of(rows.groups)),
         given,
+        () if multipliers is None else tuple(multipliers),
     )
 
 
-def make_problems(adata: AnnData, settings: ModelSettings) -> list[tuple[float, Problem]]:
+def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int]) -> dict[int, np.ndarray]:
+    """Multipliers (observation,) of the observations' weights for every seed, of mean 1 over the training data.
+
+    `block` consecutive observations of a trajectory share one, or all of it where it is None (see
+    `sparsenode.settings.BootstrapSettings`).
+    """
+    training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    numbers = np.zeros(adata.n_obs, dtype=np.int64)
+    count = 0
+    for part in trajectory_slices(adata).values():
+        length = part.stop - part.start
+        within = np.arange(length) // (block or length)
+        numbers[part] = count + within
+        count += int(within[-1]) + 1
+    drawn = {}
+    for seed in seeds:
+        own = draw_weights(seed, count)[numbers]
+        drawn[seed] = own / own[training].mean()
+    return drawn
+
+
+def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,)) -> list[tuple[float, Problem]]:
     """The problems of a training run: (share of the iterations until which it is trained on, problem), in order.
 
-    Windows first where there are any, whole trajectories in the last `whole_share` of the iterations.
+    Windows first where there are any, whole trajectories in the last `whole_share` of the iterations. `seeds` matter
+    for a bootstrap alone.
     """
     weight = adata.var["weight"].to_numpy(dtype=float)
+    multipliers = None
+    if settings.bootstrap is not None:
+        multipliers = bootstrap_multipliers(adata, settings.bootstrap.block, seeds)
     windows = settings.windows
     rows_of = partial(
         training_rows,
@@ -154,11 +203,12 @@ def make_problems(adata: AnnData, settings: ModelSettings) -> list[tuple[float, 
     problems = []
     if windows is not None and settings.whole_share < 1.0:
         rows = rows_of(windows=(windows.length, windows.stride))
-        problems.append((1.0 - settings.whole_share, make_problem(rows, settings, weight, batch=windows.batch)))
+        problem = make_problem(rows, settings, weight, batch=windows.batch, multipliers=multipliers)
+        problems.append((1.0 - settings.whole_share, problem))
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
         given = given_starts(adata) if settings.starts == "learned" else None
-        problems.append((1.0, make_problem(rows, settings, weight, given=given)))
+        problems.append((1.0, make_problem(rows, settings, weight, given=given, multipliers=multipliers)))
     return problems
 
 

@@ -34,6 +34,18 @@ class WindowSettings:
 
 
 @dataclass(frozen=True)
+class BootstrapSettings:
+    """Each seed weighs the training observations anew, so that seeds tell how much depends on the data at hand.
+
+    Every `block` consecutive observations of a trajectory share one weight, drawn from the exponential distribution of
+    mean 1 (the Bayesian bootstrap, Rubin 1981); None for one weight a trajectory. Observations near in time are alike:
+    take blocks that are about as long as the system remembers, 1 where observations are independent.
+    """
+
+    block: int | None = None
+
+
+@dataclass(frozen=True)
 class RefitSettings:
     """Training goes on without a penalty, with what was pruned held at zero."""
 
@@ -73,10 +85,13 @@ class ModelSettings:
     states change by about as much as they differ: networks see rates times it, and learn best where these are around 1.
     `precision` is that of matrix products on a GPU: `tf32` is faster, with 10 bits in place of 23. With `starts`
     `learned` (first order, whole trajectories) the state that the trajectories of a group start from is learned as well
-    (see `sparsenode.starts`), in place of the noisy one that is given.
+    (see `sparsenode.starts`), in place of the noisy one that is given. `network` is `joint`, one network for all
+    variables, or `per_target`, one of `hidden` units (5 to 20) for each, in which edges can be told apart. With
+    `bootstrap` every seed sees the observations with other weights.
     """
 
     order: int = 1
+    network: str = "joint"
     hidden: tuple[int, ...] = (100, 100)
     activation: str = "elu"
     velocity_hidden: tuple[int, ...] = (20,)
@@ -86,6 +101,7 @@ class ModelSettings:
     gates: str = "weight"
     solver: SolverSettings = field(default_factory=SolverSettings)
     windows: WindowSettings | None = None
+    bootstrap: BootstrapSettings | None = None
     whole_share: float = 0.0
     smoothing: int = 0
     starts: str = "given"
@@ -117,18 +133,24 @@ class MethodSettings:
     options: Mapping[str, Any]
 
 
-_NESTED = {"solver": SolverSettings, "windows": WindowSettings, "refit": RefitSettings, "stop": StopSettings}
+_NESTED = {
+    "solver": SolverSettings,
+    "windows": WindowSettings,
+    "bootstrap": BootstrapSettings,
+    "refit": RefitSettings,
+    "stop": StopSettings,
+}
 
 
 def read_model_settings(values: Mapping[str, Any]) -> ModelSettings:
     """Settings from the JSON object of a frozen settings file; missing keys take their default."""
     known = {entry.name for entry in fields(ModelSettings)}
-    unknown = set(values) - known - {"datasets"}
+    unknown = set(values) - known - {"datasets", "methods"}
     if unknown:
         raise ValueError(f"unknown model settings {sorted(unknown)}; known are {sorted(known)}")
     read: dict[str, Any] = {}
     for name, value in values.items():
-        if name == "datasets":
+        if name in {"datasets", "methods"}:
             continue
         if name in _NESTED and value is not None:
             read[name] = _NESTED[name](**value)

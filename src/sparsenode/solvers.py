@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics.fields import VectorField
-from sparsenode.dynamics.mlp import Layers
+from sparsenode.dynamics.mlp import Layers, spread_over_units
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ class _WeightGradients:
     ENOUGH_ROWS = 64
 
     def __init__(self, layers: Layers) -> None:
+        self.rows_last = layers.rows_last
         self.weights: list[Tensor | None] = [None] * len(layers.weights)
         self.biases: list[Tensor | None] = [None] * len(layers.weights)
         self.decay = None if layers.decay is None else torch.zeros_like(layers.decay)
+        self.skip = None if layers.skip is None else torch.zeros_like(layers.skip)
         self.pending: list[tuple[Sequence[Tensor], Sequence[Tensor]]] = []
 
     def add(self, inputs: Sequence[Tensor], linear_gradients: Sequence[Tensor]) -> None:
@@ -56,12 +58,20 @@ class _WeightGradients:
             left = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
             right = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
             weight, bias = self.weights[index], self.biases[index]
-            if weight is None or bias is None:
+            if self.rows_last and index == len(self.weights) - 1:
+                row = (left * spread_over_units(right, left.shape[-1])).sum(1, keepdim=True)
+                self.weights[index] = row if weight is None else weight + row
+                self.biases[index] = right.sum(1, keepdim=True) + (0.0 if bias is None else bias)
+            elif weight is None or bias is None:
                 self.weights[index] = torch.bmm(left.transpose(1, 2), right)
                 self.biases[index] = right.sum(1, keepdim=True)
             else:
                 torch.baddbmm(weight, left.transpose(1, 2), right, out=weight)
                 bias += right.sum(1, keepdim=True)
+        if self.skip is not None:
+            first = torch.cat([one[0] for one, _ in self.pending], dim=1)
+            last = torch.cat([one[-1] for _, one in self.pending], dim=1)
+            self.skip.baddbmm_(first.transpose(1, 2), last)
         if self.decay is not None:
             for recorded, gradients in self.pending:
                 orders = self.decay.shape[-1] // gradients[-1].shape[-1]
@@ -69,11 +79,11 @@ class _WeightGradients:
                 self.decay -= (recorded[0] * gradient).sum(1, keepdim=True)
         self.pending.clear()
 
-    def total(self) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
-        """Gradients of decay (member, 1, state), weights (member, in, out) and biases (member, 1, out)."""
+    def total(self) -> tuple[Tensor | None, ...]:
+        """Gradients of decay (member, 1, state), skip and weights (member, in, out), and biases (member, 1, out)."""
         if self.pending:
             self._flush()
-        return self.decay, self.weights, self.biases
+        return self.decay, self.skip, *self.weights, *self.biases
 
 
 class _RungeKutta4(torch.autograd.Function):
@@ -91,10 +101,12 @@ class _RungeKutta4(torch.autograd.Function):
         grid: Grid,
         initial: Tensor,
         decay: Tensor | None,
+        skip: Tensor | None,
+        rows_last: bool,
         *tensors: Tensor,
     ) -> Any:
         half = len(tensors) // 2
-        layers = Layers(tensors[:half], tensors[half:], activation, decay)
+        layers = Layers(tensors[:half], tensors[half:], activation, decay, skip, rows_last)
         step = grid.step
         half_step, sixth_step = step / 2, step / 6
         state = initial
@@ -146,8 +158,8 @@ class _RungeKutta4(torch.autograd.Function):
             through_1 = pull(record_1, first)
             gradient = gradient + through_4
             gradient.add_(through_3).add_(through_2).add_(through_1).add_(states_gradient[:, :, index])
-        decay_gradient, weight_gradients, bias_gradients = gathered.total()
-        return (None, None, None, gradient, decay_gradient, *weight_gradients, *bias_gradients)
+        decay, skip, *others = gathered.total()
+        return (None, None, None, gradient, decay, skip, None, *others)
 
 
 _MOST_STEPS = 10_000
@@ -195,7 +207,15 @@ def solve_nodes(
         states, slopes = _solve_dopri5(field, layers, grid, initial, tolerance)
     else:
         states, slopes = _RungeKutta4.apply(
-            field, layers.activation, grid, initial, layers.decay, *layers.weights, *layers.biases
+            field,
+            layers.activation,
+            grid,
+            initial,
+            layers.decay,
+            layers.skip,
+            layers.rows_last,
+            *layers.weights,
+            *layers.biases,
         )
     if field.order == 2:
         states, slopes = states[..., : field.features], states[..., field.features :]
@@ -225,7 +245,8 @@ class ExactLoss:
     """Weighted squared error over all observations as a function of the node values alone.
 
     Shapes: `factor` (row or 1, rank, 2 x nodes), `projected` (row, rank, feature), `feature_weight` (feature,),
-    `constant` (row,) and `scale` (), the error of the trivial forecast when the loss is relative and else 1.
+    `constant` (row,) and `scale` (), the error of the trivial forecast when the loss is relative and else 1. Where
+    members weigh observations differently, factor, projected and constant have an axis `member` before these.
     """
 
     factor: Tensor
@@ -238,13 +259,37 @@ class ExactLoss:
         """Loss (member,) of node values (member, row, 2 x nodes, feature)."""
         residual = torch.matmul(self.factor, nodes) - self.projected
         squares = residual.square().sum((1, 2))
-        return (squares @ self.feature_weight + self.constant.sum()) / self.scale
+        return (squares @ self.feature_weight + self.constant.sum(-1)) / self.scale
 
     def select(self, rows: Tensor) -> ExactLoss:
         """The loss of some rows, scaled so that its mean over random choices of them is the loss of all."""
-        factor = self.factor if len(self.factor) == 1 else self.factor[rows]
-        scale = self.scale * (len(rows) / len(self.projected))
-        return ExactLoss(factor, self.projected[rows], self.feature_weight, self.constant[rows], scale)
+        factor = self.factor if self.factor.shape[-3] == 1 else self.factor[..., rows, :, :]
+        scale = self.scale * (len(rows) / self.projected.shape[-3])
+        projected, constant = self.projected[..., rows, :, :], self.constant[..., rows]
+        return ExactLoss(factor, projected, self.feature_weight, constant, scale)
+
+    def of_members(self, places: Tensor) -> ExactLoss:
+        """The loss of members that weigh observations as those at `places` (member,) of the axis `member` do."""
+        factor, projected, constant = self.factor[places], self.projected[places], self.constant[places]
+        return ExactLoss(factor, projected, self.feature_weight, constant, self.scale)
+
+
+def stack_losses(losses: Sequence[ExactLoss]) -> ExactLoss:
+    """One loss with an axis `member` out of several that weigh the same observations differently."""
+    rank = max(loss.factor.shape[-2] for loss in losses)
+
+    def stack(tensors: Sequence[Tensor]) -> Tensor:
+        padded = [torch.nn.functional.pad(one, (0, 0, 0, rank - one.shape[-2])) for one in tensors]
+        return torch.stack(padded)
+
+    factors = [loss.factor.expand(len(loss.projected), -1, -1) for loss in losses]
+    return ExactLoss(
+        stack(factors),
+        stack([loss.projected for loss in losses]),
+        losses[0].feature_weight,
+        torch.stack([loss.constant for loss in losses]),
+        losses[0].scale,
+    )
 
 
 def factor_loss(

@@ -5,6 +5,8 @@ makes the results anew. A change that leaves every value as it is (speed, messag
 """
 
 PREPROCESSING = 2
+PEERS = 1
 TRAINING = 2
-EVALUATION = 3
-FIGURES = 4
+EVALUATION = 4
+INTERVENTIONS = 1
+FIGURES = 5

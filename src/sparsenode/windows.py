@@ -22,7 +22,8 @@ class Rows:
     where its trajectory begins, where a second-order model learns the velocity itself. `times[row]` counts from the
     start of the row, in the unit of the data set, and `observed[row]` is (time, feature). `initial_error`
     (row, feature) is the standard error of `initial` as a mean of noisy observations, `velocity_error` that of a
-    slope. `groups[row]` names the trajectory's group.
+    slope. `groups[row]` names the trajectory's group, `observations[row]` (time,) are numbers of the observations in
+    the data.
     """
 
     initial: np.ndarray
@@ -34,6 +35,7 @@ class Rows:
     observed: list[np.ndarray]
     weights: list[np.ndarray]
     groups: list[str] = field(default_factory=list)
+    observations: list[np.ndarray] = field(default_factory=list)
 
 
 def make_windows(
@@ -223,4 +225,5 @@ def training_rows(
         [values[part] for part in chosen],
         [weight[part] for part in chosen],
         [str(group[part[0]]) for part in chosen],
+        chosen,
     )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from sparsenode.data import complete_options
-from sparsenode.data.second_order import System, draw_system, load, solve
+from sparsenode.data.second_order import System, draw_system, load, solve, system_from_provenance
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
@@ -20,13 +20,14 @@ def raw() -> RawTrajectories:
 
 
 def system_of(raw: RawTrajectories) -> System:
-    return System(*(raw.provenance[key] for key in ("stiffness", "damping", "coupling")))
+    scale = np.stack([part.scale for part in raw.trajectories])
+    return system_from_provenance({"options": options(), "scale": scale, **raw.provenance})
 
 
 def test_one_damped_oscillator_has_its_textbook_solution() -> None:
     stiffness, damping, times = 2.0, 0.3, np.linspace(0.0, 20.0, 50)
-    system = System(np.array([stiffness]), np.array([damping]), np.zeros((1, 1)))
-    found = solve(system, np.array([[1.5]]), np.array([[-0.5]]), times[None])[0, :, 0]
+    system = System(np.array([stiffness]), np.array([damping]), np.zeros((1, 1)), -0.5 / np.tanh(1.5), np.ones(1))
+    found = solve(system, np.array([[1.5]]), times[None])[0, :, 0]
     rate, frequency = damping / 2, np.sqrt(stiffness - damping**2 / 4)
     amplitude = (-0.5 + rate * 1.5) / frequency
     expected = np.exp(-rate * times) * (1.5 * np.cos(frequency * times) + amplitude * np.sin(frequency * times))
@@ -131,3 +132,61 @@ def test_every_system_drawn_is_stable_and_within_its_ranges(seed: int, oscillato
 def test_options_that_allow_no_system(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         load(options(**changes), {})
+
+
+def integrate(system: System, start: np.ndarray, times: np.ndarray, clamp: dict[int, float]) -> np.ndarray:
+    """One trajectory (time, oscillator) by a general solver, from the equations of the free oscillators alone."""
+    free = [index for index in range(len(start)) if index not in clamp]
+    whole = start.copy()
+    whole[list(clamp)] = list(clamp.values())
+
+    def rate(_: float, state: np.ndarray) -> np.ndarray:
+        whole[free], speed = np.split(state, 2)
+        force = system.coupling[free] @ whole - system.stiffness[free] * whole[free]
+        return np.concatenate([speed, force - system.damping[free] * speed])
+
+    speed = (system.velocity * np.tanh(start * system.scale) / system.scale)[free]
+    first = np.concatenate([start[free], speed])
+    found = solve_ivp(rate, (0.0, times[-1]), first, "DOP853", times, rtol=1e-11, atol=1e-12).y[: len(free)].T
+    result = np.empty((len(times), len(start)))
+    result[:, free] = found
+    result[:, list(clamp)] = list(clamp.values())
+    return result
+
+
+@pytest.mark.parametrize("clamp", [{}, {0: -1.5}, {3: 0.0}, {1: 2.0, 4: -0.5}, dict.fromkeys(range(1, 5), 0.1)])
+def test_a_clamped_system_solves_the_equations_of_what_is_free(raw: RawTrajectories, clamp: dict[int, float]) -> None:
+    system, times = system_of(raw), np.linspace(0.0, 12.0, 25)
+    starts = np.stack([part.noise_free[0] for part in raw.trajectories[:3]])
+    before = starts.copy()
+    found = solve(system, starts, np.tile(times, (3, 1)), clamp)
+    for row, start in enumerate(starts):
+        np.testing.assert_allclose(found[row], integrate(system, start, times, clamp), atol=1e-7)
+    np.testing.assert_array_equal(found[:, :, list(clamp)], np.broadcast_to(list(clamp.values()), (3, 25, len(clamp))))
+    np.testing.assert_array_equal(starts, before)
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0, 1))
+@settings(max_examples=20)
+def test_a_clamped_solution_is_affine_in_the_value(one: float, other: float, share: float) -> None:
+    system = draw_system(options(oscillators=3), np.random.default_rng(0)).scaled(np.array([0.5, 1.0, 2.0]))
+    times = np.linspace(0.0, 5.0, 7)[None]
+
+    def held_at(value: float) -> np.ndarray:
+        return solve(system, np.array([[0.3, -0.2, 0.9]]), times, {1: value})
+
+    mixed = held_at(share * one + (1 - share) * other)
+    np.testing.assert_allclose(mixed, share * held_at(one) + (1 - share) * held_at(other), atol=1e-9)
+
+
+def test_without_a_clamp_the_trajectories_come_back(raw: RawTrajectories) -> None:
+    part = raw.trajectories[-1]
+    found = solve(system_of(raw), part.noise_free[:1], part.times[None])
+    np.testing.assert_allclose(found[0], part.noise_free, atol=1e-9)
+
+
+def test_what_cannot_be_held_or_simulated_again_is_named(raw: RawTrajectories) -> None:
+    with pytest.raises(UserError, match="cannot hold oscillator 5: the system has the oscillators 0 to 4"):
+        solve(system_of(raw), np.zeros((1, 5)), np.zeros((1, 2)), {5: 0.0})
+    with pytest.raises(UserError, match=r"no stiffness, damping, options, scale, so it is not that of .* second_order"):
+        system_from_provenance({"coupling": np.zeros((2, 2))})

@@ -9,7 +9,7 @@ from sparsenode.errors import UserError
 
 
 def test_sources_are_found_by_their_files() -> None:
-    assert {"anndata", "hematopoiesis", "krumsiek11", "second_order"} <= set(data.source_names())
+    assert {"anndata", "hematopoiesis", "hill", "krumsiek11", "second_order"} <= set(data.source_names())
     assert not {"contract", "downloads", "preprocess"} & set(data.source_names())
 
 

@@ -22,7 +22,7 @@ def trajectory(name: str, group: str = "all", split: str = "train", fit: int = 2
 
 
 @given(
-    by=st.sampled_from(["trajectory", "time_blocks", "observation"]),
+    by=st.sampled_from(["trajectory", "time_blocks", "inner_blocks", "observation"]),
     share=st.floats(0.01, 0.5),
     seed=st.integers(0, 100),
     lengths=st.lists(st.integers(12, 40), min_size=4, max_size=8),
@@ -49,6 +49,8 @@ def test_whatever_is_held_out_comes_from_training_and_leaves_some(
         assert not chosen[:3].any()
         if by == "time_blocks":
             assert chosen[fit - chosen.sum() : fit].all()
+        elif by == "inner_blocks":
+            assert np.ptp(np.flatnonzero(chosen)) == chosen.sum() - 1
         elif not later:
             assert not chosen[-1]
 
@@ -59,7 +61,7 @@ def test_whole_trajectories_are_as_many_as_the_share_says() -> None:
     assert sum((split == "validation").all() for split in splits) == 4
 
 
-@pytest.mark.parametrize("by", ["trajectory", "observation"])
+@pytest.mark.parametrize("by", ["trajectory", "inner_blocks", "observation"])
 def test_the_seed_decides(by: str) -> None:
     parts = [trajectory(f"t{index}") for index in range(24)]
     one, again, other = (

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics import mlp
-from sparsenode.dynamics.fields import VectorField, first_order, make_field, second_order
+from sparsenode.dynamics.fields import VectorField, clamped, first_order, make_field, second_order
 from sparsenode.dynamics.mlp import Layers
+from sparsenode.solvers import Grid, solve_nodes
 
 FEATURES, MEMBERS, ROWS = 3, 2, 4
 
@@ -96,3 +97,44 @@ def test_second_order_paths_keep_the_larger_of_position_and_velocity_with_its_si
     velocity = torch.tensor([[[-3.0, 4.0], [0.0, -2.0]]])
     folded = second_order(2).fold_paths(torch.cat((position, velocity), dim=1))
     assert folded.tolist() == [[[-3.0, -5.0], [0.0, 2.0]]]
+
+
+HELD = torch.tensor([False, True, False])
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_held_variables_have_no_rate_and_others_keep_theirs(order: int) -> None:
+    field = make_field(order, FEATURES)
+    layers, state = random_layers(field, decay=True), random_state(field)
+    held = HELD.repeat(order)
+    free, found = field.rate(layers, state), clamped(field, HELD).rate(layers, state)
+    assert not found[..., held].any()
+    assert free[..., held].all()
+    assert torch.equal(found[..., ~held], free[..., ~held])
+
+
+def test_a_rate_that_is_not_finite_does_not_move_what_is_held() -> None:
+    field = first_order(FEATURES)
+    layers = random_layers(field)
+    layers.biases[-1][..., 1] = torch.inf
+    assert not clamped(field, HELD).rate(layers, random_state(field))[..., 1].any()
+
+
+@pytest.mark.parametrize("decay", [False, True])
+@pytest.mark.parametrize("order", [1, 2])
+def test_gradients_through_a_clamped_solve_are_those_of_differences(order: int, decay: bool) -> None:
+    field = clamped(make_field(order, FEATURES), HELD)
+    layers = random_layers(field, decay=decay)
+    grid = Grid(3, torch.tensor([[0.2], [0.3], [0.1], [0.25]], dtype=torch.float64))
+    given = [random_state(field), *layers.weights, *layers.biases, *([layers.decay] if decay else [])]
+    leaves = [one.clone().requires_grad_() for one in given]
+
+    def nodes(state: Tensor, first: Tensor, second: Tensor, *rest: Tensor) -> Tensor:
+        own = Layers((first, second), rest[:2], "tanh", rest[2] if decay else None)
+        return solve_nodes(field, own, grid, state)
+
+    assert torch.autograd.gradcheck(nodes, leaves, fast_mode=True)
+    # What is held does not depend on the network at all.
+    last = nodes(*leaves)[..., 1].sum()
+    gradients = torch.autograd.grad(last, leaves[1:5])
+    assert not any(gradient.any() for gradient in gradients)

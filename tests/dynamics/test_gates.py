@@ -88,6 +88,6 @@ def test_gradients_of_a_draw() -> None:
 
 @pytest.mark.parametrize(("stands_on", "last"), [("weight", (5, 3)), ("unit", (1, 1))])
 def test_gates_stand_on_weights_or_on_input_units(stands_on: str, last: tuple[int, int]) -> None:
-    made = gates.initialize_gates((4, 5, 3), 2, stands_on)
+    made = [gates.initialize(torch.zeros(2, *shape), stands_on) for shape in ((4, 5), (5, 3))]
     assert [tuple(one.shape) for one in made] == [(2, 4, last[0]), (2, 5, last[1])]
     assert all((gates.deterministic(one) > 0.9).all() for one in made)

@@ -86,10 +86,159 @@ def test_structure_leaves_out_self_loops(evaluation, new_ensemble, system):
     assert pick(frequency, strength=0.1)["value"].item() <= 1
 
 
+OFF = ~np.eye(3, dtype=bool)
+
+
+def test_signs_of_predicted_true_edges_are_scored(evaluation, new_ensemble, system):
+    ensemble = new_ensemble()
+    for estimator in ("paths", "jacobian"):
+        found = pick(evaluation.metrics, metric="sign_accuracy", method="shrunk", estimator=estimator)
+        for row, member in enumerate(ensemble.members):
+            told = pick(found, strength=member.strength, seed=member.seed)
+            edges = OFF & (system != 0) & (ensemble.matrices[row] != 0)
+            if edges.any():
+                right = np.sign(ensemble.matrices[row][edges]) == np.sign(system[edges])
+                assert told["value"].item() == right.mean()
+            else:
+                assert told[["status", "reason"]].to_numpy().tolist() == [
+                    ["undefined", "no true edge of known sign is predicted"]
+                ]
+    assert (pick(found, strength=1.0)["status"] == "undefined").all()
+
+
+def test_a_wrong_sign_is_counted_as_such(linear_data, new_ensemble):
+    linear_data.varp["truth"][0, 1] *= -1
+    metrics = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.1])]).metrics
+    found = pick(metrics, metric="sign_accuracy", method="shrunk")
+    assert set(zip(found["estimator"], found["seed"], strict=True)) == {
+        *((name, seed) for name in ("paths", "jacobian") for seed in (-1, 0, 1, 2)), ("frequency", -1),
+    }  # fmt: skip
+    assert (found["value"] == 0.5).all()
+
+
+def test_pooled_estimators_score_what_the_members_have_in_common(evaluation, new_ensemble, system):
+    ensemble = new_ensemble()
+    edges = select_pairs(system != 0, OFF)
+    for place, strength in enumerate((0.0, 0.1, 1.0)):
+        pooled = np.zeros((3, 3))
+        for matrix in np.abs(ensemble.matrices[3 * place : 3 * place + 3]):
+            if matrix[OFF].any():
+                pooled += matrix / matrix[OFF].mean() / 3
+        for estimator in ("paths", "jacobian"):
+            found = pick(evaluation.metrics, method="shrunk", estimator=estimator, strength=strength, seed=-1)
+            value = found.set_index("metric")["value"]
+            assert value["auprc"] == pytest.approx(auprc(select_pairs(pooled, OFF), edges))
+            majority = select_pairs((ensemble.matrices[3 * place : 3 * place + 3] != 0).mean(axis=0) >= 0.5, OFF)
+            assert value["shd"] == np.sum(majority != edges)
+
+
+def test_the_stability_path_is_ranked_by_its_area(evaluation, new_ensemble, system):
+    ensemble = new_ensemble()
+    found = pick(evaluation.metrics, estimator="frequency_path")
+    assert set(found["method"]) == {"shrunk"}  # one strength has no path
+    assert found["strength"].isna().all()
+    assert set(found["seed"]) == {-1}
+    assert sorted(found["metric"]) == ["auprc", "auprc_ratio", "auroc", "early_precision"]
+    area = (ensemble.matrices != 0).mean(axis=0)
+    wanted = auprc(select_pairs(area, OFF), select_pairs(system != 0, OFF))
+    assert pick(found, metric="auprc")["value"].item() == pytest.approx(wanted)
+
+
+def test_strengths_at_which_most_members_diverged_are_no_part_of_the_path(linear_data, new_ensemble):
+    lost = [(0.1, 0), (0.1, 1), (1.0, 0), (1.0, 1)]
+    metrics = evaluate_ensembles(linear_data, [new_ensemble(diverged=lost)]).metrics
+    assert pick(metrics, estimator="frequency_path").empty
+    assert set(pick(metrics, estimator="frequency", metric="auprc")["strength"]) == {0.0, 0.1, 1.0}
+
+
+def test_intervals_at_the_chosen_strength_hold_the_pooled_value(evaluation, linear_data, new_ensemble):
+    chosen = evaluation.selections["exact", "shrunk"]["chosen"]
+    mine = pick(evaluation.metrics, method="shrunk")
+    ends = mine[mine["metric"].str.endswith(("_lower", "_upper"))]
+    assert set(ends["strength"]) == {chosen}
+    assert set(ends["seed"]) == {-1}
+    assert len(ends) == 3 * 4
+    for metric in ("auprc", "auprc_ratio"):
+        for estimator in ("paths", "jacobian", "frequency"):
+            lower, value, upper = (
+                pick(mine, metric=name, estimator=estimator, strength=chosen, seed=-1)["value"].item()
+                for name in (f"{metric}_lower", metric, f"{metric}_upper")
+            )
+            assert lower <= value <= upper
+    again = evaluate_ensembles(linear_data, [new_ensemble()]).metrics
+    assert again.equals(evaluate_ensembles(linear_data, [new_ensemble()]).metrics)
+    alone = evaluate_ensembles(linear_data, [new_ensemble(seeds=1)]).metrics
+    assert not alone["metric"].str.endswith("_lower").any()
+
+
+def test_jacobians_are_computed_once_and_only_where_they_are_needed(linear_data, new_ensemble, monkeypatch):
+    asked = []
+
+    def counted(name):
+        original = getattr(LinearEnsemble, name)
+
+        def count(self, states, velocities=None):
+            asked.append((name, len(self.members), len(states)))
+            return original(self, states, velocities)
+
+        monkeypatch.setattr(LinearEnsemble, name, count)
+
+    LinearEnsemble = type(new_ensemble())  # noqa: N806 a class
+    counted("mean_jacobian")
+    counted("mean_absolute_jacobian")
+    linear_data.obs["group"] = linear_data.obs["group"].astype(str).replace("even", "odd").astype("category")
+    training = int(((linear_data.obs["split"] == "train") & (linear_data.obs["phase"] == "fit")).sum())
+    evaluate_ensembles(linear_data, [new_ensemble(diverged=[(1.0, 0)])])
+    assert sorted(asked) == [("mean_absolute_jacobian", 8, training), ("mean_jacobian", 8, training)]
+    asked.clear()
+    del linear_data.varp["truth"]
+    evaluate_ensembles(linear_data, [new_ensemble()])
+    assert asked == [("mean_jacobian", 3, training)]
+
+
+def test_networks_are_ranked_and_followed_over_strengths(evaluation, new_ensemble, system):
+    ensemble = new_ensemble()
+    table = evaluation.rankings
+    assert set(map(tuple, table[["model", "method", "estimator"]].drop_duplicates().to_numpy())) == {
+        ("exact", method, name) for method in ("shrunk", "none") for name in ("paths", "jacobian", "frequency")
+    }
+    chosen = evaluation.selections["exact", "shrunk"]["chosen"]
+    for estimator in ("paths", "jacobian", "frequency"):
+        own = pick(table, method="shrunk", estimator=estimator)
+        wanted = pick(
+            evaluation.metrics, metric="auprc", method="shrunk", estimator=estimator, strength=chosen, seed=-1
+        )
+        assert auprc(own["score"].to_numpy(), own["edge"].to_numpy()) == pytest.approx(wanted["value"].item())
+    signs = pick(own, source="b", target="c")
+    assert (signs["sign"].item(), signs["edge"].item()) == (-1, True)
+    path = evaluation.stability["exact", "shrunk"]
+    assert sorted(path["strength"].unique()) == [0.0, 0.1]
+    first = pick(path, strength=0.1, source="a", target="b")
+    assert first["frequency"].item() == 1.0
+    assert first["weight"].item() == pytest.approx(np.median(np.abs(ensemble.matrices[3:6, 0, 1])))
+    assert set(evaluation.networks["exact", "shrunk"]["known"]) <= {"true", "false", "unknown"}
+
+
+def test_of_equally_good_strengths_that_of_the_stable_network_is_chosen(linear_data, new_ensemble):
+    ensemble = new_ensemble(strengths=(0.0, 0.1))
+    same = np.tile(ensemble.matrices[3], (6, 1, 1))
+    # At the second strength each seed has a weak edge of its own, too weak to be seen in a forecast.
+    for seed, (source, target) in enumerate(((1, 0), (2, 0), (2, 1))):
+        same[:, source, target] = 0.0
+        same[3 + seed, source, target] = 2e-5
+    evaluation = evaluate_ensembles(linear_data, [replace(ensemble, matrices=same)])
+    choice = evaluation.selections["exact", "shrunk"]
+    assert choice["chosen"] == 0.0
+    assert [entry["stability"] for entry in choice["candidates"]] == pytest.approx([1.0, 1 / 3])
+
+
 def test_unknown_truth_gives_no_structure_rows(linear_data, new_ensemble):
     linear_data.varp["truth_known"] = np.zeros((3, 3), bool)
-    metrics = evaluate_ensembles(linear_data, [new_ensemble()]).metrics
-    assert not set(metrics["metric"]) & {"auprc", "shd", "auroc"}
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble()])
+    metrics = evaluation.metrics
+    assert evaluation.rankings is None
+    assert "known" not in evaluation.networks["exact", "shrunk"]
+    assert not set(metrics["metric"]) & {"auprc", "shd", "auroc", "sign_accuracy", "auprc_lower"}
     assert set(pick(metrics, metric="spurious_feature_sparsity")["reference"]) == {"not_regulators"}
 
 

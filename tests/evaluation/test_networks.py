@@ -1,15 +1,37 @@
-"""Influences in each group: what is in the table, and what the evaluation puts there."""
+"""Files of networks: what is in them, and that they are read as they were written."""
 
 from __future__ import annotations
 
+import networkx
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
+from sparsenode.data.contract import read_trajectories, true_network
 from sparsenode.errors import UserError
 from sparsenode.evaluation import networks
 from sparsenode.evaluation.evaluate import evaluate_ensembles
-from sparsenode.evaluation.networks import group_table, read_groups, read_networks, write_groups, write_network
+from sparsenode.evaluation.networks import (
+    group_table,
+    join_rankings,
+    network_keys,
+    network_table,
+    ranking_table,
+    read_edges,
+    read_groups,
+    read_network,
+    read_networks,
+    read_rankings,
+    read_stability,
+    stability_table,
+    write_annotated,
+    write_graph,
+    write_groups,
+    write_network,
+    write_rankings,
+    write_stability,
+)
 
 FEATURES = ["a", "b", "c"]
 
@@ -59,3 +81,171 @@ def test_influences_are_jacobians_times_how_far_the_source_moves_in_the_group(li
         for target in others:
             assert found[name, "abc"[target]] == pytest.approx(slope * span * matrix[number, target], rel=1e-4)
     assert "c" not in found.index.get_level_values("source")  # it regulates nothing, and does not move
+
+
+PATHS = np.array(
+    [
+        [[5.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]],
+        [[5.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 4.0, 0.0]],
+        [[5.0, 4.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]],
+    ]
+)
+NAMES = ["NA", "b<&>", "true"]
+EDGES = np.array([[0, 1, 1], [0, 0, 0], [1, 1, 0]], bool)
+KNOWN_PAIRS = np.array([[0, 1, 1], [1, 0, 0], [1, 1, 0]], bool)
+
+
+def test_known_edges_are_marked_and_read_as_text(tmp_path):
+    table = network_table(PATHS, -PATHS, NAMES, (EDGES, KNOWN_PAIRS))
+    told = {(row.source, row.target): row.known for row in table.itertuples()}
+    assert told == {
+        ("NA", "NA"): "unknown",
+        ("NA", "b<&>"): "true",
+        ("b<&>", "true"): "unknown",
+        ("true", "b<&>"): "true",
+    }
+    write_network(table, tmp_path / "network.csv")
+    pd.testing.assert_frame_equal(read_edges(tmp_path / "network.csv"), table, check_dtype=False)
+    one = network_table(PATHS, PATHS, NAMES, (~EDGES, np.ones((3, 3), bool)))
+    assert set(one["known"]) == {"true", "false"}
+    write_network(one, tmp_path / "one.csv")
+    assert read_edges(tmp_path / "one.csv")["known"].tolist() == one["known"].tolist()
+    assert "known" not in network_table(PATHS, PATHS, NAMES)
+    assert "known" in network_table(PATHS[:0], PATHS[:0], NAMES, (EDGES, KNOWN_PAIRS))
+    with pytest.raises(UserError, match=r"missing\.csv is missing"):
+        read_edges(tmp_path / "missing.csv")
+
+
+def test_graphs_are_read_by_networkx_with_all_features_and_the_table_as_edges(tmp_path):
+    table = network_table(PATHS, -PATHS, [*NAMES[:2], "c"], (EDGES, KNOWN_PAIRS))
+    features = [*NAMES[:2], "c", "alone"]
+    write_graph(table, features, tmp_path / "a.graphml", dataset="linear", strength=0.1)
+    graph = networkx.read_graphml(tmp_path / "a.graphml")
+    assert graph.is_directed()
+    assert list(graph.nodes) == features
+    assert graph.graph["strength"] == 0.1
+    assert graph.graph["edges_found"] == graph.graph["edges_written"] == 4
+    found = [{"source": source, "target": target, **told} for source, target, told in graph.edges(data=True)]
+    order = ["source", "target"]
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(found).sort_values(order, ignore_index=True)[list(table.columns)],
+        table.sort_values(order, ignore_index=True),
+    )
+    write_graph(table, features, tmp_path / "b.graphml", dataset="linear", strength=0.1)
+    assert (tmp_path / "a.graphml").read_bytes() == (tmp_path / "b.graphml").read_bytes()
+
+
+def test_graphs_hold_the_strongest_edges_and_say_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "STRONGEST_EDGES", 2)
+    write_graph(network_table(PATHS, PATHS, NAMES), NAMES, tmp_path / "n.graphml")
+    graph = networkx.read_graphml(tmp_path / "n.graphml")
+    assert set(graph.edges) == {("NA", "NA"), ("NA", "b<&>")}
+    assert (graph.graph["edges_found"], graph.graph["edges_written"]) == (4, 2)
+    write_graph(network_table(PATHS[:0], PATHS[:0], NAMES), NAMES, tmp_path / "empty.graphml")
+    assert networkx.read_graphml(tmp_path / "empty.graphml").number_of_edges() == 0
+
+
+def test_the_stability_path_agrees_with_brute_force(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = np.where(rng.random((7, 3, 3)) < 0.5, rng.random((7, 3, 3)), 1e-6)
+    strengths = np.array([0.1, 1.0, 0.1, 1.0, 1.0, 0.1, 9.0])
+    paths[6] = np.eye(3)  # at the last strength nothing but self-loops, so no row
+    write_stability(stability_table(paths, strengths, NAMES), tmp_path, "model", "l1")
+    table = read_stability(tmp_path, "model", "l1")
+    assert dict(table.dtypes.astype(str)) == {
+        "strength": "float64", "source": "category", "target": "category", "frequency": "float32", "weight": "float32",
+    }  # fmt: skip
+    assert list(table["source"].cat.categories) == list(table["target"].cat.categories) == NAMES
+    wanted = []
+    for strength in (0.1, 1.0):
+        own = [matrix for matrix, at in zip(paths, strengths, strict=True) if at == strength]
+        for source in range(3):
+            for target in range(3):
+                values = sorted(matrix[source, target] for matrix in own)
+                count = sum(value >= 1e-5 for value in values)
+                if source != target and count:
+                    wanted.append((strength, NAMES[source], NAMES[target], count / len(own), np.median(values)))
+    assert len(table) == len(wanted)
+    for row, expected in zip(table.itertuples(index=False, name=None), wanted, strict=True):
+        assert row[:3] == expected[:3]
+        assert row[3:] == pytest.approx(expected[3:], rel=1e-6)
+    with pytest.raises(UserError, match=r"l0\.stability\.parquet is missing"):
+        read_stability(tmp_path, "model", "l0")
+
+
+def test_nothing_that_finished_leaves_an_empty_stability_path(tmp_path):
+    write_stability(stability_table(PATHS[:0], np.empty(0), NAMES), tmp_path, "model", "l1")
+    table = read_stability(tmp_path, "model", "l1")
+    assert list(table.columns) == list(networks.STABILITY_COLUMNS)
+    assert table.empty
+
+
+def test_rankings_hold_every_known_pair_of_all_methods_and_peers(tmp_path):
+    scores = {"paths": (PATHS[0], -PATHS[0]), "frequency": ((PATHS > 0).mean(axis=0), 0 * PATHS[0])}
+    ours = ranking_table(scores, NAMES, (EDGES, KNOWN_PAIRS), model="small", method="l1")
+    peer = ranking_table(
+        {"score": (PATHS[1], PATHS[1])}, NAMES, (EDGES, KNOWN_PAIRS), model="", method="peer:correlation"
+    )
+    write_rankings(join_rankings([ours, peer.astype({"source": str, "method": str})]), tmp_path)
+    table = read_rankings(tmp_path)
+    assert tuple(table.columns) == networks.RANKING_COLUMNS
+    assert len(table) == 3 * KNOWN_PAIRS.sum()
+    assert table.groupby(["model", "method", "estimator"], observed=True).size().index.tolist() == [
+        ("small", "l1", "paths"), ("small", "l1", "frequency"), ("", "peer:correlation", "score"),
+    ]  # fmt: skip
+    mine = table[(table["method"] == "l1") & (table["estimator"] == "paths")].set_index(["source", "target"])
+    assert mine.loc[("NA", "b<&>"), ["score", "sign", "edge"]].tolist() == [2.0, -1, True]
+    assert mine.loc[("b<&>", "NA"), ["score", "sign", "edge"]].tolist() == [0.0, 0, False]
+    assert ("b<&>", "true") not in mine.index
+    assert (table["score"].dtype, table["sign"].dtype, table["edge"].dtype) == (np.float64, np.int64, bool)
+    assert all(table[name].dtype == "category" for name in ("model", "method", "estimator", "source", "target"))
+    write_rankings(join_rankings([]), tmp_path)
+    assert list(read_rankings(tmp_path).columns) == list(networks.RANKING_COLUMNS)
+    with pytest.raises(UserError, match=r"rankings\.parquet is missing"):
+        read_rankings(tmp_path / "elsewhere")
+
+
+@pytest.fixture
+def contract_data(linear_data):
+    """The data set as it would be read from a file."""
+    linear_data.uns["sparsenode"] |= {"contract_version": 1, "kind": "test", "initial_state_count": 1}
+    names = list(dict.fromkeys(linear_data.obs["trajectory"]))
+    linear_data.obs["trajectory"] = linear_data.obs["trajectory"].cat.reorder_categories(names)
+    return linear_data
+
+
+def test_the_annotated_dataset_keeps_the_contract_and_adds_the_networks(contract_data, tmp_path):
+    tables = {
+        ("small", "l1"): network_table(PATHS, -PATHS, FEATURES),
+        ("small", "l0"): network_table(PATHS[:0], PATHS[:0], FEATURES),
+    }
+    write_annotated(contract_data, tables, tmp_path)
+    read = read_trajectories(tmp_path / "network.h5ad")
+    np.testing.assert_array_equal(read.X, contract_data.X)
+    np.testing.assert_array_equal(true_network(read).truth, contract_data.varp["truth"])
+    learned = read.varp["network_small_l1"]
+    assert sparse.issparse(learned)
+    np.testing.assert_allclose(learned.toarray(), [[-5, -3, 0], [0, 0, -1], [0, 0, 0]])
+    np.testing.assert_allclose(
+        read.varp["frequency_small_l1"].toarray(), [[1, 1, 0], [0, 0, 2 / 3], [0, 1 / 3, 0]], rtol=1e-6
+    )
+    assert read.varp["network_small_l0"].nnz == 0
+    assert "network_small_l1" not in contract_data.varp
+
+
+def test_the_networks_of_csv_and_annotated_dataset_are_the_same(contract_data, tmp_path):
+    table = network_table(PATHS / 3, -PATHS, FEATURES)
+    write_network(table, tmp_path / "l1.csv")
+    write_annotated(contract_data, {("m", "l1"): table}, tmp_path)
+    weights, frequency = read_network(tmp_path / "l1.csv", FEATURES)
+    read = read_trajectories(tmp_path / "network.h5ad")
+    np.testing.assert_allclose(read.varp["network_m_l1"].toarray(), weights, rtol=1e-6)
+    np.testing.assert_allclose(read.varp["frequency_m_l1"].toarray(), frequency, rtol=1e-6)
+
+
+def test_names_that_cannot_be_keys_are_refused():
+    assert network_keys([("a", "b")]) == {("a", "b"): ("network_a_b", "frequency_a_b")}
+    with pytest.raises(UserError, match="the method 'l1/x' cannot name a network"):
+        network_keys([("small", "l1/x")])
+    with pytest.raises(UserError, match="networks of a_b/c and of a/b_c would both be network_a_b_c"):
+        network_keys([("a_b", "c"), ("a", "b_c")])

@@ -1,6 +1,6 @@
 """Structure metrics against scikit-learn and against brute force over tie orders."""
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -86,3 +86,78 @@ def test_selected_pairs_leave_out_the_diagonal_and_what_is_unknown():
     known[0, 1] = False
     np.testing.assert_array_equal(structure.select_pairs(matrix, known), [2, 3, 5, 6, 7])
     np.testing.assert_array_equal(structure.select_pairs(matrix[None], known), [[2, 3, 5, 6, 7]])
+
+
+def test_sign_accuracy_counts_predicted_true_edges_of_known_sign():
+    # Right, wrong, not predicted, no edge, an edge without an estimated sign, right again.
+    predicted = np.array([1, 1, 0, 1, 1, 1], bool)
+    signs = np.array([2.0, 0.5, -1.0, 1.0, 0.0, -3.0])
+    true_signs = np.array([1, -1, -1, 0, 1, -1])
+    assert structure.sign_accuracy(predicted, signs, true_signs) == 2 / 4
+    assert structure.sign_accuracy(predicted, -signs, true_signs) == 1 / 4
+    assert np.isnan(structure.sign_accuracy(np.array([0, 0, 0, 1, 0, 0], bool), signs, true_signs))
+    scores = structure.score_pairs(predicted * 1.0, true_signs != 0, threshold=0.5, signs=signs, true_signs=true_signs)
+    assert scores["sign_accuracy"] == 0.5
+
+
+def test_presence_decides_what_is_predicted_and_scores_the_ranking():
+    edges = np.array([True, False, False])
+    scores = structure.score_pairs(np.array([3.0, 2.0, 1.0]), edges, threshold=0.5, presence=np.array([0.0, 0.4, 0.5]))
+    assert (scores["auprc"], scores["shd"]) == (1.0, 2.0)
+
+
+def test_target_shares_are_what_each_source_gives_of_what_a_target_gets():
+    members = np.zeros((3, 3, 3))
+    members[0] = [[9.0, 1.0, 2.0], [3.0, 9.0, 2.0], [1.0, 3.0, 9.0]]  # the diagonal is part of no sum
+    members[1] = 50 * members[0]
+    shares = structure.target_shares(members)
+    np.testing.assert_allclose(shares[0, [1, 2], 0], [0.75, 0.25])
+    np.testing.assert_allclose(shares[0, [0, 2], 1], [0.25, 0.75])
+    np.testing.assert_allclose(shares[1], shares[0])
+    assert not shares[2].any()  # nothing is known of a member without any path
+    scaled = structure.target_shares(members, np.array([1.0, 1.0, 3.0]))
+    np.testing.assert_allclose(scaled[0, [1, 2], 0], [0.5, 0.5])
+    # In another unit of a source its Jacobian is another one, and its deviation makes up for it.
+    other = members[0] * np.array([[10.0], [1.0], [1.0]])
+    np.testing.assert_allclose(
+        structure.target_shares(other[None], np.array([0.1, 1.0, 3.0]))[0], scaled[0], atol=1e-12
+    )
+    np.testing.assert_allclose(structure.target_shares(-members), -shares)
+
+
+def test_pooled_estimators_have_frequency_presence_and_signs():
+    paths = np.array([[[0, 2.0], [0, 0]], [[0, 2.0], [4.0, 0]], [[0, 0], [1.0, 0]], [[0, 1.0], [0, 0]]])
+    jacobian = np.array([[[0, -1.0], [0, 0]], [[0, 3.0], [-3.0, 0]], [[0, 0], [-1.0, 0]], [[0, -1.0], [0, 0]]])
+    pooled = structure.pool_members({"paths": paths, "jacobian": np.abs(jacobian)}, jacobian)
+    assert list(pooled) == ["paths", "jacobian", "frequency"]
+    np.testing.assert_array_equal(pooled["frequency"].scores, [[0, 0.75], [0.5, 0]])
+    np.testing.assert_array_equal(pooled["paths"].presence, [[0, 0.75], [0.5, 0]])
+    # Each target has one other variable to get anything from, whose share is 1 in the members that have the edge.
+    np.testing.assert_array_equal(pooled["jacobian"].signs, [[0, -1], [-1, 0]])
+    np.testing.assert_allclose(pooled["jacobian"].scores, [[0, 3 / 4], [2 / 4, 0]])
+    assert structure.pool_members({"paths": paths[:0]}, jacobian[:0]) == {}
+
+
+def test_intervals_hold_what_resampled_members_score():
+    edges = np.array([True, True, False, False, False])
+    members = np.array([[2.0, 1, 0, 0, 0], [0, 2, 1, 0, 0], [0, 0, 1, 2, 0]])
+    found = structure.pooled_interval(members, edges)
+    possible = [
+        structure.auprc(sum(members[list(drawn)]), edges) for drawn in product(range(3), repeat=3)
+    ]  # each of 27 equally likely
+    lower, upper = np.quantile(np.repeat(possible, 100), [0.025, 0.975])
+    assert found["auprc"] == pytest.approx((lower, upper), abs=0.05)
+    assert found["auprc_ratio"] == pytest.approx([end / 0.4 for end in found["auprc"]])
+    assert structure.pooled_interval(members, edges) == found
+    same = structure.pooled_interval(members[[0, 0]], edges)
+    assert same["auprc"] == (1.0, 1.0)
+
+
+def test_ties_of_frequencies_stay_ties_in_intervals():
+    # Sums of shares of ten would differ by rounding, and rank one pair above the other.
+    members = np.random.default_rng(0).random((10, 40)) < 0.5
+    edges = np.arange(40) < 10
+    counts = np.random.default_rng([1, 10]).multinomial(10, np.full(10, 0.1), size=200)
+    exact = [structure.auprc(np.array([int(n) for n in one @ members.astype(int)]), edges) for one in counts]
+    found = structure.pooled_interval(members.astype(float), edges)["auprc"]
+    assert found == tuple(np.quantile(exact, [0.025, 0.975]))

@@ -507,3 +507,153 @@ def cell_files(tmp_path: Path) -> dict[str, Path]:
         table.parent.mkdir(parents=True, exist_ok=True)
         make_influences().to_parquet(table, index=False)
     return files
+
+
+GENES = ("Gata2", "Gata1", "Fog1", "EKLF", "Fli1", "SCL", "Cebpa", "Pu.1", "cJun", "EgrNab", "Gfi1")
+GENE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
+GENE_CHOSEN = {"none": 0.0, "l1": 0.1, "pathreg": 0.1}
+GENE_SIGNAL = {"none": 0.0, "l1": 1.0, "pathreg": 3.0}
+GENE_PEERS = {"peer:correlation": 0.2, "peer:sindy": 1.0}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Members of one method: paths (member, source, target) and the strength of each member."""
+
+    paths: np.ndarray
+    strengths: np.ndarray
+
+
+def make_truth() -> np.ndarray:
+    """Signed network (source, target) of 26 edges without self-loops; every gene has a target."""
+    truth = np.zeros((len(GENES), len(GENES)))
+    for source in range(len(GENES)):
+        for number, step in enumerate((1, 3, 6)[: 3 if source < 4 else 2]):
+            truth[source, (source + step) % len(GENES)] = -1.0 if (source + number) % 3 == 0 else 1.0
+    return truth
+
+
+def make_genes() -> anndata.AnnData:
+    """Courses of genes in two trajectories, with the true network between them."""
+    import anndata
+
+    times = np.linspace(0.0, 1.0, 6)
+    values = np.stack(
+        [np.concatenate((np.sin(times + number), np.cos(times + number))) for number in range(11)], axis=1
+    )
+    obs = pd.DataFrame({"time": np.tile(times, 2), "weight": 1.0}, index=[f"o{number}" for number in range(12)])
+    labels = {"trajectory": ("a", "b"), "group": ("a", "b"), "subject": ("a", "b"), "split": ("train", "test")}
+    for column, names in labels.items():
+        obs[column] = pd.Categorical(np.repeat(names, 6), categories=names)
+    obs["phase"] = pd.Categorical(["fit"] * 12)
+    adata = anndata.AnnData(values.astype(np.float32), obs=obs)
+    adata.var_names = list(GENES)
+    adata.var["weight"], adata.var["is_regulator"] = 1.0, True
+    adata.varp["truth"] = make_truth()
+    adata.varp["truth_known"] = ~np.eye(len(GENES), dtype=bool)
+    states = pd.DataFrame(adata.X[[0, 6]], index=["a", "b"], columns=list(GENES))
+    adata.uns["sparsenode"] = {
+        "contract_version": 1, "name": "genes", "kind": "simulated", "time_unit": "hour", "value_unit": "activity",
+        "initial_states": states, "initial_state_count": 1,
+    }  # fmt: skip
+    return adata
+
+
+def make_learned(method: str, *, seeds: int = 8) -> Learned:
+    """Members that tell edges from other pairs the better, the larger their method's signal; sparser by strength."""
+    generator = np.random.default_rng(len(method))
+    sizes = GENE_SIGNAL[method] * (make_truth() != 0) + generator.standard_normal((len(GENES), len(GENES)))
+    strengths = (0.0,) if method == "none" else GENE_STRENGTHS
+    levels = [-9.0 if strength == 0 else 1.5 + np.log10(strength) for strength in strengths]
+    noise = 0.5 * generator.standard_normal((len(strengths), seeds, *sizes.shape))
+    paths = np.array(
+        [np.where(sizes + one > level, np.exp(sizes), 0.0) for one, level in zip(noise, levels, strict=True)]
+    )
+    return Learned(paths.reshape(-1, *sizes.shape), np.repeat(strengths, seeds))
+
+
+def make_gene_metrics() -> pd.DataFrame:
+    """One row for each member, all of which finished."""
+    tables = []
+    for method in GENE_CHOSEN:
+        strengths = make_learned(method).strengths
+        for strength in np.unique(strengths):
+            seeds = np.arange(int((strengths == strength).sum()))
+            tables.append(
+                make_table(
+                    dataset="genes", model="windows", method=method, strength=strength, seed=seeds, metric="seconds",
+                    value=np.ones(len(seeds)), trajectory="all",
+                )
+            )  # fmt: skip
+    return join_tables(tables)
+
+
+def make_rankings() -> pd.DataFrame:
+    """Scores of all pairs by method and estimator, and by peer."""
+    from sparsenode.evaluation import networks
+
+    truth = make_truth()
+    signs = np.where(truth != 0, truth, 1.0)
+    tables = []
+    for method, chosen in GENE_CHOSEN.items():
+        members = make_learned(method)
+        paths = members.paths[members.strengths == chosen]
+        estimators = {"paths": paths.mean(axis=0), "jacobian": paths.max(axis=0), "frequency": (paths > 0).mean(axis=0)}
+        scores = {name: (matrix, signs) for name, matrix in estimators.items()}
+        tables.append(
+            networks.ranking_table(
+                scores, GENES, (truth != 0, ~np.eye(len(GENES), dtype=bool)), model="windows", method=method
+            )
+        )
+    generator = np.random.default_rng(0)
+    for peer, signal in GENE_PEERS.items():
+        matrix = np.exp(signal * (truth != 0) + generator.standard_normal(truth.shape))
+        scores = {"peer": (matrix, np.zeros_like(truth))}
+        tables.append(
+            networks.ranking_table(scores, GENES, (truth != 0, ~np.eye(len(GENES), dtype=bool)), model="", method=peer)
+        )
+    return networks.join_rankings(tables)
+
+
+@pytest.fixture
+def rankings() -> pd.DataFrame:
+    """Rankings of methods and peers against the true network."""
+    return make_rankings()
+
+
+@pytest.fixture
+def genes() -> anndata.AnnData:
+    """Courses of genes with a true network."""
+    return make_genes()
+
+
+@pytest.fixture
+def gene_metrics() -> pd.DataFrame:
+    """Which members of which method finished."""
+    return make_gene_metrics()
+
+
+@pytest.fixture(scope="session")
+def gene_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What the workflow has made of the genes, as files."""
+    from sparsenode.data.contract import write_trajectories
+    from sparsenode.evaluation import networks
+
+    folder = tmp_path_factory.mktemp("genes")
+    files = {"metrics": folder / "metrics.parquet", "data": folder / "data.h5ad"}
+    files |= {name: folder / name for name in ("selection", "networks")}
+    make_gene_metrics().to_parquet(files["metrics"], index=False)
+    write_trajectories(make_genes(), files["data"])
+    signs = np.where(make_truth() != 0, make_truth(), 1.0)
+    for method, chosen in GENE_CHOSEN.items():
+        path = files["selection"] / "windows" / f"{method}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"chosen": chosen, "protocol": "trajectory"}))
+        members = make_learned(method)
+        paths = members.paths[members.strengths == chosen]
+        table = networks.network_table(paths, np.broadcast_to(signs, paths.shape), GENES)
+        networks.write_network(table, files["networks"] / "windows" / f"{method}.csv")
+        stability = networks.stability_table(members.paths, members.strengths, GENES)
+        networks.write_stability(stability, files["networks"], "windows", method)
+    networks.write_rankings(make_rankings(), files["networks"])
+    return files

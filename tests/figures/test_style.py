@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from sparsenode.errors import UserError
@@ -19,6 +20,28 @@ def test_methods_keep_their_look_and_others_get_one_of_their_own():
 
 def test_methods_come_in_one_order_and_baselines_are_none():
     assert style.method_order(["mine", "pathreg", "baseline:zeros", "none", "mine"]) == ["none", "pathreg", "mine"]
+
+
+def test_peers_are_gray_dashed_lines_apart_from_the_methods():
+    names = ["peer:sindy", "l1", "peer:mine", "peer:correlation", "peer:yours", "mine"]
+    looks = style.looks(names)
+    assert {name: look.line == "-" for name, look in looks.items() if ":" not in name} == {"l1": True, "mine": True}
+    for name in style.peer_order(names):
+        assert looks[name].line != "-"
+        assert len(set(to_rgb(looks[name].color))) == 1
+    assert len({(look.color, look.line) for look in looks.values()}) == 6
+    assert looks["mine"] == style.looks(["l1", "mine"])["mine"]
+
+
+def test_peers_come_in_one_order_and_have_names():
+    peers = ["peer:mine", "peer:sindy", "l1", "peer:correlation"]
+    assert style.peer_order(peers) == ["peer:correlation", "peer:sindy", "peer:mine"]
+    assert style.method_order(peers) == ["l1"]
+    assert [style.method_label(name) for name in ("peer:extra_trees", "peer:my_own", "l1")] == [
+        "extra trees",
+        "my own",
+        "l1",
+    ]
 
 
 def test_zero_has_a_place_left_of_all_strengths():

@@ -7,7 +7,7 @@ import pytest
 
 from sparsenode.methods import get_method, method_names
 
-NAMES = ("cnode", "l0", "l1", "none", "pathreg")
+NAMES = ("cnode", "grouplasso", "l0", "l1", "lassonet", "none", "pathreg")
 
 
 def test_all_methods_are_found_by_name() -> None:
@@ -25,9 +25,11 @@ def test_a_record_is_complete(name: str) -> None:
     method = get_method(name)
     assert method.name == name
     assert method.summary
-    hooks = [hook for hook in (method.penalty, method.proximal) if hook is not None]
-    assert bool(hooks) == method.has_strength
+    hooks = [hook for hook in (method.penalty, method.proximal, method.edge_proximal) if hook is not None]
+    assert len(hooks) == method.has_strength
     assert (method.size is not None) == (method.proximal is not None)
+    assert (method.edge_size is not None) == (method.edge_proximal is not None) == method.per_target
+    hooks += [hook for hook in (method.edge_weights, method.ramp) if hook is not None]
     # Every option is described, has a valid default, and is taken by the hooks under its name.
     defaults = {key: option["default"] for key, option in method.options.items()}
     jsonschema.Draft202012Validator.check_schema({"properties": dict(method.options)})

@@ -45,11 +45,17 @@ def strengths_of(method: str, *strengths: float) -> MethodSettings:
     return MethodSettings(method, strengths if get_method(method).has_strength else (0.0,), {})
 
 
+def suited(settings: ModelSettings, method: str) -> ModelSettings:
+    """With one network per target where the method needs it."""
+    return replace(settings, network="per_target") if get_method(method).per_target else settings
+
+
 def run(
     problems: list[tuple[float, Problem]], method: str, *, seeds: tuple[int, ...] = (0, 1), **changes: Any
 ) -> TrainingResult:
     strengths = changes.pop("strengths", (0.0, 0.1))
-    return train(problems, 2, replace(TINY, **changes), strengths_of(method, *strengths), seeds)
+    settings = suited(replace(TINY, **changes), method)
+    return train(problems, 2, settings, strengths_of(method, *strengths), seeds)
 
 
 def row_of(result: TrainingResult, strength: float, seed: int) -> dict[str, torch.Tensor]:
@@ -178,9 +184,10 @@ def test_a_block_whose_members_all_diverged_before_the_refit_joins_the_others(
 
 
 @pytest.mark.parametrize("method", ["l1", "cnode"])
-def test_strength_zero_is_plain_training(problems: list[tuple[float, Problem]], method: str) -> None:
-    plain = run(problems, "none")
-    free = run(problems, method, strengths=(0.0,))
+@pytest.mark.parametrize("network", ["joint", "per_target"])
+def test_strength_zero_is_plain_training(problems: list[tuple[float, Problem]], method: str, network: str) -> None:
+    plain = run(problems, "none", network=network)
+    free = run(problems, method, strengths=(0.0,), network=network)
     assert_same(free.parameters.named(), plain.parameters.named())
 
 
@@ -202,12 +209,12 @@ def test_all_members_can_diverge(problems: list[tuple[float, Problem]]) -> None:
 
 
 @pytest.mark.parametrize("gates", ["weight", "unit"])
-@pytest.mark.parametrize("method", ["l0", "l1", "pathreg"])
+@pytest.mark.parametrize("method", ["l0", "l1", "pathreg", "grouplasso", "lassonet"])
 def test_a_refit_keeps_what_was_pruned_at_zero(problems: list[tuple[float, Problem]], method: str, gates: str) -> None:
     settings = {"iterations": 60, "gates": gates, "gates_learning_rate": 0.3, "strengths": (100.0,)}
     result = run(problems, method, refit=RefitSettings(15, 0.01), **settings)
     pruned = 0
-    for weight, mask in zip(result.parameters.weights, result.parameters.masks, strict=True):
+    for weight, mask in zip(result.parameters.prunable, result.parameters.masks, strict=True):
         assert (weight[mask == 0] == 0).all()
         pruned += int((mask == 0).sum())
     assert pruned > 0
@@ -235,6 +242,7 @@ def test_every_method_trains_with_windows_at_both_orders(
         iterations=6,
         velocity_hidden=(3,),
     )
+    settings = suited(settings, method)
     result = train(make_problems(rotation, settings), 2, settings, strengths_of(method, 0.01), [0])
     assert result.members[0].status == "finished"
     assert np.isfinite([row["loss"] for row in result.history]).all()
@@ -453,7 +461,7 @@ def assert_equal(one: TrainingResult, other: TrainingResult) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("method", method_names())
 def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: Path, method: str, variant: str) -> None:
-    settings = replace(TINY, **VARIANTS[variant])
+    settings = suited(replace(TINY, **VARIANTS[variant]), method)
     whole, none = run_in_pieces(rotation, tmp_path / "whole", settings, method, None)
     assert none == 0
     for every in (1, 6):
@@ -467,7 +475,7 @@ def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: P
 def test_a_member_that_trains_on_batches_does_not_depend_on_its_neighbors(
     rotation: anndata.AnnData, method: str, variant: str
 ) -> None:
-    settings = replace(TINY, **VARIANTS[variant])
+    settings = suited(replace(TINY, **VARIANTS[variant]), method)
     problems = problems_of(rotation, settings)
     together = train(problems, 2, settings, strengths_of(method, 0.0, 0.1, 1.0), (0, 1, 2))
     strength = together.members[-1].strength
@@ -494,8 +502,8 @@ def test_batches_change_with_the_iteration_and_go_on_through_the_refit(
     assert not torch.equal(result.parameters.weights[0], fixed.parameters.weights[0])
 
 
-def started(settings: ModelSettings, seeds: list[int]) -> tuple[Run, Task]:
-    task = runs.make_task(2, settings, strengths_of("none"), seeds, torch.device("cpu"))
+def started(settings: ModelSettings, seeds: list[int], method: str = "none") -> tuple[Run, Task]:
+    task = runs.make_task(2, settings, strengths_of(method, 0.01), seeds, torch.device("cpu"))
     return runs.start(task, range(len(seeds))), task
 
 
@@ -544,11 +552,11 @@ def test_starts_and_slopes_are_perturbed_by_their_own_errors(
 @pytest.mark.parametrize("method", method_names())
 def test_every_method_trains_on_motion(rotation: anndata.AnnData, method: str) -> None:
     """All that a model of motion has: slopes, stiffness and damping, another scale of time, noise and batches."""
-    settings = replace(TINY, **VARIANTS["motion"])
+    settings = suited(replace(TINY, **VARIANTS["motion"]), method)
     result = train(problems_of(rotation, settings), 2, settings, strengths_of(method, 0.01), [0])
     assert result.members[0].status == "finished"
     assert np.isfinite([row["loss"] for row in result.history]).all()
-    fresh, _ = started(settings, [0])
+    fresh, _ = started(settings, [0], method)
     for name, tensor in fresh.parameters.named().items():
         assert not torch.equal(result.parameters.named()[name], tensor), name
 

@@ -4,7 +4,10 @@ import pytest
 
 pytestmark = pytest.mark.workflow
 
-FIGURES = {"draw_strengths": 1, "draw_pareto": 1, "draw_trajectories": 1, "draw_network": 1}
+FIGURES = {
+    f"draw_{name}": 1
+    for name in ("strengths", "pareto", "trajectories", "network", "precision_recall", "stability", "network_graph")
+}
 EVALUATION = {"evaluate_models": 1, **FIGURES, "collect_metrics": 1}
 
 

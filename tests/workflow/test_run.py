@@ -8,12 +8,15 @@ import pytest
 
 pytestmark = pytest.mark.workflow
 
-FIGURES = {"draw_strengths": 1, "draw_pareto": 1, "draw_trajectories": 1, "draw_network": 1}
+FIGURES = {
+    f"draw_{name}": 1
+    for name in ("strengths", "pareto", "trajectories", "network", "precision_recall", "stability", "network_graph")
+}
 EVALUATION = {"evaluate_models": 1, **FIGURES, "collect_metrics": 1}
 
 
 def test_everything_is_there(finished):
-    for figure in ("strengths", "pareto", "trajectories", "network"):
+    for figure in (name.removeprefix("draw_") for name in FIGURES):
         assert finished.result(f"figures/branches/{figure}.pdf").read_bytes().startswith(b"%PDF")
         assert finished.result(f"figures/branches/{figure}.png").read_bytes().startswith(b"\x89PNG")
     metrics = pd.read_csv(finished.result("metrics.csv"))
@@ -57,6 +60,11 @@ def test_second_run_has_nothing_to_do(finished):
             {"datasets": {"branches": {"options": {"test_share": 0.2}}}},
             {"preprocess_dataset": 1, "train_members": 2, **EVALUATION},
             id="an option of the data makes the data anew",
+        ),
+        pytest.param(
+            {"datasets": {"branches": {"interventions": {"clamp": {"knockout": {"Gata1": 0}}}}}},
+            {"forecast_interventions": 1, "draw_interventions": 1},
+            id="an intervention trains nothing",
         ),
         pytest.param({"threads": 2, "device": "auto"}, {}, id="where it was trained does not count"),
         pytest.param({"memory_mb": 2000, "checkpoint_seconds": 5}, {}, id="nor does how safely"),
@@ -104,7 +112,7 @@ def test_report_is_one_file_that_needs_no_network(finished):
     assert done.status == 0, done.output
     text = finished.result("report.html").read_text(encoding="utf-8")
     finished.result("report.html").unlink()
-    for figure in ("strengths", "pareto", "trajectories", "network"):
+    for figure in (name.removeprefix("draw_") for name in FIGURES):
         assert f"results/figures/branches/{figure}.png" in text
     assert "<script src=" not in text
     assert '<link rel="stylesheet"' not in text

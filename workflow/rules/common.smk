@@ -34,6 +34,7 @@ wildcard_constraints:
     dataset="|".join(config["run"]["datasets"]),
     model="|".join(config["run"]["models"]),
     method="|".join(config["run"]["methods"]),
+    peer="|".join(config["run"]["peers"]) or "(?!)",
     first="[0-9]+",
     last="[0-9]+",
     url_path="|".join(map(re.escape, DOWNLOADED)) or "(?!)",
@@ -109,9 +110,11 @@ def training_settings(part):
 
 
 def grid_or_error(wildcards):
-    if (wildcards.dataset, wildcards.model) not in configuration.pairs(config):
+    wanted = (wildcards.dataset, wildcards.model, wildcards.method)
+    if wanted not in configuration.grid(config):
         raise WorkflowError(
-            f"models.{wildcards.model} is not trained on {wildcards.dataset} (see its `datasets`)"
+            f"models.{wildcards.model} is not trained on {wildcards.dataset} with {wildcards.method} (see its"
+            " `datasets` and `methods`)"
         )
 
 
@@ -129,19 +132,47 @@ def settings_of_block(wildcards):
 
 
 def settings_of_dataset(wildcards):
-    return expand(
-        f"{RESULTS}/settings/{wildcards.dataset}/{{model}}/{{method}}.json",
-        model=configuration.models_of(config, wildcards.dataset),
-        method=config["run"]["methods"],
-    )
+    return [
+        f"{RESULTS}/settings/{dataset}/{model}/{method}.json"
+        for dataset, model, method in configuration.grid(config, wildcards.dataset)
+    ]
 
 
 def models_of_dataset(wildcards):
+    return [
+        f"{RESULTS}/models/{dataset}/{model}/{method}/seeds_{first}-{last}.safetensors"
+        for dataset, model, method in configuration.grid(config, wildcards.dataset)
+        for first, last in configuration.seed_blocks(config)
+    ]
+
+
+def interventions_of(wildcards):
+    """The interventions on a dataset, as JSON."""
+    interventions = config["datasets"][wildcards.dataset]["interventions"]
+    if interventions is None:
+        raise WorkflowError(
+            f"datasets.{wildcards.dataset} has no `interventions`, so that none can be forecast"
+        )
+    return configuration.canonical_json(interventions)
+
+
+def peer_settings(part):
+    """A parameter of infer_peer: one part of what a peer on a dataset depends on, mappings as JSON."""
+
+    def settings(wildcards):
+        dataset, peer = wildcards.dataset, wildcards.peer
+        chosen = configuration.peer_settings(config, dataset, peer)[part]
+        return (
+            configuration.canonical_json(chosen) if isinstance(chosen, dict) else chosen
+        )
+
+    return settings
+
+
+def peers_of_dataset(wildcards):
     return expand(
-        f"{RESULTS}/models/{wildcards.dataset}/{{model}}/{{method}}/seeds_{{seeds}}.safetensors",
-        model=configuration.models_of(config, wildcards.dataset),
-        method=config["run"]["methods"],
-        seeds=[f"{first}-{last}" for first, last in configuration.seed_blocks(config)],
+        f"{RESULTS}/peers/{wildcards.dataset}/{{peer}}.parquet",
+        peer=configuration.peers_of(config, wildcards.dataset),
     )
 
 

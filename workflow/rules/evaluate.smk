@@ -3,6 +3,7 @@ rule evaluate_models:
         data=f"{RESULTS}/data/{{dataset}}.h5ad",
         models=models_of_dataset,
         settings=settings_of_dataset,
+        peers=peers_of_dataset,
     output:
         metrics=f"{RESULTS}/metrics/{{dataset}}.parquet",
         forecasts=f"{RESULTS}/forecasts/{{dataset}}.parquet",
@@ -25,6 +26,7 @@ rule evaluate_models:
         version=versions.EVALUATION,
     shell:
         "sparsenode evaluate-models --data {input.data:q} --models {input.models:q} --settings {input.settings:q}"
+        " --peers {input.peers:q}"
         " --evaluation {params.evaluation:q} --threads {threads} --metrics {output.metrics:q} --forecasts {output.forecasts:q}"
         " --networks {output.networks:q} --selection {output.selection:q} > {log:q} 2>&1"
 

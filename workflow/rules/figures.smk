@@ -4,6 +4,7 @@ TABLES = {
     "forecasts": f"{RESULTS}/forecasts/{{dataset}}.parquet",
     "networks": f"{RESULTS}/networks/{{dataset}}",
     "data": f"{RESULTS}/data/{{dataset}}.h5ad",
+    "interventions": f"{RESULTS}/interventions/{{dataset}}.parquet",
 }
 
 

@@ -18,6 +18,7 @@ from sparsenode.errors import UserError
 from sparsenode.files import file_sha256
 
 STEPS = 160
+HAS_TRUTH = True
 # Order of the branches in scanpy's file: its `highlights` name the fate at the end of each.
 FATES = ("monocyte", "erythrocyte", "megakaryocyte", "neutrophil")
 

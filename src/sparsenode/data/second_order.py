@@ -21,6 +21,7 @@ from sparsenode.errors import UserError
 _SYSTEM, _START, _TIMES, _NOISE = range(4)
 _LARGEST_GROWTH_RATE = -0.02  # real part of the slowest eigenvalue; at time 15 a mode keeps at most 3/4 of its size
 _DRAWS = 1000
+HAS_TRUTH = True
 _INTERVAL = {
     "type": "array",
     "items": {"type": "number", "exclusiveMinimum": 0},
@@ -101,14 +102,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class System:
-    """x'' = -stiffness x - damping x' + coupling x.
+    """x'' = -stiffness x - damping x' + coupling x, from x' = velocity tanh(scale x) / scale at time 0.
 
-    Shapes: `stiffness` and `damping` (oscillator,), `coupling` (target, source).
+    Shapes: `stiffness`, `damping` and `scale`, the unit of each position, (oscillator,), `coupling` (target, source).
     """
 
     stiffness: Floats
     damping: Floats
     coupling: Floats
+    velocity: float
+    scale: Floats
 
     def first_order(self) -> Floats:
         """Matrix A of z' = A z for z = (x, x'), of twice the number of oscillators."""
@@ -118,7 +121,8 @@ class System:
 
     def scaled(self, scale: Floats) -> "System":
         """The same system for positions divided by `scale` (oscillator,)."""
-        return System(self.stiffness, self.damping, self.coupling * scale[None, :] / scale[:, None])
+        coupling = self.coupling * scale[None, :] / scale[:, None]
+        return System(self.stiffness, self.damping, coupling, self.velocity, self.scale * scale)
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
@@ -140,7 +144,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     system = draw_system(options, np.random.default_rng([seed, _SYSTEM]))
     start = np.random.default_rng([seed, _START]).uniform(-1.0, 1.0, size=(count, options["oscillators"]))
     times = _observation_times(options, np.random.default_rng([seed, _TIMES]))
-    positions = solve(system, start, options["velocity"] * np.tanh(start), times)
+    positions = solve(system, start, times)
     training = count - options["test_trajectories"]
     within = times <= options["horizon"]
     scale = positions[:training][within[:training]].std(axis=0)
@@ -177,6 +181,28 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     )
 
 
+def system_from_provenance(provenance: Mapping[str, Any]) -> System:
+    """The system behind a dataset of this source, in the units of its values.
+
+    Beside the `provenance` are needed the `options` of the source and the `scale` (trajectory, oscillator) of its
+    trajectories, all of which have the same.
+
+    Raises:
+        UserError: the provenance is that of another source.
+    """
+    needed = ("stiffness", "damping", "coupling", "options", "scale")
+    if missing := [name for name in needed if name not in provenance]:
+        message = (
+            f"the provenance has no {', '.join(missing)}, so it is not that of the data source second_order; "
+            "take a dataset with `source: second_order`"
+        )
+        raise UserError(message)
+    stiffness, damping, coupling, scale = (
+        np.asarray(provenance[name], np.float64) for name in ("stiffness", "damping", "coupling", "scale")
+    )
+    return System(stiffness, damping, coupling, float(provenance["options"]["velocity"]), scale[0])
+
+
 def _check(options: Mapping[str, Any]) -> None:
     problems = [
         f"{key} {list(options[key])}: the first must not be above the second"
@@ -208,7 +234,8 @@ def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> S
             signs = generator.choice([-1.0, 1.0], size=len(sources))
             coupling[target, sources] = signs * _uniform(generator, options["coupling"], len(sources))
         stiffness = _uniform(generator, options["frequency"], count) ** 2
-        system = System(stiffness, _uniform(generator, options["damping"], count), coupling)
+        damping = _uniform(generator, options["damping"], count)
+        system = System(stiffness, damping, coupling, options["velocity"], np.ones(count))
         if np.linalg.eigvals(system.first_order()).real.max() <= _LARGEST_GROWTH_RATE:
             return system
     message = (
@@ -222,18 +249,30 @@ def _uniform(generator: np.random.Generator, interval: Sequence[float], count: i
     return generator.uniform(interval[0], interval[1], size=count)
 
 
-def solve(system: System, position: Floats, velocity: Floats, times: Floats) -> Floats:
+def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
     """Exact positions (trajectory, time, oscillator) by the matrix exponential.
 
-    Shapes: `position` and `velocity` (trajectory, oscillator), at time 0; `times` (trajectory, time).
+    Shapes: `initial_states` (trajectory, oscillator), the positions at time 0; `times` (trajectory, time). An
+    oscillator in `clamp` is held at its value from time 0 on; the others start with the velocity of their own position.
+
+    Raises:
+        UserError: `clamp` names an oscillator that there is not.
     """
     from scipy.linalg import expm
 
-    count = position.shape[1]
+    count = initial_states.shape[1]
+    if outside := [index for index in clamp or {} if not 0 <= index < count]:
+        message = f"cannot hold oscillator {outside[0]}: the system has the oscillators 0 to {count - 1}"
+        raise UserError(message)
+    matrix = system.first_order()
+    velocities = system.velocity * np.tanh(system.scale * initial_states) / system.scale
+    states = np.hstack([initial_states, velocities])
+    for index, value in (clamp or {}).items():
+        matrix[[index, count + index]] = 0.0
+        states[:, [index, count + index]] = value, 0.0
     different, where = np.unique(times, return_inverse=True)
-    propagators = expm(system.first_order() * different[:, None, None])[:, :count]
-    state = np.hstack([position, velocity])
-    return np.asarray(np.einsum("rtij,rj->rti", propagators[where.reshape(times.shape)], state))
+    propagators = expm(matrix * different[:, None, None])[:, :count]
+    return np.asarray(np.einsum("rtij,rj->rti", propagators[where.reshape(times.shape)], states))
 
 
 def _observation_times(options: Mapping[str, Any], generator: np.random.Generator) -> Floats:

@@ -22,9 +22,10 @@ def set_validation_aside(
     """Splits (observation,) of every trajectory, a `share` of the training data made validation data.
 
     `by` is `trajectory` (whole ones, never the last of a group), `time_blocks` (the last training
-    observations of each trajectory within the fit phase), `observation` (single ones at random, never the
-    first `keep_first`, which make the initial state, nor the last) or `none-in-source` (the source's own
-    splits stay as they are).
+    observations of each trajectory within the fit phase), `inner_blocks` (as many in a row, at a random place of each
+    trajectory after its first `keep_first`), `observation` (single ones at random, never the first
+    `keep_first`, which make the initial state, nor the last) or `none-in-source` (the source's own splits stay
+    as they are).
 
     Raises:
         UserError: the source has validation data of its own, or nothing would be left for training or
@@ -46,10 +47,13 @@ def set_validation_aside(
                 _whole_trajectories(trajectories, splits, share, generator)
             elif by == "time_blocks":
                 _time_blocks(trajectories, splits, share)
+            elif by == "inner_blocks":
+                _inner_blocks(trajectories, splits, share, generator, keep_first)
             elif by == "observation":
                 _observations(trajectories, splits, share, generator, keep_first)
             else:
-                message = f"validation.by is {by!r}; allowed: trajectory, time_blocks, observation, none-in-source"
+                allowed = "trajectory, time_blocks, inner_blocks, observation, none-in-source"
+                message = f"validation.by is {by!r}; allowed: {allowed}"
                 raise UserError(message)
     fitted = [(split == "train") & (part.phases == "fit") for part, split in zip(trajectories, splits, strict=True)]
     if not any(chosen.any() for chosen in fitted):
@@ -91,6 +95,24 @@ def _time_blocks(trajectories: Sequence[Trajectory], splits: Splits, share: floa
         count = max(1, round(share * len(candidates)))
         _check_left(part, len(candidates), count, share)
         split[candidates[-count:]] = "validation"
+
+
+def _inner_blocks(
+    trajectories: Sequence[Trajectory],
+    splits: Splits,
+    share: float,
+    generator: np.random.Generator,
+    keep_first: int,
+) -> None:
+    for part, split in zip(trajectories, splits, strict=True):
+        candidates = np.flatnonzero((split == "train") & (part.phases == "fit"))
+        if len(candidates) == 0:
+            continue
+        count = max(1, round(share * len(candidates)))
+        _check_left(part, len(candidates), count, share)
+        after = candidates[candidates >= keep_first]
+        first = int(generator.integers(max(len(after) - count, 0), endpoint=True))
+        split[after[first : first + count]] = "validation"
 
 
 def _observations(

@@ -7,7 +7,7 @@ of them are observed, and how input-output paths of its network become a source 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -102,3 +102,25 @@ def second_order(features: int) -> VectorField:
 def make_field(order: int, features: int) -> VectorField:
     """The field of a model's order."""
     return first_order(features) if order == 1 else second_order(features)
+
+
+def clamped(field: VectorField, held: Tensor) -> VectorField:
+    """The field of a system in which the variables of `held` (feature,), true or false, do not change.
+
+    Their rates, at second order their velocities and accelerations, are zero at every state, and nothing flows back
+    through them in the reverse pass. Others feel the value they are held at. `jacobian` stays that of the network.
+    """
+    free = ~held.repeat(field.order)
+
+    def of_free(values: Tensor) -> Tensor:
+        # Not a product, by which a rate that is not finite would stay so.
+        return torch.where(free, values, values.new_zeros(()))
+
+    def record(layers: Layers, state: Tensor) -> tuple[Tensor, list[Tensor]]:
+        rate, recorded = field.record(layers, state)
+        return of_free(rate), recorded
+
+    def reverse(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return field.reverse(layers, recorded, of_free(gradient))
+
+    return replace(field, record=record, reverse=reverse)

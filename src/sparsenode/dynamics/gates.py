@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -60,9 +58,10 @@ def open_probability(log_alpha: Tensor) -> Tensor:
     return torch.sigmoid(log_alpha - _OPEN_SHIFT)
 
 
-def initialize_gates(widths: Sequence[int], members: int, stands_on: str) -> list[Tensor]:
-    """Log alpha of every layer: (member, in, out) on single weights, (member, in, 1) on input units."""
-    return [
-        torch.full((members, width_in, 1 if stands_on == "unit" else width_out), INITIAL_LOG_ALPHA)
-        for width_in, width_out in pairwise(widths)
-    ]
+def initialize(weight: Tensor, stands_on: str) -> Tensor:
+    """Log alpha for a layer's weights (..., in, out): of their shape on single weights, (..., in, 1) on input units.
+
+    With one network per target an input unit of the first layer is an edge.
+    """
+    shape = weight.shape if stands_on == "weight" else (*weight.shape[:-1], 1)
+    return torch.full(shape, INITIAL_LOG_ALPHA)

@@ -16,13 +16,19 @@ class Layers:
 
     Shapes: `weights[l]` (member, in_l, out_l), `biases[l]` (member, 1, out_l), `decay` (member, 1, state): the rate
     at which each variable decays beside what the network gives, if the field has it; at second order its stiffness and
-    its damping.
+    its damping. `skip` (member, in_1, out_L) leads from the inputs straight to the outputs, if the network has it.
+
+    With one network per target the networks stand side by side: each layer has the units of all targets, those of the
+    first target first, and no weights between targets. If there are hidden layers, the last weights are a row (member,
+    1, in_L), since each unit leads to one output only: then `rows_last` is true.
     """
 
     weights: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
     activation: str = "elu"
     decay: Tensor | None = None
+    skip: Tensor | None = None
+    rows_last: bool = False
 
     def select(self, rows: slice) -> Layers:
         """The networks of some members."""
@@ -31,6 +37,8 @@ class Layers:
             tuple(bias[rows] for bias in self.biases),
             self.activation,
             None if self.decay is None else self.decay[rows],
+            None if self.skip is None else self.skip[rows],
+            self.rows_last,
         )
 
 
@@ -63,9 +71,25 @@ def apply_recorded(layers: Layers, inputs: Tensor) -> list[Tensor]:
     values = [inputs]
     last = len(layers.weights) - 1
     for index, (weight, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
-        linear = torch.baddbmm(bias, values[-1], weight)
+        if layers.rows_last and index == last:
+            linear = _sum_units(values[-1] * weight, bias.shape[-1]) + bias
+        else:
+            linear = torch.baddbmm(bias, values[-1], weight)
         values.append(linear if index == last else _activate(linear, layers.activation))
+    if layers.skip is not None:
+        values[-1] = torch.baddbmm(values[-1], inputs, layers.skip)
     return values
+
+
+def _sum_units(values: Tensor, targets: int) -> Tensor:
+    """Sum (..., target) over the units of each target's network."""
+    return values.unflatten(-1, (targets, -1)).sum(-1)
+
+
+def spread_over_units(values: Tensor, units: int) -> Tensor:
+    """Give each target's value to all of its units, (..., unit): the transpose of their sum."""
+    targets = values.shape[-1]
+    return values.unsqueeze(-1).expand(*values.shape, units // targets).flatten(-2)
 
 
 def reverse(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -75,13 +99,18 @@ def reverse(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tup
     evaluates the network many times and gathers them into one product per layer.
     """
     linear_gradients = [gradient]
+    past = None if layers.skip is None else torch.bmm(gradient, layers.skip.transpose(1, 2))
     for index in range(len(layers.weights) - 1, -1, -1):
-        gradient = torch.bmm(gradient, layers.weights[index].transpose(1, 2))
+        weight = layers.weights[index]
+        if layers.rows_last and index == len(layers.weights) - 1:
+            gradient = spread_over_units(gradient, weight.shape[-1]) * weight
+        else:
+            gradient = torch.bmm(gradient, weight.transpose(1, 2))
         if index > 0:
             gradient = _through_activation(gradient, recorded[index], layers.activation)
             linear_gradients.append(gradient)
     linear_gradients.reverse()
-    return gradient, linear_gradients
+    return gradient if past is None else gradient.add_(past), linear_gradients
 
 
 def jacobian(layers: Layers, inputs: Tensor) -> Tensor:
@@ -91,8 +120,12 @@ def jacobian(layers: Layers, inputs: Tensor) -> Tensor:
     for index in range(1, len(layers.weights)):
         activated = recorded[index].unsqueeze(2)
         product = _through_activation(product, activated.expand_as(product), layers.activation)
-        product = product @ layers.weights[index].unsqueeze(1)
-    return product
+        weight = layers.weights[index].unsqueeze(1)
+        if layers.rows_last and index == len(layers.weights) - 1:
+            product = _sum_units(product * weight, layers.biases[-1].shape[-1])
+        else:
+            product = product @ weight
+    return product if layers.skip is None else product + layers.skip.unsqueeze(1)
 
 
 def initialize_layers(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from sparsenode.dynamics import gates, mlp
 from sparsenode.dynamics.mlp import Layers
+from sparsenode.paths import path_product
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,10 @@ class Parameters:
     empty or one tensor (member, 1, state). Once masks are there they replace the gates: a refit folds the
     deterministic gates into the weights. `starts` is empty or one tensor (member, group, feature), the learned starts
     of the groups; `references` then holds two that are not trained: the starts that were given, and their errors.
+
+    Weights are (member, in, out), or with one network per target (member, target, in, out), one value a target at the
+    end. `skip` is empty or one tensor (member, target, in, 1), what leads from the inputs straight to each target.
+    Masks of the skip come after those of the weights.
     """
 
     weights: tuple[Tensor, ...]
@@ -31,6 +38,12 @@ class Parameters:
     decay: tuple[Tensor, ...] = ()
     starts: tuple[Tensor, ...] = ()
     references: tuple[Tensor, ...] = ()
+    skip: tuple[Tensor, ...] = ()
+
+    @property
+    def prunable(self) -> tuple[Tensor, ...]:
+        """What a penalty acts on: the weights, and the skip after them."""
+        return (*self.weights, *self.skip)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Parameters:
         """The same parameters with a function applied to every tensor."""
@@ -72,16 +85,24 @@ def initialize_parameters(
     gates_on: str | None,
     velocity_widths: Sequence[int] = (),
     decay: Sequence[float] = (),
+    per_target: bool = False,
+    skip: bool = False,
 ) -> Parameters:
     """Fresh parameters, member i from generator i alone.
 
-    `widths` are the network's, input to output; `gates_on` is `weight`, `unit` or None; `velocity_widths` those of
+    `widths` are the network's, input to output, or with `per_target` the last of them is the number of networks, of
+    which each has the hidden widths and one output; `gates_on` is `weight`, `unit` or None; `velocity_widths` those of
     the network that gives the initial velocity (second order); `decay` is what every variable's rate of decay starts
     at (first order), or its stiffness and its damping (second order), empty for none.
     """
-    weights, biases = mlp.initialize_layers(generators, widths)
+    targets = widths[-1] if per_target else None
+    if targets is None:
+        weights, biases = mlp.initialize_layers(generators, widths)
+    else:
+        weights, biases = _initialize_targets(generators, widths[:-1], targets)
+    skips = _initialize_targets(generators, widths[:1], widths[-1])[0] if skip else []
     velocity_weights, velocity_biases = mlp.initialize_layers(generators, velocity_widths)
-    log_alpha = gates.initialize_gates(widths, len(generators), gates_on) if gates_on else []
+    log_alpha = [gates.initialize(weight, gates_on) for weight in weights] if gates_on else []
     return Parameters(
         tuple(weights),
         tuple(biases),
@@ -92,7 +113,20 @@ def initialize_parameters(
         (torch.tensor(decay).repeat_interleave(widths[-1]).expand(len(generators), 1, -1).contiguous(),)
         if decay
         else (),
+        skip=tuple(skips),
     )
+
+
+def _initialize_targets(
+    generators: Sequence[torch.Generator], widths: Sequence[int], targets: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights (member, target, in, out) and biases (member, 1, target x out) of one network per target."""
+    weights, biases = [], []
+    for width_in, width_out in pairwise([*widths, 1]):
+        (flat,), (bias,) = mlp.initialize_layers(generators, [width_in, targets * width_out])
+        weights.append(flat.unflatten(2, (targets, width_out)).transpose(1, 2).contiguous())
+        biases.append(bias)
+    return weights, biases
 
 
 def deterministic_gates(parameters: Parameters) -> tuple[Tensor, ...]:
@@ -114,10 +148,57 @@ def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: 
 
 def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activation: str) -> Layers:
     """The network with `factors` (gates or masks; empty for none) folded into its weights."""
-    weights = parameters.weights
-    if factors:
-        weights = tuple(weight * factor for weight, factor in zip(weights, factors, strict=True))
-    return Layers(weights, parameters.biases, activation, parameters.decay[0] if parameters.decay else None)
+    weights, *skip = _apply(parameters, factors)
+    rows_last = False
+    if _per_target(parameters):
+        rows_last = len(weights) > 1
+        hidden = weights[1:-1] if rows_last else ()
+        last = (weights[-1].flatten(1).unsqueeze(1),) if rows_last else ()
+        weights = (weights[0].transpose(1, 2).flatten(2), *map(_side_by_side, hidden), *last)
+    return Layers(
+        weights,
+        parameters.biases,
+        activation,
+        parameters.decay[0] if parameters.decay else None,
+        skip[0].squeeze(-1).transpose(1, 2).contiguous() if skip else None,
+        rows_last,
+    )
+
+
+def _per_target(parameters: Parameters) -> bool:
+    return parameters.weights[0].dim() == 4
+
+
+def path_matrix(parameters: Parameters) -> Tensor:
+    """Summed strength (member, in, out) of all paths of the effective network, the skip included."""
+    weights, *skip = _apply(parameters, deterministic_gates(parameters))
+    paths = path_product(weights)
+    if skip:
+        paths = paths + skip[0].abs()
+    return paths.squeeze(-1).transpose(1, 2) if _per_target(parameters) else paths
+
+
+def open_paths(parameters: Parameters) -> Tensor:
+    """Mean over paths of the probability to be open, (member, in, out), of a network with gates."""
+    opened = [
+        one.expand_as(weight) for one, weight in zip(open_probabilities(parameters), parameters.weights, strict=True)
+    ]
+    mean = path_product(opened) / math.prod(one.shape[-1] for one in opened[:-1])
+    return mean.squeeze(-1).transpose(1, 2) if _per_target(parameters) else mean
+
+
+def _apply(parameters: Parameters, factors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], *tuple[Tensor, ...]]:
+    """Weights with the factors folded in, and after them the skip, if there is one."""
+    layers = len(parameters.weights)
+    scaled = [weight * factor for weight, factor in zip(parameters.prunable, factors, strict=False)]
+    effective = (*scaled, *parameters.prunable[len(scaled) :])
+    return effective[:layers], *effective[layers:]
+
+
+def _side_by_side(weight: Tensor) -> Tensor:
+    """Weights (member, target, in, out) between hidden units as one block-diagonal matrix (member, in, out)."""
+    own = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)
+    return (weight.unsqueeze(3) * own.view(1, len(own), 1, len(own), 1)).flatten(3).flatten(1, 2)
 
 
 def velocity_layers(parameters: Parameters, activation: str) -> Layers:
@@ -130,9 +211,16 @@ def open_probabilities(parameters: Parameters) -> tuple[Tensor, ...]:
     return tuple(gates.open_probability(log_alpha) for log_alpha in parameters.log_alpha)
 
 
-def prune_closed(parameters: Parameters, activation: str, threshold: float) -> Parameters:
+def prune_closed(parameters: Parameters, threshold: float) -> Parameters:
     """Fold the deterministic gates into the weights and mask what is below `threshold`: the start of a refit."""
-    effective = effective_layers(parameters, deterministic_gates(parameters), activation).weights
-    masks = tuple((weight.abs() > threshold).to(weight.dtype) for weight in effective)
-    folded = tuple(weight * mask for weight, mask in zip(effective, masks, strict=True))
-    return replace(parameters, weights=folded, masks=masks)
+    weights, *skip = _apply(parameters, deterministic_gates(parameters))
+    masks = tuple((weight.abs() > threshold).to(weight.dtype) for weight in (*weights, *skip))
+    folded = [weight * mask for weight, mask in zip((*weights, *skip), masks, strict=True)]
+    return replace(parameters, weights=tuple(folded[: len(weights)]), skip=tuple(folded[len(weights) :]), masks=masks)
+
+
+def weight_sparsity(parameters: Parameters, threshold: float) -> Tensor:
+    """Share (member,) of the weights, with gates or masks folded in, that are below the threshold."""
+    weights, *skip = _apply(parameters, deterministic_gates(parameters))
+    below = [(weight.abs() < threshold).flatten(1).sum(1).to(torch.float64) for weight in (*weights, *skip)]
+    return torch.stack(below).sum(0) / sum(weight[0].numel() for weight in (*weights, *skip))

@@ -18,8 +18,22 @@ from sparsenode.evaluation import rows
 from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import Errors, check_features, forecast_errors
-from sparsenode.evaluation.networks import group_table, network_table, write_groups, write_network
+from sparsenode.evaluation.networks import (
+    group_table,
+    join_rankings,
+    network_keys,
+    network_table,
+    ranking_table,
+    stability_table,
+    write_annotated,
+    write_graph,
+    write_groups,
+    write_network,
+    write_rankings,
+    write_stability,
+)
 from sparsenode.evaluation.paired import entry_errors, paired_rows, reference_errors
+from sparsenode.evaluation.peers import PeerScores, peer_rankings, peer_rows, read_peer
 from sparsenode.evaluation.plans import (
     LEAD,
     ROLLING,
@@ -35,7 +49,8 @@ from sparsenode.evaluation.plans import (
 from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol, spread
 from sparsenode.evaluation.rows import Truth
 from sparsenode.evaluation.selection import choose_strength, write_selection
-from sparsenode.evaluation.sparsity import feature_sparsity
+from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity
+from sparsenode.evaluation.structure import pool_members, select_pairs
 from sparsenode.evaluation.tables import join_tables
 from sparsenode.files import file_sha256, write_atomically
 
@@ -89,7 +104,9 @@ class EvaluationSettings:
 class Evaluation:
     """What was measured: tidy `metrics`, long `forecasts`, and by (model, method) its networks and its selection.
 
-    `networks` hold the edges over all the data, `groups` the influences of regulators in each group (lineage, branch).
+    `networks` hold the edges over all the data, `groups` the influences of regulators in each group (lineage, branch),
+    `stability` how often each pair is selected at each strength. `rankings` are the pooled scores beside the truth, if
+    there is one.
     """
 
     metrics: pd.DataFrame
@@ -97,12 +114,15 @@ class Evaluation:
     networks: dict[tuple[str, str], pd.DataFrame]
     selections: dict[tuple[str, str], dict[str, Any]]
     groups: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    stability: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    rankings: pd.DataFrame | None = None
 
 
 @dataclass
 class _Parts:
     metrics: list[pd.DataFrame] = field(default_factory=list)
     forecasts: list[pd.DataFrame] = field(default_factory=list)
+    rankings: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, metrics: Sequence[pd.DataFrame], forecasts: Sequence[pd.DataFrame]) -> None:
         self.metrics.extend(metrics)
@@ -118,26 +138,39 @@ def evaluate_models(
     networks: Path,
     selection: Path,
     settings_of_evaluation: EvaluationSettings | None = None,
+    peers: Sequence[Path] = (),
 ) -> None:
     """Evaluate all trained blocks of one data set.
 
-    Reads the trajectories `data`, the blocks `models` and the frozen `settings` they were trained with; writes the
-    tidy table `metrics`, the table `forecasts`, into the folder `networks` a `{model}/{method}.csv` and a
-    `{model}/{method}.groups.parquet` each, and into `selection` a `{model}/{method}.json`.
+    Reads the trajectories `data`, the blocks `models`, the frozen `settings` they were trained with and the scores of
+    `peers`; writes the tidy table `metrics`, the table `forecasts`, into the folder `networks` of each (model, method)
+    `{model}/{method}.csv`, `.graphml`, `.groups.parquet` and `.stability.parquet`, and `network.h5ad` and, with a
+    truth, `rankings.parquet`, and into `selection` a `{model}/{method}.json`.
 
     Raises:
         UserError: a model file differs from its settings, or was trained on other features; settings without a
-            model file or the reverse; no validation observations to choose a strength on.
+            model file or the reverse; no validation observations to choose a strength on; names of models and methods
+            that cannot be keys of `network.h5ad`.
     """
     from sparsenode.data.contract import read_trajectories
 
     adata = read_trajectories(data)
     name = str(adata.uns["sparsenode"]["name"])
     ensembles = load_blocks(models, settings, name, file_sha256(data))
-    evaluation = evaluate_ensembles(adata, ensembles, settings_of_evaluation)
+    # Before the work, not after it: two names that give one key are known now.
+    network_keys([(ensemble.settings["model"], ensemble.settings["method"]) for ensemble in ensembles])
+    scored = [read_peer(path, list(adata.var_names)) for path in peers]
+    evaluation = evaluate_ensembles(adata, ensembles, settings_of_evaluation, scored)
     for (model, method), table in evaluation.networks.items():
         write_network(table, networks / model / f"{method}.csv")
         write_groups(evaluation.groups[model, method], networks, model, method)
+        write_stability(evaluation.stability[model, method], networks, model, method)
+        chosen = evaluation.selections[model, method]["chosen"]
+        told = {"dataset": name, "model": model, "method": method} | ({} if chosen is None else {"strength": chosen})
+        write_graph(table, list(adata.var_names), networks / model / f"{method}.graphml", **told)
+    write_annotated(adata, _chosen_networks(evaluation), networks)
+    if evaluation.rankings is not None:
+        write_rankings(evaluation.rankings, networks)
     for (model, method), choice in evaluation.selections.items():
         write_selection(choice, selection / model / f"{method}.json")
     with write_atomically(forecasts) as temporary:
@@ -146,10 +179,20 @@ def evaluate_models(
         evaluation.metrics.to_parquet(temporary, index=False)
 
 
+def _chosen_networks(evaluation: Evaluation) -> dict[tuple[str, str], pd.DataFrame]:
+    """Networks of the methods that have a strength: nothing learned is not the same as no edge."""
+    return {
+        key: table for key, table in evaluation.networks.items() if evaluation.selections[key]["chosen"] is not None
+    }
+
+
 def evaluate_ensembles(
-    adata: AnnData, ensembles: Sequence[Ensemble], settings: EvaluationSettings | None = None
+    adata: AnnData,
+    ensembles: Sequence[Ensemble],
+    settings: EvaluationSettings | None = None,
+    peers: Sequence[PeerScores] = (),
 ) -> Evaluation:
-    """Measure ensembles, one for each (model, method), on an AnnData of trajectories.
+    """Measure ensembles, one for each (model, method), and the networks of peers on an AnnData of trajectories.
 
     Raises:
         UserError: see `evaluate_models`.
@@ -170,6 +213,7 @@ def evaluate_ensembles(
     models_done = set()
     if truth.edges is not None:
         parts.metrics.append(rows.random_structure(truth, dataset))
+        parts.metrics.extend(peer_rows(peers, truth, dataset))
     parts.metrics.extend(rows.random_priors(truth, dataset))
     for ensemble in ensembles:
         started = time.perf_counter()
@@ -185,16 +229,16 @@ def evaluate_ensembles(
                 parts.add(*rows.baseline_rows(data, windows[window], dataset=dataset, model=model))
             models_done.add(model)
         label = {"dataset": dataset, "model": model, "method": method}
-        selection, network, groups = _evaluate_ensemble(
-            parts, ensemble, data, truth, protocols, label, settings, references
-        )
-        result.selections[model, method], result.networks[model, method] = selection, network
-        result.groups[model, method] = groups
+        _evaluate_ensemble(result, parts, ensemble, data, truth, protocols, label, settings, references)
         logger.info(
             "evaluated %s/%s: %d members in %.1f s", model, method, len(ensemble.members), time.perf_counter() - started
         )
     result.metrics = join_tables(parts.metrics)
     result.forecasts = rows.join_forecasts(parts.forecasts)
+    if truth.edges is not None:
+        if peers:
+            parts.rankings.append(peer_rankings(peers, truth, data.features))
+        result.rankings = join_rankings(parts.rankings)
     return result
 
 
@@ -209,19 +253,22 @@ def _window_of(ensemble: Ensemble) -> tuple[int, int] | None:
 def read_truth(adata: AnnData) -> Truth:
     """Truth, priors and regulators of an AnnData of trajectories; where nothing else is said all pairs are known."""
     shape = (adata.n_vars, adata.n_vars)
-    edges = known = None
+    edges = known = signs = None
     if "truth" in adata.varp:
-        edges = dense(adata.varp["truth"]) != 0
+        signs = np.sign(dense(adata.varp["truth"]).astype(np.float64))
+        edges = signs != 0
         known = dense(adata.varp["truth_known"]) != 0 if "truth_known" in adata.varp else np.ones(shape, bool)
         known = known & ~np.eye(adata.n_vars, dtype=bool)
         if not known.any():
-            edges = None
+            edges = signs = None
     if edges is None:
         known = np.zeros(shape, bool)
     regulators = (
         adata.var["is_regulator"].to_numpy(bool) if "is_regulator" in adata.var else np.ones(adata.n_vars, bool)
     )
-    return Truth(edges, np.asarray(known), regulators, read_priors(adata))
+    training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
+    return Truth(edges, np.asarray(known), regulators, read_priors(adata), signs, deviations)
 
 
 def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -236,6 +283,7 @@ def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _evaluate_ensemble(
+    result: Evaluation,
     parts: _Parts,
     ensemble: Ensemble,
     data: Observations,
@@ -244,11 +292,13 @@ def _evaluate_ensemble(
     label: dict[str, str],
     settings: EvaluationSettings,
     references: Mapping[str, np.ndarray],
-) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+) -> None:
     """Add the rows of one ensemble to `parts`.
 
-    Return its selection, and at the chosen strength its network and the influences of regulators in each group.
+    To `result` its selection, at the chosen strength its network and the influences of regulators in each group, and
+    the stability over all strengths.
     """
+    key = label["model"], label["method"]
     members = pd.DataFrame(
         [(member.strength, member.seed, member.status) for member in ensemble.members],
         columns=["strength", "seed", "status"],
@@ -264,20 +314,29 @@ def _evaluate_ensemble(
     # By the last protocol: rolling forecasts where the dataset asks for them, else windows for a model trained on them.
     paths = np.asarray(ensemble.path_matrix(), np.float64)
     members["feature_sparsity"] = feature_sparsity(paths)
-    selection = _select(errors[-1], members, protocols[-1].plan, label, settings.least_feature_sparsity)
+    selected_pairs = select_pairs(paths >= THRESHOLD, np.ones(paths.shape[1:], bool))
+    selection = _select(errors[-1], members, selected_pairs, protocols[-1].plan, label, settings.least_feature_sparsity)
     parts.metrics.append(rows.selection_row(selection, label))
     parts.metrics.extend(rows.sparsity_rows(ensemble, paths, finished, keys, truth, label))
-    chosen = finished[keys["strength"].to_numpy() == selection["chosen"]] if len(finished) else finished
+    is_chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
+    chosen = finished[is_chosen]
     order = ensemble.settings["model_settings"].get("order", 1)
     states, velocities = _jacobian_states(data, order)
-    jacobian = np.empty((0,) * 3)
+    # With a truth the Jacobians of all that finished are scored; else those of the chosen members alone are looked at.
+    wanted, of_chosen = (finished, is_chosen) if truth.edges is not None else (chosen, np.ones(len(chosen), bool))
+    signed = absolute = np.empty((0, *paths.shape[1:]))
+    if len(wanted):
+        whole = ensemble.select(wanted.tolist())
+        signed = np.asarray(whole.mean_jacobian(states, velocities), np.float64)
+        if truth.edges is not None or truth.priors:
+            absolute = np.asarray(whole.mean_absolute_jacobian(states, velocities), np.float64)
+    jacobian = signed[of_chosen]
     influences: dict[str, np.ndarray] = {}
     if len(chosen):
         selected = ensemble.select(chosen.tolist())
-        jacobian = np.asarray(selected.mean_jacobian(states, velocities), np.float64)
         influences = _group_influences(selected, data, order, jacobian)
         if truth.priors:
-            scores = {"paths": paths[chosen], "jacobian": selected.mean_absolute_jacobian(states, velocities)}
+            scores = {"paths": paths[chosen], "jacobian": absolute[of_chosen]}
             parts.metrics.extend(rows.prior_rows(scores, members.loc[chosen, ["strength", "seed"]], truth, label))
         if settings.interval_repeats:
             plan = protocols[0].plan
@@ -287,20 +346,61 @@ def _evaluate_ensemble(
                 paired_rows(own, together, references, plan, compared, repeats=settings.interval_repeats)
             )
     if truth.edges is not None:
-        scores = {"paths": paths[finished]}
-        if len(finished):
-            scores["jacobian"] = np.asarray(ensemble.mean_absolute_jacobian(states, velocities), np.float64)[finished]
-        parts.metrics.extend(rows.structure_rows(scores, keys, truth, label))
+        scores = {"paths": paths[finished], "jacobian": absolute}
+        _add_structure(parts, scores, signed, keys, selection, truth, data.features, label)
     for protocol, found in zip(protocols, errors, strict=True):
         parts.forecasts.append(
             rows.forecast_rows(found.kept[chosen], members.loc[chosen, ["strength", "seed"]], data, protocol, label)
         )
-    network = network_table(paths[chosen], jacobian, data.features)
-    return selection, network, group_table(influences, data.features, truth.regulators)
+    known = None if truth.edges is None else (truth.edges, truth.known)
+    result.selections[key] = selection
+    result.networks[key] = network_table(paths[chosen], jacobian, data.features, known)
+    result.groups[key] = group_table(influences, data.features, truth.regulators)
+    result.stability[key] = stability_table(paths[finished], keys["strength"].to_numpy(np.float64), data.features)
+
+
+def _add_structure(
+    parts: _Parts,
+    scores: Mapping[str, np.ndarray],
+    jacobian: np.ndarray,
+    keys: pd.DataFrame,
+    selection: Mapping[str, Any],
+    truth: Truth,
+    features: Sequence[str],
+    label: dict[str, str],
+) -> None:
+    """Add what the networks of the finished members are worth beside the truth: their metrics, and rankings."""
+    assert truth.edges is not None  # noqa: S101 the caller asks for structure only where there is a truth
+    parts.metrics.extend(rows.structure_rows(scores, jacobian, keys, truth, label, _mostly_usable(selection)))
+    chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
+    if not chosen.any():
+        return
+    of_chosen = {name: matrices[chosen] for name, matrices in scores.items()}
+    parts.metrics.extend(rows.interval_rows(of_chosen, truth, {**label, "strength": selection["chosen"]}))
+    pooled = {
+        name: (one.scores, one.signs)
+        for name, one in pool_members(of_chosen, jacobian[chosen], truth.deviations).items()
+    }
+    named = {"model": label["model"], "method": label["method"]}
+    parts.rankings.append(ranking_table(pooled, features, (truth.edges, truth.known), **named))
+
+
+def _mostly_usable(selection: Mapping[str, Any]) -> list[float]:
+    """Strengths of which at least half of the members are usable, dense ones too, whatever was chosen."""
+    return [
+        entry["strength"]
+        for entry in selection["candidates"]
+        if entry["usable"] and 2 * entry["usable"] >= entry["members"]
+    ]
 
 
 def _select(
-    errors: Errors, members: pd.DataFrame, plan: Plan, label: Mapping[str, str], least_feature_sparsity: float
+    errors: Errors,
+    members: pd.DataFrame,
+    selected: np.ndarray,
+    plan: Plan,
+    label: Mapping[str, str],
+    least_feature_sparsity: float,
 ) -> dict[str, Any]:
     """Choose the strength on the validation observations of the fit phase."""
     groups = plan.groups[~plan.groups["horizon"].str.startswith(LEAD)]
@@ -326,7 +426,7 @@ def _select(
     )
     return {
         **label,
-        **choose_strength(table, members, least_feature_sparsity=least_feature_sparsity),
+        **choose_strength(table, members, least_feature_sparsity=least_feature_sparsity, selected=selected),
         "protocol": plan.protocol,
         "split": "validation",
         "phase": "fit",

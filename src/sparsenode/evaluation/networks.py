@@ -1,9 +1,13 @@
-"""The network that an ensemble learned at one strength, as a table of edges: of all the data, and in each group."""
+"""The networks that an ensemble learned, as files: their edges, in each group, over all strengths, and in rankings."""
 
 from __future__ import annotations
 
+import io
+import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +16,25 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.files import write_atomically
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 NETWORK_COLUMNS = ("source", "target", "weight", "sign", "selection_frequency")
+KNOWN = "known"
+"""Further column of a dataset with a truth: "true", "false", or "unknown" where the truth does not tell."""
 GROUP_COLUMNS = ("group", "source", "target", "value")
 STRONGEST_PAIRS = 2000
 """Pairs of each group (lineage, branch) that are written out at most."""
 _ENDING = ".groups.parquet"
+_STABILITY_ENDING = ".stability.parquet"
+STABILITY_COLUMNS = ("strength", "source", "target", "frequency", "weight")
+RANKING_COLUMNS = ("model", "method", "estimator", "source", "target", "score", "sign", "edge")
+RANKINGS = "rankings.parquet"
+ANNOTATED = "network.h5ad"
+STRONGEST_EDGES = 5000
+"""Edges of a graph that are written out at most: more of them no program draws."""
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+"""Names that the configuration allows: without a slash, which an h5ad file and a path take apart."""
 
 
 def selection_frequency(paths: np.ndarray) -> np.ndarray:
@@ -24,16 +42,22 @@ def selection_frequency(paths: np.ndarray) -> np.ndarray:
     return (paths >= THRESHOLD).mean(axis=0)
 
 
-def network_table(paths: np.ndarray, jacobian: np.ndarray, features: Sequence[str]) -> pd.DataFrame:
+def network_table(
+    paths: np.ndarray,
+    jacobian: np.ndarray,
+    features: Sequence[str],
+    truth: tuple[np.ndarray, np.ndarray] | None = None,
+) -> pd.DataFrame:
     """Edges that at least one member selected, strongest first; self-loops included.
 
     `paths` and `jacobian` (member, source, target): path strengths and mean signed Jacobians of the members at one
     strength. `weight` is the median path strength over members (0 if most members have no path), `sign` that of the
     median mean Jacobian (+1 activation, -1 repression, 0 neither), `selection_frequency` the share of members with
-    the path. A pair that is not listed was selected by none.
+    the path. A pair that is not listed was selected by none. With a `truth`, edges and where they are known (source,
+    target), the column `known` says whether an edge is a true one.
     """
     if len(paths) == 0:
-        return pd.DataFrame({name: [] for name in NETWORK_COLUMNS})
+        return pd.DataFrame({name: [] for name in (*NETWORK_COLUMNS, *([KNOWN] if truth else []))})
     frequency = selection_frequency(paths)
     source, target = np.nonzero(frequency)
     names = np.asarray(features, dtype=object)
@@ -46,6 +70,10 @@ def network_table(paths: np.ndarray, jacobian: np.ndarray, features: Sequence[st
             "selection_frequency": frequency[source, target],
         }
     )
+    if truth is not None:
+        edges, known = truth
+        told = np.where(edges[source, target], "true", "false").astype(object)
+        table[KNOWN] = np.where(known[source, target], told, "unknown")
     return table.sort_values(["weight", "selection_frequency"], ascending=False, kind="stable", ignore_index=True)
 
 
@@ -54,17 +82,33 @@ def write_network(table: pd.DataFrame, path: Path) -> None:
     import pyarrow as pa
     from pyarrow import csv
 
-    kinds = {"source": str, "target": str, "weight": np.float32, "sign": np.int64, "selection_frequency": np.float32}
+    kinds: dict[str, Any] = {"source": str, "target": str, "weight": np.float32, "sign": np.int64}
+    kinds |= {"selection_frequency": np.float32} | ({KNOWN: str} if KNOWN in table else {})
     # pandas takes ten times as long, which is felt with hundreds of thousands of edges.
     rows = pa.Table.from_pandas(table.astype(kinds), preserve_index=False)
     with write_atomically(path) as temporary:
         csv.write_csv(rows, temporary, csv.WriteOptions(quoting_style="needed"))
 
 
+def read_edges(path: Path) -> pd.DataFrame:
+    """Table of edges of a CSV, as `network_table` gives it, `known` as text.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path} is missing: evaluate the models of this dataset anew (sparsenode evaluate-models)")
+    # A gene may be called "NA" or "nan": names are never read as missing values.
+    return pd.read_csv(path, dtype={"source": str, "target": str, KNOWN: str}, keep_default_na=False)
+
+
 def read_network(path: Path, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Signed weights and selection frequencies (source, target) of a CSV of edges; pairs not listed are 0."""
-    # A gene may be called "NA" or "nan": names are never read as missing values.
-    table = pd.read_csv(path, dtype={"source": str, "target": str}, keep_default_na=False)
+    return network_matrices(read_edges(path), features)
+
+
+def network_matrices(table: pd.DataFrame, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Signed weights and selection frequencies (source, target) of a table of edges; pairs not listed are 0."""
     number = {name: index for index, name in enumerate(features)}
     source = table["source"].map(number).to_numpy(np.int64)
     target = table["target"].map(number).to_numpy(np.int64)
@@ -139,3 +183,206 @@ def read_groups(folder: Path, model: str, method: str) -> pd.DataFrame:
             "anew (sparsenode evaluate-models)"
         )
     return pd.read_parquet(path)
+
+
+def write_graph(table: pd.DataFrame, features: Sequence[str], path: Path, **attributes: str | float) -> None:
+    """Write a table of edges as GraphML, a directed graph with all features as nodes.
+
+    The `STRONGEST_EDGES` first edges at most; the graph's attributes `edges_found` and `edges_written` say so, beside
+    those given.
+    """
+    import networkx
+
+    written = table.iloc[:STRONGEST_EDGES]
+    graph = networkx.DiGraph(**attributes, edges_found=len(table), edges_written=len(written))
+    graph.add_nodes_from(str(name) for name in features)
+    columns = [name for name in table.columns if name not in {"source", "target"}]
+    values = zip(*(written[name].tolist() for name in columns), strict=True)
+    for source, target, told in zip(written["source"], written["target"], values, strict=True):
+        graph.add_edge(source, target, **dict(zip(columns, told, strict=True)))
+    # Through memory, and by Python's own writer of XML: the same bytes with and without lxml, and plain write errors.
+    content = io.BytesIO()
+    networkx.write_graphml_xml(graph, content)
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(content.getvalue())
+
+
+def stability_table(paths: np.ndarray, strengths: np.ndarray, features: Sequence[str]) -> pd.DataFrame:
+    """How often each pair is selected at each strength: the stability path.
+
+    `paths` (member, source, target) and `strengths` (member,) of the finished members. `frequency` is the share of a
+    strength's members with the path, `weight` their median path strength. Pairs off the diagonal that some member
+    selected, by strength, source and target, whose categories are all the features in their order.
+    """
+    off = ~np.eye(len(features), dtype=bool)
+    parts: list[tuple[np.ndarray, ...]] = []
+    for value in np.unique(strengths).tolist():
+        own = paths[strengths == value]
+        share = selection_frequency(own)
+        pairs = np.nonzero(off & (share > 0))
+        parts.append((np.full(len(pairs[0]), value), *pairs, share[pairs], np.median(own[:, *pairs], axis=0)))
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.empty(0)] * 5
+    strength, source, target, frequency, weight = columns
+    return pd.DataFrame(
+        {
+            "strength": strength.astype(np.float64),
+            "source": _named(source, features),
+            "target": _named(target, features),
+            "frequency": frequency.astype(np.float32),
+            "weight": weight.astype(np.float32),
+        }
+    )
+
+
+def write_stability(table: pd.DataFrame, folder: Path, model: str, method: str) -> None:
+    """Write a stability path into a dataset's folder of networks."""
+    with write_atomically(folder / model / f"{method}{_STABILITY_ENDING}") as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_stability(folder: Path, model: str, method: str) -> pd.DataFrame:
+    """Stability path of one (model, method) of a dataset's folder of networks, as `stability_table` gives it.
+
+    Raises:
+        UserError: the folder has no such table.
+    """
+    path = Path(folder) / model / f"{method}{_STABILITY_ENDING}"
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing: selection frequencies at each strength were not written; evaluate the models of this "
+            "dataset anew (sparsenode evaluate-models)"
+        )
+    return pd.read_parquet(path)
+
+
+def ranking_table(
+    scores: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    features: Sequence[str],
+    truth: tuple[np.ndarray, np.ndarray],
+    *,
+    model: str,
+    method: str,
+) -> pd.DataFrame:
+    """Scores of all known pairs off the diagonal beside the truth, for curves of precision and recall.
+
+    `scores` and their signs, both (source, target), by estimator; `truth` the edges and where they are known. A `sign`
+    of 0 is not known. A peer is the method `peer:NAME` of the model "".
+    """
+    edges, known = truth
+    source, target = np.nonzero(np.asarray(known, bool) & ~np.eye(len(features), dtype=bool))
+    tables = [
+        pd.DataFrame(
+            {
+                "estimator": estimator,
+                "source": _named(source, features),
+                "target": _named(target, features),
+                "score": np.asarray(matrix, np.float64)[source, target],
+                "sign": np.sign(signs[source, target]).astype(np.int64),
+                "edge": np.asarray(edges, bool)[source, target],
+            }
+        ).assign(model=model, method=method)[list(RANKING_COLUMNS)]
+        for estimator, (matrix, signs) in scores.items()
+    ]
+    return join_rankings(tables)
+
+
+def join_rankings(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All rankings of a dataset below each other, text as categories."""
+    if not tables:
+        return pd.DataFrame({name: [] for name in RANKING_COLUMNS})
+    categories = {
+        name: list(dict.fromkeys(itertools.chain.from_iterable(_values(table[name]) for table in tables)))
+        for name in ("model", "method", "estimator", "source", "target")
+    }
+    kinds = {name: pd.CategoricalDtype(values) for name, values in categories.items()}
+    return pd.concat([table.astype(kinds) for table in tables], ignore_index=True)
+
+
+def write_rankings(table: pd.DataFrame, folder: Path) -> None:
+    """Write the rankings of a dataset into its folder of networks."""
+    with write_atomically(folder / RANKINGS) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_rankings(folder: Path) -> pd.DataFrame:
+    """Rankings of a dataset's folder of networks, as `ranking_table` gives them, of all methods and peers.
+
+    Raises:
+        UserError: the folder has none.
+    """
+    path = Path(folder) / RANKINGS
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing: rankings are written for a dataset whose true network is known; evaluate its models "
+            "anew (sparsenode evaluate-models)"
+        )
+    return pd.read_parquet(path)
+
+
+def network_keys(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Names in `varp` of the weights and of the frequencies of each (model, method).
+
+    Raises:
+        UserError: a name that cannot be part of a key, or two pairs of names that give one key.
+    """
+    named: dict[tuple[str, str], tuple[str, str]] = {}
+    taken: dict[str, tuple[str, str]] = {}
+    for model, method in keys:
+        for kind, name in (("model", model), ("method", method)):
+            if not _SAFE.fullmatch(name):
+                raise UserError(
+                    f"the {kind} {name!r} cannot name a network in {ANNOTATED}: rename it in the configuration, with "
+                    "letters, digits and underscores"
+                )
+        joined = f"{model}_{method}"
+        if joined in taken:
+            raise UserError(
+                f"the networks of {'/'.join(taken[joined])} and of {model}/{method} would both be network_{joined} in "
+                f"{ANNOTATED}: rename a model or a method in the configuration"
+            )
+        taken[joined] = model, method
+        named[model, method] = f"network_{joined}", f"frequency_{joined}"
+    return named
+
+
+def write_annotated(adata: AnnData, networks: Mapping[tuple[str, str], pd.DataFrame], folder: Path) -> None:
+    """Write a dataset with its learned networks, for single-cell tools, into its folder of networks.
+
+    Tables of edges by (model, method) become sparse matrices, row = source, column = target: the signed weights
+    `varp["network_{model}_{method}"]` and the selection frequencies `varp["frequency_{model}_{method}"]`.
+
+    Raises:
+        UserError: names that cannot be keys (`network_keys`), or the file cannot be written.
+    """
+    import anndata
+    from scipy import sparse
+
+    from sparsenode.data.contract import write_trajectories
+
+    learned: dict[str, Any] = {}
+    for key, names in network_keys(networks).items():
+        matrices = network_matrices(networks[key], list(adata.var_names))
+        learned |= {
+            name: sparse.csr_matrix(matrix.astype(np.float32)) for name, matrix in zip(names, matrices, strict=True)
+        }
+    annotated = anndata.AnnData(
+        X=adata.X,
+        obs=adata.obs,
+        var=adata.var,
+        obsm=dict(adata.obsm),
+        layers=dict(adata.layers),
+        varp={**adata.varp, **learned},
+        uns=dict(adata.uns),
+    )
+    write_trajectories(annotated, folder / ANNOTATED)
+
+
+def _named(numbers: np.ndarray, features: Sequence[str]) -> pd.Categorical[str]:
+    """Names of features by their numbers; all features are categories, in their order."""
+    names = pd.Index([str(name) for name in features])
+    return pd.Categorical.from_codes(numbers.astype(np.int64), categories=names)
+
+
+def _values(column: pd.Series) -> list[Any]:
+    """Values that a column has or may have, in order."""
+    return list(column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique())

@@ -10,12 +10,23 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.evaluation.forecast import Errors, error_units
-from sparsenode.evaluation.networks import selection_frequency
 from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
 from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity, pair_sparsity
-from sparsenode.evaluation.structure import auprc, auprc_ratio, auroc, early_precision, score_pairs, select_pairs
-from sparsenode.evaluation.tables import ALL, cross_table, join_tables, make_table
+from sparsenode.evaluation.structure import (
+    Pooled,
+    auprc,
+    auprc_ratio,
+    auroc,
+    early_precision,
+    pool_members,
+    pooled_interval,
+    rank_pairs,
+    score_pairs,
+    select_pairs,
+    target_shares,
+)
+from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
 
 if TYPE_CHECKING:
     from sparsenode.ensemble import Ensemble
@@ -23,19 +34,26 @@ if TYPE_CHECKING:
 FREQUENCY_THRESHOLD = 0.5
 """An edge counts as found when at least half of the members selected it."""
 COLUMNS = ["trajectory", "split", "phase", "horizon"]
+ENDS = ("lower", "upper")
+INTERVAL_REPEATS = 200
+"""Bootstrap samples of an interval of the network metrics: enough for its ends to two digits."""
 
 
 @dataclass(frozen=True)
 class Truth:
     """True network (source, target), where it is known, and which sources can regulate at all.
 
-    `priors` are edges and known pairs (source, target) of networks that may or may not be true, by name.
+    `priors` are edges and known pairs (source, target) of networks that may or may not be true, by name. `signs` are
+    those of the true edges: 1 activates, -1 represses, 0 is no edge or one whose sign is not known. `deviations`
+    (feature,) are those over the training data, by which sources of different units compare.
     """
 
     edges: np.ndarray | None
     known: np.ndarray
     regulators: np.ndarray
     priors: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    signs: np.ndarray | None = None
+    deviations: np.ndarray | None = None
 
 
 def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
@@ -202,35 +220,102 @@ def _spurious(paths: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
 
 
 def structure_rows(
-    scores: Mapping[str, np.ndarray], keys: pd.DataFrame, truth: Truth, label: Mapping[str, str]
+    scores: Mapping[str, np.ndarray],
+    jacobian: np.ndarray,
+    keys: pd.DataFrame,
+    truth: Truth,
+    label: Mapping[str, str],
+    strengths: Sequence[float] = (),
 ) -> list[pd.DataFrame]:
-    """Structure metrics of each member by each estimator, and of the selection frequency over seeds."""
+    """Structure metrics of each member by each estimator, and of every strength pooled over its members (seed -1).
+
+    `scores` (member, source, target) by estimator, `jacobian` the mean signed one, `keys` strength and seed of each
+    member. The rankings by the mean `frequency` over `strengths`, where there are several, are the estimator
+    `frequency_path`: it takes neither a truth nor a choice.
+    """
     assert truth.edges is not None  # noqa: S101 the caller asks for structure only where there is a truth
-    edges = select_pairs(truth.edges, truth.known)
+    signs = select_pairs(jacobian, truth.known)
     tables = []
     for estimator, matrices in scores.items():
         pairs = select_pairs(matrices, truth.known)
-        tables.append(_score_table(pairs, keys, edges, THRESHOLD, estimator=estimator, **label))
-    strengths = np.unique(keys["strength"])
-    if len(strengths):
-        frequency = np.stack(
-            [selection_frequency(scores["paths"][keys["strength"] == strength]) for strength in strengths]
+        tables.append(_score_table(pairs, pairs, signs, keys, truth, THRESHOLD, estimator=estimator, **label))
+    by_strength: dict[float, dict[str, Pooled]] = {}
+    for strength in np.unique(keys["strength"]).tolist():
+        own = (keys["strength"] == strength).to_numpy()
+        by_strength[strength] = pool_members(
+            {name: all_[own] for name, all_ in scores.items()}, jacobian[own], truth.deviations
         )
-        every = pd.DataFrame({"strength": strengths, "seed": -1})
-        pairs = select_pairs(frequency, truth.known)
-        tables.append(_score_table(pairs, every, edges, FREQUENCY_THRESHOLD, estimator="frequency", **label))
+    every = pd.DataFrame({"strength": list(by_strength), "seed": NO_SEED})
+    for estimator in next(iter(by_strength.values()), {}):
+        pooled = [members[estimator] for members in by_strength.values()]
+        parts = ([one.scores for one in pooled], [one.presence for one in pooled], [one.signs for one in pooled])
+        scored, present, signed = (select_pairs(np.stack(part), truth.known) for part in parts)
+        tables.append(
+            _score_table(scored, present, signed, every, truth, FREQUENCY_THRESHOLD, estimator=estimator, **label)
+        )
+    along = [by_strength[strength]["frequency"].scores for strength in strengths if strength in by_strength]
+    if len(along) > 1:
+        tables.append(_stability_path_table(along, truth, label))
+    return tables
+
+
+def _stability_path_table(along: Sequence[np.ndarray], truth: Truth, label: Mapping[str, str]) -> pd.DataFrame:
+    """Rankings by the area under the stability path: the mean frequency (source, target) over strengths."""
+    assert truth.edges is not None  # noqa: S101 as above
+    # Rounded: what is equal but for the order of its terms is to stay a tie.
+    area = np.mean(along, axis=0).round(12)
+    found = rank_pairs(select_pairs(area, truth.known), select_pairs(truth.edges, truth.known))
+    values = {"metric": list(found), "value": list(found.values())}
+    return make_table(**label, estimator="frequency_path", trajectory=ALL, **values)
+
+
+def interval_rows(
+    scores: Mapping[str, np.ndarray], truth: Truth, label: Mapping[str, Any], *, repeats: int = INTERVAL_REPEATS
+) -> list[pd.DataFrame]:
+    """Ends of the 95 % interval over members of the pooled estimators: `auprc_lower`, `auprc_upper` and of the ratio.
+
+    `scores` (member, source, target) by estimator, of the members at one strength; a single member has no interval.
+    """
+    assert truth.edges is not None  # noqa: S101 as above
+    if len(scores["paths"]) < 2:
+        return []
+    edges = select_pairs(truth.edges, truth.known)
+    scaled = {name: target_shares(matrices, truth.deviations) for name, matrices in scores.items()}
+    scaled["frequency"] = (scores["paths"] >= THRESHOLD).astype(np.float64)
+    tables = []
+    for estimator, matrices in scaled.items():
+        found = pooled_interval(select_pairs(matrices, truth.known), edges, repeats=repeats)
+        ends = {f"{name}_{end}": value for name, pair in found.items() for end, value in zip(ENDS, pair, strict=True)}
+        values = {"metric": list(ends), "value": list(ends.values())}
+        tables.append(make_table(**label, estimator=estimator, trajectory=ALL, **values))
     return tables
 
 
 def _score_table(
-    pairs: np.ndarray, keys: pd.DataFrame, edges: np.ndarray, threshold: float, **constants: Any
+    pairs: np.ndarray,
+    presence: np.ndarray,
+    signs: np.ndarray,
+    keys: pd.DataFrame,
+    truth: Truth,
+    threshold: float,
+    **constants: Any,
 ) -> pd.DataFrame:
-    found = [score_pairs(scores, edges, threshold=threshold) for scores in pairs]
+    """Metrics of each row of `pairs` (row, pair); pairs of which `presence` reaches the threshold are predicted."""
+    assert truth.edges is not None  # noqa: S101 as above
+    edges = select_pairs(truth.edges, truth.known)
+    true_signs = None if truth.signs is None else select_pairs(truth.signs, truth.known)
+    found = [
+        score_pairs(scores, edges, threshold=threshold, presence=present, signs=sign, true_signs=true_signs)
+        for scores, present, sign in zip(pairs, presence, signs, strict=True)
+    ]
     if not found:
         return make_table(value=np.empty(0))
     metrics = pd.DataFrame({"metric": list(found[0])})
     values = np.array([list(scores.values()) for scores in found])
-    return cross_table(keys, metrics, values, trajectory=ALL, **constants)
+    table = cross_table(keys, metrics, values, trajectory=ALL, **constants)
+    lost = (table["metric"] == "sign_accuracy") & table["value"].isna()
+    table.loc[lost, ["status", "reason"]] = ["undefined", "no true edge of known sign is predicted"]
+    return table
 
 
 PRIOR_METRICS = {"auroc": auroc, "auprc": auprc, "auprc_ratio": auprc_ratio, "early_precision": early_precision}

@@ -1,4 +1,4 @@
-"""The strength of a method is chosen on validation data, by the one-standard-error rule."""
+"""The strength of a method is chosen on validation data: within one standard error of the best, the most stable."""
 
 from __future__ import annotations
 
@@ -12,58 +12,107 @@ import pandas as pd
 
 from sparsenode.files import write_atomically
 
+STABILITY_TOLERANCE = 0.02
+"""Stabilities no further apart count as equal: of ten variables and ten seeds, one seed left out moves one by more."""
 RULE = (
-    "one standard error: the largest strength whose validation mse exceeds the best strength's, paired by seed and "
-    "trajectory, by at most one standard error of that excess; at least half of a strength's members must finish"
+    "one standard error, then stability: of the strengths whose log validation mse exceeds the best strength's, paired "
+    "by seed and trajectory, by at most one standard error of that excess (the largest of the plain one and those "
+    "clustered by trajectory and by seed), the one whose selected edges are the most stable over its members (Nogueira "
+    f"et al. 2018); of those within {STABILITY_TOLERANCE:g} of the greatest stability the largest; at least half of a "
+    "strength's members must finish"
 )
 SPARSE = "; of those with a median feature sparsity of at least {:g}, or the sparsest where there is none"
 
 
 def choose_strength(
-    errors: pd.DataFrame, members: pd.DataFrame, *, least_feature_sparsity: float = 0.0
+    errors: pd.DataFrame,
+    members: pd.DataFrame,
+    *,
+    least_feature_sparsity: float = 0.0,
+    selected: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Choose a strength by validation error.
+    """Choose a strength by validation error, and among those that are as good by the stability of what they select.
 
     `members` has one row per member with columns strength, seed, status; `errors` one row per member and validation
     trajectory with columns strength, seed, trajectory, value. A member is usable if it finished and all its errors
-    are finite; a strength is a candidate if at least half of its members are. The candidate of least mean error is
-    the best; the excess of another is the mean of the differences over the seeds and trajectories that both have, and
-    its standard error is that of this mean. A strength of a single pair has standard error 0. With
-    `least_feature_sparsity` (and a column feature_sparsity of `members`) a candidate has that median sparsity over its
-    usable members at least; where none has, only the sparsest is one.
+    are finite; a strength is a candidate if at least half of its members are. The candidate of least mean log error is
+    the best; the excess of another is the mean over the seeds and trajectories that both have of the log of how many
+    times its error is theirs, and its standard error is that of this mean (`excess_standard_error`). In logs, since
+    errors of single trajectories differ by orders of magnitude, and the largest alone would decide. With `least_feature_sparsity` (and a column
+    feature_sparsity of `members`) a candidate has that median sparsity over its usable members at least; where none
+    has, only the sparsest is one. `selected` (row of `members`, pair), boolean, says which edges each member selected;
+    without it no strength has a stability.
 
     Returns `{chosen, best, rule, candidates}`; `chosen` is None where no strength is a candidate.
     """
     table = _pivot(errors, members)
+    logs = np.log(table.clip(lower=np.finfo(np.float64).tiny))
+    is_usable = pd.MultiIndex.from_frame(members[["strength", "seed"]]).isin(table.index)
     candidates = []
     for strength in sorted(float(value) for value in members["strength"].unique()):
-        group = members[members["strength"] == strength]
-        usable = int(table.loc[[strength]].notna().all(axis=1).sum()) if strength in table.index else 0
+        own = (members["strength"] == strength).to_numpy()
+        usable = int((own & is_usable).sum())
         mean = float(np.nanmean(table.loc[[strength]].to_numpy())) if usable else math.nan
-        entry = {"strength": strength, "members": len(group), "usable": usable, "mean": mean}
-        entry["candidate"] = bool(usable and 2 * usable >= len(group))
+        entry: dict[str, Any] = {"strength": strength, "members": int(own.sum()), "usable": usable, "mean": mean}
+        entry["mean_log"] = float(logs.loc[[strength]].to_numpy().mean()) if usable else math.nan
+        entry["candidate"] = bool(usable and 2 * usable >= entry["members"])
         candidates.append(entry)
     if least_feature_sparsity > 0 and len(candidates) > 1:
         _keep_sparse(candidates, members, table, least_feature_sparsity)
     eligible = [entry for entry in candidates if entry["candidate"]]
-    best = min(eligible, key=lambda entry: (entry["mean"], -entry["strength"]), default=None)
-    chosen = None
+    best = min(eligible, key=lambda entry: (entry["mean_log"], -entry["strength"]), default=None)
     for entry in candidates:
         entry["excess"], entry["standard_error"] = math.nan, math.nan
+        rows = (members["strength"] == entry["strength"]).to_numpy() & is_usable
+        entry["stability"] = 0.0 if selected is None else selection_stability(selected[rows])
         if best is None or not entry["candidate"]:
             continue
-        excess = _paired_excess(table, entry["strength"], best["strength"])
-        if len(excess):
+        excess = _paired_excess(logs, entry["strength"], best["strength"])
+        if excess.size:
             entry["excess"] = float(excess.mean())
-            entry["standard_error"] = float(excess.std(ddof=1) / math.sqrt(len(excess))) if len(excess) > 1 else 0.0
-            if entry["excess"] <= entry["standard_error"]:
-                chosen = entry["strength"]
+            entry["standard_error"] = excess_standard_error(excess)
     return {
-        "chosen": chosen,
+        "chosen": _most_stable([entry for entry in candidates if entry["excess"] <= entry["standard_error"]]),
         "best": None if best is None else best["strength"],
         "rule": RULE + (SPARSE.format(least_feature_sparsity) if least_feature_sparsity > 0 else ""),
         "candidates": candidates,
     }
+
+
+def _most_stable(within: list[dict[str, Any]]) -> float | None:
+    """Largest strength of those that are as stable as the most stable one."""
+    least = max((entry["stability"] for entry in within), default=0.0) - STABILITY_TOLERANCE
+    return max((entry["strength"] for entry in within if entry["stability"] >= least), default=None)
+
+
+def excess_standard_error(excess: np.ndarray) -> float:
+    """Standard error of the mean of an excess (seed, trajectory), whose entries are not independent.
+
+    Seeds on one trajectory share its noise, and trajectories of one seed its network. The largest of three: the plain
+    one, the one clustered by trajectory (that of the mean of each trajectory's mean over seeds), and the one clustered
+    by seed; a single cluster has none, and a single pair has 0. Two-way clustering (Cameron, Gelbach & Miller 2011,
+    Journal of Business & Economic Statistics 29:238) adds the variances of both and takes off the plain one, which
+    with few clusters may leave a negative one; the maximum cannot.
+    """
+    means = (excess.ravel(), excess.mean(axis=0), excess.mean(axis=1))
+    return max((float(part.std(ddof=1) / math.sqrt(len(part))) for part in means if len(part) > 1), default=0.0)
+
+
+def selection_stability(selected: np.ndarray) -> float:
+    """Stability of the selections of several members, corrected for chance (Nogueira, Sechidis & Brown 2018).
+
+    `selected` (member, pair), boolean. One less the mean over pairs of the unbiased variance of being selected, over
+    that of as many pairs drawn at random: 1 for equal selections, 0 on average for random ones of any size (Journal
+    of Machine Learning Research 18(174), definition 4). Not defined, and here 0, where nothing or everything is
+    selected by all, or for a single member.
+    """
+    count = len(selected)
+    share = float(selected.mean()) if selected.size else 0.0
+    if count < 2 or share in {0.0, 1.0}:
+        return 0.0
+    frequency = selected.mean(axis=0)
+    variance = frequency * (1.0 - frequency) * count / (count - 1)
+    return float(1.0 - variance.mean() / (share * (1.0 - share)))
 
 
 def _keep_sparse(candidates: list[dict[str, Any]], members: pd.DataFrame, table: pd.DataFrame, least: float) -> None:
@@ -88,9 +137,10 @@ def _pivot(errors: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
 
 
 def _paired_excess(table: pd.DataFrame, strength: float, best: float) -> np.ndarray:
+    """Excess (seed, trajectory) over the seeds that both strengths have."""
     ours, theirs = table.loc[strength], table.loc[best]
     seeds = ours.index.intersection(theirs.index)
-    return (ours.loc[seeds] - theirs.loc[seeds]).to_numpy().ravel()
+    return (ours.loc[seeds] - theirs.loc[seeds]).to_numpy()
 
 
 def write_selection(selection: dict[str, Any], path: Path) -> None:

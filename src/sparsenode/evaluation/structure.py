@@ -6,7 +6,16 @@ them: it is either defined on groups of equal scores or is the expectation over 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
+
+from sparsenode.evaluation.networks import selection_frequency
+from sparsenode.evaluation.paired import LEVEL
+
+_INTERVALS = 1
+"""Key of the random numbers of intervals."""
 
 
 def select_pairs(matrix: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -21,12 +30,7 @@ def auroc(scores: np.ndarray, edges: np.ndarray) -> float:
     `scores` (pair,), larger for what is more likely an edge; `edges` (pair,) truth. NaN where all pairs or none are
     edges.
     """
-    hits, counts = _tied_groups(scores, edges)
-    misses = counts - hits
-    if hits.sum() == 0 or misses.sum() == 0:
-        return float("nan")
-    above = np.cumsum(hits) - hits
-    return float(np.sum(misses * (above + hits / 2)) / (hits.sum() * misses.sum()))
+    return rank_pairs(scores, edges)["auroc"]
 
 
 def auprc(scores: np.ndarray, edges: np.ndarray) -> float:
@@ -35,16 +39,12 @@ def auprc(scores: np.ndarray, edges: np.ndarray) -> float:
     Tied pairs enter together, so that equal scores throughout give the share of true edges, the random predictor's
     value. NaN where there is no edge.
     """
-    hits, counts = _tied_groups(scores, edges)
-    if hits.sum() == 0:
-        return float("nan")
-    return float(np.sum(hits * np.cumsum(hits) / np.cumsum(counts)) / hits.sum())
+    return rank_pairs(scores, edges)["auprc"]
 
 
 def auprc_ratio(scores: np.ndarray, edges: np.ndarray) -> float:
     """`auprc` over the share of true edges: 1 is random, one over that share is perfect."""
-    share = float(np.mean(edges)) if len(edges) else float("nan")
-    return auprc(scores, edges) / share if share > 0 else float("nan")
+    return rank_pairs(scores, edges)["auprc_ratio"]
 
 
 def early_precision(scores: np.ndarray, edges: np.ndarray) -> float:
@@ -53,13 +53,35 @@ def early_precision(scores: np.ndarray, edges: np.ndarray) -> float:
     NaN where there is no edge. Random is the share of true edges (BEELINE, Pratapa et al. 2020, without its
     exclusion of zero scores).
     """
-    hits, counts = _tied_groups(scores, edges)
-    wanted = hits.sum()
+    return rank_pairs(scores, edges)["early_precision"]
+
+
+def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
+    """Every metric of a ranking, which needs no threshold: `auroc`, `auprc`, `auprc_ratio`, `early_precision`."""
+    scores, edges = np.asarray(scores, np.float64), np.asarray(edges, bool)
+    if scores.shape != edges.shape or scores.ndim != 1:
+        raise ValueError(f"scores {scores.shape} and edges {edges.shape} must be equally long vectors")
+    if np.isnan(scores).any():
+        raise ValueError("scores hold NaN, which has no rank")
+    pairs, wanted = len(edges), int(edges.sum())
     if wanted == 0:
-        return float("nan")
-    before = np.cumsum(counts) - counts
-    taken = np.clip(wanted - before, 0, counts)
-    return float(np.sum(hits * taken / counts) / wanted)
+        return dict.fromkeys(("auroc", "auprc", "auprc_ratio", "early_precision"), float("nan"))
+    # By the distinct scores of the true edges, of which there are few: sorting the others by value alone is fast.
+    values, hits = np.unique(scores[edges], return_counts=True)
+    ranked = np.sort(scores)
+    below, upto = np.searchsorted(ranked, values, "left"), np.searchsorted(ranked, values, "right")
+    ties, before = upto - below, pairs - upto
+    found = np.cumsum(hits[::-1])[::-1]
+    misses_below = below - (wanted - found)
+    outranked = float(np.sum(hits * (misses_below + (ties - hits) / 2)))
+    precision = float(np.sum(hits * found / (before + ties)) / wanted)
+    taken = np.clip(wanted - before, 0, ties)
+    return {
+        "auroc": outranked / (wanted * (pairs - wanted)) if pairs > wanted else float("nan"),
+        "auprc": precision,
+        "auprc_ratio": precision * pairs / wanted,
+        "early_precision": float(np.sum(hits * taken / ties) / wanted),
+    }
 
 
 def balanced_accuracy(predicted: np.ndarray, edges: np.ndarray) -> float:
@@ -75,26 +97,99 @@ def shd(predicted: np.ndarray, edges: np.ndarray) -> float:
     return float(np.sum(np.asarray(predicted, bool) != np.asarray(edges, bool)))
 
 
-def score_pairs(scores: np.ndarray, edges: np.ndarray, *, threshold: float) -> dict[str, float]:
-    """Every structure metric of one vector of scores; pairs of at least `threshold` are the predicted edges."""
-    predicted = np.asarray(scores) >= threshold
-    return {
-        "auroc": auroc(scores, edges),
-        "auprc": auprc(scores, edges),
-        "auprc_ratio": auprc_ratio(scores, edges),
-        "early_precision": early_precision(scores, edges),
+def sign_accuracy(predicted: np.ndarray, signs: np.ndarray, true_signs: np.ndarray) -> float:
+    """Share of right signs among the true edges that are predicted; NaN where none is. Guessing gives 0.5.
+
+    `predicted` (pair,), boolean; `signs` (pair,), whose signs are the estimated ones, 0 being wrong; `true_signs`
+    (pair,), 0 where there is no edge or its sign is not known.
+    """
+    found = np.asarray(predicted, bool) & (np.asarray(true_signs) != 0)
+    if not found.any():
+        return float("nan")
+    return float(np.mean(np.sign(signs)[found] == np.sign(true_signs)[found]))
+
+
+def score_pairs(
+    scores: np.ndarray,
+    edges: np.ndarray,
+    *,
+    threshold: float,
+    presence: np.ndarray | None = None,
+    signs: np.ndarray | None = None,
+    true_signs: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Every structure metric of one vector of scores; pairs of at least `threshold` are the predicted edges.
+
+    Where `presence` (pair,) is given it is compared with the threshold in place of the scores. `sign_accuracy` is among
+    the metrics where `signs` and `true_signs` are given.
+    """
+    predicted = np.asarray(scores if presence is None else presence) >= threshold
+    metrics = {
+        **rank_pairs(scores, edges),
         "balanced_accuracy": balanced_accuracy(predicted, edges),
         "shd": shd(predicted, edges),
     }
+    if signs is not None and true_signs is not None:
+        metrics["sign_accuracy"] = sign_accuracy(predicted, signs, true_signs)
+    return metrics
 
 
-def _tied_groups(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True edges and pairs in each group of equal scores, best first."""
-    scores, edges = np.asarray(scores, np.float64), np.asarray(edges, bool)
-    if scores.shape != edges.shape or scores.ndim != 1:
-        raise ValueError(f"scores {scores.shape} and edges {edges.shape} must be equally long vectors")
-    if np.isnan(scores).any():
-        raise ValueError("scores hold NaN, which has no rank")
-    _, group, counts = np.unique(-scores, return_inverse=True, return_counts=True)
-    hits = np.bincount(group, weights=edges, minlength=len(counts))
-    return hits, counts.astype(np.float64)
+def target_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
+    """Share of each source in what a target gets from all others, (member, source, target), of such scores.
+
+    Scores are first multiplied by the `deviations` (source,) of the sources, so that their units do not matter. With
+    shares a target whose rate is large does not outweigh the others, nor a network of large weights (as GENIE3 scales
+    its importances, Huynh-Thu et al. 2010). A target without any score gets zeros. Signed scores keep their signs.
+    """
+    moved = matrices if deviations is None else matrices * np.asarray(deviations)[:, None]
+    off = ~np.eye(matrices.shape[-1], dtype=bool)
+    total = np.abs(moved * off).sum(axis=-2, keepdims=True)
+    return np.asarray(moved / np.where(total > 0, total, np.inf))
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Scores (source, target) of a strength, pooled over its members.
+
+    `presence` is the share of members that reach the threshold, `signs` has the sign of the pooled Jacobian.
+    """
+
+    scores: np.ndarray
+    presence: np.ndarray
+    signs: np.ndarray
+
+
+def pool_members(
+    scores: Mapping[str, np.ndarray], jacobian: np.ndarray, deviations: np.ndarray | None = None
+) -> dict[str, Pooled]:
+    """Pooled estimators of the members of one strength.
+
+    `scores` (member, source, target) by estimator, and the mean signed `jacobian`. `frequency` is the share of members
+    with the path; every other estimator is the mean of the members' `target_shares`.
+    """
+    if not len(jacobian):
+        return {}
+    signs = np.sign(target_shares(jacobian, deviations).mean(axis=0))
+    pooled = {
+        name: Pooled(target_shares(matrices, deviations).mean(axis=0), selection_frequency(matrices), signs)
+        for name, matrices in scores.items()
+    }
+    frequency = selection_frequency(scores["paths"])
+    pooled["frequency"] = Pooled(frequency, frequency, signs)
+    return pooled
+
+
+def pooled_interval(members: np.ndarray, edges: np.ndarray, *, repeats: int = 200) -> dict[str, tuple[float, float]]:
+    """95 % interval of `auprc` and `auprc_ratio` of the mean over members, by the percentile bootstrap over members.
+
+    `members` (member, pair): scores of one size. Members are drawn with replacement, the same ones for every method
+    and estimator of as many members, so that intervals can be compared.
+    """
+    generator = np.random.default_rng([_INTERVALS, len(members)])
+    counts = generator.multinomial(len(members), np.full(len(members), 1.0 / len(members)), size=repeats)
+    # Counts and not shares: the sums of a frequency are then whole numbers, and ties stay ties.
+    drawn = [auprc(one @ members, edges) for one in counts.astype(np.float64)]
+    tail = (1.0 - LEVEL) / 2.0
+    lower, upper = (float(end) for end in np.quantile(drawn, [tail, 1.0 - tail]))
+    share = float(np.mean(edges)) or float("nan")
+    return {"auprc": (lower, upper), "auprc_ratio": (lower / share, upper / share)}

@@ -7,8 +7,9 @@ class Figure(NamedTuple):
     """What a figure shows, which tables of its dataset it is drawn from, and which datasets have it.
 
     `needs` is `always`, `rolling` (rolling forecasts), `body` (a source that knows the body behind the angles),
-    `cells` (a source of cells along lineages, ordered in pseudotime) or `map` (one that also puts them on a map). An
-    `animated` figure also writes an animation.
+    `cells` (a source of cells along lineages, ordered in pseudotime), `map` (one that also puts them on a map),
+    `truth` (a source that knows the true network) or `interventions` (a dataset that names some). An `animated` figure
+    also writes an animation.
     """
 
     shows: str
@@ -22,6 +23,14 @@ FIGURES = {
     "pareto": Figure("error against sparsity, for all methods", ("metrics", "selection")),
     "trajectories": Figure("observed and predicted trajectories", ("metrics", "selection", "forecasts")),
     "network": Figure("the learned network beside the true one", ("metrics", "selection", "networks", "data")),
+    "precision_recall": Figure("precision over recall of the learned networks, and of peers", ("networks",), "truth"),
+    "stability": Figure(
+        "how often each pair is selected, over the strength", ("metrics", "selection", "networks", "data")
+    ),
+    "network_graph": Figure(
+        "the learned network as a drawing: known edges found and missed, and new ones",
+        ("metrics", "selection", "networks", "data"),
+    ),
     "horizon": Figure("error over lead time", ("metrics", "selection", "data"), "rolling"),
     "skeleton": Figure(
         "the observed and the predicted body", ("metrics", "selection", "forecasts", "data"), "body", animated=True
@@ -34,6 +43,9 @@ FIGURES = {
     "regulators": Figure(
         "which regulators drive which genes in each lineage", ("metrics", "selection", "networks", "data"), "cells"
     ),
+    "interventions": Figure(
+        "what is forecast when a variable is held, and what is known", ("interventions",), "interventions"
+    ),
 }
 INPUTS = {
     "metrics": "parquet file of metrics",
@@ -41,6 +53,7 @@ INPUTS = {
     "forecasts": "parquet file of forecasts",
     "networks": "folder of learned networks",
     "data": "h5ad file of trajectories",
+    "interventions": "parquet file of forecast interventions",
 }
 
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -37,6 +37,24 @@ _METHOD_LOOKS = {
 }
 _SPARE_COLORS = (PURPLE, SKY, "#8C6D31", "#7A5195", "#4D4D4D", VERMILION, GREEN, ORANGE, BLUE)
 _SPARE_MARKERS = ("P", "X", "h", "*", "p", "<", ">", "8", "d")
+PEER = "peer:"
+"""How the names of peers begin: methods of others that are scored in the same table."""
+# Peers are no models of this package: dashed and gray, so that the colors are left to those that are.
+_PEER_LOOKS = {
+    "peer:correlation": ("#8c8c8c", "1", (0, (1, 1))),
+    "peer:extra_trees": ("#000000", "2", (0, (1, 1))),
+    "peer:sindy": ("#4d4d4d", "3", (0, (5, 2))),
+    "peer:lassonet": ("#8c8c8c", "4", (0, (6, 1, 1, 1))),
+}
+_SPARE_PEER_LINES = ((0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
+PEER_NAMES = {
+    "peer:correlation": "correlation",
+    "peer:extra_trees": "extra trees",
+    "peer:sindy": "SINDy",
+    "peer:lassonet": "LassoNet, static",
+}
+EDGE, NEW_EDGE = BLUE, VERMILION
+"""Colors of edges: those of the true or the prior network, and learned ones that it does not have."""
 MOST_DECADES = 1e6
 """Errors are shown over at most this range; what exploded leaves the panel at its top."""
 BASELINE_NAMES = {
@@ -55,11 +73,14 @@ class Look:
 
     color: str
     marker: str
+    line: Any = "-"
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """Color and marker of each method; those of the package have their own, others take spare ones in order."""
+    """Look of each method; those of the package have their own, others take spare ones in order; peers are gray."""
     methods = list(dict.fromkeys(methods))
+    peers = [name for name in methods if name.startswith(PEER)]
+    methods = [name for name in methods if name not in peers]
     taken = {_METHOD_LOOKS[name] for name in methods if name in _METHOD_LOOKS}
     spare = [
         look
@@ -73,6 +94,12 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
         else:
             found[name] = Look(*spare[others % len(spare)])
             others += 1
+    strangers = [name for name in peers if name not in _PEER_LOOKS]
+    for name in peers:
+        if name in _PEER_LOOKS:
+            found[name] = Look(*_PEER_LOOKS[name])
+        else:
+            found[name] = Look(GRAY, "|", _SPARE_PEER_LINES[strangers.index(name) % len(_SPARE_PEER_LINES)])
     return found
 
 
@@ -81,6 +108,18 @@ def method_order(methods: Iterable[str]) -> list[str]:
     given = [name for name in dict.fromkeys(methods) if ":" not in name and name]
     known = [name for name in _METHOD_LOOKS if name in given]
     return known + [name for name in given if name not in known]
+
+
+def peer_order(methods: Iterable[str]) -> list[str]:
+    """Peers, `peer:NAME`, in the order in which all figures show them."""
+    given = [name for name in dict.fromkeys(methods) if name.startswith(PEER)]
+    known = [name for name in _PEER_LOOKS if name in given]
+    return known + [name for name in given if name not in known]
+
+
+def method_label(method: str) -> str:
+    """A method or a peer in words."""
+    return PEER_NAMES.get(method, method.removeprefix(PEER).replace("_", " ") if method.startswith(PEER) else method)
 
 
 @contextlib.contextmanager
@@ -109,10 +148,14 @@ def style(font_size: float = 9.0) -> Iterator[None]:
         yield
 
 
-def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float = 150) -> None:
-    """Write a figure to each path, in the format of its ending; the same figure gives the same bytes every time."""
-    # The layout is found once, not again for each format.
-    figure.draw_without_rendering()
+def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float = 150, layouts: int = 1) -> None:
+    """Write a figure to each path, in the format of its ending; the same figure gives the same bytes every time.
+
+    The layout starts `layouts` times from the one before; panels of a fixed shape below a heading need two.
+    """
+    # The layout is found here, not again for each format.
+    for _ in range(layouts):
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for path in outputs:
         # Neither dates nor program versions, by which equal figures would differ.

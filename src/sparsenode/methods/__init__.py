@@ -27,6 +27,15 @@ class Method:
     `proximal(weights, step_sizes, strength, **options)` gives the weights after the optimizer's step; `step_sizes`
     are those of the optimizer for each weight, `strength` is (member,).
     `size(weights, per_entry=..., **options)` is the value, (member,), of the penalty that a proximal step stands for.
+
+    A method with `per_target` needs one network per target, and acts on edges, all first-layer weights of one source
+    in one target's network: `edge_size(edges, skip)` is the penalty (member, target, source) of edges (member, target,
+    source, entry), and `edge_proximal(edges, skip, threshold, **options)` the proximal step with thresholds of its
+    shape. With `skip` the networks also have linear weights from inputs to targets, (member, target, source, order).
+    `edge_weights(size, **options)` weighs the edges of the penalty once the warm-up is over, None for alike; with an
+    option `stages` again that many times in all.
+
+    `ramp(progress, **options)` is the share of the strength within the warm-up, `progress` itself where there is none.
     `options` are JSON-schema properties with defaults.
     """
 
@@ -37,6 +46,12 @@ class Method:
     penalty: Callable[..., Sequence[tuple[float, Tensor]]] | None = None
     proximal: Callable[..., tuple[Tensor, ...]] | None = None
     size: Callable[..., Tensor] | None = None
+    per_target: bool = False
+    skip: bool = False
+    edge_size: Callable[..., Tensor] | None = None
+    edge_proximal: Callable[..., tuple[Tensor, Tensor | None]] | None = None
+    edge_weights: Callable[..., Tensor | None] | None = None
+    ramp: Callable[..., float] | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 

@@ -16,10 +16,10 @@ def penalty(
 ) -> list[tuple[float, Tensor]]:
     """Mean over all weights of the probability that the weight is open, (member,)."""
     del per_entry
-    counts = [weight.shape[1] * weight.shape[2] for weight in weights]
-    total = open_probability[0].mean((1, 2)) * counts[0]
+    counts = [weight[0].numel() for weight in weights]
+    total = open_probability[0].flatten(1).mean(1) * counts[0]
     for probability, count in zip(open_probability[1:], counts[1:], strict=True):
-        total = total + probability.mean((1, 2)) * count
+        total = total + probability.flatten(1).mean(1) * count
     return [(1.0, total / sum(counts))]
 
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def size(weights: Sequence[Tensor], *, per_entry: bool) -> Tensor:
     """Sum (member,) of the absolute weights; their mean where `per_entry`."""
-    total = weights[0].abs().sum((1, 2))
+    total = weights[0].abs().flatten(1).sum(1)
     for weight in weights[1:]:
-        total = total + weight.abs().sum((1, 2))
-    return total / (sum(weight.shape[1] * weight.shape[2] for weight in weights) if per_entry else 1)
+        total = total + weight.abs().flatten(1).sum(1)
+    return total / (sum(weight[0].numel() for weight in weights) if per_entry else 1)
 
 
 def proximal(weights: Sequence[Tensor], step_sizes: Sequence[Tensor], strength: Tensor) -> tuple[Tensor, ...]:
@@ -25,7 +25,7 @@ def proximal(weights: Sequence[Tensor], step_sizes: Sequence[Tensor], strength: 
     The step size is the optimizer's for that weight: the proximal operator in the metric of Adam (ProxGen, Yun et
     al. 2021), whose fixed point is that of the penalized loss. With one step size for all it would not be.
     """
-    scale = strength.view(-1, 1, 1)
+    scale = strength.view(-1, *[1] * (weights[0].dim() - 1))
     return tuple(
         weight.sign() * (weight.abs() - step * scale).clamp(min=0.0)
         for weight, step in zip(weights, step_sizes, strict=True)

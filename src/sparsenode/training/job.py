@@ -62,7 +62,7 @@ def train_members(
         )
     model_settings = read_model_settings(frozen["model_settings"])
     method_settings = read_method_settings(frozen["method_settings"])
-    problems = make_problems(adata, model_settings)
+    problems = make_problems(adata, model_settings, seeds)
     check_validation(adata, model_settings, method_settings)
     place = resolve_device(device)
     software = describe_software()
@@ -81,6 +81,7 @@ def train_members(
     size = member_size(
         features=adata.n_vars,
         order=model_settings.order,
+        network=model_settings.network,
         hidden=model_settings.hidden,
         velocity_hidden=model_settings.velocity_hidden,
         gates=model_settings.gates if get_method(method_settings.regularizer).gated else None,

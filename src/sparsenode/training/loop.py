@@ -26,7 +26,7 @@ from sparsenode.training import run as runs
 from sparsenode.training import stopping
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.run import Run, Task
-from sparsenode.training.step import data_loss, penalty, set_learning_rate, step
+from sparsenode.training.step import data_loss, is_proximal, penalty, set_learning_rate, step
 
 _LOG = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def train(
     kept = [parameters for parameters, _ in ordered]
     if settings.refit:
         # Members that diverged before the refit: the same form as the others, nothing pruned but what was closed.
-        kept = [one if one.masks else network.prune_closed(one, settings.activation, PRUNING_THRESHOLD) for one in kept]
+        kept = [one if one.masks else network.prune_closed(one, PRUNING_THRESHOLD) for one in kept]
     seconds = progress.seconds / len(task.grid)
     return TrainingResult(
         network.join(kept),
@@ -213,21 +213,31 @@ def _train_phase(
     warm_up = 0.0 if phase.refitting else settings.warm_up
     # A change of the problem or of the penalty changes the objective, so plateaus are looked for after the last one.
     settled = max([warm_up, *(until for until, _ in problems[:-1])])
+    stages, first = int(task.options.get("stages", 1)), math.ceil(warm_up * phase.iterations)
+    reweighed = {first + (phase.iterations - first) * stage // stages for stage in range(stages)}
+    seeds = task.seeds(run.active)
+    current, own = problems[-1][1], problems[-1][1].of_seeds(seeds)
     for iteration in range(progress.iteration, phase.iterations + 1):
         progress.iteration = iteration
         _keep_safe(progress, watch)
         done = iteration / phase.iterations
         counted = phase.first + iteration
-        ramp = min(1.0, done / warm_up) if warm_up > 0 else 1.0
+        warm = min(1.0, done / warm_up) if warm_up > 0 else 1.0
+        ramp = warm if task.method.ramp is None else task.method.ramp(warm, **task.options)
+        if not phase.refitting and iteration in reweighed:
+            runs.reweigh_edges(run, task)
         problem = problems[-1][1]
         if not phase.refitting:
             problem = next((one for until, one in problems if done < until), problem)
+        if problem is not current or len(seeds) != len(run.active):
+            seeds = task.seeds(run.active)
+            current, own = problem, problem.of_seeds(seeds)
         run.optimizer.zero_grad(set_to_none=True)
-        loss = data_loss(run, task, problem, counted, None if phase.refitting else ramp)
+        loss = data_loss(run, task, own, counted, None if phase.refitting else warm)
         checked = _is_check(task, phase, iteration)
         total, strength = loss, torch.zeros_like(loss)
         # What a proximal step stands for is known to the step itself; its value is only looked at.
-        penalized = not phase.refitting and (task.method.proximal is None or checked or run.plateau is not None)
+        penalized = not phase.refitting and (not is_proximal(task) or checked or run.plateau is not None)
         penalties = penalty(run, task) if penalized else torch.zeros_like(loss)
         if not phase.refitting:
             strength = task.strengths(run.active) * ramp
@@ -356,10 +366,7 @@ def _report(task: Task, progress: _Progress, run: Run, counted: int, losses: lis
 @torch.no_grad()
 def _sparsity(run: Run) -> float:
     """Share of zero weights, median over members, on deterministic gates."""
-    factors = network.deterministic_gates(run.parameters)
-    weights = network.effective_layers(run.parameters, factors, "elu").weights
-    empty = torch.stack([(weight.abs() < PRUNING_THRESHOLD).sum((1, 2)) for weight in weights]).sum(0)
-    return float((empty / sum(weight[0].numel() for weight in weights)).median())
+    return float(network.weight_sparsity(run.parameters, PRUNING_THRESHOLD).median())
 
 
 def _keep_safe(progress: _Progress, watch: _Watch) -> None:

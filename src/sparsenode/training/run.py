@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor
 from sparsenode.dynamics import network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import PRUNING_THRESHOLD
+from sparsenode.errors import UserError
 from sparsenode.methods import Method, get_method
 from sparsenode.model import initialize, make_field
 from sparsenode.settings import MethodSettings, ModelSettings
 from sparsenode.starts import GivenStarts
 from sparsenode.training import stopping
+from sparsenode.training.edges import between_variables, edge_tensors, gather_edges
 from sparsenode.training.stopping import Plateau
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ class Run:
     """What training changes; the first axis of every tensor is the members still in training, `active` in the grid.
 
     `snapshot` are the parameters of the last check at which a member was sound, `penalty_scale` the terms of the
-    penalty at initialization. Random numbers are keyed by seed and iteration, so there is no state of them.
+    penalty at initialization, `edge_weights` none or one tensor (member, target, source), the weights of edges in a
+    penalty on them. Random numbers are keyed by seed and iteration, so there is no state of them.
     """
 
     active: list[int]
@@ -61,6 +64,7 @@ class Run:
     snapshot: Parameters
     penalty_scale: list[Tensor]
     plateau: Plateau | None
+    edge_weights: list[Tensor] = field(default_factory=list)
 
 
 def make_task(
@@ -71,10 +75,19 @@ def make_task(
     device: torch.device,
     given: GivenStarts | None = None,
 ) -> Task:
-    """Lay out the grid, strength by strength and seed by seed."""
+    """Lay out the grid, strength by strength and seed by seed.
+
+    Raises UserError if the method needs one network per target and the model has another.
+    """
+    method = get_method(method_settings.regularizer)
+    if method.per_target and settings.network != "per_target":
+        raise UserError(
+            f"the method {method.name} needs one network per target, but `network` of the model is "
+            f"{settings.network!r}; set it to 'per_target'"
+        )
     return Task(
         settings,
-        get_method(method_settings.regularizer),
+        method,
         dict(method_settings.options),
         make_field(settings, features),
         tuple((strength, seed) for strength in method_settings.strengths for seed in seeds),
@@ -86,23 +99,31 @@ def make_task(
 def start(task: Task, members: Sequence[int]) -> Run:
     """A run of some members of the grid at initialization."""
     fresh = initialize(
-        task.settings, task.field.features, task.seeds(members), gated=task.method.gated, given=task.given
+        task.settings,
+        task.field.features,
+        task.seeds(members),
+        gated=task.method.gated,
+        skip=task.method.skip,
+        given=task.given,
     )
     parameters = _leaves(fresh.map(lambda tensor: tensor.to(task.device)))
-    scale = []
-    if task.settings.normalization == "relative":
-        with torch.no_grad():
-            scale = [term for _, term in penalty_terms(parameters, task)]
     plateau = stopping.start(len(members), task.device) if task.settings.stop else None
     optimizer = _make_optimizer(parameters, task.settings)
-    return Run(list(members), parameters, optimizer, _copy(parameters), scale, plateau)
+    run = Run(list(members), parameters, optimizer, _copy(parameters), [], plateau)
+    if task.method.edge_size is not None:
+        alike = between_variables(task.field.features, task.device)
+        run.edge_weights = [alike.expand(len(members), -1, -1).contiguous()]
+    if task.settings.normalization == "relative":
+        with torch.no_grad():
+            run.penalty_scale = [term for _, term in penalty_terms(run, task)]
+    return run
 
 
 def start_refit(task: Task, members: Sequence[int], trained: Sequence[Parameters]) -> Run:
     """A run that refits trained members: what is closed is masked, the rest starts where it stands."""
     joined = network.join(trained).map(lambda tensor: tensor.to(task.device))
     with torch.no_grad():
-        pruned = network.prune_closed(joined, task.settings.activation, PRUNING_THRESHOLD)
+        pruned = network.prune_closed(joined, PRUNING_THRESHOLD)
     parameters = _leaves(pruned)
     optimizer = _make_optimizer(parameters, task.settings)
     return Run(list(members), parameters, optimizer, _copy(pruned), [], None)
@@ -123,6 +144,7 @@ def keep_members(run: Run, rows: Sequence[int]) -> None:
             }
     run.snapshot = network.select(run.snapshot, rows)
     run.penalty_scale = [scale[list(rows)] for scale in run.penalty_scale]
+    run.edge_weights = [weights[list(rows)] for weights in run.edge_weights]
     if run.plateau is not None:
         run.plateau = run.plateau.select(rows)
     run.active = [run.active[row] for row in rows]
@@ -134,9 +156,30 @@ def take_snapshot(run: Run, sound: Tensor) -> None:
         kept[sound] = current.detach()[sound]
 
 
-def penalty_terms(parameters: Parameters, task: Task) -> list[tuple[float, Tensor]]:
+def edge_sizes(run: Run, task: Task) -> Tensor:
+    """Penalty (member, target, source) of every edge, unweighted, for a method that acts on edges."""
+    assert task.method.edge_size is not None  # noqa: S101  the caller asks of no other
+    edges, *skip = (gather_edges(tensor, task.field.order) for tensor in edge_tensors(run.parameters))
+    return task.method.edge_size(edges, skip[0] if skip else None)
+
+
+def reweigh_edges(run: Run, task: Task) -> None:
+    """Let the method weigh the edges of its penalty, by how large they are after training without it."""
+    if task.method.edge_weights is None:
+        return
+    with torch.no_grad():
+        weights = task.method.edge_weights(edge_sizes(run, task), **task.options)
+    if weights is not None:
+        run.edge_weights = [weights * between_variables(weights.shape[1], task.device)]
+
+
+def penalty_terms(run: Run, task: Task) -> list[tuple[float, Tensor]]:
     """Coefficients and terms (member,) of the method's penalty, or the value that its proximal step stands for."""
+    parameters = run.parameters
     per_entry = task.settings.normalization == "study"
+    if task.method.edge_size is not None:
+        weighted = (edge_sizes(run, task) * run.edge_weights[0]).flatten(1)
+        return [(1.0, weighted.mean(1) if per_entry else weighted.sum(1))]
     if task.method.size is not None:
         return [(1.0, task.method.size(parameters.weights, per_entry=per_entry, **task.options))]
     if task.method.penalty is None:
@@ -150,6 +193,7 @@ def pack(run: Run) -> dict[str, Tensor]:
     packed = {f"parameters.{name}": tensor.detach() for name, tensor in run.parameters.named().items()}
     packed |= {f"snapshot.{name}": tensor for name, tensor in run.snapshot.named().items()}
     packed |= {f"penalty_scale.{index}": scale for index, scale in enumerate(run.penalty_scale)}
+    packed |= {f"edge_weights.{index}": weights for index, weights in enumerate(run.edge_weights)}
     for index, moments in run.optimizer.state_dict()["state"].items():
         packed |= {f"moments.{index}.{key}": value for key, value in moments.items()}
     if run.plateau is not None:
@@ -177,6 +221,7 @@ def unpack(task: Task, members: Sequence[int], packed: Mapping[str, Tensor]) -> 
         network.from_named(below(placed, "snapshot.")),
         [scale[str(index)] for index in range(len(scale))],
         Plateau(**plateau) if plateau else None,
+        list(below(placed, "edge_weights.").values()),
     )
 
 
@@ -201,7 +246,7 @@ def _make_optimizer(parameters: Parameters, settings: ModelSettings) -> torch.op
     """Adam with a group for the gates; `peak` of a group is what the schedule starts from, in each iteration anew."""
     learning_rate = settings.refit.learning_rate if settings.refit and parameters.masks else settings.learning_rate
     plain = [*parameters.weights, *parameters.biases, *parameters.velocity_weights, *parameters.velocity_biases]
-    plain.extend((*parameters.decay, *parameters.starts))
+    plain.extend((*parameters.decay, *parameters.starts, *parameters.skip))
     groups: list[dict[str, Any]] = [{"params": plain, "lr": learning_rate, "peak": learning_rate}]
     if parameters.log_alpha and not parameters.masks:
         rate = settings.gates_learning_rate

@@ -14,6 +14,7 @@ from sparsenode.noise import draw_logistic, draw_normal
 from sparsenode.problems import Problem
 from sparsenode.solvers import solve_nodes
 from sparsenode.starts import deviation_nodes, deviations
+from sparsenode.training.edges import edge_tensors, gather_edges, move_edges, scatter_edges
 from sparsenode.training.run import Run, Task, penalty_terms
 
 
@@ -62,10 +63,15 @@ def penalty(run: Run, task: Task) -> Tensor:
     What a proximal step stands for is not differentiated.
     """
     total = torch.zeros(len(run.active), device=task.device)
-    with torch.set_grad_enabled(task.method.proximal is None):
-        for index, (coefficient, term) in enumerate(penalty_terms(run.parameters, task)):
+    with torch.set_grad_enabled(not is_proximal(task)):
+        for index, (coefficient, term) in enumerate(penalty_terms(run, task)):
             total = total + coefficient * (term / run.penalty_scale[index] if run.penalty_scale else term)
     return total
+
+
+def is_proximal(task: Task) -> bool:
+    """Whether the penalty acts by a step after the optimizer's and not by its gradient."""
+    return task.method.proximal is not None or task.method.edge_proximal is not None
 
 
 def set_learning_rate(run: Run, share: float) -> None:
@@ -83,6 +89,8 @@ def step(run: Run, task: Task, strength: Tensor, *, refitting: bool, share: Tens
     if task.settings.clip is not None:
         clip([tensor.grad for tensor in trained if tensor.grad is not None], task.settings.clip)
     before = [tensor.detach().clone() for tensor in trained] if share is not None else []
+    on_edges = task.method.edge_proximal is not None and not refitting
+    edges_before = [tensor.detach().clone() for tensor in edge_tensors(run.parameters)] if on_edges else []
     run.optimizer.step()
     weights = run.parameters.weights
     with torch.no_grad():
@@ -90,8 +98,10 @@ def step(run: Run, task: Task, strength: Tensor, *, refitting: bool, share: Tens
             for tensor, old in zip(trained, before, strict=True):
                 tensor.copy_(torch.lerp(old, tensor, share.view(-1, *[1] * (tensor.dim() - 1))))
         if refitting:
-            for weight, mask in zip(weights, run.parameters.masks, strict=False):
+            for weight, mask in zip(run.parameters.prunable, run.parameters.masks, strict=True):
                 weight.mul_(mask)
+        elif on_edges:
+            _step_on_edges(run, task, edges_before, strength, share)
         elif task.method.proximal is not None:
             scaled = strength / (run.penalty_scale[0] if run.penalty_scale else _entries(weights))
             if share is not None:
@@ -101,8 +111,26 @@ def step(run: Run, task: Task, strength: Tensor, *, refitting: bool, share: Tens
                 weight.copy_(value)
 
 
+def _step_on_edges(run: Run, task: Task, before: Sequence[Tensor], strength: Tensor, share: Tensor | None) -> None:
+    """The optimizer's step with one size for each edge, and the method's proximal step after it."""
+    assert task.method.edge_proximal is not None  # noqa: S101  the caller asks for no other
+    order, tensors = task.field.order, edge_tensors(run.parameters)
+    moved, sizes = move_edges(run.optimizer, tensors, before, order)
+    scaled = strength / (run.penalty_scale[0] if run.penalty_scale else run.edge_weights[0][0].numel())
+    if share is not None:
+        own = share.view(-1, 1, 1, 1)
+        moved = [torch.lerp(gather_edges(old, order), new, own) for old, new in zip(before, moved, strict=True)]
+        scaled = scaled * share
+    threshold = sizes * run.edge_weights[0] * scaled.view(-1, 1, 1)
+    own_skip = moved[1] if run.parameters.skip else None
+    edges, skip = task.method.edge_proximal(moved[0], own_skip, threshold, **task.options)
+    for tensor, value in zip(tensors, (edges, skip), strict=False):
+        if value is not None:
+            tensor.copy_(scatter_edges(value, order))
+
+
 def _entries(weights: Sequence[Tensor]) -> int:
-    return sum(weight.shape[1] * weight.shape[2] for weight in weights)
+    return sum(weight[0].numel() for weight in weights)
 
 
 def _step_sizes(run: Run) -> list[Tensor]:

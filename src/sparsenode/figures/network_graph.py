@@ -1,0 +1,311 @@
+"""Learned networks as drawings: known edges found, known edges missed, and new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.figures import style
+from sparsenode.figures.network import MOST_FEATURES, read_reference, scale
+from sparsenode.figures.style import Choice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMNS = 3
+SUBGRAPH = 30
+"""Of more than `MOST_FEATURES` features, as many are shown: fewer, since more edges join them."""
+LEAST_FREQUENCY = 0.5
+"""An edge is drawn if at least this share of the seeds has it."""
+BEND = 0.12
+"""Of an arrow, by which the two between a pair of features are told apart."""
+LIMIT = 1.15
+"""Half the side of a panel; features are placed within 1."""
+MISSED = {"color": "#a0a0a0", "linestyle": (0, (1, 1.5))}
+TRUE = "true network"
+
+
+class Learned(NamedTuple):
+    """Signed weights and selection frequencies (source, target) of one method."""
+
+    weights: np.ndarray
+    frequency: np.ndarray
+
+
+class Drawing(NamedTuple):
+    """What is drawn of one method, all (source, target), and the `rule` by which its edges were taken, in words."""
+
+    found: np.ndarray
+    missed: np.ndarray
+    new: np.ndarray
+    rule: str
+
+
+class Places(NamedTuple):
+    """The center of each feature in a panel (feature, 2), and half the size of its box in points (feature, 2)."""
+
+    centers: np.ndarray
+    boxes: np.ndarray
+
+
+def draw_network_graph(
+    *,
+    dataset: str,
+    metrics: Path,
+    selection: Path,
+    networks: Path,
+    data: Path,
+    outputs: Sequence[Path],
+    font_size: float = 9.0,
+    dots_per_inch: float = 150,
+) -> None:
+    """Write the figure of one data set to each path of `outputs`."""
+    from sparsenode.data.contract import read_trajectories
+    from sparsenode.evaluation.networks import read_network
+
+    adata = read_trajectories(data)
+    features = list(adata.var_names)
+    choices = style.read_selection(selection)
+    learned = {
+        (model, method): Learned(*read_network(Path(networks) / model / f"{method}.csv", features))
+        for model, method in choices
+    }
+    with style.style(font_size):
+        figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, read_reference(adata))
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2)
+
+
+def draw(
+    dataset: str,
+    metrics: pd.DataFrame,
+    choices: Mapping[tuple[str, str], Choice],
+    learned: Mapping[tuple[str, str], Learned],
+    features: Sequence[str],
+    reference: tuple[str, np.ndarray] | None,
+) -> Figure:
+    """For each model a graph per method; every feature has one place in all of them."""
+    from matplotlib.figure import Figure
+
+    models = [model for model in style.models_of(metrics) if any(name == model for name, _ in choices)]
+    picked = choose_features(learned)
+    names = [features[number] for number in picked]
+    block = np.ix_(picked, picked)
+    edges = None if reference is None else np.where(np.eye(len(picked), dtype=bool), 0.0, reference[1][block])
+    wanted = count_wanted(None if reference is None else reference[0], edges, len(picked))
+    kept = {key: Learned(*(matrix[block] for matrix in network)) for key, network in learned.items()}
+    drawings = {key: choose_edges(network, edges, wanted) for key, network in kept.items()}
+    centers = lay_out(edges, list(drawings.values()), is_truth=reference is not None and reference[0] == TRUE)
+
+    panels = {
+        model: [method for method in style.method_order(metrics["method"]) if (model, method) in choices]
+        for model in models
+    }
+    rows = {model: int(np.ceil(len(methods) / COLUMNS)) for model, methods in panels.items()}
+    columns = min(COLUMNS, max(map(len, panels.values()), default=1))
+    side, font = (3.3, 7.0) if len(picked) <= 15 else (4.6, 6.0)
+    boxes = np.array([half_size(name, font) for name in names])
+    # Titles and gaps take a part of the side of a panel, which is 72 points an inch.
+    places = Places(push_apart(centers, 2.4 * boxes * 2 * LIMIT / (0.85 * 72 * side)), boxes)
+    heights = [side * rows[model] + 1.2 for model in models]
+    figure = Figure(figsize=(max(side * columns, 6.5), sum(heights)), layout="constrained")
+    parts = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=heights))
+    for part, model in zip(parts, models, strict=True):
+        grid = part.subplots(rows[model], columns, squeeze=False).ravel()
+        for axes in grid:
+            axes.set_axis_off()
+        for axes, method in zip(grid, panels[model], strict=False):
+            drawing = drawings[model, method]
+            _draw_graph(axes, drawing, kept[model, method].weights, edges, places)
+            _draw_features(axes, names, places, font)
+            strength = style.format_strength(choices[model, method].strength)
+            axes.set_title("\n".join([f"{method}, strength {strength}", *describe(drawing, edges), drawing.rule]))
+        part.suptitle(_heading(style.heading(dataset, model, models), reference, len(picked), len(features)))
+        _legend(part, reference)
+    return figure
+
+
+def choose_features(learned: Mapping[tuple[str, str], Learned]) -> np.ndarray:
+    """Numbers of the features that are shown: all, or of more than `MOST_FEATURES` those of the strongest edges."""
+    strengths = np.mean([np.abs(scale(np.where(_is_stable(network), network.weights, 0.0)))
+                         for network in learned.values()], axis=0)  # fmt: skip
+    count = len(strengths)
+    if count <= MOST_FEATURES:
+        return np.arange(count)
+    picked: dict[int, None] = {}
+    for pair in np.argsort(-strengths, axis=None, kind="stable"):
+        both = [int(number) for number in np.unravel_index(pair, strengths.shape)]
+        if len({*picked, *both}) <= SUBGRAPH:
+            picked |= dict.fromkeys(both)
+        if len(picked) == SUBGRAPH:
+            break
+    return np.sort(np.array(list(picked)))
+
+
+def count_wanted(name: str | None, edges: np.ndarray | None, features: int) -> int:
+    """Edges that are drawn at most: as many as the truth has; with a prior network, at least one for each feature."""
+    if edges is None:
+        return 2 * features
+    known = int(np.count_nonzero(edges))
+    return known if name == TRUE else max(known, features)
+
+
+def choose_edges(network: Learned, edges: np.ndarray | None, wanted: int) -> Drawing:
+    """The strongest edges of those that at least half of the seeds have, compared with the known `edges`."""
+    candidates = _is_stable(network)
+    order = np.lexsort((-network.frequency.ravel(), -np.abs(network.weights).ravel()))
+    order = order[candidates.ravel()[order]]
+    chosen = np.zeros(candidates.shape, bool)
+    chosen.ravel()[order[:wanted]] = True
+    if len(order) > wanted:
+        rule = f"its {wanted} strongest edges of {len(order)}"
+    else:
+        rule = f"all {len(order)} edges that at least half of the seeds have"
+    known = np.zeros_like(chosen) if edges is None else edges != 0
+    return Drawing(chosen & known, known & ~chosen, chosen & ~known, rule)
+
+
+def _is_stable(network: Learned) -> np.ndarray:
+    others = ~np.eye(len(network.weights), dtype=bool)
+    return (network.frequency >= LEAST_FREQUENCY) & (network.weights != 0) & others
+
+
+def lay_out(edges: np.ndarray | None, drawings: Sequence[Drawing], *, is_truth: bool) -> np.ndarray:
+    """Place of each feature (feature, 2) within ±1, neighbors in the graph near each other (Kamada and Kawai 1989).
+
+    The graph is the true network; where none is known, that of all edges that are drawn.
+    """
+    import networkx
+
+    joined = np.any([drawing.found | drawing.missed | drawing.new for drawing in drawings], axis=0)
+    if is_truth and edges is not None:
+        joined = edges != 0
+    graph = networkx.from_numpy_array((joined | joined.T).astype(int))
+    reached = dict(networkx.all_pairs_shortest_path_length(graph))
+    # What no path joins is put a little farther off than the farthest that are joined, not at infinity.
+    far = 1.5 + max((length for lengths in reached.values() for length in lengths.values()), default=1)
+    distances = {one: {other: lengths.get(other, far) for other in graph} for one, lengths in reached.items()}
+    found = networkx.kamada_kawai_layout(graph, dist=distances)
+    places = np.array([found[number] for number in graph])
+    places = places - (places.max(axis=0) + places.min(axis=0)) / 2
+    # Both axes are stretched to the panel, which draws dense graphs apart.
+    return places / np.maximum(np.abs(places).max(axis=0), 1e-9)
+
+
+def push_apart(places: np.ndarray, sizes: np.ndarray, *, steps: int = 200) -> np.ndarray:
+    """Move boxes of `sizes` (feature, 2) around `places` until none lies on another, or `steps` have not sufficed."""
+    places = places.copy()
+    gap = 0.05 * sizes.mean(axis=0)
+    for _ in range(steps):
+        differences = places[:, None] - places[None]
+        lacking = (sizes[:, None] + sizes[None]) / 2 - np.abs(differences)
+        overlaps = (lacking > 0).all(axis=2) & ~np.eye(len(places), dtype=bool)
+        if not overlaps.any():
+            break
+        # Apart along the direction that takes the shorter way; of two in one place the first goes up.
+        number = np.arange(len(places))
+        earlier = np.sign(number[:, None] - number)[..., None]
+        upward = np.where(differences == 0, earlier, np.sign(differences))
+        shorter = lacking == lacking.min(axis=2, keepdims=True)
+        moves = np.where(overlaps[..., None] & shorter, (lacking + gap) * upward / 2, 0.0)
+        # A box that several push at goes less far than all of them together ask for.
+        places += 0.6 * moves.sum(axis=1)
+    return places
+
+
+def describe(drawing: Drawing, edges: np.ndarray | None) -> list[str]:
+    """Counts of a drawing in words: a line, or none where no edge is known."""
+    if edges is None:
+        return []
+    return [f"{int(drawing.found.sum())} of {np.count_nonzero(edges)} known found, {int(drawing.new.sum())} new"]
+
+
+def _draw_graph(axes: Axes, drawing: Drawing, weights: np.ndarray, edges: np.ndarray | None, places: Places) -> None:
+    """Arrows in the color of what they are; missed edges below, those found on top."""
+    shown = drawing.found | drawing.new
+    largest = np.abs(weights[shown]).max(initial=0.0) or 1.0
+    if edges is not None:
+        for pair in np.argwhere(drawing.missed):
+            _draw_edge(axes, pair, edges, places, {**MISSED, "linewidth": 0.9, "zorder": 1})
+    new = style.NEW_EDGE if edges is not None else style.EDGE
+    for mask, color in ((drawing.new, new), (drawing.found, style.EDGE)):
+        for pair in np.argwhere(mask):
+            width = 0.5 + 2.0 * abs(weights[tuple(pair)]) / largest
+            look = {"color": color, "linewidth": width, "zorder": 2 + (color == style.EDGE)}
+            _draw_edge(axes, pair, weights, places, look)
+
+
+def _draw_features(axes: Axes, names: Sequence[str], places: Places, font: float) -> None:
+    for place, name in zip(places.centers, names, strict=True):
+        axes.text(
+            *place, name, fontsize=font, ha="center", va="center", zorder=5,
+            bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": style.GRAY, "linewidth": 0.6},
+        )  # fmt: skip
+    limit = max(LIMIT, float(np.abs(places.centers).max(initial=0.0)) + 0.1)
+    axes.set_xlim(-limit, limit)
+    axes.set_ylim(-limit, limit)
+    axes.set_aspect("equal")
+
+
+def half_size(name: str, size: float) -> tuple[float, float]:
+    """Half the width and height, in points, of the box around a name."""
+    from matplotlib.textpath import TextPath
+
+    pad = 0.25 * size
+    return TextPath((0, 0), name, size=size).get_extents().width / 2 + pad, size / 2 + pad
+
+
+def _draw_edge(axes: Axes, pair: np.ndarray, signed: np.ndarray, places: Places, look: Mapping[str, Any]) -> None:
+    """An arrow for an activation, a bar for a repression, from the rim of one box to that of the other."""
+    from matplotlib.patches import ArrowStyle, FancyArrowPatch
+
+    source, target = pair
+    start, end = places.centers[source], places.centers[target]
+    way = end - start
+    # The middle of the arc, towards which it leaves each of its ends.
+    bend = (start + end) / 2 + BEND * np.array([way[1], -way[0]])
+    represses = signed[source, target] < 0
+    head = (
+        ArrowStyle("-[", widthB=0.45, lengthB=0.0) if represses else ArrowStyle("-|>", head_length=0.45, head_width=0.2)
+    )
+    axes.add_patch(
+        FancyArrowPatch(
+            tuple(start), tuple(end), arrowstyle=head, connectionstyle=f"arc3,rad={BEND}", mutation_scale=8,
+            shrinkA=_distance_to_rim(bend - start, places.boxes[source]) + 0.5,
+            shrinkB=_distance_to_rim(bend - end, places.boxes[target]) + (2.0 if represses else 1.0), **look,
+        )
+    )  # fmt: skip
+
+
+def _distance_to_rim(way: np.ndarray, box: np.ndarray) -> float:
+    """Points from the middle of a box of half size `box` to its rim along `way`."""
+    length = np.hypot(*way) or 1.0
+    with np.errstate(divide="ignore"):
+        return float(np.min(box / np.abs(way / length)))
+
+
+def _heading(name: str, reference: tuple[str, np.ndarray] | None, shown: int, count: int) -> str:
+    notes = ["arrow: activates; bar: represses; width: path strength relative to the network's largest"]
+    if shown < count:
+        notes.append(f"the {shown} of {count} features with the strongest edges, and the edges among them alone")
+    compared = "" if reference is None else f" beside the {reference[0]}"
+    return "\n".join([f"{name}: learned networks at the chosen strength{compared}", *notes])
+
+
+def _legend(part: Any, reference: tuple[str, np.ndarray] | None) -> None:
+    from matplotlib.lines import Line2D
+
+    if reference is None:
+        return
+    handles = [
+        Line2D([], [], color=style.EDGE, linewidth=2),
+        Line2D([], [], linewidth=1.2, **MISSED),
+        Line2D([], [], color=style.NEW_EDGE, linewidth=2),
+    ]
+    name = reference[0]
+    labels = [f"edge of the {name}, found", f"edge of the {name}, missed", f"new: no edge of the {name}"]
+    part.legend(handles, labels, loc="outside lower center", ncols=3)

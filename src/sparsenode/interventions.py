@@ -1,0 +1,586 @@
+"""What models forecast when a variable is held (a knock-out, an over-expression), and whether it comes true.
+
+Where the source can be simulated again, with the same variable held, forecasts are compared with the true system. Where
+its trajectories lead to several fates (the groups: lineages, branches), forecasts are followed to their end and the
+shares of fates are compared with what is known to be lost or gained.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.errors import UserError, nearest_names
+from sparsenode.evaluation.blocks import load_blocks
+from sparsenode.evaluation.forecast import check_features
+from sparsenode.evaluation.plans import Observations, read_observations
+from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
+from sparsenode.files import file_sha256, write_atomically
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from anndata import AnnData
+
+    from sparsenode.ensemble import Ensemble
+
+logger = logging.getLogger(__name__)
+
+UNCLAMPED = "unclamped"
+"""Entry of the column `trajectory` of what is forecast without an intervention."""
+NO_FATE = "none"
+"""Entry of the column `reference` of forecasts that end near no fate."""
+NO_EFFECT = "baseline:no_effect"
+"""The trivial forecast that the intervention changes nothing: the true trajectory without it."""
+TRUTH = "oracle:system"
+"""Entry of the column `method` of the true effects."""
+SMALLEST = 1e-3
+"""Effects below this share of the greatest true one count as none: their ranks would be those of rounding errors."""
+END = 10
+"""A trajectory ends in the mean of so many last training observations."""
+
+
+@dataclass(frozen=True)
+class InterventionSettings:
+    """Which interventions are forecast: the `interventions` of a dataset's entry in the configuration.
+
+    `clamp` has the variables and values of each by name, a value being a number in modeling units or `low` or `high`,
+    the least and the greatest of the training observations; `each`, one of these words, adds every variable in turn.
+    `expected` names by intervention the fates that are known to be `lost` or `gained`. Fates are looked at after
+    `horizon` lengths of the longest training trajectory, 1 being as long as it took itself, from at most `starts`
+    states of each.
+    """
+
+    each: str | None = None
+    clamp: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
+    expected: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    horizon: float = 1.0
+    starts: int = 5
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> InterventionSettings:
+        """Settings from a JSON object; missing keys take their default.
+
+        Raises:
+            UserError: an unknown key.
+        """
+        try:
+            return cls(**values)
+        except TypeError as error:
+            known = ", ".join(cls.__dataclass_fields__)
+            message = f"settings of the interventions: {str(error).partition(' ')[2]}; known are {known}"
+            raise UserError(message) from error
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """Variables that are held, and the fates that are known to be lost and gained."""
+
+    name: str
+    clamp: Mapping[str, float]
+    lost: tuple[str, ...] = ()
+    gained: tuple[str, ...] = ()
+
+    def free(self, features: Sequence[str]) -> np.ndarray:
+        """Which features are not held, (feature,)."""
+        return np.array([feature not in self.clamp for feature in features])
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Where forecasts start: `states` (row, feature), the observations (row,) they are, and the `times` of each row."""
+
+    states: np.ndarray
+    observations: np.ndarray
+    times: Sequence[np.ndarray]
+
+
+def forecast_interventions(
+    data: Path,
+    models: Sequence[Path],
+    settings: Sequence[Path],
+    selection: Path,
+    output: Path,
+    settings_of_interventions: InterventionSettings,
+) -> None:
+    """Forecast interventions with all models of one dataset at their chosen strength, and write tidy rows of metrics.
+
+    Reads the trajectories `data`, the blocks `models`, the frozen `settings` they were trained with and the folder
+    `selection` of chosen strengths. In the column `trajectory` of the parquet file `output` stands the intervention.
+
+    Raises:
+        UserError: as `sparsenode.evaluation.evaluate_models`; an unknown variable or fate; nothing to compare with.
+    """
+    from sparsenode.data.contract import read_trajectories
+
+    adata = read_trajectories(data)
+    name = str(adata.uns["sparsenode"]["name"])
+    ensembles = load_blocks(models, settings, name, file_sha256(data))
+    chosen = {}
+    for ensemble in ensembles:
+        key = (ensemble.settings["model"], ensemble.settings["method"])
+        path = selection / key[0] / f"{key[1]}.json"
+        try:
+            chosen[key] = json.loads(path.read_text(encoding="utf-8"))["chosen"]
+        except OSError as error:
+            message = f"no chosen strength of {key[0]}/{key[1]} at {path}; evaluate the models first"
+            raise UserError(message) from error
+    table = evaluate_interventions(adata, ensembles, chosen, settings_of_interventions)
+    with write_atomically(output) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def evaluate_interventions(
+    adata: AnnData,
+    ensembles: Sequence[Ensemble],
+    chosen: Mapping[tuple[str, str], float | None],
+    settings: InterventionSettings,
+) -> pd.DataFrame:
+    """Tidy rows of all ensembles, one for each (model, method), at the strength `chosen` for it.
+
+    Raises:
+        UserError: see `forecast_interventions`.
+    """
+    from sparsenode.data import source
+
+    facts = adata.uns["sparsenode"]
+    data = read_observations(adata)
+    interventions = resolve_interventions(data, settings, str(facts["name"]))
+    described = json.loads(facts.get("settings", "{}"))
+    module = source(described["source"]) if "source" in described else None
+    label = {"dataset": str(facts["name"])}
+    tables: list[pd.DataFrame] = []
+    comparison: _Comparison | _FateCount
+    if module is not None and hasattr(module, "solve"):
+        provenance = {"options": described.get("options", {}), "scale": facts["scale"], **facts["provenance"]}
+        comparison = _Comparison.make(data, interventions, module, provenance)
+        tables.extend(comparison.reference_rows(label))
+    else:
+        comparison = _FateCount.make(data, interventions, settings)
+    for ensemble in ensembles:
+        started = time.perf_counter()
+        model, method = ensemble.settings["model"], ensemble.settings["method"]
+        check_features(ensemble, data, f"{model}/{method}")
+        strength = chosen[model, method]
+        of_model = {**label, "model": model, "method": method, "strength": np.nan if strength is None else strength}
+        rows = [
+            row
+            for row, member in enumerate(ensemble.members)
+            if member.strength == strength and member.status == "finished"
+        ]
+        if rows:
+            tables.extend(comparison.rows(ensemble.select(rows), of_model))
+        else:
+            told = {"status": "undefined", "reason": "no strength was chosen: too few members finished"}
+            tables.append(make_table(**of_model, metric=comparison.metric, trajectory=ALL, **told))
+        logger.info("interventions of %s/%s in %.1f s", model, method, time.perf_counter() - started)
+    return join_tables(tables)
+
+
+def resolve_interventions(data: Observations, settings: InterventionSettings, dataset: str) -> list[Intervention]:
+    """The interventions with the values of their words, those of `each` last, named as in "x1 low".
+
+    Raises:
+        UserError: a variable or a fate that there is not, or no intervention at all.
+    """
+    training = data.values[(data.split == "train") & (data.phase == "fit")]
+    words = {"low": training.min(axis=0), "high": training.max(axis=0)}
+    places = {feature: place for place, feature in enumerate(data.features)}
+    known_fates = _fate_names(data)
+    found = []
+    for name, clamp in settings.clamp.items():
+        where = f"dataset {dataset}, interventions.clamp.{name}"
+        if name in {ALL, UNCLAMPED}:
+            raise UserError(f"{where}: this name stands for other things in the table; choose another one")
+        values = {}
+        for feature, value in clamp.items():
+            if feature not in places:
+                raise UserError(f"{where}: no variable is named {feature!r}; the nearest: "
+                                f"{nearest_names(feature, data.features)}")  # fmt: skip
+            values[feature] = float(words[value][places[feature]]) if isinstance(value, str) else float(value)
+        expected = settings.expected.get(name, {})
+        for kind, fates in expected.items():
+            for fate in fates:
+                if fate not in known_fates:
+                    key = f"dataset {dataset}, interventions.expected.{name}.{kind}"
+                    raise UserError(f"{key}: no group of trajectories is named {fate!r}; there are: "
+                                    f"{', '.join(known_fates)}")  # fmt: skip
+        found.append(Intervention(name, values, tuple(expected.get("lost", ())), tuple(expected.get("gained", ()))))
+    if settings.each is not None:
+        for place, feature in enumerate(data.features):
+            found.append(Intervention(f"{feature} {settings.each}", {feature: float(words[settings.each][place])}))
+    if not found:
+        raise UserError(f"dataset {dataset}: interventions names none; give `clamp` or `each`")
+    return found
+
+
+def _forecast(ensemble: Ensemble, data: Observations, starts: Starts, clamp: Mapping[str, float]) -> list[np.ndarray]:
+    """Forecasts (member, time, feature) of each row, of a model of any kind."""
+    from sparsenode.model import takes_slopes
+    from sparsenode.windows import check_known, past_slopes
+
+    slopes = None
+    if takes_slopes(ensemble.model_settings):
+        count = ensemble.model_settings.velocity_observations or 1
+        check_known(count, data.known)
+        slopes = past_slopes(data.time, data.values, starts.observations, count)[0]
+    return ensemble.forecast(
+        starts.states,
+        starts.times,
+        slopes=slopes,
+        groups=data.group[starts.observations].tolist() if ensemble.groups else None,
+        levels=data.levels[data.trajectory[starts.observations]] if ensemble.groups else None,
+        clamp=clamp,
+    )
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Test trajectories of the true system, without interventions and with each.
+
+    `free` (trajectory, time, feature) and `held` (intervention, trajectory, time, feature) are the true trajectories;
+    `phases` say which times (trajectory, time) each phase has.
+    """
+
+    data: Observations
+    interventions: Sequence[Intervention]
+    starts: Starts
+    free: np.ndarray
+    held: np.ndarray
+    phases: Mapping[str, np.ndarray]
+
+    metric = "intervention_mse"
+
+    @classmethod
+    def make(
+        cls,
+        data: Observations,
+        interventions: Sequence[Intervention],
+        module: ModuleType,
+        provenance: Mapping[str, Any],
+    ) -> _Comparison:
+        if data.known > 1:
+            raise UserError(
+                f"forecasts of this dataset start from observation {data.known} of a trajectory, and the true system "
+                "can only be held from the first on; set initial_state.known to 1 or leave out `interventions`"
+            )
+        codes = [code for code in range(len(data.trajectory_names)) if "test" in data.split[data.rows_of(code)]]
+        if not codes:
+            raise UserError("no trajectory is test data, so that there is nothing to compare interventions on")
+        rows = np.stack([data.rows_of(code) for code in codes])
+        times = data.time[rows] - data.time[rows[:, :1]]
+        first = data.initial_states[codes] if data.noise_free is None else data.noise_free[rows[:, 0]]
+        system = module.system_from_provenance(provenance)
+        places = {feature: place for place, feature in enumerate(data.features)}
+        held = [
+            module.solve(system, first, times, {places[name]: value for name, value in one.clamp.items()})
+            for one in interventions
+        ]
+        phase = data.phase[rows]
+        return cls(
+            data,
+            interventions,
+            Starts(data.initial_states[codes], rows[:, 0], list(times)),
+            module.solve(system, first, times, {}),
+            np.stack(held),
+            {name: phase == name for name in ("fit", "extrapolation") if (phase == name).any()},
+        )
+
+    def reference_rows(self, label: Mapping[str, Any]) -> list[pd.DataFrame]:
+        """The trivial forecast's error and the true effects."""
+        tables = []
+        for phase, within in self.phases.items():
+            trivial = np.array([self._no_effect(number, within) for number in range(len(self.interventions))])
+            told = {**label, **self._label(phase)}
+            tables.extend(self._error_rows(self.metric, trivial[None], NO_KEYS, {**told, "method": NO_EFFECT}))
+            effects = [_mean_change(true, self.free, within)[None] for true in self.held]
+            tables.extend(self._effect_rows(effects, NO_KEYS, {**told, "method": TRUTH}))
+        return tables
+
+    def rows(self, ensemble: Ensemble, label: Mapping[str, Any]) -> list[pd.DataFrame]:
+        """Errors with and without interventions, skills and effects of every member."""
+        keys = pd.DataFrame({"seed": [member.seed for member in ensemble.members]})
+        free = np.stack(_forecast(ensemble, self.data, self.starts, {}), axis=1)
+        found: dict[str, dict[str, list[np.ndarray]]] = {
+            phase: {"held": [], "free": [], "effect": []} for phase in self.phases
+        }
+        for one, true in zip(self.interventions, self.held, strict=True):
+            predicted = np.stack(_forecast(ensemble, self.data, self.starts, one.clamp), axis=1)
+            others = one.free(self.data.features)
+            for phase, within in self.phases.items():
+                found[phase]["held"].append(_mean_error(predicted, true, within, others))
+                found[phase]["free"].append(_mean_error(free, self.free, within, others))
+                found[phase]["effect"].append(_mean_change(predicted, free, within))
+        tables = []
+        for phase, within in self.phases.items():
+            told = {**label, **self._label(phase)}
+            errors = np.stack(found[phase]["held"], axis=1)
+            tables.extend(self._error_rows(self.metric, errors, keys, told))
+            tables.extend(self._error_rows("unclamped_mse", np.stack(found[phase]["free"], axis=1), keys, told))
+            tables.extend(self._skill_rows(errors, within, keys, told))
+            tables.extend(self._effect_rows(found[phase]["effect"], keys, told))
+            tables.extend(self._correlation_rows(found[phase]["effect"], within, keys, told))
+        return tables
+
+    def _label(self, phase: str) -> dict[str, str]:
+        return {"split": "test", "phase": phase, "horizon": "trajectory"}
+
+    def _no_effect(self, number: int, within: np.ndarray) -> float:
+        others = self.interventions[number].free(self.data.features)
+        return float(_mean_error(self.free, self.held[number], within, others))
+
+    def _names(self) -> pd.DataFrame:
+        return pd.DataFrame({"trajectory": [*(one.name for one in self.interventions), ALL]})
+
+    def _error_rows(
+        self, metric: str, errors: np.ndarray, keys: pd.DataFrame, label: Mapping[str, Any]
+    ) -> list[pd.DataFrame]:
+        """Errors (member, intervention), and their mean."""
+        values = np.column_stack((errors, errors.mean(axis=1)))
+        return [cross_table(keys, self._names(), values, metric=metric, unit=self.data.unit, **label)]
+
+    def _skill_rows(
+        self, errors: np.ndarray, within: np.ndarray, keys: pd.DataFrame, label: Mapping[str, Any]
+    ) -> list[pd.DataFrame]:
+        """1 - error / error of the trivial forecast; undefined where the intervention changes nothing in truth."""
+        trivial = np.array([self._no_effect(number, within) for number in range(len(self.interventions))])
+        trivial = np.append(trivial, trivial.mean())
+        errors = np.column_stack((errors, errors.mean(axis=1)))
+        changes = trivial > np.finfo(np.float32).eps * np.square(self.free).mean()
+        with np.errstate(invalid="ignore"):
+            values = np.where(changes, 1.0 - errors / np.where(changes, trivial, 1.0), np.nan)
+        told = {**label, "metric": "intervention_skill", "reference": NO_EFFECT}
+        return [_tell_undefined(cross_table(keys, self._names(), values, **told), "nothing else changes in truth")]
+
+    def _effect_rows(
+        self, effects: Sequence[np.ndarray], keys: pd.DataFrame, label: Mapping[str, Any]
+    ) -> list[pd.DataFrame]:
+        """Effects (member, feature) of each intervention on the features that it does not hold."""
+        tables = []
+        for one, values in zip(self.interventions, effects, strict=True):
+            others = one.free(self.data.features)
+            columns = pd.DataFrame({"reference": np.asarray(self.data.features, object)[others]})
+            told = {**label, "metric": "effect", "trajectory": one.name, "unit": self.data.unit}
+            tables.append(cross_table(keys, columns, values[:, others], **told))
+        return tables
+
+    def _correlation_rows(
+        self, effects: Sequence[np.ndarray], within: np.ndarray, keys: pd.DataFrame, label: Mapping[str, Any]
+    ) -> list[pd.DataFrame]:
+        """Rank correlation of true and predicted effects over the other features, and over all pairs at once."""
+        pairs = []
+        for one, values, true in zip(self.interventions, effects, self.held, strict=True):
+            others = one.free(self.data.features)
+            pairs.append((values[:, others], _mean_change(true, self.free, within)[others]))
+        together = np.concatenate([found for found, _ in pairs], axis=1), np.concatenate([true for _, true in pairs])
+        least = SMALLEST * np.abs(together[1]).max(initial=0.0)
+        values = np.array(
+            [[rank_correlation(one, true, least) for one in found] for found, true in [*pairs, together]]
+        ).T
+        table = cross_table(keys, self._names(), values, metric="effect_correlation", reference=TRUTH, **label)
+        return [_tell_undefined(table, "effects are not finite, all alike, or of fewer than three variables")]
+
+
+NO_KEYS = pd.DataFrame({"seed": [NO_SEED]})
+
+
+def _mean_error(predicted: np.ndarray, true: np.ndarray, within: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Mean squared error (...,) over the features `others` and the times `within`, then over trajectories.
+
+    `predicted` (..., trajectory, time, feature), `true` likewise, `within` (trajectory, time).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.square(predicted[..., others].astype(np.float64) - true[..., others]).mean(axis=-1)
+        return np.asarray(_mean_over_times(squares[..., None], within)[..., 0])
+
+
+def _mean_change(held: np.ndarray, free: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Change of each feature's mean, (..., feature), over times `within` and trajectories."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _mean_over_times(held.astype(np.float64) - free.astype(np.float64), within)
+
+
+def _mean_over_times(values: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Mean (..., feature) of values (..., trajectory, time, feature) over each trajectory's times, then over these."""
+    parts = [values[..., row, own, :].mean(axis=-2) for row, own in enumerate(within) if own.any()]
+    return np.asarray(np.mean(parts, axis=0))
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray, least: float = 0.0) -> float:
+    """Spearman's rank correlation, ties sharing their mean rank; NaN where it is undefined.
+
+    Values of a size below `least` count as zero.
+    """
+    from scipy.stats import rankdata
+
+    if len(one) < 3 or not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return float("nan")
+    ranks = [rankdata(np.where(np.abs(values) < least, 0.0, values)) for values in (one, other)]
+    if min(np.ptp(rank) for rank in ranks) == 0:
+        return float("nan")
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _tell_undefined(table: pd.DataFrame, reason: str) -> pd.DataFrame:
+    """The table, its values that are NaN marked as undefined for a reason."""
+    undefined = table["value"].isna()
+    table.loc[undefined, ["status", "reason"]] = ["undefined", reason]
+    return table
+
+
+@dataclass(frozen=True)
+class Fates:
+    """Where trajectories lead: `ends` (fate, feature) by name, and the common `start` (feature,)."""
+
+    names: tuple[str, ...]
+    ends: np.ndarray
+    start: np.ndarray
+
+    def classify(self, states: np.ndarray, free: np.ndarray) -> np.ndarray:
+        """Number of the nearest end of states (..., feature) by the `free` features; the number of fates for none.
+
+        A state is near none if it is nearer to the common start, or farther from every end than any two ends are from
+        each other, or not finite.
+        """
+        ends, start = self.ends[:, free], self.start[free]
+        places = states[..., free].astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            distances = np.linalg.norm(places[..., None, :] - ends, axis=-1)
+            from_start = np.linalg.norm(places - start, axis=-1)
+        distances = np.nan_to_num(distances, nan=np.inf)
+        widest = np.linalg.norm(ends[:, None] - ends, axis=-1).max()
+        least = distances.min(axis=-1)
+        near = (least <= from_start) & (least <= widest)
+        return np.where(near, distances.argmin(axis=-1), len(self.names))
+
+
+def _fate_names(data: Observations) -> list[str]:
+    return list(dict.fromkeys(data.group[(data.split == "train") & (data.phase == "fit")].tolist()))
+
+
+def read_fates(data: Observations) -> Fates:
+    """The fates are the groups of the training trajectories; each ends in the mean of its last training observations.
+
+    Raises:
+        UserError: there are fewer than two groups.
+    """
+    names = _fate_names(data)
+    if len(names) < 2:
+        raise UserError(
+            "interventions need a source that can be simulated again, or trajectories of two groups (lineages, "
+            f"branches) or more, whose ends are fates; the groups are: {', '.join(names)}"
+        )
+    ends: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    starts = []
+    for own in _training_rows(data):
+        ends[data.group[own[0]]].append(data.values[own[-END:]].mean(axis=0))
+        starts.append(data.initial_states[data.trajectory[own[0]]])
+    return Fates(tuple(names), np.array([np.mean(ends[name], axis=0) for name in names]), np.mean(starts, axis=0))
+
+
+def _training_rows(data: Observations) -> list[np.ndarray]:
+    """Training observations of each trajectory that has some."""
+    training = (data.split == "train") & (data.phase == "fit")
+    rows = [np.flatnonzero(training & (data.trajectory == code)) for code in range(len(data.trajectory_names))]
+    return [own for own in rows if len(own)]
+
+
+def uncommitted_starts(data: Observations, fates: Fates, count: int, horizon: float) -> Starts:
+    """States of the training trajectories before they commit themselves, at most `count` of each, evenly spread.
+
+    A trajectory is uncommitted as long as it has always been nearer to the common start than to its own end. The first
+    of its states is the initial state. Forecasts reach over `horizon` lengths of the longest training trajectory.
+    """
+    first = max(data.known, 1) - 1
+    own_rows = _training_rows(data)
+    length = max(float(np.ptp(data.time[own])) for own in own_rows)
+    observations, states = [], []
+    for own in own_rows:
+        after = own[first:] if len(own) > first else own[-1:]
+        end = fates.ends[fates.names.index(data.group[own[0]])]
+        to_start, to_end = (np.linalg.norm(data.values[after] - place, axis=1) for place in (fates.start, end))
+        committed = np.flatnonzero(to_start >= to_end)
+        uncommitted = max(1, int(committed[0]) if len(committed) else len(after))
+        chosen = after[np.unique(np.linspace(0, uncommitted - 1, count).round().astype(int))]
+        observations.append(chosen)
+        states.append(data.values[chosen])
+        states[-1][0] = data.initial_states[data.trajectory[chosen[0]]]
+    joined = np.concatenate(observations)
+    times = [np.array([data.time[start], data.time[start] + horizon * length]) for start in joined]
+    return Starts(np.concatenate(states), joined, times)
+
+
+@dataclass(frozen=True)
+class _FateCount:
+    """Which fates forecasts end in, from states before commitment."""
+
+    data: Observations
+    interventions: Sequence[Intervention]
+    fates: Fates
+    starts: Starts
+
+    metric = "fate_share"
+
+    @classmethod
+    def make(
+        cls, data: Observations, interventions: Sequence[Intervention], settings: InterventionSettings
+    ) -> _FateCount:
+        fates = read_fates(data)
+        return cls(data, interventions, fates, uncommitted_starts(data, fates, settings.starts, settings.horizon))
+
+    def rows(self, ensemble: Ensemble, label: Mapping[str, Any]) -> list[pd.DataFrame]:
+        """Shares of fates without and with each intervention, of all members together (seed -1) and of each."""
+        told = {**label, "split": "train", "phase": "fit", "horizon": "trajectory"}
+        starts = self.starts
+        if ensemble.groups:
+            # Learned starts are where such a model begins, and each group has one.
+            firsts = np.unique(self.data.trajectory[starts.observations], return_index=True)[1]
+            starts = Starts(starts.states[firsts], starts.observations[firsts], [starts.times[row] for row in firsts])
+        keys = pd.DataFrame({"seed": [NO_SEED, *(member.seed for member in ensemble.members)]})
+        columns = pd.DataFrame({"reference": [*self.fates.names, NO_FATE]})
+        without = self._shares(ensemble, starts, Intervention(UNCLAMPED, {}))
+        tables = [cross_table(keys, columns, without, metric=self.metric, trajectory=UNCLAMPED, **told)]
+        agreements = []
+        for one in self.interventions:
+            shares = self._shares(ensemble, starts, one)
+            tables.append(cross_table(keys, columns, shares, metric=self.metric, trajectory=one.name, **told))
+            if one.lost or one.gained:
+                agreements.append(self._agreement(one, without, shares))
+                table = cross_table(keys, pd.DataFrame({"trajectory": [one.name]}), agreements[-1][:, None],
+                                    metric="fate_agreement", **told)  # fmt: skip
+                tables.append(_tell_undefined(table, "no forecast ends in these fates, with or without it"))
+        if agreements:
+            mean = pd.DataFrame(agreements).mean().to_numpy()  # of those that are defined
+            columns = pd.DataFrame({"trajectory": [ALL]})
+            table = cross_table(keys, columns, mean[:, None], metric="fate_agreement", **told)
+            tables.append(_tell_undefined(table, "undefined for every intervention"))
+        return tables
+
+    def _shares(self, ensemble: Ensemble, starts: Starts, one: Intervention) -> np.ndarray:
+        """Share of each fate and of none, (1 + member, fate + 1): over members and starts, then over each one's."""
+        ends = np.stack([forecast[:, -1] for forecast in _forecast(ensemble, self.data, starts, one.clamp)], axis=1)
+        found = self.fates.classify(ends, one.free(self.data.features))
+        shares = (found[..., None] == np.arange(len(self.fates.names) + 1)).mean(axis=1)
+        return np.concatenate((shares.mean(axis=0, keepdims=True), shares))
+
+    def _agreement(self, one: Intervention, without: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """1 where each lost fate's share falls, or none is left, and that of the gained ones together does not; else 0.
+
+        (1 + member,); NaN where no forecast ends in any of these fates with or without the intervention. Without a
+        word on what is gained, a model that leads nowhere when anything is held would agree with every loss.
+        """
+        lost, gained = ([self.fates.names.index(name) for name in names] for names in (one.lost, one.gained))
+        agrees = ((shares[:, lost] < without[:, lost]) | (shares[:, lost] == 0)).all(axis=1)
+        # Sums of shares may differ in the last bit where the same forecasts end there.
+        agrees &= shares[:, gained].sum(axis=1) >= without[:, gained].sum(axis=1) - 1e-9
+        concerned = [*lost, *gained]
+        seen = (without[:, concerned] > 0).any(axis=1) | (shares[:, concerned] > 0).any(axis=1)
+        return np.where(seen, agrees.astype(np.float64), np.nan)

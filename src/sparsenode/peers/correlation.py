@@ -1,0 +1,40 @@
+"""Correlation: how closely a source moves with a target, the least that any method has to beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparsenode.peers import Peer
+
+if TYPE_CHECKING:
+    from sparsenode.peers.derivatives import Samples
+
+
+def infer(samples: Samples, seed: int, *, of: str) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001 nothing is random
+    """Absolute Pearson correlations of sources with targets, and their signs, (source, target).
+
+    `of` is what of the target: its observed states, or its derivatives, which tell a direction; at second order the
+    larger one of the sources' positions and velocities then counts. With a constant there is none.
+    """
+    from sparsenode.peers.derivatives import larger, standardize
+
+    sources, targets = ([samples.observed], samples.observed) if of == "states" else (samples.inputs, samples.rates)
+    count = len(targets)
+    found = np.stack([standardize(values).T @ standardize(targets) / count for values in sources])
+    return larger(np.abs(found), np.sign(found))
+
+
+PEER = Peer(
+    name="correlation",
+    summary="absolute Pearson correlation of source and target",
+    infer=infer,
+    options={
+        "of": {
+            "enum": ["states", "derivatives"],
+            "default": "states",
+            "description": "What of the target; with its state, both directions of a pair score alike.",
+        }
+    },
+)

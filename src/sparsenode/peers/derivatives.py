@@ -1,0 +1,172 @@
+"""What peers are given: smoothed states and their derivatives at the observations that models are trained on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparsenode.errors import UserError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+FEWEST = 5
+"""Observations that a smoothing spline takes; stretches with fewer are left out."""
+_BRIDGED = 3  # single observations held out at random leave the course visible, held-out blocks do not
+_LONGEST, _MARGIN = 400, 20
+_ENDS = 3
+_SMOOTHING = 10.0 ** np.arange(-6.0, 8.5, 0.5)
+_COST_OF_FREEDOM = 1.2
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Observations, each with its derivatives, in the order of the file; those of one time are averaged.
+
+    `observed` and `states`, observed and smoothed, `velocities` (at second order alone, else None) and `rates`, the
+    highest derivative, that which is to be explained: all (observation, variable), in the data set's units.
+    `stretch` (observation,) numbers the stretches.
+    """
+
+    observed: np.ndarray
+    states: np.ndarray
+    velocities: np.ndarray | None
+    rates: np.ndarray
+    stretch: np.ndarray
+
+    @property
+    def inputs(self) -> list[np.ndarray]:
+        """What rates are a function of: states and, at second order, velocities."""
+        return [self.states] if self.velocities is None else [self.states, self.velocities]
+
+
+def read_samples(adata: AnnData, order: int) -> Samples:
+    """Samples of the training split's fit phase, the observations that models are trained on.
+
+    Derivatives come from a smoothing spline of each variable along each stretch; of weighted observations a weighted
+    one. Splines that are bent least have no curvature at their ends, so that at second order the outermost
+    observations of a stretch are left out.
+
+    Raises:
+        UserError: no stretch has `FEWEST` observations at different times.
+    """
+    time = adata.obs["time"].to_numpy(dtype=np.float64)
+    values = np.asarray(adata.X, dtype=np.float64)
+    weight = adata.obs["weight"].to_numpy(dtype=np.float64)
+    parts: list[tuple[np.ndarray, ...]] = []
+    longest = 0
+    for rows in training_stretches(adata):
+        merged = average_ties(time[rows], values[rows], weight[rows])
+        longest = max(longest, len(merged[0]))
+        if len(merged[0]) >= FEWEST:
+            parts.append(_derivatives(*merged, order))
+    if not parts:
+        raise UserError(
+            f"derivatives take {FEWEST} training observations (split train, phase fit) of a trajectory in a row, at "
+            f"different times; the longest stretch has {longest}: run no peers on these data"
+        )
+    observed, states, first, last = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    stretch = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+    return Samples(observed, states, first if order == 2 else None, last, stretch)
+
+
+def training_stretches(adata: AnnData) -> list[np.ndarray]:
+    """Observations of one trajectory, split train and phase fit, that no long run of others interrupts.
+
+    Observations without weight count as none.
+    """
+    wanted = (adata.obs["split"] == "train") & (adata.obs["phase"] == "fit") & (adata.obs["weight"] > 0)
+    chosen = np.flatnonzero(wanted.to_numpy())
+    trajectory = adata.obs["trajectory"].cat.codes.to_numpy()[chosen]
+    breaks = np.flatnonzero((np.diff(trajectory) != 0) | (np.diff(chosen) > _BRIDGED + 1)) + 1
+    return [part for part in np.split(chosen, breaks) if len(part)]
+
+
+def average_ties(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct times (time,), at each the weighted mean of the values (time, variable), and the sum of the weights."""
+    distinct, place = np.unique(time, return_inverse=True)
+    total = np.bincount(place, weights=weight)
+    sums = np.zeros((len(distinct), values.shape[1]))
+    np.add.at(sums, place, values * weight[:, None])
+    return distinct, sums / total[:, None], total
+
+
+def smooth(time: np.ndarray, values: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Smoothed values and their derivatives, both (time, variable), by the cubic smoothing spline of each variable.
+
+    `time` (time,) increases, in any steps; 5 or more. How smooth each variable is, is chosen by generalized
+    cross-validation, in which a degree of freedom counts as 1.2 (Kim & Gu 2004), since derivatives suffer more from
+    too rough a curve than from too smooth a one. scipy's own choice (`lam=None`) takes one smoothness for all
+    variables, and none beyond a bound that noisy data exceed. Long stretches are smoothed in overlapping parts.
+    """
+    weight = np.ones(len(time)) if weight is None else weight
+    smoothed, slopes = np.empty_like(values), np.empty_like(values)
+    for wide, inner in _parts(len(time)):
+        found = _smooth_part(time[wide], values[wide], weight[wide])
+        kept = slice(inner.start - wide.start, inner.stop - wide.start)
+        smoothed[inner], slopes[inner] = found[0][kept], found[1][kept]
+    return smoothed, slopes
+
+
+def _parts(count: int) -> Iterator[tuple[slice, slice]]:
+    """Parts with a margin to each side, and the parts themselves, which cover all once."""
+    edges = np.linspace(0, count, -(-count // _LONGEST) + 1).astype(int)
+    for first, last in itertools.pairwise(edges.tolist()):
+        yield slice(max(0, first - _MARGIN), min(count, last + _MARGIN)), slice(first, last)
+
+
+def _smooth_part(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.interpolate import make_smoothing_spline
+
+    count = len(time)
+    step = (time[-1] - time[0]) / (count - 1)
+    at, weight = (time - time[0]) / step, weight / weight.mean()
+    smoothed, slopes = np.empty_like(values), np.empty_like(values)
+    best = np.full(values.shape[1], np.inf)
+    for strength in _SMOOTHING:
+        # A smoother is linear: the splines of the unit vectors give all variables, and the degrees of freedom.
+        spline = make_smoothing_spline(at, np.eye(count), w=weight, lam=strength)
+        hat = spline(at)
+        freedom = 1 - _COST_OF_FREEDOM * np.trace(hat) / count
+        if freedom <= 0:
+            continue
+        fitted = hat @ values
+        score = weight @ np.square(values - fitted) / freedom**2
+        better = score < best
+        best[better] = score[better]
+        smoothed[:, better] = fitted[:, better]
+        slopes[:, better] = (spline.derivative()(at) @ values[:, better]) / step
+    return smoothed, slopes
+
+
+def _derivatives(time: np.ndarray, values: np.ndarray, weight: np.ndarray, order: int) -> tuple[np.ndarray, ...]:
+    """Values, smoothed values, first and highest derivatives."""
+    smoothed, first = smooth(time, values, weight)
+    if order == 1:
+        return values, smoothed, first, first
+    # The spline of the slopes, since the curvature of the first spline is rougher than it need be.
+    last = smooth(time, first, weight)[1]
+    kept = slice(_ENDS, -_ENDS) if len(time) >= FEWEST + 2 * _ENDS else slice(None)
+    return values[kept], smoothed[kept], first[kept], last[kept]
+
+
+def deviation(values: np.ndarray) -> np.ndarray:
+    """Standard deviations (variable,), infinite for what is constant, so that it becomes 0 when divided by it."""
+    found = values.std(0)
+    moves = found > 1e-9 * np.abs(values).max(0)
+    return np.where(moves, found, np.inf)
+
+
+def standardize(values: np.ndarray) -> np.ndarray:
+    """Values (observation, variable) of mean 0 and standard deviation 1; 0 where they are constant."""
+    return np.asarray((values - values.mean(0)) / deviation(values))
+
+
+def larger(sizes: np.ndarray, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the sizes and signs of each input's kind (kind, source, target) those of the kind of the largest size."""
+    kind = sizes.argmax(0)[None]
+    return np.take_along_axis(sizes, kind, 0)[0], np.take_along_axis(signs, kind, 0)[0]

@@ -1,0 +1,70 @@
+"""Extra trees on derivatives: GENIE3 (Huynh-Thu et al. 2010) with rates as what is explained, as in dynGENIE3.
+
+The trees are scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparsenode.peers import Peer
+
+if TYPE_CHECKING:
+    from sparsenode.peers.derivatives import Samples
+
+
+def infer(
+    samples: Samples, seed: int, *, of: str, decay: bool, trees: int, tried: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of a target's variance that splits on a source explain, (source, target); it has no sign.
+
+    At second order it is the sum over the source's position and velocity.
+    """
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    from sparsenode.peers.derivatives import standardize
+
+    inputs, targets = ([samples.observed], samples.observed) if of == "states" else (samples.inputs, samples.rates)
+    targets = standardize(targets)
+    count = targets.shape[1]
+    scores = np.zeros((count, count))
+    for target in np.flatnonzero(targets.any(0)):
+        sources = np.arange(count)
+        if of == "states" or not decay:
+            sources = np.delete(sources, target)
+        forest = ExtraTreesRegressor(
+            n_estimators=trees, max_features={"sqrt": "sqrt", "all": None}[tried], random_state=seed, n_jobs=1
+        )
+        forest.fit(np.hstack([values[:, sources] for values in inputs]), targets[:, target])
+        # As GENIE3: not scaled to a sum of 1, so that what a target's trees leave unexplained does not count.
+        each = [tree.tree_.compute_feature_importances(normalize=False) for tree in forest.estimators_]
+        scores[sources, target] = np.mean(each, axis=0).reshape(len(inputs), -1).sum(0)
+    return scores, np.zeros_like(scores)
+
+
+PEER = Peer(
+    name="extra_trees",
+    summary="GENIE3 with extremely randomized trees, on derivatives",
+    infer=infer,
+    random=True,
+    options={
+        "of": {
+            "enum": ["derivatives", "states"],
+            "default": "derivatives",
+            "description": "What of the target the sources explain: its derivative, or, as GENIE3 itself, its state.",
+        },
+        "decay": {
+            "type": "boolean",
+            "default": True,
+            "description": "A target's own state is among what explains its derivative, as a decay; it is no source.",
+        },
+        "trees": {"type": "integer", "minimum": 1, "default": 500, "description": "Trees for each target."},
+        "tried": {
+            "enum": ["sqrt", "all"],
+            "default": "sqrt",
+            "description": "Inputs that are tried at each split: the square root of their number, or all.",
+        },
+    },
+)

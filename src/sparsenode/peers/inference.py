@@ -1,0 +1,90 @@
+"""One peer on one data set: files in, a table of scores out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparsenode.errors import UserError
+from sparsenode.files import write_atomically
+from sparsenode.peers import Peer, get_peer, peer_names
+from sparsenode.peers.derivatives import Samples, read_samples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+
+def infer_peer(data: Path, peer: str, options: Mapping[str, Any], seeds: int, order: int, output: Path) -> None:
+    """Score all ordered pairs of the variables of the trajectories `data` by a peer, and write them as parquet.
+
+    Columns: seed, source, target, score (at least 0) and sign (0 where it is not known). A random peer is asked with
+    each seed below `seeds`, any other once. `order` 2 explains second derivatives by positions and velocities.
+
+    Raises:
+        UserError: there is no such peer or option, the data are too few, or what the peer gives is not finite.
+    """
+    from sparsenode.data.contract import read_trajectories
+
+    record, completed = check_peer(peer, options)
+    adata = read_trajectories(data)
+    started = time.perf_counter()
+    samples = read_samples(adata, order)
+    logger.info("%d samples with derivatives in %.1f s", len(samples.rates), time.perf_counter() - started)
+    started = time.perf_counter()
+    table = score_pairs(record, completed, samples, [str(name) for name in adata.var_names], seeds)
+    logger.info("%s: %d scores in %.1f s", peer, len(table), time.perf_counter() - started)
+    with write_atomically(output) as path:
+        table.to_parquet(path, index=False)
+
+
+def check_peer(peer: str, options: Mapping[str, Any]) -> tuple[Peer, dict[str, Any]]:
+    """The record of a peer, and its options completed with defaults.
+
+    Raises:
+        UserError: there is no such peer, or an option is unknown or not allowed.
+    """
+    import jsonschema
+
+    if peer not in peer_names():
+        raise UserError(f"peer: found {peer!r}; allowed: {', '.join(peer_names())}")
+    record = get_peer(peer)
+    schema = {"type": "object", "properties": dict(record.options), "additionalProperties": False}
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(dict(options)))
+    if errors:
+        problems = "; ".join(sorted(error.message for error in errors))
+        raise UserError(f"options of the peer {peer}: {problems}; there are: {', '.join(record.options) or 'none'}")
+    return record, {key: option["default"] for key, option in record.options.items()} | dict(options)
+
+
+def score_pairs(
+    peer: Peer, options: Mapping[str, Any], samples: Samples, features: list[str], seeds: int
+) -> pd.DataFrame:
+    """Scores and signs of all ordered pairs off the diagonal, for each seed.
+
+    Raises:
+        UserError: a score is not finite or below 0.
+    """
+    import pandas as pd
+
+    source, target = np.nonzero(~np.eye(len(features), dtype=bool))
+    names = np.asarray(features, dtype=object)
+    tables = []
+    for seed in range(seeds if peer.random else 1):
+        scores, signs = (np.asarray(found)[source, target] for found in peer.infer(samples, seed, **options))
+        wrong = np.flatnonzero(~(np.isfinite(scores) & (scores >= 0)))
+        if len(wrong):
+            pair = f"{features[source[wrong[0]]]} -> {features[target[wrong[0]]]}"
+            raise UserError(
+                f"the peer {peer.name} gives {len(wrong)} scores that are not finite or below 0, the first "
+                f"{scores[wrong[0]]} for {pair} (seed {seed}); take it from `run.peers`, or change its options"
+            )
+        columns = {"source": names[source], "target": names[target], "score": scores, "sign": signs.astype(np.int64)}
+        tables.append(pd.DataFrame({"seed": np.full(len(scores), seed), **columns}))
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,102 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparsenode.errors import UserError
+from sparsenode.evaluation.peers import PeerScores, peer_rankings, peer_rows, read_peer
+from sparsenode.evaluation.rows import Truth
+from sparsenode.evaluation.structure import score_pairs
+
+FEATURES = ("a", "b", "c")
+SIGNS = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
+KNOWN = ~np.eye(3, dtype=bool)
+KNOWN[2, 0] = False
+TRUTH = Truth(SIGNS != 0, KNOWN, np.ones(3, bool), {}, SIGNS)
+
+
+def matrices(*seeds):
+    """Scores (seed, source, target), zero on the diagonal."""
+    scores = np.stack([np.random.default_rng(seed).uniform(0.1, 1.0, size=(3, 3)) for seed in seeds])
+    scores[:, np.arange(3), np.arange(3)] = 0.0
+    return scores
+
+
+def as_table(scores, signs):
+    rows = [
+        (seed, FEATURES[source], FEATURES[target], scores[seed, source, target], int(signs[seed, source, target]))
+        for seed in range(len(scores))
+        for target in range(3)
+        for source in range(3)
+        if source != target
+    ]
+    return pd.DataFrame(rows, columns=["seed", "source", "target", "score", "sign"])
+
+
+def test_scores_are_read_in_any_order(tmp_path):
+    scores = matrices(0, 1)
+    signs = np.sign(scores) * [[[1.0]], [[-1.0]]]
+    table = as_table(scores, signs).sample(frac=1.0, random_state=0)
+    table.to_parquet(tmp_path / "sindy.parquet", index=False)
+    peer = read_peer(tmp_path / "sindy.parquet", FEATURES)
+    assert (peer.name, peer.seeds) == ("sindy", (0, 1))
+    np.testing.assert_array_equal(peer.scores, scores)
+    np.testing.assert_array_equal(peer.signs, signs)
+
+
+def test_files_of_something_else_are_refused(tmp_path):
+    table = as_table(matrices(0), np.zeros((1, 3, 3)))
+    table.iloc[1:].to_parquet(tmp_path / "few.parquet", index=False)
+    table.iloc[:0].to_parquet(tmp_path / "empty.parquet", index=False)
+    table.drop(columns="sign").to_parquet(tmp_path / "columns.parquet", index=False)
+    table.replace("b", "beta").to_parquet(tmp_path / "other.parquet", index=False)
+    (tmp_path / "text.parquet").write_text("no parquet")
+    for name, message in (
+        ("few", "does not score every pair of the 3 features"),
+        ("empty", "does not score every pair"),
+        ("columns", "cannot read .*columns.parquet: .*sign"),
+        ("other", "scores 'beta', which is no feature"),
+        ("text", "cannot read .*text.parquet: .*infer-peer"),
+        ("none", "cannot read .*none.parquet"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_peer(tmp_path / f"{name}.parquet", FEATURES)
+
+
+def test_rows_are_the_metrics_of_known_pairs():
+    scores = matrices(0, 1)
+    peers = [PeerScores("mine", (0, 1), scores, np.broadcast_to(-SIGNS, scores.shape))]
+    table = pd.concat(peer_rows(peers, TRUTH, "toy"))
+    assert set(table["method"]) == {"peer:mine"}
+    assert set(table["model"]) == {""}
+    assert set(table["estimator"]) == {"peer"}
+    for seed in (0, 1):
+        expected = score_pairs(scores[seed][KNOWN], (SIGNS != 0)[KNOWN], threshold=1e-5) | {"sign_accuracy": 0.0}
+        found = table[table["seed"] == seed].set_index("metric")["value"].to_dict()
+        assert found == pytest.approx(expected)
+
+
+def test_without_signs_there_is_no_accuracy_of_signs_and_without_a_truth_nothing():
+    peers = [PeerScores("trees", (0,), matrices(0), np.zeros((1, 3, 3)))]
+    (table,) = peer_rows(peers, TRUTH, "toy")
+    assert {"auprc", "shd"} <= set(table["metric"])
+    assert "sign_accuracy" not in set(table["metric"])
+    nothing = Truth(None, np.zeros((3, 3), bool), np.ones(3, bool))
+    assert peer_rows(peers, nothing, "toy") == []
+    assert peer_rankings(peers, nothing, FEATURES).empty
+
+
+def test_rankings_pool_seeds():
+    scores = matrices(0, 1)
+    signs = np.stack([SIGNS, np.zeros((3, 3))])
+    peers = [PeerScores("one", (0, 1), scores, signs), PeerScores("two", (0,), scores[:1], -signs[:1])]
+    table = peer_rankings(peers, TRUTH, FEATURES)
+    assert table["method"].value_counts().to_dict() == {"peer:one": 5, "peer:two": 5}
+    one = table[table["method"] == "peer:one"]
+    np.testing.assert_allclose(one["score"], scores.mean(axis=0)[KNOWN])
+    np.testing.assert_array_equal(one["sign"], SIGNS[KNOWN])
+    np.testing.assert_array_equal(one["edge"], (SIGNS != 0)[KNOWN])
+    assert set(table["model"]) == {""}
+    assert set(table["estimator"]) == {"peer"}
+    assert [(a, b) for a, b in zip(one["source"], one["target"], strict=True)] == [
+        (FEATURES[source], FEATURES[target]) for source, target in np.argwhere(KNOWN)
+    ]

@@ -1,0 +1,109 @@
+"""The figure of interventions: effects beside the true ones, or fates."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparsenode.errors import UserError
+from sparsenode.evaluation.tables import join_tables, make_table
+from sparsenode.figures import interventions
+from sparsenode.figures.style import looks
+from sparsenode.interventions import NO_EFFECT, TRUTH
+
+FATES = ["left", "right", "none"]
+
+
+def make_effects(models=("small",)):
+    """Three interventions on three variables; l1 foretells half of each effect, the other method nothing finite."""
+    tables, where = [], {"dataset": "toy", "split": "test", "horizon": "trajectory"}
+    true = {("x low", "y"): 0.4, ("x low", "z"): -0.2, ("y low", "x"): 0.0, ("y low", "z"): 1.0, ("z low", "x"): -0.6}
+    for phase, factor in (("fit", 1.0), ("extrapolation", 10.0)):
+        for (name, reference), value in true.items():
+            told = {**where, "phase": phase, "trajectory": name, "reference": reference, "metric": "effect"}
+            told["unit"] = "mol"
+            tables.append(make_table(**told, method=TRUTH, value=[factor * value]))
+            for model in models:
+                for seed in range(3):
+                    key = {"model": model, "strength": 0.1, "seed": seed}
+                    found = factor * (0.5 * value + 0.01 * (seed - 1))
+                    tables.append(make_table(**told, **key, method="l1", value=[found]))
+                    tables.append(make_table(**told, **key, method="mine", value=[np.nan]))
+        for model in models:
+            for metric, values in {"intervention_skill": (0.7, 0.75, 0.8), "effect_correlation": (0.9, 0.9, 1)}.items():
+                told = {**where, "phase": phase, "trajectory": "all", "metric": metric, "model": model}
+                tables.append(
+                    make_table(**told, method="l1", seed=[0, 1, 2], value=[factor * value for value in values])
+                )
+        tables.append(make_table(**where, phase=phase, metric="intervention_mse", method=NO_EFFECT, value=[0.3]))
+    return join_tables(tables)
+
+
+def make_fates():
+    """Shares of two fates without and with two interventions; of one method nothing was chosen."""
+    shares = {
+        "unclamped": (0.5, 0.25, 0.25), "gene_knockout": (0.0, 1.0, 0.0), "other_knockout": (0.5, 0.5, 0.0),
+    }  # fmt: skip
+    tables, where = [], {"dataset": "toy", "model": "small", "split": "train", "phase": "fit"}
+    for name, values in shares.items():
+        for seed in (-1, 0):
+            told = {**where, "trajectory": name, "seed": seed, "method": "l1", "metric": "fate_share"}
+            tables.append(make_table(**told, reference=FATES, value=list(values)))
+    for name, value in {"gene_knockout": 1.0, "other_knockout": 0.0, "all": 0.5}.items():
+        told = {**where, "trajectory": name, "method": "l1", "metric": "fate_agreement"}
+        tables.append(make_table(**told, value=[value]))
+    tables.append(make_table(**where, method="l0", metric="fate_share", trajectory="all", status="undefined"))
+    return join_tables(tables)
+
+
+def panels(figure):
+    return {axes.get_title().partition("\n")[0]: axes for axes in figure.axes if axes.get_visible()}
+
+
+@pytest.mark.parametrize("table", [make_effects(), make_effects(("small", "large")), make_fates()])
+def test_files_are_written(table, tmp_path):
+    table.to_parquet(tmp_path / "interventions.parquet", index=False)
+    outputs = [tmp_path / "interventions.pdf", tmp_path / "interventions.png"]
+    interventions.draw_interventions(
+        dataset="toy", interventions=tmp_path / "interventions.parquet", outputs=outputs, dots_per_inch=50
+    )
+    assert outputs[0].read_bytes().startswith(b"%PDF")
+    assert outputs[1].read_bytes().startswith(b"\x89PNG")
+
+
+def test_predicted_effects_stand_over_the_true_ones_of_the_fit():
+    found = panels(interventions.draw("toy", make_effects()))
+    assert list(found) == ["l1", "mine"]
+    assert found["l1"].get_title() == "l1\nskill 0.75\nrank correlation 0.90"
+    assert found["mine"].get_title() == "mine\nskill undefined\nrank correlation undefined"
+    (points,) = (line for line in found["l1"].get_lines() if line.get_marker() == looks(["l1"])["l1"].marker)
+    np.testing.assert_allclose(points.get_xdata(), [0.4, -0.2, 0.0, 1.0, -0.6])
+    np.testing.assert_allclose(points.get_ydata(), [0.2, -0.1, 0.0, 0.5, -0.3])
+    assert found["l1"].get_ylabel() == "predicted change of the mean\n(mol)"
+    assert found["l1"].get_xlim() == found["l1"].get_ylim() == (-1.6, 1.6)
+
+
+def test_models_have_rows_of_their_own():
+    assert list(panels(interventions.draw("toy", make_effects(("small", "large"))))) == [
+        "small: l1", "small: mine", "large: l1", "large: mine",
+    ]  # fmt: skip
+
+
+def test_bars_are_the_shares_of_fates_and_marks_tell_agreement():
+    found = panels(interventions.draw("toy", make_fates()))
+    axes = found["l1"]
+    assert axes.get_title() == "l1\n1 of 2 as expected"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["unclamped", "gene knockout", "other knockout"]
+    bottom, top = axes.get_ylim()
+    assert bottom > top  # unclamped stands on top
+    widths = {bars.get_label(): [bar.get_width() for bar in bars] for bars in axes.containers}
+    assert widths == {"left": [0.5, 0.0, 0.5], "right": [0.25, 1.0, 0.5], "none of them": [0.25, 0.0, 0.0]}
+    ends = [bar.get_x() + bar.get_width() for bar in axes.containers[-1]]
+    assert ends == [1.0, 1.0, 1.0]
+    assert {text.get_text(): text.xy[1] for text in axes.texts} == {"✓": 1, "✗": 2}
+    assert found["l0"].get_title() == "l0\nno strength chosen"
+
+
+def test_a_table_without_models_is_refused():
+    table = make_effects()
+    with pytest.raises(UserError, match="the interventions on toy hold no trained model"):
+        interventions.draw("toy", pd.DataFrame(table[table["model"] == ""]))

@@ -1,0 +1,188 @@
+"""The drawing of learned networks with known and new edges."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import ArrowStyle, FancyArrowPatch
+
+from sparsenode.figures import network_graph, style
+from sparsenode.figures.network_graph import Drawing, Learned
+from sparsenode.figures.style import Choice
+
+FEATURES = ["a", "b", "c", "d"]
+CHOICES = {("small", "l1"): Choice(0.01, "trajectory")}
+WEIGHTS = np.array([[9.0, 2, 0, 0], [0, 0, -4, 0], [0, 3, 0, 1], [0, 0, 0, 0]])
+FREQUENCY = np.array([[1, 1, 0, 0], [0, 0, 0.5, 0], [0, 0.4, 0, 1], [0, 0, 0, 0]])
+TRUTH = np.array([[0.0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, -1], [1, 0, 0, 0]])
+LEARNED = {("small", "l1"): Learned(WEIGHTS, FREQUENCY)}
+
+
+def draw(metrics, reference, learned=LEARNED, features=FEATURES, choices=CHOICES):
+    return network_graph.draw("toy", metrics, choices, learned, features, reference)
+
+
+def panels(figure):
+    return [axes for part in figure.subfigs for axes in part.axes if axes.get_title()]
+
+
+def arrows(axes):
+    return [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+
+
+def test_files_are_written(gene_files, tmp_path):
+    outputs = [tmp_path / "graph.png"]
+    files = {name: gene_files[name] for name in ("metrics", "selection", "networks", "data")}
+    network_graph.draw_network_graph(dataset="genes", **files, outputs=outputs, dots_per_inch=50)
+    assert outputs[0].read_bytes().startswith(b"\x89PNG")
+
+
+def test_edges_of_too_few_seeds_and_self_loops_are_none():
+    drawing = network_graph.choose_edges(Learned(WEIGHTS, FREQUENCY), TRUTH, 9)
+    assert drawing.rule == "all 3 edges that at least half of the seeds have"
+    assert np.argwhere(drawing.found).tolist() == [[0, 1], [2, 3]]
+    assert np.argwhere(drawing.new).tolist() == [[1, 2]]
+    assert np.argwhere(drawing.missed).tolist() == [[3, 0]]
+
+
+def test_of_more_edges_the_strongest_are_taken():
+    drawing = network_graph.choose_edges(Learned(WEIGHTS, FREQUENCY), TRUTH, 2)
+    assert drawing.rule == "its 2 strongest edges of 3"
+    assert np.argwhere(drawing.found | drawing.new).tolist() == [[0, 1], [1, 2]]
+    assert network_graph.describe(drawing, TRUTH) == ["1 of 3 known found, 1 new"]
+    assert network_graph.describe(drawing, None) == []
+
+
+def test_of_equal_weights_the_one_of_more_seeds_is_taken():
+    frequency = np.where(TRUTH != 0, [[0.6], [0], [0.9], [0.7]], 0.0)
+    drawing = network_graph.choose_edges(Learned(np.abs(TRUTH), frequency), None, 1)
+    assert np.argwhere(drawing.new).tolist() == [[2, 3]]
+
+
+def test_every_known_edge_is_found_or_missed():
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        weights = generator.standard_normal((6, 6))
+        edges = np.where(generator.random((6, 6)) < 0.3, 1.0, 0.0) * ~np.eye(6, dtype=bool)
+        wanted = int(generator.integers(0, 30))
+        drawing = network_graph.choose_edges(Learned(weights, generator.random((6, 6))), edges, wanted)
+        np.testing.assert_array_equal(drawing.found | drawing.missed, edges != 0)
+        assert not (drawing.found & drawing.missed).any()
+        assert (drawing.found | drawing.new).sum() <= wanted
+
+
+def test_how_many_edges_are_drawn():
+    assert network_graph.count_wanted("true network", TRUTH, 4) == 3
+    assert network_graph.count_wanted("prior network base", TRUTH, 4) == 4
+    assert network_graph.count_wanted(None, None, 4) == 8
+
+
+def test_titles_count_and_colors_tell_what_an_edge_is(metrics):
+    [axes] = panels(draw(metrics, ("true network", TRUTH)))
+    assert axes.get_title() == (
+        "l1, strength 0.01\n2 of 3 known found, 1 new\nall 3 edges that at least half of the seeds have"
+    )
+    colors = sorted(to_hex(arrow.get_edgecolor()).upper() for arrow in arrows(axes))
+    assert colors == sorted([style.EDGE.upper()] * 2 + [style.NEW_EDGE.upper(), "#A0A0A0"])
+
+
+def test_arrows_activate_and_bars_repress(metrics):
+    [axes] = panels(draw(metrics, ("true network", TRUTH)))
+    by_color = {}
+    for arrow in arrows(axes):
+        by_color.setdefault(to_hex(arrow.get_edgecolor()).upper(), []).append(arrow.get_arrowstyle())
+    # The only new edge, b to c, has a negative weight; the missed one, d to a, activates in the truth.
+    assert isinstance(by_color[style.NEW_EDGE.upper()][0], ArrowStyle.BracketB)
+    assert isinstance(by_color["#A0A0A0"][0], ArrowStyle.CurveFilledB)
+
+
+def test_width_is_the_weight(metrics):
+    [axes] = panels(draw(metrics, None))
+    assert {to_hex(arrow.get_edgecolor()).upper() for arrow in arrows(axes)} == {style.EDGE.upper()}
+    widths = sorted(arrow.get_linewidth() for arrow in arrows(axes))
+    np.testing.assert_allclose(widths, [0.5 + 2 * 1 / 4, 0.5 + 2 * 2 / 4, 2.5])
+
+
+def test_every_feature_has_one_place_in_all_panels(metrics):
+    choices = {("small", method): Choice(0.01, "trajectory") for method in ("l1", "mine")}
+    learned = {("small", "l1"): LEARNED["small", "l1"], ("small", "mine"): Learned(WEIGHTS.T, FREQUENCY.T)}
+    one, other = panels(draw(metrics, ("true network", TRUTH), learned, choices=choices))
+    places = [{text.get_text(): text.get_position() for text in axes.texts} for axes in (one, other)]
+    assert set(places[0]) == set(FEATURES)
+    assert places[0] == places[1]
+
+
+def test_the_layout_is_that_of_the_truth_whatever_was_learned():
+    empty = np.zeros((4, 4), bool)
+    some = Drawing(TRUTH != 0, empty, WEIGHTS != 0, "")
+    none = Drawing(empty, TRUTH != 0, empty, "")
+    one, other = (network_graph.lay_out(TRUTH, [drawing], is_truth=True) for drawing in (some, none))
+    np.testing.assert_array_equal(one, other)
+    assert np.abs(one).max() == pytest.approx(1)
+    learned = network_graph.lay_out(TRUTH, [some], is_truth=False)
+    assert not np.allclose(one, learned)
+
+
+def test_neighbors_lie_nearer_than_others_and_parts_do_not_fly_apart():
+    """Two chains of four; within each the distances along it are kept in order."""
+    edges = np.zeros((8, 8))
+    for source in (0, 1, 2, 4, 5, 6):
+        edges[source, source + 1] = 1.0
+    places = network_graph.lay_out(edges, [Drawing(edges != 0, edges < 0, edges < 0, "")], is_truth=True)
+    distances = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
+    assert distances[0, 1] < distances[0, 2] < distances[0, 3]
+    assert distances[0, 1] > 0.1
+    assert np.isfinite(places).all()
+
+
+def test_boxes_are_pushed_apart():
+    generator = np.random.default_rng(1)
+    places = np.concatenate((0.1 * generator.standard_normal((12, 2)), np.zeros((3, 2))))
+    sizes = np.tile([0.3, 0.1], (15, 1))
+    moved = network_graph.push_apart(places, sizes, steps=1000)
+    lacking = (sizes[:, None] + sizes[None]) / 2 - np.abs(moved[:, None] - moved[None])
+    assert not ((lacking > 1e-9).all(axis=2) & ~np.eye(15, dtype=bool)).any()
+    apart = np.array([[-1.0, 0], [1, 0]])
+    np.testing.assert_array_equal(network_graph.push_apart(apart, sizes[:2]), apart)
+
+
+def test_of_many_features_those_of_the_strongest_edges_are_shown(metrics):
+    generator = np.random.default_rng(2)
+    wide = np.where(generator.random((60, 60)) < 0.2, 0.1, 0.0)
+    wide[50, 3], wide[3, 51] = 5.0, 4.0
+    learned = {("small", "l1"): Learned(wide, (wide > 0).astype(float))}
+    picked = network_graph.choose_features(learned)
+    assert len(picked) == network_graph.SUBGRAPH
+    assert {50, 3, 51} <= set(picked.tolist())
+    assert sorted(set(picked.tolist())) == picked.tolist()
+    figure = draw(metrics, None, learned, [f"g{number}" for number in range(60)])
+    assert "the 30 of 60 features with the strongest edges" in figure.subfigs[0].get_suptitle()
+
+
+def test_headings_lie_above_the_titles_of_panels(metrics):
+    wide = np.where(np.arange(2500).reshape(50, 50) % 97 == 1, 1.0, 0.0)
+    learned = {("small", method): Learned(wide, wide) for method in ("none", "l1", "mine")}
+    choices = dict.fromkeys(learned, Choice(0.01, "trajectory"))
+    with style.style():
+        figure = draw(metrics, ("true network", wide), learned, [f"g{number}" for number in range(50)], choices)
+        style.save_figure(figure, [], layouts=2)
+    heading = figure.subfigs[0].get_children()
+    [box] = [item.get_window_extent() for item in heading if getattr(item, "get_text", str)().startswith("toy")]
+    assert all(axes.title.get_window_extent().y1 < box.y0 for axes in panels(figure))
+
+
+def test_without_any_edge(metrics, tmp_path):
+    empty = {("small", "l1"): Learned(np.zeros((4, 4)), np.zeros((4, 4)))}
+    choices = {("small", "l1"): Choice(None, "trajectory")}
+    figure = draw(metrics, None, empty, choices=choices)
+    assert "too few members finished" in panels(figure)[0].get_title()
+    figure.savefig(tmp_path / "graph.pdf")
+    wide = {("small", "l1"): Learned(np.zeros((50, 50)), np.zeros((50, 50)))}
+    assert len(network_graph.choose_features(wide)) == network_graph.SUBGRAPH
+
+
+def test_models_stand_below_each_other(two_models):
+    learned = {(model, "l1"): LEARNED["small", "l1"] for model in ("small", "large")}
+    choices = dict.fromkeys(learned, Choice(0.01, "trajectory"))
+    figure = draw(two_models, ("true network", TRUTH), learned, choices=choices)
+    assert len(panels(figure)) == 2
+    assert "toy, model large: learned networks" in figure.subfigs[1].get_suptitle()
