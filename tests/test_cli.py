@@ -163,7 +163,7 @@ def test_plan_of_the_default_run(repository, capsys):
     assert main(["plan", "--workflow", str(repository), "--cores", "2"]) == 0
     text = capsys.readouterr().out
     config = configuration.read_configuration(repository)
-    jobs = len(configuration.pairs(config)) * len(config["run"]["methods"]) * len(configuration.seed_blocks(config))
+    jobs = len(configuration.grid(config)) * len(configuration.seed_blocks(config))
     assert f"of them {jobs} train_members" in text
     for total in ("members:", "time:", "memory:", "disk:"):
         assert f"\n{total}" in text

@@ -289,7 +289,7 @@ def test_experiments_are_valid(repository, experiments):
 def test_default_configuration_is_valid(repository):
     config = read_configuration(repository)
     assert len(config["run"]["datasets"]) == 2
-    assert len(config["run"]["methods"]) == 7
+    assert len(config["run"]["methods"]) == 8
     for method in set(config["run"]["methods"]) - {"none"}:
         assert len(config["methods"][method]["strengths"]) >= 5
 
@@ -329,8 +329,17 @@ def test_the_grid_follows_the_models_own_methods(schema):
 
 
 def test_a_method_of_one_network_per_target_needs_such_a_model(schema):
-    changes = {"run": {"methods": ["none", "lassonet"]}, "methods": {"lassonet": {"strengths": ["1"]}}}
+    changes = {
+        "run": {"methods": ["none", "lassonet"]},
+        "methods": {"lassonet": {"strengths": ["1"]}},
+        "models": {"plain": {"methods": ["none", "lassonet"]}},
+    }
     assert "models.plain.network: found joint, with the method lassonet" in problems(schema, **changes)
+    changes["models"] = {}
+    config = check_configuration(merge(SMALL, changes), schema)  # a model that names no methods leaves it out
+    assert configuration.methods_of(config, "plain") == ["none"]
+    changes["run"]["methods"] = ["lassonet"]
+    assert "run.models: found plain, for which run.methods has no method" in problems(schema, **changes)
     none_left = {"run": {"methods": ["l1"]}, "models": {"plain": {"methods": ["none"]}}}
     assert "run.models: found plain, for which run.methods has no method" in problems(schema, **none_left)
     unknown = {"models": {"plain": {"methods": ["none", "l2"]}}}

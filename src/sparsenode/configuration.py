@@ -110,9 +110,21 @@ def models_of(config: Mapping[str, Any], dataset: str) -> list[str]:
 
 
 def methods_of(config: Mapping[str, Any], model: str) -> list[str]:
-    """List the methods of the run that a model is trained with, in the order of the run's list."""
-    allowed = config["models"][model]["methods"]
-    return [method for method in config["run"]["methods"] if allowed is None or method in allowed]
+    """List the methods of the run that a model is trained with, in the order of the run's list.
+
+    A model that names none takes all that its network allows.
+    """
+    entry, methods = config["models"][model], config["run"]["methods"]
+    if entry["methods"] is None:
+        return [method for method in methods if entry["network"] == "per_target" or not _per_target(config, method)]
+    return [method for method in methods if method in entry["methods"]]
+
+
+def _per_target(config: Mapping[str, Any], method: str) -> bool:
+    """Whether a method needs one network per target."""
+    from sparsenode import methods
+
+    return methods.get_method(config["methods"][method]["regularizer"]).per_target
 
 
 def grid(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[str, str, str]]:
@@ -567,8 +579,6 @@ def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) ->
 
 def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield problems of what is to be trained on what; every name is known by now."""
-    from sparsenode import methods
-
     for dataset in config["run"]["datasets"]:
         if not models_of(config, dataset):
             allowed = "a dataset that a model of `run.models` is trained on (see `models.NAME.datasets`)"
@@ -581,8 +591,7 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
             )
         if config["models"][model]["network"] == "joint":
             for method in methods_of(config, model):
-                regularizer = config["methods"][method]["regularizer"]
-                if methods.get_method(regularizer).per_target:
+                if _per_target(config, method):
                     yield (
                         f"models.{model}.network: found joint, with the method {method}, which needs one network per "
                         f"target; allowed: per_target, or `models.{model}.methods` without {method}"

@@ -38,15 +38,15 @@ def choose_strength(
     are finite; a strength is a candidate if at least half of its members are. The candidate of least mean log error is
     the best; the excess of another is the mean over the seeds and trajectories that both have of the log of how many
     times its error is theirs, and its standard error is that of this mean (`excess_standard_error`). In logs, since
-    errors of single trajectories differ by orders of magnitude, and the largest alone would decide. With `least_feature_sparsity` (and a column
-    feature_sparsity of `members`) a candidate has that median sparsity over its usable members at least; where none
-    has, only the sparsest is one. `selected` (row of `members`, pair), boolean, says which edges each member selected;
-    without it no strength has a stability.
+    errors of single trajectories differ by orders of magnitude, and the largest alone would decide. With
+    `least_feature_sparsity` (and a column feature_sparsity of `members`) a candidate has that median sparsity over its
+    usable members at least; where none has, only the sparsest is one. `selected` (row of `members`, pair), boolean,
+    says which edges each member selected; without it no strength has a stability.
 
     Returns `{chosen, best, rule, candidates}`; `chosen` is None where no strength is a candidate.
     """
     table = _pivot(errors, members)
-    logs = np.log(table.clip(lower=np.finfo(np.float64).tiny))
+    logs = table.clip(lower=np.finfo(np.float64).tiny).map(math.log)
     is_usable = pd.MultiIndex.from_frame(members[["strength", "seed"]]).isin(table.index)
     candidates = []
     for strength in sorted(float(value) for value in members["strength"].unique()):
