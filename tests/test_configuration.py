@@ -278,6 +278,9 @@ def test_every_key_is_described(schema):
         ["hematopoiesis", "hematopoiesis_raw"],
         ["hematopoiesis", "hematopoiesis_averages"],
         ["second_order"],
+        ["couplings"],
+        ["hill"],
+        ["structure"],
         ["mocap"],
     ],
 )
