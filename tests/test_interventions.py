@@ -171,6 +171,9 @@ def test_a_forecast_that_explodes_is_told_and_spoils_no_other(springs: anndata.A
     table = evaluate_interventions(springs, [linear([matrix, wild])], CHOSEN, ALL_HELD)
     errors = pick(table, metric="intervention_mse", trajectory="all", phase="extrapolation", method="exact")
     assert list(errors["status"]) == ["finished", "not_finite"]
+    skills = pick(table, metric="intervention_skill", trajectory="all", phase="extrapolation", method="exact")
+    assert list(skills["status"]) == ["finished", "not_finite"]
+    assert set(skills["reason"]) == {""}
 
 
 def test_only_finished_members_of_the_chosen_strength_are_forecast(springs: anndata.AnnData) -> None:

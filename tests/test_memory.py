@@ -2,6 +2,7 @@
 
 import pytest
 
+from sparsenode.dynamics.network import effective_layers
 from sparsenode.memory import BASE_BYTES, member_bytes, member_size, most_members
 from sparsenode.model import initialize
 from sparsenode.settings import ModelSettings
@@ -18,6 +19,25 @@ def test_the_size_of_a_member_is_that_of_its_parameters(order: int, gates: str |
     assert size.gates == sum(one.numel() for one in made.log_alpha)
     assert size.trained == size.weights + size.gates
     assert size.widths == order * 7 + 6 + 5 + 7
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("hidden", [(), (4,), (4, 3)])
+def test_networks_of_single_targets_multiply_what_stands_side_by_side(
+    hidden: tuple[int, ...], order: int, skip: bool
+) -> None:
+    settings = ModelSettings(order=order, network="per_target", hidden=hidden, velocity_hidden=(4,))
+    made = initialize(settings, 7, [0], gated=True, skip=skip)
+    size = member_size(
+        features=7, order=order, network="per_target", hidden=hidden, velocity_hidden=(4,), gates="weight", skip=skip
+    )
+    assert size.weights == sum(one.numel() for one in (*made.prunable, *made.velocity_weights))
+    assert size.gates == sum(one.numel() for one in made.log_alpha)
+    layers = effective_layers(made, (), "elu")
+    side_by_side = (*layers.weights, *(() if layers.skip is None else (layers.skip,)))
+    assert size.products == sum(one.numel() for one in side_by_side)
+    assert size.widths == order * 7 + sum(bias.numel() for bias in layers.biases)
 
 
 def test_memory_grows_with_rows_evaluations_and_gates() -> None:

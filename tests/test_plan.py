@@ -39,6 +39,16 @@ def test_members_and_jobs_of_each_method(config):
     assert not made.exact
 
 
+def test_peers_and_interventions_are_jobs_of_the_datasets_that_have_them(config):
+    made = plan.make_plan(config)
+    assert not {"infer_peer", "forecast_interventions"} & set(made.others)
+    config["run"]["datasets"] = ["branches", "springs"]
+    config["run"]["peers"] = ["correlation", "sindy"]
+    config["datasets"]["springs"]["interventions"] = {"each": "low"}
+    made = plan.make_plan(config)
+    assert (made.others["infer_peer"][0], made.others["forecast_interventions"][0]) == (4, 1)
+
+
 def test_model_file_size_is_that_of_the_weights(config):
     job = plan.training_job(config, "branches", "plain", "l1", seeds=1)
     assert job.disk_mb == pytest.approx(4 * 2 * (11 * 7 + 7 * 11) / 1e6)

@@ -339,3 +339,7 @@ def test_the_loss_of_a_seed_weighs_every_observation_by_its_own_draw(
     assert plain.of_seeds([0, 1]) is plain
     sampled = own.sample(4)
     assert sampled.loss.projected.shape[:2] == (3, problem.rows)
+    # Training draws the rows first, so that no member holds the loss of all of them.
+    drawn = problem.sample(4).of_seeds([2, 2, 5])
+    for name, tensor in vars(sampled.loss).items():
+        assert torch.equal(tensor, getattr(drawn.loss, name)), name

@@ -200,7 +200,7 @@ def peer_settings(config: Mapping[str, Any], dataset: str, peer: str) -> dict[st
     return {
         "peer": entry["peer"],
         "options": entry["options"],
-        "seeds": config["seeds"] if peers.get_peer(entry["peer"]).random else 1,
+        "seeds": (entry["seeds"] or config["seeds"]) if peers.get_peer(entry["peer"]).random else 1,
         "order": max(config["models"][model]["order"] for model in models_of(config, dataset)),
     }
 

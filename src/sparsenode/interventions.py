@@ -358,7 +358,11 @@ class _Comparison:
         with np.errstate(invalid="ignore"):
             values = np.where(changes, 1.0 - errors / np.where(changes, trivial, 1.0), np.nan)
         told = {**label, "metric": "intervention_skill", "reference": NO_EFFECT}
-        return [_tell_undefined(cross_table(keys, self._names(), values, **told), "nothing else changes in truth")]
+        table = cross_table(keys, self._names(), values, **told)
+        # A forecast that is not finite says so, as its error does.
+        unchanged = np.tile(~changes, len(keys))
+        table.loc[unchanged, ["status", "reason"]] = ["undefined", "nothing else changes in truth"]
+        return [table]
 
     def _effect_rows(
         self, effects: Sequence[np.ndarray], keys: pd.DataFrame, label: Mapping[str, Any]

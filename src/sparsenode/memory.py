@@ -42,14 +42,23 @@ def member_size(
     gates: str | None,
     velocity_observations: int | None = None,
     network: str = "joint",
+    skip: bool = False,
 ) -> MemberSize:
-    """Size of a member; `gates` stand on single weights (`weight`), on input units (`unit`), or nowhere (None)."""
+    """Size of a member; `gates` stand on single weights (`weight`), on input units (`unit`), or nowhere (None).
+
+    With `skip` the method has linear weights from inputs to targets beside the network.
+    """
     targets = features if network == "per_target" else 1
     widths = [order * features, *hidden, features // targets]
     weights = targets * _products(widths)
     on_gates = {"weight": weights, "unit": targets * sum(widths[:-1]), None: 0}[gates]
     widths = [order * features, *(targets * width for width in hidden), features]
-    products = _products(widths[:-1]) + (widths[-2] if network == "per_target" else widths[-2] * features)
+    # Without hidden layers the networks of single targets are one matrix, and else their last layers are rows.
+    last = widths[-2] if network == "per_target" and hidden else widths[-2] * features
+    products = _products(widths[:-1]) + last
+    if skip:
+        weights += order * features * features
+        products += order * features * features
     if order == 2:
         given = 2 * features if (velocity_observations or 1) > 1 else features
         weights += _products([given, *velocity_hidden, features])

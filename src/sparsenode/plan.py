@@ -31,6 +31,7 @@ JOB_START_SECONDS = 4.0
 UNPACKING_SECONDS = 30.0
 PREPROCESSING_SECONDS = 10.0
 PEER_SECONDS = 20.0
+INTERVENTION_SECONDS = 20.0
 FIGURE_SECONDS = 5.0
 EVALUATION_SHARE = 0.15
 """Time of the evaluation of a dataset, as a share of the time of its training."""
@@ -87,6 +88,10 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         "freeze_settings": (len(grid), 0.3),
         "infer_peer": (sum(len(configuration.peers_of(config, name)) for name in datasets), PEER_SECONDS),
         "evaluate_models": (len(datasets), JOB_START_SECONDS + EVALUATION_SHARE * seconds / len(datasets)),
+        "forecast_interventions": (
+            sum(config["datasets"][name]["interventions"] is not None for name in datasets),
+            INTERVENTION_SECONDS,
+        ),
         "draw figures": (sum(len(configuration.figures_of(config, name)) for name in datasets), FIGURE_SECONDS),
         "collect_metrics": (1, 1.0),
     }
@@ -106,10 +111,12 @@ def training_job(
     block = min(config["seeds"], config["seeds_per_job"]) if seeds is None else seeds
     members = len(configuration.strengths_of(entry)) * block
 
+    regularizer = get_method(entry["regularizer"])
     member = memory.member_size(
         features=size.features,
         **{key: settings[key] for key in ("order", "network", "hidden", "velocity_hidden", "velocity_observations")},
-        gates=settings["gates"] if get_method(entry["regularizer"]).gated else None,
+        gates=settings["gates"] if regularizer.gated else None,
+        skip=regularizer.skip,
     )
     rows, duration = training_rows(size, settings["windows"])
     intervals = max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9))

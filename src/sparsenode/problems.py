@@ -72,6 +72,7 @@ class Problem:
             self.loss.select(rows),
             groups=None if self.groups is None else self.groups[rows],
             given=self.given,
+            seeds=self.seeds,
         )
 
     def to(self, device: torch.device) -> Problem:

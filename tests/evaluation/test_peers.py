@@ -75,9 +75,23 @@ def test_rows_are_the_metrics_of_known_pairs():
         assert found == pytest.approx(expected)
 
 
+def test_seeds_are_pooled_as_members_are():
+    scores = matrices(0, 1, 2)
+    scores[:2, 0, 2] = 0.0
+    scores[0, 1, 0] = 0.0
+    signs = np.stack([SIGNS, SIGNS, -SIGNS])
+    table = pd.concat(peer_rows([PeerScores("mine", (0, 1, 2), scores, signs)], TRUTH, "toy"))
+    found = table[table["seed"] == -1].set_index("metric")["value"].to_dict()
+    presence = np.array([[0, 1, 0], [1, 0, 1], [1, 1, 0]])  # of (0, 2) a minority, of (1, 0) a majority
+    whole = scores.mean(axis=0)[KNOWN]
+    expected = score_pairs(whole, (SIGNS != 0)[KNOWN], threshold=0.5, presence=presence[KNOWN])
+    assert found == pytest.approx(expected | {"sign_accuracy": 1.0})
+    assert sorted(set(table["seed"])) == [-1, 0, 1, 2]
+
+
 def test_without_signs_there_is_no_accuracy_of_signs_and_without_a_truth_nothing():
     peers = [PeerScores("trees", (0,), matrices(0), np.zeros((1, 3, 3)))]
-    (table,) = peer_rows(peers, TRUTH, "toy")
+    table = pd.concat(peer_rows(peers, TRUTH, "toy"))
     assert {"auprc", "shd"} <= set(table["metric"])
     assert "sign_accuracy" not in set(table["metric"])
     nothing = Truth(None, np.zeros((3, 3), bool), np.ones(3, bool))

@@ -74,13 +74,15 @@ def test_size_is_the_norm_of_each_edge() -> None:
 
 
 def test_adaptive_weights_are_powers_of_the_relative_norm() -> None:
-    size = torch.tensor([[[1.0, 2.0, 3.0], [0.0, 4.0, 8.0]]])
+    size = torch.tensor([[[90.0, 2.0, 4.0], [0.0, 70.0, 8.0], [3.0, 3.0, 50.0]]])
     assert edge_weights(size, adaptive=0.0) is None
     first = edge_weights(size, adaptive=1.0)
     second = edge_weights(size, adaptive=2.0)
     assert first is not None
     assert second is not None
-    torch.testing.assert_close(first[0, 0], torch.tensor([2.0, 1.0, 2 / 3]))
+    # Relative to the mean over what comes from others, 3 for each target but the second, and 4 there.
+    torch.testing.assert_close(first[0, 0, 1:], torch.tensor([3.0 / 2, 3.0 / 4]))
+    torch.testing.assert_close(first[0, 2, :2], torch.tensor([1.0, 1.0]))
     torch.testing.assert_close(second, first.square())
     assert first[0, 1, 0] == pytest.approx(1000.0)  # an edge that is not there is penalized most, and not infinitely
     torch.testing.assert_close(edge_weights(7 * size, adaptive=1.0), first)

@@ -9,7 +9,7 @@ import pytest
 from sparsenode.peers import get_peer, peer_names
 from sparsenode.peers.derivatives import Samples
 
-NAMES = ("correlation", "extra_trees", "lassonet", "sindy")
+NAMES = ("correlation", "extra_trees", "lasso", "lassonet", "sindy")
 QUICK = {"extra_trees": {"trees": 5}, "lassonet": {"hidden": 3, "iterations": 20, "path_iterations": 10}}
 
 

@@ -19,6 +19,7 @@ from sparsenode.noise import draw_normal
 from sparsenode.problems import Problem, make_problems
 from sparsenode.progress import Report
 from sparsenode.settings import (
+    BootstrapSettings,
     MethodSettings,
     ModelSettings,
     RefitSettings,
@@ -41,8 +42,8 @@ def problems(rotation: anndata.AnnData) -> list[tuple[float, Problem]]:
     return make_problems(rotation, TINY)
 
 
-def strengths_of(method: str, *strengths: float) -> MethodSettings:
-    return MethodSettings(method, strengths if get_method(method).has_strength else (0.0,), {})
+def strengths_of(method: str, *strengths: float, **options: Any) -> MethodSettings:
+    return MethodSettings(method, strengths if get_method(method).has_strength else (0.0,), options)
 
 
 def suited(settings: ModelSettings, method: str) -> ModelSettings:
@@ -408,6 +409,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "whole_share": 0.4,
         "initial_noise": 1.0,
     },
+    "bootstrap": {"bootstrap": BootstrapSettings(2), "windows": WindowSettings(4, 2, batch=5), "whole_share": 0.4},
 }
 
 
@@ -415,13 +417,14 @@ def problems_of(adata: anndata.AnnData, settings: ModelSettings) -> list[tuple[f
     """Problems of data that give a forecast as many observations as the model takes."""
     given = adata.copy()
     given.uns["sparsenode"]["known_observations"] = settings.velocity_observations or 1
-    return make_problems(given, settings)
+    return make_problems(given, settings, (0, 1, 2))
 
 
 def run_in_pieces(
     adata: anndata.AnnData, folder: Path, settings: ModelSettings, method: str, every: int | None, **named: Any
 ) -> tuple[TrainingResult, int]:
     """Train, interrupted after every so many iterations, and how often that was."""
+    options = named.pop("options", {})
     problems = problems_of(adata, settings)
     checkpoints = Checkpoints(folder, {"method": method})
     pieces = 0
@@ -436,7 +439,7 @@ def run_in_pieces(
                 problems,
                 2,
                 settings,
-                strengths_of(method, 0.0, 0.5, 1e39),
+                strengths_of(method, 0.0, 0.5, 1e39, **options),
                 [0, 1],
                 checkpoints=checkpoints,
                 interrupted=interrupted,
@@ -470,7 +473,50 @@ def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: P
         assert_equal(cut, whole)
 
 
-@pytest.mark.parametrize("variant", ["batches", "motion"])
+@pytest.mark.parametrize("variant", ["plain", "stop", "bootstrap"])
+def test_weights_of_edges_come_back_with_a_checkpoint(rotation: anndata.AnnData, tmp_path: Path, variant: str) -> None:
+    settings = suited(replace(TINY, **VARIANTS[variant]), "grouplasso")
+    options = {"adaptive": 1.0, "stages": 3}
+    whole, _ = run_in_pieces(rotation, tmp_path / "whole", settings, "grouplasso", None, options=options)
+    alike, _ = run_in_pieces(rotation, tmp_path / "alike", settings, "grouplasso", None)
+    cut, pieces = run_in_pieces(rotation, tmp_path / "cut", settings, "grouplasso", 3, options=options)
+    assert pieces >= 6
+    assert_equal(cut, whole)
+    assert not torch.equal(alike.parameters.weights[0], whole.parameters.weights[0])
+
+
+@pytest.mark.parametrize("method", ["grouplasso", "lassonet"])
+def test_a_single_variable_has_no_edge_to_penalize(rotation: anndata.AnnData, method: str) -> None:
+    one = rotation[:, :1].copy()
+    one.uns["sparsenode"]["initial_states"] = one.uns["sparsenode"]["initial_states"].iloc[:, :1]
+    result = train(make_problems(one, TINY), 1, suited(TINY, method), strengths_of(method, 1.0), [0])
+    assert result.members[0].status == "finished"
+    assert [row["penalty"] for row in result.history] == [0.0] * len(result.history)
+
+
+def test_edges_are_weighed_for_the_last_time_before_anybody_cools(
+    rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every member would stop as soon as it may: five iterations of patience, twice.
+    stop = StopSettings(tolerance=1.0, patience=5, cooldown=30)
+    settings = suited(replace(TINY, iterations=100, warm_up=0.1, stop=stop), "grouplasso")
+    weighed: list[list[int]] = []
+    reweigh = runs.reweigh_edges
+
+    def recorded(run_: Run, task: Task) -> None:
+        assert run_.plateau is not None
+        weighed.append(run_.plateau.cooling_since.tolist())
+        reweigh(run_, task)
+
+    monkeypatch.setattr(runs, "reweigh_edges", recorded)
+    method = strengths_of("grouplasso", 0.01, 0.1, adaptive=1.0, stages=3)
+    result = train(problems_of(rotation, settings), 2, settings, method, [0])
+    assert weighed == [[-1, -1]] * 3
+    # Weighed at 10, 30 and 50; two patiences after that all cool.
+    assert [member.iterations for member in result.members] == [90, 90]
+
+
+@pytest.mark.parametrize("variant", ["batches", "motion", "bootstrap"])
 @pytest.mark.parametrize("method", method_names())
 def test_a_member_that_trains_on_batches_does_not_depend_on_its_neighbors(
     rotation: anndata.AnnData, method: str, variant: str

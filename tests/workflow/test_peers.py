@@ -18,7 +18,7 @@ def test_peers_stand_in_the_metrics_and_depend_on_their_own_settings_alone(workf
     scored = metrics[metrics["estimator"] == "peer"]
     assert set(scored["method"]) == {"peer:correlation", "peer:trees"}
     seeds = scored[scored["metric"] == "auprc"].groupby("method")["seed"].agg(list).to_dict()
-    assert seeds == {"peer:correlation": [0], "peer:trees": [0, 1]}
+    assert seeds == {"peer:correlation": [0, -1], "peer:trees": [0, 1, -1]}
     rankings = pd.read_parquet(workflow.result("networks/branches/rankings.parquet"))
     assert {"peer:correlation", "peer:trees"} <= set(rankings["method"])
     evaluation = {"evaluate_models": 1, "collect_metrics": 1}

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation.networks import join_rankings, ranking_table
-from sparsenode.evaluation.rows import Truth
+from sparsenode.evaluation.networks import join_rankings, ranking_table, selection_frequency
+from sparsenode.evaluation.rows import FREQUENCY_THRESHOLD, Truth
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.evaluation.structure import score_pairs, select_pairs
-from sparsenode.evaluation.tables import ALL, make_table
+from sparsenode.evaluation.tables import ALL, NO_SEED, make_table
 
 ESTIMATOR = "peer"
 _COLUMNS = ("seed", "source", "target", "score", "sign")
@@ -60,9 +60,10 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
 
 
 def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[pd.DataFrame]:
-    """Structure metrics of each peer and seed, in the rows of the method `peer:NAME`.
+    """Structure metrics of each peer, by seed and pooled over them (seed -1), in the rows of the method `peer:NAME`.
 
-    `sign_accuracy` only of peers that tell signs.
+    Pooled as in `peer_rankings`: what is to be compared with networks that are pooled over members. A pair is then
+    predicted where at least half of the seeds score it. `sign_accuracy` only of peers that tell signs.
     """
     if truth.edges is None:
         return []
@@ -70,10 +71,15 @@ def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[p
     true_signs = None if truth.signs is None else select_pairs(truth.signs, truth.known)
     tables = []
     for peer in peers:
-        pairs, signs = select_pairs(peer.scores, truth.known), select_pairs(peer.signs, truth.known)
-        for seed, scores, signed in zip(peer.seeds, pairs, signs, strict=True):
-            told = signed if peer.signs.any() else None
-            found = score_pairs(scores, edges, threshold=THRESHOLD, signs=told, true_signs=true_signs)
+        whole, sign = _pool(peer)
+        present = [*(peer.scores >= THRESHOLD), selection_frequency(peer.scores) >= FREQUENCY_THRESHOLD]
+        scored = zip((*peer.seeds, NO_SEED), (*peer.scores, whole), present, (*peer.signs, sign), strict=True)
+        for seed, *matrices in scored:
+            scores, presence, signs = (select_pairs(matrix, truth.known) for matrix in matrices)
+            told = signs if peer.signs.any() else None
+            found = score_pairs(
+                scores, edges, threshold=FREQUENCY_THRESHOLD, presence=presence, signs=told, true_signs=true_signs
+            )
             tables.append(
                 make_table(
                     dataset=dataset,
@@ -97,7 +103,11 @@ def peer_rankings(peers: Sequence[PeerScores], truth: Truth, features: Sequence[
         return join_rankings([])
     tables = []
     for peer in peers:
-        pooled = peer.scores.mean(axis=0)
-        told = {ESTIMATOR: (pooled, np.sign(peer.signs.sum(0)))}
+        told = {ESTIMATOR: _pool(peer)}
         tables.append(ranking_table(told, features, (truth.edges, truth.known), model="", method=f"peer:{peer.name}"))
     return join_rankings(tables)
+
+
+def _pool(peer: PeerScores) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and signs (source, target) over seeds."""
+    return peer.scores.mean(axis=0), np.sign(peer.signs.sum(axis=0))

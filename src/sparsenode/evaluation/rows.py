@@ -35,8 +35,6 @@ FREQUENCY_THRESHOLD = 0.5
 """An edge counts as found when at least half of the members selected it."""
 COLUMNS = ["trajectory", "split", "phase", "horizon"]
 ENDS = ("lower", "upper")
-INTERVAL_REPEATS = 200
-"""Bootstrap samples of an interval of the network metrics: enough for its ends to two digits."""
 
 
 @dataclass(frozen=True)
@@ -269,9 +267,7 @@ def _stability_path_table(along: Sequence[np.ndarray], truth: Truth, label: Mapp
     return make_table(**label, estimator="frequency_path", trajectory=ALL, **values)
 
 
-def interval_rows(
-    scores: Mapping[str, np.ndarray], truth: Truth, label: Mapping[str, Any], *, repeats: int = INTERVAL_REPEATS
-) -> list[pd.DataFrame]:
+def interval_rows(scores: Mapping[str, np.ndarray], truth: Truth, label: Mapping[str, Any]) -> list[pd.DataFrame]:
     """Ends of the 95 % interval over members of the pooled estimators: `auprc_lower`, `auprc_upper` and of the ratio.
 
     `scores` (member, source, target) by estimator, of the members at one strength; a single member has no interval.
@@ -284,7 +280,7 @@ def interval_rows(
     scaled["frequency"] = (scores["paths"] >= THRESHOLD).astype(np.float64)
     tables = []
     for estimator, matrices in scaled.items():
-        found = pooled_interval(select_pairs(matrices, truth.known), edges, repeats=repeats)
+        found = pooled_interval(select_pairs(matrices, truth.known), edges)
         ends = {f"{name}_{end}": value for name, pair in found.items() for end, value in zip(ENDS, pair, strict=True)}
         values = {"metric": list(ends), "value": list(ends.values())}
         tables.append(make_table(**label, estimator=estimator, trajectory=ALL, **values))

@@ -44,13 +44,15 @@ _PEER_LOOKS = {
     "peer:correlation": ("#8c8c8c", "1", (0, (1, 1))),
     "peer:extra_trees": ("#000000", "2", (0, (1, 1))),
     "peer:sindy": ("#4d4d4d", "3", (0, (5, 2))),
+    "peer:lasso": ("#000000", "+", (0, (3, 1, 1, 1, 1, 1))),
     "peer:lassonet": ("#8c8c8c", "4", (0, (6, 1, 1, 1))),
 }
-_SPARE_PEER_LINES = ((0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
+_SPARE_PEER_LINES = ((0, (8, 2)), (0, (2, 2)), (0, (8, 2, 2, 2)))
 PEER_NAMES = {
     "peer:correlation": "correlation",
     "peer:extra_trees": "extra trees",
     "peer:sindy": "SINDy",
+    "peer:lasso": "lasso",
     "peer:lassonet": "LassoNet, static",
 }
 EDGE, NEW_EDGE = BLUE, VERMILION

@@ -29,13 +29,17 @@ def edge_proximal(
 def edge_weights(size: Tensor, *, adaptive: float = 0.0, stages: int = 1) -> Tensor | None:
     """Weights (member, target, source) of the edges in the penalty, from their norms after training without it.
 
-    The adaptive group lasso (their equation 7): the norm relative to the mean over a target's edges, to the power of
-    minus `adaptive`. 0 weighs all edges alike; 1 to 2 spares the strong ones, whose shrinkage is the lasso's bias.
+    The adaptive group lasso (their equation 7): the norm relative to the mean over a target's edges from others, to the
+    power of minus `adaptive`. 0 weighs all edges alike; 1 to 2 spares the strong ones, whose shrinkage is the lasso's bias.
     """
+    import torch
+
     del stages
     if adaptive == 0:
         return None
-    relative = size / size.mean(-1, keepdim=True).clamp(min=1e-30)
+    others = 1.0 - torch.eye(size.shape[-1], dtype=size.dtype, device=size.device)
+    mean = (size * others).sum(-1, keepdim=True) / others.sum(-1, keepdim=True).clamp(min=1.0)
+    relative = size / mean.clamp(min=1e-30)
     return relative.clamp(min=1e-3) ** -adaptive
 
 

@@ -78,14 +78,16 @@ def train_members(
         }
         kept = Checkpoints(checkpoints, identity, checkpoint_seconds)
     available = usable_memory(place, None if memory_mb is None else memory_mb * 10**6)
+    method = get_method(method_settings.regularizer)
     size = member_size(
         features=adata.n_vars,
         order=model_settings.order,
         network=model_settings.network,
         hidden=model_settings.hidden,
         velocity_hidden=model_settings.velocity_hidden,
-        gates=model_settings.gates if get_method(method_settings.regularizer).gated else None,
+        gates=model_settings.gates if method.gated else None,
         velocity_observations=model_settings.velocity_observations,
+        skip=method.skip,
     )
     scheme = model_settings.solver.scheme
     each = max(

@@ -211,12 +211,11 @@ def _train_phase(
     """Train until all members of a run have finished or diverged."""
     settings = task.settings
     warm_up = 0.0 if phase.refitting else settings.warm_up
+    reweighed = _reweighing(task, phase, warm_up)
     # A change of the problem or of the penalty changes the objective, so plateaus are looked for after the last one.
-    settled = max([warm_up, *(until for until, _ in problems[:-1])])
-    stages, first = int(task.options.get("stages", 1)), math.ceil(warm_up * phase.iterations)
-    reweighed = {first + (phase.iterations - first) * stage // stages for stage in range(stages)}
-    seeds = task.seeds(run.active)
-    current, own = problems[-1][1], problems[-1][1].of_seeds(seeds)
+    settled = max([warm_up, *(until for until, _ in problems[:-1]), *(one / phase.iterations for one in reweighed)])
+    current: Problem | None = None
+    seeds: list[int] = []
     for iteration in range(progress.iteration, phase.iterations + 1):
         progress.iteration = iteration
         _keep_safe(progress, watch)
@@ -224,14 +223,15 @@ def _train_phase(
         counted = phase.first + iteration
         warm = min(1.0, done / warm_up) if warm_up > 0 else 1.0
         ramp = warm if task.method.ramp is None else task.method.ramp(warm, **task.options)
-        if not phase.refitting and iteration in reweighed:
+        if iteration in reweighed:
             runs.reweigh_edges(run, task)
         problem = problems[-1][1]
         if not phase.refitting:
             problem = next((one for until, one in problems if done < until), problem)
         if problem is not current or len(seeds) != len(run.active):
-            seeds = task.seeds(run.active)
-            current, own = problem, problem.of_seeds(seeds)
+            current, seeds = problem, task.seeds(run.active)
+            # Of a batch each iteration takes its members' losses: those over all rows would be many times larger.
+            own = problem if problem.rows < len(problem.positions) else problem.of_seeds(seeds)
         run.optimizer.zero_grad(set_to_none=True)
         loss = data_loss(run, task, own, counted, None if phase.refitting else warm)
         checked = _is_check(task, phase, iteration)
@@ -257,6 +257,15 @@ def _train_phase(
         step(run, task, strength, refitting=phase.refitting, share=share)
         if staying is not None and not staying.all():
             runs.keep_members(run, torch.nonzero(staying).flatten().tolist())
+
+
+def _reweighing(task: Task, phase: _Phase, warm_up: float) -> list[int]:
+    """Iterations at which the method weighs its edges: after the warm-up, and before the last members may cool."""
+    if task.method.edge_weights is None or phase.refitting:
+        return []
+    stages, first = int(task.options.get("stages", 1)), math.ceil(warm_up * phase.iterations)
+    last = phase.iterations - (task.settings.stop.cooldown if task.settings.stop else 0)
+    return [first + max(last - first, 0) * stage // stages for stage in range(stages)]
 
 
 def _is_check(task: Task, phase: _Phase, iteration: int) -> bool:

@@ -115,7 +115,8 @@ def start(task: Task, members: Sequence[int]) -> Run:
         run.edge_weights = [alike.expand(len(members), -1, -1).contiguous()]
     if task.settings.normalization == "relative":
         with torch.no_grad():
-            run.penalty_scale = [term for _, term in penalty_terms(run, task)]
+            # A penalty of nothing, that on edges of a single variable, stays zero.
+            run.penalty_scale = [torch.where(term > 0, term, 1.0) for _, term in penalty_terms(run, task)]
     return run
 
 

@@ -24,8 +24,8 @@ def data_loss(run: Run, task: Task, problem: Problem, iteration: int, gate_noise
     `gate_noise` is the share of the noise that has ramped in.
     """
     settings, parameters = task.settings, run.parameters
-    problem = problem.sample(iteration)
     seeds = task.seeds(run.active)
+    problem = problem.sample(iteration).of_seeds(seeds)
     if gate_noise is None or not parameters.log_alpha:
         factors = network.deterministic_gates(parameters)
     else:

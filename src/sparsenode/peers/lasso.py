@@ -1,0 +1,71 @@
+"""Lasso: sparse linear regression of each target's smoothed derivative on the states, by scikit-learn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparsenode.peers import Peer
+
+if TYPE_CHECKING:
+    from sparsenode.peers.derivatives import Samples
+
+
+def infer(
+    samples: Samples,
+    seed: int,  # noqa: ARG001 nothing is random
+    *,
+    folds: int,
+    strengths: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Absolute coefficients of the sources and their signs, (source, target), all of variance 1.
+
+    Each target takes the penalty with which errors on left-out parts are least: whole stretches of the training data,
+    or blocks of time where there are fewer than two. At second order positions and velocities are inputs, and the
+    larger of a source's two coefficients counts.
+    """
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LassoCV
+
+    from sparsenode.peers.derivatives import larger, standardize
+
+    inputs = np.hstack([standardize(values) for values in samples.inputs])
+    rates = standardize(samples.rates)
+    parts = _parts(samples.stretch, folds)
+    splits = [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in np.unique(parts)]
+    found = np.zeros((inputs.shape[1], rates.shape[1]))
+    with warnings.catch_warnings():
+        # The weakest penalties of a path take longest, and are hardly ever the best.
+        warnings.filterwarnings("ignore", category=ConvergenceWarning)
+        for target in np.flatnonzero(rates.any(axis=0)):
+            model = LassoCV(alphas=strengths, cv=splits, max_iter=5000)
+            found[:, target] = model.fit(inputs, rates[:, target]).coef_
+    found = found.reshape(len(samples.inputs), -1, rates.shape[1])
+    return larger(np.abs(found), np.sign(found))
+
+
+def _parts(stretch: np.ndarray, folds: int) -> np.ndarray:
+    """Number of the part (observation,) that is left out together: stretches, or blocks of a single one."""
+    _, number = np.unique(stretch, return_inverse=True)
+    if number.max() == 0:
+        return np.arange(len(number)) * folds // len(number)
+    return np.asarray(number % min(folds, number.max() + 1))
+
+
+PEER = Peer(
+    name="lasso",
+    summary="sparse linear regression of derivatives on states",
+    infer=infer,
+    options={
+        "folds": {"type": "integer", "minimum": 2, "default": 5, "description": "Parts that are left out in turn."},
+        "strengths": {
+            "type": "integer",
+            "minimum": 2,
+            "default": 30,
+            "description": "Penalties that are tried, down to a thousandth of the one that leaves nothing.",
+        },
+    },
+)
