@@ -343,3 +343,12 @@ def test_the_loss_of_a_seed_weighs_every_observation_by_its_own_draw(
     drawn = problem.sample(4).of_seeds([2, 2, 5])
     for name, tensor in vars(sampled.loss).items():
         assert torch.equal(tensor, getattr(drawn.loss, name)), name
+
+
+def test_a_bootstrap_in_which_all_share_one_weight_is_refused(rotation: anndata.AnnData) -> None:
+    one = rotation[rotation.obs["trajectory"] == rotation.obs["trajectory"].iloc[0]].copy()
+    one.obs["trajectory"] = one.obs["trajectory"].cat.remove_unused_categories()
+    one.obs["split"] = "train"
+    with pytest.raises(UserError, match="share one weight of the bootstrap"):
+        bootstrap_multipliers(one, None, [0])
+    assert len(np.unique(bootstrap_multipliers(one, 1, [0])[0])) > 1

@@ -587,7 +587,8 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if not methods_of(config, model):
             yield (
                 f"run.models: found {model}, for which run.methods has no method; allowed: a model that is trained "
-                "with a method of `run.methods` (see `models.NAME.methods`)"
+                "with a method of `run.methods` (see its `methods`, and its `network`, which some methods need to be "
+                "per_target)"
             )
         if config["models"][model]["network"] == "joint":
             for method in methods_of(config, model):

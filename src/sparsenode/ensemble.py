@@ -268,8 +268,9 @@ class Ensemble:
         for member in range(len(self.members)):
             one = layers.select(slice(member, member + 1))
             total = torch.zeros(start.shape[-1], len(self.features))
-            # 2^24 entries of float32 at a time: 64 MB whatever the number of genes and cells.
-            chunk = max(1, 2**24 // total.numel())
+            # 2^24 entries of float32 at a time: 64 MB whatever the number of genes, units and cells.
+            widest = max(weight.shape[-1] for weight in layers.weights)
+            chunk = max(1, 2**24 // (start.shape[-1] * max(widest, len(self.features))))
             for part in start[member : member + 1].split(chunk, dim=1):
                 total += of(self.field.jacobian(one, part)).sum(1)[0]
             means.append(total / len(states))

@@ -166,7 +166,7 @@ def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int
     """Multipliers (observation,) of the observations' weights for every seed, of mean 1 over the training data.
 
     `block` consecutive observations of a trajectory share one, or all of it where it is None (see
-    `sparsenode.settings.BootstrapSettings`).
+    `sparsenode.settings.BootstrapSettings`). Raises UserError if all training observations would share one.
     """
     training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     numbers = np.zeros(adata.n_obs, dtype=np.int64)
@@ -176,6 +176,11 @@ def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int
         within = np.arange(length) // (block or length)
         numbers[part] = count + within
         count += int(within[-1]) + 1
+    if len(np.unique(numbers[training])) < 2:
+        raise UserError(
+            "all training observations would share one weight of the bootstrap, which changes nothing; set "
+            "`bootstrap.block` of the model to a number of observations (1 where they are independent)"
+        )
     drawn = {}
     for seed in seeds:
         own = draw_weights(seed, count)[numbers]

@@ -152,7 +152,7 @@ def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activati
     rows_last = False
     if _per_target(parameters):
         rows_last = len(weights) > 1
-        hidden = weights[1:-1] if rows_last else ()
+        hidden = weights[1:-1]
         last = (weights[-1].flatten(1).unsqueeze(1),) if rows_last else ()
         weights = (weights[0].transpose(1, 2).flatten(2), *map(_side_by_side, hidden), *last)
     return Layers(

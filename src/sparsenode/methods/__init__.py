@@ -33,7 +33,7 @@ class Method:
     source, entry), and `edge_proximal(edges, skip, threshold, **options)` the proximal step with thresholds of its
     shape. With `skip` the networks also have linear weights from inputs to targets, (member, target, source, order).
     `edge_weights(size, **options)` weighs the edges of the penalty once the warm-up is over, None for alike; with an
-    option `stages` again that many times in all.
+    option `stages` it does so that many times in all.
 
     `ramp(progress, **options)` is the share of the strength within the warm-up, `progress` itself where there is none.
     `options` are JSON-schema properties with defaults.

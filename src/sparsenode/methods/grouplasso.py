@@ -30,7 +30,8 @@ def edge_weights(size: Tensor, *, adaptive: float = 0.0, stages: int = 1) -> Ten
     """Weights (member, target, source) of the edges in the penalty, from their norms after training without it.
 
     The adaptive group lasso (their equation 7): the norm relative to the mean over a target's edges from others, to the
-    power of minus `adaptive`. 0 weighs all edges alike; 1 to 2 spares the strong ones, whose shrinkage is the lasso's bias.
+    power of minus `adaptive`. 0 weighs all edges alike; 1 to 2 spares the strong ones, whose shrinkage is the bias of
+    the lasso.
     """
     import torch
 

@@ -43,8 +43,8 @@ def infer(
         for target in np.flatnonzero(rates.any(axis=0)):
             model = LassoCV(alphas=strengths, cv=splits, max_iter=5000)
             found[:, target] = model.fit(inputs, rates[:, target]).coef_
-    found = found.reshape(len(samples.inputs), -1, rates.shape[1])
-    return larger(np.abs(found), np.sign(found))
+    coefficients = found.reshape(len(samples.inputs), -1, rates.shape[1])
+    return larger(np.abs(coefficients), np.sign(coefficients))
 
 
 def _parts(stretch: np.ndarray, folds: int) -> np.ndarray:
