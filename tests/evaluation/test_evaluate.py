@@ -363,6 +363,7 @@ def test_network_takes_median_frequency_and_sign(tmp_path):
         "source": ["NA", "b"],
         "target": ["b", "NA"],
         "weight": [2.0, 0.0],
+        "share": [1.0, pytest.approx(1 / 3)],
         "sign": [-1, 0],
         "selection_frequency": [1.0, pytest.approx(1 / 3)],
     }

@@ -23,6 +23,7 @@ from sparsenode.evaluation.networks import (
     read_network,
     read_networks,
     read_rankings,
+    read_shares,
     read_stability,
     stability_table,
     write_annotated,
@@ -116,6 +117,22 @@ def test_known_edges_are_marked_and_read_as_text(tmp_path):
         read_edges(tmp_path / "missing.csv")
 
 
+def test_edges_are_ranked_by_their_share_in_what_the_target_gets(tmp_path):
+    table = network_table(PATHS, PATHS, NAMES)
+    shares = {(row.source, row.target): row.share for row in table.itertuples()}
+    assert shares["NA", "b<&>"] == pytest.approx((1 + 3 / 7 + 1) / 3)
+    assert shares["true", "b<&>"] == pytest.approx((4 / 7) / 3)
+    assert shares["b<&>", "true"] == pytest.approx(2 / 3)
+    assert table["share"].is_monotonic_decreasing
+    scaled = network_table(PATHS, PATHS, NAMES, deviations=np.array([1.0, 1.0, 0.75]))
+    assert scaled.set_index(["source", "target"]).loc[("true", "b<&>"), "share"] == pytest.approx(0.5 / 3)
+    write_network(network_table(PATHS, -PATHS, NAMES), tmp_path / "network.csv")
+    signed, frequency = read_shares(tmp_path / "network.csv", NAMES)
+    # Where most members have no edge there is no sign.
+    np.testing.assert_allclose(signed[[0, 2, 1], [1, 1, 2]], [-17 / 21, 4 / 21, -2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(frequency, (PATHS > 0).mean(axis=0), rtol=1e-6)
+
+
 def test_graphs_are_read_by_networkx_with_all_features_and_the_table_as_edges(tmp_path):
     table = network_table(PATHS, -PATHS, [*NAMES[:2], "c"], (EDGES, KNOWN_PAIRS))
     features = [*NAMES[:2], "c", "alone"]
@@ -139,7 +156,7 @@ def test_graphs_hold_the_strongest_edges_and_say_so(tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "STRONGEST_EDGES", 2)
     write_graph(network_table(PATHS, PATHS, NAMES), NAMES, tmp_path / "n.graphml")
     graph = networkx.read_graphml(tmp_path / "n.graphml")
-    assert set(graph.edges) == {("NA", "NA"), ("NA", "b<&>")}
+    assert set(graph.edges) == {("NA", "b<&>"), ("b<&>", "true")}
     assert (graph.graph["edges_found"], graph.graph["edges_written"]) == (4, 2)
     write_graph(network_table(PATHS[:0], PATHS[:0], NAMES), NAMES, tmp_path / "empty.graphml")
     assert networkx.read_graphml(tmp_path / "empty.graphml").number_of_edges() == 0

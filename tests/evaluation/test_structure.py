@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
 from sparsenode.evaluation import structure
+from sparsenode.evaluation.networks import target_shares
 
 # Few distinct scores, so that ties are the rule.
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=2, max_size=40)
@@ -110,19 +111,17 @@ def test_target_shares_are_what_each_source_gives_of_what_a_target_gets():
     members = np.zeros((3, 3, 3))
     members[0] = [[9.0, 1.0, 2.0], [3.0, 9.0, 2.0], [1.0, 3.0, 9.0]]  # the diagonal is part of no sum
     members[1] = 50 * members[0]
-    shares = structure.target_shares(members)
+    shares = target_shares(members)
     np.testing.assert_allclose(shares[0, [1, 2], 0], [0.75, 0.25])
     np.testing.assert_allclose(shares[0, [0, 2], 1], [0.25, 0.75])
     np.testing.assert_allclose(shares[1], shares[0])
     assert not shares[2].any()  # nothing is known of a member without any path
-    scaled = structure.target_shares(members, np.array([1.0, 1.0, 3.0]))
+    scaled = target_shares(members, np.array([1.0, 1.0, 3.0]))
     np.testing.assert_allclose(scaled[0, [1, 2], 0], [0.5, 0.5])
     # In another unit of a source its Jacobian is another one, and its deviation makes up for it.
     other = members[0] * np.array([[10.0], [1.0], [1.0]])
-    np.testing.assert_allclose(
-        structure.target_shares(other[None], np.array([0.1, 1.0, 3.0]))[0], scaled[0], atol=1e-12
-    )
-    np.testing.assert_allclose(structure.target_shares(-members), -shares)
+    np.testing.assert_allclose(target_shares(other[None], np.array([0.1, 1.0, 3.0]))[0], scaled[0], atol=1e-12)
+    np.testing.assert_allclose(target_shares(-members), -shares)
 
 
 def test_pooled_estimators_have_frequency_presence_and_signs():

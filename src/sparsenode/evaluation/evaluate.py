@@ -354,7 +354,7 @@ def _evaluate_ensemble(
         )
     known = None if truth.edges is None else (truth.edges, truth.known)
     result.selections[key] = selection
-    result.networks[key] = network_table(paths[chosen], jacobian, data.features, known)
+    result.networks[key] = network_table(paths[chosen], jacobian, data.features, known, truth.deviations)
     result.groups[key] = group_table(influences, data.features, truth.regulators)
     result.stability[key] = stability_table(paths[finished], keys["strength"].to_numpy(np.float64), data.features)
 

@@ -19,7 +19,7 @@ from sparsenode.files import write_atomically
 if TYPE_CHECKING:
     from anndata import AnnData
 
-NETWORK_COLUMNS = ("source", "target", "weight", "sign", "selection_frequency")
+NETWORK_COLUMNS = ("source", "target", "weight", "share", "sign", "selection_frequency")
 KNOWN = "known"
 """Further column of a dataset with a truth: "true", "false", or "unknown" where the truth does not tell."""
 GROUP_COLUMNS = ("group", "source", "target", "value")
@@ -42,19 +42,35 @@ def selection_frequency(paths: np.ndarray) -> np.ndarray:
     return (paths >= THRESHOLD).mean(axis=0)
 
 
+def target_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
+    """Share of each source in what a target gets from all others, (member, source, target), of such scores.
+
+    Scores are first multiplied by the `deviations` (source,) of the sources, so that their units do not matter. With
+    shares a target whose rate is large does not outweigh the others, nor a network of large weights (as GENIE3 scales
+    its importances, Huynh-Thu et al. 2010). A target without any score gets zeros. Signed scores keep their signs.
+    """
+    moved = matrices if deviations is None else matrices * np.asarray(deviations)[:, None]
+    off = ~np.eye(matrices.shape[-1], dtype=bool)
+    total = np.abs(moved * off).sum(axis=-2, keepdims=True)
+    return np.asarray(moved / np.where(total > 0, total, np.inf))
+
+
 def network_table(
     paths: np.ndarray,
     jacobian: np.ndarray,
     features: Sequence[str],
     truth: tuple[np.ndarray, np.ndarray] | None = None,
+    deviations: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Edges that at least one member selected, strongest first; self-loops included.
+    """Edges that at least one member selected, those of the largest share first; self-loops included.
 
     `paths` and `jacobian` (member, source, target): path strengths and mean signed Jacobians of the members at one
-    strength. `weight` is the median path strength over members (0 if most members have no path), `sign` that of the
-    median mean Jacobian (+1 activation, -1 repression, 0 neither), `selection_frequency` the share of members with
-    the path. A pair that is not listed was selected by none. With a `truth`, edges and where they are known (source,
-    target), the column `known` says whether an edge is a true one.
+    strength. `weight` is the median path strength over members (0 if most members have no path), `share` the mean over
+    members of the source's share in what the target gets from all others, by paths times the sources' `deviations`
+    (of a self-loop relative to that): the score that edges are ranked by. `sign` is that of the median mean Jacobian
+    (+1 activation, -1 repression, 0 neither), `selection_frequency` the share of members with the path. A pair that is
+    not listed was selected by none. With a `truth`, edges and where they are known (source, target), the column `known`
+    says whether an edge is a true one.
     """
     if len(paths) == 0:
         return pd.DataFrame({name: [] for name in (*NETWORK_COLUMNS, *([KNOWN] if truth else []))})
@@ -66,6 +82,7 @@ def network_table(
             "source": names[source],
             "target": names[target],
             "weight": np.median(paths, axis=0)[source, target],
+            "share": target_shares(paths, deviations).mean(axis=0)[source, target],
             "sign": np.sign(np.median(jacobian, axis=0)[source, target]).astype(int),
             "selection_frequency": frequency[source, target],
         }
@@ -74,7 +91,7 @@ def network_table(
         edges, known = truth
         told = np.where(edges[source, target], "true", "false").astype(object)
         table[KNOWN] = np.where(known[source, target], told, "unknown")
-    return table.sort_values(["weight", "selection_frequency"], ascending=False, kind="stable", ignore_index=True)
+    return table.sort_values(["share", "weight"], ascending=False, kind="stable", ignore_index=True)
 
 
 def write_network(table: pd.DataFrame, path: Path) -> None:
@@ -82,10 +99,11 @@ def write_network(table: pd.DataFrame, path: Path) -> None:
     import pyarrow as pa
     from pyarrow import csv
 
-    kinds: dict[str, Any] = {"source": str, "target": str, "weight": np.float32, "sign": np.int64}
-    kinds |= {"selection_frequency": np.float32} | ({KNOWN: str} if KNOWN in table else {})
+    kinds: dict[str, Any] = {"source": str, "target": str, "weight": np.float32, "share": np.float32, "sign": np.int64}
+    kinds |= {"selection_frequency": np.float32, KNOWN: str}
     # pandas takes ten times as long, which is felt with hundreds of thousands of edges.
-    rows = pa.Table.from_pandas(table.astype(kinds), preserve_index=False)
+    known = {name: kind for name, kind in kinds.items() if name in table}
+    rows = pa.Table.from_pandas(table.astype(known), preserve_index=False)
     with write_atomically(path) as temporary:
         csv.write_csv(rows, temporary, csv.WriteOptions(quoting_style="needed"))
 
@@ -100,6 +118,12 @@ def read_edges(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} is missing: evaluate the models of this dataset anew (sparsenode evaluate-models)")
     # A gene may be called "NA" or "nan": names are never read as missing values.
     return pd.read_csv(path, dtype={"source": str, "target": str, KNOWN: str}, keep_default_na=False)
+
+
+def read_shares(path: Path, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Signed shares and selection frequencies (source, target) of a CSV of edges; pairs not listed are 0."""
+    table = read_edges(path)
+    return network_matrices(table.assign(weight=table["share"]), features)
 
 
 def read_network(path: Path, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.evaluation.forecast import Errors, error_units
+from sparsenode.evaluation.networks import target_shares
 from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
 from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity, pair_sparsity
@@ -24,7 +25,6 @@ from sparsenode.evaluation.structure import (
     rank_pairs,
     score_pairs,
     select_pairs,
-    target_shares,
 )
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
 

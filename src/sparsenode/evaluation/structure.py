@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from sparsenode.evaluation.networks import selection_frequency
+from sparsenode.evaluation.networks import selection_frequency, target_shares
 from sparsenode.evaluation.paired import LEVEL
 
 
@@ -130,19 +130,6 @@ def score_pairs(
     if signs is not None and true_signs is not None:
         metrics["sign_accuracy"] = sign_accuracy(predicted, signs, true_signs)
     return metrics
-
-
-def target_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
-    """Share of each source in what a target gets from all others, (member, source, target), of such scores.
-
-    Scores are first multiplied by the `deviations` (source,) of the sources, so that their units do not matter. With
-    shares a target whose rate is large does not outweigh the others, nor a network of large weights (as GENIE3 scales
-    its importances, Huynh-Thu et al. 2010). A target without any score gets zeros. Signed scores keep their signs.
-    """
-    moved = matrices if deviations is None else matrices * np.asarray(deviations)[:, None]
-    off = ~np.eye(matrices.shape[-1], dtype=bool)
-    total = np.abs(moved * off).sum(axis=-2, keepdims=True)
-    return np.asarray(moved / np.where(total > 0, total, np.inf))
 
 
 @dataclass(frozen=True)

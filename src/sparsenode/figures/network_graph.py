@@ -31,7 +31,7 @@ TRUE = "true network"
 
 
 class Learned(NamedTuple):
-    """Signed weights and selection frequencies (source, target) of one method."""
+    """Signed shares in what each target gets, and selection frequencies, (source, target) of one method."""
 
     weights: np.ndarray
     frequency: np.ndarray
@@ -66,13 +66,13 @@ def draw_network_graph(
 ) -> None:
     """Write the figure of one data set to each path of `outputs`."""
     from sparsenode.data.contract import read_trajectories
-    from sparsenode.evaluation.networks import read_network
+    from sparsenode.evaluation.networks import read_shares
 
     adata = read_trajectories(data)
     features = list(adata.var_names)
     choices = style.read_selection(selection)
     learned = {
-        (model, method): Learned(*read_network(Path(networks) / model / f"{method}.csv", features))
+        (model, method): Learned(*read_shares(Path(networks) / model / f"{method}.csv", features))
         for model, method in choices
     }
     with style.style(font_size):
@@ -289,7 +289,7 @@ def _distance_to_rim(way: np.ndarray, box: np.ndarray) -> float:
 
 
 def _heading(name: str, reference: tuple[str, np.ndarray] | None, shown: int, count: int) -> str:
-    notes = ["arrow: activates; bar: represses; width: path strength relative to the network's largest"]
+    notes = ["arrow: activates; bar: represses; width: the source's share in what its target gets"]
     if shown < count:
         notes.append(f"the {shown} of {count} features with the strongest edges, and the edges among them alone")
     compared = "" if reference is None else f" beside the {reference[0]}"
