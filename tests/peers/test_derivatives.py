@@ -121,6 +121,16 @@ def test_observations_of_one_time_are_averaged_by_their_weights():
     assert weight.tolist() == [1.0, 3.0, 4.0]
 
 
+def test_times_that_differ_by_rounding_count_as_one():
+    close = np.array([0.0, 1.0, 1.0 + 1e-12, 2.0, 3.0])
+    times, values, weight = average_ties(close, np.array([[1.0], [2.0], [4.0], [7.0], [8.0]]), np.ones(5))
+    assert times.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert values.ravel().tolist() == [1.0, 3.0, 7.0, 8.0]
+    assert weight.tolist() == [1.0, 2.0, 1.0, 1.0]
+    apart, *_ = average_ties(np.array([0.0, 1.0, 1.001, 2.0]), np.zeros((4, 1)), np.ones(4))
+    assert apart.tolist() == [0.0, 1.0, 1.001, 2.0]
+
+
 def test_too_few_observations_are_refused(make_trajectories):
     adata = make_trajectories([(np.array([0.0, 1.0, 1.0, 2.0, 3.0]), np.zeros((5, 2)))] * 2)
     with pytest.raises(UserError, match=r"take 5 training observations.*the longest stretch has 4: run no peers"):
