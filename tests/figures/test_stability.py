@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 
-from sparsenode.data.contract import Network
+from sparsenode.data.contract import Network, reference_network
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import write_stability
 from sparsenode.evaluation.tables import make_table
@@ -166,14 +166,14 @@ def test_where_every_member_diverged_panels_are_empty(metrics, tmp_path):
 
 
 def test_the_truth_goes_before_the_base_prior(genes):
-    assert stability.read_reference(genes)[0] == "true network"
+    assert reference_network(genes)[0] == "true network"
     genes.varp["prior_base"] = genes.varp["prior_abc"] = np.eye(11)[::-1].copy()
     del genes.varp["truth"]
-    name, network = stability.read_reference(genes)
+    name, network = reference_network(genes)
     assert name == "prior network base"
     assert network.truth.sum() == 11
     del genes.varp["prior_base"], genes.varp["prior_abc"]
-    assert stability.read_reference(genes) is None
+    assert reference_network(genes) is None
 
 
 def test_models_stand_below_each_other(two_models, tmp_path):

@@ -160,6 +160,18 @@ def prior_networks(adata: AnnData) -> dict[str, Network]:
     return priors
 
 
+def reference_network(adata: AnnData) -> tuple[str, Network] | None:
+    """Name and edges of the true network, else of a prior one, with the pairs that it tells of, else None."""
+    truth = true_network(adata)
+    if truth is not None:
+        return "true network", truth
+    priors = prior_networks(adata)
+    if not priors:
+        return None
+    name = "base" if "base" in priors else min(priors)
+    return f"prior network {name}", priors[name]
+
+
 def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> None:
     """Check that `adata` keeps the contract, as it stands in memory.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense
+from sparsenode.data.contract import reference_network
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, pick
 
@@ -49,13 +49,8 @@ def draw_network(
 
 def read_reference(adata: AnnData) -> tuple[str, np.ndarray] | None:
     """Name and signed matrix (source, target) of the true network, else of a prior one, else None."""
-    if "truth" in adata.varp:
-        return "true network", np.asarray(dense(adata.varp["truth"]), np.float64)
-    priors = [key for key in adata.varp if key.startswith("prior_")]
-    if not priors:
-        return None
-    key = "prior_base" if "prior_base" in priors else min(priors)
-    return f"prior network {key.removeprefix('prior_')}", np.asarray(dense(adata.varp[key]), np.float64)
+    reference = reference_network(adata)
+    return None if reference is None else (reference[0], reference[1].truth)
 
 
 def draw(

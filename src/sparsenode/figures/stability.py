@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import Network, prior_networks, true_network
+from sparsenode.data.contract import Network, reference_network
 from sparsenode.errors import UserError
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, StrengthAxis, pick
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -61,20 +60,8 @@ def draw_stability(
         for method in methods_with_strengths(table, model)
     }
     with style.style(font_size):
-        figure = draw(dataset, table, choices, paths, read_reference(adata))
+        figure = draw(dataset, table, choices, paths, reference_network(adata))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
-
-
-def read_reference(adata: AnnData) -> tuple[str, Network] | None:
-    """Name and edges of the true network, else of a prior one, with the pairs that it tells of, else None."""
-    truth = true_network(adata)
-    if truth is not None:
-        return "true network", truth
-    priors = prior_networks(adata)
-    if not priors:
-        return None
-    name = "base" if "base" in priors else min(priors)
-    return f"prior network {name}", priors[name]
 
 
 def methods_with_strengths(metrics: pd.DataFrame, model: str) -> list[str]:
