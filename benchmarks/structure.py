@@ -2,8 +2,9 @@
 
     python benchmarks/structure.py [--folder results] [--datasets PREFIX]
 
-At the strength that was chosen on validation. Pooled over seeds: AUPRC over chance by paths, by the mean absolute
-Jacobian and by selection frequency, with the 95 % interval over seeds (and their bootstrapped weights). Of single
+At the strength that was chosen on validation. Pooled over seeds: AUPRC over chance by paths (of peers, by their own
+score), by the mean absolute Jacobian and by selection frequency, with the 95 % interval over seeds (and their
+bootstrapped weights). Of single
 seeds: median structural Hamming distance by paths and how many seeds have the exact network, sign accuracy. Datasets
 with a common prefix are averaged.
 """
@@ -45,12 +46,13 @@ def table_of(metrics: pd.DataFrame, dataset: str) -> pd.DataFrame:
         rows[model, method] = {"strength": strength, **pooled_scores(mine), **single_scores(mine)}
     for peer in sorted(name for name in own["method"].unique() if name.startswith("peer:")):
         mine = own[own["method"] == peer]
-        ratio = mine.loc[mine["metric"] == "auprc_ratio", "value"]
+        ratio = mine[mine["metric"] == "auprc_ratio"].set_index("seed")["value"]
+        single = ratio[ratio.index >= 0]
         rows["", peer] = {
-            "paths": ratio.median(),
-            "paths_lower": ratio.min(),
-            "paths_upper": ratio.max(),
-            "auprc": mine.loc[mine["metric"] == "auprc", "value"].median(),
+            "paths": ratio[-1],
+            "single_seed": single.median(),
+            "seeds": float(len(single)),
+            "auprc": mine.loc[(mine["metric"] == "auprc") & (mine["seed"] == -1), "value"].item(),
         }
     return pd.DataFrame(rows).T.rename_axis(["model", "method"])
 
