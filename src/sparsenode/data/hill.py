@@ -10,7 +10,7 @@ al., Physical Review Letters 2001). There is no self-regulation, no step from RN
 noise of their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.downloads import RemoteFile
-from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
+from sparsenode.data.simulation import INTERVAL, draw_uniform, make_trajectories, regular_times
+from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 
 # Streams of random numbers: the noise can be changed and the system stays the same.
@@ -28,12 +29,6 @@ _NETWORK, _KINETICS, _START, _NOISE = range(4)
 _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-11, 1e-12
 _SMALLEST = 1e-300
 HAS_TRUTH = True
-_INTERVAL = {
-    "type": "array",
-    "items": {"type": "number", "exclusiveMinimum": 0},
-    "minItems": 2,
-    "maxItems": 2,
-}
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "nodes": {"type": "integer", "minimum": 2, "default": 50, "description": "Number of genes."},
@@ -73,12 +68,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "description": "Range of Hill coefficients.",
     },
     "half_saturation": {
-        **_INTERVAL,
+        **INTERVAL,
         "default": [0.2, 0.6],
         "description": "Range of half-saturations, in units of the regulator's highest level.",
     },
     "strength": {
-        **_INTERVAL,
+        **INTERVAL,
         "default": [0.5, 1.5],
         "description": "Range of strengths of a gene's regulators, relative to one another.",
     },
@@ -90,7 +85,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": [0.05, 0.15],
         "description": "Range of the share of a gene's highest production that needs no regulator.",
     },
-    "decay": {**_INTERVAL, "default": [0.5, 1.5], "description": "Range of decay rates."},
+    "decay": {**INTERVAL, "default": [0.5, 1.5], "description": "Range of decay rates."},
     "trajectories": {
         "type": "integer",
         "minimum": 2,
@@ -203,34 +198,19 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     seed, count, nodes = options["seed"], options["trajectories"], options["nodes"]
     system = draw_system(options)
     start = np.random.default_rng([seed, _START]).random((count, nodes))
-    times, within = _observation_times(options)
+    times = regular_times(options["horizon"], options["observations"], options["extrapolation_share"])
+    within = times <= options["horizon"]
     states = solve(system, start, times)
     training = count - options["test_trajectories"]
     scale = states[:training, within].std(axis=(0, 1))
     noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(states.shape)
-    width = len(str(count - 1))
-    trajectories = []
-    for index in range(count):
-        name = f"trajectory_{index:0{width}d}"
-        noise_free = states[index] / scale
-        trajectories.append(
-            Trajectory(
-                name=name,
-                group="all",
-                subject=name,
-                times=times,
-                values=noise_free + noise[index],
-                splits=constant_labels("train" if index < training else "test", len(times)),
-                phases=np.where(within, "fit", "extrapolation"),
-                noise_free=noise_free,
-                scale=scale,
-            )
-        )
     scaled = system.scaled(scale)
     return RawTrajectories(
         kind="simulated",
         features=tuple(f"gene_{index + 1:0{len(str(nodes))}d}" for index in range(nodes)),
-        trajectories=tuple(trajectories),
+        trajectories=make_trajectories(
+            states, np.tile(times, (count, 1)), np.tile(within, (count, 1)), scale, noise, training=training
+        ),
         time_unit="time unit",
         value_unit="standard deviation",
         scaling="training_deviation",
@@ -305,11 +285,11 @@ def draw_system(options: Mapping[str, Any]) -> System:
     sign = np.ones(edges, dtype=np.int64)
     sign[generator.permutation(edges)[: round(options["repressors"] * edges)]] = -1
     generator = np.random.default_rng([options["seed"], _KINETICS])
-    decay = _uniform(generator, options["decay"], nodes)
-    relative = _uniform(generator, options["strength"], edges)
+    decay = draw_uniform(generator, options["decay"], nodes)
+    relative = draw_uniform(generator, options["strength"], edges)
     total = np.bincount(target, relative, nodes)
     # Without regulators a gene is on.
-    basal = np.where(total > 0, _uniform(generator, options["basal"], nodes), 1.0)
+    basal = np.where(total > 0, draw_uniform(generator, options["basal"], nodes), 1.0)
     return System(
         basal=basal * decay,
         decay=decay,
@@ -317,8 +297,8 @@ def draw_system(options: Mapping[str, Any]) -> System:
         target=target,
         sign=sign,
         strength=((1.0 - basal) * decay)[target] * relative / total[target],
-        half_saturation=_uniform(generator, options["half_saturation"], edges),
-        hill_coefficient=_uniform(generator, options["hill_coefficient"], edges),
+        half_saturation=draw_uniform(generator, options["half_saturation"], edges),
+        hill_coefficient=draw_uniform(generator, options["hill_coefficient"], edges),
     )
 
 
@@ -343,10 +323,6 @@ def _draw_edges(
         message = "data source hill: no gene was given a regulator; raise regulators_per_target or take another seed"
         raise UserError(message)
     return np.concatenate(sources).astype(np.int64), np.concatenate(targets).astype(np.int64)
-
-
-def _uniform(generator: np.random.Generator, interval: Sequence[float], count: int) -> Floats:
-    return generator.uniform(interval[0], interval[1], size=count)
 
 
 def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
@@ -392,14 +368,3 @@ def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[
     )
     states = solution.y.reshape(*start.shape, len(different)).swapaxes(1, 2)
     return np.asarray(np.take_along_axis(states, where.reshape(asked.shape)[:, :, None], axis=1))
-
-
-def _observation_times(options: Mapping[str, Any]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Times (time,), the first is 0, and which of them lie within `horizon`."""
-    horizon, within = options["horizon"], options["observations"]
-    beyond = round(within * options["extrapolation_share"])
-    # Through linspace, so that the end of the fit is `horizon` to the last bit.
-    fit = np.linspace(0.0, horizon, within + 1)
-    later = horizon + np.arange(1, beyond + 1) * (horizon / within)
-    times = np.concatenate([fit, later])
-    return times, times <= horizon

@@ -38,7 +38,7 @@ def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG
     return []
 
 
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
     """Four branches of 160 steps each; the trailing `test_share` of each is test data."""
     simulation = _scanpy_file("datasets", "krumsiek11.txt")
     network = _scanpy_file("sim_models", "krumsiek11.txt")

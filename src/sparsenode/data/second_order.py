@@ -6,7 +6,7 @@ position, so that a position tells what follows. The reference is Aliee et al., 
 are not published.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from sparsenode.data.downloads import RemoteFile
-from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
+from sparsenode.data.simulation import INTERVAL, draw_uniform, make_trajectories, regular_times
+from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 
 # Streams of random numbers: the noise can be changed and the system stays the same.
@@ -22,12 +23,6 @@ _SYSTEM, _START, _TIMES, _NOISE = range(4)
 _LARGEST_GROWTH_RATE = -0.02  # real part of the slowest eigenvalue; at time 15 a mode keeps at most 3/4 of its size
 _DRAWS = 1000
 HAS_TRUTH = True
-_INTERVAL = {
-    "type": "array",
-    "items": {"type": "number", "exclusiveMinimum": 0},
-    "minItems": 2,
-    "maxItems": 2,
-}
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "oscillators": {"type": "integer", "minimum": 2, "default": 5, "description": "Number of oscillators."},
@@ -39,14 +34,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": [1, 2],
         "description": "Fewest and most incoming couplings of an oscillator.",
     },
-    "coupling": {**_INTERVAL, "default": [0.3, 0.6], "description": "Range of |C|; signs are drawn evenly."},
+    "coupling": {**INTERVAL, "default": [0.3, 0.6], "description": "Range of |C|; signs are drawn evenly."},
     "frequency": {
-        **_INTERVAL,
+        **INTERVAL,
         "default": [0.8, 2.0],
         "description": "Range of angular frequencies, sqrt(K).",
     },
     "damping": {
-        **_INTERVAL,
+        **INTERVAL,
         "default": [0.05, 0.15],
         "description": "Range of damping rates, the diagonal of G.",
     },
@@ -149,29 +144,11 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     within = times <= options["horizon"]
     scale = positions[:training][within[:training]].std(axis=0)
     noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(positions.shape)
-    width = len(str(count - 1))
-    trajectories = []
-    for index in range(count):
-        name = f"trajectory_{index:0{width}d}"
-        noise_free = positions[index] / scale
-        trajectories.append(
-            Trajectory(
-                name=name,
-                group="all",
-                subject=name,
-                times=times[index],
-                values=noise_free + noise[index],
-                splits=constant_labels("train" if index < training else "test", len(times[index])),
-                phases=np.where(within[index], "fit", "extrapolation"),
-                noise_free=noise_free,
-                scale=scale,
-            )
-        )
     scaled = system.scaled(scale)
     return RawTrajectories(
         kind="simulated",
         features=tuple(f"x{index + 1}" for index in range(options["oscillators"])),
-        trajectories=tuple(trajectories),
+        trajectories=make_trajectories(positions, times, within, scale, noise, training=training),
         time_unit="time unit",
         value_unit="standard deviation",
         scaling="training_deviation",
@@ -232,9 +209,9 @@ def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> S
             others = np.delete(np.arange(count), target)
             sources = generator.choice(others, size=generator.integers(fewest, most, endpoint=True), replace=False)
             signs = generator.choice([-1.0, 1.0], size=len(sources))
-            coupling[target, sources] = signs * _uniform(generator, options["coupling"], len(sources))
-        stiffness = _uniform(generator, options["frequency"], count) ** 2
-        damping = _uniform(generator, options["damping"], count)
+            coupling[target, sources] = signs * draw_uniform(generator, options["coupling"], len(sources))
+        stiffness = draw_uniform(generator, options["frequency"], count) ** 2
+        damping = draw_uniform(generator, options["damping"], count)
         system = System(stiffness, damping, coupling, options["velocity"], np.ones(count))
         if np.linalg.eigvals(system.first_order()).real.max() <= _LARGEST_GROWTH_RATE:
             return system
@@ -243,10 +220,6 @@ def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> S
         "choose weaker coupling, fewer couplings or more damping"
     )
     raise UserError(message)
-
-
-def _uniform(generator: np.random.Generator, interval: Sequence[float], count: int) -> Floats:
-    return generator.uniform(interval[0], interval[1], size=count)
 
 
 def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
@@ -278,12 +251,9 @@ def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[
 def _observation_times(options: Mapping[str, Any], generator: np.random.Generator) -> Floats:
     """Times (trajectory, time); the first is 0, and as many lie within `horizon` for every trajectory."""
     count, horizon, within = options["trajectories"], options["horizon"], options["observations"]
-    beyond = round(within * options["extrapolation_share"])
     if not options["irregular"]:
-        # Through linspace, so that the end of the fit is `horizon` to the last bit.
-        fit = np.linspace(0.0, horizon, within + 1)
-        later = horizon + np.arange(1, beyond + 1) * (horizon / within)
-        return np.tile(np.concatenate([fit, later]), (count, 1))
+        return np.tile(regular_times(horizon, within, options["extrapolation_share"]), (count, 1))
+    beyond = round(within * options["extrapolation_share"])
     fit = horizon * (1.0 - generator.random((count, within)))  # in (0, horizon]
     later = horizon * (1.0 + options["extrapolation_share"] * (1.0 - generator.random((count, beyond))))
     start = np.zeros((count, 1))

@@ -1,6 +1,6 @@
 """Validation data, set aside from training data before anything is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,13 +88,9 @@ def _whole_trajectories(
 
 
 def _time_blocks(trajectories: Sequence[Trajectory], splits: Splits, share: float) -> None:
-    for part, split in zip(trajectories, splits, strict=True):
-        candidates = np.flatnonzero((split == "train") & (part.phases == "fit"))
-        if len(candidates) == 0:
-            continue
-        count = max(1, round(share * len(candidates)))
-        _check_left(part, len(candidates), count, share)
-        split[candidates[-count:]] = "validation"
+    for part, split, training, count in _with_training(trajectories, splits, share):
+        _check_left(part, len(training), count, share)
+        split[training[-count:]] = "validation"
 
 
 def _inner_blocks(
@@ -104,13 +100,9 @@ def _inner_blocks(
     generator: np.random.Generator,
     keep_first: int,
 ) -> None:
-    for part, split in zip(trajectories, splits, strict=True):
-        candidates = np.flatnonzero((split == "train") & (part.phases == "fit"))
-        if len(candidates) == 0:
-            continue
-        count = max(1, round(share * len(candidates)))
-        _check_left(part, len(candidates), count, share)
-        after = candidates[candidates >= keep_first]
+    for part, split, training, count in _with_training(trajectories, splits, share):
+        _check_left(part, len(training), count, share)
+        after = training[training >= keep_first]
         first = int(generator.integers(max(len(after) - count, 0), endpoint=True))
         split[after[first : first + count]] = "validation"
 
@@ -122,14 +114,20 @@ def _observations(
     generator: np.random.Generator,
     keep_first: int,
 ) -> None:
-    for part, split in zip(trajectories, splits, strict=True):
-        training = np.flatnonzero((split == "train") & (part.phases == "fit"))
-        if len(training) == 0:
-            continue
+    for part, split, training, count in _with_training(trajectories, splits, share):
         candidates = training[(training >= keep_first) & (training < len(split) - 1)]
-        count = max(1, round(share * len(training)))
         _check_left(part, len(candidates), count, share)
         split[generator.choice(candidates, size=count, replace=False)] = "validation"
+
+
+def _with_training(
+    trajectories: Sequence[Trajectory], splits: Splits, share: float
+) -> Iterator[tuple[Trajectory, NDArray[np.str_], NDArray[np.intp], int]]:
+    """Each trajectory with training observations: its splits, which these are, and how many make the share."""
+    for part, split in zip(trajectories, splits, strict=True):
+        training = np.flatnonzero((split == "train") & (part.phases == "fit"))
+        if len(training):
+            yield part, split, training, max(1, round(share * len(training)))
 
 
 def _check_left(part: Trajectory, available: int, count: int, share: float) -> None:
