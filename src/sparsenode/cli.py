@@ -154,6 +154,13 @@ def _add_plan(subparsers: Subparsers) -> None:
         help="where config.yaml and workflow/ stand",
     )
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="default: all of this machine")
+    parser.add_argument(
+        "--gpu-speed",
+        type=float,
+        default=100.0,
+        metavar="FACTOR",
+        help="how many times as fast as one core a GPU multiplies, for the estimate of GPU-hours",
+    )
 
 
 def _plan(arguments: Arguments) -> None:
@@ -162,8 +169,12 @@ def _plan(arguments: Arguments) -> None:
     if arguments.cores < 1:
         message = f"--cores: found {arguments.cores}; allowed: 1 or more"
         raise UserError(message)
+    if not arguments.gpu_speed > 0:
+        message = f"--gpu-speed: found {arguments.gpu_speed:g}; allowed: a number above 0"
+        raise UserError(message)
     config = configuration.read_configuration(arguments.workflow, arguments.configfile)
-    _print(plan.describe_plan(plan.make_plan(config), cores=arguments.cores))
+    made = plan.make_plan(config)
+    _print(plan.describe_plan(made, cores=arguments.cores, gpu_speed=arguments.gpu_speed))
 
 
 def _add_download_source(subparsers: Subparsers) -> None:

@@ -7,6 +7,7 @@ The cost model is small on purpose and meant to be right within a factor of two 
   all members together, and for each member `SECONDS_PER_PRODUCT` for each row and weight of the network;
 - the optimizer, the penalty and the gates cost `SECONDS_PER_WEIGHT` for each member and weight;
 - `dopri5` costs `ADAPTIVE_FACTOR` times as much as the coarse grid;
+- a GPU starts evaluations as fast as a core, and computes `gpu_speed` times as fast: an assumption, not a measurement;
 - memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts.
 
 Light on purpose: the Snakefile imports this module anew in every job.
@@ -15,6 +16,7 @@ Light on purpose: the Snakefile imports this module anew in every job.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +35,8 @@ PREPROCESSING_SECONDS = 10.0
 PEER_SECONDS = 20.0
 INTERVENTION_SECONDS = 20.0
 FIGURE_SECONDS = 5.0
+GPU_SPEED = 100.0
+"""How many times as fast as a core a GPU multiplies: a cautious guess, since none was at hand to measure."""
 EVALUATION_SHARE = 0.15
 """Time of the evaluation of a dataset, as a share of the time of its training."""
 
@@ -53,15 +57,24 @@ class DataSize:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training job with its estimates; `disk_mb` is that of the model file."""
+    """One training job with its estimates; `disk_mb` is that of the model file.
+
+    `seconds` are those on `threads` cores, of which `products_seconds` go into products and weights on a single core.
+    """
 
     dataset: str
     model: str
     method: str
     members: int
     seconds: float
+    products_seconds: float
+    overhead_seconds: float
     memory_mb: float
     disk_mb: float
+
+    def gpu_seconds(self, speed: float) -> float:
+        """Time on a GPU whose products are `speed` times as fast as a core's."""
+        return JOB_START_SECONDS + self.overhead_seconds + self.products_seconds / speed
 
 
 @dataclass(frozen=True)
@@ -123,11 +136,12 @@ def training_job(
     evaluations = memory.evaluations_kept("rk4", intervals)
 
     # Each weight takes part in the forward product and in the two of the reverse pass.
-    step = evaluations * (SECONDS_PER_EVALUATION + members * rows * 3 * member.products * SECONDS_PER_PRODUCT)
-    step += members * member.trained * SECONDS_PER_WEIGHT
+    solves = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
     if settings["solver"]["scheme"] == "dopri5":
-        step *= ADAPTIVE_FACTOR
-    iterations = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
+        solves *= ADAPTIVE_FACTOR
+    overhead = solves * evaluations * SECONDS_PER_EVALUATION
+    products = evaluations * members * rows * 3 * member.products * SECONDS_PER_PRODUCT
+    products = solves * (products + members * member.trained * SECONDS_PER_WEIGHT)
     kept = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
     needed = memory.BASE_BYTES + members * memory.member_bytes(member, rows=rows, evaluations=kept)
     limit = config["memory_mb"]
@@ -136,7 +150,9 @@ def training_job(
         model,
         method,
         members,
-        JOB_START_SECONDS + iterations * step / max(1.0, 0.7 * config["threads"]),
+        JOB_START_SECONDS + (overhead + products) / max(1.0, 0.7 * config["threads"]),
+        products,
+        overhead,
         min(needed / 1e6, limit or math.inf),
         4 * members * member.trained / 1e6,
     )
@@ -149,19 +165,22 @@ def wall_seconds(plan: RunPlan, cores: int) -> float:
     return max(total / cores, longest)
 
 
-def describe_plan(plan: RunPlan, *, cores: int) -> str:
-    """Write a plan as a table for people, with totals."""
-    names = [f"{job.dataset} / {job.model} / {job.method}" for job in plan.training]
+def describe_plan(plan: RunPlan, *, cores: int, gpu_speed: float = GPU_SPEED) -> str:
+    """Write a plan as a table for people, jobs that are alike on one line, with totals."""
+    alike = Counter(plan.training)
+    names = [f"{job.dataset} / {job.model} / {job.method}" for job in alike]
     width = max(map(len, names))
-    lines = [f"{'training job':<{width}} {'members':>8} {'time':>9} {'memory':>9} {'model file':>11}"]
-    for name, job in zip(names, plan.training, strict=True):
+    lines = [f"{'training jobs':<{width}} {'jobs':>6} {'members':>8} {'time':>9} {'memory':>9} {'model file':>11}  (each)"]
+    for name, (job, count) in zip(names, alike.items(), strict=True):
         time, memory, disk = _duration(job.seconds), _size(job.memory_mb), _size(job.disk_mb)
-        lines.append(f"{name:<{width}} {job.members:>8} {time:>9} {memory:>9} {disk:>11}")
+        lines.append(f"{name:<{width}} {count:>6} {job.members:>8} {time:>9} {memory:>9} {disk:>11}")
     jobs = len(plan.training) + sum(count for count, _ in plan.others.values())
     members = sum(job.members for job in plan.training)
     all_disk = sum(job.disk_mb for job in plan.training)
     side_by_side = sorted((job.memory_mb for job in plan.training), reverse=True)[:cores]
     others = ", ".join(f"{count} {name}" for name, (count, _) in plan.others.items())
+    on_cores = sum(JOB_START_SECONDS + job.products_seconds + job.overhead_seconds for job in plan.training)
+    on_gpu = sum(job.gpu_seconds(gpu_speed) for job in plan.training)
     lines += [
         "",
         f"jobs:    {jobs}, of them {len(plan.training)} train_members ({others})",
@@ -169,6 +188,8 @@ def describe_plan(plan: RunPlan, *, cores: int) -> str:
         f"time:    about {_duration(wall_seconds(plan, cores))} on {cores} cores",
         f"memory:  about {_size(sum(side_by_side))} with {len(side_by_side)} training jobs side by side",
         f"disk:    about {_size(all_disk)} of model files",
+        f"in all:  about {_hours(on_cores)} core-hours of training, or {_hours(on_gpu)} GPU-hours on GPUs that multiply"
+        f" {gpu_speed:g} times as fast as a core (--gpu-speed)",
     ]
     if not plan.exact:
         lines.append("Datasets that are not preprocessed yet are taken at their expected size.")
@@ -253,6 +274,11 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
 
 
 def _size(megabytes: float) -> str:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from sparsenode import configuration
+from snakemake_runs import Workflow, succeed
 
 TINY: dict[str, Any] = {
     "run": {"datasets": ["branches"], "models": ["windows"], "methods": ["none", "l1"]},
@@ -47,69 +41,10 @@ TINY: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a call of Snakemake ended: `output` is all that it printed."""
-
-    status: int
-    output: str
-
-    @property
-    def jobs(self) -> dict[str, int]:
-        """Number of jobs by rule, from the first table of jobs that Snakemake printed; the rule `all` is left out."""
-        table = self.output.partition("Job stats:")[2].partition("total")[0]
-        counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-        return {rule: count for rule, count in counts.items() if rule != "all"}
-
-
-@dataclass(frozen=True)
-class Workflow:
-    """The repository's workflow in a folder of its own."""
-
-    repository: Path
-    folder: Path
-
-    def configure(self, **changes: Any) -> None:
-        """Write the tiny configuration with changes laid over it."""
-        text = yaml.safe_dump(configuration.merge(TINY, changes), sort_keys=False)
-        (self.folder / "config.yaml").write_text(text, encoding="utf-8")
-
-    def snakemake(self, *arguments: str, mirror: Path | None = None) -> Done:
-        """Call Snakemake with two cores."""
-        environment = {key: value for key, value in os.environ.items() if key != "SPARSENODE_MIRROR"}
-        if mirror is not None:
-            environment["SPARSENODE_MIRROR"] = str(mirror)
-        snakefile = ["--snakefile", str(self.repository / "Snakefile")]
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *snakefile, "--cores", "2", *arguments],
-            cwd=self.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout)
-
-    def result(self, path: str) -> Path:
-        """A path below the results."""
-        return self.folder / "results" / path
-
-    def read_log(self, path: str) -> str:
-        """The log of a rule."""
-        return self.result(f"logs/{path}.log").read_text(encoding="utf-8")
-
-
-def succeed(done: Done) -> Done:
-    """Give what was done back, once it has succeeded."""
-    assert done.status == 0, done.output
-    return done
-
-
 @pytest.fixture
 def workflow(repository: Path, tmp_path: Path) -> Workflow:
     """The workflow in an empty folder, nothing made yet."""
-    workflow = Workflow(repository, tmp_path)
+    workflow = Workflow(repository, tmp_path, TINY)
     workflow.configure()
     return workflow
 
@@ -117,7 +52,7 @@ def workflow(repository: Path, tmp_path: Path) -> Workflow:
 @pytest.fixture(scope="session")
 def finished_run(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """The workflow in a folder where everything has been made once; tests leave its results as they are."""
-    workflow = Workflow(repository, tmp_path_factory.mktemp("run"))
+    workflow = Workflow(repository, tmp_path_factory.mktemp("run"), TINY)
     workflow.configure()
     succeed(workflow.snakemake())
     return workflow

@@ -1,5 +1,6 @@
 """What the rules share: the checked configuration, the grid, and the functions that answer the rules' questions."""
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -7,7 +8,7 @@ from shutil import which
 
 from snakemake.exceptions import WorkflowError
 
-from sparsenode import configuration, plan, versions
+from sparsenode import cluster, configuration, plan, versions
 from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
 
@@ -28,6 +29,9 @@ RESULTS = config["results_dir"].rstrip("/")
 DOWNLOADS = config["downloads_dir"].rstrip("/")
 
 configuration.set_environment(config)
+
+# An environment variable, which jobs on a cluster inherit.
+TRAINING_GPUS = "SPARSENODE_TRAINING_GPUS"
 
 
 wildcard_constraints:
@@ -184,12 +188,38 @@ def training_memory(wildcards, attempt):
     return int(job.memory_mb * 1.5**attempt)
 
 
-def gpus_of_training():
-    """GPUs of a training job: `auto` takes one where the driver's tool is there, as training itself will."""
-    wanted = config["device"]
-    return int(
-        wanted == "cuda" or (wanted == "auto" and which("nvidia-smi") is not None)
-    )
+def gpus_of_training(wildcards):
+    """GPUs of a training job: `auto` takes one where training will find it, here or on Slurm in its partition."""
+    # Jobs inherit what was found where they were submitted: the nodes that they run on may differ in it.
+    if TRAINING_GPUS not in os.environ:
+        os.environ[TRAINING_GPUS] = str(int(training_finds_gpu()))
+    return int(os.environ[TRAINING_GPUS])
+
+
+def training_finds_gpu():
+    if config["device"] != "auto":
+        return config["device"] == "cuda"
+    partition = training_partition()
+    if partition is None and workflow.executor_plugin.name != "slurm":
+        return which("nvidia-smi") is not None
+    return cluster.partition_has_gpus(partition)
+
+
+def training_partition():
+    """The Slurm partition that training is submitted to, where the profile or the command line names one."""
+    settings = workflow.resource_settings
+    for given in (
+        settings.overwrite_resources.get("train_members"),
+        settings.default_resources,
+    ):
+        if given and "slurm_partition" in given:
+            return str(given["slurm_partition"].raw)
+    return None
+
+
+def training_environment(wildcards):
+    """The conda environment of training, with CUDA where it takes a GPU."""
+    return f"../../envs/sparsenode{'_gpu' * gpus_of_training(wildcards)}.yaml"
 
 
 def memory_limit():

@@ -9,9 +9,6 @@ rule download_source:
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
-    resources:
-        mem_mb=500,
-        runtime=60,
     params:
         url=lambda wildcards: DOWNLOADED[wildcards.url_path].url,
         checks=checks_of,
@@ -29,11 +26,9 @@ rule unpack_source:
         f"{RESULTS}/logs/unpack_source/{{unpacked_path}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/unpack_source/{{unpacked_path}}.tsv"
+    localrule: True
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
-    resources:
-        mem_mb=500,
-        runtime=60,
     shell:
         "sparsenode unpack-source --packed {input:q} --output {output:q} > {log:q} 2>&1"

@@ -16,9 +16,6 @@ rule evaluate_models:
     conda:
         "../../envs/sparsenode.yaml"
     threads: config["threads"]
-    resources:
-        mem_mb=8000,
-        runtime=60,
     params:
         evaluation=lambda wildcards: configuration.canonical_json(
             config["datasets"][wildcards.dataset]["evaluation"]
@@ -46,8 +43,5 @@ rule collect_metrics:
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
     shell:
         "sparsenode collect-metrics --metrics {input:q} --output {output:q} > {log:q} 2>&1"

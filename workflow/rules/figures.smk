@@ -27,9 +27,6 @@ for figure, drawn in FIGURES.items():
         conda:
             "../../envs/sparsenode.yaml"
         threads: 1
-        resources:
-            mem_mb=2000,
-            runtime=10,
         params:
             subcommand=subcommand_of(figure),
             files=file_flags,

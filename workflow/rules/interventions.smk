@@ -13,9 +13,6 @@ rule forecast_interventions:
     conda:
         "../../envs/sparsenode.yaml"
     threads: config["threads"]
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         interventions=interventions_of,
         version=versions.INTERVENTIONS,

@@ -10,9 +10,6 @@ rule infer_peer:
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         options=peer_settings("options"),
         peer=peer_settings("peer"),

@@ -11,9 +11,6 @@ rule preprocess_dataset:
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         downloads=DOWNLOADS,
         settings=lambda wildcards: configuration.canonical_json(

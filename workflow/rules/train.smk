@@ -9,9 +9,6 @@ rule freeze_settings:
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
-    resources:
-        mem_mb=200,
-        runtime=5,
     params:
         model_settings=training_settings("model_settings"),
         method_settings=training_settings("method_settings"),
@@ -33,12 +30,12 @@ rule train_members:
     benchmark:
         f"{RESULTS}/benchmarks/train_members/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.tsv"
     conda:
-        "../../envs/sparsenode.yaml"
+        training_environment
     threads: config["threads"]
     resources:
         mem_mb=training_memory,
         runtime=training_minutes,
-        gpu=gpus_of_training(),
+        gpu=gpus_of_training,
         # Not parameters: where and how safely a member was trained does not belong to what it is.
         device=config["device"],
         memory_limit=memory_limit(),

@@ -1,0 +1,193 @@
+"""The workflow on a real Slurm, by the profile that users take."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from slurm import wait_for
+from snakemake_runs import Workflow, finish, succeed
+from sparsenode import configuration
+
+pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
+
+SMALL = {
+    "run": {"datasets": ["branches"], "models": ["windows"], "methods": ["none"], "peers": []},
+    "seeds": 1,
+    "seeds_per_job": 1,
+    "checkpoint_seconds": 0.5,
+    "datasets": {"branches": {"source": "krumsiek11", "validation": {"by": "time_blocks", "share": 0.2}}},
+    "models": {
+        "windows": {"hidden": [8], "solver": {"step": 2.0}, "windows": {"length": 8, "stride": 8}, "iterations": 6}
+    },
+    "methods": {"none": {}, "l1": {"strengths": ["1e-3"]}, "pathreg": {"strengths": ["1e-2"]}},
+}
+LONG = configuration.merge(SMALL, {"models": {"windows": {"iterations": 12000, "check_every": 2000}}})
+
+PICTURE = "results/figures/krumsiek11/pareto.pdf"
+
+# What differs between two runs of the same.
+MEASURED = ["seconds", "memory_bytes"]
+
+
+def reduced(repository: Path) -> dict:
+    """The default run with two methods or three a model, two strengths, one seed, and a short training."""
+    config = configuration.read_yaml(repository / "config.yaml")
+    config["run"] |= {"datasets": ["krumsiek11"], "methods": ["none", "pathreg", "grouplasso"], "peers": ["lasso"]}
+    config |= {"seeds": 2, "seeds_per_job": 2}
+    for model in config["models"].values():
+        model |= {"iterations": 20, "check_every": 10}
+        if model.get("refit"):
+            model["refit"] = {"iterations": 10}
+    for method in config["methods"].values():
+        method["strengths"] = method.get("strengths", [])[:2]
+    return config
+
+
+def model_path(method: str, seeds: str = "0-0") -> str:
+    return f"results/models/branches/windows/{method}/seeds_{seeds}.safetensors"
+
+
+def metrics(workflow: Workflow) -> pd.DataFrame:
+    table = pd.read_csv(workflow.result("metrics.csv"))
+    return table[~table["metric"].isin(MEASURED)].reset_index(drop=True)
+
+
+def assert_same_models(one: Workflow, other: Workflow) -> None:
+    paths = sorted(path.relative_to(one.folder) for path in one.result("models").rglob("*.safetensors"))
+    assert paths
+    for path in paths:
+        found, expected = load_file(one.folder / path), load_file(other.folder / path)
+        assert found.keys() == expected.keys()
+        assert [name for name in found if found[name].tobytes() != expected[name].tobytes()] == []
+
+
+def test_default_grid_gives_the_same_as_on_a_workstation(repository, cluster, on_slurm, tmp_path):
+    base = reduced(repository)
+    local = Workflow(repository, tmp_path / "local", base)
+    local.folder.mkdir()
+    submitted = on_slurm(tmp_path / "grid", base, **{"set-resources": {"train_members": {"slurm_partition": "gpu"}}})
+    for workflow in (local, submitted):
+        workflow.configure()
+    targets = ["results/metrics.csv", "results/interventions/krumsiek11.parquet", PICTURE]
+    both = [workflow.start("--", *targets) for workflow in (local, submitted)]
+    for done in [finish(process) for process in both]:
+        succeed(done)
+    pd.testing.assert_frame_equal(metrics(submitted), metrics(local), check_exact=True)
+    assert_same_models(submitted, local)
+    assert (submitted.folder / PICTURE).exists()
+
+    jobs = [job for job in cluster.jobs() if job.fields["WorkDir"] == str(submitted.folder)]
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    assert {job.fields["Requeue"] for job in jobs} == {"1"}
+    assert all(job.fields["JobName"].startswith("sparsenode_") for job in jobs)
+    training = {job.comment: job for job in jobs if "train_members" in job.comment}
+    assert sorted(training) == [
+        "rule_train_members_wildcards_krumsiek11_targets_grouplasso_0_1",
+        "rule_train_members_wildcards_krumsiek11_targets_none_0_1",
+        "rule_train_members_wildcards_krumsiek11_windows_none_0_1",
+        "rule_train_members_wildcards_krumsiek11_windows_pathreg_0_1",
+    ]
+    # Training asks for a GPU where its partition has one, the other rules for none; figures wait in no queue.
+    assert {(job.fields["Partition"], job.fields.get("TresPerJob")) for job in training.values()} == {
+        ("gpu", "gres:gpu:1")
+    }
+    others = [job for job in jobs if job.comment not in training]
+    assert {(job.fields["Partition"], job.fields.get("TresPerJob")) for job in others} == {("cpu", None)}
+    assert {job.comment.removeprefix("rule_").partition("_wildcards")[0] for job in others} == {
+        "preprocess_dataset",
+        "infer_peer",
+        "evaluate_models",
+        "forecast_interventions",
+    }
+
+
+def test_training_that_slurm_ended_goes_on_and_ends_the_same(repository, cluster, on_slurm, tmp_path):
+    run = {"run": {"methods": ["none", "l1", "pathreg"]}, "seeds_per_job": 1}
+    base = configuration.merge(LONG, run)
+    local = Workflow(repository, tmp_path / "local", base)
+    local.folder.mkdir()
+    ended = on_slurm(tmp_path / "ended", base)
+    for workflow in (local, ended):
+        workflow.configure()
+    targets = [model_path(method) for method in run["run"]["methods"]]
+    succeed(ended.snakemake("--", "results/data/branches.h5ad"))
+    process = ended.start("--", *targets)
+    numbers = {}
+    for method in run["run"]["methods"]:
+        checkpoints = ended.result(f"checkpoints/branches/windows/{method}/seeds_0-0")
+        wait_for(lambda folder=checkpoints: list(folder.glob("[0-9]*.checkpoint")), seconds=120)
+        (job,) = running(cluster, ended, method)
+        numbers[method] = job.number
+        command = {
+            "none": ["scancel", str(job.number)],
+            "l1": ["scontrol", "requeue", str(job.number)],
+            "pathreg": ["scontrol", "update", f"JobId={job.number}", "EndTime=now"],
+        }[method]
+        cluster.call(*command)
+    reference = local.start("--", *targets)
+    done = succeed(finish(process))
+    succeed(finish(reference))
+
+    assert_same_models(ended, local)
+    for method in run["run"]["methods"]:
+        assert "going on from a checkpoint" in ended.read_log(f"train_members/branches/windows/{method}/seeds_0-0")
+    assert not ended.result("checkpoints").exists()
+    states = {method: [job.state for job in training(cluster, ended, method)] for method in numbers}
+    assert states == {"none": ["CANCELLED", "COMPLETED"], "l1": ["COMPLETED"], "pathreg": ["TIMEOUT", "COMPLETED"]}
+    (requeued,) = training(cluster, ended, "l1")
+    assert requeued.fields["Restarts"] == "1"
+    assert done.output.count("Trying to restart job") == 2
+
+
+def test_job_out_of_memory_is_tried_again_with_more(cluster, on_slurm, tmp_path):
+    little = {"set-resources": {"train_members": {"mem_mb": "300 * 6 ** (attempt - 1)"}}}
+    workflow = on_slurm(tmp_path / "memory", SMALL, **little)
+    workflow.configure()
+    succeed(workflow.snakemake("--", model_path("none")))
+    first, second = training(cluster, workflow, "none")
+    assert first.state in {"OUT_OF_MEMORY", "FAILED", "CANCELLED"}
+    assert second.state == "COMPLETED"
+    assert [job.fields["MinMemoryNode"] for job in (first, second)] == ["300M", "1800M"]
+
+
+def test_controller_that_is_killed_loses_nothing(cluster, on_slurm, tmp_path):
+    seeds = {"seeds": 3, "models": {"windows": {"iterations": 3000}}}
+    workflow = on_slurm(tmp_path / "controller", configuration.merge(LONG, seeds))
+    workflow.configure()
+    process = workflow.start("--", "results/metrics.csv")
+    wait_for(lambda: running(cluster, workflow, "none"), seconds=120)
+    cluster.kill_controller()
+    # Long enough for Snakemake to ask in vain, and for jobs to end unheard.
+    wait_for((workflow.folder / model_path("none")).exists, seconds=120)
+    cluster.start_controller()
+    succeed(finish(process))
+    jobs = [job for job in cluster.jobs() if job.fields["WorkDir"] == str(workflow.folder)]
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    assert len([job for job in jobs if "train_members" in job.comment]) == 3
+
+
+def test_two_hundred_tiny_jobs_finish(cluster, on_slurm, tmp_path):
+    workflow = on_slurm(tmp_path / "tiny", {}, jobs=200)
+    snakefile = workflow.folder / "Snakefile"
+    snakefile.write_text(
+        "rule all:\n    input: expand('out/{number}', number=range(200))\n    localrule: True\n\n"
+        "rule touch:\n    output: 'out/{number}'\n    resources: mem_mb=1\n    shell: 'touch {output}'\n"
+    )
+    succeed(workflow.snakemake("--snakefile", str(snakefile)))
+    assert len(list((workflow.folder / "out").iterdir())) == 200
+    jobs = [job for job in cluster.jobs() if job.fields["WorkDir"] == str(workflow.folder)]
+    assert [job.state for job in jobs] == ["COMPLETED"] * 200
+    assert len({re.sub(r".*_", "", job.comment) for job in jobs}) == 200
+
+
+def training(cluster, workflow, method):
+    """Training jobs of a method, oldest first."""
+    jobs = cluster.jobs(f"train_members_wildcards_branches_windows_{method}_")
+    return [job for job in jobs if job.fields["WorkDir"] == str(workflow.folder)]
+
+
+def running(cluster, workflow, method):
+    return [job for job in training(cluster, workflow, method) if job.state == "RUNNING"]

@@ -1,0 +1,92 @@
+"""Snakemake itself, called on the repository's workflow in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sparsenode import configuration
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a call of Snakemake ended: `output` is all that it printed."""
+
+    status: int
+    output: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Number of jobs by rule, from the first table of jobs that Snakemake printed; the rule `all` is left out."""
+        table = self.output.partition("Job stats:")[2].partition("total")[0]
+        counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+        return {rule: count for rule, count in counts.items() if rule != "all"}
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The repository's workflow in a folder, with a base configuration and the way in which jobs are run.
+
+    `environment` is laid over that of the tests. By default it sends clients of Slurm nowhere: where they are installed
+    and no controller is, Snakemake's plugin for Slurm would wait for one at every start. `prefix` is a command that
+    runs Snakemake.
+    """
+
+    repository: Path
+    folder: Path
+    base: Mapping[str, Any]
+    execution: Sequence[str] = ("--cores", "2")
+    environment: Mapping[str, str] = field(default_factory=lambda: {"SLURM_CONF": os.devnull})
+    prefix: Sequence[str] = ()
+
+    def configure(self, **changes: Any) -> None:
+        """Write the base configuration with changes laid over it."""
+        text = yaml.safe_dump(configuration.merge(self.base, changes), sort_keys=False)
+        (self.folder / "config.yaml").write_text(text, encoding="utf-8")
+
+    def start(self, *arguments: str, mirror: Path | None = None) -> subprocess.Popen[str]:
+        """Start Snakemake; what it prints is in the process's standard output."""
+        environment = {key: value for key, value in os.environ.items() if key != "SPARSENODE_MIRROR"}
+        if mirror is not None:
+            environment["SPARSENODE_MIRROR"] = str(mirror)
+        snakefile = ["--snakefile", str(self.repository / "Snakefile")]
+        return subprocess.Popen(
+            [*self.prefix, sys.executable, "-m", "snakemake", *snakefile, *self.execution, *arguments],
+            cwd=self.folder,
+            env=environment | dict(self.environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def snakemake(self, *arguments: str, mirror: Path | None = None) -> Done:
+        """Call Snakemake, and wait for its end."""
+        return finish(self.start(*arguments, mirror=mirror))
+
+    def result(self, path: str) -> Path:
+        """A path below the results."""
+        return self.folder / "results" / path
+
+    def read_log(self, path: str) -> str:
+        """The log of a rule."""
+        return self.result(f"logs/{path}.log").read_text(encoding="utf-8")
+
+
+def finish(process: subprocess.Popen[str]) -> Done:
+    """Wait until a Snakemake that was started has ended."""
+    output, _ = process.communicate()
+    return Done(process.returncode, output)
+
+
+def succeed(done: Done) -> Done:
+    """Give what was done back, once it has succeeded."""
+    assert done.status == 0, done.output
+    return done
