@@ -6,8 +6,6 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
-
 
 @pytest.fixture(scope="module")
 def locked(repository):
@@ -31,13 +29,25 @@ def test_lock_satisfies_every_direct_dependency(repository, locked):
     assert locked["torch"] == "2.13.0"
 
 
-def test_conda_environment_has_the_locked_versions(repository, locked):
-    entries = yaml.safe_load((repository / "envs" / "sparsenode.yaml").read_text())["dependencies"]
+@pytest.mark.parametrize(("environment", "torch"), [("sparsenode", "pytorch-cpu"), ("sparsenode_gpu", "pytorch-gpu")])
+def test_conda_environments_have_the_direct_dependencies_in_locked_versions(repository, locked, environment, torch):
+    entries = yaml.safe_load((repository / "envs" / f"{environment}.yaml").read_text())["dependencies"]
     pins = dict(entry.split(" =") for entry in entries if " =" in entry)
-    del pins["python"]
+    assert pins.pop("python") == "3.11"
     (from_pip,) = (entry["pip"] for entry in entries if isinstance(entry, dict))
     pins |= dict(entry.split("==") for entry in from_pip)
-    assert {"lassonet", "pysindy"} <= pins.keys()
-    assert {CONDA_NAMES.get(name, name): version for name, version in pins.items()} == {
-        CONDA_NAMES.get(name, name): locked[CONDA_NAMES.get(name, name)] for name in pins
-    }
+    names = {torch: "torch", "matplotlib-base": "matplotlib"}
+    found = {names.get(name, name): version for name, version in pins.items()}
+    assert found == {name: locked.get(name) for name in found}
+
+    # All that the rules import and what the package is built with; Snakemake itself runs outside.
+    project = tomllib.loads((repository / "pyproject.toml").read_text())
+    direct = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    assert set(found) == {canonicalize_name(Requirement(text).name) for text in direct} - {"snakemake"}
+    # Snakemake looks for what installs the package beside the environment, under its name.
+    script = repository / "envs" / f"{environment}.post-deploy.sh"
+    assert "pip install --no-deps --no-build-isolation --editable ." in script.read_text()
+
+
+def test_plugin_for_slurm_is_locked(locked):
+    assert {"snakemake-executor-plugin-slurm", "snakemake-executor-plugin-slurm-jobstep"} <= locked.keys()

@@ -26,6 +26,7 @@ SMALL = {
 }
 LONG = configuration.merge(SMALL, {"models": {"windows": {"iterations": 12000, "check_every": 2000}}})
 
+SEEDS = 3
 PICTURE = "results/figures/krumsiek11/pareto.pdf"
 
 # What differs between two runs of the same.
@@ -154,19 +155,22 @@ def test_job_out_of_memory_is_tried_again_with_more(cluster, on_slurm, tmp_path)
 
 
 def test_controller_that_is_killed_loses_nothing(cluster, on_slurm, tmp_path):
-    seeds = {"seeds": 3, "models": {"windows": {"iterations": 3000}}}
-    workflow = on_slurm(tmp_path / "controller", configuration.merge(LONG, seeds))
+    workflow = on_slurm(tmp_path / "controller", configuration.merge(LONG, {"seeds": SEEDS}))
     workflow.configure()
     process = workflow.start("--", "results/metrics.csv")
-    wait_for(lambda: running(cluster, workflow, "none"), seconds=120)
-    cluster.kill_controller()
-    # Long enough for Snakemake to ask in vain, and for jobs to end unheard.
-    wait_for((workflow.folder / model_path("none")).exists, seconds=120)
-    cluster.start_controller()
+    checkpoints = workflow.result("checkpoints/branches/windows/none")
+    try:
+        # By then all have been submitted and train, the first for a while.
+        wait_for(lambda: len(list(checkpoints.glob("*/[0-9]*.checkpoint"))) >= SEEDS, seconds=120)
+        cluster.kill_controller()
+        # Long enough for Snakemake to ask in vain, and for jobs to end unheard.
+        wait_for((workflow.folder / model_path("none")).exists, seconds=120)
+    finally:
+        cluster.start_controller()
     succeed(finish(process))
     jobs = [job for job in cluster.jobs() if job.fields["WorkDir"] == str(workflow.folder)]
     assert {job.state for job in jobs} == {"COMPLETED"}
-    assert len([job for job in jobs if "train_members" in job.comment]) == 3
+    assert len([job for job in jobs if "train_members" in job.comment]) == SEEDS
 
 
 def test_two_hundred_tiny_jobs_finish(cluster, on_slurm, tmp_path):

@@ -2,6 +2,9 @@
 
 import pytest
 
+from snakemake_runs import succeed
+from sparsenode import configuration
+
 pytestmark = pytest.mark.workflow
 
 FIGURES = {
@@ -81,3 +84,21 @@ def test_results_can_stand_elsewhere(workflow):
     done = workflow.snakemake("--dry-run", "runs/first/figures/branches/network.pdf")
     assert done.status == 0, done.output
     assert "draw_network" in done.jobs
+
+
+def test_every_submitted_rule_has_memory_and_time_of_its_own_or_the_default(workflow, repository):
+    """A rule's name in the profile that no rule has would be ignored in silence."""
+    profile = configuration.read_yaml(repository / "slurm" / "config.yaml")
+    rules = set(succeed(workflow.snakemake("--list-rules")).output.split())
+    assert set(profile["set-resources"]) <= rules
+    assert {"mem_mb", "runtime"} <= set(profile["default-resources"])
+    for expression in (entry[key] for entry in profile["set-resources"].values() for key in ("mem_mb", "runtime")):
+        assert "attempt" in expression
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cuda", 1)])
+def test_training_asks_for_a_gpu_where_the_device_is_one(workflow, device, gpus):
+    workflow.configure(device=device)
+    done = succeed(workflow.snakemake("--dry-run", "--", "results/models/branches/windows/l1/seeds_0-1.safetensors"))
+    training = done.output.partition("rule train_members:")[2].partition("\n\n")[0]
+    assert f"gpu={gpus}" in training
