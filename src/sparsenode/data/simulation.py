@@ -1,4 +1,4 @@
-"""What simulated sources share: ranges of parameters, regular times, an exact solver, and trajectories of its states."""
+"""What simulated sources share: ranges of parameters, regular times, a solver, and trajectories of its states."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
