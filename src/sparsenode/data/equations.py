@@ -205,21 +205,25 @@ def compile_equations(equations: Iterable[tuple[str, str]], genes: Sequence[str]
     return values.system(results)
 
 
-class _Gene(NamedTuple):
+@dataclass(frozen=True)
+class _Gene:
     gene: int
 
 
-class _Activation(NamedTuple):
+@dataclass(frozen=True)
+class _Activation:
     source: int
     half_saturation: float
     hill_coefficient: float
 
 
-class _Constant(NamedTuple):
+@dataclass(frozen=True)
+class _Constant:
     value: float
 
 
-class _Operation(NamedTuple):
+@dataclass(frozen=True)
+class _Operation:
     symbol: str
     left: int
     right: int
@@ -233,15 +237,14 @@ class _Values:
     """Values that equations are made of, each different one once; operations take values of lower numbers."""
 
     entries: list[_Entry] = field(default_factory=list)
-    known: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    known: dict[_Entry, int] = field(default_factory=dict)
 
     def number(self, entry: _Entry) -> int:
         """Number of a value, which is new or known."""
-        key = (type(entry), *entry)
-        if key not in self.known:
-            self.known[key] = len(self.entries)
+        if entry not in self.known:
+            self.known[entry] = len(self.entries)
             self.entries.append(entry)
-        return self.known[key]
+        return self.known[entry]
 
     def combine(self, symbol: str, left: int, right: int) -> int:
         """Number of the result of an operation, where it does not leave a value as it is or is a constant itself."""
@@ -264,32 +267,24 @@ class _Values:
 
     def system(self, results: Sequence[int]) -> System:
         """The system whose rates are the values of the numbers `results` (gene,), without values that take no part."""
-        used = self._used(results)
+        used = {number: self.entries[number] for number in self._used(results)}
+        activations = {number: entry for number, entry in used.items() if isinstance(entry, _Activation)}
+        constants = {number: entry for number, entry in used.items() if isinstance(entry, _Constant)}
+        unordered = {number: entry for number, entry in used.items() if isinstance(entry, _Operation)}
         levels: dict[int, int] = {}
-        for number in used:
-            entry = self.entries[number]
-            if isinstance(entry, _Operation):
-                levels[number] = 1 + max(levels.get(entry.left, 0), levels.get(entry.right, 0))
-        genes, activations, constants = (
-            [number for number in used if isinstance(self.entries[number], kind)]
-            for kind in (_Gene, _Activation, _Constant)
-        )
-        operations = sorted(levels, key=lambda number: (levels[number], self.entries[number][0], number))
+        for number, entry in unordered.items():
+            levels[number] = 1 + max(levels.get(entry.left, 0), levels.get(entry.right, 0))
+        operations = dict(sorted(unordered.items(), key=lambda item: (levels[item[0]], item[1].symbol)))
+        genes = [number for number, entry in used.items() if isinstance(entry, _Gene)]
         place = {number: index for index, number in enumerate([*genes, *activations, *constants, *operations])}
-
-        def columns(numbers: Sequence[int], count: int) -> list[list[Any]]:
-            return [[self.entries[number][column] for number in numbers] for column in range(count)]
-
-        source, half_saturation, hill_coefficient = columns(activations, 3)
-        symbols, left, right = columns(operations, 3)
         return System(
-            source=np.array(source, np.int64),
-            half_saturation=np.array(half_saturation, np.float64),
-            hill_coefficient=np.array(hill_coefficient, np.float64),
-            constants=np.array(columns(constants, 1)[0], np.float64),
-            operation=np.array([_SYMBOLS.index(symbol) for symbol in symbols], np.int64),
-            left=np.array([place[number] for number in left], np.int64),
-            right=np.array([place[number] for number in right], np.int64),
+            source=np.array([entry.source for entry in activations.values()], np.int64),
+            half_saturation=np.array([entry.half_saturation for entry in activations.values()], np.float64),
+            hill_coefficient=np.array([entry.hill_coefficient for entry in activations.values()], np.float64),
+            constants=np.array([entry.value for entry in constants.values()], np.float64),
+            operation=np.array([_SYMBOLS.index(entry.symbol) for entry in operations.values()], np.int64),
+            left=np.array([place[entry.left] for entry in operations.values()], np.int64),
+            right=np.array([place[entry.right] for entry in operations.values()], np.int64),
             result=np.array([place[number] for number in results], np.int64),
         )
 
