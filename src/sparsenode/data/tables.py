@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def read_text_table(path: Path, columns: Sequence[str]) -> list[tuple[int, list[
             quotation mark that is not closed, or no line below its header.
     """
     rows: list[tuple[int, list[str]]] = []
-    reader = csv.reader(_content(path).splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(_content(path), newline=""), strict=True)
     try:
         for row in reader:
             if not rows and row != list(columns):
