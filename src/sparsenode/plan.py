@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -252,6 +252,14 @@ def _hill(options: Mapping[str, Any]) -> DataSize:
     return DataSize(options["nodes"], training, options["observations"], float(options["horizon"]))
 
 
+def _simulated(features: int) -> Callable[[Mapping[str, Any]], DataSize]:
+    def expected(options: Mapping[str, Any]) -> DataSize:
+        times = options["times"]
+        return DataSize(features, options["trajectories"], len(times), float(times[-1] - times[0]))
+
+    return expected
+
+
 def _hematopoiesis(options: Mapping[str, Any]) -> DataSize:
     return DataSize(529, len(options["donors"]["train"]) * len(options["lineages"]), 450, 1.0)
 
@@ -265,6 +273,8 @@ _EXPECTED_SIZES = {
     "krumsiek11": _krumsiek11,
     "second_order": _second_order,
     "hill": _hill,
+    "sim350": _simulated(350),
+    "sim690": _simulated(690),
     "hematopoiesis": _hematopoiesis,
     "mocap": _mocap,
 }

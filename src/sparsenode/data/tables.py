@@ -1,8 +1,10 @@
 """Reading of text tables without guessing: a table is whole and all numbers, or an error names where not."""
 
+import csv
 import gzip
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,36 @@ def read_numeric_table(path: Path, separator: str) -> tuple[list[str], Floats]:
     if values.shape != (len(lines), len(header)) or not np.isfinite(values).all():
         _raise_first_problem(path, header, lines, separator)
     return header, values
+
+
+def read_text_table(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """Lines below the header of a CSV file of exactly these `columns`, each with its number; fields may be quoted.
+
+    Raises:
+        UserError: the file cannot be read, is a web page, has other columns, a line with more or fewer fields, a
+            quotation mark that is not closed, or no line below its header.
+    """
+    rows: list[tuple[int, list[str]]] = []
+    reader = csv.reader(io.StringIO(_content(path), newline=""), strict=True)
+    try:
+        for row in reader:
+            if not rows and row != list(columns):
+                message = f"{path}, line 1: found the columns {', '.join(row)!r}, expected {', '.join(columns)!r}"
+                raise UserError(message)
+            if len(row) != len(columns):
+                message = (
+                    f"{path}, line {reader.line_num}: {len(row)} fields where line 1 has {len(columns)}; "
+                    "is the file cut off?"
+                )
+                raise UserError(message)
+            rows.append((reader.line_num, row))
+    except csv.Error as error:
+        message = f"{path}, line {reader.line_num}: {error}; is the file cut off?"
+        raise UserError(message) from error
+    if len(rows) < 2:
+        message = f"{path}: no line below the column names; is the file cut off?"
+        raise UserError(message)
+    return rows[1:]
 
 
 def _content(path: Path) -> str:
