@@ -240,12 +240,22 @@ def _mocap(options: Mapping[str, Any]) -> DataSize:
     return DataSize(53, trials, round(3.2 * options["rate"]), 3.2)
 
 
+def _breast(_options: Mapping[str, Any]) -> DataSize:
+    return DataSize(500, 1, 151, 0.94)
+
+
+def _yeast(options: Mapping[str, Any]) -> DataSize:
+    return DataSize(options["genes"], 1, 20, 120.0)
+
+
 _EXPECTED_SIZES = {
     "krumsiek11": _krumsiek11,
     "second_order": _second_order,
     "hill": _hill,
     "hematopoiesis": _hematopoiesis,
     "mocap": _mocap,
+    "breast": _breast,
+    "yeast": _yeast,
 }
 
 
