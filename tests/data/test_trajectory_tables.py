@@ -33,9 +33,7 @@ def test_missing_values_are_nan(tmp_path: Path, missing: str) -> None:
 
 
 @given(data=st.data())
-def test_what_is_written_is_read_to_the_last_bit(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_what_is_written_is_read_to_the_last_bit(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     genes, count = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
     numbers = st.floats(allow_nan=False, allow_infinity=False)
     lines, expected = [f"{genes},{count}"], []
