@@ -76,6 +76,10 @@ def test_all_pairs_count_where_the_published_scores_are_repeated(mirror: Path) -
     assert raw.truth_known.sum() == 500 * 499
 
 
+def test_every_file_has_a_checksum() -> None:
+    assert all(file.sha256 and file.size for file in required_files({}))
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[..., dict]:
     """The five files, small: genes a, b, c, d; d is in no table of targets."""

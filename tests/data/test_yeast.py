@@ -98,6 +98,11 @@ def test_the_whole_way(mirror: Path, tmp_path: Path) -> None:
     assert "truth" not in found.varp
 
 
+@pytest.mark.parametrize("options", [ALL, SOME], ids=["3551", "500"])
+def test_every_file_has_a_checksum(options: dict) -> None:
+    assert all(file.sha256 and file.size for file in required_files(options))
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[..., dict]:
     """The four files of the 500 genes, with values of 1 and one edge."""
