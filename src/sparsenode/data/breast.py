@@ -1,12 +1,12 @@
 """breast: 186 breast cancers in pseudotime, 500 genes, with a ChIP-seq network as the truth and a motif prior.
 
 Expression: Desmedt et al., Clinical Cancer Research 2007, ordered in pseudotime and smoothed along it, as prepared for
-PHOENIX (Hossain et al., Genome Biology 2024, github.com/QuackenbushLab/phoenix, MIT) and used by DASH (Hossain et al.,
-NeurIPS 2024, arXiv 2403.04805): the 500 most variable genes, values over 15, so that they lie about in [0, 1]. Eight
-samples in a row in the middle of pseudotime are held out for the test, as published; since smoothing came before, they
-share samples with their neighbors. The networks are those of OTTER (Weighill et al., AAAI 2021): transcription factors
-bound near a gene in ChIP-seq of breast cells, and motifs in promoters. The published prior has signs that were drawn
-at random, so that only where its edges are is kept.
+PHOENIX (Hossain et al., Genome Biology 2024, github.com/QuackenbushLab/phoenix, MIT): of the genes with a prior the 500
+most variable ones, values over 15, so that they lie about in [0, 1]. DASH (Hossain et al., NeurIPS 2024, arXiv
+2403.04805) used 11,165 genes of the same cancers. Eight samples in a row in the middle of pseudotime are held out for
+the test, as published; since smoothing came before, they share samples with their neighbors. The networks are those of
+OTTER (Weighill et al., AAAI 2021): transcription factors bound near a gene in ChIP-seq of breast cells, and motifs in
+promoters. The published prior has signs that were drawn at random, so that only where its edges are is kept.
 """
 
 import logging

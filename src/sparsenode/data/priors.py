@@ -54,10 +54,10 @@ def _names(raw: RawTrajectories) -> str:
 def corrupt(network: Floats, share: float, seed: int, *, where: str = "prior network") -> Floats:
     """Move a `share` of the edges of `network` (source, target) to random places, with their signs and sizes.
 
-    As in the published priors of PHOENIX and DASH (`prior_matrix_maker.R`: edges are relocated, their flipped signs are
-    commented out), with a source other than the target; here always to a place where the network has no edge, so that
-    as many edges are left and exactly the share of them is wrong. With one seed, a larger share moves what a smaller
-    one does, to the same places, and more. 0 gives the network itself.
+    As the priors of PHOENIX are made (Hossain et al. 2024, `prior_matrix_maker.R`: edges are relocated to a source and
+    another target, and keep their signs). Here always to a place where the network has no edge, so that as many edges
+    are left and exactly the share of them is wrong. With one seed, a larger share moves what a smaller one does, to the
+    same places, and more. 0 gives the network itself.
 
     Raises:
         UserError: too few places are empty.
