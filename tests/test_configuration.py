@@ -208,6 +208,22 @@ BAD = {
         {"models": {"plain": {"windows": {"length": 0}}}},
         ["models.plain.windows.length: found the number 0; allowed: an integer at least 1"],
     ),
+    "prior of nothing": (
+        {"datasets": {"branches": {"priors": {"good": {"corruption": 0.2}}}}},
+        ["datasets.branches.priors.good.of: missing; allowed: truth or the name of a prior of the source"],
+    ),
+    "more than all is wrong": (
+        {"datasets": {"branches": {"priors": {"good": {"of": "truth", "corruption": 20}}}}},
+        ["datasets.branches.priors.good.corruption: found the number 20; allowed: a number at least 0 and at most 1"],
+    ),
+    "name of a prior": (
+        {"datasets": {"branches": {"priors": {"20%": {"of": "truth"}}}}},
+        ["datasets.branches.priors: found the name '20%'; allowed: letters, digits and underscores"],
+    ),
+    "prior of an unknown truth": (
+        {"datasets": {"cycle": {"source": "yeast", "priors": {"good": {"of": "truth"}}}}},
+        ["datasets.cycle.priors.good.of: found truth; allowed: a prior of the source, since the true network"],
+    ),
     "empty results folder": ({"results_dir": ""}, ['results_dir: found ""; allowed: text that is not empty']),
 }
 
@@ -347,6 +363,17 @@ def test_a_method_of_one_network_per_target_needs_such_a_model(schema):
     assert "run.models: found plain, for which run.methods has no method" in problems(schema, **none_left)
     unknown = {"models": {"plain": {"methods": ["none", "l2"]}}}
     assert 'models.plain.methods[1]: found "l2"' in problems(schema, **unknown)
+
+
+def test_priors_are_completed_and_a_matter_of_preprocessing(schema):
+    made = {"half": {"of": "truth", "corruption": 0.5}, "all": {"of": "truth", "seed": 3}}
+    datasets = {"branches": {"priors": made}, "cycle": {"source": "yeast", "priors": {"m": {"of": "motif"}}}}
+    checked = check_configuration(merge(SMALL, {"datasets": datasets}), schema)
+    assert configuration.dataset_settings(checked, "branches")["priors"] == {
+        "half": {"of": "truth", "corruption": 0.5, "seed": 0},
+        "all": {"of": "truth", "corruption": 0.0, "seed": 3},
+    }
+    assert check_configuration(SMALL, schema)["datasets"]["branches"]["priors"] == {}
 
 
 def test_peers_infer_the_networks_whose_truth_is_known(schema):

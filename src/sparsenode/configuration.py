@@ -533,6 +533,10 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if averaged > 1 and known > 1:
             key = f"datasets.{dataset}.initial_state"
             yield f"{key}: found mean_of_first: {averaged} and known: {known}; allowed: one of them above 1"
+        for prior, made in entry["priors"].items():
+            if made["of"] == "truth" and not has_truth(config, dataset):
+                allowed = "a prior of the source, since the true network is not known"
+                yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
         yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
     for model, entry in config["models"].items():
         yield from _model_problems(entry, f"models.{model}")

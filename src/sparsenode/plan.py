@@ -170,7 +170,9 @@ def describe_plan(plan: RunPlan, *, cores: int, gpu_speed: float = GPU_SPEED) ->
     alike = Counter(plan.training)
     names = [f"{job.dataset} / {job.model} / {job.method}" for job in alike]
     width = max(map(len, names))
-    lines = [f"{'training jobs':<{width}} {'jobs':>6} {'members':>8} {'time':>9} {'memory':>9} {'model file':>11}  (each)"]
+    lines = [
+        f"{'training jobs':<{width}} {'jobs':>6} {'members':>8} {'time':>9} {'memory':>9} {'model file':>11}  (each)"
+    ]
     for name, (job, count) in zip(names, alike.items(), strict=True):
         time, memory, disk = _duration(job.seconds), _size(job.memory_mb), _size(job.disk_mb)
         lines.append(f"{name:<{width}} {count:>6} {job.members:>8} {time:>9} {memory:>9} {disk:>11}")
@@ -269,6 +271,14 @@ def _mocap(options: Mapping[str, Any]) -> DataSize:
     return DataSize(53, trials, round(3.2 * options["rate"]), 3.2)
 
 
+def _breast(_options: Mapping[str, Any]) -> DataSize:
+    return DataSize(500, 1, 151, 0.94)
+
+
+def _yeast(options: Mapping[str, Any]) -> DataSize:
+    return DataSize(options["genes"], 1, 20, 120.0)
+
+
 _EXPECTED_SIZES = {
     "krumsiek11": _krumsiek11,
     "second_order": _second_order,
@@ -277,6 +287,8 @@ _EXPECTED_SIZES = {
     "sim690": _simulated(690),
     "hematopoiesis": _hematopoiesis,
     "mocap": _mocap,
+    "breast": _breast,
+    "yeast": _yeast,
 }
 
 

@@ -163,6 +163,14 @@ def truth_alone(adata: AnnData) -> None:
     del adata.varp["truth_known"]
 
 
+def infinite_prior(adata: AnnData) -> None:
+    adata.varp["prior_guess"].data[1] = np.inf
+
+
+def infinite_truth(adata: AnnData) -> None:
+    adata.varp["truth"] = np.full((3, 3), np.nan)
+
+
 def other_version(adata: AnnData) -> None:
     adata.uns["sparsenode"]["contract_version"] = 99
 
@@ -194,6 +202,8 @@ BREACHES = [
     (infinite_feature_weight, r"'weight' of `var` holds a weight that is negative or not finite"),
     (text_for_regulators, r"'is_regulator' of `var` is to be true or false"),
     (truth_alone, r"`varp` is to have both 'truth' and 'truth_known'"),
+    (infinite_prior, r"varp\['prior_guess'\] holds values that are not finite"),
+    (infinite_truth, r"varp\['truth'\] holds values that are not finite"),
     (other_version, r"contract version 99, and this sparsenode reads 1"),
     (no_metadata, r"was not made by `sparsenode preprocess-dataset`"),
     (no_unit, r"has no 'time_unit'"),
