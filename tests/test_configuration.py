@@ -172,6 +172,26 @@ BAD = {
         {"methods": {"none": {"strengths": ["1"]}}},
         ["methods.none.strengths: found a list; allowed: no strengths"],
     ),
+    "strength above the largest that has a meaning": (
+        {"methods": {"imp": {"strengths": ["0.5", "1.01"]}}},
+        ['methods.imp.strengths[1]: found "1.01"; allowed: at most 1: the largest share of each layer'],
+    ),
+    "pruner that is told of no prior": (
+        {"methods": {"dash": {"strengths": ["0.5"]}}},
+        ["methods.dash.options.prior: missing; allowed: text that is not empty"],
+    ),
+    "schedule that begins after its end": (
+        {"methods": {"imp": {"strengths": ["1"], "options": {"epochs": 2}}}},
+        ["methods.imp.options.first_epoch: found 3, with epochs: 2; allowed: at most as many"],
+    ),
+    "schedule that ends before it begins": (
+        {"methods": {"dash": {"strengths": ["1"], "options": {"prior": "known", "last_epoch": 2}}}},
+        ["methods.dash.options.last_epoch: found 2; allowed: null, or from first_epoch (3) to epochs (200)"],
+    ),
+    "share of weights above one": (
+        {"methods": {"imp": {"strengths": ["1"], "options": {"share": 1}}}},
+        ["methods.imp.options.share: found the number 1; allowed: a number at least 0 and below 1"],
+    ),
     "name that leads out of the results": (
         {"datasets": {"../secrets": {"source": "krumsiek11"}}},
         ["datasets: found the name '../secrets'; allowed: letters, digits and underscores"],
@@ -443,6 +463,14 @@ def test_settings_of_a_result_hold_no_seeds_and_no_other_method(schema):
 def test_method_without_strengths_has_strength_zero(schema):
     settings = slice_settings(check_configuration(SMALL, schema), "branches", "plain", "none")
     assert settings["method_settings"]["strengths"] == [0.0]
+
+
+def test_pruners_come_with_the_published_schedule(schema):
+    methods = {"imp": {"strengths": ["0.9", "1"]}, "dash": {"strengths": ["0", "0.5"], "options": {"prior": "known"}}}
+    config = check_configuration(merge(SMALL, {"methods": methods}), schema)
+    published = {"epochs": 200, "first_epoch": 3, "first_share": 0.7, "every": 10, "share": 0.1, "last_epoch": None}
+    assert config["methods"]["imp"]["options"] == published
+    assert config["methods"]["dash"]["options"] == {"prior": "known", "most": 1.0, **published}
 
 
 def test_equal_strengths_written_otherwise_are_equal_settings(schema):

@@ -22,6 +22,7 @@ from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
     from sparsenode.data.downloads import RemoteFile
+    from sparsenode.methods import Method
 
 Schema = Mapping[str, Any]
 
@@ -478,8 +479,12 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
             yield _unknown(_key([*path, "regularizer"]), method["regularizer"], methods.method_names())
             continue
         record = methods.get_method(method["regularizer"])
-        yield from _check_options(method["options"], record.options, [*path, "options"])
-        yield from _strength_problems(method, _key([*path, "strengths"]), has_strength=record.has_strength)
+        problems = _check_options(method["options"], record.options, [*path, "options"])
+        yield from problems
+        problem = record.problem(**method["options"]) if record.problem and not problems else None
+        if problem is not None:
+            yield _key([*path, "options", problem])
+        yield from _strength_problems(method, _key([*path, "strengths"]), record)
     for name, entry in config["peers"].items():
         path = ("peers", name)
         entry.setdefault("peer", name)
@@ -489,9 +494,9 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
             yield from _check_options(entry["options"], peers.get_peer(entry["peer"]).options, [*path, "options"])
 
 
-def _strength_problems(method: Mapping[str, Any], key: str, *, has_strength: bool) -> Iterator[str]:
+def _strength_problems(method: Mapping[str, Any], key: str, record: Method) -> Iterator[str]:
     strengths = method["strengths"]
-    if not has_strength:
+    if not record.has_strength:
         if strengths:
             none = f"no strengths, since `{method['regularizer']}` has no penalty"
             yield f"{key}: found {_show(strengths)}; allowed: {none}"
@@ -503,6 +508,9 @@ def _strength_problems(method: Mapping[str, Any], key: str, *, has_strength: boo
         number = _number(strength)
         if number is None or not math.isfinite(number) or number < 0:
             yield f"{key}[{place}]: found {_show(strength)}; allowed: {STRENGTH}"
+        elif number > record.largest_strength:
+            allowed = f"at most {record.largest_strength:g}: {record.strength}"
+            yield f"{key}[{place}]: found {_show(strength)}; allowed: {allowed}"
         elif number in known:
             same = f"which equals {_show(known[number])} as a number"
             yield f"{key}[{place}]: found {_show(strength)}, {same}; allowed: each strength once"

@@ -130,6 +130,7 @@ def training_job(
         **{key: settings[key] for key in ("order", "network", "hidden", "velocity_hidden", "velocity_observations")},
         gates=settings["gates"] if regularizer.gated else None,
         skip=regularizer.skip,
+        masked=regularizer.scores is not None,
     )
     rows, duration = training_rows(size, settings["windows"])
     intervals = max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9))

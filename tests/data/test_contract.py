@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from sparsenode.data.contract import (
     check_trajectories,
+    prior_network,
     read_trajectories,
     trajectory_slices,
     true_network,
@@ -35,6 +36,17 @@ def test_what_is_written_is_read(adata: AnnData, tmp_path: Path) -> None:
     assert metadata["settings"] == expected["settings"]
     np.testing.assert_array_equal(found.varp["truth"].toarray(), adata.varp["truth"].toarray())
     np.testing.assert_array_equal(found.varp["prior_guess"].toarray(), np.eye(3))
+
+
+def test_a_prior_network_is_found_by_its_name(adata: AnnData) -> None:
+    found = prior_network(adata, "guess")
+    np.testing.assert_array_equal(found.truth, np.eye(3))
+    assert found.known.all()
+    with pytest.raises(UserError, match=r"the dataset 'small' has no prior network 'motif' \(there are: guess\)"):
+        prior_network(adata, "motif")
+    del adata.varp["prior_guess"]
+    with pytest.raises(UserError, match=r"no prior network 'guess' \(it has none\)"):
+        prior_network(adata, "guess")
 
 
 def drawn(raw: RawTrajectories) -> AnnData:

@@ -151,15 +151,25 @@ def true_network(adata: AnnData) -> Network | None:
 
 def prior_networks(adata: AnnData) -> dict[str, Network]:
     """Prior networks by name, dense; one that does not say of which pairs it tells, tells of all."""
-    priors = {}
-    for key in sorted(adata.varp):
-        name = key.removeprefix("prior_")
-        if name != key:
-            edges = dense(adata.varp[key]).astype(np.float64)
-            told = f"known_{name}"
-            known = dense(adata.varp[told]) != 0 if told in adata.varp else np.ones(edges.shape, dtype=bool)
-            priors[name] = Network(edges, known)
-    return priors
+    names = sorted(key.removeprefix("prior_") for key in adata.varp if key.startswith("prior_"))
+    return {name: _prior(adata, name) for name in names}
+
+
+def prior_network(adata: AnnData, name: str) -> Network:
+    """The prior network of a name, dense.
+
+    Raises:
+        UserError: there is none of that name; those that there are.
+    """
+    names = sorted(key.removeprefix("prior_") for key in adata.varp if key.startswith("prior_"))
+    if name not in names:
+        known = f"there are: {', '.join(names)}" if names else "it has none"
+        message = (
+            f"the dataset {adata.uns['sparsenode']['name']!r} has no prior network {name!r} ({known}); name one of its "
+            "own, or give it one"
+        )
+        raise UserError(message)
+    return _prior(adata, name)
 
 
 def reference_network(adata: AnnData) -> tuple[str, Network] | None:
@@ -302,6 +312,13 @@ def _check_metadata(adata: AnnData) -> str | None:
     if not np.isfinite(states.to_numpy(dtype=np.float64)).all():
         return "uns['sparsenode']['initial_states'] holds values that are not finite"
     return None
+
+
+def _prior(adata: AnnData, name: str) -> Network:
+    edges = dense(adata.varp[f"prior_{name}"]).astype(np.float64)
+    told = f"known_{name}"
+    known = dense(adata.varp[told]) != 0 if told in adata.varp else np.ones(edges.shape, dtype=bool)
+    return Network(edges, known)
 
 
 def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:

@@ -19,10 +19,11 @@ from sparsenode.paths import path_product
 class Parameters:
     """Tensors of an ensemble, each a tuple with one entry a layer and the axis `member` first.
 
-    `log_alpha` is empty where a method has no gates, `masks` before a refit, `velocity_*` at first order; `decay` is
-    empty or one tensor (member, 1, state). Once masks are there they replace the gates: a refit folds the
-    deterministic gates into the weights. `starts` is empty or one tensor (member, group, feature), the learned starts
-    of the groups; `references` then holds two that are not trained: the starts that were given, and their errors.
+    `log_alpha` is empty where a method has no gates, `masks` (1 or 0) where nothing is or will be pruned, `velocity_*`
+    at first order; `decay` is empty or one tensor (member, 1, state). Masks replace the gates: a refit folds the
+    deterministic gates into the weights, and a pruner has none. `starts` is empty or one tensor (member, group,
+    feature), the learned starts of the groups; `references` then holds two that are not trained: the starts that were
+    given, and their errors.
 
     Weights are (member, in, out), or with one network per target (member, target, in, out), one value a target at the
     end. `skip` is empty or one tensor (member, target, in, 1), what leads from the inputs straight to each target.
@@ -217,6 +218,11 @@ def prune_closed(parameters: Parameters, threshold: float) -> Parameters:
     masks = tuple((weight.abs() > threshold).to(weight.dtype) for weight in (*weights, *skip))
     folded = [weight * mask for weight, mask in zip((*weights, *skip), masks, strict=True)]
     return replace(parameters, weights=tuple(folded[: len(weights)]), skip=tuple(folded[len(weights) :]), masks=masks)
+
+
+def mask_nothing(parameters: Parameters) -> Parameters:
+    """The same parameters with masks that let everything through: the start of a pruner."""
+    return replace(parameters, masks=tuple(torch.ones_like(weight) for weight in parameters.prunable))
 
 
 def weight_sparsity(parameters: Parameters, threshold: float) -> Tensor:

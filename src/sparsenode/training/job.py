@@ -45,12 +45,12 @@ def train_members(
     `data` is a file of trajectories, `settings` the frozen settings. The file carries settings, seeds, versions and
     every member's status. `checkpoints` is a folder of this job alone: what is there of the same job (data, settings,
     seeds, versions) is gone on from, anything else is removed with a warning, and all is removed at the end. Raises
-    UserError if the data do not fit the settings or another process trains with the same checkpoints, and
-    InterruptedTrainingError after SIGTERM or SIGINT.
+    UserError if the data do not fit the settings, lack the prior network that the method takes, or another process
+    trains with the same checkpoints, and InterruptedTrainingError after SIGTERM or SIGINT.
     """
     import pandas as pd
 
-    from sparsenode.data.contract import read_trajectories
+    from sparsenode.data.contract import prior_network, read_trajectories
 
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -62,6 +62,8 @@ def train_members(
         )
     model_settings = read_model_settings(frozen["model_settings"])
     method_settings = read_method_settings(frozen["method_settings"])
+    method = get_method(method_settings.regularizer)
+    prior = prior_network(adata, method_settings.options["prior"]).truth if method.prior else None
     problems = make_problems(adata, model_settings, seeds)
     check_validation(adata, model_settings, method_settings)
     place = resolve_device(device)
@@ -78,7 +80,6 @@ def train_members(
         }
         kept = Checkpoints(checkpoints, identity, checkpoint_seconds)
     available = usable_memory(place, None if memory_mb is None else memory_mb * 10**6)
-    method = get_method(method_settings.regularizer)
     size = member_size(
         features=adata.n_vars,
         order=model_settings.order,
@@ -88,6 +89,7 @@ def train_members(
         gates=model_settings.gates if method.gated else None,
         velocity_observations=model_settings.velocity_observations,
         skip=method.skip,
+        masked=method.scores is not None,
     )
     scheme = model_settings.solver.scheme
     each = max(
@@ -111,6 +113,7 @@ def train_members(
             report=report,
             checkpoints=kept,
             interrupted=interrupted,
+            prior=prior,
         )
         metadata = {
             "memory_bytes": peak_memory(place),

@@ -97,7 +97,7 @@ def step(run: Run, task: Task, strength: Tensor, *, refitting: bool, share: Tens
         if share is not None:
             for tensor, old in zip(trained, before, strict=True):
                 tensor.copy_(torch.lerp(old, tensor, share.view(-1, *[1] * (tensor.dim() - 1))))
-        if refitting:
+        if run.parameters.masks:
             for weight, mask in zip(run.parameters.prunable, run.parameters.masks, strict=True):
                 weight.mul_(mask)
         elif on_edges:
