@@ -76,7 +76,7 @@ def _slopes(states: Tensor) -> tuple[Tensor, Tensor]:
     shifted = states - HALF_SATURATION
     size = shifted.abs()
     inverse = 1.0 / (1.0 + size)
-    return inverse.square(), inverse / (1.0 + shifted + size)
+    return inverse.square(), inverse / ((shifted + size) + 1.0)
 
 
 def reverse(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
