@@ -119,7 +119,7 @@ def test_the_rate_of_relaxation_is_learned(rotation: anndata.AnnData) -> None:
     values = np.exp(-1.5 * time)[:, None] * np.array([[1.0, 2.0]])
     adata.X = values.astype(np.float32)
     adata.uns["sparsenode"]["initial_states"].loc[:, :] = [[1.0, 2.0]] * 3
-    settings = replace(SETTINGS, decay=0.3, iterations=300)
+    settings = replace(SETTINGS, decay=0.3, iterations=150, learning_rate=0.03)
     result = train(make_problems(adata, settings), 2, settings, strengths_of("l1", 3.0), [0])
     assert result.parameters.multiplier[0].mean() == pytest.approx(1.5, abs=0.2)
 
