@@ -396,6 +396,33 @@ def test_priors_are_completed_and_a_matter_of_preprocessing(schema):
     assert check_configuration(SMALL, schema)["datasets"]["branches"]["priors"] == {}
 
 
+def test_a_biological_network_takes_the_methods_that_have_a_meaning_on_it(schema):
+    changes = {
+        "run": {"methods": ["none", "l1", "lassonet", "grouplasso"]},
+        "methods": {"lassonet": {"strengths": ["1"]}, "grouplasso": {"strengths": ["1"]}},
+        "models": {"plain": {"network": "biological", "hidden": [40]}},
+    }
+    config = check_configuration(merge(SMALL, changes), schema)
+    assert configuration.methods_of(config, "plain") == ["none", "l1"]
+    for method in ("lassonet", "grouplasso"):
+        named = merge(changes, {"models": {"plain": {"methods": ["none", method]}}})
+        text = problems(schema, **named)
+        assert f"models.plain.network: found biological, with the method {method}, which needs one network" in text
+        assert f"`models.plain.methods` without {method}" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"order": 2}, "models.plain.network: found biological, with order: 2; allowed: order: 1, or another network"),
+        ({"hidden": []}, "models.plain.hidden: found [], with network: biological; allowed: one number in brackets"),
+        ({"hidden": [40, 40]}, "models.plain.hidden: found [40, 40], with network: biological; allowed: one number"),
+    ],
+)
+def test_a_biological_network_has_first_order_and_one_number_of_units(schema, changes, problem):
+    assert problem in problems(schema, models={"plain": {"network": "biological", "hidden": [40]} | changes})
+
+
 def test_peers_infer_the_networks_whose_truth_is_known(schema):
     changes = {
         "run": {"datasets": ["branches", "springs", "files", "truth"], "peers": ["trees", "sindy"]},

@@ -41,6 +41,17 @@ def test_networks_of_single_targets_multiply_what_stands_side_by_side(
     assert size.widths == order * 7 + sum(bias.numel() for bias in layers.biases)
 
 
+@pytest.mark.parametrize("gates", ["weight", "unit", None])
+def test_a_biological_network_has_the_units_of_two_branches(gates: str | None) -> None:
+    settings = ModelSettings(network="biological", hidden=(6,), gates=gates or "weight")
+    made = initialize(settings, 7, [0], gated=gates is not None)
+    size = member_size(features=7, order=1, network="biological", hidden=(6,), velocity_hidden=(), gates=gates)
+    assert size.weights == sum(one.numel() for one in made.weights)
+    assert size.gates == sum(one.numel() for one in made.log_alpha)
+    assert size.products == sum(one.numel() for one in effective_layers(made, (), "elu").weights)
+    assert size.widths == 7 + 2 * 6 + 7
+
+
 def test_memory_grows_with_rows_evaluations_and_gates() -> None:
     plain, gated = (
         member_size(features=500, order=1, hidden=(100,), velocity_hidden=(), gates=gates) for gates in (None, "weight")

@@ -556,6 +556,15 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:
     """Yield settings of one model that contradict each other."""
+    if entry["network"] == "biological":
+        if entry["order"] == 2:
+            yield f"{key}.network: found biological, with order: 2; allowed: order: 1, or another network"
+        if len(entry["hidden"]) != 1:
+            found = ", ".join(map(str, entry["hidden"]))
+            yield (
+                f"{key}.hidden: found [{found}], with network: biological; allowed: one number in brackets, such as "
+                "[40], the units of each of its two branches"
+            )
     if entry["order"] == 1 and entry["velocity_observations"] is not None:
         found = _show(entry["velocity_observations"])
         yield f"{key}.velocity_observations: found {found}, with order: 1; allowed: null, or order: 2"
@@ -602,12 +611,13 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 "with a method of `run.methods` (see its `methods`, and its `network`, which some methods need to be "
                 "per_target)"
             )
-        if config["models"][model]["network"] == "joint":
+        network = config["models"][model]["network"]
+        if network != "per_target":
             for method in methods_of(config, model):
                 if _per_target(config, method):
                     yield (
-                        f"models.{model}.network: found joint, with the method {method}, which needs one network per "
-                        f"target; allowed: per_target, or `models.{model}.methods` without {method}"
+                        f"models.{model}.network: found {network}, with the method {method}, which needs one network "
+                        f"per target; allowed: per_target, or `models.{model}.methods` without {method}"
                     )
     for dataset, model in pairs(config):
         needed = config["models"][model]["velocity_observations"] or 1

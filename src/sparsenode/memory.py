@@ -49,8 +49,11 @@ def member_size(
 ) -> MemberSize:
     """Size of a member; `gates` stand on single weights (`weight`), on input units (`unit`), or nowhere (None).
 
-    With `skip` the method has linear weights from inputs to targets beside the network; with `masked` it prunes.
+    With `skip` the method has linear weights from inputs to targets beside the network; with `masked` it prunes. Of a
+    biological network `hidden` are the units of each branch.
     """
+    if network == "biological":  # two branches in one hidden layer
+        hidden = [2 * units for units in hidden]
     targets = features if network == "per_target" else 1
     widths = [order * features, *hidden, features // targets]
     weights = targets * _products(widths)

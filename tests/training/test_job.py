@@ -375,6 +375,28 @@ def test_members_that_do_not_fit_in_the_memory_given_are_trained_in_parts(
     assert len(load_ensemble(tmp_path / "model.safetensors").members) == 6
 
 
+@pytest.mark.parametrize("network", ["per_target", "joint"])
+def test_one_network_per_target_that_does_not_fit_is_refused_with_an_estimate(
+    springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
+    """Other networks, whose size grows less, may try a single member."""
+    monkeypatch.setattr("sparsenode.training.job.member_bytes", lambda *arguments, **named: 12 * 10**9)
+    model_settings = {"network": network, "hidden": [4], "iterations": 1, "check_every": 1}
+    settings = frozen(tmp_path, model_settings=model_settings)
+    output = tmp_path / "m.safetensors"
+    if network == "joint":
+        train_members(springs, settings, [0], output, tmp_path / "h.parquet", memory_mb=3000)
+        assert output.is_file()
+        return
+    message = (
+        r"with 3 variables one member has 48 weights and needs about 12\.4 GB, and 3\.0 GB may be used here "
+        r"\(`memory_mb`, .*\); set `network` of the model small to joint or biological"
+    )
+    with pytest.raises(UserError, match=message):
+        train_members(springs, settings, [0], output, tmp_path / "h.parquet", memory_mb=3000)
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 def test_products_on_a_gpu_are_as_precise_as_asked(
     springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str

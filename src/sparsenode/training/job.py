@@ -17,7 +17,7 @@ from sparsenode.device import keep_freed_memory, matrix_precision, peak_memory, 
 from sparsenode.ensemble import save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256, write_atomically
-from sparsenode.memory import evaluations_kept, member_bytes, member_size, most_members
+from sparsenode.memory import BASE_BYTES, evaluations_kept, member_bytes, member_size, most_members
 from sparsenode.methods import get_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
@@ -45,8 +45,9 @@ def train_members(
     `data` is a file of trajectories, `settings` the frozen settings. The file carries settings, seeds, versions and
     every member's status. `checkpoints` is a folder of this job alone: what is there of the same job (data, settings,
     seeds, versions) is gone on from, anything else is removed with a warning, and all is removed at the end. Raises
-    UserError if the data do not fit the settings, lack the prior network that the method takes, or another process
-    trains with the same checkpoints, and InterruptedTrainingError after SIGTERM or SIGINT.
+    UserError if the data do not fit the settings, lack the prior network that the method takes, if one network per
+    target is larger than the memory, or if another process trains with the same checkpoints, and
+    InterruptedTrainingError after SIGTERM or SIGINT.
     """
     import pandas as pd
 
@@ -96,6 +97,14 @@ def train_members(
         member_bytes(size, rows=problem.rows, evaluations=evaluations_kept(scheme, problem.grid.intervals))
         for _, problem in problems
     )
+    if model_settings.network == "per_target" and BASE_BYTES + each > available:
+        # Other networks grow with the number of variables and not with its square: they may try.
+        raise UserError(
+            f"one network per target does not fit: with {adata.n_vars:,} variables one member has {size.weights:,} "
+            f"weights and needs about {(BASE_BYTES + each) / 1e9:.1f} GB, and {available / 1e9:.1f} GB may be used "
+            f"here (`memory_mb`, or four fifths of the memory); set `network` of the model {frozen['model']} to joint "
+            "or biological, or take fewer variables or units"
+        )
     with (
         follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
         matrix_precision(model_settings.precision),

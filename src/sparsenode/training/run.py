@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsenode.dynamics import network
+from sparsenode.dynamics import biological, network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import PRUNING_THRESHOLD
 from sparsenode.errors import UserError
@@ -301,11 +301,14 @@ def _leaves(parameters: Parameters) -> Parameters:
 
 
 def _make_optimizer(parameters: Parameters, settings: ModelSettings, *, refitting: bool) -> torch.optim.Adam:
-    """Adam with a group for the gates; `peak` of a group is what the schedule starts from, in each iteration anew."""
+    """Adam with groups for multipliers and gates; `peak` of a group is where the schedule starts, in each iteration."""
     learning_rate = settings.refit.learning_rate if settings.refit and refitting else settings.learning_rate
     plain = [*parameters.weights, *parameters.biases, *parameters.velocity_weights, *parameters.velocity_biases]
     plain.extend((*parameters.decay, *parameters.starts, *parameters.skip))
     groups: list[dict[str, Any]] = [{"params": plain, "lr": learning_rate, "peak": learning_rate}]
+    if parameters.multiplier:
+        rate = biological.LEARNING_RATE_OF_RATES * learning_rate
+        groups.append({"params": list(parameters.multiplier), "lr": rate, "peak": rate})
     if parameters.log_alpha and not refitting:
         rate = settings.gates_learning_rate
         groups.append({"params": list(parameters.log_alpha), "lr": rate, "peak": rate})
