@@ -172,6 +172,26 @@ BAD = {
         {"methods": {"none": {"strengths": ["1"]}}},
         ["methods.none.strengths: found a list; allowed: no strengths"],
     ),
+    "strength above the largest that has a meaning": (
+        {"methods": {"imp": {"strengths": ["0.5", "1.01"]}}},
+        ['methods.imp.strengths[1]: found "1.01"; allowed: at most 1: the largest share of each layer'],
+    ),
+    "pruner that is told of no prior": (
+        {"methods": {"dash": {"strengths": ["0.5"]}}},
+        ["methods.dash.options.prior: missing; allowed: text that is not empty"],
+    ),
+    "schedule that begins after its end": (
+        {"methods": {"imp": {"strengths": ["1"], "options": {"epochs": 2}}}},
+        ["methods.imp.options.first_epoch: found 3, with epochs: 2; allowed: at most as many"],
+    ),
+    "schedule that ends before it begins": (
+        {"methods": {"dash": {"strengths": ["1"], "options": {"prior": "known", "last_epoch": 2}}}},
+        ["methods.dash.options.last_epoch: found 2; allowed: null, or from first_epoch (3) to epochs (200)"],
+    ),
+    "share of weights above one": (
+        {"methods": {"imp": {"strengths": ["1"], "options": {"share": 1}}}},
+        ["methods.imp.options.share: found the number 1; allowed: a number at least 0 and below 1"],
+    ),
     "name that leads out of the results": (
         {"datasets": {"../secrets": {"source": "krumsiek11"}}},
         ["datasets: found the name '../secrets'; allowed: letters, digits and underscores"],
@@ -207,6 +227,22 @@ BAD = {
     "window of length zero": (
         {"models": {"plain": {"windows": {"length": 0}}}},
         ["models.plain.windows.length: found the number 0; allowed: an integer at least 1"],
+    ),
+    "prior of nothing": (
+        {"datasets": {"branches": {"priors": {"good": {"corruption": 0.2}}}}},
+        ["datasets.branches.priors.good.of: missing; allowed: truth or the name of a prior of the source"],
+    ),
+    "more than all is wrong": (
+        {"datasets": {"branches": {"priors": {"good": {"of": "truth", "corruption": 20}}}}},
+        ["datasets.branches.priors.good.corruption: found the number 20; allowed: a number at least 0 and at most 1"],
+    ),
+    "name of a prior": (
+        {"datasets": {"branches": {"priors": {"20%": {"of": "truth"}}}}},
+        ["datasets.branches.priors: found the name '20%'; allowed: letters, digits and underscores"],
+    ),
+    "prior of an unknown truth": (
+        {"datasets": {"cycle": {"source": "yeast", "priors": {"good": {"of": "truth"}}}}},
+        ["datasets.cycle.priors.good.of: found truth; allowed: a prior of the source, since the true network"],
     ),
     "empty results folder": ({"results_dir": ""}, ['results_dir: found ""; allowed: text that is not empty']),
 }
@@ -349,6 +385,44 @@ def test_a_method_of_one_network_per_target_needs_such_a_model(schema):
     assert 'models.plain.methods[1]: found "l2"' in problems(schema, **unknown)
 
 
+def test_priors_are_completed_and_a_matter_of_preprocessing(schema):
+    made = {"half": {"of": "truth", "corruption": 0.5}, "all": {"of": "truth", "seed": 3}}
+    datasets = {"branches": {"priors": made}, "cycle": {"source": "yeast", "priors": {"m": {"of": "motif"}}}}
+    checked = check_configuration(merge(SMALL, {"datasets": datasets}), schema)
+    assert configuration.dataset_settings(checked, "branches")["priors"] == {
+        "half": {"of": "truth", "corruption": 0.5, "seed": 0},
+        "all": {"of": "truth", "corruption": 0.0, "seed": 3},
+    }
+    assert check_configuration(SMALL, schema)["datasets"]["branches"]["priors"] == {}
+
+
+def test_a_biological_network_takes_the_methods_that_have_a_meaning_on_it(schema):
+    changes = {
+        "run": {"methods": ["none", "l1", "lassonet", "grouplasso"]},
+        "methods": {"lassonet": {"strengths": ["1"]}, "grouplasso": {"strengths": ["1"]}},
+        "models": {"plain": {"network": "biological", "hidden": [40]}},
+    }
+    config = check_configuration(merge(SMALL, changes), schema)
+    assert configuration.methods_of(config, "plain") == ["none", "l1"]
+    for method in ("lassonet", "grouplasso"):
+        named = merge(changes, {"models": {"plain": {"methods": ["none", method]}}})
+        text = problems(schema, **named)
+        assert f"models.plain.network: found biological, with the method {method}, which needs one network" in text
+        assert f"`models.plain.methods` without {method}" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"order": 2}, "models.plain.network: found biological, with order: 2; allowed: order: 1, or another network"),
+        ({"hidden": []}, "models.plain.hidden: found [], with network: biological; allowed: one number in brackets"),
+        ({"hidden": [40, 40]}, "models.plain.hidden: found [40, 40], with network: biological; allowed: one number"),
+    ],
+)
+def test_a_biological_network_has_first_order_and_one_number_of_units(schema, changes, problem):
+    assert problem in problems(schema, models={"plain": {"network": "biological", "hidden": [40]} | changes})
+
+
 def test_peers_infer_the_networks_whose_truth_is_known(schema):
     changes = {
         "run": {"datasets": ["branches", "springs", "files", "truth"], "peers": ["trees", "sindy"]},
@@ -416,6 +490,14 @@ def test_settings_of_a_result_hold_no_seeds_and_no_other_method(schema):
 def test_method_without_strengths_has_strength_zero(schema):
     settings = slice_settings(check_configuration(SMALL, schema), "branches", "plain", "none")
     assert settings["method_settings"]["strengths"] == [0.0]
+
+
+def test_pruners_come_with_the_published_schedule(schema):
+    methods = {"imp": {"strengths": ["0.9", "1"]}, "dash": {"strengths": ["0", "0.5"], "options": {"prior": "known"}}}
+    config = check_configuration(merge(SMALL, {"methods": methods}), schema)
+    published = {"epochs": 200, "first_epoch": 3, "first_share": 0.7, "every": 10, "share": 0.1, "last_epoch": None}
+    assert config["methods"]["imp"]["options"] == published
+    assert config["methods"]["dash"]["options"] == {"prior": "known", "most": 1.0, **published}
 
 
 def test_equal_strengths_written_otherwise_are_equal_settings(schema):

@@ -606,3 +606,89 @@ def test_a_clamp_of_what_is_not_there_names_the_nearest() -> None:
         ensemble.forecast(state, times, clamp={"GATA1": 0.0})
     with pytest.raises(UserError, match="cannot hold 'Gata1' at nan; give a finite number"):
         ensemble.forecast(state, times, clamp={"Gata1": np.nan})
+
+
+def biological(method: str = "l0", **model: Any) -> Ensemble:
+    """Networks of sums and products of which no weight is zero, and of which a multiplier is negative."""
+    settings = settings_of(method, network="biological", **{"hidden": [4], **model})
+    gated = method in {"l0", "pathreg"}
+    parameters = initialize(read_model_settings(settings["model_settings"]), 3, [0, 1], gated=gated)
+    generator = torch.Generator().manual_seed(7)
+    weights = tuple(0.5 * torch.randn(one.shape, generator=generator) for one in parameters.weights)
+    parameters.multiplier[0][1, 0, 2] = -0.5
+    members = tuple(Member(0.5, seed, "finished", "", 10, 1.0) for seed in (0, 1))
+    return Ensemble(settings, members, ("a", "b", "c"), {}, replace(parameters, weights=weights))
+
+
+@pytest.mark.parametrize("gates_on", ["weight", "unit"])
+@pytest.mark.parametrize("pruned", [False, True])
+def test_a_saved_biological_network_comes_back_as_it_was(tmp_path: Path, gates_on: str, pruned: bool) -> None:
+    ensemble = random_gates(biological(gates=gates_on))
+    if pruned:
+        ensemble = replace(ensemble, parameters=network.prune_closed(ensemble.parameters, 1e-5))
+    loaded = load_ensemble(save(ensemble, tmp_path / "model.safetensors"))
+    assert torch.equal(loaded.parameters.multiplier[0], ensemble.parameters.multiplier[0])
+    assert len(loaded.parameters.masks) == 2 * pruned
+    np.testing.assert_array_equal(loaded.path_matrix(), ensemble.path_matrix())
+    assert_same_forecasts(loaded.forecast(STARTS, TIMES), ensemble.forecast(STARTS, TIMES))
+    both = join_ensembles([loaded.select([0]), loaded.select([1])])
+    assert_same_forecasts(both.forecast(STARTS, TIMES), ensemble.forecast(STARTS, TIMES), 1e-5)
+
+
+def test_paths_of_a_biological_network_are_those_of_both_branches_and_the_multiplier_is_a_self_loop() -> None:
+    ensemble = random_gates(biological())
+    parameters = ensemble.parameters
+    pairs = zip(parameters.weights, parameters.log_alpha, strict=True)
+    into, onto = ((weight * gates.deterministic(log_alpha)).abs().numpy() for weight, log_alpha in pairs)
+    found = ensemble.path_matrix()
+    for member, source, target in itertools.product(range(2), range(3), range(3)):
+        sums, products = (
+            sum(into[member, source, unit] * onto[member, unit, target] for unit in units)
+            for units in (range(4), range(4, 8))
+        )
+        multiplier = max(0.0, float(parameters.multiplier[0][member, 0, target]))
+        expected = multiplier * (sums + products + (source == target))
+        assert found[member, source, target] == pytest.approx(expected, abs=1e-6)
+    assert not found[1, :, 2].any()
+    probability = ensemble.open_probability()
+    assert probability is not None
+    assert probability.shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 0.2])
+def test_rates_of_a_biological_network_are_the_derivatives_of_its_forecasts(time_scale: float) -> None:
+    ensemble = biological("none", time_scale=time_scale)
+    gap = 0.02 * time_scale
+    found = np.stack(ensemble.forecast(STARTS, [np.array([0.0, gap, 2 * gap])] * 2), axis=1).astype(float)
+    slope = (-3 * found[:, :, 0] + 4 * found[:, :, 1] - found[:, :, 2]) / (2 * gap)
+    rates = ensemble.rates(STARTS)
+    np.testing.assert_allclose(rates, slope, rtol=2e-3, atol=2e-3 / time_scale)
+    assert np.abs(rates).max() > 0.1
+    assert not rates[1, :, 2].any()
+
+
+def test_jacobian_of_a_biological_network_agrees_with_differences_of_rates() -> None:
+    ensemble, step = random_gates(biological()), 1e-2
+    states = np.array([[0.3, 0.2, 0.9]])
+    columns = []
+    for source in range(3):
+        shift = step * np.eye(3)[[source]]
+        columns.append((ensemble.rates(states + shift)[:, 0] - ensemble.rates(states - shift)[:, 0]) / (2 * step))
+    expected = np.stack(columns, axis=1)
+    np.testing.assert_allclose(ensemble.mean_jacobian(states), expected, atol=2e-3)
+    np.testing.assert_allclose(ensemble.mean_absolute_jacobian(states), np.abs(expected), atol=2e-3)
+
+
+def test_a_held_gene_of_a_biological_network_stays_and_the_others_feel_it() -> None:
+    ensemble = biological("none")
+    free, held = (ensemble.forecast(STARTS, TIMES, clamp=clamp) for clamp in ({}, {"b": 3.0}))
+    for one, other in zip(free, held, strict=True):
+        np.testing.assert_array_equal(other[..., 1], np.float32(3.0))
+        assert not np.allclose(one[:, 1:, 0], other[:, 1:, 0])
+
+
+def test_an_untrained_biological_network_is_the_initialization_of_its_seeds() -> None:
+    settings = settings_of("pathreg", network="biological", hidden=[4], decay=0.5)
+    fresh = initialize(read_model_settings(settings["model_settings"]), 3, [0, 1], gated=True)
+    for name, tensor in replace(biological("pathreg"), settings=settings).untrained().parameters.named().items():
+        assert torch.equal(tensor, fresh.named()[name])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sparsenode.dynamics import network
 from sparsenode.dynamics.network import effective_layers
 from sparsenode.memory import BASE_BYTES, member_bytes, member_size, most_members
 from sparsenode.model import initialize
@@ -40,6 +41,17 @@ def test_networks_of_single_targets_multiply_what_stands_side_by_side(
     assert size.widths == order * 7 + sum(bias.numel() for bias in layers.biases)
 
 
+@pytest.mark.parametrize("gates", ["weight", "unit", None])
+def test_a_biological_network_has_the_units_of_two_branches(gates: str | None) -> None:
+    settings = ModelSettings(network="biological", hidden=(6,), gates=gates or "weight")
+    made = initialize(settings, 7, [0], gated=gates is not None)
+    size = member_size(features=7, order=1, network="biological", hidden=(6,), velocity_hidden=(), gates=gates)
+    assert size.weights == sum(one.numel() for one in made.weights)
+    assert size.gates == sum(one.numel() for one in made.log_alpha)
+    assert size.products == sum(one.numel() for one in effective_layers(made, (), "elu").weights)
+    assert size.widths == 7 + 2 * 6 + 7
+
+
 def test_memory_grows_with_rows_evaluations_and_gates() -> None:
     plain, gated = (
         member_size(features=500, order=1, hidden=(100,), velocity_hidden=(), gates=gates) for gates in (None, "weight")
@@ -49,6 +61,21 @@ def test_memory_grows_with_rows_evaluations_and_gates() -> None:
     assert member_bytes(plain, rows=30, evaluations=21) > base
     assert member_bytes(plain, rows=3, evaluations=210) > base
     assert member_bytes(gated, rows=3, evaluations=21) > 1.5 * base
+
+
+def test_masks_take_memory() -> None:
+    plain, masked = (
+        member_size(features=50, order=2, hidden=(10,), velocity_hidden=(5,), gates=None, masked=masked)
+        for masked in (False, True)
+    )
+    made = network.mask_nothing(
+        initialize(ModelSettings(order=2, hidden=(10,), velocity_hidden=(5,)), 50, [0], gated=False)
+    )
+    assert (plain.masks, masked.masks) == (0, sum(mask.numel() for mask in made.masks))
+    assert masked.trained == plain.trained
+    # The mask, that of the snapshot and the scores, all in single precision.
+    more = member_bytes(masked, rows=3, evaluations=21) - member_bytes(plain, rows=3, evaluations=21)
+    assert more >= 4 * 3 * masked.masks
 
 
 def test_members_that_fit() -> None:

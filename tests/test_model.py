@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sparsenode.dynamics import mlp, network
+from sparsenode.dynamics.fields import BIOLOGICAL as BIOLOGICAL_FORM
 from sparsenode.dynamics.network import Parameters
 from sparsenode.errors import UserError
 from sparsenode.model import initialize, make_field, starting_states, takes_slopes
@@ -11,6 +12,7 @@ from sparsenode.settings import ModelSettings
 
 FIRST = ModelSettings(hidden=(5,))
 SECOND = ModelSettings(order=2, hidden=(5,), velocity_hidden=(4,))
+BIOLOGICAL = ModelSettings(network="biological", hidden=(4,))
 AT_REST = replace(SECOND, velocity_observations=1)
 WITH_SLOPES = replace(SECOND, velocity_observations=3)
 POSITIONS = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 0.5]])
@@ -39,7 +41,29 @@ def test_a_network_without_hidden_layers_is_allowed() -> None:
     assert weight.shape == (1, 3, 3)
 
 
-@pytest.mark.parametrize("settings", [FIRST, SECOND])
+def test_a_biological_network_has_two_branches_in_one_layer_and_a_multiplier_for_each_variable() -> None:
+    parameters = initialize(BIOLOGICAL, 3, [0, 1], gated=True)
+    assert make_field(BIOLOGICAL, 3).form is BIOLOGICAL_FORM
+    assert [tuple(one.shape) for one in parameters.weights] == [(2, 3, 8), (2, 8, 3)]
+    assert [tuple(one.shape) for one in parameters.log_alpha] == [(2, 3, 8), (2, 8, 3)]
+    assert [tuple(one.shape) for one in parameters.biases] == [(2, 1, 8)]
+    assert parameters.multiplier[0].shape == (2, 1, 3)
+    assert parameters.decay == ()
+    at_rate = initialize(replace(BIOLOGICAL, decay=3.0, time_scale=0.2), 3, [0, 1], gated=True)
+    torch.testing.assert_close(at_rate.multiplier[0], torch.full((2, 1, 3), 0.6))
+    assert torch.equal(at_rate.weights[0], parameters.weights[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [({"order": 2}, "order 2 and hidden \\[4\\]"), ({"hidden": (4, 4)}, "order 1 and hidden \\[4, 4\\]")],
+)
+def test_a_biological_network_of_another_shape_is_refused(changes: dict[str, object], found: str) -> None:
+    with pytest.raises(UserError, match=f"a biological network has order 1 and one number .* found {found}"):
+        initialize(replace(BIOLOGICAL, **changes), 3, [0], gated=False)
+
+
+@pytest.mark.parametrize("settings", [FIRST, SECOND, BIOLOGICAL])
 def test_a_member_starts_the_same_whoever_stands_beside_it(settings: ModelSettings) -> None:
     together, alone = (initialize(settings, 3, seeds, gated=True).named() for seeds in ([4, 0, 9], [9]))
     for name, tensor in alone.items():

@@ -2,6 +2,7 @@ import pytest
 
 from sparsenode import configuration, plan
 from sparsenode.cli import main
+from sparsenode.data.preprocess import preprocess_dataset
 
 MODELS = {
     "plain": {"hidden": [7], "iterations": 100},
@@ -110,3 +111,27 @@ def test_a_file_read_packed_and_unpacked_is_downloaded_once(config, monkeypatch)
 
 def test_without_packed_files_nothing_is_unpacked(config):
     assert "unpack_source" not in plan.make_plan(config).others
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "size"),
+    [
+        ("breast", {}, (500, 1, 151)),
+        ("yeast", {"genes": 3551}, (3551, 1, 20)),
+        ("yeast", {"genes": 500}, (500, 1, 20)),
+    ],
+)
+def test_expected_sizes_are_those_of_the_data(config, mirror, tmp_path, source, options, size):
+    config["datasets"]["genes"] = {
+        "source": source,
+        "options": options,
+        "validation": {"by": "time_blocks", "share": 0.15},
+    }
+    expected = plan.data_size(config, "genes")
+    output = tmp_path / "results" / "data" / "genes.h5ad"
+    preprocess_dataset("genes", config["datasets"]["genes"], mirror, output)
+    found = plan.data_size(config, "genes")
+    for one in (expected, found):
+        assert (one.features, one.trajectories, one.observations) == size
+    # The expected duration is that of all times, the training part is shorter.
+    assert found.duration < expected.duration < 1.3 * found.duration

@@ -22,6 +22,7 @@ from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
     from sparsenode.data.downloads import RemoteFile
+    from sparsenode.methods import Method
 
 Schema = Mapping[str, Any]
 
@@ -478,8 +479,12 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
             yield _unknown(_key([*path, "regularizer"]), method["regularizer"], methods.method_names())
             continue
         record = methods.get_method(method["regularizer"])
-        yield from _check_options(method["options"], record.options, [*path, "options"])
-        yield from _strength_problems(method, _key([*path, "strengths"]), has_strength=record.has_strength)
+        problems = _check_options(method["options"], record.options, [*path, "options"])
+        yield from problems
+        problem = record.problem(**method["options"]) if record.problem and not problems else None
+        if problem is not None:
+            yield _key([*path, "options", problem])
+        yield from _strength_problems(method, _key([*path, "strengths"]), record)
     for name, entry in config["peers"].items():
         path = ("peers", name)
         entry.setdefault("peer", name)
@@ -489,9 +494,9 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
             yield from _check_options(entry["options"], peers.get_peer(entry["peer"]).options, [*path, "options"])
 
 
-def _strength_problems(method: Mapping[str, Any], key: str, *, has_strength: bool) -> Iterator[str]:
+def _strength_problems(method: Mapping[str, Any], key: str, record: Method) -> Iterator[str]:
     strengths = method["strengths"]
-    if not has_strength:
+    if not record.has_strength:
         if strengths:
             none = f"no strengths, since `{method['regularizer']}` has no penalty"
             yield f"{key}: found {_show(strengths)}; allowed: {none}"
@@ -503,6 +508,9 @@ def _strength_problems(method: Mapping[str, Any], key: str, *, has_strength: boo
         number = _number(strength)
         if number is None or not math.isfinite(number) or number < 0:
             yield f"{key}[{place}]: found {_show(strength)}; allowed: {STRENGTH}"
+        elif number > record.largest_strength:
+            allowed = f"at most {record.largest_strength:g}: {record.strength}"
+            yield f"{key}[{place}]: found {_show(strength)}; allowed: {allowed}"
         elif number in known:
             same = f"which equals {_show(known[number])} as a number"
             yield f"{key}[{place}]: found {_show(strength)}, {same}; allowed: each strength once"
@@ -533,6 +541,10 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if averaged > 1 and known > 1:
             key = f"datasets.{dataset}.initial_state"
             yield f"{key}: found mean_of_first: {averaged} and known: {known}; allowed: one of them above 1"
+        for prior, made in entry["priors"].items():
+            if made["of"] == "truth" and not has_truth(config, dataset):
+                allowed = "a prior of the source, since the true network is not known"
+                yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
         yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
     for model, entry in config["models"].items():
         yield from _model_problems(entry, f"models.{model}")
@@ -544,6 +556,15 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:
     """Yield settings of one model that contradict each other."""
+    if entry["network"] == "biological":
+        if entry["order"] == 2:
+            yield f"{key}.network: found biological, with order: 2; allowed: order: 1, or another network"
+        if len(entry["hidden"]) != 1:
+            found = ", ".join(map(str, entry["hidden"]))
+            yield (
+                f"{key}.hidden: found [{found}], with network: biological; allowed: one number in brackets, such as "
+                "[40], the units of each of its two branches"
+            )
     if entry["order"] == 1 and entry["velocity_observations"] is not None:
         found = _show(entry["velocity_observations"])
         yield f"{key}.velocity_observations: found {found}, with order: 1; allowed: null, or order: 2"
@@ -590,12 +611,13 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 "with a method of `run.methods` (see its `methods`, and its `network`, which some methods need to be "
                 "per_target)"
             )
-        if config["models"][model]["network"] == "joint":
+        network = config["models"][model]["network"]
+        if network != "per_target":
             for method in methods_of(config, model):
                 if _per_target(config, method):
                     yield (
-                        f"models.{model}.network: found joint, with the method {method}, which needs one network per "
-                        f"target; allowed: per_target, or `models.{model}.methods` without {method}"
+                        f"models.{model}.network: found {network}, with the method {method}, which needs one network "
+                        f"per target; allowed: per_target, or `models.{model}.methods` without {method}"
                     )
     for dataset, model in pairs(config):
         needed = config["models"][model]["velocity_observations"] or 1

@@ -161,7 +161,9 @@ class Ensemble:
             if numbers is not None:
                 own = torch.as_tensor(initial_states[rows], dtype=torch.float32)
                 deviation = deviations(self.parameters.references, own, numbers[rows], level)
-                nodes = nodes * level[:, None, None] + deviation_nodes(deviation, self.parameters.decay[0], grid)
+                nodes = nodes * level[:, None, None] + deviation_nodes(
+                    deviation, network.own_rates(self.parameters)[0], grid
+                )
             for position, row in enumerate(rows.tolist()):
                 matrix = torch.as_tensor(
                     dense_output_matrix(elapsed[row] / step[position], intervals), dtype=torch.float32
@@ -193,8 +195,8 @@ class Ensemble:
     def path_matrix(self) -> Floats:
         """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
         paths = self.field.fold_paths(network.path_matrix(self.parameters))
-        if self.parameters.decay:
-            own = self.parameters.decay[0][:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
+        for rates in network.own_rates(self.parameters):
+            own = rates[:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
             paths = paths + torch.diag_embed(own)
         return paths.numpy()
 

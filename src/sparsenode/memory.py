@@ -10,13 +10,14 @@ BASE_BYTES = 450 * 10**6
 """Python, torch and the data."""
 
 _COPIES_OF_TRAINED = 14
+_COPIES_OF_MASKS = 4
 _COPIES_OF_ACTIVATIONS = 6
 _ADAPTIVE_EVALUATIONS = 10
 
 
 @dataclass(frozen=True)
 class MemberSize:
-    """What one member consists of: numbers of weights and gates, and the summed widths of the field's layers.
+    """What one member consists of: numbers of weights, gates and masks, and the summed widths of the field's layers.
 
     `products` are the multiplications of one evaluation for one row: more than the weights where networks of single
     targets have several hidden layers, since zeros between the targets take part.
@@ -26,6 +27,7 @@ class MemberSize:
     gates: int
     widths: int
     products: int
+    masks: int = 0
 
     @property
     def trained(self) -> int:
@@ -43,11 +45,15 @@ def member_size(
     velocity_observations: int | None = None,
     network: str = "joint",
     skip: bool = False,
+    masked: bool = False,
 ) -> MemberSize:
     """Size of a member; `gates` stand on single weights (`weight`), on input units (`unit`), or nowhere (None).
 
-    With `skip` the method has linear weights from inputs to targets beside the network.
+    With `skip` the method has linear weights from inputs to targets beside the network; with `masked` it prunes. Of a
+    biological network `hidden` are the units of each branch.
     """
+    if network == "biological":  # two branches in one hidden layer
+        hidden = [2 * units for units in hidden]
     targets = features if network == "per_target" else 1
     widths = [order * features, *hidden, features // targets]
     weights = targets * _products(widths)
@@ -59,21 +65,24 @@ def member_size(
     if skip:
         weights += order * features * features
         products += order * features * features
+    masks = weights if masked else 0
     if order == 2:
         given = 2 * features if (velocity_observations or 1) > 1 else features
         weights += _products([given, *velocity_hidden, features])
-    return MemberSize(weights, on_gates, sum(widths), products)
+    return MemberSize(weights, on_gates, sum(widths), products, masks)
 
 
 def member_bytes(size: MemberSize, *, rows: int, evaluations: int) -> int:
     """Bytes that one more member takes in training.
 
     What is trained has a value, a gradient, two moments, a snapshot and temporary copies; each of the `evaluations`
-    of the field keeps the activations of all `rows` for the reverse pass. Networks of single targets stand side by side
+    of the field keeps the activations of all `rows` for the reverse pass. A mask has a snapshot and its weights' scores
+    beside it. Networks of single targets stand side by side
     in larger matrices, which have a value and a gradient.
     """
     beside = 3 * (size.products - size.weights) if size.products > size.weights else 0
-    return 4 * (_COPIES_OF_TRAINED * size.trained + beside + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
+    kept = _COPIES_OF_TRAINED * size.trained + _COPIES_OF_MASKS * size.masks
+    return 4 * (kept + beside + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
 
 
 def evaluations_kept(scheme: str, intervals: int) -> int:

@@ -17,8 +17,18 @@ from sparsenode.starts import GivenStarts
 
 
 def make_field(settings: ModelSettings, features: int) -> VectorField:
-    """The vector field of a model's order."""
-    return fields.make_field(settings.order, features)
+    """The vector field of a model's order, around its kind of network.
+
+    Raises UserError for a biological network of second order, or without exactly one number of units.
+    """
+    if settings.network != "biological":
+        return fields.make_field(settings.order, features)
+    if settings.order != 1 or len(settings.hidden) != 1:
+        raise UserError(
+            f"a biological network has order 1 and one number of hidden units, those of each of its two branches; "
+            f"found order {settings.order} and hidden {list(settings.hidden)}; change them, or take another `network`"
+        )
+    return fields.make_field(1, features, fields.BIOLOGICAL)
 
 
 def initialize(
@@ -32,15 +42,21 @@ def initialize(
 ) -> Parameters:
     """Parameters at initialization, each member from its seed alone; learned starts from the `given` ones."""
     field = make_field(settings, features)
-    fresh = network.initialize_parameters(
-        [torch.Generator().manual_seed(seed) for seed in seeds],
-        [field.inputs, *settings.hidden, features],
-        gates_on=settings.gates if gated else None,
-        velocity_widths=velocity_widths(settings, features) if settings.order == 2 else [],
-        decay=_first_decay(settings),
-        per_target=settings.network == "per_target",
-        skip=skip,
-    )
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    gates_on = settings.gates if gated else None
+    if field.form is fields.BIOLOGICAL:
+        rate = next(iter(_first_decay(settings)), None)
+        fresh = network.initialize_biological(generators, features, *settings.hidden, gates_on=gates_on, rate=rate)
+    else:
+        fresh = network.initialize_parameters(
+            generators,
+            [field.inputs, *settings.hidden, features],
+            gates_on=gates_on,
+            velocity_widths=velocity_widths(settings, features) if settings.order == 2 else [],
+            decay=_first_decay(settings),
+            per_target=settings.network == "per_target",
+            skip=skip,
+        )
     if given is not None:
         means, errors = (
             torch.as_tensor(values, dtype=torch.float32).expand(len(seeds), -1, -1).contiguous()

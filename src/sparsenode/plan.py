@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -130,6 +130,7 @@ def training_job(
         **{key: settings[key] for key in ("order", "network", "hidden", "velocity_hidden", "velocity_observations")},
         gates=settings["gates"] if regularizer.gated else None,
         skip=regularizer.skip,
+        masked=regularizer.scores is not None,
     )
     rows, duration = training_rows(size, settings["windows"])
     intervals = max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9))
@@ -170,7 +171,9 @@ def describe_plan(plan: RunPlan, *, cores: int, gpu_speed: float = GPU_SPEED) ->
     alike = Counter(plan.training)
     names = [f"{job.dataset} / {job.model} / {job.method}" for job in alike]
     width = max(map(len, names))
-    lines = [f"{'training jobs':<{width}} {'jobs':>6} {'members':>8} {'time':>9} {'memory':>9} {'model file':>11}  (each)"]
+    lines = [
+        f"{'training jobs':<{width}} {'jobs':>6} {'members':>8} {'time':>9} {'memory':>9} {'model file':>11}  (each)"
+    ]
     for name, (job, count) in zip(names, alike.items(), strict=True):
         time, memory, disk = _duration(job.seconds), _size(job.memory_mb), _size(job.disk_mb)
         lines.append(f"{name:<{width}} {count:>6} {job.members:>8} {time:>9} {memory:>9} {disk:>11}")
@@ -252,6 +255,14 @@ def _hill(options: Mapping[str, Any]) -> DataSize:
     return DataSize(options["nodes"], training, options["observations"], float(options["horizon"]))
 
 
+def _simulated(features: int) -> Callable[[Mapping[str, Any]], DataSize]:
+    def expected(options: Mapping[str, Any]) -> DataSize:
+        times = options["times"]
+        return DataSize(features, options["trajectories"], len(times), float(times[-1] - times[0]))
+
+    return expected
+
+
 def _hematopoiesis(options: Mapping[str, Any]) -> DataSize:
     return DataSize(529, len(options["donors"]["train"]) * len(options["lineages"]), 450, 1.0)
 
@@ -261,12 +272,24 @@ def _mocap(options: Mapping[str, Any]) -> DataSize:
     return DataSize(53, trials, round(3.2 * options["rate"]), 3.2)
 
 
+def _breast(_options: Mapping[str, Any]) -> DataSize:
+    return DataSize(500, 1, 151, 0.94)
+
+
+def _yeast(options: Mapping[str, Any]) -> DataSize:
+    return DataSize(options["genes"], 1, 20, 120.0)
+
+
 _EXPECTED_SIZES = {
     "krumsiek11": _krumsiek11,
     "second_order": _second_order,
     "hill": _hill,
+    "sim350": _simulated(350),
+    "sim690": _simulated(690),
     "hematopoiesis": _hematopoiesis,
     "mocap": _mocap,
+    "breast": _breast,
+    "yeast": _yeast,
 }
 
 

@@ -45,15 +45,16 @@ class _WeightGradients:
         self.skip = None if layers.skip is None else torch.zeros_like(layers.skip)
         self.pending: list[tuple[Sequence[Tensor], Sequence[Tensor]]] = []
 
-    def add(self, inputs: Sequence[Tensor], linear_gradients: Sequence[Tensor]) -> None:
-        """Take one evaluation: input (member, row, in) and gradient (member, row, out) of every layer."""
-        self.pending.append((inputs, linear_gradients))
+    def add(self, recorded: Sequence[Tensor], linear_gradients: Sequence[Tensor]) -> None:
+        """Take one evaluation: what the field has recorded, and the gradient (member, row, out) of every layer."""
+        self.pending.append((recorded, linear_gradients))
         if len(self.pending) * linear_gradients[0].shape[1] >= self.ENOUGH_ROWS:
             self._flush()
 
     def _flush(self) -> None:
         for index in range(len(self.weights)):
-            inputs = [one[index] for one, _ in self.pending]
+            # Between the state, which may be the first layer's input itself, and the output stand the layers' inputs.
+            inputs = [one[index - len(self.weights) - 1] for one, _ in self.pending]
             outputs = [one[index] for _, one in self.pending]
             left = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
             right = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from sparsenode.data import complete_options, source
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.data.priors import corrupt
 from sparsenode.errors import UserError
 
 load = source("anndata").load
@@ -77,6 +78,28 @@ def test_network_regulators_subject_and_split(options: Callable[..., dict]) -> N
     assert sorted(np.concatenate([part.splits for part in raw.trajectories])) == sorted(
         ["train"] * 9 + ["validation"] + ["test"] * 2
     )
+
+
+def test_prior_networks_are_taken_over(cells: AnnData, options: Callable[..., dict], tmp_path: Path) -> None:
+    prior = np.array([[0.5, 1.0, 0.0], [0.0, 0.0, -2.0], [0.0, 0.0, 0.0]])
+    known = np.array([[1, 1, 1], [1, 1, 1], [0, 0, 0]], dtype=bool)
+    cells.varp.update(prior_motif=csr_matrix(prior), known_motif=known, prior_chip=prior.T, known_other=known)
+    raw = load(options(genes=["C", "A"]), {})
+    assert sorted(raw.priors) == ["chip", "motif"]
+    np.testing.assert_array_equal(raw.priors["chip"], prior.T[np.ix_([2, 0], [2, 0])])
+    assert list(raw.priors_known) == ["motif"]
+    np.testing.assert_array_equal(raw.priors_known["motif"], [[False, False], [True, True]])
+    settings = {
+        "source": "anndata",
+        "options": options(split="stage"),
+        "priors": {"worse": {"of": "motif", "corruption": 0.4, "seed": 1}},
+    }
+    preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
+    found = read_trajectories(tmp_path / "mine.h5ad")
+    np.testing.assert_array_equal(found.varp["prior_motif"].toarray(), prior)
+    np.testing.assert_array_equal(found.varp["known_motif"].toarray(), known)
+    np.testing.assert_array_equal(found.varp["prior_worse"].toarray(), corrupt(prior, 0.4, 1))
+    assert not (found.varp["prior_worse"].toarray() != 0)[~found.varp["known_worse"].toarray()].any()
 
 
 def test_the_whole_way(options: Callable[..., dict], tmp_path: Path) -> None:

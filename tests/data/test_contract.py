@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from sparsenode.data.contract import (
     check_trajectories,
+    prior_network,
     read_trajectories,
     trajectory_slices,
     true_network,
@@ -35,6 +36,17 @@ def test_what_is_written_is_read(adata: AnnData, tmp_path: Path) -> None:
     assert metadata["settings"] == expected["settings"]
     np.testing.assert_array_equal(found.varp["truth"].toarray(), adata.varp["truth"].toarray())
     np.testing.assert_array_equal(found.varp["prior_guess"].toarray(), np.eye(3))
+
+
+def test_a_prior_network_is_found_by_its_name(adata: AnnData) -> None:
+    found = prior_network(adata, "guess")
+    np.testing.assert_array_equal(found.truth, np.eye(3))
+    assert found.known.all()
+    with pytest.raises(UserError, match=r"the dataset 'small' has no prior network 'motif' \(there are: guess\)"):
+        prior_network(adata, "motif")
+    del adata.varp["prior_guess"]
+    with pytest.raises(UserError, match=r"no prior network 'guess' \(it has none\)"):
+        prior_network(adata, "guess")
 
 
 def drawn(raw: RawTrajectories) -> AnnData:
@@ -163,6 +175,14 @@ def truth_alone(adata: AnnData) -> None:
     del adata.varp["truth_known"]
 
 
+def infinite_prior(adata: AnnData) -> None:
+    adata.varp["prior_guess"].data[1] = np.inf
+
+
+def infinite_truth(adata: AnnData) -> None:
+    adata.varp["truth"] = np.full((3, 3), np.nan)
+
+
 def other_version(adata: AnnData) -> None:
     adata.uns["sparsenode"]["contract_version"] = 99
 
@@ -194,6 +214,8 @@ BREACHES = [
     (infinite_feature_weight, r"'weight' of `var` holds a weight that is negative or not finite"),
     (text_for_regulators, r"'is_regulator' of `var` is to be true or false"),
     (truth_alone, r"`varp` is to have both 'truth' and 'truth_known'"),
+    (infinite_prior, r"varp\['prior_guess'\] holds values that are not finite"),
+    (infinite_truth, r"varp\['truth'\] holds values that are not finite"),
     (other_version, r"contract version 99, and this sparsenode reads 1"),
     (no_metadata, r"was not made by `sparsenode preprocess-dataset`"),
     (no_unit, r"has no 'time_unit'"),

@@ -9,8 +9,10 @@ from sparsenode.errors import UserError
 
 
 def test_sources_are_found_by_their_files() -> None:
-    assert {"anndata", "hematopoiesis", "hill", "krumsiek11", "second_order"} <= set(data.source_names())
-    assert not {"contract", "downloads", "preprocess"} & set(data.source_names())
+    assert {"anndata", "hematopoiesis", "hill", "krumsiek11", "second_order", "sim350", "sim690"} <= set(
+        data.source_names()
+    )
+    assert not {"contract", "downloads", "equations", "preprocess", "published_networks"} & set(data.source_names())
 
 
 @pytest.mark.parametrize("name", data.source_names())

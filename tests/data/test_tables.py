@@ -1,3 +1,4 @@
+import csv
 import gzip
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from sparsenode.data.tables import gzip_lines, read_numeric_table
+from sparsenode.data.tables import gzip_lines, read_numeric_table, read_text_table
 from sparsenode.errors import UserError
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -110,3 +111,36 @@ def test_a_damaged_gzip_file(tmp_path: Path, content: bytes, message: str) -> No
         list(gzip_lines(path, limit=10**6))
     with pytest.raises(UserError, match="cannot read"):
         list(gzip_lines(tmp_path / "missing.gz", limit=10))
+
+
+@settings(max_examples=50)
+@given(st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), max_size=8),
+                         min_size=2, max_size=2), min_size=1, max_size=5))  # fmt: skip
+def test_text_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]) -> None:
+    path = tmp_path_factory.mktemp("tables") / "table.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["one", "other"], *rows])
+    assert read_text_table(path, ("one", "other")) == list(enumerate(rows, start=2))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n3\n", r"line 3: 1 fields where line 1 has 2; is the file cut off\?"),
+        ("a,b\n1,2\n\n", "line 3: 0 fields where line 1 has 2"),
+        ("a,b\n1,2,3\n", "line 2: 3 fields where line 1 has 2"),
+        ('a,b\n1,"2\n3,4\n', r"line 3: unexpected end of data; is the file cut off\?"),
+        ('a,b\n1,"2"3\n', "line 2: ',' expected after '\"'"),
+        ("b,a\n1,2\n", "line 1: found the columns 'b, a', expected 'a, b'"),
+        ("a,b\n", "no line below the column names"),
+        ("", "no line below the column names"),
+        ("<html>\n", "is a web page"),
+        (f"a,b\n1,{'2' * 200_000}\n", "line 2: field larger than field limit"),
+    ],
+)
+def test_a_damaged_table_of_text_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message) as caught:
+        read_text_table(path, ("a", "b"))
+    assert str(path) in str(caught.value)

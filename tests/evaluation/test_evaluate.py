@@ -242,6 +242,13 @@ def test_unknown_truth_gives_no_structure_rows(linear_data, new_ensemble):
     assert set(pick(metrics, metric="spurious_feature_sparsity")["reference"]) == {"not_regulators"}
 
 
+def test_a_truth_without_signs_gives_no_accuracy_of_signs(linear_data, new_ensemble):
+    signed = set(evaluate_ensembles(linear_data, [new_ensemble()]).metrics["metric"])
+    linear_data.uns["sparsenode"]["truth_signed"] = False
+    unsigned = set(evaluate_ensembles(linear_data, [new_ensemble()]).metrics["metric"])
+    assert signed - unsigned == {"sign_accuracy"}
+
+
 def test_sparsity_of_trained_and_untrained(evaluation, new_ensemble):
     ensemble = new_ensemble()
     found = pick(evaluation.metrics, metric="feature_sparsity", estimator="paths", method="shrunk")

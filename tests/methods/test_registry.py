@@ -7,7 +7,7 @@ import pytest
 
 from sparsenode.methods import get_method, method_names
 
-NAMES = ("cnode", "grouplasso", "l0", "l1", "lassonet", "none", "pathreg")
+NAMES = ("cnode", "dash", "grouplasso", "imp", "l0", "l1", "lassonet", "none", "pathreg")
 
 
 def test_all_methods_are_found_by_name() -> None:
@@ -25,17 +25,25 @@ def test_a_record_is_complete(name: str) -> None:
     method = get_method(name)
     assert method.name == name
     assert method.summary
-    hooks = [hook for hook in (method.penalty, method.proximal, method.edge_proximal) if hook is not None]
+    hooks = [hook for hook in (method.penalty, method.proximal, method.edge_proximal, method.scores) if hook]
     assert len(hooks) == method.has_strength
     assert (method.size is not None) == (method.proximal is not None)
     assert (method.edge_size is not None) == (method.edge_proximal is not None) == method.per_target
-    hooks += [hook for hook in (method.edge_weights, method.ramp) if hook is not None]
-    # Every option is described, has a valid default, and is taken by the hooks under its name.
-    defaults = {key: option["default"] for key, option in method.options.items()}
+    assert (method.weights_left is not None) == (method.scores is not None)
+    # Masks stand in place of gates, and scores follow the chain of layers.
+    assert method.scores is None or not (method.gated or method.skip or method.per_target)
+    assert method.strength
+    hooks += [hook for hook in (method.edge_weights, method.ramp, method.weights_left) if hook is not None]
+    # Every option is described, has a valid default or must be given, and is taken by the hooks under its name.
+    defaults = {key: option["default"] for key, option in method.options.items() if "default" in option}
+    assert method.options.keys() - defaults.keys() == ({"prior"} if method.prior else set())
     jsonschema.Draft202012Validator.check_schema({"properties": dict(method.options)})
     jsonschema.validate(defaults, {"type": "object", "properties": dict(method.options)})
     for hook in hooks:
-        assert defaults.keys() <= inspect.signature(hook).parameters.keys()
+        parameters = inspect.signature(hook).parameters
+        others = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+        assert others or defaults.keys() <= parameters.keys()
+    assert method.problem is None or method.problem(**defaults) is None
     assert all(option["description"] for option in method.options.values())
 
 

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import anndata
 import pandas as pd
 import pytest
 import torch
@@ -20,7 +21,7 @@ import torch
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.ensemble import load_ensemble
 from sparsenode.errors import InterruptedTrainingError, UserError
-from sparsenode.training import loop, train_members
+from sparsenode.training import job, loop, train_members
 from sparsenode.training.job import watch_signals
 
 
@@ -69,6 +70,49 @@ def test_settings_of_another_dataset_are_refused(springs: Path, tmp_path: Path) 
     settings = frozen(tmp_path, dataset="other")
     with pytest.raises(UserError, match=r"holds the dataset 'springs', but .* is for 'other'"):
         train_members(springs, settings, [0], tmp_path / "m.safetensors", tmp_path / "h.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
+def pruned(folder: Path, prior: str, strengths: list[float], **options: Any) -> Path:
+    method = {"regularizer": "dash", "strengths": strengths, "options": {"prior": prior, "epochs": 10, **options}}
+    model = {"order": 2, "hidden": [8], "iterations": 10, "check_every": 5, "solver": {"step": 1.0}}
+    return frozen(folder, method="dash", method_settings=method, model_settings=model)
+
+
+@pytest.fixture(scope="module")
+def informed(springs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The springs with their true couplings, and with none, as prior networks."""
+    adata = anndata.read_h5ad(springs)
+    adata.varp["prior_known"] = adata.varp["truth"]
+    adata.varp["prior_empty"] = 0 * adata.varp["truth"]
+    path = tmp_path_factory.mktemp("informed") / "springs.h5ad"
+    adata.write_h5ad(path)
+    return path
+
+
+def test_a_pruner_is_told_of_the_prior_that_its_option_names(informed: Path, tmp_path: Path) -> None:
+    found = {}
+    for name in ("known", "empty"):
+        output = tmp_path / f"{name}.safetensors"
+        settings = pruned(tmp_path, name, [0.0, 1.0])
+        train_members(informed, settings, [0], output, tmp_path / "history.parquet", device="cpu")
+        found[name] = load_ensemble(output)
+        # Layers of 48 and 24 weights: 70 % go.
+        assert found[name].weight_sparsity().tolist() == [(48 + 24 - 14 - 7) / 72] * 2
+    masks = {name: [mask.flatten(1) for mask in ensemble.parameters.masks] for name, ensemble in found.items()}
+    for known, empty in zip(masks["known"], masks["empty"], strict=True):
+        assert torch.equal(known[0], empty[0])
+        assert not torch.equal(known[1], empty[1])
+
+
+def test_a_prior_that_is_not_there_is_refused_before_anything_is_trained(
+    springs: Path, informed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "make_problems", lambda *_: pytest.fail("too late"))
+    settings = pruned(tmp_path, "motif", [0.5])
+    for data, known in ((informed, "there are: empty, known"), (springs, "it has none")):
+        with pytest.raises(UserError, match=rf"the dataset 'springs' has no prior network 'motif' \({known}\)"):
+            train_members(data, settings, [0], tmp_path / "m.safetensors", tmp_path / "h.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
@@ -329,6 +373,28 @@ def test_members_that_do_not_fit_in_the_memory_given_are_trained_in_parts(
     train_here(springs, tmp_path, memory_mb=4, model_settings={"iterations": 5, "refit": None})
     assert set(sizes) == {3}
     assert len(load_ensemble(tmp_path / "model.safetensors").members) == 6
+
+
+@pytest.mark.parametrize("network", ["per_target", "joint"])
+def test_one_network_per_target_that_does_not_fit_is_refused_with_an_estimate(
+    springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
+    """Other networks, whose size grows less, may try a single member."""
+    monkeypatch.setattr("sparsenode.training.job.member_bytes", lambda *arguments, **named: 12 * 10**9)
+    model_settings = {"network": network, "hidden": [4], "iterations": 1, "check_every": 1}
+    settings = frozen(tmp_path, model_settings=model_settings)
+    output = tmp_path / "m.safetensors"
+    if network == "joint":
+        train_members(springs, settings, [0], output, tmp_path / "h.parquet", memory_mb=3000)
+        assert output.is_file()
+        return
+    message = (
+        r"with 3 variables one member has 48 weights and needs about 12\.4 GB, and 3\.0 GB may be used here "
+        r"\(`memory_mb`, .*\); set `network` of the model small to joint or biological"
+    )
+    with pytest.raises(UserError, match=message):
+        train_members(springs, settings, [0], output, tmp_path / "h.parquet", memory_mb=3000)
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32"])

@@ -42,8 +42,17 @@ def problems(rotation: anndata.AnnData) -> list[tuple[float, Problem]]:
     return make_problems(rotation, TINY)
 
 
+PRIOR = np.array([[0.0, -1.0], [0.5, 0.0]])
+PRUNING = {"epochs": 20, "first_epoch": 4, "first_share": 0.5, "every": 5, "share": 0.3}
+NAMED = {"dash": {"prior": "known"}}
+
+
 def strengths_of(method: str, *strengths: float, **options: Any) -> MethodSettings:
-    return MethodSettings(method, strengths if get_method(method).has_strength else (0.0,), options)
+    """Those that have a meaning to the method: none, or none above its largest."""
+    record = get_method(method)
+    allowed = tuple(sorted({min(strength, record.largest_strength) for strength in strengths}))
+    given = (PRUNING if record.scores else {}) | NAMED.get(method, {}) | options
+    return MethodSettings(method, allowed if record.has_strength else (0.0,), given)
 
 
 def suited(settings: ModelSettings, method: str) -> ModelSettings:
@@ -56,7 +65,7 @@ def run(
 ) -> TrainingResult:
     strengths = changes.pop("strengths", (0.0, 0.1))
     settings = suited(replace(TINY, **changes), method)
-    return train(problems, 2, settings, strengths_of(method, *strengths), seeds)
+    return train(problems, 2, settings, strengths_of(method, *strengths), seeds, prior=PRIOR)
 
 
 def row_of(result: TrainingResult, strength: float, seed: int) -> dict[str, torch.Tensor]:
@@ -244,7 +253,7 @@ def test_every_method_trains_with_windows_at_both_orders(
         velocity_hidden=(3,),
     )
     settings = suited(settings, method)
-    result = train(make_problems(rotation, settings), 2, settings, strengths_of(method, 0.01), [0])
+    result = train(make_problems(rotation, settings), 2, settings, strengths_of(method, 0.01), [0], prior=PRIOR)
     assert result.members[0].status == "finished"
     assert np.isfinite([row["loss"] for row in result.history]).all()
 
@@ -443,6 +452,7 @@ def run_in_pieces(
                 [0, 1],
                 checkpoints=checkpoints,
                 interrupted=interrupted,
+                prior=PRIOR,
                 **named,
             )
         except InterruptedTrainingError:
@@ -523,9 +533,9 @@ def test_a_member_that_trains_on_batches_does_not_depend_on_its_neighbors(
 ) -> None:
     settings = suited(replace(TINY, **VARIANTS[variant]), method)
     problems = problems_of(rotation, settings)
-    together = train(problems, 2, settings, strengths_of(method, 0.0, 0.1, 1.0), (0, 1, 2))
+    together = train(problems, 2, settings, strengths_of(method, 0.0, 0.1, 1.0), (0, 1, 2), prior=PRIOR)
     strength = together.members[-1].strength
-    alone = train(problems, 2, settings, strengths_of(method, strength), (2,))
+    alone = train(problems, 2, settings, strengths_of(method, strength), (2,), prior=PRIOR)
     assert_same(row_of(together, strength, 2), row_of(alone, strength, 2), tolerance=2e-4)
 
 
@@ -549,7 +559,7 @@ def test_batches_change_with_the_iteration_and_go_on_through_the_refit(
 
 
 def started(settings: ModelSettings, seeds: list[int], method: str = "none") -> tuple[Run, Task]:
-    task = runs.make_task(2, settings, strengths_of(method, 0.01), seeds, torch.device("cpu"))
+    task = runs.make_task(2, settings, strengths_of(method, 0.01), seeds, torch.device("cpu"), prior=PRIOR)
     return runs.start(task, range(len(seeds))), task
 
 
@@ -599,7 +609,7 @@ def test_starts_and_slopes_are_perturbed_by_their_own_errors(
 def test_every_method_trains_on_motion(rotation: anndata.AnnData, method: str) -> None:
     """All that a model of motion has: slopes, stiffness and damping, another scale of time, noise and batches."""
     settings = suited(replace(TINY, **VARIANTS["motion"]), method)
-    result = train(problems_of(rotation, settings), 2, settings, strengths_of(method, 0.01), [0])
+    result = train(problems_of(rotation, settings), 2, settings, strengths_of(method, 0.4), [0], prior=PRIOR)
     assert result.members[0].status == "finished"
     assert np.isfinite([row["loss"] for row in result.history]).all()
     fresh, _ = started(settings, [0], method)

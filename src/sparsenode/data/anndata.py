@@ -1,4 +1,8 @@
-"""anndata: trajectories of your own, from an h5ad file whose columns you name."""
+"""anndata: trajectories of your own, from an h5ad file whose columns you name.
+
+Prior networks are taken over: every `varp["prior_NAME"]` (row = source, column = target), and with it
+`varp["known_NAME"]`, which says of which pairs it tells.
+"""
 
 from __future__ import annotations
 
@@ -177,6 +181,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
             )
         )
     truth = None if options["truth"] is None else file.network(options["truth"], columns)
+    priors, priors_known = (file.networks(prefix, columns) for prefix in ("prior_", "known_"))
     return RawTrajectories(
         kind="measured",
         features=tuple(genes),
@@ -187,6 +192,8 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         transform=options["transform"],
         truth=truth,
         truth_known=None if truth is None else ~np.eye(count, dtype=bool),
+        priors=priors,
+        priors_known={name: known != 0 for name, known in priors_known.items() if name in priors},
         is_regulator=None if options["regulators"] is None else file.flags(options["regulators"], columns),
         provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
     )
@@ -256,6 +263,11 @@ class _File:
         if name not in self.adata.varp:
             raise self.fail("the entry of `varp`", name, list(self.adata.varp))
         return _dense(self.adata.varp[name])[np.ix_(columns, columns)]
+
+    def networks(self, prefix: str, columns: NDArray[np.int_]) -> dict[str, Floats]:
+        """Every network of `varp` whose key begins with `prefix`, by the rest of its key."""
+        keys = sorted(key for key in self.adata.varp if key.startswith(prefix) and key != prefix)
+        return {key.removeprefix(prefix): self.network(key, columns) for key in keys}
 
     def flags(self, name: str, columns: NDArray[np.int_]) -> NDArray[np.bool_]:
         if name not in self.adata.var:

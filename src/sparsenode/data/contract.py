@@ -9,16 +9,17 @@
 - `obsm["X_NAME"]` float32 (observation, dimension): coordinates to draw the observations at, such as `X_diffmap`.
 - `var`: `weight` (of a feature's squared error) and `is_regulator`.
 - `varp["truth"]`, signed, and `varp["prior_NAME"]`: sparse, row = source, column = target; dense
-  `varp["truth_known"]`, and sparse `varp["known_NAME"]` where a prior tells of some pairs alone: elsewhere it has no
-  edge because nothing is known.
+  `varp["truth_known"]`, False where nobody knows whether there is an edge, and sparse `varp["known_NAME"]` where a
+  prior tells of some pairs alone: elsewhere it has no edge because nothing is known.
 - `uns["sparsenode"]`: `contract_version`, `name`, `kind`, `time_unit`, `value_unit`, `scaling`, `transform`,
   `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each
   trajectory (of those that were averaged, where its observations are averages) or the last of its first
   `known_observations`, `source_unit` (what `offset + scale * X` is in, or empty), `offset` and `scale`
   (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels` (trajectory,), what to multiply the
   values of the group's training trajectories by to expect those of each, `source_files`, `validation`, `settings`
-  (JSON) and `provenance`, whose `networks` say of each prior network its `density` (the share of edges among the known
-  pairs, which is the precision of a random prediction), `edges`, `known_pairs` and `regulators`.
+  (JSON), `truth_signed` (false where the truth tells edges and not their signs) and `provenance`, whose `networks`
+  say of each prior network its `density` (the share of edges among the known pairs, which is the precision of a random
+  prediction), `edges`, `known_pairs` and `regulators`.
 
 In memory `initial_states` is a data frame and `source_files` a dictionary; in the file the one is an array in
 the order of the trajectories and of the features, the other JSON: names with a slash cannot be keys of an
@@ -150,14 +151,25 @@ def true_network(adata: AnnData) -> Network | None:
 
 def prior_networks(adata: AnnData) -> dict[str, Network]:
     """Prior networks by name, dense; one that does not say of which pairs it tells, tells of all."""
-    priors = {}
-    for key in sorted(adata.varp):
-        name = key.removeprefix("prior_")
-        if name != key:
-            edges = dense(adata.varp[key]).astype(np.float64)
-            known = dense(adata.varp[f"known_{name}"]) if f"known_{name}" in adata.varp else np.ones_like(edges)
-            priors[name] = Network(edges, known != 0)
-    return priors
+    names = sorted(key.removeprefix("prior_") for key in adata.varp if key.startswith("prior_"))
+    return {name: _prior(adata, name) for name in names}
+
+
+def prior_network(adata: AnnData, name: str) -> Network:
+    """The prior network of a name, dense.
+
+    Raises:
+        UserError: there is none of that name; those that there are.
+    """
+    names = sorted(key.removeprefix("prior_") for key in adata.varp if key.startswith("prior_"))
+    if name not in names:
+        known = f"there are: {', '.join(names)}" if names else "it has none"
+        message = (
+            f"the dataset {adata.uns['sparsenode']['name']!r} has no prior network {name!r} ({known}); name one of its "
+            "own, or give it one"
+        )
+        raise UserError(message)
+    return _prior(adata, name)
 
 
 def reference_network(adata: AnnData) -> tuple[str, Network] | None:
@@ -274,7 +286,9 @@ def _check_features(adata: AnnData) -> str | None:
     if ("truth" in adata.varp) != ("truth_known" in adata.varp):
         return "`varp` is to have both 'truth' and 'truth_known', or none of them"
     for key in adata.varp:
-        if not np.isfinite(dense(adata.varp[key])).all():
+        network = adata.varp[key]
+        # Of a sparse matrix only what is stored: with thousands of genes a dense copy of each takes 100 MB.
+        if not np.isfinite(network.data if hasattr(network, "toarray") else network).all():
             return f"varp[{key!r}] holds values that are not finite"
     return None
 
@@ -298,6 +312,13 @@ def _check_metadata(adata: AnnData) -> str | None:
     if not np.isfinite(states.to_numpy(dtype=np.float64)).all():
         return "uns['sparsenode']['initial_states'] holds values that are not finite"
     return None
+
+
+def _prior(adata: AnnData, name: str) -> Network:
+    edges = dense(adata.varp[f"prior_{name}"]).astype(np.float64)
+    told = f"known_{name}"
+    known = dense(adata.varp[told]) != 0 if told in adata.varp else np.ones(edges.shape, dtype=bool)
+    return Network(edges, known)
 
 
 def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:

@@ -20,13 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.downloads import RemoteFile
-from sparsenode.data.simulation import INTERVAL, draw_uniform, make_trajectories, regular_times
+from sparsenode.data.simulation import INTERVAL, draw_uniform, make_trajectories, regular_times, solve_rates
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 
 # Streams of random numbers: the noise can be changed and the system stays the same.
 _NETWORK, _KINETICS, _START, _NOISE = range(4)
-_RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-11, 1e-12
 _SMALLEST = 1e-300
 HAS_TRUTH = True
 
@@ -326,45 +325,11 @@ def _draw_edges(
 
 
 def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
-    """States (trajectory, time, node), to about 1e-9 of their size, by the method of Dormand and Prince of order 8.
+    """States (trajectory, time, node) of the system, also with nodes held, as `simulation.solve_rates`.
 
-    Shapes: `initial_states` (trajectory, node), at time 0; `times` (time,) or (trajectory, time), none negative. A node
-    in `clamp` is held at its value from time 0 on: the system under an intervention.
+    Shapes: `initial_states` (trajectory, node), at time 0; `times` (time,) or (trajectory, time), none negative.
 
     Raises:
         UserError: `clamp` names a node that there is not, or a state or value is not finite.
     """
-    from scipy.integrate import solve_ivp
-
-    start = np.array(initial_states, dtype=np.float64)
-    held = np.array(sorted(clamp or {}), dtype=np.int64)
-    outside = [int(node) for node in held if not 0 <= node < len(system.decay)]
-    if outside:
-        message = f"cannot hold node {outside[0]}: the system has the nodes 0 to {len(system.decay) - 1}"
-        raise UserError(message)
-    for node, value in (clamp or {}).items():
-        start[:, node] = value
-    if not np.isfinite(start).all():
-        message = "cannot solve the simulated system from states, or with nodes held at values, that are not finite"
-        raise UserError(message)
-
-    def rates(_: float, flat: Floats) -> Floats:
-        change = system.rates(flat.reshape(start.shape))
-        change[:, held] = 0.0
-        return change.ravel()
-
-    asked = np.broadcast_to(times, (len(start), np.shape(times)[-1]))
-    different, where = np.unique(asked, return_inverse=True)
-    if different[-1] == 0.0:
-        return np.repeat(start[:, None], asked.shape[1], axis=1)
-    solution = solve_ivp(
-        rates,
-        (0.0, float(different[-1])),
-        start.ravel(),
-        method="DOP853",
-        t_eval=different,
-        rtol=_RELATIVE_TOLERANCE,
-        atol=_ABSOLUTE_TOLERANCE,
-    )
-    states = solution.y.reshape(*start.shape, len(different)).swapaxes(1, 2)
-    return np.asarray(np.take_along_axis(states, where.reshape(asked.shape)[:, :, None], axis=1))
+    return solve_rates(system.rates, initial_states, times, clamp)

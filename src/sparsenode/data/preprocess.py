@@ -11,6 +11,7 @@ import numpy as np
 from sparsenode.data import complete_options, source
 from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, write_trajectories
 from sparsenode.data.downloads import check_downloaded
+from sparsenode.data.priors import add_priors
 from sparsenode.data.validation import set_validation_aside
 from sparsenode.errors import UserError
 
@@ -62,10 +63,11 @@ def assemble(
     settings: Mapping[str, Any],
     source_files: Mapping[str, str],
 ) -> AnnData:
-    """The AnnData of `raw` trajectories, with validation, initial states and feature weights of `settings`.
+    """The AnnData of `raw` trajectories, with validation, initial states, feature weights and priors of `settings`.
 
     Raises:
-        UserError: a trajectory is too short, values are not finite, or validation leaves nothing to train on.
+        UserError: a trajectory is too short, a prior cannot be made, values are not finite, or validation leaves
+            nothing to train on.
     """
     import anndata
     import pandas as pd
@@ -73,6 +75,7 @@ def assemble(
     first = int(settings.get("initial_state", {}).get("mean_of_first", 1))
     known = int(settings.get("initial_state", {}).get("known", 1))
     validation = dict(settings.get("validation", {}))
+    raw = add_priors(name, raw, settings.get("priors", {}))
     _check_raw(name, raw, first, known)
     splits = set_validation_aside(raw.trajectories, validation, keep_first=max(first, known))
     initial_states = np.stack([_initial_state(part, first, known) for part in raw.trajectories])
@@ -133,6 +136,7 @@ def assemble(
                 "initial_states": pd.DataFrame(initial_states, index=names, columns=list(raw.features)),
                 "initial_state_count": first,
                 "known_observations": known,
+                "truth_signed": raw.truth_signed,
                 "validation": validation,
                 "source_files": dict(source_files),
                 "settings": json.dumps(settings, sort_keys=True),

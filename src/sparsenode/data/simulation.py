@@ -1,12 +1,15 @@
-"""What simulated sources share: ranges of parameters, regular times, and trajectories in units of their deviation."""
+"""What simulated sources share: ranges of parameters, regular times, a solver, and trajectories of its states."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.trajectories import Floats, Trajectory, constant_labels
+from sparsenode.errors import UserError
+
+_RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-11, 1e-12
 
 INTERVAL: dict[str, Any] = {
     "type": "array",
@@ -30,24 +33,82 @@ def regular_times(horizon: float, within: int, extrapolation_share: float) -> Fl
     return np.concatenate([fit, horizon + np.arange(1, beyond + 1) * (horizon / within)])
 
 
+def solve_rates(
+    rates: Callable[[Floats], Floats],
+    initial_states: Floats,
+    times: Floats,
+    clamp: Mapping[int, float] | None = None,
+) -> Floats:
+    """States (trajectory, time, node) of dx/dt = rates(x), to about 1e-9 of their size, by Dormand and Prince, order 8.
+
+    Shapes: `rates` takes and gives (trajectory, node); `initial_states` (trajectory, node), at time 0; `times` (time,)
+    or (trajectory, time), none negative. A node in `clamp` is held at its value from time 0 on: the system under an
+    intervention.
+
+    Raises:
+        UserError: `clamp` names a node that there is not, or a state or value is not finite.
+    """
+    from scipy.integrate import solve_ivp
+
+    start = np.array(initial_states, dtype=np.float64)
+    held = np.array(sorted(clamp or {}), dtype=np.int64)
+    outside = [int(node) for node in held if not 0 <= node < start.shape[1]]
+    if outside:
+        message = f"cannot hold node {outside[0]}: the system has the nodes 0 to {start.shape[1] - 1}"
+        raise UserError(message)
+    for node, value in (clamp or {}).items():
+        start[:, node] = value
+    if not np.isfinite(start).all():
+        message = "cannot solve the simulated system from states, or with nodes held at values, that are not finite"
+        raise UserError(message)
+
+    def free_rates(_: float, flat: Floats) -> Floats:
+        change = rates(flat.reshape(start.shape))
+        change[:, held] = 0.0
+        return change.ravel()
+
+    asked = np.broadcast_to(times, (len(start), np.shape(times)[-1]))
+    different, where = np.unique(asked, return_inverse=True)
+    if different[-1] == 0.0:
+        return np.repeat(start[:, None], asked.shape[1], axis=1)
+    solution = solve_ivp(
+        free_rates,
+        (0.0, float(different[-1])),
+        start.ravel(),
+        method="DOP853",
+        t_eval=different,
+        rtol=_RELATIVE_TOLERANCE,
+        atol=_ABSOLUTE_TOLERANCE,
+    )
+    states = solution.y.reshape(*start.shape, len(different)).swapaxes(1, 2)
+    return np.asarray(np.take_along_axis(states, where.reshape(asked.shape)[:, :, None], axis=1))
+
+
 def make_trajectories(
-    states: Floats, times: Floats, within: NDArray[np.bool_], scale: Floats, noise: Floats, *, training: int
+    states: Floats,
+    times: Floats,
+    within: NDArray[np.bool_],
+    scale: Floats,
+    noise: Floats,
+    *,
+    training: int,
+    name: str = "trajectory",
 ) -> tuple[Trajectory, ...]:
     """Trajectories of exact `states` over their `scale` (feature,), and noise in that unit; the first are for training.
 
     Shapes: `states` and `noise` (trajectory, time, feature), `times` and `within` (trajectory, time), the latter true
-    in the interval that models are trained on.
+    in the interval that models are trained on. They are called by `name` and their number.
     """
     width = len(str(len(states) - 1))
     trajectories = []
     for index in range(len(states)):
-        name = f"trajectory_{index:0{width}d}"
+        numbered = f"{name}_{index:0{width}d}"
         noise_free = states[index] / scale
         trajectories.append(
             Trajectory(
-                name=name,
+                name=numbered,
                 group="all",
-                subject=name,
+                subject=numbered,
                 times=times[index],
                 values=noise_free + noise[index],
                 splits=constant_labels("train" if index < training else "test", len(times[index])),

@@ -1,8 +1,10 @@
 """Reading of text tables without guessing: a table is whole and all numbers, or an error names where not."""
 
+import csv
 import gzip
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ def read_numeric_table(path: Path, separator: str) -> tuple[list[str], Floats]:
         repeated
             column names, text in a number's place, or a number that is not finite.
     """
-    content = _content(path)
+    content = read_table_text(path)
     header = content.partition("\n")[0].removesuffix("\r").split(separator)
     if not content.endswith("\n"):
         message = f"{path}: the last line has no end: the file is cut off; fetch it again"
@@ -43,7 +45,74 @@ def read_numeric_table(path: Path, separator: str) -> tuple[list[str], Floats]:
     return header, values
 
 
-def _content(path: Path) -> str:
+def read_text_table(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """Lines below the header of a CSV file of exactly these `columns`, each with its number; fields may be quoted.
+
+    Raises:
+        UserError: the file cannot be read, is a web page, has other columns, a line with more or fewer fields, a
+            quotation mark that is not closed, or no line below its header.
+    """
+    rows: list[tuple[int, list[str]]] = []
+    reader = csv.reader(io.StringIO(read_table_text(path), newline=""), strict=True)
+    try:
+        for row in reader:
+            if not rows and row != list(columns):
+                message = f"{path}, line 1: found the columns {', '.join(row)!r}, expected {', '.join(columns)!r}"
+                raise UserError(message)
+            if len(row) != len(columns):
+                message = (
+                    f"{path}, line {reader.line_num}: {len(row)} fields where line 1 has {len(columns)}; "
+                    "is the file cut off?"
+                )
+                raise UserError(message)
+            rows.append((reader.line_num, row))
+    except csv.Error as error:
+        message = f"{path}, line {reader.line_num}: {error}; is the file cut off?"
+        raise UserError(message) from error
+    if len(rows) < 2:
+        message = f"{path}: no line below the column names; is the file cut off?"
+        raise UserError(message)
+    return rows[1:]
+
+
+def read_text_columns(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """The named columns of a CSV of texts, quoted or not, each (row,), without the blanks around them.
+
+    Raises:
+        UserError: the file cannot be read, is a web page, has no such column or no row, or has lines of different
+            lengths or unbalanced quotes, as one that is cut off.
+    """
+    reader = csv.reader(read_table_text(path).splitlines(), skipinitialspace=True, strict=True)
+    rows = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        for row in reader:
+            if len(row) != len(header):
+                message = (
+                    f"{path}, line {reader.line_num}: {len(row)} fields where line 1 has {len(header)}; "
+                    "is the file cut off?"
+                )
+                raise UserError(message)
+            rows.append(row)
+    except csv.Error as error:
+        message = f"{path}, line {reader.line_num}: {error}; is the file cut off?"
+        raise UserError(message) from error
+    if missing := [name for name in columns if name not in header]:
+        message = f"{path}, line 1: no column {missing[0]!r}; there are: {', '.join(header) or 'none'}"
+        raise UserError(message)
+    if not rows:
+        message = f"{path}: no line below the column names; is the file cut off?"
+        raise UserError(message)
+    places = [header.index(name) for name in columns]
+    return [[row[place].strip() for row in rows] for place in places]
+
+
+def read_table_text(path: Path) -> str:
+    """The text of a file that is to be a table.
+
+    Raises:
+        UserError: the file cannot be read, is no text, or is a web page.
+    """
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:

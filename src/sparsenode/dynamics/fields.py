@@ -1,4 +1,4 @@
-"""Vector fields of first and second order around an ensemble of perceptrons.
+"""Vector fields of first and second order around an ensemble of networks.
 
 A field is a few pure functions and no parameters: `rate` and its reverse pass, how many state variables it has, which
 of them are observed, and how input-output paths of its network become a source x target matrix.
@@ -12,8 +12,27 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sparsenode.dynamics import mlp
+from sparsenode.dynamics import biological, mlp
 from sparsenode.dynamics.mlp import Layers
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a kind of network makes of its layers.
+
+    `apply_recorded(layers, inputs)` lists the inputs (member, row, in), then those of the linear maps in the order of
+    the layers, of which the first may be the inputs themselves, and at the end the output. `reverse(layers, recorded,
+    gradient)` gives the gradient for the inputs, and for the output of each linear map; `jacobian(layers, inputs)` the
+    derivative (member, row, in, out).
+    """
+
+    apply_recorded: Callable[[Layers, Tensor], list[Tensor]]
+    reverse: Callable[[Layers, Sequence[Tensor], Tensor], tuple[Tensor, list[Tensor]]]
+    jacobian: Callable[[Layers, Tensor], Tensor]
+
+
+PERCEPTRON = Form(mlp.apply_recorded, mlp.reverse, mlp.jacobian)
+BIOLOGICAL = Form(biological.apply_recorded, biological.reverse, biological.jacobian)
 
 
 @dataclass(frozen=True)
@@ -21,8 +40,8 @@ class VectorField:
     """An autonomous vector field of `features` observed variables.
 
     `record(layers, state)` returns the rate (member, row, state) and what `reverse(layers, recorded, gradient)`
-    needs to give the gradient for the state and for each layer's linear output. `fold_paths` turns an input x output
-    matrix of the network, (member, in, out), into (member, source, target).
+    needs to give the gradient for the state and for each layer's linear output (see `Form`). `fold_paths` turns an
+    input x output matrix of the network, (member, in, out), into (member, source, target).
     """
 
     order: int
@@ -31,6 +50,7 @@ class VectorField:
     record: Callable[[Layers, Tensor], tuple[Tensor, list[Tensor]]]
     reverse: Callable[[Layers, Sequence[Tensor], Tensor], tuple[Tensor, list[Tensor]]]
     fold_paths: Callable[[Tensor], Tensor]
+    form: Form = PERCEPTRON
 
     def rate(self, layers: Layers, state: Tensor) -> Tensor:
         """Time derivative of the state, both (member, row, state)."""
@@ -38,7 +58,7 @@ class VectorField:
 
     def jacobian(self, layers: Layers, state: Tensor) -> Tensor:
         """Derivative (member, row, in, feature) of the network's rate, decay included, by every state variable."""
-        jacobian = mlp.jacobian(layers, state)
+        jacobian = self.form.jacobian(layers, state)
         if layers.decay is None:
             return jacobian
         blocks = torch.diag_embed(layers.decay.unflatten(-1, (self.order, self.features)))
@@ -50,23 +70,22 @@ class VectorField:
         return self.order * self.features
 
 
-def _record_first(layers: Layers, state: Tensor) -> tuple[Tensor, list[Tensor]]:
-    recorded = mlp.apply_recorded(layers, state)
-    if layers.decay is None:
-        return recorded[-1], recorded
-    return torch.addcmul(recorded[-1], layers.decay, state, value=-1.0), recorded
-
-
-def _reverse_first(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
-    state_gradient, linear_gradients = mlp.reverse(layers, recorded, gradient)
-    if layers.decay is not None:
-        state_gradient = torch.addcmul(state_gradient, layers.decay, gradient, value=-1.0)
-    return state_gradient, linear_gradients
-
-
-def first_order(features: int) -> VectorField:
+def first_order(features: int, form: Form = PERCEPTRON) -> VectorField:
     """x' = network(x), minus decay times x where the layers have a decay."""
-    return VectorField(1, features, features, _record_first, _reverse_first, lambda matrix: matrix)
+
+    def record(layers: Layers, state: Tensor) -> tuple[Tensor, list[Tensor]]:
+        recorded = form.apply_recorded(layers, state)
+        if layers.decay is None:
+            return recorded[-1], recorded
+        return torch.addcmul(recorded[-1], layers.decay, state, value=-1.0), recorded
+
+    def reverse(layers: Layers, recorded: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+        state_gradient, linear_gradients = form.reverse(layers, recorded, gradient)
+        if layers.decay is not None:
+            state_gradient = torch.addcmul(state_gradient, layers.decay, gradient, value=-1.0)
+        return state_gradient, linear_gradients
+
+    return VectorField(1, features, features, record, reverse, lambda matrix: matrix, form)
 
 
 def second_order(features: int) -> VectorField:
@@ -99,9 +118,9 @@ def second_order(features: int) -> VectorField:
     return VectorField(2, features, 2 * features, record, reverse, fold_paths)
 
 
-def make_field(order: int, features: int) -> VectorField:
-    """The field of a model's order."""
-    return first_order(features) if order == 1 else second_order(features)
+def make_field(order: int, features: int, form: Form = PERCEPTRON) -> VectorField:
+    """The field of a model's order; at second order always around a perceptron."""
+    return first_order(features, form) if order == 1 else second_order(features)
 
 
 def clamped(field: VectorField, held: Tensor) -> VectorField:

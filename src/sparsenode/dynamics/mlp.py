@@ -21,6 +21,8 @@ class Layers:
     With one network per target the networks stand side by side: each layer has the units of all targets, those of the
     first target first, and no weights between targets. If there are hidden layers, the last weights are a row (member,
     1, in_L), since each unit leads to one output only: then `rows_last` is true.
+
+    Other networks than perceptrons have their linear maps here in an order of their own (see `biological`).
     """
 
     weights: tuple[Tensor, ...]

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from sparsenode.dynamics import gates, mlp
+from sparsenode.dynamics import biological, gates, mlp
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.paths import path_product
 
@@ -19,14 +19,18 @@ from sparsenode.paths import path_product
 class Parameters:
     """Tensors of an ensemble, each a tuple with one entry a layer and the axis `member` first.
 
-    `log_alpha` is empty where a method has no gates, `masks` before a refit, `velocity_*` at first order; `decay` is
-    empty or one tensor (member, 1, state). Once masks are there they replace the gates: a refit folds the
-    deterministic gates into the weights. `starts` is empty or one tensor (member, group, feature), the learned starts
-    of the groups; `references` then holds two that are not trained: the starts that were given, and their errors.
+    `log_alpha` is empty where a method has no gates, `masks` (1 or 0) where nothing is or will be pruned, `velocity_*`
+    at first order; `decay` is empty or one tensor (member, 1, state). Masks replace the gates: a refit folds the
+    deterministic gates into the weights, and a pruner has none. `starts` is empty or one tensor (member, group,
+    feature), the learned starts of the groups; `references` then holds two that are not trained: the starts that were
+    given, and their errors.
 
     Weights are (member, in, out), or with one network per target (member, target, in, out), one value a target at the
     end. `skip` is empty or one tensor (member, target, in, 1), what leads from the inputs straight to each target.
     Masks of the skip come after those of the weights.
+
+    `multiplier` is empty or one tensor (member, 1, feature): the network is then that of `biological`, a chain of two
+    layers whose hidden units are those of both branches, and without a bias at the end. It has no `decay` beside it.
     """
 
     weights: tuple[Tensor, ...]
@@ -39,6 +43,7 @@ class Parameters:
     starts: tuple[Tensor, ...] = ()
     references: tuple[Tensor, ...] = ()
     skip: tuple[Tensor, ...] = ()
+    multiplier: tuple[Tensor, ...] = ()
 
     @property
     def prunable(self) -> tuple[Tensor, ...]:
@@ -117,6 +122,19 @@ def initialize_parameters(
     )
 
 
+def initialize_biological(
+    generators: Sequence[torch.Generator], features: int, units: int, *, gates_on: str | None, rate: float | None = None
+) -> Parameters:
+    """Fresh parameters of the network of `biological`, member i from generator i alone.
+
+    `units` are those of each branch. With a `rate` the genes' multipliers all start at it, else between 0 and 1.
+    """
+    weights, bias, drawn = biological.initialize(generators, features, units)
+    multiplier = drawn if rate is None else torch.full_like(drawn, rate)
+    log_alpha = tuple(gates.initialize(weight, gates_on) for weight in weights) if gates_on else ()
+    return Parameters(weights, (bias,), log_alpha, multiplier=(multiplier,))
+
+
 def _initialize_targets(
     generators: Sequence[torch.Generator], widths: Sequence[int], targets: int
 ) -> tuple[list[Tensor], list[Tensor]]:
@@ -149,6 +167,9 @@ def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: 
 def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activation: str) -> Layers:
     """The network with `factors` (gates or masks; empty for none) folded into its weights."""
     weights, *skip = _apply(parameters, factors)
+    rates = own_rates(parameters)
+    if parameters.multiplier:
+        return biological.effective_layers(weights, parameters.biases, *rates)
     rows_last = False
     if _per_target(parameters):
         rows_last = len(weights) > 1
@@ -159,10 +180,15 @@ def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activati
         weights,
         parameters.biases,
         activation,
-        parameters.decay[0] if parameters.decay else None,
+        rates[0] if rates else None,
         skip[0].squeeze(-1).transpose(1, 2).contiguous() if skip else None,
         rows_last,
     )
+
+
+def own_rates(parameters: Parameters) -> tuple[Tensor, ...]:
+    """Empty or one tensor (member, 1, state), the rate at which each variable decays by itself."""
+    return parameters.decay or tuple(one.clamp(min=0.0) for one in parameters.multiplier)
 
 
 def _per_target(parameters: Parameters) -> bool:
@@ -170,9 +196,14 @@ def _per_target(parameters: Parameters) -> bool:
 
 
 def path_matrix(parameters: Parameters) -> Tensor:
-    """Summed strength (member, in, out) of all paths of the effective network, the skip included."""
+    """Summed strength (member, in, out) of all paths of the effective network, the skip included.
+
+    Of a biological network through both branches, times the targets' multipliers.
+    """
     weights, *skip = _apply(parameters, deterministic_gates(parameters))
     paths = path_product(weights)
+    if parameters.multiplier:
+        paths = paths * own_rates(parameters)[0]
     if skip:
         paths = paths + skip[0].abs()
     return paths.squeeze(-1).transpose(1, 2) if _per_target(parameters) else paths
@@ -217,6 +248,11 @@ def prune_closed(parameters: Parameters, threshold: float) -> Parameters:
     masks = tuple((weight.abs() > threshold).to(weight.dtype) for weight in (*weights, *skip))
     folded = [weight * mask for weight, mask in zip((*weights, *skip), masks, strict=True)]
     return replace(parameters, weights=tuple(folded[: len(weights)]), skip=tuple(folded[len(weights) :]), masks=masks)
+
+
+def mask_nothing(parameters: Parameters) -> Parameters:
+    """The same parameters with masks that let everything through: the start of a pruner."""
+    return replace(parameters, masks=tuple(torch.ones_like(weight) for weight in parameters.prunable))
 
 
 def weight_sparsity(parameters: Parameters, threshold: float) -> Tensor:

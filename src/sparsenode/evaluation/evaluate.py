@@ -261,6 +261,8 @@ def read_truth(adata: AnnData) -> Truth:
         known = known & ~np.eye(adata.n_vars, dtype=bool)
         if not known.any():
             edges = signs = None
+        if not adata.uns.get("sparsenode", {}).get("truth_signed", True):
+            signs = None
     if edges is None:
         known = np.zeros(shape, bool)
     regulators = (

@@ -8,6 +8,7 @@ workflow can read names and options without loading it.
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,8 +36,18 @@ class Method:
     `edge_weights(size, **options)` weighs the edges of the penalty once the warm-up is over, None for alike; with an
     option `stages` it does so that many times in all.
 
+    A pruner has two hooks. `scores(weights, before, edges, strength, **options)` gives the scores of one member's
+    weights, of which the largest stay; `before` are those of the pruning before, at the first one the absolute
+    weights. `weights_left(size, strength, iterations, **options)` tells by iteration how many weights of a layer of
+    `size` are left from there on, in a training of `iterations`; the iterations depend on nothing else. Both take the
+    weights without a member axis, (in, out) or (target, in, out), and one number as the strength. What was pruned
+    stays zero. With `prior` the method takes the prior network that its option of this name names: its `edges` are
+    (in, target), or (target, in, 1) with one network per target, of any sign; else None.
+
     `ramp(progress, **options)` is the share of the strength within the warm-up, `progress` itself where there is none.
-    `options` are JSON-schema properties with defaults.
+    `strength` says what a strength means, `largest_strength` is the largest that has a meaning.
+    `options` are JSON-schema properties, with defaults unless they must be given; `problem(**options)` says what among
+    them contradicts itself, as `option: found X; allowed: Y`, else None.
     """
 
     name: str
@@ -51,7 +62,13 @@ class Method:
     edge_size: Callable[..., Tensor] | None = None
     edge_proximal: Callable[..., tuple[Tensor, Tensor | None]] | None = None
     edge_weights: Callable[..., Tensor | None] | None = None
+    scores: Callable[..., Sequence[Tensor]] | None = None
+    weights_left: Callable[..., Mapping[int, int]] | None = None
+    prior: bool = False
     ramp: Callable[..., float] | None = None
+    strength: str = "the weight of the penalty beside the loss"
+    largest_strength: float = math.inf
+    problem: Callable[..., str | None] | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 

@@ -17,7 +17,7 @@ from sparsenode.device import keep_freed_memory, matrix_precision, peak_memory, 
 from sparsenode.ensemble import save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256, write_atomically
-from sparsenode.memory import evaluations_kept, member_bytes, member_size, most_members
+from sparsenode.memory import BASE_BYTES, evaluations_kept, member_bytes, member_size, most_members
 from sparsenode.methods import get_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
@@ -45,12 +45,13 @@ def train_members(
     `data` is a file of trajectories, `settings` the frozen settings. The file carries settings, seeds, versions and
     every member's status. `checkpoints` is a folder of this job alone: what is there of the same job (data, settings,
     seeds, versions) is gone on from, anything else is removed with a warning, and all is removed at the end. Raises
-    UserError if the data do not fit the settings or another process trains with the same checkpoints, and
+    UserError if the data do not fit the settings, lack the prior network that the method takes, if one network per
+    target is larger than the memory, or if another process trains with the same checkpoints, and
     InterruptedTrainingError after SIGTERM or SIGINT.
     """
     import pandas as pd
 
-    from sparsenode.data.contract import read_trajectories
+    from sparsenode.data.contract import prior_network, read_trajectories
 
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -62,6 +63,8 @@ def train_members(
         )
     model_settings = read_model_settings(frozen["model_settings"])
     method_settings = read_method_settings(frozen["method_settings"])
+    method = get_method(method_settings.regularizer)
+    prior = prior_network(adata, method_settings.options["prior"]).truth if method.prior else None
     problems = make_problems(adata, model_settings, seeds)
     check_validation(adata, model_settings, method_settings)
     place = resolve_device(device)
@@ -78,7 +81,6 @@ def train_members(
         }
         kept = Checkpoints(checkpoints, identity, checkpoint_seconds)
     available = usable_memory(place, None if memory_mb is None else memory_mb * 10**6)
-    method = get_method(method_settings.regularizer)
     size = member_size(
         features=adata.n_vars,
         order=model_settings.order,
@@ -88,12 +90,21 @@ def train_members(
         gates=model_settings.gates if method.gated else None,
         velocity_observations=model_settings.velocity_observations,
         skip=method.skip,
+        masked=method.scores is not None,
     )
     scheme = model_settings.solver.scheme
     each = max(
         member_bytes(size, rows=problem.rows, evaluations=evaluations_kept(scheme, problem.grid.intervals))
         for _, problem in problems
     )
+    if model_settings.network == "per_target" and BASE_BYTES + each > available:
+        # Other networks grow with the number of variables and not with its square: they may try.
+        raise UserError(
+            f"one network per target does not fit: with {adata.n_vars:,} variables one member has {size.weights:,} "
+            f"weights and needs about {(BASE_BYTES + each) / 1e9:.1f} GB, and {available / 1e9:.1f} GB may be used "
+            f"here (`memory_mb`, or four fifths of the memory); set `network` of the model {frozen['model']} to joint "
+            "or biological, or take fewer variables or units"
+        )
     with (
         follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
         matrix_precision(model_settings.precision),
@@ -111,6 +122,7 @@ def train_members(
             report=report,
             checkpoints=kept,
             interrupted=interrupted,
+            prior=prior,
         )
         metadata = {
             "memory_bytes": peak_memory(place),

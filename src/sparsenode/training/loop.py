@@ -11,7 +11,9 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsenode.device import is_out_of_memory, release_memory
@@ -94,17 +96,19 @@ def train(
     report: Callable[[Report], None] | None = None,
     checkpoints: Checkpoints | None = None,
     interrupted: Callable[[], int] = lambda: 0,
+    prior: NDArray[np.floating[Any]] | None = None,
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
-    `problems` come from `make_problems`; `report` is called at each check. At most `most_members` are trained at
-    once, block after block; a block for which a GPU has no memory is halved. A member whose loss is not finite, or
-    above `EXPLODED`, is frozen at the last check at which it was sound and leaves the batch; the others do not
-    notice. With `checkpoints`, training goes on from the newest one and ends with the same result; when
-    `interrupted` gives the number of a signal, a last one is written and InterruptedTrainingError is raised.
+    `problems` come from `make_problems`; `report` is called at each check. At most `most_members` are trained at once,
+    block after block; a block for which a GPU has no memory is halved. A member whose loss is not finite, or above
+    `EXPLODED`, is frozen at the last check at which it was sound and leaves the batch; the others do not notice.
+    `prior` (source, target) is the network that a pruner is told of, where it takes one. With `checkpoints`, training
+    goes on from the newest one and ends with the same result; when `interrupted` gives the number of a signal, a last
+    one is written and InterruptedTrainingError is raised.
     """
     given = problems[-1][1].given
-    task = runs.make_task(features, settings, method_settings, seeds, torch.device(device), given)
+    task = runs.make_task(features, settings, method_settings, seeds, torch.device(device), given, prior)
     watch = _Watch(report, checkpoints, interrupted)
     most = most_members or len(task.grid)
     progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))
@@ -212,8 +216,10 @@ def _train_phase(
     settings = task.settings
     warm_up = 0.0 if phase.refitting else settings.warm_up
     reweighed = _reweighing(task, phase, warm_up)
-    # A change of the problem or of the penalty changes the objective, so plateaus are looked for after the last one.
-    settled = max([warm_up, *(until for until, _ in problems[:-1]), *(one / phase.iterations for one in reweighed)])
+    pruned = [] if phase.refitting else runs.pruning_iterations(task, _before_cooling(task, phase))
+    # A change of the problem, the penalty or the mask changes the objective: plateaus are looked for after the last.
+    changed = [one / phase.iterations for one in (*reweighed, *pruned)]
+    settled = max([warm_up, *(until for until, _ in problems[:-1]), *changed])
     current: Problem | None = None
     seeds: list[int] = []
     for iteration in range(progress.iteration, phase.iterations + 1):
@@ -225,6 +231,8 @@ def _train_phase(
         ramp = warm if task.method.ramp is None else task.method.ramp(warm, **task.options)
         if iteration in reweighed:
             runs.reweigh_edges(run, task)
+        if iteration in pruned:
+            runs.prune(run, task, iteration, _before_cooling(task, phase))
         problem = problems[-1][1]
         if not phase.refitting:
             problem = next((one for until, one in problems if done < until), problem)
@@ -264,8 +272,13 @@ def _reweighing(task: Task, phase: _Phase, warm_up: float) -> list[int]:
     if task.method.edge_weights is None or phase.refitting:
         return []
     stages, first = int(task.options.get("stages", 1)), math.ceil(warm_up * phase.iterations)
-    last = phase.iterations - (task.settings.stop.cooldown if task.settings.stop else 0)
+    last = _before_cooling(task, phase)
     return [first + max(last - first, 0) * stage // stages for stage in range(stages)]
+
+
+def _before_cooling(task: Task, phase: _Phase) -> int:
+    """Iterations of a phase before the last members cool."""
+    return phase.iterations - (task.settings.stop.cooldown if task.settings.stop else 0)
 
 
 def _is_check(task: Task, phase: _Phase, iteration: int) -> bool:
@@ -415,7 +428,8 @@ def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
     watch.number, tensors, state = found
     run = None
     if state["active"] is not None:
-        run = runs.unpack(task, state["active"], runs.below(tensors, "run."))
+        packed, phase = runs.below(tensors, "run."), _phases(task.settings)[state["phase"]]
+        run = runs.unpack(task, state["active"], packed, refitting=phase.refitting)
     ended = {
         int(number): (network.from_named(runs.below(tensors, f"ended.{number}.")), Member(**member))
         for number, member in state["ended"].items()

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsenode.dynamics import network
+from sparsenode.dynamics import biological, network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import PRUNING_THRESHOLD
 from sparsenode.errors import UserError
 from sparsenode.methods import Method, get_method
 from sparsenode.model import initialize, make_field
+from sparsenode.pruning import keep_largest
 from sparsenode.settings import MethodSettings, ModelSettings
 from sparsenode.starts import GivenStarts
 from sparsenode.training import stopping
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 class Task:
     """What stays the same during a run: `grid` holds the (strength, seed) of every member.
 
-    `given` are the starts that learned ones begin from.
+    `given` are the starts that learned ones begin from, `prior` what a pruner is told of edges, of the shape of a
+    network without hidden layers: (in, target), or (target, in, 1) with one network per target.
     """
 
     settings: ModelSettings
@@ -39,6 +43,7 @@ class Task:
     grid: tuple[tuple[float, int], ...]
     device: torch.device
     given: GivenStarts | None = None
+    prior: Tensor | None = None
 
     def strengths(self, members: Sequence[int]) -> Tensor:
         """Strengths (member,) of some members of the grid."""
@@ -55,7 +60,8 @@ class Run:
 
     `snapshot` are the parameters of the last check at which a member was sound, `penalty_scale` the terms of the
     penalty at initialization, `edge_weights` none or one tensor (member, target, source), the weights of edges in a
-    penalty on them. Random numbers are keyed by seed and iteration, so there is no state of them.
+    penalty on them, `scores` those of a pruner's last pruning, in the shapes of the weights, none before it. Random
+    numbers are keyed by seed and iteration, so there is no state of them.
     """
 
     active: list[int]
@@ -65,6 +71,7 @@ class Run:
     penalty_scale: list[Tensor]
     plateau: Plateau | None
     edge_weights: list[Tensor] = field(default_factory=list)
+    scores: list[Tensor] = field(default_factory=list)
 
 
 def make_task(
@@ -74,10 +81,12 @@ def make_task(
     seeds: Sequence[int],
     device: torch.device,
     given: GivenStarts | None = None,
+    prior: NDArray[np.floating[Any]] | None = None,
 ) -> Task:
-    """Lay out the grid, strength by strength and seed by seed.
+    """Lay out the grid, strength by strength and seed by seed; `prior` (source, target) is for methods that take one.
 
-    Raises UserError if the method needs one network per target and the model has another.
+    Raises UserError if the method needs one network per target and the model has another, or a strength is above the
+    method's largest, or the method takes a prior and none is given.
     """
     method = get_method(method_settings.regularizer)
     if method.per_target and settings.network != "per_target":
@@ -85,6 +94,14 @@ def make_task(
             f"the method {method.name} needs one network per target, but `network` of the model is "
             f"{settings.network!r}; set it to 'per_target'"
         )
+    strongest = max(method_settings.strengths)
+    if strongest > method.largest_strength:
+        raise UserError(
+            f"a strength of {strongest:g} has no meaning to the method {method.name}; give at most "
+            f"{method.largest_strength:g}: {method.strength}"
+        )
+    if method.prior and prior is None:
+        raise UserError(f"the method {method.name} takes a prior network, but none is given; give one (source, target)")
     return Task(
         settings,
         method,
@@ -93,7 +110,14 @@ def make_task(
         tuple((strength, seed) for strength in method_settings.strengths for seed in seeds),
         device,
         given,
+        None if prior is None else _as_network(prior, settings).to(device),
     )
+
+
+def _as_network(prior: NDArray[np.floating[Any]], settings: ModelSettings) -> Tensor:
+    """A prior (source, target) as the weights of a model without hidden layers; a velocity stands for its variable."""
+    known = torch.as_tensor(prior, dtype=torch.float32).repeat(settings.order, 1)
+    return known.T.unsqueeze(-1).contiguous() if settings.network == "per_target" else known
 
 
 def start(task: Task, members: Sequence[int]) -> Run:
@@ -106,9 +130,11 @@ def start(task: Task, members: Sequence[int]) -> Run:
         skip=task.method.skip,
         given=task.given,
     )
+    if task.method.scores is not None:
+        fresh = network.mask_nothing(fresh)
     parameters = _leaves(fresh.map(lambda tensor: tensor.to(task.device)))
     plateau = stopping.start(len(members), task.device) if task.settings.stop else None
-    optimizer = _make_optimizer(parameters, task.settings)
+    optimizer = _make_optimizer(parameters, task.settings, refitting=False)
     run = Run(list(members), parameters, optimizer, _copy(parameters), [], plateau)
     if task.method.edge_size is not None:
         alike = between_variables(task.field.features, task.device)
@@ -126,7 +152,7 @@ def start_refit(task: Task, members: Sequence[int], trained: Sequence[Parameters
     with torch.no_grad():
         pruned = network.prune_closed(joined, PRUNING_THRESHOLD)
     parameters = _leaves(pruned)
-    optimizer = _make_optimizer(parameters, task.settings)
+    optimizer = _make_optimizer(parameters, task.settings, refitting=True)
     return Run(list(members), parameters, optimizer, _copy(pruned), [], None)
 
 
@@ -146,6 +172,7 @@ def keep_members(run: Run, rows: Sequence[int]) -> None:
     run.snapshot = network.select(run.snapshot, rows)
     run.penalty_scale = [scale[list(rows)] for scale in run.penalty_scale]
     run.edge_weights = [weights[list(rows)] for weights in run.edge_weights]
+    run.scores = [scores[list(rows)] for scores in run.scores]
     if run.plateau is not None:
         run.plateau = run.plateau.select(rows)
     run.active = [run.active[row] for row in rows]
@@ -174,6 +201,34 @@ def reweigh_edges(run: Run, task: Task) -> None:
         run.edge_weights = [weights * between_variables(weights.shape[1], task.device)]
 
 
+def pruning_iterations(task: Task, iterations: int) -> list[int]:
+    """Iterations at which the method prunes in a training of so many."""
+    if task.method.weights_left is None:
+        return []
+    return list(task.method.weights_left(1, task.grid[0][0], iterations, **task.options))
+
+
+@torch.no_grad()
+def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
+    """Leave each member the weights with the largest scores, as many as its schedule says at an iteration."""
+    assert task.method.scores is not None  # noqa: S101  the caller asks of no other
+    assert task.method.weights_left is not None  # noqa: S101
+    weights, masks = run.parameters.prunable, run.parameters.masks
+    if not run.scores:
+        run.scores = [weight.detach().abs() for weight in weights]
+    for row, member in enumerate(run.active):  # one by one, so that no neighbor changes a rounding, nor the order by it
+        strength = task.grid[member][0]
+        own = [weight.detach()[row] for weight in weights]
+        if not all(bool(weight.isfinite().all()) for weight in own):
+            continue  # diverged, and set aside at the next check
+        found = task.method.scores(own, [scores[row] for scores in run.scores], task.prior, strength, **task.options)
+        for weight, mask, scores, new in zip(own, masks, run.scores, found, strict=True):
+            left = task.method.weights_left(weight.numel(), strength, iterations, **task.options)[iteration]
+            mask[row] = keep_largest(new, weight, mask[row], left)
+            weight.mul_(mask[row])
+            scores[row] = new
+
+
 def penalty_terms(run: Run, task: Task) -> list[tuple[float, Tensor]]:
     """Coefficients and terms (member,) of the method's penalty, or the value that its proximal step stands for."""
     parameters = run.parameters
@@ -195,6 +250,7 @@ def pack(run: Run) -> dict[str, Tensor]:
     packed |= {f"snapshot.{name}": tensor for name, tensor in run.snapshot.named().items()}
     packed |= {f"penalty_scale.{index}": scale for index, scale in enumerate(run.penalty_scale)}
     packed |= {f"edge_weights.{index}": weights for index, weights in enumerate(run.edge_weights)}
+    packed |= {f"scores.{index}": scores for index, scores in enumerate(run.scores)}
     for index, moments in run.optimizer.state_dict()["state"].items():
         packed |= {f"moments.{index}.{key}": value for key, value in moments.items()}
     if run.plateau is not None:
@@ -202,18 +258,18 @@ def pack(run: Run) -> dict[str, Tensor]:
     return packed
 
 
-def unpack(task: Task, members: Sequence[int], packed: Mapping[str, Tensor]) -> Run:
+def unpack(task: Task, members: Sequence[int], packed: Mapping[str, Tensor], *, refitting: bool) -> Run:
     """A run as it was when it was packed."""
     placed = {name: tensor.to(task.device) for name, tensor in packed.items()}
     parameters = _leaves(network.from_named(below(placed, "parameters.")))
-    optimizer = _make_optimizer(parameters, task.settings)
+    optimizer = _make_optimizer(parameters, task.settings, refitting=refitting)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in below(placed, "moments.").items():
         index, key = name.split(".")
         state.setdefault(int(index), {})[key] = tensor
     if state:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    scale = below(placed, "penalty_scale.")
+    scale, scores = below(placed, "penalty_scale."), below(placed, "scores.")
     plateau = below(placed, "plateau.")
     return Run(
         list(members),
@@ -223,6 +279,7 @@ def unpack(task: Task, members: Sequence[int], packed: Mapping[str, Tensor]) -> 
         [scale[str(index)] for index in range(len(scale))],
         Plateau(**plateau) if plateau else None,
         list(below(placed, "edge_weights.").values()),
+        [scores[str(index)] for index in range(len(scores))],
     )
 
 
@@ -243,13 +300,16 @@ def _leaves(parameters: Parameters) -> Parameters:
     return leaves
 
 
-def _make_optimizer(parameters: Parameters, settings: ModelSettings) -> torch.optim.Adam:
-    """Adam with a group for the gates; `peak` of a group is what the schedule starts from, in each iteration anew."""
-    learning_rate = settings.refit.learning_rate if settings.refit and parameters.masks else settings.learning_rate
+def _make_optimizer(parameters: Parameters, settings: ModelSettings, *, refitting: bool) -> torch.optim.Adam:
+    """Adam with groups for multipliers and gates; `peak` of a group is where the schedule starts, in each iteration."""
+    learning_rate = settings.refit.learning_rate if settings.refit and refitting else settings.learning_rate
     plain = [*parameters.weights, *parameters.biases, *parameters.velocity_weights, *parameters.velocity_biases]
     plain.extend((*parameters.decay, *parameters.starts, *parameters.skip))
     groups: list[dict[str, Any]] = [{"params": plain, "lr": learning_rate, "peak": learning_rate}]
-    if parameters.log_alpha and not parameters.masks:
+    if parameters.multiplier:
+        rate = biological.LEARNING_RATE_OF_RATES * learning_rate
+        groups.append({"params": list(parameters.multiplier), "lr": rate, "peak": rate})
+    if parameters.log_alpha and not refitting:
         rate = settings.gates_learning_rate
         groups.append({"params": list(parameters.log_alpha), "lr": rate, "peak": rate})
     return torch.optim.Adam(groups, fused=True)

@@ -46,7 +46,7 @@ def data_loss(run: Run, task: Task, problem: Problem, iteration: int, gate_noise
     nodes = solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
     if problem.groups is not None:
         deviation = deviations(parameters.references, positions, problem.groups)
-        nodes = nodes + deviation_nodes(deviation, parameters.decay[0], problem.grid)
+        nodes = nodes + deviation_nodes(deviation, network.own_rates(parameters)[0], problem.grid)
     return problem.loss(nodes)
 
 
@@ -97,7 +97,7 @@ def step(run: Run, task: Task, strength: Tensor, *, refitting: bool, share: Tens
         if share is not None:
             for tensor, old in zip(trained, before, strict=True):
                 tensor.copy_(torch.lerp(old, tensor, share.view(-1, *[1] * (tensor.dim() - 1))))
-        if refitting:
+        if run.parameters.masks:
             for weight, mask in zip(run.parameters.prunable, run.parameters.masks, strict=True):
                 weight.mul_(mask)
         elif on_edges:

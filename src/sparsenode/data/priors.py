@@ -1,0 +1,79 @@
+"""Prior networks made from known ones, of which a share of the edges is wrong."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sparsenode.data.trajectories import Floats, RawTrajectories
+from sparsenode.errors import UserError
+
+TRUTH = "truth"
+
+
+def add_priors(name: str, raw: RawTrajectories, wanted: Mapping[str, Mapping[str, Any]]) -> RawTrajectories:
+    """`raw` with further prior networks beside those of its source; `name` is that of the dataset.
+
+    `wanted` says by name what each is made `of` (`truth` or a prior of the source), its `corruption` (the share of its
+    edges that are moved, 0 to 1) and the `seed` of that. Each depends on nothing but these three.
+
+    Raises:
+        UserError: there is no truth or no prior of that name, the name is taken, or too few places are empty.
+    """
+    priors, known = dict(raw.priors), dict(raw.priors_known)
+    for prior, entry in wanted.items():
+        where = f"dataset {name}, priors.{prior}"
+        if prior in raw.priors:
+            message = f"{where}: the source has a prior of that name; choose another one"
+            raise UserError(message)
+        network, told = _origin(raw, entry["of"], where)
+        priors[prior] = corrupt(network, entry.get("corruption", 0.0), entry.get("seed", 0), where=where)
+        if told is not None:
+            known[prior] = told | (priors[prior] != 0)
+    return replace(raw, priors=priors, priors_known=known)
+
+
+def _origin(raw: RawTrajectories, of: str, where: str) -> tuple[Floats, Any]:
+    """The network that a prior is made of, and of which pairs it tells, None for all."""
+    if of == TRUTH:
+        if raw.truth is None:
+            message = f"{where}.of: found truth, but the true network is not known; allowed: {_names(raw)}"
+            raise UserError(message)
+        return raw.truth, raw.truth_known
+    if of not in raw.priors:
+        message = f"{where}.of: found {of!r}, which is no prior of the source; allowed: {_names(raw)}"
+        raise UserError(message)
+    return raw.priors[of], raw.priors_known.get(of)
+
+
+def _names(raw: RawTrajectories) -> str:
+    return ", ".join([*([] if raw.truth is None else [TRUTH]), *sorted(raw.priors)]) or "none, the source has no prior"
+
+
+def corrupt(network: Floats, share: float, seed: int, *, where: str = "prior network") -> Floats:
+    """Move a `share` of the edges of `network` (source, target) to random places, with their signs and sizes.
+
+    As the priors of PHOENIX are made (Hossain et al. 2024, `prior_matrix_maker.R`: edges are relocated to a source and
+    another target, and keep their signs). Here always to a place where the network has no edge, so that as many edges
+    are left and exactly the share of them is wrong. With one seed, a larger share moves what a smaller one does, to the
+    same places, and more. 0 gives the network itself.
+
+    Raises:
+        UserError: too few places are empty.
+    """
+    edges = np.flatnonzero(network)
+    count = round(share * len(edges))
+    taken = (network != 0) | np.eye(len(network), dtype=bool)
+    empty = np.flatnonzero(~taken)
+    if count > len(empty):
+        message = f"{where}: {count} of {len(edges)} edges are to be moved, but only {len(empty)} pairs have no edge"
+        raise UserError(message)
+    generator = np.random.default_rng(seed)
+    moved = generator.permutation(edges)[:count]
+    places = generator.permutation(empty)[:count]
+    corrupted = np.array(network, dtype=np.float64)
+    flat = corrupted.reshape(-1)
+    flat[places] = flat[moved]
+    flat[moved] = 0.0
+    return corrupted
