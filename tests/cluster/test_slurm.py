@@ -178,7 +178,7 @@ def test_two_hundred_tiny_jobs_finish(cluster, on_slurm, tmp_path):
     snakefile = workflow.folder / "Snakefile"
     snakefile.write_text(
         "rule all:\n    input: expand('out/{number}', number=range(200))\n    localrule: True\n\n"
-        "rule touch:\n    output: 'out/{number}'\n    resources: mem_mb=1\n    shell: 'touch {output}'\n"
+        "rule touch:\n    output: 'out/{number}'\n    resources: mem_mb=500\n    shell: 'touch {output}'\n"
     )
     succeed(workflow.snakemake("--snakefile", str(snakefile)))
     assert len(list((workflow.folder / "out").iterdir())) == 200

@@ -181,11 +181,14 @@ def peers_of_dataset(wildcards):
 
 
 def training_memory(wildcards, attempt):
-    """Memory of a training job in MB: half as much again as the estimate, and again at each further attempt."""
+    """Memory of a training job in MB: half as much again as the estimate, and again at each further attempt.
+
+    On a cluster two Snakemakes around it count as well.
+    """
     job = plan.training_job(
         config, wildcards.dataset, wildcards.model, wildcards.method
     )
-    return int(job.memory_mb * 1.5**attempt)
+    return int((400 + job.memory_mb) * 1.5**attempt)
 
 
 def gpus_of_training(wildcards):
