@@ -176,6 +176,7 @@ def test_plan_of_a_bad_configuration(repository, capsys, tmp_path):
     message = error_of(capsys, "plan", "--workflow", repository, "--configfile", override)
     assert "seeds: found the number 0; allowed: an integer at least 1" in message
     assert "found 0; allowed: 1 or more" in error_of(capsys, "plan", "--workflow", repository, "--cores", 0)
+    assert "found 0; allowed: a number above 0" in error_of(capsys, "plan", "--workflow", repository, "--gpu-speed", 0)
 
 
 def test_collected_metrics_are_all_rows(tmp_path):

@@ -135,3 +135,20 @@ def test_expected_sizes_are_those_of_the_data(config, mirror, tmp_path, source, 
         assert (one.features, one.trajectories, one.observations) == size
     # The expected duration is that of all times, the training part is shorter.
     assert found.duration < expected.duration < 1.3 * found.duration
+
+
+def test_jobs_that_are_alike_share_a_line(config):
+    config["seeds"], config["seeds_per_job"] = 6, 2
+    made = plan.make_plan(config)
+    lines = plan.describe_plan(made, cores=1).splitlines()
+    (line,) = [line for line in lines if "branches / plain / pathreg" in line]
+    assert line.split()[5:7] == ["3", "8"]
+    assert "members: 42" in lines
+
+
+def test_a_faster_gpu_saves_products_and_not_the_overhead(config):
+    job = plan.training_job(config, "branches", "plain", "pathreg")
+    slow, fast, fastest = (job.gpu_seconds(speed) for speed in (1.0, 100.0, 1e12))
+    assert slow == pytest.approx(job.seconds)
+    assert slow - fast == pytest.approx(0.99 * job.products_seconds)
+    assert fastest == pytest.approx(plan.JOB_START_SECONDS + job.overhead_seconds)
