@@ -44,6 +44,8 @@ JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
 GresTypes=gpu
 SlurmdParameters=config_overrides
+# Jobs that have ended are forgotten after this many seconds, and tests look at them.
+MinJobAge=3600
 ReturnToService=2
 KillWait=10
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=1
