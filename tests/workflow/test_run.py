@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -82,9 +83,9 @@ def test_a_change_makes_anew_what_it_touches(finished, changes, jobs):
     assert done.jobs == jobs
 
 
-def test_changed_strength_leaves_the_other_method_alone(finished_run, repository, tmp_path):
+def test_changed_strength_leaves_the_other_method_alone(finished_run, tmp_path):
     """The same, really done: in a copy of the finished run."""
-    copy = type(finished_run)(repository, tmp_path / "copy")
+    copy = replace(finished_run, folder=tmp_path / "copy")
     shutil.copytree(finished_run.folder, copy.folder, symlinks=True)
     models = copy.result("models/branches/windows")
     before = {path.parent.name: path.stat().st_mtime_ns for path in models.rglob("*.safetensors")}
@@ -96,9 +97,9 @@ def test_changed_strength_leaves_the_other_method_alone(finished_run, repository
     assert after["l1"] > before["l1"]
 
 
-def test_one_figure_after_the_weights_are_gone(finished_run, repository, tmp_path):
+def test_one_figure_after_the_weights_are_gone(finished_run, tmp_path):
     """A figure reads tables alone: without weights it is drawn, and nothing is trained."""
-    copy = type(finished_run)(repository, tmp_path / "copy")
+    copy = replace(finished_run, folder=tmp_path / "copy")
     shutil.copytree(finished_run.folder, copy.folder, symlinks=True)
     shutil.rmtree(copy.result("models"))
     copy.result("figures/branches/pareto.pdf").unlink()
