@@ -102,3 +102,11 @@ def test_training_asks_for_a_gpu_where_the_device_is_one(workflow, device, gpus)
     done = succeed(workflow.snakemake("--dry-run", "--", "results/models/branches/windows/l1/seeds_0-1.safetensors"))
     training = done.output.partition("rule train_members:")[2].partition("\n\n")[0]
     assert f"gpu={gpus}" in training
+
+
+@pytest.mark.parametrize("command", ["--summary", "--rulegraph"])
+def test_what_runs_nothing_needs_no_executor(workflow, command):
+    """Of `device: auto` it is asked where training would run, also where nothing is to be run."""
+    workflow.configure(device="auto")
+    done = workflow.snakemake(command)
+    assert done.status == 0, done.output

@@ -200,10 +200,13 @@ def gpus_of_training(wildcards):
 
 
 def training_finds_gpu():
+    """Whether training will run on a GPU, as far as can be told where the run is started."""
     if config["device"] != "auto":
         return config["device"] == "cuda"
     partition = training_partition()
-    if partition is None and workflow.executor_plugin.name != "slurm":
+    # A report or a summary has no executor.
+    executor = workflow.executor_plugin.name if workflow.executor_plugin else None
+    if partition is None and executor != "slurm":
         return which("nvidia-smi") is not None
     return cluster.partition_has_gpus(partition)
 
