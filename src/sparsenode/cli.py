@@ -157,9 +157,9 @@ def _add_plan(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--gpu-speed",
         type=float,
-        default=100.0,
         metavar="FACTOR",
-        help="how many times as fast as one core a GPU multiplies, for the estimate of GPU-hours",
+        help="how many times as fast as one core a GPU multiplies, for the estimate of GPU-hours; default: a guess, "
+        "which is printed",
     )
 
 
@@ -169,12 +169,13 @@ def _plan(arguments: Arguments) -> None:
     if arguments.cores < 1:
         message = f"--cores: found {arguments.cores}; allowed: 1 or more"
         raise UserError(message)
-    if not arguments.gpu_speed > 0:
-        message = f"--gpu-speed: found {arguments.gpu_speed:g}; allowed: a number above 0"
+    gpu_speed = plan.GPU_SPEED if arguments.gpu_speed is None else arguments.gpu_speed
+    if not gpu_speed > 0:
+        message = f"--gpu-speed: found {gpu_speed:g}; allowed: a number above 0"
         raise UserError(message)
     config = configuration.read_configuration(arguments.workflow, arguments.configfile)
     made = plan.make_plan(config)
-    _print(plan.describe_plan(made, cores=arguments.cores, gpu_speed=arguments.gpu_speed))
+    _print(plan.describe_plan(made, cores=arguments.cores, gpu_speed=gpu_speed))
 
 
 def _add_download_source(subparsers: Subparsers) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sparsenode.methods import Method
+    from sparsenode.settings import ModelSettings
 
 BASE_BYTES = 450 * 10**6
 """Python, torch and the data."""
@@ -72,13 +77,27 @@ def member_size(
     return MemberSize(weights, on_gates, sum(widths), products, masks)
 
 
+def member_size_of(features: int, settings: ModelSettings, method: Method) -> MemberSize:
+    """Size of a member of a model that a method trains, on data of so many `features`."""
+    return member_size(
+        features=features,
+        order=settings.order,
+        network=settings.network,
+        hidden=settings.hidden,
+        velocity_hidden=settings.velocity_hidden,
+        velocity_observations=settings.velocity_observations,
+        gates=settings.gates if method.gated else None,
+        skip=method.skip,
+        masked=method.scores is not None,
+    )
+
+
 def member_bytes(size: MemberSize, *, rows: int, evaluations: int) -> int:
     """Bytes that one more member takes in training.
 
     What is trained has a value, a gradient, two moments, a snapshot and temporary copies; each of the `evaluations`
     of the field keeps the activations of all `rows` for the reverse pass. A mask has a snapshot and its weights' scores
-    beside it. Networks of single targets stand side by side
-    in larger matrices, which have a value and a gradient.
+    beside it. Networks of single targets stand side by side in larger matrices, which have a value and a gradient.
     """
     beside = 3 * (size.products - size.weights) if size.products > size.weights else 0
     kept = _COPIES_OF_TRAINED * size.trained + _COPIES_OF_MASKS * size.masks

@@ -28,7 +28,7 @@ def make_field(settings: ModelSettings, features: int) -> VectorField:
             f"a biological network has order 1 and one number of hidden units, those of each of its two branches; "
             f"found order {settings.order} and hidden {list(settings.hidden)}; change them, or take another `network`"
         )
-    return fields.make_field(1, features, fields.BIOLOGICAL)
+    return fields.first_order(features, fields.BIOLOGICAL)
 
 
 def initialize(

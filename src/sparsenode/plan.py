@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsenode import configuration, memory
+from sparsenode.settings import read_model_settings
 
 SECONDS_PER_EVALUATION = 3e-4
 SECONDS_PER_PRODUCT = 1.4e-10
@@ -59,7 +60,8 @@ class DataSize:
 class TrainingJob:
     """One training job with its estimates; `disk_mb` is that of the model file.
 
-    `seconds` are those on `threads` cores, of which `products_seconds` go into products and weights on a single core.
+    `seconds` are those with the `threads` of the configuration. On a single core, `products_seconds` go into products
+    and weights, and `overhead_seconds` into starting evaluations.
     """
 
     dataset: str
@@ -73,7 +75,7 @@ class TrainingJob:
     disk_mb: float
 
     def gpu_seconds(self, speed: float) -> float:
-        """Time on a GPU whose products are `speed` times as fast as a core's."""
+        """Time on a GPU whose products are `speed` times as fast as a core's; with 1 the time on a core."""
         return JOB_START_SECONDS + self.overhead_seconds + self.products_seconds / speed
 
 
@@ -125,13 +127,7 @@ def training_job(
     members = len(configuration.strengths_of(entry)) * block
 
     regularizer = get_method(entry["regularizer"])
-    member = memory.member_size(
-        features=size.features,
-        **{key: settings[key] for key in ("order", "network", "hidden", "velocity_hidden", "velocity_observations")},
-        gates=settings["gates"] if regularizer.gated else None,
-        skip=regularizer.skip,
-        masked=regularizer.scores is not None,
-    )
+    member = memory.member_size_of(size.features, read_model_settings(settings), regularizer)
     rows, duration = training_rows(size, settings["windows"])
     intervals = max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9))
     evaluations = memory.evaluations_kept("rk4", intervals)
@@ -182,8 +178,7 @@ def describe_plan(plan: RunPlan, *, cores: int, gpu_speed: float = GPU_SPEED) ->
     all_disk = sum(job.disk_mb for job in plan.training)
     side_by_side = sorted((job.memory_mb for job in plan.training), reverse=True)[:cores]
     others = ", ".join(f"{count} {name}" for name, (count, _) in plan.others.items())
-    on_cores = sum(JOB_START_SECONDS + job.products_seconds + job.overhead_seconds for job in plan.training)
-    on_gpu = sum(job.gpu_seconds(gpu_speed) for job in plan.training)
+    on_core, on_gpu = (sum(job.gpu_seconds(speed) for job in plan.training) for speed in (1.0, gpu_speed))
     lines += [
         "",
         f"jobs:    {jobs}, of them {len(plan.training)} train_members ({others})",
@@ -191,7 +186,7 @@ def describe_plan(plan: RunPlan, *, cores: int, gpu_speed: float = GPU_SPEED) ->
         f"time:    about {_duration(wall_seconds(plan, cores))} on {cores} cores",
         f"memory:  about {_size(sum(side_by_side))} with {len(side_by_side)} training jobs side by side",
         f"disk:    about {_size(all_disk)} of model files",
-        f"in all:  about {_hours(on_cores)} core-hours of training, or {_hours(on_gpu)} GPU-hours on GPUs that multiply"
+        f"in all:  about {_hours(on_core)} core-hours of training, or {_hours(on_gpu)} GPU-hours on GPUs that multiply"
         f" {gpu_speed:g} times as fast as a core (--gpu-speed)",
     ]
     if not plan.exact:

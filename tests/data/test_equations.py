@@ -1,9 +1,7 @@
 import ast
 import dataclasses
 import math
-import operator
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
+from published_equations import activation, brute_force
 from sparsenode.data.equations import (
     System,
     compile_equations,
@@ -23,35 +22,12 @@ from sparsenode.data.equations import (
 from sparsenode.errors import UserError
 
 GENES = ("A", "B", "C_1")
-_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
 def system_of(*texts: str, genes: tuple[str, ...] = GENES) -> System:
     """The system of as many equations; the other genes are input genes."""
     texts += ("input gene",) * (len(genes) - len(texts))
     return compile_equations([(text, f"equation of {gene}") for text, gene in zip(texts, genes, strict=True)], genes)
-
-
-def activation(level: float, half_saturation: float, coefficient: float) -> float:
-    """The published form of fAct."""
-    power = half_saturation**coefficient
-    b = (power - 1) / (2 * power - 1)
-    return b * max(level, 0.0) ** coefficient / (b - 1 + max(level, 0.0) ** coefficient)
-
-
-def brute_force(node: ast.AST, levels: Mapping[str, float]) -> float:
-    """What an equation gives, by Python's own grammar, one operation after the other."""
-    if isinstance(node, ast.Expression):
-        return brute_force(node.body, levels)
-    if isinstance(node, ast.Constant):
-        return float(node.value)
-    if isinstance(node, ast.Name):
-        return levels[node.id]
-    if isinstance(node, ast.BinOp):
-        return _OPERATORS[type(node.op)](brute_force(node.left, levels), brute_force(node.right, levels))
-    assert isinstance(node, ast.Call)
-    assert node.func.id == "fAct"
-    return activation(*(brute_force(argument, levels) for argument in node.args))
 
 
 def parse(text: str) -> ast.AST:

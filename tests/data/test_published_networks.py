@@ -1,6 +1,5 @@
 import ast
 import csv
-import operator
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from published_equations import brute_force
 from sparsenode import configuration, plan, read_trajectories
 from sparsenode.cli import main
 from sparsenode.data import complete_options, published_networks, sim350, sim690, source
@@ -27,7 +27,6 @@ EQUATIONS = {
     "HIGH": "input gene",
 }
 EDGES = ["HIGH,BOTH,1,TRUE,0.4,1.5", "END,BOTH,1,FALSE,0.5,1.6", "BOTH,END,1,TRUE,0.45,1.7"]
-_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
 def options(name: str = "sim350", **changes: object) -> dict:
@@ -69,21 +68,6 @@ def write(files: dict[str, Path], kind: str, lines: list[str]) -> None:
 
 def load(files: dict[str, Path], **changes: object) -> RawTrajectories:
     return load_network(NETWORK, options(**changes), files, "sim350")
-
-
-def brute_force(node: ast.AST, levels: dict[str, float]) -> float:
-    """What a published equation gives, in its own form, one operation after the other."""
-    if isinstance(node, ast.Constant):
-        return float(node.value)
-    if isinstance(node, ast.Name):
-        return levels[node.id]
-    if isinstance(node, ast.BinOp):
-        return _OPERATORS[type(node.op)](brute_force(node.left, levels), brute_force(node.right, levels))
-    assert isinstance(node, ast.Call)
-    level, half_saturation, coefficient = (brute_force(argument, levels) for argument in node.args)
-    power = half_saturation**coefficient
-    b = (power - 1) / (2 * power - 1)
-    return b * level**coefficient / (b - 1 + level**coefficient)
 
 
 def test_the_published_files_are_known(name: str, mirror: Path) -> None:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics import biological, gates, network
-from sparsenode.dynamics.fields import BIOLOGICAL, VectorField, clamped, make_field
+from sparsenode.dynamics.fields import BIOLOGICAL, VectorField, clamped, first_order
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
 from sparsenode.solvers import Grid, solve_nodes
 
 MEMBERS, GENES, UNITS = 2, 3, 4
-FIELD = make_field(1, GENES, BIOLOGICAL)
+FIELD = first_order(GENES, BIOLOGICAL)
 
 
 def random_parameters(*, gates_on: str | None = None, size: float = 1.0) -> Parameters:

@@ -93,11 +93,11 @@ class Cluster:
         program = self.folder / "bin" / command[0]
         return subprocess.run([program, *command[1:]], capture_output=True, text=True, check=True).stdout
 
-    def jobs(self, comment: str = "") -> list[Job]:
-        """All jobs, of all states, whose comment has a text in it; oldest first."""
+    def jobs(self, folder: Path) -> list[Job]:
+        """All jobs that were submitted from a folder, of all states, oldest first."""
         described = self.call("scontrol", "show", "job", "--oneliner")
         jobs = [_read_job(line) for line in described.splitlines() if line.startswith("JobId=")]
-        return sorted((job for job in jobs if comment in job.comment), key=lambda job: job.number)
+        return sorted((job for job in jobs if job.fields["WorkDir"] == str(folder)), key=lambda job: job.number)
 
     def start_controller(self) -> None:
         """Start the controller, and wait until it answers."""
@@ -118,7 +118,7 @@ class Cluster:
         return True
 
     def _start(self, name: str, *command: str) -> None:
-        program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin")
+        program = _find(command[0])
         assert program is not None
         with (self.folder / f"{name}.out").open("ab") as output:
             self.processes[name] = subprocess.Popen(
@@ -132,8 +132,12 @@ class Cluster:
 
 def missing_programs() -> list[str]:
     """Programs of Slurm that are not installed."""
-    path = f"{os.environ['PATH']}:/usr/sbin"
-    return [program for program in (*DAEMONS, *CLIENTS) if shutil.which(program, path=path) is None]
+    return [program for program in (*DAEMONS, *CLIENTS) if _find(program) is None]
+
+
+def _find(program: str) -> str | None:
+    """Path of a program; daemons stand where ordinary users do not look."""
+    return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 @contextmanager
@@ -175,14 +179,13 @@ def _write_files(folder: Path) -> None:
     (folder / "slurm.conf").write_text(text)
     (folder / "gres.conf").write_text("NodeName=gpu1 Name=gpu File=/dev/null\n")
     (folder / "bin").mkdir()
-    for client in CLIENTS:
-        # A variable would not do: Snakemake's plugin takes those of Slurm from the environment of its jobs' steps.
-        wrapper = folder / "bin" / client
-        wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which(client)} "$@"\n')
-        wrapper.chmod(0o755)
-    accounting = folder / "bin" / "sacct"
-    accounting.write_text(_ACCOUNTING.format(folder=folder))
-    accounting.chmod(0o755)
+    # A variable would not do: Snakemake's plugin takes those of Slurm from the environment of its jobs' steps.
+    called = f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {{}} "$@"\n'
+    programs = {client: called.format(_find(client)) for client in CLIENTS}
+    for name, text in (programs | {"sacct": _ACCOUNTING.format(folder=folder)}).items():
+        program = folder / "bin" / name
+        program.write_text(text)
+        program.chmod(0o755)
 
 
 def _free_ports(count: int) -> list[int]:

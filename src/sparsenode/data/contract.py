@@ -151,8 +151,7 @@ def true_network(adata: AnnData) -> Network | None:
 
 def prior_networks(adata: AnnData) -> dict[str, Network]:
     """Prior networks by name, dense; one that does not say of which pairs it tells, tells of all."""
-    names = sorted(key.removeprefix("prior_") for key in adata.varp if key.startswith("prior_"))
-    return {name: _prior(adata, name) for name in names}
+    return {name: _prior(adata, name) for name in _prior_names(adata)}
 
 
 def prior_network(adata: AnnData, name: str) -> Network:
@@ -161,7 +160,7 @@ def prior_network(adata: AnnData, name: str) -> Network:
     Raises:
         UserError: there is none of that name; those that there are.
     """
-    names = sorted(key.removeprefix("prior_") for key in adata.varp if key.startswith("prior_"))
+    names = _prior_names(adata)
     if name not in names:
         known = f"there are: {', '.join(names)}" if names else "it has none"
         message = (
@@ -312,6 +311,10 @@ def _check_metadata(adata: AnnData) -> str | None:
     if not np.isfinite(states.to_numpy(dtype=np.float64)).all():
         return "uns['sparsenode']['initial_states'] holds values that are not finite"
     return None
+
+
+def _prior_names(adata: AnnData) -> list[str]:
+    return sorted(key.removeprefix("prior_") for key in adata.varp if key.startswith("prior_"))
 
 
 def _prior(adata: AnnData, name: str) -> Network:

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsenode.data.simulation import solve_rates
+from sparsenode.data.simulation import read_arrays, solve_rates
 from sparsenode.data.tables import read_text_table
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError, nearest_names
@@ -143,30 +143,9 @@ def system_from_provenance(provenance: Mapping[str, Any]) -> System:
     Raises:
         UserError: the provenance is that of another source.
     """
-    missing = [entry.name for entry in fields(System) if entry.name not in provenance]
-    if missing:
-        message = (
-            f"the provenance has no {', '.join(missing)}, so it is not that of a source of published equations; "
-            "take a dataset with `source: sim350` or `source: sim690`"
-        )
-        raise UserError(message)
-
-    def integers(name: str) -> Integers:
-        return np.asarray(provenance[name], np.int64)
-
-    def numbers(name: str) -> Floats:
-        return np.asarray(provenance[name], np.float64)
-
-    return System(
-        source=integers("source"),
-        half_saturation=numbers("half_saturation"),
-        hill_coefficient=numbers("hill_coefficient"),
-        constants=numbers("constants"),
-        operation=integers("operation"),
-        left=integers("left"),
-        right=integers("right"),
-        result=integers("result"),
-    )
+    origin, source = "a source of published equations", "`source: sim350` or `source: sim690`"
+    integers = {"source", "operation", "left", "right", "result"}
+    return System(**read_arrays(System, provenance, origin=origin, source=source, integers=integers))
 
 
 def read_equations(path: Path, genes: Sequence[str]) -> System:

@@ -20,7 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.downloads import RemoteFile
-from sparsenode.data.simulation import INTERVAL, draw_uniform, make_trajectories, regular_times, solve_rates
+from sparsenode.data.simulation import (
+    INTERVAL,
+    draw_uniform,
+    make_trajectories,
+    read_arrays,
+    regular_times,
+    solve_rates,
+)
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 
@@ -227,30 +234,9 @@ def system_from_provenance(provenance: Mapping[str, Any]) -> System:
     Raises:
         UserError: the provenance is that of another source.
     """
-    missing = [field.name for field in fields(System) if field.name not in provenance]
-    if missing:
-        message = (
-            f"the provenance has no {', '.join(missing)}, so it is not that of the data source hill; "
-            "take a dataset with `source: hill`"
-        )
-        raise UserError(message)
-
-    def numbers(name: str) -> Floats:
-        return np.asarray(provenance[name], np.float64)
-
-    def integers(name: str) -> NDArray[np.int64]:
-        return np.asarray(provenance[name], np.int64)
-
-    return System(
-        basal=numbers("basal"),
-        decay=numbers("decay"),
-        source=integers("source"),
-        target=integers("target"),
-        sign=integers("sign"),
-        strength=numbers("strength"),
-        half_saturation=numbers("half_saturation"),
-        hill_coefficient=numbers("hill_coefficient"),
-    )
+    origin, source = "the data source hill", "`source: hill`"
+    integers = {"source", "target", "sign"}
+    return System(**read_arrays(System, provenance, origin=origin, source=source, integers=integers))
 
 
 def _check(options: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sparsenode.data.downloads import RemoteFile
-from sparsenode.data.simulation import INTERVAL, draw_uniform, make_trajectories, regular_times
+from sparsenode.data.simulation import INTERVAL, check_provenance, draw_uniform, make_trajectories, regular_times
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 
@@ -168,12 +168,7 @@ def system_from_provenance(provenance: Mapping[str, Any]) -> System:
         UserError: the provenance is that of another source.
     """
     needed = ("stiffness", "damping", "coupling", "options", "scale")
-    if missing := [name for name in needed if name not in provenance]:
-        message = (
-            f"the provenance has no {', '.join(missing)}, so it is not that of the data source second_order; "
-            "take a dataset with `source: second_order`"
-        )
-        raise UserError(message)
+    check_provenance(needed, provenance, origin="the data source second_order", source="`source: second_order`")
     stiffness, damping, coupling, scale = (
         np.asarray(provenance[name], np.float64) for name in ("stiffness", "damping", "coupling", "scale")
     )

@@ -1,6 +1,7 @@
 """What simulated sources share: ranges of parameters, regular times, a solver, and trajectories of its states."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,32 @@ def solve_rates(
     )
     states = solution.y.reshape(*start.shape, len(different)).swapaxes(1, 2)
     return np.asarray(np.take_along_axis(states, where.reshape(asked.shape)[:, :, None], axis=1))
+
+
+def read_arrays(
+    record: type[Any], provenance: Mapping[str, Any], *, origin: str, source: str, integers: Collection[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """The fields of a dataclass of arrays from a provenance, those of `integers` whole numbers.
+
+    Raises:
+        UserError: the provenance is not that of its `origin`, for which a dataset with the `source` is needed.
+    """
+    names = [entry.name for entry in fields(record)]
+    check_provenance(names, provenance, origin=origin, source=source)
+    return {name: np.asarray(provenance[name], np.int64 if name in integers else np.float64) for name in names}
+
+
+def check_provenance(names: Sequence[str], provenance: Mapping[str, Any], *, origin: str, source: str) -> None:
+    """Check that a provenance has all `names`.
+
+    Raises:
+        UserError: it has not, so that it is not that of its `origin`, for which a dataset with the `source` is needed.
+    """
+    if missing := [name for name in names if name not in provenance]:
+        message = (
+            f"the provenance has no {', '.join(missing)}, so it is not that of {origin}; take a dataset with {source}"
+        )
+        raise UserError(message)
 
 
 def make_trajectories(

@@ -52,27 +52,12 @@ def read_text_table(path: Path, columns: Sequence[str]) -> list[tuple[int, list[
         UserError: the file cannot be read, is a web page, has other columns, a line with more or fewer fields, a
             quotation mark that is not closed, or no line below its header.
     """
-    rows: list[tuple[int, list[str]]] = []
-    reader = csv.reader(io.StringIO(read_table_text(path), newline=""), strict=True)
-    try:
-        for row in reader:
-            if not rows and row != list(columns):
-                message = f"{path}, line 1: found the columns {', '.join(row)!r}, expected {', '.join(columns)!r}"
-                raise UserError(message)
-            if len(row) != len(columns):
-                message = (
-                    f"{path}, line {reader.line_num}: {len(row)} fields where line 1 has {len(columns)}; "
-                    "is the file cut off?"
-                )
-                raise UserError(message)
-            rows.append((reader.line_num, row))
-    except csv.Error as error:
-        message = f"{path}, line {reader.line_num}: {error}; is the file cut off?"
-        raise UserError(message) from error
-    if len(rows) < 2:
-        message = f"{path}: no line below the column names; is the file cut off?"
+    lines = _text_lines(path)
+    first = next(lines, None)
+    if first is not None and first[1] != list(columns):
+        message = f"{path}, line 1: found the columns {', '.join(first[1])!r}, expected {', '.join(columns)!r}"
         raise UserError(message)
-    return rows[1:]
+    return _at_least_one(path, lines)
 
 
 def read_text_columns(path: Path, columns: Sequence[str]) -> list[list[str]]:
@@ -82,29 +67,40 @@ def read_text_columns(path: Path, columns: Sequence[str]) -> list[list[str]]:
         UserError: the file cannot be read, is a web page, has no such column or no row, or has lines of different
             lengths or unbalanced quotes, as one that is cut off.
     """
-    reader = csv.reader(read_table_text(path).splitlines(), skipinitialspace=True, strict=True)
-    rows = []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        for row in reader:
-            if len(row) != len(header):
-                message = (
-                    f"{path}, line {reader.line_num}: {len(row)} fields where line 1 has {len(header)}; "
-                    "is the file cut off?"
-                )
-                raise UserError(message)
-            rows.append(row)
-    except csv.Error as error:
-        message = f"{path}, line {reader.line_num}: {error}; is the file cut off?"
-        raise UserError(message) from error
+    lines = _text_lines(path, skipinitialspace=True)
+    header = [name.strip() for name in next(lines, (1, []))[1]]
     if missing := [name for name in columns if name not in header]:
         message = f"{path}, line 1: no column {missing[0]!r}; there are: {', '.join(header) or 'none'}"
         raise UserError(message)
-    if not rows:
+    rows = [row for _, row in _at_least_one(path, lines)]
+    return [[row[place].strip() for row in rows] for place in map(header.index, columns)]
+
+
+def _text_lines(path: Path, *, skipinitialspace: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of each line of a CSV file, as many as the first has, or an error that names the line."""
+    content = io.StringIO(read_table_text(path), newline="")
+    reader = csv.reader(content, skipinitialspace=skipinitialspace, strict=True)
+    width = None
+    try:
+        for row in reader:
+            width = len(row) if width is None else width
+            if len(row) != width:
+                message = (
+                    f"{path}, line {reader.line_num}: {len(row)} fields where line 1 has {width}; is the file cut off?"
+                )
+                raise UserError(message)
+            yield reader.line_num, row
+    except csv.Error as error:
+        message = f"{path}, line {reader.line_num}: {error}; is the file cut off?"
+        raise UserError(message) from error
+
+
+def _at_least_one(path: Path, lines: Iterator[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    found = list(lines)
+    if not found:
         message = f"{path}: no line below the column names; is the file cut off?"
         raise UserError(message)
-    places = [header.index(name) for name in columns]
-    return [[row[place].strip() for row in rows] for place in places]
+    return found
 
 
 def read_table_text(path: Path) -> str:

@@ -52,13 +52,11 @@ def effective_layers(weights: Sequence[Tensor], biases: Sequence[Tensor], rates:
     )
 
 
-def apply(layers: Layers, states: Tensor) -> Tensor:
-    """Production (member, row, gene) that the network gives at states of the same shape, before decay."""
-    return apply_recorded(layers, states)[-1]
-
-
 def apply_recorded(layers: Layers, states: Tensor) -> list[Tensor]:
-    """The states, the input of each of the three linear maps, and the output: what `reverse` needs."""
+    """The states, the input of each of the three linear maps, and the output, the production (member, row, gene).
+
+    This is what `reverse` needs; decay is not taken off.
+    """
     shifted = states - HALF_SATURATION
     size = shifted.abs()
     for_sums = shifted / (1.0 + size)

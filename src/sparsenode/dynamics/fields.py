@@ -118,9 +118,9 @@ def second_order(features: int) -> VectorField:
     return VectorField(2, features, 2 * features, record, reverse, fold_paths)
 
 
-def make_field(order: int, features: int, form: Form = PERCEPTRON) -> VectorField:
-    """The field of a model's order; at second order always around a perceptron."""
-    return first_order(features, form) if order == 1 else second_order(features)
+def make_field(order: int, features: int) -> VectorField:
+    """The field of a model's order, around a perceptron."""
+    return first_order(features) if order == 1 else second_order(features)
 
 
 def clamped(field: VectorField, held: Tensor) -> VectorField:

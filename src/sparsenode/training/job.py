@@ -17,7 +17,7 @@ from sparsenode.device import keep_freed_memory, matrix_precision, peak_memory, 
 from sparsenode.ensemble import save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256, write_atomically
-from sparsenode.memory import BASE_BYTES, evaluations_kept, member_bytes, member_size, most_members
+from sparsenode.memory import BASE_BYTES, evaluations_kept, member_bytes, member_size_of, most_members
 from sparsenode.methods import get_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
@@ -81,17 +81,7 @@ def train_members(
         }
         kept = Checkpoints(checkpoints, identity, checkpoint_seconds)
     available = usable_memory(place, None if memory_mb is None else memory_mb * 10**6)
-    size = member_size(
-        features=adata.n_vars,
-        order=model_settings.order,
-        network=model_settings.network,
-        hidden=model_settings.hidden,
-        velocity_hidden=model_settings.velocity_hidden,
-        gates=model_settings.gates if method.gated else None,
-        velocity_observations=model_settings.velocity_observations,
-        skip=method.skip,
-        masked=method.scores is not None,
-    )
+    size = member_size_of(adata.n_vars, model_settings, method)
     scheme = model_settings.solver.scheme
     each = max(
         member_bytes(size, rows=problem.rows, evaluations=evaluations_kept(scheme, problem.grid.intervals))
