@@ -92,7 +92,8 @@ class Ensemble:
         method = get_method(self.settings["method_settings"]["regularizer"])
         seeds = [member.seed for member in self.members]
         fresh = initialize(self.model_settings, len(self.features), seeds, gated=method.gated, skip=method.skip)
-        return replace(self, parameters=fresh, groups=())
+        # What states are standardized by is of the data and not of the training.
+        return replace(self, parameters=replace(fresh, standards=self.parameters.standards), groups=())
 
     @torch.no_grad()
     def forecast(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsenode.dynamics import fields, mlp, network
@@ -15,12 +18,20 @@ from sparsenode.errors import UserError
 from sparsenode.settings import ModelSettings
 from sparsenode.starts import GivenStarts
 
+Floats = NDArray[np.floating[Any]]
+
 
 def make_field(settings: ModelSettings, features: int) -> VectorField:
     """The vector field of a model's order, around its kind of network.
 
-    Raises UserError for a biological network of second order, or without exactly one number of units.
+    Raises UserError for a biological network of second order, or without exactly one number of units, and for
+    standardized states of either.
     """
+    if settings.standardize and (settings.order != 1 or settings.network == "biological"):
+        raise UserError(
+            f"standardize needs order 1 and a network of perceptrons; found order {settings.order} and network "
+            f"{settings.network!r}; leave it out"
+        )
     if settings.network != "biological":
         return fields.make_field(settings.order, features)
     if settings.order != 1 or len(settings.hidden) != 1:
@@ -39,8 +50,12 @@ def initialize(
     gated: bool,
     skip: bool = False,
     given: GivenStarts | None = None,
+    standards: Floats | None = None,
 ) -> Parameters:
-    """Parameters at initialization, each member from its seed alone; learned starts from the `given` ones."""
+    """Parameters at initialization, each member from its seed alone; learned starts from the `given` ones.
+
+    With `standards` (2, feature), centers and spreads, the network sees standardized states.
+    """
     field = make_field(settings, features)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     gates_on = settings.gates if gated else None
@@ -63,6 +78,9 @@ def initialize(
             for values in (given.means, given.errors)
         )
         fresh = replace(fresh, starts=(means.clone(),), references=(means, errors))
+    if standards is not None:
+        center, spread = torch.as_tensor(standards, dtype=torch.float32).unsqueeze(1).unsqueeze(1)
+        fresh = replace(fresh, standards=tuple(one.repeat(len(seeds), 1, 1) for one in (center, spread)))
     if settings.order == 1 or settings.velocity_observations is None:
         return fresh
     # Where every start depends on it, a random network of the velocity is worse than none: training begins at the

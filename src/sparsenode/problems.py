@@ -29,7 +29,8 @@ class Problem:
     """Rows to solve: positions and velocities with their standard errors (row, feature), grid and loss.
 
     `learned` (row, 1) tells where a second-order model gives the velocity itself. An iteration takes `batch` rows, or
-    all of them. With learned starts `groups` (row,) are numbers of those in `given`. Where `seeds` weigh observations
+    all of them. With learned starts `groups` (row,) are numbers of those in `given`. `standards` (2, feature) are centers
+    and spreads of the variables, where the network sees standardized states. Where `seeds` weigh observations
     differently the loss has one entry for each of them, and `of_seeds` gives that of members.
     """
 
@@ -44,6 +45,7 @@ class Problem:
     groups: Tensor | None = None
     given: GivenStarts | None = None
     seeds: tuple[int, ...] = ()
+    standards: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -73,6 +75,7 @@ class Problem:
             groups=None if self.groups is None else self.groups[rows],
             given=self.given,
             seeds=self.seeds,
+            standards=self.standards,
         )
 
     def to(self, device: torch.device) -> Problem:
@@ -96,6 +99,7 @@ class Problem:
             None if self.groups is None else self.groups.to(device),
             self.given,
             self.seeds,
+            self.standards,
         )
 
 
@@ -107,6 +111,7 @@ def make_problem(
     batch: int | None = None,
     given: GivenStarts | None = None,
     multipliers: Mapping[int, np.ndarray] | None = None,
+    standards: np.ndarray | None = None,
 ) -> Problem:
     """Grid and exact loss of training rows.
 
@@ -159,7 +164,16 @@ def make_problem(
         None if given is None else torch.as_tensor(given.rows_of(rows.groups)),
         given,
         () if multipliers is None else tuple(multipliers),
+        standards,
     )
+
+
+def training_standards(adata: AnnData) -> np.ndarray:
+    """Mean and standard deviation (2, feature) of the training observations; 1 for a variable that never changes."""
+    own = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    values = np.asarray(adata.X, dtype=np.float64)[own]
+    spread = values.std(axis=0)
+    return np.stack((values.mean(axis=0), np.where(spread > 0, spread, 1.0)))
 
 
 def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int]) -> dict[int, np.ndarray]:
@@ -194,7 +208,6 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
     Windows first where there are any, whole trajectories in the last `whole_share` of the iterations. `seeds` matter
     for a bootstrap alone.
     """
-    weight = adata.var["weight"].to_numpy(dtype=float)
     multipliers = None
     if settings.bootstrap is not None:
         multipliers = bootstrap_multipliers(adata, settings.bootstrap.block, seeds)
@@ -206,15 +219,21 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         order=settings.order,
         velocity_observations=settings.velocity_observations,
     )
+    common = partial(
+        make_problem,
+        settings=settings,
+        feature_weight=adata.var["weight"].to_numpy(dtype=float),
+        multipliers=multipliers,
+        standards=training_standards(adata) if settings.standardize else None,
+    )
     problems = []
     if windows is not None and settings.whole_share < 1.0:
         rows = rows_of(windows=(windows.length, windows.stride))
-        problem = make_problem(rows, settings, weight, batch=windows.batch, multipliers=multipliers)
-        problems.append((1.0 - settings.whole_share, problem))
+        problems.append((1.0 - settings.whole_share, common(rows, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
         given = given_starts(adata) if settings.starts == "learned" else None
-        problems.append((1.0, make_problem(rows, settings, weight, given=given, multipliers=multipliers)))
+        problems.append((1.0, common(rows, given=given)))
     return problems
 
 

@@ -90,7 +90,10 @@ class ModelSettings:
     `biological`, sums and products of Hill-like activations in two branches of `hidden` units each (one number, 40 to
     120; see `sparsenode.dynamics.biological`), whose multipliers begin at `decay`, or without it between 0 and 1 at
     random, and which knows no `activation`; the more variables, the smaller its `learning_rate` has to be (0.0005 for
-    thousands), since units of products grow exponentially. With `bootstrap` every seed sees the observations with other
+    thousands), since units of products grow exponentially. With `standardize` the network (order 1, not biological) is
+    given each variable less its mean over the training observations, in units of its deviation there, and gives rates
+    in such units: the more variables, the better it learns, and penalties then weigh all sources alike, whatever their
+    units. With `bootstrap` every seed sees the observations with other
     weights.
     """
 
@@ -102,6 +105,7 @@ class ModelSettings:
     velocity_observations: int | None = None
     time_scale: float = 1.0
     decay: float | None = None
+    standardize: bool = False
     gates: str = "weight"
     solver: SolverSettings = field(default_factory=SolverSettings)
     windows: WindowSettings | None = None

@@ -31,6 +31,10 @@ class Parameters:
 
     `multiplier` is empty or one tensor (member, 1, feature): the network is then that of `biological`, a chain of two
     layers whose hidden units are those of both branches, and without a bias at the end. It has no `decay` beside it.
+
+    `standards` is empty or two tensors (member, 1, feature) that are not trained, a center and a spread of each variable:
+    the network is then given (state - center) / spread and gives rates in units of the spreads. Both are folded into the
+    effective layers.
     """
 
     weights: tuple[Tensor, ...]
@@ -44,6 +48,7 @@ class Parameters:
     references: tuple[Tensor, ...] = ()
     skip: tuple[Tensor, ...] = ()
     multiplier: tuple[Tensor, ...] = ()
+    standards: tuple[Tensor, ...] = ()
 
     @property
     def prunable(self) -> tuple[Tensor, ...]:
@@ -60,7 +65,7 @@ class Parameters:
 
 
 _NAMES = tuple(entry.name for entry in fields(Parameters))
-NOT_TRAINED = ("masks", "references")
+NOT_TRAINED = ("masks", "references", "standards")
 
 
 def from_named(tensors: dict[str, Tensor]) -> Parameters:
@@ -165,8 +170,9 @@ def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: 
 
 
 def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activation: str) -> Layers:
-    """The network with `factors` (gates or masks; empty for none) folded into its weights."""
+    """The network with `factors` (gates or masks; empty for none) and standards folded into its weights."""
     weights, *skip = _apply(parameters, factors)
+    weights, biases, skip = _fold_standards(parameters, weights, skip)
     rates = own_rates(parameters)
     if parameters.multiplier:
         return biological.effective_layers(weights, parameters.biases, *rates)
@@ -178,7 +184,7 @@ def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activati
         weights = (weights[0].transpose(1, 2).flatten(2), *map(_side_by_side, hidden), *last)
     return Layers(
         weights,
-        parameters.biases,
+        biases,
         activation,
         rates[0] if rates else None,
         skip[0].squeeze(-1).transpose(1, 2).contiguous() if skip else None,
@@ -201,6 +207,7 @@ def path_matrix(parameters: Parameters) -> Tensor:
     Of a biological network through both branches, times the targets' multipliers.
     """
     weights, *skip = _apply(parameters, deterministic_gates(parameters))
+    weights, _, skip = _fold_standards(parameters, weights, skip)
     paths = path_product(weights)
     if parameters.multiplier:
         paths = paths * own_rates(parameters)[0]
@@ -224,6 +231,31 @@ def _apply(parameters: Parameters, factors: Sequence[Tensor]) -> tuple[tuple[Ten
     scaled = [weight * factor for weight, factor in zip(parameters.prunable, factors, strict=False)]
     effective = (*scaled, *parameters.prunable[len(scaled) :])
     return effective[:layers], *effective[layers:]
+
+
+def _fold_standards(
+    parameters: Parameters, weights: tuple[Tensor, ...], skip: list[Tensor]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], list[Tensor]]:
+    """Weights, biases and skip in units of the states, of those that see standardized states."""
+    if not parameters.standards:
+        return weights, parameters.biases, skip
+    center, spread = parameters.standards
+    of_sources, of_targets = spread.transpose(1, 2), spread
+    if _per_target(parameters):
+        center, of_sources, of_targets = center.unsqueeze(1), of_sources.unsqueeze(1), of_sources.unsqueeze(-1)
+
+    def at_center(weight: Tensor) -> Tensor:
+        given = center @ weight
+        return given.flatten(1).unsqueeze(1) if _per_target(parameters) else given
+
+    scaled = [weights[0] / of_sources, *weights[1:]]
+    biases = [parameters.biases[0] - at_center(scaled[0]), *parameters.biases[1:]]
+    skip = [one / of_sources for one in skip]
+    for one in skip:
+        biases[-1] = biases[-1] - at_center(one)
+    scaled[-1] = scaled[-1] * of_targets
+    biases[-1] = biases[-1] * spread
+    return tuple(scaled), tuple(biases), [one * of_targets for one in skip]
 
 
 def _side_by_side(weight: Tensor) -> Tensor:

@@ -107,8 +107,9 @@ def train(
     goes on from the newest one and ends with the same result; when `interrupted` gives the number of a signal, a last
     one is written and InterruptedTrainingError is raised.
     """
-    given = problems[-1][1].given
-    task = runs.make_task(features, settings, method_settings, seeds, torch.device(device), given, prior)
+    last = problems[-1][1]
+    place = torch.device(device)
+    task = runs.make_task(features, settings, method_settings, seeds, place, last.given, prior, last.standards)
     watch = _Watch(report, checkpoints, interrupted)
     most = most_members or len(task.grid)
     progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Task:
     """What stays the same during a run: `grid` holds the (strength, seed) of every member.
 
-    `given` are the starts that learned ones begin from, `prior` what a pruner is told of edges, of the shape of a
+    `given` are the starts that learned ones begin from, `standards` (2, feature) what states are standardized by, `prior` what a pruner is told of edges, of the shape of a
     network without hidden layers: (in, target), or (target, in, 1) with one network per target.
     """
 
@@ -44,6 +44,7 @@ class Task:
     device: torch.device
     given: GivenStarts | None = None
     prior: Tensor | None = None
+    standards: NDArray[np.floating[Any]] | None = None
 
     def strengths(self, members: Sequence[int]) -> Tensor:
         """Strengths (member,) of some members of the grid."""
@@ -82,6 +83,7 @@ def make_task(
     device: torch.device,
     given: GivenStarts | None = None,
     prior: NDArray[np.floating[Any]] | None = None,
+    standards: NDArray[np.floating[Any]] | None = None,
 ) -> Task:
     """Lay out the grid, strength by strength and seed by seed; `prior` (source, target) is for methods that take one.
 
@@ -111,6 +113,7 @@ def make_task(
         device,
         given,
         None if prior is None else _as_network(prior, settings).to(device),
+        standards,
     )
 
 
@@ -129,6 +132,7 @@ def start(task: Task, members: Sequence[int]) -> Run:
         gated=task.method.gated,
         skip=task.method.skip,
         given=task.given,
+        standards=task.standards,
     )
     if task.method.scores is not None:
         fresh = network.mask_nothing(fresh)
