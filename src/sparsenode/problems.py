@@ -29,8 +29,8 @@ class Problem:
     """Rows to solve: positions and velocities with their standard errors (row, feature), grid and loss.
 
     `learned` (row, 1) tells where a second-order model gives the velocity itself. An iteration takes `batch` rows, or
-    all of them. With learned starts `groups` (row,) are numbers of those in `given`. `standards` (2, feature) are centers
-    and spreads of the variables, where the network sees standardized states. Where `seeds` weigh observations
+    all of them. With learned starts `groups` (row,) are numbers of those in `given`. `standards` (2, feature) are
+    centers and spreads of the variables, where the network sees standardized states. Where `seeds` weigh observations
     differently the loss has one entry for each of them, and `of_seeds` gives that of members.
     """
 

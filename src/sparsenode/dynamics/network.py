@@ -32,9 +32,9 @@ class Parameters:
     `multiplier` is empty or one tensor (member, 1, feature): the network is then that of `biological`, a chain of two
     layers whose hidden units are those of both branches, and without a bias at the end. It has no `decay` beside it.
 
-    `standards` is empty or two tensors (member, 1, feature) that are not trained, a center and a spread of each variable:
-    the network is then given (state - center) / spread and gives rates in units of the spreads. Both are folded into the
-    effective layers.
+    `standards` is empty or two tensors (member, 1, feature) that are not trained, a center and a spread of each
+    variable: the network is then given (state - center) / spread and gives rates in units of the spreads. Both are
+    folded into the effective layers.
     """
 
     weights: tuple[Tensor, ...]
