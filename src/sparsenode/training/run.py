@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 class Task:
     """What stays the same during a run: `grid` holds the (strength, seed) of every member.
 
-    `given` are the starts that learned ones begin from, `standards` (2, feature) what states are standardized by, `prior`
-    what a pruner is told of edges, of the shape of a network without hidden layers: (in, target), or (target, in, 1)
-    with one network per target.
+    `given` are the starts that learned ones begin from, `standards` (2, feature) what states are standardized by,
+    `prior` what a pruner is told of edges, of the shape of a network without hidden layers: (in, target), or
+    (target, in, 1) with one network per target.
     """
 
     settings: ModelSettings
