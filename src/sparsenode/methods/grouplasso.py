@@ -17,16 +17,16 @@ def edge_size(edges: Tensor, skip: Tensor | None) -> Tensor:
 
 
 def edge_proximal(
-    edges: Tensor, skip: Tensor | None, threshold: Tensor, *, adaptive: float = 0.0, stages: int = 1
+    edges: Tensor, skip: Tensor | None, threshold: Tensor, *, adaptive: float = 0.0, stages: int = 1, lasso_first: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Shorten each edge (member, target, source, entry) by its threshold (member, target, source), down to zero."""
-    del adaptive, stages
+    del adaptive, stages, lasso_first
     norm = edge_size(edges, None)
     shortened = (norm - threshold).clamp(min=0.0) / norm.clamp(min=1e-30)
     return edges * shortened.unsqueeze(-1), skip
 
 
-def edge_weights(size: Tensor, *, adaptive: float = 0.0, stages: int = 1) -> Tensor | None:
+def edge_weights(size: Tensor, *, adaptive: float = 0.0, stages: int = 1, lasso_first: bool = False) -> Tensor | None:
     """Weights (member, target, source) of the edges in the penalty, from their norms after training without it.
 
     The adaptive group lasso (their equation 7): the norm relative to the mean over a target's edges from others, to the
@@ -35,7 +35,7 @@ def edge_weights(size: Tensor, *, adaptive: float = 0.0, stages: int = 1) -> Ten
     """
     import torch
 
-    del stages
+    del stages, lasso_first
     if adaptive == 0:
         return None
     others = 1.0 - torch.eye(size.shape[-1], dtype=size.dtype, device=size.device)
@@ -44,10 +44,13 @@ def edge_weights(size: Tensor, *, adaptive: float = 0.0, stages: int = 1) -> Ten
     return relative.clamp(min=1e-3) ** -adaptive
 
 
-def ramp(progress: float, *, adaptive: float = 0.0, stages: int = 1) -> float:
-    """Share of the strength while a `progress` (0 to 1) of the warm-up is over: none before norms are known."""
+def ramp(progress: float, *, adaptive: float = 0.0, stages: int = 1, lasso_first: bool = False) -> float:
+    """Share of the strength while a `progress` (0 to 1) of the warm-up is over.
+
+    None before norms are known, unless the plain group lasso gives them.
+    """
     del stages
-    return float(progress >= 1.0) if adaptive else progress
+    return float(progress >= 1.0) if adaptive and not lasso_first else progress
 
 
 METHOD = Method(
@@ -72,6 +75,13 @@ METHOD = Method(
             "default": 1,
             "description": "of the adaptive variant, how often edges are weighed: after the warm-up, and again by what "
             "the penalty has left of them (Buhlmann and Meier 2008); 2 to 4 empty weak edges for good",
+        },
+        "lasso_first": {
+            "type": "boolean",
+            "default": False,
+            "description": "of the adaptive variant, whether the penalty ramps in during the warm-up already, so that "
+            "edges are first weighed by what the plain group lasso gives; for many variables, where a fit without any "
+            "penalty says little",
         },
     },
 )
