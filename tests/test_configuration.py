@@ -367,6 +367,29 @@ def test_the_grid_follows_the_models_own_methods(schema):
     assert "methods" not in slice_settings(config, "branches", "plain", "l1")["model_settings"]
 
 
+def test_a_dataset_can_leave_out_methods(schema):
+    changes = {
+        "run": {"datasets": ["branches", "springs"], "models": ["plain", "second"], "methods": ["none", "l1"]},
+        "datasets": {"springs": {"source": "second_order", "methods": ["l1"]}},
+        "methods": {"l1": {"strengths": ["1"]}},
+        "models": {"second": {"methods": ["none"]}},
+    }
+    config = check_configuration(merge(SMALL, changes), schema)
+    assert configuration.grid(config) == [
+        ("branches", "plain", "none"),
+        ("branches", "plain", "l1"),
+        ("branches", "second", "none"),
+        ("springs", "plain", "l1"),
+    ]
+    assert pairs(config) == [("branches", "plain"), ("branches", "second"), ("springs", "plain")]
+    assert "methods" not in configuration.dataset_settings(config, "springs")
+    changes["datasets"]["springs"]["methods"] = ["l3"]
+    assert 'datasets.springs.methods[0]: found "l3"' in problems(schema, **changes)
+    changes["datasets"]["springs"]["methods"] = ["none"]
+    changes["models"] = {"plain": {"methods": ["l1"]}, "second": {"methods": ["l1"]}}
+    assert "run.datasets: found springs, for which run.models has no model" in problems(schema, **changes)
+
+
 def test_a_method_of_one_network_per_target_needs_such_a_model(schema):
     changes = {
         "run": {"methods": ["none", "lassonet"]},

@@ -96,12 +96,13 @@ def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, 
 
 
 def pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """List the (dataset, model) pairs of the run, in the order of the run's lists."""
+    """List the (dataset, model) pairs of the run that share a method, in the order of the run's lists."""
     return [
         (dataset, model)
         for dataset in config["run"]["datasets"]
         for model in config["run"]["models"]
         if config["models"][model]["datasets"] is None or dataset in config["models"][model]["datasets"]
+        if methods_of(config, model, dataset)
     ]
 
 
@@ -110,12 +111,14 @@ def models_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     return [model for name, model in pairs(config) if name == dataset]
 
 
-def methods_of(config: Mapping[str, Any], model: str) -> list[str]:
-    """List the methods of the run that a model is trained with, in the order of the run's list.
+def methods_of(config: Mapping[str, Any], model: str, dataset: str | None = None) -> list[str]:
+    """List the methods of the run that a model is trained with, on a dataset or at all, in the order of the run's list.
 
-    A model that names none takes all that its network allows.
+    A model that names none takes all that its network allows, a dataset that names none all of its models.
     """
     entry, methods = config["models"][model], config["run"]["methods"]
+    if dataset is not None and config["datasets"][dataset]["methods"] is not None:
+        methods = [method for method in methods if method in config["datasets"][dataset]["methods"]]
     if entry["methods"] is None:
         return [method for method in methods if entry["network"] == "per_target" or not _per_target(config, method)]
     return [method for method in methods if method in entry["methods"]]
@@ -134,7 +137,7 @@ def grid(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[st
         (name, model, method)
         for name, model in pairs(config)
         if dataset is None or name == dataset
-        for method in methods_of(config, model)
+        for method in methods_of(config, model, name)
     ]
 
 
@@ -173,7 +176,7 @@ def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Give what the preprocessing of one dataset depends on."""
-    later = {"evaluation", "interventions"}
+    later = {"methods", "evaluation", "interventions"}
     return {key: value for key, value in config["datasets"][dataset].items() if key not in later}
 
 
@@ -541,6 +544,9 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if averaged > 1 and known > 1:
             key = f"datasets.{dataset}.initial_state"
             yield f"{key}: found mean_of_first: {averaged} and known: {known}; allowed: one of them above 1"
+        for place, name in enumerate(entry["methods"] or ()):
+            if name not in config["methods"]:
+                yield _unknown(f"datasets.{dataset}.methods[{place}]", name, list(config["methods"]))
         for prior, made in entry["priors"].items():
             if made["of"] == "truth" and not has_truth(config, dataset):
                 allowed = "a prior of the source, since the true network is not known"
@@ -602,7 +608,10 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield problems of what is to be trained on what; every name is known by now."""
     for dataset in config["run"]["datasets"]:
         if not models_of(config, dataset):
-            allowed = "a dataset that a model of `run.models` is trained on (see `models.NAME.datasets`)"
+            allowed = (
+                "a dataset that a model of `run.models` is trained on (see `models.NAME.datasets`), by a method of "
+                "`run.methods` (see `models.NAME.methods` and `datasets.NAME.methods`)"
+            )
             yield f"run.datasets: found {dataset}, for which run.models has no model; allowed: {allowed}"
     for model in config["run"]["models"]:
         if not methods_of(config, model):

@@ -233,7 +233,7 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
         given = given_starts(adata) if settings.starts == "learned" else None
-        problems.append((1.0, common(rows, given=given)))
+        problems.append((1.0, common(rows, given=given, batch=windows.batch if windows is not None else None)))
     return problems
 
 

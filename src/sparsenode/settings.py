@@ -25,7 +25,8 @@ class SolverSettings:
 class WindowSettings:
     """Windows that restart from observations: `length` steps after the start, a new one every `stride` observations.
 
-    With `batch` an iteration solves that many windows, drawn at random, and not all of them.
+    With `batch` an iteration solves that many windows, drawn at random, and not all of them, and so many whole
+    trajectories where a model trains on them too.
     """
 
     length: int = 8
