@@ -215,10 +215,16 @@ def pruning_iterations(task: Task, iterations: int) -> list[int]:
 
 @torch.no_grad()
 def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
-    """Leave each member the weights with the largest scores, as many as its schedule says at an iteration."""
+    """Leave each member the weights with the largest scores, as many as its schedule says at an iteration.
+
+    Of networks of single targets only in what leads from the sources: the few other weights are the target's own, and
+    one that has lost them has lost all.
+    """
     assert task.method.scores is not None  # noqa: S101  the caller asks of no other
     assert task.method.weights_left is not None  # noqa: S101
     weights, masks = run.parameters.prunable, run.parameters.masks
+    from_sources = {id(tensor) for tensor in edge_tensors(run.parameters)}
+    pruned = [task.settings.network != "per_target" or id(weight) in from_sources for weight in weights]
     if not run.scores:
         run.scores = [weight.detach().abs() for weight in weights]
     for row, member in enumerate(run.active):  # one by one, so that no neighbor changes a rounding, nor the order by it
@@ -227,11 +233,13 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
         if not all(bool(weight.isfinite().all()) for weight in own):
             continue  # diverged, and set aside at the next check
         found = task.method.scores(own, [scores[row] for scores in run.scores], task.prior, strength, **task.options)
-        for weight, mask, scores, new in zip(own, masks, run.scores, found, strict=True):
+        for weight, mask, scores, new, acted in zip(own, masks, run.scores, found, pruned, strict=True):
+            scores[row] = new
+            if not acted:
+                continue
             left = task.method.weights_left(weight.numel(), strength, iterations, **task.options)[iteration]
             mask[row] = keep_largest(new, weight, mask[row], left)
             weight.mul_(mask[row])
-            scores[row] = new
 
 
 def penalty_terms(run: Run, task: Task) -> list[tuple[float, Tensor]]:
