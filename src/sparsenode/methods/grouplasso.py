@@ -17,7 +17,13 @@ def edge_size(edges: Tensor, skip: Tensor | None) -> Tensor:
 
 
 def edge_proximal(
-    edges: Tensor, skip: Tensor | None, threshold: Tensor, *, adaptive: float = 0.0, stages: int = 1, lasso_first: bool = False
+    edges: Tensor,
+    skip: Tensor | None,
+    threshold: Tensor,
+    *,
+    adaptive: float = 0.0,
+    stages: int = 1,
+    lasso_first: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Shorten each edge (member, target, source, entry) by its threshold (member, target, source), down to zero."""
     del adaptive, stages, lasso_first
