@@ -33,6 +33,7 @@ SUBCOMMANDS = (
     "draw-trajectories",
     "draw-network",
     "draw-precision-recall",
+    "draw-balanced-accuracy",
     "draw-stability",
     "draw-network-graph",
 )

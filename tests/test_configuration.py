@@ -49,6 +49,10 @@ def problems(schema, **changes):
 
 
 BAD = {
+    "unknown benchmark": (
+        {"datasets": {"branches": {"benchmark": "sim35"}}},
+        ["datasets.branches.benchmark: found \"sim35\" (did you mean 'sim350'?); allowed: null, sim350, breast"],
+    ),
     "unknown dataset": (
         {"run": {"datasets": ["branch"]}},
         ["run.datasets[0]: found \"branch\" (did you mean 'branches'?); allowed: branches"],
@@ -597,6 +601,14 @@ def test_how_models_are_scored_is_no_matter_of_preprocessing(default, schema):
     assert after["datasets"]["second_order"]["evaluation"]["rolling"]["stride"] == 0
 
 
+def test_a_benchmark_is_no_matter_of_preprocessing(schema):
+    plain = check_configuration(SMALL, schema)
+    named = check_configuration(merge(SMALL, {"datasets": {"branches": {"benchmark": "sim350"}}}), schema)
+    assert plain["datasets"]["branches"]["benchmark"] is None
+    found = [configuration.dataset_settings(config, "branches") for config in (plain, named)]
+    assert found[0] == found[1]
+
+
 def test_interventions_are_no_matter_of_preprocessing_and_have_a_figure(schema):
     held = {"datasets": {"branches": {"interventions": {"clamp": {"one": {"Gata1": 0, "Pu.1": "high"}}}}}}
     without, with_one = (check_configuration(merge(SMALL, changes), schema) for changes in ({}, held))
@@ -624,7 +636,7 @@ def test_figures_of_a_dataset_are_those_that_it_allows(default, schema, reposito
     default["datasets"]["second_order"]["interventions"] = None
     checked = check_configuration(default, schema)
     always = ["strengths", "pareto", "trajectories", "network", "stability", "network_graph"]
-    with_truth = [*always[:4], "precision_recall", *always[4:]]
+    with_truth = [*always[:4], "precision_recall", "balanced_accuracy", *always[4:]]
     assert configuration.figures_of(checked, "second_order") == with_truth
     default["datasets"]["second_order"]["evaluation"] = {"rolling": {"past": 1.0, "horizon": 2.0}}
     assert configuration.figures_of(check_configuration(default, schema), "second_order") == [*with_truth, "horizon"]

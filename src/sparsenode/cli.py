@@ -403,6 +403,12 @@ def _add_draw(subparsers: Subparsers, figure: str) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, help=INPUTS[name])
     if drawn.animated:
         parser.add_argument("--animation", type=Path, required=True, help="GIF file to write")
+    if drawn.published:
+        parser.add_argument("--benchmark", help="whose published values are shown as well; default: none are")
+    _add_pictures(parser)
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--font-size", type=float, default=9.0, help="in points")
     parser.add_argument("--dots-per-inch", type=int, default=150, help="of the PNG file")
     parser.add_argument("--pdf", type=Path, required=True, help="file to write")

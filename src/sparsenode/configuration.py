@@ -173,7 +173,7 @@ def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Give what the preprocessing of one dataset depends on."""
-    later = {"evaluation", "interventions"}
+    later = {"evaluation", "interventions", "benchmark"}
     return {key: value for key, value in config["datasets"][dataset].items() if key not in later}
 
 
@@ -464,9 +464,12 @@ def _check_options(options: dict[str, Any], properties: Mapping[str, Any], path:
 def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
     """Yield problems inside single datasets, methods and peers: sources, regularizers, their options, strengths."""
     from sparsenode import data, methods, peers
+    from sparsenode.figures.published import benchmark_names
 
     for name, dataset in config["datasets"].items():
         path = ("datasets", name)
+        if dataset["benchmark"] not in {None, *benchmark_names()}:
+            yield _unknown(_key([*path, "benchmark"]), dataset["benchmark"], ["null", *benchmark_names()])
         if dataset["source"] not in data.source_names():
             yield _unknown(_key([*path, "source"]), dataset["source"], data.source_names())
         else:

@@ -81,6 +81,17 @@ def file_flags(wildcards, input, output):
     return " ".join(f"--{name} {shlex.quote(str(path))}" for name, path in files)
 
 
+def benchmark_of(figure):
+    """The flag of the benchmark whose published values a figure shows, where it shows any."""
+
+    def flag(wildcards):
+        benchmark = config["datasets"][wildcards.dataset]["benchmark"]
+        shown = benchmark and FIGURES[figure].published
+        return f"--benchmark {shlex.quote(benchmark)}" if shown else ""
+
+    return flag
+
+
 def checks_of(wildcards):
     """Checksum and size of a download, where they are known, as flags."""
     file = DOWNLOADED[wildcards.url_path]

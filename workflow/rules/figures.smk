@@ -30,9 +30,10 @@ for figure, drawn in FIGURES.items():
         params:
             subcommand=subcommand_of(figure),
             files=file_flags,
+            benchmark=benchmark_of(figure),
             font_size=config["figures"]["font_size"],
             dots_per_inch=config["figures"]["dots_per_inch"],
             version=versions.FIGURES,
         shell:
             "sparsenode {params.subcommand} --dataset {wildcards.dataset} {params.files}"
-            " --font-size {params.font_size} --dots-per-inch {params.dots_per_inch} > {log:q} 2>&1"
+            " {params.benchmark} --font-size {params.font_size} --dots-per-inch {params.dots_per_inch} > {log:q} 2>&1"
