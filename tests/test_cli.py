@@ -36,6 +36,7 @@ SUBCOMMANDS = (
     "draw-balanced-accuracy",
     "draw-stability",
     "draw-network-graph",
+    "draw-comparison",
 )
 
 

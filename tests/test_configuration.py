@@ -49,6 +49,42 @@ def problems(schema, **changes):
 
 
 BAD = {
+    "comparison of an unknown dataset": (
+        {"comparisons": {"noise": {"label": "noise", "datasets": {"branch": 0, "branches": 1}}}},
+        ["comparisons.noise.datasets: found \"branch\" (did you mean 'branches'?); allowed: branches"],
+    ),
+    "comparison of one dataset": (
+        {"comparisons": {"noise": {"label": "noise", "datasets": {"branches": 1}}}},
+        ["comparisons.noise.datasets: found branches; allowed: two or more datasets, each with a number of its own"],
+    ),
+    "comparison without a label": (
+        {"comparisons": {"noise": {"datasets": {"branches": 1}}}},
+        ["comparisons.noise.label: missing; allowed: text that is not empty"],
+    ),
+    "comparison of a name to nothing": (
+        {"comparisons": {"noise": {"label": "noise", "datasets": {"branches": None}}}},
+        ["comparisons.noise.datasets.branches: found nothing (null); allowed: a number"],
+    ),
+    "comparison of neither": (
+        {"comparisons": {"noise": {"label": "noise", "dataset": "branches"}}},
+        ["comparisons.noise: found dataset; allowed: either datasets, or a dataset and methods"],
+    ),
+    "comparison on an unknown dataset": (
+        {"comparisons": {"prior": {"label": "prior", "dataset": "leaf", "methods": {"mine": {"l1": 0, "none": 1}}}}},
+        ['comparisons.prior.dataset: found "leaf"; allowed: branches'],
+    ),
+    "comparison of an unknown method": (
+        {"comparisons": {"prior": {"label": "prior", "dataset": "branches", "methods": {"mine": {"l1": 0, "l2": 1}}}}},
+        ['comparisons.prior.methods.mine: found "l2"', "allowed: none, l1"],
+    ),
+    "comparison of one method": (
+        {"comparisons": {"prior": {"label": "prior", "dataset": "branches", "methods": {"one": {"l1": 0}}}}},
+        ["comparisons.prior.methods.one: found l1; allowed: two or more methods, each with a number of its own"],
+    ),
+    "comparison of two methods at one place": (
+        {"comparisons": {"prior": {"label": "prior", "dataset": "branches", "methods": {"two": {"l1": 2, "none": 2}}}}},
+        ["comparisons.prior.methods.two: found the number 2 more than once; allowed: each method with a number"],
+    ),
     "unknown benchmark": (
         {"datasets": {"branches": {"benchmark": "sim35"}}},
         ["datasets.branches.benchmark: found \"sim35\" (did you mean 'sim350'?); allowed: null, sim350, breast"],
@@ -599,6 +635,25 @@ def test_how_models_are_scored_is_no_matter_of_preprocessing(default, schema):
     one, other = (configuration.dataset_settings(config, "second_order") for config in (before, after))
     assert one == other
     assert after["datasets"]["second_order"]["evaluation"]["rolling"]["stride"] == 0
+
+
+def test_comparisons_of_the_run_are_those_whose_datasets_and_methods_it_has(schema):
+    changes = {
+        "run": {"datasets": ["branches", "noisy"]},
+        "datasets": {"noisy": {"source": "krumsiek11"}, "other": {"source": "krumsiek11"}},
+        "methods": {"l0": {"strengths": ["1"]}},
+        "comparisons": {
+            "noise": {"label": "noise", "datasets": {"noisy": 2, "branches": 0}},
+            "apart": {"label": "noise", "datasets": {"branches": 0, "other": 2}},
+            "priors": {"label": "prior", "dataset": "noisy", "methods": {"mine": {"none": 0, "l1": 1}}},
+            "pruned": {"label": "prior", "dataset": "noisy", "methods": {"mine": {"none": 0, "l0": 1}}},
+        },
+    }
+    config = check_configuration(merge(SMALL, changes), schema)
+    assert configuration.comparisons_of(config) == ["noise", "priors"]
+    assert configuration.datasets_compared(config, "noise") == ["noisy", "branches"]
+    assert configuration.datasets_compared(config, "priors") == ["noisy"]
+    assert configuration.comparisons_of(check_configuration(SMALL, schema)) == []
 
 
 def test_a_benchmark_is_no_matter_of_preprocessing(schema):

@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
         add(subparsers)
     for figure in FIGURES:
         _add_draw(subparsers, figure)
+    _add_draw_comparison(subparsers)
     return parser
 
 
@@ -423,6 +424,29 @@ def _draw(figure: str, arguments: Arguments) -> None:
     outputs = [settings.pop("pdf"), settings.pop("png")]
     settings.pop("run")
     getattr(module, f"draw_{figure}")(**settings, outputs=outputs)
+
+
+def _add_draw_comparison(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "draw-comparison", "draw accuracy, sparsity and error across datasets or methods", _draw_comparison
+    )
+    parser.add_argument("--comparison", required=True, help="name of the comparison")
+    parser.add_argument("--settings", type=_json_object, required=True, help="its entry of `comparisons`, as JSON")
+    parser.add_argument("--datasets", nargs="+", required=True, help="names of the datasets")
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files, in the same order")
+    parser.add_argument(
+        "--selections", type=Path, nargs="+", required=True, help="folders of chosen strengths, in the same order"
+    )
+    _add_pictures(parser)
+
+
+def _draw_comparison(arguments: Arguments) -> None:
+    from sparsenode.figures.comparison import draw_comparison
+
+    settings = vars(arguments).copy()
+    outputs = [settings.pop("pdf"), settings.pop("png")]
+    settings.pop("run")
+    draw_comparison(**settings, outputs=outputs)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

@@ -226,6 +226,23 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     return [name for name, figure in FIGURES.items() if wanted[figure.needs]]
 
 
+def comparisons_of(config: Mapping[str, Any]) -> list[str]:
+    """Give the comparisons that the run draws: those whose datasets and methods are all among its own."""
+    run = config["run"]
+    return [
+        name
+        for name, entry in config["comparisons"].items()
+        if set(datasets_compared(config, name)) <= set(run["datasets"])
+        and all(set(line) <= set(run["methods"]) for line in (entry["methods"] or {}).values())
+    ]
+
+
+def datasets_compared(config: Mapping[str, Any], comparison: str) -> list[str]:
+    """Give the datasets whose tables a comparison is drawn from."""
+    entry = config["comparisons"][comparison]
+    return list(entry["datasets"] or [entry["dataset"]])
+
+
 def remote_files(config: Mapping[str, Any], dataset: str | None = None) -> dict[str, RemoteFile]:
     """Give the files that a dataset, or every dataset of the run, needs from the internet, by their local HOST/PATH.
 
@@ -549,12 +566,37 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 allowed = "a prior of the source, since the true network is not known"
                 yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
         yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
+    for name, entry in config["comparisons"].items():
+        yield from _comparison_problems(config, entry, f"comparisons.{name}")
     for model, entry in config["models"].items():
         yield from _model_problems(entry, f"models.{model}")
         for kind in ("datasets", "methods"):
             for place, name in enumerate(entry[kind] or ()):
                 if name not in config[kind]:
                     yield _unknown(f"models.{model}.{kind}[{place}]", name, list(config[kind]))
+
+
+def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], key: str) -> Iterator[str]:
+    """Yield problems of one comparison: of its form, its names, and what would be no line."""
+    given = [name for name in ("datasets", "dataset", "methods") if entry[name] is not None]
+    if given not in (["datasets"], ["dataset", "methods"]):
+        found = " and ".join(given) or "neither"
+        yield f"{key}: found {found}; allowed: either datasets, or a dataset and methods"
+        return
+    if entry["dataset"] is not None and entry["dataset"] not in config["datasets"]:
+        yield _unknown(f"{key}.dataset", entry["dataset"], list(config["datasets"]))
+    lines = {f"{key}.methods.{line}": ("methods", places) for line, places in (entry["methods"] or {}).items()}
+    lines |= {f"{key}.datasets": ("datasets", entry["datasets"])} if entry["datasets"] is not None else {}
+    for path, (kind, places) in lines.items():
+        for name in places:
+            if name not in config[kind]:
+                yield _unknown(path, name, list(config[kind]))
+        if len(places) < 2:
+            found = _names(list(places))
+            yield f"{path}: found {found}; allowed: two or more {kind}, each with a number of its own"
+        elif len(set(places.values())) < len(places):
+            twice = next(f"{place:g}" for place in places.values() if list(places.values()).count(place) > 1)
+            yield f"{path}: found the number {twice} more than once; allowed: each {kind[:-1]} with a number of its own"
 
 
 def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:

@@ -107,7 +107,11 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
             sum(config["datasets"][name]["interventions"] is not None for name in datasets),
             INTERVENTION_SECONDS,
         ),
-        "draw figures": (sum(len(configuration.figures_of(config, name)) for name in datasets), FIGURE_SECONDS),
+        "draw figures": (
+            sum(len(configuration.figures_of(config, name)) for name in datasets)
+            + len(configuration.comparisons_of(config)),
+            FIGURE_SECONDS,
+        ),
         "collect_metrics": (1, 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)

@@ -30,6 +30,23 @@ def test_dry_run_counts_the_jobs(workflow):
     assert not (workflow.folder / "results").exists()
 
 
+def test_a_comparison_takes_the_tables_of_its_datasets(workflow):
+    comparisons = {
+        "kinds": {"label": "order", "datasets": {"branches": 1, "springs": 2}},
+        "penalty": {"label": "penalty", "dataset": "branches", "methods": {"mine": {"none": 0, "l1": 1}}},
+    }
+    both = {"datasets": ["branches", "springs"], "models": ["windows", "motion"]}
+    workflow.configure(run=both, comparisons=comparisons)
+    done = succeed(workflow.snakemake("--dry-run", "--", "results/figures/comparisons/kinds.pdf"))
+    assert done.jobs["evaluate_models"] == 2
+    assert done.jobs["draw_comparison"] == 1
+    workflow.configure(comparisons=comparisons)
+    done = succeed(workflow.snakemake("--dry-run"))
+    assert done.jobs["draw_comparison"] == 1
+    refused = workflow.snakemake("--dry-run", "results/figures/comparisons/kinds.pdf")
+    assert "No rule to produce results/figures/comparisons/kinds.pdf" in refused.output
+
+
 def test_lint_is_clean(workflow):
     done = workflow.snakemake("--lint")
     assert done.status == 0, done.output

@@ -39,6 +39,7 @@ wildcard_constraints:
     model="|".join(config["run"]["models"]),
     method="|".join(config["run"]["methods"]),
     peer="|".join(config["run"]["peers"]) or "(?!)",
+    comparison="|".join(configuration.comparisons_of(config)) or "(?!)",
     first="[0-9]+",
     last="[0-9]+",
     url_path="|".join(map(re.escape, DOWNLOADED)) or "(?!)",
@@ -50,6 +51,9 @@ def all_figures():
         f"{RESULTS}/figures/{dataset}/{figure}.pdf"
         for dataset in config["run"]["datasets"]
         for figure in configuration.figures_of(config, dataset)
+    ] + [
+        f"{RESULTS}/figures/comparisons/{comparison}.pdf"
+        for comparison in configuration.comparisons_of(config)
     ]
 
 
@@ -79,6 +83,22 @@ def file_flags(wildcards, input, output):
     """The files that a job reads and writes, each as the flag of its name."""
     files = [*input.items(), *output.items()]
     return " ".join(f"--{name} {shlex.quote(str(path))}" for name, path in files)
+
+
+def compared(table):
+    """One table of each dataset of a comparison."""
+
+    def tables(wildcards):
+        return expand(
+            table,
+            dataset=configuration.datasets_compared(config, wildcards.comparison),
+        )
+
+    return tables
+
+
+def comparison_settings(wildcards):
+    return configuration.canonical_json(config["comparisons"][wildcards.comparison])
 
 
 def benchmark_of(figure):

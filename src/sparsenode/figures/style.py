@@ -35,10 +35,10 @@ _METHOD_LOOKS = {
     "grouplasso": (PURPLE, "P"),
     "lassonet": (SKY, "X"),
     "imp": ("#8C6D31", "h"),
-    "dash": ("#7A5195", "*"),
+    "dash": ("#7A5195", "p"),
 }
 _SPARE_COLORS = (PURPLE, SKY, "#8C6D31", "#7A5195", "#4D4D4D", "#882255", "#999933", VERMILION, GREEN, ORANGE, BLUE)
-_SPARE_MARKERS = ("P", "X", "h", "*", "p", "H", "D", "<", ">", "8", "d")
+_SPARE_MARKERS = ("P", "X", "h", "p", "*", "H", "D", "<", ">", "8", "d")
 PEER = "peer:"
 """How the names of peers begin: methods of others that are scored in the same table."""
 # Peers are no models of this package: dashed and gray, so that the colors are left to those that are.
@@ -92,6 +92,8 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
         for look in zip(_SPARE_COLORS, _SPARE_MARKERS, strict=True)
         if look[0] not in {color for color, _ in taken} or look not in taken
     ]
+    # Colors that are left come first.
+    spare.sort(key=lambda look: look[0] in {color for color, _ in taken})
     found, others = {}, 0
     for name in methods:
         if name in _METHOD_LOOKS:
