@@ -637,6 +637,16 @@ def test_how_models_are_scored_is_no_matter_of_preprocessing(default, schema):
     assert after["datasets"]["second_order"]["evaluation"]["rolling"]["stride"] == 0
 
 
+def test_the_table_of_benchmarks_holds_published_ones_and_known_networks(default, schema):
+    cells = {"source": "anndata", "options": {"path": "mine.h5ad", "time": "time"}}
+    default["datasets"] |= {"cells": cells, "tumor": {**cells, "benchmark": "breast"}}
+    default["run"]["datasets"] = ["cells", "tumor", "second_order"]
+    default["models"]["plain"] = {}
+    default["run"]["models"] = ["plain"]
+    checked = check_configuration(default, schema)
+    assert configuration.benchmarks_of(checked) == {"tumor": "breast", "second_order": None}
+
+
 def test_comparisons_of_the_run_are_those_whose_datasets_and_methods_it_has(schema):
     changes = {
         "run": {"datasets": ["branches", "noisy"]},

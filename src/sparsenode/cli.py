@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_evaluate_models,
         _add_forecast_interventions,
         _add_collect_metrics,
+        _add_tabulate_benchmark,
     ):
         add(subparsers)
     for figure in FIGURES:
@@ -392,6 +393,38 @@ def _collect_metrics(arguments: Arguments) -> None:
     with write_atomically(arguments.output) as path:
         tables = [pd.read_parquet(table) for table in arguments.metrics]
         pd.concat(tables, ignore_index=True).to_csv(path, index=False)
+
+
+def _add_tabulate_benchmark(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers,
+        "tabulate-benchmark",
+        "write what every method reached on several datasets, beside published values",
+        _tabulate_benchmark,
+    )
+    parser.add_argument("--datasets", nargs="+", required=True, help="names of the datasets")
+    parser.add_argument(
+        "--benchmarks", type=_json_object, default={}, help="published benchmarks by dataset, as JSON; default: none"
+    )
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files, in the same order")
+    parser.add_argument(
+        "--selections", type=Path, nargs="+", required=True, help="folders of chosen strengths, in the same order"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="CSV file")
+    parser.add_argument("--markdown", type=Path, required=True, help="the same for reading, a Markdown file")
+
+
+def _tabulate_benchmark(arguments: Arguments) -> None:
+    from sparsenode.figures.benchmark import tabulate_benchmark
+
+    tabulate_benchmark(
+        arguments.datasets,
+        arguments.benchmarks,
+        arguments.metrics,
+        arguments.selections,
+        arguments.output,
+        arguments.markdown,
+    )
 
 
 def _add_draw(subparsers: Subparsers, figure: str) -> None:

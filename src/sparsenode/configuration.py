@@ -226,6 +226,15 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     return [name for name, figure in FIGURES.items() if wanted[figure.needs]]
 
 
+def benchmarks_of(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Give the datasets of the run that the table of benchmarks holds, each with its published benchmark, if any.
+
+    They are those that repeat a published benchmark, and those whose true network is known.
+    """
+    benchmarks = {name: config["datasets"][name]["benchmark"] for name in config["run"]["datasets"]}
+    return {name: benchmark for name, benchmark in benchmarks.items() if benchmark or has_truth(config, name)}
+
+
 def comparisons_of(config: Mapping[str, Any]) -> list[str]:
     """Give the comparisons that the run draws: those whose datasets and methods are all among its own."""
     run = config["run"]

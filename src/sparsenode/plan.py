@@ -113,6 +113,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
             FIGURE_SECONDS,
         ),
         "collect_metrics": (1, 1.0),
+        "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
     return RunPlan(training, {name: entry for name, entry in others.items() if entry[0]}, exact)

@@ -47,6 +47,26 @@ def test_a_comparison_takes_the_tables_of_its_datasets(workflow):
     assert "No rule to produce results/figures/comparisons/kinds.pdf" in refused.output
 
 
+def test_a_benchmark_has_a_table(workflow):
+    workflow.configure(datasets={"branches": {"benchmark": "sim350"}})
+    done = succeed(workflow.snakemake("--dry-run", "--printshellcmds"))
+    assert done.jobs["tabulate_benchmark"] == 1
+    drawn = next(line for line in done.output.splitlines() if "sparsenode draw-balanced-accuracy" in line)
+    assert " --benchmark sim350 " in drawn
+    workflow.configure()
+    done = succeed(workflow.snakemake("--dry-run", "--", "results/benchmark.md"))
+    assert done.jobs["tabulate_benchmark"] == 1
+
+
+def test_a_table_of_nothing_is_refused(workflow):
+    own = {"source": "anndata", "options": {"path": "mine.h5ad", "time": "time"}}
+    (workflow.folder / "mine.h5ad").touch()
+    workflow.configure(datasets={"mine": own}, run={"datasets": ["mine"]}, models={"windows": {"datasets": ["mine"]}})
+    done = workflow.snakemake("--dry-run", "results/benchmark.csv")
+    assert done.status == 1
+    assert "no dataset of the run has a `benchmark` or a known true network" in done.output
+
+
 def test_lint_is_clean(workflow):
     done = workflow.snakemake("--lint")
     assert done.status == 0, done.output

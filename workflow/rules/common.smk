@@ -57,6 +57,26 @@ def all_figures():
     ]
 
 
+def all_tables():
+    benchmarks = configuration.benchmarks_of(config)
+    tables = ["metrics.csv"] + (["benchmark.csv"] if any(benchmarks.values()) else [])
+    return [f"{RESULTS}/{table}" for table in tables]
+
+
+def of_benchmarks(table):
+    """One table of each dataset that the table of benchmarks holds."""
+
+    def tables(wildcards):
+        datasets = list(configuration.benchmarks_of(config))
+        if not datasets:
+            raise WorkflowError(
+                "no dataset of the run has a `benchmark` or a known true network, so that there is nothing to tabulate"
+            )
+        return expand(table, dataset=datasets)
+
+    return tables
+
+
 def pictures_of(figure):
     """The files of a figure, those that the report shows marked."""
     endings = {"pdf": "pdf", "png": "png"}
