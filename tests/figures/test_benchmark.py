@@ -140,7 +140,8 @@ def test_the_readable_table_tells_the_same(rows):
     assert "| sparsity (%) | balanced accuracy (%) | AUPRC | test mse | seeds |" in header
     assert "| pathreg | small | 1 | 96 (95 to 97) | 85 (80 to 90) | 0.35 | 0.002 | 2 |" in lines
     assert "| *PathReg, published by DASH* |  |  | 56.6 | 61.9 |  | 0.008 |  |" in lines
-    assert "- mine, small: no strength chosen, since too few members finished." in lines
+    assert "- mine (small): no strength chosen, since too few members finished." in lines
+    assert any(line.startswith("- published by DASH: PathReg, C-NODE, IMP: 5 % noise; arXiv") for line in lines)
     table = [line for line in lines if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
     assert len(table) == len(rows) + 2

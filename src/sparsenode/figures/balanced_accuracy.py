@@ -27,6 +27,8 @@ RING = 11
 DISTANCES = (6, 12, 20, 30, 45)
 """How far the name of a published value may stand from it, in points; from `LEADER` on a line joins them."""
 LEADER = 8
+MARK = 5
+"""Half the size of a published value's mark, in points."""
 PUBLISHED_LOOK = {
     "marker": "D", "markersize": 6, "markerfacecolor": "none", "markeredgecolor": style.GRAY, "markeredgewidth": 1.2,
     "linestyle": "none",
@@ -200,9 +202,12 @@ def _name_points(axes: Axes, axis: SparsityAxis, published: Sequence[Published])
     obstacles = np.concatenate([np.empty((0, 2)), *drawn])
     frame = axes.get_window_extent()
     taken: list[Bbox] = []
-    for one in sorted(published, key=lambda one: one.values["sparsity"]):
-        place = (float(axis.place([one.values["sparsity"]])[0]), 100 * one.values["balanced_accuracy"])
-        at = axes.transData.transform(place)
+    published = sorted(published, key=lambda one: one.values["sparsity"])
+    accuracies = [100 * one.values["balanced_accuracy"] for one in published]
+    places = np.column_stack((axis.place([one.values["sparsity"] for one in published]), accuracies))
+    marks = axes.transData.transform(places)
+    for number, one in enumerate(published):
+        place, at, others = places[number], marks[number], np.delete(marks, number, axis=0)
         measured = axes.text(0, 0, one.method, fontsize=size)
         extent = np.asarray(measured.get_window_extent().size)
         measured.remove()
@@ -211,7 +216,12 @@ def _name_points(axes: Axes, axis: SparsityAxis, published: Sequence[Published])
             for box in _boxes(at, extent, distance * point):
                 crossed = sum(box.overlaps(other) for other in taken)
                 outside = not (frame.contains(*box.min) and frame.contains(*box.max))
-                costs[box] = 1000 * (crossed + outside) + 3 * box.count_contains(obstacles) + distance / 6
+                covered = box.padded(MARK * point).count_contains(others)
+                # A line that joins the name with its place is not to cross another one's mark either.
+                leader = _fill(np.array([at, (box.min + box.max) / 2]))
+                covered += np.count_nonzero(np.linalg.norm(leader[:, None] - others, axis=-1) < MARK * point)
+                hidden = 3 * box.count_contains(obstacles)
+                costs[box] = 1000 * (crossed + outside) + 100 * covered + hidden + distance / 6
         best = min(costs, key=lambda box: costs[box])
         taken.append(best)
         gap = np.maximum(best.min - at, at - best.max).max()

@@ -120,8 +120,10 @@ def write_markdown(table: pd.DataFrame) -> str:
         cells = [_cells(row, shown) for _, row in rows.iterrows()]
         rule = ["---", "---", *["---:"] * (len(header) - 2)]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *cells)) + "\n")
-        for remark, named in rows[rows["remark"] != ""].groupby("remark", sort=False):
-            parts.append(f"- {', '.join(dict.fromkeys(_name(row) for _, row in named.iterrows()))}: {remark}.")
+        for (study, remark), named in rows[rows["remark"] != ""].groupby(["study", "remark"], sort=False):
+            origin = f"published by {study}: " if study else ""
+            names = [row["method"] + f" ({row['model']})" * bool(row["model"]) for _, row in named.iterrows()]
+            parts.append(f"- {origin}{', '.join(names)}: {remark}.")
         parts.append("")
     return "\n".join(parts)
 
@@ -168,7 +170,7 @@ def _measure(own: pd.DataFrame, wanted: Mapping[str, Mapping[str, str]]) -> dict
 
 
 def _cells(row: pd.Series[Any], shown: Iterable[tuple[str, str, int]]) -> list[str]:
-    name = f"*{_name(row)}*" if row["published"] == "yes" else row["method"]
+    name = f"*{row['method']}, published by {row['study']}*" if row["published"] == "yes" else row["method"]
     cells = [name, row["model"], _number(row["strength"])]
     for _, column, factor in shown:
         text = _number(factor * row[column])
@@ -177,13 +179,6 @@ def _cells(row: pd.Series[Any], shown: Iterable[tuple[str, str, int]]) -> list[s
             text += f" ({_number(factor * least)} to {_number(factor * largest)})"
         cells.append(text)
     return [*cells, _number(row["seeds"])]
-
-
-def _name(row: pd.Series[Any]) -> str:
-    """Who a remark is about: a published method with its study, one of ours with its model."""
-    if row["published"] == "yes":
-        return f"{row['method']}, published by {row['study']}"
-    return f"{row['method']}, {row['model']}" if row["model"] else str(row["method"])
 
 
 def _number(value: float) -> str:
