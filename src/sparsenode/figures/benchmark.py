@@ -46,7 +46,8 @@ _READABLE = (
 _EXPLANATION = """\
 Models at the strength chosen on validation, over the seeds that finished: the median, and in brackets the range. \
 *Published* values are those of other studies, quoted and not measured here; each study chooses and counts in its own \
-way. Sparsity is the share of pairs of features without a path (below 1e-5). Balanced accuracy is that of the pairs \
+way. Sparsity is the share of pairs of features without a path (below 1e-5); exact zeros, nearest to what published \
+sparsities count, are pairs of two features whose path is exactly zero. Balanced accuracy is that of the pairs \
 that have a path. Peers rank all pairs, and have no network of their own. AUPRC and early precision are of single \
 members. Errors are of test data, from the initial state on (test mse) and from one observation to the next.
 """
