@@ -27,5 +27,5 @@ rule all:
     default_target: True
     input:
         all_figures(),
-        f"{RESULTS}/metrics.csv",
+        all_tables(),
     localrule: True

@@ -28,13 +28,16 @@ SUBCOMMANDS = (
     "evaluate-models",
     "forecast-interventions",
     "collect-metrics",
+    "tabulate-benchmark",
     "draw-strengths",
     "draw-pareto",
     "draw-trajectories",
     "draw-network",
     "draw-precision-recall",
+    "draw-balanced-accuracy",
     "draw-stability",
     "draw-network-graph",
+    "draw-comparison",
 )
 
 

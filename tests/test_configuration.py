@@ -49,6 +49,46 @@ def problems(schema, **changes):
 
 
 BAD = {
+    "comparison of an unknown dataset": (
+        {"comparisons": {"noise": {"label": "noise", "datasets": {"branch": 0, "branches": 1}}}},
+        ["comparisons.noise.datasets: found \"branch\" (did you mean 'branches'?); allowed: branches"],
+    ),
+    "comparison of one dataset": (
+        {"comparisons": {"noise": {"label": "noise", "datasets": {"branches": 1}}}},
+        ["comparisons.noise.datasets: found branches; allowed: two or more datasets, each with a number of its own"],
+    ),
+    "comparison without a label": (
+        {"comparisons": {"noise": {"datasets": {"branches": 1}}}},
+        ["comparisons.noise.label: missing; allowed: text that is not empty"],
+    ),
+    "comparison of a name to nothing": (
+        {"comparisons": {"noise": {"label": "noise", "datasets": {"branches": None}}}},
+        ["comparisons.noise.datasets.branches: found nothing (null); allowed: a number"],
+    ),
+    "comparison of neither": (
+        {"comparisons": {"noise": {"label": "noise", "dataset": "branches"}}},
+        ["comparisons.noise: found dataset; allowed: either datasets, or a dataset and methods"],
+    ),
+    "comparison on an unknown dataset": (
+        {"comparisons": {"prior": {"label": "prior", "dataset": "leaf", "methods": {"mine": {"l1": 0, "none": 1}}}}},
+        ['comparisons.prior.dataset: found "leaf"; allowed: branches'],
+    ),
+    "comparison of an unknown method": (
+        {"comparisons": {"prior": {"label": "prior", "dataset": "branches", "methods": {"mine": {"l1": 0, "l2": 1}}}}},
+        ['comparisons.prior.methods.mine: found "l2"', "allowed: none, l1"],
+    ),
+    "comparison of one method": (
+        {"comparisons": {"prior": {"label": "prior", "dataset": "branches", "methods": {"one": {"l1": 0}}}}},
+        ["comparisons.prior.methods.one: found l1; allowed: two or more methods, each with a number of its own"],
+    ),
+    "comparison of two methods at one place": (
+        {"comparisons": {"prior": {"label": "prior", "dataset": "branches", "methods": {"two": {"l1": 2, "none": 2}}}}},
+        ["comparisons.prior.methods.two: found the number 2 more than once; allowed: each method with a number"],
+    ),
+    "unknown benchmark": (
+        {"datasets": {"branches": {"benchmark": "sim35"}}},
+        ["datasets.branches.benchmark: found \"sim35\" (did you mean 'sim350'?); allowed: null, sim350, breast"],
+    ),
     "unknown dataset": (
         {"run": {"datasets": ["branch"]}},
         ["run.datasets[0]: found \"branch\" (did you mean 'branches'?); allowed: branches"],
@@ -620,6 +660,43 @@ def test_how_models_are_scored_is_no_matter_of_preprocessing(default, schema):
     assert after["datasets"]["second_order"]["evaluation"]["rolling"]["stride"] == 0
 
 
+def test_the_table_of_benchmarks_holds_published_ones_and_known_networks(default, schema):
+    cells = {"source": "anndata", "options": {"path": "mine.h5ad", "time": "time"}}
+    default["datasets"] |= {"cells": cells, "tumor": {**cells, "benchmark": "breast"}}
+    default["run"]["datasets"] = ["cells", "tumor", "second_order"]
+    default["models"]["plain"] = {}
+    default["run"]["models"] = ["plain"]
+    checked = check_configuration(default, schema)
+    assert configuration.benchmarks_of(checked) == {"tumor": "breast", "second_order": None}
+
+
+def test_comparisons_of_the_run_are_those_whose_datasets_and_methods_it_has(schema):
+    changes = {
+        "run": {"datasets": ["branches", "noisy"]},
+        "datasets": {"noisy": {"source": "krumsiek11"}, "other": {"source": "krumsiek11"}},
+        "methods": {"l0": {"strengths": ["1"]}},
+        "comparisons": {
+            "noise": {"label": "noise", "datasets": {"noisy": 2, "branches": 0}},
+            "apart": {"label": "noise", "datasets": {"branches": 0, "other": 2}},
+            "priors": {"label": "prior", "dataset": "noisy", "methods": {"mine": {"none": 0, "l1": 1}}},
+            "pruned": {"label": "prior", "dataset": "noisy", "methods": {"mine": {"none": 0, "l0": 1}}},
+        },
+    }
+    config = check_configuration(merge(SMALL, changes), schema)
+    assert configuration.comparisons_of(config) == ["noise", "priors"]
+    assert configuration.datasets_compared(config, "noise") == ["noisy", "branches"]
+    assert configuration.datasets_compared(config, "priors") == ["noisy"]
+    assert configuration.comparisons_of(check_configuration(SMALL, schema)) == []
+
+
+def test_a_benchmark_is_no_matter_of_preprocessing(schema):
+    plain = check_configuration(SMALL, schema)
+    named = check_configuration(merge(SMALL, {"datasets": {"branches": {"benchmark": "sim350"}}}), schema)
+    assert plain["datasets"]["branches"]["benchmark"] is None
+    found = [configuration.dataset_settings(config, "branches") for config in (plain, named)]
+    assert found[0] == found[1]
+
+
 def test_interventions_are_no_matter_of_preprocessing_and_have_a_figure(schema):
     held = {"datasets": {"branches": {"interventions": {"clamp": {"one": {"Gata1": 0, "Pu.1": "high"}}}}}}
     without, with_one = (check_configuration(merge(SMALL, changes), schema) for changes in ({}, held))
@@ -647,7 +724,7 @@ def test_figures_of_a_dataset_are_those_that_it_allows(default, schema, reposito
     default["datasets"]["second_order"]["interventions"] = None
     checked = check_configuration(default, schema)
     always = ["strengths", "pareto", "trajectories", "network", "stability", "network_graph"]
-    with_truth = [*always[:4], "precision_recall", *always[4:]]
+    with_truth = [*always[:4], "precision_recall", "balanced_accuracy", *always[4:]]
     assert configuration.figures_of(checked, "second_order") == with_truth
     default["datasets"]["second_order"]["evaluation"] = {"rolling": {"past": 1.0, "horizon": 2.0}}
     assert configuration.figures_of(check_configuration(default, schema), "second_order") == [*with_truth, "horizon"]

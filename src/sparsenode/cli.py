@@ -66,10 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
         _add_evaluate_models,
         _add_forecast_interventions,
         _add_collect_metrics,
+        _add_tabulate_benchmark,
     ):
         add(subparsers)
     for figure in FIGURES:
         _add_draw(subparsers, figure)
+    _add_draw_comparison(subparsers)
     return parser
 
 
@@ -393,6 +395,38 @@ def _collect_metrics(arguments: Arguments) -> None:
         pd.concat(tables, ignore_index=True).to_csv(path, index=False)
 
 
+def _add_tabulate_benchmark(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers,
+        "tabulate-benchmark",
+        "write what every method reached on several datasets, beside published values",
+        _tabulate_benchmark,
+    )
+    parser.add_argument("--datasets", nargs="+", required=True, help="names of the datasets")
+    parser.add_argument(
+        "--benchmarks", type=_json_object, default={}, help="published benchmarks by dataset, as JSON; default: none"
+    )
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files, in the same order")
+    parser.add_argument(
+        "--selections", type=Path, nargs="+", required=True, help="folders of chosen strengths, in the same order"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="CSV file")
+    parser.add_argument("--markdown", type=Path, required=True, help="the same for reading, a Markdown file")
+
+
+def _tabulate_benchmark(arguments: Arguments) -> None:
+    from sparsenode.figures.benchmark import tabulate_benchmark
+
+    tabulate_benchmark(
+        arguments.datasets,
+        arguments.benchmarks,
+        arguments.metrics,
+        arguments.selections,
+        arguments.output,
+        arguments.markdown,
+    )
+
+
 def _add_draw(subparsers: Subparsers, figure: str) -> None:
     drawn = FIGURES[figure]
     parser = _subcommand(
@@ -403,6 +437,12 @@ def _add_draw(subparsers: Subparsers, figure: str) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, help=INPUTS[name])
     if drawn.animated:
         parser.add_argument("--animation", type=Path, required=True, help="GIF file to write")
+    if drawn.published:
+        parser.add_argument("--benchmark", help="whose published values are shown as well; default: none are")
+    _add_pictures(parser)
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--font-size", type=float, default=9.0, help="in points")
     parser.add_argument("--dots-per-inch", type=int, default=150, help="of the PNG file")
     parser.add_argument("--pdf", type=Path, required=True, help="file to write")
@@ -417,6 +457,29 @@ def _draw(figure: str, arguments: Arguments) -> None:
     outputs = [settings.pop("pdf"), settings.pop("png")]
     settings.pop("run")
     getattr(module, f"draw_{figure}")(**settings, outputs=outputs)
+
+
+def _add_draw_comparison(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "draw-comparison", "draw accuracy, sparsity and error across datasets or methods", _draw_comparison
+    )
+    parser.add_argument("--comparison", required=True, help="name of the comparison")
+    parser.add_argument("--settings", type=_json_object, required=True, help="its entry of `comparisons`, as JSON")
+    parser.add_argument("--datasets", nargs="+", required=True, help="names of the datasets")
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files, in the same order")
+    parser.add_argument(
+        "--selections", type=Path, nargs="+", required=True, help="folders of chosen strengths, in the same order"
+    )
+    _add_pictures(parser)
+
+
+def _draw_comparison(arguments: Arguments) -> None:
+    from sparsenode.figures.comparison import draw_comparison
+
+    settings = vars(arguments).copy()
+    outputs = [settings.pop("pdf"), settings.pop("png")]
+    settings.pop("run")
+    draw_comparison(**settings, outputs=outputs)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

@@ -176,7 +176,7 @@ def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Give what the preprocessing of one dataset depends on."""
-    later = {"methods", "evaluation", "interventions"}
+    later = {"methods", "evaluation", "interventions", "benchmark"}
     return {key: value for key, value in config["datasets"][dataset].items() if key not in later}
 
 
@@ -227,6 +227,32 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
         "truth": has_truth(config, dataset),
     }
     return [name for name, figure in FIGURES.items() if wanted[figure.needs]]
+
+
+def benchmarks_of(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Give the datasets of the run that the table of benchmarks holds, each with its published benchmark, if any.
+
+    They are those that repeat a published benchmark, and those whose true network is known.
+    """
+    benchmarks = {name: config["datasets"][name]["benchmark"] for name in config["run"]["datasets"]}
+    return {name: benchmark for name, benchmark in benchmarks.items() if benchmark or has_truth(config, name)}
+
+
+def comparisons_of(config: Mapping[str, Any]) -> list[str]:
+    """Give the comparisons that the run draws: those whose datasets and methods are all among its own."""
+    run = config["run"]
+    return [
+        name
+        for name, entry in config["comparisons"].items()
+        if set(datasets_compared(config, name)) <= set(run["datasets"])
+        and all(set(line) <= set(run["methods"]) for line in (entry["methods"] or {}).values())
+    ]
+
+
+def datasets_compared(config: Mapping[str, Any], comparison: str) -> list[str]:
+    """Give the datasets whose tables a comparison is drawn from."""
+    entry = config["comparisons"][comparison]
+    return list(entry["datasets"] or [entry["dataset"]])
 
 
 def remote_files(config: Mapping[str, Any], dataset: str | None = None) -> dict[str, RemoteFile]:
@@ -467,9 +493,12 @@ def _check_options(options: dict[str, Any], properties: Mapping[str, Any], path:
 def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
     """Yield problems inside single datasets, methods and peers: sources, regularizers, their options, strengths."""
     from sparsenode import data, methods, peers
+    from sparsenode.figures.published import benchmark_names
 
     for name, dataset in config["datasets"].items():
         path = ("datasets", name)
+        if dataset["benchmark"] not in {None, *benchmark_names()}:
+            yield _unknown(_key([*path, "benchmark"]), dataset["benchmark"], ["null", *benchmark_names()])
         if dataset["source"] not in data.source_names():
             yield _unknown(_key([*path, "source"]), dataset["source"], data.source_names())
         else:
@@ -539,25 +568,56 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
         for place, name in enumerate(run[kind]):
             if name not in config[kind]:
                 yield _unknown(f"run.{kind}[{place}]", name, list(config[kind]))
-    for dataset, entry in config["datasets"].items():
-        averaged, known = (entry["initial_state"][key] for key in ("mean_of_first", "known"))
-        if averaged > 1 and known > 1:
-            key = f"datasets.{dataset}.initial_state"
-            yield f"{key}: found mean_of_first: {averaged} and known: {known}; allowed: one of them above 1"
-        for place, name in enumerate(entry["methods"] or ()):
-            if name not in config["methods"]:
-                yield _unknown(f"datasets.{dataset}.methods[{place}]", name, list(config["methods"]))
-        for prior, made in entry["priors"].items():
-            if made["of"] == "truth" and not has_truth(config, dataset):
-                allowed = "a prior of the source, since the true network is not known"
-                yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
-        yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
+    for dataset in config["datasets"]:
+        yield from _dataset_problems(config, dataset)
+    for name, entry in config["comparisons"].items():
+        yield from _comparison_problems(config, entry, f"comparisons.{name}")
     for model, entry in config["models"].items():
         yield from _model_problems(entry, f"models.{model}")
         for kind in ("datasets", "methods"):
             for place, name in enumerate(entry[kind] or ()):
                 if name not in config[kind]:
                     yield _unknown(f"models.{model}.{kind}[{place}]", name, list(config[kind]))
+
+
+def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
+    """Yield problems of one dataset: settings that contradict each other, and names that refer to no entry."""
+    entry = config["datasets"][dataset]
+    averaged, known = (entry["initial_state"][key] for key in ("mean_of_first", "known"))
+    if averaged > 1 and known > 1:
+        key = f"datasets.{dataset}.initial_state"
+        yield f"{key}: found mean_of_first: {averaged} and known: {known}; allowed: one of them above 1"
+    for place, name in enumerate(entry["methods"] or ()):
+        if name not in config["methods"]:
+            yield _unknown(f"datasets.{dataset}.methods[{place}]", name, list(config["methods"]))
+    for prior, made in entry["priors"].items():
+        if made["of"] == "truth" and not has_truth(config, dataset):
+            allowed = "a prior of the source, since the true network is not known"
+            yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
+    yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
+
+
+def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], key: str) -> Iterator[str]:
+    """Yield problems of one comparison: of its form, its names, and what would be no line."""
+    given = [name for name in ("datasets", "dataset", "methods") if entry[name] is not None]
+    if given not in (["datasets"], ["dataset", "methods"]):
+        found = " and ".join(given) or "neither"
+        yield f"{key}: found {found}; allowed: either datasets, or a dataset and methods"
+        return
+    if entry["dataset"] is not None and entry["dataset"] not in config["datasets"]:
+        yield _unknown(f"{key}.dataset", entry["dataset"], list(config["datasets"]))
+    lines = {f"{key}.methods.{line}": ("methods", places) for line, places in (entry["methods"] or {}).items()}
+    lines |= {f"{key}.datasets": ("datasets", entry["datasets"])} if entry["datasets"] is not None else {}
+    for path, (kind, places) in lines.items():
+        for name in places:
+            if name not in config[kind]:
+                yield _unknown(path, name, list(config[kind]))
+        if len(places) < 2:
+            found = _names(list(places))
+            yield f"{path}: found {found}; allowed: two or more {kind}, each with a number of its own"
+        elif len(set(places.values())) < len(places):
+            twice = next(f"{place:g}" for place in places.values() if list(places.values()).count(place) > 1)
+            yield f"{path}: found the number {twice} more than once; allowed: each {kind[:-1]} with a number of its own"
 
 
 def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:

@@ -107,8 +107,13 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
             sum(config["datasets"][name]["interventions"] is not None for name in datasets),
             INTERVENTION_SECONDS,
         ),
-        "draw figures": (sum(len(configuration.figures_of(config, name)) for name in datasets), FIGURE_SECONDS),
+        "draw figures": (
+            sum(len(configuration.figures_of(config, name)) for name in datasets)
+            + len(configuration.comparisons_of(config)),
+            FIGURE_SECONDS,
+        ),
         "collect_metrics": (1, 1.0),
+        "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
     return RunPlan(training, {name: entry for name, entry in others.items() if entry[0]}, exact)

@@ -8,6 +8,7 @@ def test_no_heavy_imports():
     code = (
         "import sys; import sparsenode.figures.strengths, sparsenode.figures.pareto, sparsenode.figures.trajectories, "
         "sparsenode.figures.network, sparsenode.figures.precision_recall, sparsenode.figures.stability, "
+        "sparsenode.figures.balanced_accuracy, sparsenode.figures.comparison, "
         "sparsenode.figures.network_graph, sparsenode.figures.embedding, sparsenode.figures.gene_trends, "
         "sparsenode.figures.regulators, sparsenode.figures.interventions, sparsenode.evaluation.evaluate; "
         "heavy = {'torch', 'scanpy', 'anndata', 'matplotlib.pyplot', 'scipy.stats', 'networkx'} & set(sys.modules); "

@@ -57,6 +57,39 @@ def test_zero_has_a_place_left_of_all_strengths():
     assert low < places[0] < places[2] < high
 
 
+def test_sparsities_near_one_are_apart():
+    axis = style.SparsityAxis([0.0, 0.5, 0.99, np.nan])
+    assert not axis.has_empty
+    np.testing.assert_allclose(axis.place([0.0, 0.9, 0.99]), [1, 0.1, 0.01])
+    for which in ("x", "y"):
+        axes = Figure().subplots()
+        axis.draw(axes, which)
+        ticks = axes.get_xticklabels() if which == "x" else axes.get_yticklabels()
+        assert {"0", "90", "95", "99"} <= {label.get_text() for label in ticks}
+        first, last = axes.get_xlim() if which == "x" else axes.get_ylim()
+        assert first > 1
+        assert 0 < last < 0.01
+
+
+def test_no_path_at_all_has_a_place_beyond_all_sparsities():
+    axis = style.SparsityAxis([0.2, 0.99, 1.0])
+    places = axis.place([0.2, 0.99, 1.0])
+    assert (np.diff(places) < 0).all()
+    axes = Figure().subplots()
+    axis.draw(axes, "x")
+    assert places[-1] > axes.get_xlim()[1]
+    labels = {label.get_text(): tick for label, tick in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)}
+    assert labels["100"] == places[-1]
+    assert len(axes.get_lines()) == 1
+
+
+@pytest.mark.parametrize("sparsities", [[], [1.0], [0.0], [np.nan]])
+def test_an_axis_of_few_sparsities_can_be_drawn(sparsities):
+    axes = Figure().subplots()
+    style.SparsityAxis(sparsities).draw(axes, "x")
+    assert axes.get_xlim()[0] > axes.get_xlim()[1] > 0
+
+
 def test_an_axis_of_nothing_but_zero_can_be_drawn():
     axes = Figure().subplots()
     style.StrengthAxis([0.0]).draw(axes)

@@ -9,7 +9,16 @@ pytestmark = pytest.mark.workflow
 
 FIGURES = {
     f"draw_{name}": 1
-    for name in ("strengths", "pareto", "trajectories", "network", "precision_recall", "stability", "network_graph")
+    for name in (
+        "strengths",
+        "pareto",
+        "trajectories",
+        "network",
+        "precision_recall",
+        "balanced_accuracy",
+        "stability",
+        "network_graph",
+    )
 }
 EVALUATION = {"evaluate_models": 1, **FIGURES, "collect_metrics": 1}
 
@@ -19,6 +28,43 @@ def test_dry_run_counts_the_jobs(workflow):
     assert done.status == 0, done.output
     assert done.jobs == {"preprocess_dataset": 1, "freeze_settings": 2, "train_members": 2, **EVALUATION}
     assert not (workflow.folder / "results").exists()
+
+
+def test_a_comparison_takes_the_tables_of_its_datasets(workflow):
+    comparisons = {
+        "kinds": {"label": "order", "datasets": {"branches": 1, "springs": 2}},
+        "penalty": {"label": "penalty", "dataset": "branches", "methods": {"mine": {"none": 0, "l1": 1}}},
+    }
+    both = {"datasets": ["branches", "springs"], "models": ["windows", "motion"]}
+    workflow.configure(run=both, comparisons=comparisons)
+    done = succeed(workflow.snakemake("--dry-run", "--", "results/figures/comparisons/kinds.pdf"))
+    assert done.jobs["evaluate_models"] == 2
+    assert done.jobs["draw_comparison"] == 1
+    workflow.configure(comparisons=comparisons)
+    done = succeed(workflow.snakemake("--dry-run"))
+    assert done.jobs["draw_comparison"] == 1
+    refused = workflow.snakemake("--dry-run", "results/figures/comparisons/kinds.pdf")
+    assert "No rule to produce results/figures/comparisons/kinds.pdf" in refused.output
+
+
+def test_a_benchmark_has_a_table(workflow):
+    workflow.configure(datasets={"branches": {"benchmark": "sim350"}})
+    done = succeed(workflow.snakemake("--dry-run", "--printshellcmds"))
+    assert done.jobs["tabulate_benchmark"] == 1
+    drawn = next(line for line in done.output.splitlines() if "sparsenode draw-balanced-accuracy" in line)
+    assert " --benchmark sim350 " in drawn
+    workflow.configure()
+    done = succeed(workflow.snakemake("--dry-run", "--", "results/benchmark.md"))
+    assert done.jobs["tabulate_benchmark"] == 1
+
+
+def test_a_table_of_nothing_is_refused(workflow):
+    own = {"source": "anndata", "options": {"path": "mine.h5ad", "time": "time"}}
+    (workflow.folder / "mine.h5ad").touch()
+    workflow.configure(datasets={"mine": own}, run={"datasets": ["mine"]}, models={"windows": {"datasets": ["mine"]}})
+    done = workflow.snakemake("--dry-run", "results/benchmark.csv")
+    assert done.status == 1
+    assert "no dataset of the run has a `benchmark` or a known true network" in done.output
 
 
 def test_lint_is_clean(workflow):

@@ -11,7 +11,16 @@ pytestmark = pytest.mark.workflow
 
 FIGURES = {
     f"draw_{name}": 1
-    for name in ("strengths", "pareto", "trajectories", "network", "precision_recall", "stability", "network_graph")
+    for name in (
+        "strengths",
+        "pareto",
+        "trajectories",
+        "network",
+        "precision_recall",
+        "balanced_accuracy",
+        "stability",
+        "network_graph",
+    )
 }
 EVALUATION = {"evaluate_models": 1, **FIGURES, "collect_metrics": 1}
 

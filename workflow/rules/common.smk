@@ -39,6 +39,7 @@ wildcard_constraints:
     model="|".join(config["run"]["models"]),
     method="|".join(config["run"]["methods"]),
     peer="|".join(config["run"]["peers"]) or "(?!)",
+    comparison="|".join(configuration.comparisons_of(config)) or "(?!)",
     first="[0-9]+",
     last="[0-9]+",
     url_path="|".join(map(re.escape, DOWNLOADED)) or "(?!)",
@@ -50,7 +51,30 @@ def all_figures():
         f"{RESULTS}/figures/{dataset}/{figure}.pdf"
         for dataset in config["run"]["datasets"]
         for figure in configuration.figures_of(config, dataset)
+    ] + [
+        f"{RESULTS}/figures/comparisons/{comparison}.pdf"
+        for comparison in configuration.comparisons_of(config)
     ]
+
+
+def all_tables():
+    benchmarks = configuration.benchmarks_of(config)
+    tables = ["metrics.csv"] + (["benchmark.csv"] if any(benchmarks.values()) else [])
+    return [f"{RESULTS}/{table}" for table in tables]
+
+
+def of_benchmarks(table):
+    """One table of each dataset that the table of benchmarks holds."""
+
+    def tables(wildcards):
+        datasets = list(configuration.benchmarks_of(config))
+        if not datasets:
+            raise WorkflowError(
+                "no dataset of the run has a `benchmark` or a known true network, so that there is nothing to tabulate"
+            )
+        return expand(table, dataset=datasets)
+
+    return tables
 
 
 def pictures_of(figure):
@@ -79,6 +103,33 @@ def file_flags(wildcards, input, output):
     """The files that a job reads and writes, each as the flag of its name."""
     files = [*input.items(), *output.items()]
     return " ".join(f"--{name} {shlex.quote(str(path))}" for name, path in files)
+
+
+def compared(table):
+    """One table of each dataset of a comparison."""
+
+    def tables(wildcards):
+        return expand(
+            table,
+            dataset=configuration.datasets_compared(config, wildcards.comparison),
+        )
+
+    return tables
+
+
+def comparison_settings(wildcards):
+    return configuration.canonical_json(config["comparisons"][wildcards.comparison])
+
+
+def benchmark_of(figure):
+    """The flag of the benchmark whose published values a figure shows, where it shows any."""
+
+    def flag(wildcards):
+        benchmark = config["datasets"][wildcards.dataset]["benchmark"]
+        shown = benchmark and FIGURES[figure].published
+        return f"--benchmark {shlex.quote(benchmark)}" if shown else ""
+
+    return flag
 
 
 def checks_of(wildcards):

@@ -45,3 +45,28 @@ rule collect_metrics:
     threads: 1
     shell:
         "sparsenode collect-metrics --metrics {input:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule tabulate_benchmark:
+    input:
+        metrics=of_benchmarks(f"{RESULTS}/metrics/{{dataset}}.parquet"),
+        selections=of_benchmarks(f"{RESULTS}/selection/{{dataset}}"),
+    output:
+        table=f"{RESULTS}/benchmark.csv",
+        markdown=f"{RESULTS}/benchmark.md",
+    log:
+        f"{RESULTS}/logs/tabulate_benchmark.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tabulate_benchmark.tsv"
+    localrule: True
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    params:
+        datasets=of_benchmarks("{dataset}"),
+        benchmarks=configuration.canonical_json(configuration.benchmarks_of(config)),
+        version=versions.FIGURES,
+    shell:
+        "sparsenode tabulate-benchmark --datasets {params.datasets:q} --benchmarks {params.benchmarks:q}"
+        " --metrics {input.metrics:q} --selections {input.selections:q}"
+        " --output {output.table:q} --markdown {output.markdown:q} > {log:q} 2>&1"

@@ -30,9 +30,44 @@ for figure, drawn in FIGURES.items():
         params:
             subcommand=subcommand_of(figure),
             files=file_flags,
+            benchmark=benchmark_of(figure),
             font_size=config["figures"]["font_size"],
             dots_per_inch=config["figures"]["dots_per_inch"],
             version=versions.FIGURES,
         shell:
             "sparsenode {params.subcommand} --dataset {wildcards.dataset} {params.files}"
-            " --font-size {params.font_size} --dots-per-inch {params.dots_per_inch} > {log:q} 2>&1"
+            " {params.benchmark} --font-size {params.font_size} --dots-per-inch {params.dots_per_inch} > {log:q} 2>&1"
+
+
+rule draw_comparison:
+    input:
+        metrics=compared(TABLES["metrics"]),
+        selections=compared(TABLES["selection"]),
+    output:
+        pdf=f"{RESULTS}/figures/comparisons/{{comparison}}.pdf",
+        png=report(
+            f"{RESULTS}/figures/comparisons/{{comparison}}.png",
+            caption="../report/comparison.rst",
+            category="Figures",
+            subcategory="comparisons",
+            labels={"dataset": "several", "figure": "{comparison}"},
+        ),
+    log:
+        f"{RESULTS}/logs/draw_comparison/{{comparison}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_comparison/{{comparison}}.tsv"
+    localrule: True
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    params:
+        settings=comparison_settings,
+        datasets=compared("{dataset}"),
+        font_size=config["figures"]["font_size"],
+        dots_per_inch=config["figures"]["dots_per_inch"],
+        version=versions.FIGURES,
+    shell:
+        "sparsenode draw-comparison --comparison {wildcards.comparison} --settings {params.settings:q}"
+        " --datasets {params.datasets:q} --metrics {input.metrics:q} --selections {input.selections:q}"
+        " --font-size {params.font_size} --dots-per-inch {params.dots_per_inch}"
+        " --pdf {output.pdf:q} --png {output.png:q} > {log:q} 2>&1"

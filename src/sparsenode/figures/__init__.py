@@ -9,13 +9,14 @@ class Figure(NamedTuple):
     `needs` is `always`, `rolling` (rolling forecasts), `body` (a source that knows the body behind the angles),
     `cells` (a source of cells along lineages, ordered in pseudotime), `map` (one that also puts them on a map),
     `truth` (a source that knows the true network) or `interventions` (a dataset that names some). An `animated` figure
-    also writes an animation.
+    also writes an animation. A `published` one also shows what others have published for the dataset's `benchmark`.
     """
 
     shows: str
     inputs: tuple[str, ...]
     needs: str = "always"
     animated: bool = False
+    published: bool = False
 
 
 FIGURES = {
@@ -24,6 +25,12 @@ FIGURES = {
     "trajectories": Figure("observed and predicted trajectories", ("metrics", "selection", "forecasts")),
     "network": Figure("the learned network beside the true one", ("metrics", "selection", "networks", "data")),
     "precision_recall": Figure("precision over recall of the learned networks, and of peers", ("networks",), "truth"),
+    "balanced_accuracy": Figure(
+        "balanced accuracy of the learned networks over their sparsity, beside peers and published values",
+        ("metrics", "selection", "networks"),
+        "truth",
+        published=True,
+    ),
     "stability": Figure(
         "how often each pair is selected, over the strength", ("metrics", "selection", "networks", "data")
     ),

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -34,9 +34,11 @@ _METHOD_LOOKS = {
     "pathreg": (VERMILION, "v"),
     "grouplasso": (PURPLE, "P"),
     "lassonet": (SKY, "X"),
+    "imp": ("#8C6D31", "h"),
+    "dash": ("#7A5195", "p"),
 }
-_SPARE_COLORS = (PURPLE, SKY, "#8C6D31", "#7A5195", "#4D4D4D", VERMILION, GREEN, ORANGE, BLUE)
-_SPARE_MARKERS = ("P", "X", "h", "*", "p", "<", ">", "8", "d")
+_SPARE_COLORS = (PURPLE, SKY, "#8C6D31", "#7A5195", "#4D4D4D", "#882255", "#999933", VERMILION, GREEN, ORANGE, BLUE)
+_SPARE_MARKERS = ("P", "X", "h", "p", "*", "H", "D", "<", ">", "8", "d")
 PEER = "peer:"
 """How the names of peers begin: methods of others that are scored in the same table."""
 # Peers are no models of this package: dashed and gray, so that the colors are left to those that are.
@@ -59,6 +61,7 @@ EDGE, NEW_EDGE = BLUE, VERMILION
 """Colors of edges: those of the true or the prior network, and learned ones that it does not have."""
 MOST_DECADES = 1e6
 """Errors are shown over at most this range; what exploded leaves the panel at its top."""
+_NO_DENSITY = 1e-9
 BASELINE_NAMES = {
     "baseline:initial_state": "initial state held",
     "baseline:training_mean": "training mean",
@@ -89,6 +92,8 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
         for look in zip(_SPARE_COLORS, _SPARE_MARKERS, strict=True)
         if look[0] not in {color for color, _ in taken} or look not in taken
     ]
+    # Colors that are left come first.
+    spare.sort(key=lambda look: look[0] in {color for color, _ in taken})
     found, others = {}, 0
     for name in methods:
         if name in _METHOD_LOOKS:
@@ -333,6 +338,52 @@ class StrengthAxis:
             )  # fmt: skip
         axes.set_xticks(ticks, labels)
         axes.minorticks_off()
+
+
+class SparsityAxis:
+    """Sparsity along a logarithmic axis of what is left (density): 90, 95 and 99 % are apart; sparser is right, or up.
+
+    A network without any path, whose density has no logarithm, has a place of its own beyond a break.
+    """
+
+    def __init__(self, sparsities: Iterable[float], *, least_end: float = 0.95) -> None:
+        """`sparsities` (0 to 1) are to be in sight; the axis goes at least as far as `least_end`."""
+        values = np.asarray(list(sparsities), np.float64)
+        densities = 1 - values[np.isfinite(values)]
+        present = densities[densities > _NO_DENSITY]
+        self.least = 0.8 * min(float(present.min(initial=1.0)), 1 - least_end)
+        self.has_empty = bool((densities <= _NO_DENSITY).any())
+        self.empty = self.least / 1.7
+
+    def place(self, sparsities: Iterable[float]) -> np.ndarray:
+        """Positions on the axis."""
+        densities = 1 - np.asarray(list(sparsities), np.float64)
+        return np.where(densities > _NO_DENSITY, densities, self.empty)
+
+    def draw(self, axes: Axes, which: Literal["x", "y"]) -> None:
+        """Scale, limits and tick labels in percent of the axis `which`; the break is a mark on it."""
+        from matplotlib.ticker import NullLocator
+
+        axis = axes.xaxis if which == "x" else axes.yaxis
+        end = self.empty / 1.15 if self.has_empty else self.least
+        axes.set(**{f"{which}scale": "log", f"{which}lim": (1.12, end)})
+        room = 0.085 * np.log10(1.12 / end)
+        shown: dict[float, str] = {self.empty: "100"} if self.has_empty else {}
+        # 0 and the powers of ten first; the others where there is room.
+        for sparsity in (0, 90, 99, 99.9, 99.99, 50, 95, 99.5, 99.95, 80, 98, 99.8, 20, 70):
+            density = 1 - sparsity / 100
+            if density >= self.least * 0.999 and all(abs(np.log10(density / other)) >= room for other in shown):
+                shown[density] = f"{sparsity:g}"
+        axis.set_ticks(list(shown), list(shown.values()))
+        axis.set_minor_locator(NullLocator())
+        if self.has_empty:
+            between = float(np.sqrt(self.empty * self.least))
+            where, along = ((between, 0), axes.get_xaxis_transform()), ((0, between), axes.get_yaxis_transform())
+            (x, y), transform = where if which == "x" else along
+            axes.plot(
+                [x], [y], marker=r"$/\!/$", color=BLACK, markersize=6, clip_on=False, zorder=5, transform=transform,
+                linestyle="none",
+            )  # fmt: skip
 
 
 def format_strength(strength: float | None) -> str:

@@ -1,0 +1,293 @@
+"""Balanced accuracy of the learned networks over their sparsity, beside peers and published values."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from sparsenode.figures import style
+from sparsenode.figures.published import Published, read_published
+from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+MOST_COLUMNS = 3
+CURVE_POINTS = 400
+RING = 11
+DISTANCES = (6, 12, 20, 30, 45)
+"""How far the name of a published value may stand from it, in points; from `LEADER` on a line joins them."""
+LEADER = 8
+MARK = 5
+"""Half the size of a published value's mark, in points."""
+PUBLISHED_LOOK = {
+    "marker": "D", "markersize": 6, "markerfacecolor": "none", "markeredgecolor": style.GRAY, "markeredgewidth": 1.2,
+    "linestyle": "none",
+}  # fmt: skip
+
+
+def draw_balanced_accuracy(
+    *,
+    dataset: str,
+    metrics: Path,
+    selection: Path,
+    networks: Path,
+    outputs: Sequence[Path],
+    benchmark: str | None = None,
+    font_size: float = 9.0,
+    dots_per_inch: float = 150,
+) -> None:
+    """Write the figure of one data set to each path of `outputs`; published values are those of `benchmark`.
+
+    Raises:
+        UserError: the rankings were not written, or no values are known for the benchmark.
+    """
+    from sparsenode.evaluation.networks import read_rankings
+
+    published = read_published(benchmark)
+    with style.style(font_size):
+        figure = draw(
+            dataset, style.read_metrics(metrics), style.read_selection(selection), read_rankings(networks), published
+        )
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+
+
+def draw(
+    dataset: str,
+    metrics: pd.DataFrame,
+    choices: Mapping[tuple[str, str], Choice],
+    rankings: pd.DataFrame,
+    published: Sequence[Published] = (),
+) -> Figure:
+    """A panel for each model; peers and published values are the same in every panel."""
+    from matplotlib.figure import Figure
+
+    models = style.models_of(metrics)
+    members = {model: select_members(metrics, model) for model in models}
+    known = [one for one in published if {"sparsity", "balanced_accuracy"} <= one.values.keys()]
+    peers = peer_curves(rankings)
+    share = true_share(rankings)
+    sparsities = [float(value) for table in members.values() for value in table["sparsity"]]
+    axis = SparsityAxis([*sparsities, *(one.values["sparsity"] for one in known), 1 - share])
+    looks = style.looks([*style.method_order(metrics["method"]), *peers])
+
+    columns = min(len(models), MOST_COLUMNS)
+    rows = -(-len(models) // columns)
+    width = 5.2 if columns == 1 else 4.1
+    figure = Figure(figsize=(width * columns + 2.3, 0.7 + 3.7 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, model in zip(panels, models, strict=False):
+        axes.set_title(model)
+        axes.axhline(50, color=style.GRAY, linewidth=0.8, zorder=1)
+        axes.axvline(share, color=style.GRAY, linewidth=0.8, zorder=1)
+        for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
+            own = pick(members[model], method=method)
+            chosen = choices.get((model, method), Choice(None, "")).strength
+            _draw_method(axes, axis, own, looks[method], chosen)
+        for peer, (densities, accuracies) in peers.items():
+            look = looks[peer]
+            seen = densities >= axis.least
+            axes.plot(
+                densities[seen], 100 * accuracies[seen], color=look.color, linestyle=look.line, linewidth=1.1, zorder=2
+            )
+        for one in known:
+            axes.plot(axis.place([one.values["sparsity"]]), [100 * one.values["balanced_accuracy"]], **PUBLISHED_LOOK)
+        axis.draw(axes, "x")
+    for axes in panels[len(models) :]:
+        axes.set_visible(False)
+    for axes in panels[: len(models)]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("sparsity: pairs without a path (%)")
+    for axes in panels[::columns]:
+        axes.set_ylabel("balanced accuracy (%): mean of edges found\nand of absent edges left out")
+    low, _ = panels[0].get_ylim()
+    panels[0].set_ylim(max(min(low, 48.0), 0.0), 101)
+    told = (
+        f"small dots: members; large symbols: median over {style.count_seeds(metrics)} at each strength, joined in "
+        "order of strength"
+    )
+    # Left of the legend, however few panels there are.
+    wrapped = textwrap.fill(told, int(width * columns / (0.008 * mpl.rcParams["font.size"])))
+    figure.suptitle(f"{dataset}: which pairs have a path, beside the true network\n{wrapped}", x=0.01, ha="left")
+    _legend(figure, metrics, looks, peers, share, has_published=bool(known))
+    figure.draw_without_rendering()
+    for axes in panels[: len(models)]:
+        _name_points(axes, axis, known)
+    return figure
+
+
+def select_members(metrics: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Finished members of a model: `method`, `strength`, `seed`, `sparsity` and `balanced_accuracy`, as shares."""
+    where = {"model": model, "estimator": "paths", "status": "finished"}
+    keys = ["method", "strength", "seed"]
+    tables = [
+        pick(metrics, metric=metric, **where)[[*keys, "value"]].rename(columns={"value": name})
+        for metric, name in (("feature_sparsity", "sparsity"), ("balanced_accuracy", "balanced_accuracy"))
+    ]
+    # A seed below 0 is pooled over the members.
+    return tables[0].merge(tables[1][tables[1]["seed"] >= 0], on=keys)
+
+
+def peer_curves(rankings: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each peer the density and the balanced accuracy of its best 1, 2, ... pairs."""
+    curves = {}
+    for peer in style.peer_order(rankings["method"].astype(str)):
+        rows = pick(rankings, method=peer)
+        rows = pick(rows, estimator=rows["estimator"].iloc[0])
+        edges = rows["edge"].to_numpy(bool)
+        if edges.any() and not edges.all():
+            curves[peer] = trace(rows["score"].to_numpy(np.float64), edges)
+    return curves
+
+
+def trace(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Density and balanced accuracy where the best k pairs are taken as edges, at `CURVE_POINTS` k at most.
+
+    `scores` and `edges` (pair,), of which some are edges and some are not. Of tied pairs any are taken: the accuracy
+    is the expectation over their orders.
+    """
+    _, group, counts = np.unique(-scores, return_inverse=True, return_counts=True)
+    hits = np.bincount(group, weights=edges, minlength=len(counts))
+    taken = np.concatenate(([0], np.cumsum(counts)))
+    pairs, wanted = len(edges), int(edges.sum())
+    some = np.unique(np.geomspace(1, pairs, CURVE_POINTS).round())
+    found = np.interp(some, taken, np.concatenate(([0.0], np.cumsum(hits))))
+    accuracy = (found / wanted + 1 - (some - found) / (pairs - wanted)) / 2
+    return some / pairs, accuracy
+
+
+def true_share(rankings: pd.DataFrame) -> float:
+    """Share of the known pairs that are true edges; NaN where nothing is ranked."""
+    if rankings.empty:
+        return float("nan")
+    first = rankings.iloc[0]
+    one = pick(rankings, **{name: first[name] for name in ("model", "method", "estimator")})
+    return float(one["edge"].mean())
+
+
+def _draw_method(axes: Axes, axis: SparsityAxis, members: pd.DataFrame, look: Look, chosen: float | None) -> None:
+    x, y = axis.place(members["sparsity"]), 100 * members["balanced_accuracy"]
+    axes.plot(x, y, ".", color=look.color, markersize=3, alpha=0.5, zorder=3)
+    middle = members.groupby("strength")[["sparsity", "balanced_accuracy"]].median().sort_index()
+    axes.plot(
+        axis.place(middle["sparsity"]), 100 * middle["balanced_accuracy"], color=look.color, marker=look.marker,
+        markersize=5, linewidth=1, markeredgecolor="white", markeredgewidth=0.5, zorder=4,
+    )  # fmt: skip
+    if chosen in middle.index:
+        point = middle[middle.index == chosen]
+        axes.plot(
+            axis.place(point["sparsity"]), 100 * point["balanced_accuracy"], marker="o", markersize=RING, zorder=5,
+            markerfacecolor="none", markeredgecolor=look.color, markeredgewidth=1.6, linestyle="none",
+        )  # fmt: skip
+
+
+def _name_points(axes: Axes, axis: SparsityAxis, published: Sequence[Published]) -> None:
+    """Write the names of published values beside them, each where it hides least of what else is drawn."""
+    from matplotlib.patheffects import withStroke
+
+    size = 0.8 * axes.title.get_fontsize()
+    point = axes.figure.dpi / 72
+    # Of lines across the whole panel and of the mark of a break one coordinate is no value of the data.
+    lines = [line for line in axes.get_lines() if line.get_transform() == axes.transData and len(line.get_xdata())]
+    drawn = [_fill(axes.transData.transform(np.column_stack(line.get_data()).astype(np.float64))) for line in lines]
+    obstacles = np.concatenate([np.empty((0, 2)), *drawn])
+    frame = axes.get_window_extent()
+    taken: list[Bbox] = []
+    published = sorted(published, key=lambda one: one.values["sparsity"])
+    accuracies = [100 * one.values["balanced_accuracy"] for one in published]
+    places = np.column_stack((axis.place([one.values["sparsity"] for one in published]), accuracies))
+    marks = axes.transData.transform(places)
+    for number, one in enumerate(published):
+        place, at, others = places[number], marks[number], np.delete(marks, number, axis=0)
+        measured = axes.text(0, 0, one.method, fontsize=size)
+        extent = np.asarray(measured.get_window_extent().size)
+        measured.remove()
+        costs = {}
+        for distance in DISTANCES:
+            for box in _boxes(at, extent, distance * point):
+                crossed = sum(box.overlaps(other) for other in taken)
+                outside = not (frame.contains(*box.min) and frame.contains(*box.max))
+                covered = box.padded(MARK * point).count_contains(others)
+                # A line that joins the name with its place is not to cross another one's mark either.
+                leader = _fill(np.array([at, (box.min + box.max) / 2]))
+                covered += np.count_nonzero(np.linalg.norm(leader[:, None] - others, axis=-1) < MARK * point)
+                hidden = 3 * box.count_contains(obstacles)
+                costs[box] = 1000 * (crossed + outside) + 100 * covered + hidden + distance / 6
+        best = min(costs, key=lambda box: costs[box])
+        taken.append(best)
+        gap = np.maximum(best.min - at, at - best.max).max()
+        axes.annotate(
+            one.method, place, xytext=(best.min - at) / point, textcoords="offset points", fontsize=size, zorder=6,
+            color=style.GRAY, va="bottom", ha="left", in_layout=False,
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+            arrowprops={"arrowstyle": "-", "color": style.GRAY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4}
+            if gap > LEADER * point else None,
+        )  # fmt: skip
+
+
+def _boxes(at: np.ndarray, extent: np.ndarray, gap: float) -> Iterator[Bbox]:
+    """Places of a text of this extent to all sides of a point, in pixels."""
+    from matplotlib.transforms import Bbox
+
+    for across, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+        side = np.array([across, up])
+        away = gap / np.hypot(across, up)
+        corner = at + side * away + (side - 1) / 2 * extent
+        yield Bbox([corner, corner + extent])
+
+
+def _fill(points: np.ndarray) -> np.ndarray:
+    """Corners of a line in pixels, and points along it, so that no text crosses it unseen."""
+    between = [
+        start + (end - start) * np.linspace(0, 1, max(2, int(np.hypot(*(end - start)) // 5)))[:, None]
+        for start, end in itertools.pairwise(points)
+        if np.isfinite(start).all() and np.isfinite(end).all()
+    ]
+    return np.concatenate([points, *between])
+
+
+def _legend(
+    figure: Figure,
+    metrics: pd.DataFrame,
+    looks: Mapping[str, Look],
+    peers: Mapping[str, Any],
+    share: float,
+    *,
+    has_published: bool,
+) -> None:
+    from matplotlib.lines import Line2D
+
+    handles: list[Line2D] = []
+    labels: list[str] = []
+    for method in style.method_order(pick(metrics, metric="seconds")["method"]):
+        look = looks[method]
+        handles.append(Line2D([], [], color=look.color, marker=look.marker, markersize=5, linewidth=1))
+        labels.append(style.method_label(method))
+    handles.append(
+        Line2D([], [], marker="o", markersize=RING - 1, markerfacecolor="none", markeredgecolor=style.GRAY,
+               markeredgewidth=1.6, linestyle="none")
+    )  # fmt: skip
+    labels.append("strength chosen on\nvalidation")
+    for peer in peers:
+        handles.append(Line2D([], [], color=looks[peer].color, linestyle=looks[peer].line, linewidth=1.1))
+        labels.append(f"{style.method_label(peer)} (peer),\nbest pairs")
+    if has_published:
+        handles.append(Line2D([], [], **PUBLISHED_LOOK))
+        labels.append("published")
+    if np.isfinite(share):
+        handles.append(
+            Line2D([], [], color=style.GRAY, marker="|", markersize=11, markeredgewidth=0.8, linestyle="none")
+        )
+        labels.append(f"sparsity of the true\nnetwork ({100 * (1 - share):.3g} %)")
+    handles.append(Line2D([], [], color=style.GRAY, linewidth=0.8))
+    labels.append("chance (50 %)")
+    figure.legend(handles, labels, loc="outside right upper", handlelength=2.6)

@@ -1,0 +1,189 @@
+"""The table of a benchmark: every method at its chosen strength, beside peers and published values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sparsenode.errors import UserError
+from sparsenode.figures import style
+from sparsenode.figures.published import Published, read_published
+from sparsenode.figures.style import Choice, pick
+from sparsenode.files import write_atomically
+
+COLUMNS = (
+    "dataset", "benchmark", "published", "study", "method", "model", "strength", "seeds",
+    "sparsity", "sparsity_min", "sparsity_max", "exact_sparsity",
+    "balanced_accuracy", "balanced_accuracy_min", "balanced_accuracy_max", "balanced_accuracy_at_95",
+    "auprc", "early_precision", "mse", "mse_one_step", "out_degree", "remark",
+)  # fmt: skip
+# Where each column stands in the metrics. Of several estimators the first of `_ESTIMATORS` counts.
+_TEST = {"metric": "mse", "split": "test", "phase": "fit"}
+_RANKING = {name: {"metric": name, "reference": ""} for name in ("balanced_accuracy_at_95", "auprc", "early_precision")}
+_MEASURED: dict[str, dict[str, str]] = {
+    "sparsity": {"metric": "feature_sparsity", "estimator": "paths"},
+    "exact_sparsity": {"metric": "exact_sparsity"},
+    "balanced_accuracy": {"metric": "balanced_accuracy", "estimator": "paths"},
+    **_RANKING,
+    "mse": {**_TEST, "horizon": "trajectory"},
+    "mse_one_step": {**_TEST, "horizon": "one_step"},
+    "out_degree": {"metric": "out_degree"},
+}
+_ESTIMATORS = ("paths", "peer", "", "weights")
+_WITH_RANGE = ("sparsity", "balanced_accuracy")
+# Columns of the readable table: title, column, and what its numbers are multiplied by.
+_READABLE = (
+    ("sparsity (%)", "sparsity", 100), ("exact zeros (%)", "exact_sparsity", 100),
+    ("balanced accuracy (%)", "balanced_accuracy", 100),
+    ("balanced accuracy at 95 % sparsity (%)", "balanced_accuracy_at_95", 100), ("AUPRC", "auprc", 1),
+    ("early precision", "early_precision", 1), ("test mse", "mse", 1), ("one-step mse", "mse_one_step", 1),
+    ("out-degree", "out_degree", 1),
+)  # fmt: skip
+_EXPLANATION = """\
+Models at the strength chosen on validation, over the seeds that finished: the median, and in brackets the range. \
+*Published* values are those of other studies, quoted and not measured here; each study chooses and counts in its own \
+way. Sparsity is the share of pairs of features without a path (below 1e-5); exact zeros, nearest to what published \
+sparsities count, are pairs of two features whose path is exactly zero. Balanced accuracy is that of the pairs \
+that have a path. Peers rank all pairs, and have no network of their own. AUPRC and early precision are of single \
+members. Errors are of test data, from the initial state on (test mse) and from one observation to the next.
+"""
+
+
+def tabulate_benchmark(
+    datasets: Sequence[str],
+    benchmarks: Mapping[str, str | None],
+    metrics: Sequence[Path],
+    selections: Sequence[Path],
+    output: Path,
+    markdown: Path,
+) -> None:
+    """Write the table of several datasets as CSV, and the same for reading as Markdown.
+
+    `metrics` and `selections` are the parquet files and the folders of chosen strengths of `datasets`, in their order;
+    `benchmarks` says which published benchmark a dataset repeats, if any. Shares are 0 to 1 in the CSV, and percent in
+    the Markdown.
+
+    Raises:
+        UserError: not as many tables as datasets, or no values are known for a benchmark.
+    """
+    if not len(datasets) == len(metrics) == len(selections):
+        counts = f"{len(datasets)} datasets, {len(metrics)} metrics and {len(selections)} selections"
+        raise UserError(f"the benchmark was given {counts}; allowed: one of each for a dataset")
+    parts = [
+        dataset_rows(dataset, benchmarks.get(dataset), style.read_metrics(table), style.read_selection(selection))
+        for dataset, table, selection in zip(datasets, metrics, selections, strict=True)
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    with write_atomically(output) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    with write_atomically(markdown) as temporary:
+        temporary.write_text(write_markdown(table), encoding="utf-8")
+
+
+def dataset_rows(
+    dataset: str,
+    benchmark: str | None,
+    metrics: pd.DataFrame,
+    choices: Mapping[tuple[str, str], Choice],
+) -> pd.DataFrame:
+    """Rows of one dataset, `COLUMNS`: method by method, published values below their counterpart, then peers.
+
+    What was not measured is NaN.
+    """
+    published = read_published(benchmark)
+    trained = pick(metrics, metric="seconds")
+    rows: list[dict[str, Any]] = []
+    methods = style.method_order(trained["method"])
+    for method in methods:
+        rows += [
+            _model_row(metrics, model, method, choices.get((model, method), Choice(None, "")))
+            for model in style.models_of(pick(trained, method=method))
+        ]
+        rows += [_published_row(one) for one in published if one.counterpart == method]
+    rows += [_published_row(one) for one in published if one.counterpart not in methods]
+    rows += [_peer_row(metrics, peer) for peer in style.peer_order(metrics["method"])]
+    table = pd.DataFrame([{"dataset": dataset, "benchmark": benchmark or "", **row} for row in rows])
+    return table.reindex(columns=list(COLUMNS))
+
+
+def write_markdown(table: pd.DataFrame) -> str:
+    """The table for reading: a section for each dataset, without the columns that it has no values of."""
+    parts = ["# Benchmark\n", _EXPLANATION]
+    for dataset, rows in table.groupby("dataset", sort=False):
+        benchmark = rows["benchmark"].iloc[0]
+        parts.append(f"## {dataset}{f' (published benchmark: {benchmark})' if benchmark else ''}\n")
+        shown = [entry for entry in _READABLE if rows[entry[1]].notna().any()]
+        header = ["method", "model", "strength", *(title for title, _, _ in shown), "seeds"]
+        cells = [_cells(row, shown) for _, row in rows.iterrows()]
+        rule = ["---", "---", *["---:"] * (len(header) - 2)]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *cells)) + "\n")
+        for (study, remark), named in rows[rows["remark"] != ""].groupby(["study", "remark"], sort=False):
+            origin = f"published by {study}: " if study else ""
+            names = [row["method"] + f" ({row['model']})" * bool(row["model"]) for _, row in named.iterrows()]
+            parts.append(f"- {origin}{', '.join(names)}: {remark}.")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _model_row(metrics: pd.DataFrame, model: str, method: str, choice: Choice) -> dict[str, Any]:
+    """A method of a model at its chosen strength; without one, nothing but its name and why."""
+    row: dict[str, Any] = {"published": "no", "study": "", "method": method, "model": model, "seeds": 0, "remark": ""}
+    if choice.strength is None:
+        return {**row, "remark": "no strength chosen, since too few members finished"}
+    own = pick(metrics, model=model, method=method, strength=choice.strength, status="finished")
+    own = own[own["seed"] >= 0]
+    seeds = own.loc[own["metric"] == "seconds", "seed"].nunique()
+    return {**row, "strength": choice.strength, "seeds": seeds, **_measure(own, _MEASURED)}
+
+
+def _peer_row(metrics: pd.DataFrame, peer: str) -> dict[str, Any]:
+    own = pick(metrics, method=peer, status="finished")
+    own = own[own["seed"] >= 0]
+    name = f"{style.method_label(peer)} (peer)"
+    named = {"published": "no", "study": "", "method": name, "model": "", "remark": ""}
+    return {**named, "seeds": own["seed"].nunique(), **_measure(own, _RANKING)}
+
+
+def _published_row(one: Published) -> dict[str, Any]:
+    told = [part for part in (one.condition, one.source, *one.remarks) if part]
+    named = {"published": "yes", "study": one.study, "method": one.method, "model": ""}
+    return {**named, **one.values, "remark": "; ".join(told)}
+
+
+def _measure(own: pd.DataFrame, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+    """Median over seeds of each column, for some with the range; what was not measured is left out."""
+    found = {}
+    for column, where in wanted.items():
+        rows = pick(own, trajectory="all", **where)
+        estimator = next((name for name in _ESTIMATORS if (rows["estimator"] == name).any()), None)
+        values = rows.loc[rows["estimator"] == estimator, "value"].to_numpy(np.float64)
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
+        found[column] = float(np.median(values))
+        if column in _WITH_RANGE:
+            found |= {f"{column}_min": float(values.min()), f"{column}_max": float(values.max())}
+    return found
+
+
+def _cells(row: pd.Series[Any], shown: Iterable[tuple[str, str, int]]) -> list[str]:
+    name = f"*{row['method']}, published by {row['study']}*" if row["published"] == "yes" else row["method"]
+    cells = [name, row["model"], _number(row["strength"])]
+    for _, column, factor in shown:
+        text = _number(factor * row[column])
+        least, largest = (row.get(f"{column}_{end}", float("nan")) for end in ("min", "max"))
+        if np.isfinite(least) and least < largest:
+            text += f" ({_number(factor * least)} to {_number(factor * largest)})"
+        cells.append(text)
+    return [*cells, _number(row["seeds"])]
+
+
+def _number(value: float) -> str:
+    """Three digits, near 100 % four; empty where there is no value."""
+    if not np.isfinite(value):
+        return ""
+    return f"{value:.4g}" if 99 <= value < 1000 else f"{value:.3g}"

@@ -1,0 +1,67 @@
+"""What others have published for a benchmark, as it stands in `published.csv`.
+
+Light on purpose: the configuration, which every job of the workflow reads, asks for the names of the benchmarks.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from sparsenode.errors import UserError
+
+SCALES = {"%": 0.01, "1e-3 (presumed)": 1e-3}
+"""What a published number is multiplied by, by its unit: shares become 0 to 1, errors squared units of the values."""
+METRICS = ("sparsity", "balanced_accuracy", "mse")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One method of one study on one benchmark.
+
+    `counterpart` is the method of this package that it corresponds to, empty where there is none. `values` by metric,
+    sparsity and balanced accuracy as shares, `mse` of test data. `remarks` are what is to be known of them.
+    """
+
+    study: str
+    method: str
+    counterpart: str
+    condition: str
+    source: str
+    values: Mapping[str, float]
+    remarks: tuple[str, ...]
+
+
+def benchmark_names() -> list[str]:
+    """The benchmarks that have published values."""
+    return list(dict.fromkeys(row["dataset"] for row in _rows()))
+
+
+def read_published(benchmark: str | None) -> list[Published]:
+    """The published methods of a benchmark in the order of the file; none where it is None.
+
+    Raises:
+        UserError: no values are known for the benchmark.
+    """
+    if benchmark is None:
+        return []
+    rows = [row for row in _rows() if row["dataset"] == benchmark]
+    if not rows:
+        raise UserError(
+            f"no published values of the benchmark {benchmark!r}; there are: {', '.join(benchmark_names())}"
+        )
+    found = []
+    for study, method in dict.fromkeys((row["study"], row["method"]) for row in rows):
+        own = [row for row in rows if (row["study"], row["method"]) == (study, method)]
+        told = {name: own[0][name] for name in ("counterpart", "condition", "source")}
+        values = {row["metric"]: float(row["value"]) * SCALES[row["unit"]] for row in own}
+        remarks = tuple(f"{row['metric']}: unit {row['unit']}" for row in own if "presumed" in row["unit"])
+        found.append(Published(study, method, **told, values=values, remarks=remarks))
+    return found
+
+
+def _rows() -> list[dict[str, str]]:
+    text = resources.files("sparsenode.figures").joinpath("published.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))

@@ -1,0 +1,143 @@
+"""The figure of balanced accuracy over sparsity."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.text import Text
+
+from sparsenode.errors import UserError
+from sparsenode.evaluation import structure
+from sparsenode.evaluation.tables import ALL, join_tables, make_table
+from sparsenode.figures import balanced_accuracy, style
+from sparsenode.figures.published import read_published
+from sparsenode.figures.style import Choice
+
+CHOICES = {("windows", "pathreg"): Choice(0.1, "trajectory"), ("windows", "l1"): Choice(None, "trajectory")}
+
+
+def scored(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The members of a table with a sparsity and a balanced accuracy of their own, and pooled values beside them."""
+    tables = [metrics]
+    members = metrics[metrics["metric"] == "seconds"]
+    for model, method, strength, seed in members[["model", "method", "strength", "seed"]].itertuples(index=False):
+        key = {"model": model, "method": method, "strength": strength, "estimator": "paths", "trajectory": ALL}
+        sparsity = min(1.0, 0.5 + 0.5 * strength)
+        tables.append(make_table(**key, seed=seed, metric="feature_sparsity", value=[sparsity]))
+        tables.append(make_table(**key, seed=seed, metric="balanced_accuracy", value=[0.6 + strength / 10 + seed / 50]))
+        tables.append(make_table(**key, seed=-1, metric="balanced_accuracy", value=[0.99]))
+    return join_tables(tables)
+
+
+def lines_of(axes, color):
+    return [line for line in axes.get_lines() if line.get_color() == color]
+
+
+def texts_of(figure):
+    [legend] = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_files_are_written(gene_files, gene_metrics, tmp_path):
+    metrics = tmp_path / "metrics.parquet"
+    scored(gene_metrics).to_parquet(metrics, index=False)
+    outputs = [tmp_path / "accuracy.pdf", tmp_path / "accuracy.png"]
+    given = {"metrics": metrics, **{name: gene_files[name] for name in ("selection", "networks")}}
+    balanced_accuracy.draw_balanced_accuracy(
+        dataset="genes", **given, benchmark="sim350", outputs=outputs, dots_per_inch=50
+    )
+    assert outputs[0].read_bytes().startswith(b"%PDF")
+    assert outputs[1].read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UserError, match="no published values of the benchmark 'mine'"):
+        balanced_accuracy.draw_balanced_accuracy(dataset="genes", **given, benchmark="mine", outputs=outputs)
+
+
+def test_members_medians_and_the_choice_are_shown(gene_metrics, rankings):
+    figure = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings)
+    [axes] = figure.axes
+    dots, medians = lines_of(axes, style.VERMILION)
+    assert len(dots.get_xdata()) == 4 * 8
+    # Three strengths of a density, and one at which no path is left, at its place of its own: sparser is right.
+    densities = medians.get_xdata()
+    np.testing.assert_allclose(densities[:3], [0.4995, 0.495, 0.45])
+    assert 0 < densities[3] < 0.04
+    np.testing.assert_allclose(medians.get_ydata(), 100 * (0.6 + np.array([1e-3, 1e-2, 0.1, 1]) / 10 + 0.07))
+    low, high = axes.get_xlim()
+    assert low > 1 > densities[3] > high
+    rings = [line for line in axes.get_lines() if line.get_markersize() == balanced_accuracy.RING]
+    assert [(*ring.get_xdata(), *ring.get_ydata()) for ring in rings] == [pytest.approx((0.45, 68.0))]
+
+
+def test_pooled_values_and_members_that_diverged_are_left_out(gene_metrics):
+    table = scored(gene_metrics)
+    lost = (table["method"] == "l1") & (table["seed"] == 3)
+    table.loc[lost, "status"] = "diverged"
+    members = balanced_accuracy.select_members(table, "windows")
+    assert set(members["seed"]) == set(range(8))
+    assert 3 not in set(members.loc[members["method"] == "l1", "seed"])
+    assert members["balanced_accuracy"].max() < 0.9
+
+
+def test_published_values_are_named_beside_their_place(gene_metrics, rankings):
+    published = read_published("sim350")
+    figure = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings, published)
+    [axes] = figure.axes
+    named = {text.get_text(): text.xy for text in axes.texts}
+    assert named["PathReg"] == pytest.approx((1 - 0.566, 61.9))
+    assert set(named) == {one.method for one in published}
+    assert "published" in texts_of(figure)
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    assert not any(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number])
+    without = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings, read_published("breast"))
+    assert "published" not in texts_of(without)
+    assert not list(without.axes[0].texts)
+
+
+def test_peers_take_their_best_pairs(rankings, gene_metrics):
+    curves = balanced_accuracy.peer_curves(rankings)
+    assert list(curves) == ["peer:correlation", "peer:sindy"]
+    rows = rankings[rankings["method"] == "peer:sindy"].sort_values("score", ascending=False)
+    edges = rows["edge"].to_numpy()
+    densities, accuracies = curves["peer:sindy"]
+    for count in (1, 26, 110):
+        [at] = np.flatnonzero(np.isclose(densities, count / 110))
+        expected = structure.balanced_accuracy(np.arange(110) < count, edges)
+        assert accuracies[at] == pytest.approx(expected)
+    figure = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings)
+    assert "SINDy (peer),\nbest pairs" in texts_of(figure)
+    assert any("(76.4 %)" in text for text in texts_of(figure))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=7))
+def test_tied_pairs_count_as_the_mean_over_their_orders(pairs):
+    scores, edges = (np.array(column) for column in zip(*[*pairs, (1, True), (1, False)], strict=True))
+    densities, accuracies = balanced_accuracy.trace(scores.astype(float), edges)
+    generator = np.random.default_rng(0)
+    for density, accuracy in zip(densities, accuracies, strict=True):
+        count = round(density * len(edges))
+        # Exactly: the edges expected among the best `count` of a random order within ties.
+        least = np.sort(scores)[::-1][count - 1]
+        tied, above = scores == least, scores > least
+        found = edges[above].sum() + edges[tied].mean() * (count - above.sum())
+        absent = count - found
+        expected = (found / edges.sum() + 1 - absent / (~edges).sum()) / 2
+        assert accuracy == pytest.approx(expected)
+    order = generator.permutation(len(edges))
+    np.testing.assert_allclose(balanced_accuracy.trace(scores[order].astype(float), edges[order])[1], accuracies)
+
+
+def test_models_stand_beside_each_other_and_below(gene_metrics, rankings):
+    table = scored(gene_metrics)
+    models = [table.assign(model=f"model_{number}") for number in range(4)]
+    figure = balanced_accuracy.draw("genes", pd.concat(models), {}, rankings)
+    seen = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in seen] == [f"model_{number}" for number in range(4)]
+    assert len({axes.get_subplotspec().rowspan.start for axes in seen}) == 2
+
+
+def test_without_rankings_the_members_stand_alone(gene_metrics, rankings, tmp_path):
+    figure = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings.iloc[:0])
+    assert not any("peer" in text or "true" in text for text in texts_of(figure))
+    figure.savefig(tmp_path / "accuracy.png", dpi=30)
