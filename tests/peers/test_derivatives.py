@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 from sparsenode.errors import UserError
 from sparsenode.peers import derivatives
 from sparsenode.peers.derivatives import (
+    Samples,
     average_ties,
     deviation,
     larger,
+    last_of_stretches,
     read_samples,
     smooth,
     standardize,
@@ -156,3 +158,14 @@ def test_the_larger_of_two_kinds_with_its_sign():
     size, sign = larger(sizes, signs)
     assert size.tolist() == [[3.0, 2.0]]
     assert sign.tolist() == [[0.0, -1.0]]
+
+
+def test_the_last_samples_of_each_stretch():
+    stretch = np.array([0, 0, 0, 1, 1, 2])
+    values = np.arange(6.0)[:, None]
+    samples = Samples(values, values, values, values, stretch)
+    for count, kept in ((1, [2, 4, 5]), (2, [1, 2, 3, 4, 5]), (None, list(range(6)))):
+        found = last_of_stretches(samples, count)
+        for column in (found.observed, found.states, found.velocities, found.rates):
+            np.testing.assert_array_equal(column[:, 0], kept)
+        np.testing.assert_array_equal(found.stretch, stretch[kept])

@@ -5,7 +5,7 @@ from sklearn.linear_model import LassoCV
 from sparsenode.peers.derivatives import Samples
 from sparsenode.peers.lasso import infer
 
-OPTIONS = {"folds": 3, "strengths": 20}
+OPTIONS = {"of": "derivatives", "folds": 3, "strengths": 20, "last": None}
 
 
 def linear_samples(matrix: np.ndarray, *, stretches: int = 4, noise: float = 0.0) -> Samples:
@@ -54,3 +54,18 @@ def test_at_second_order_the_larger_of_position_and_velocity_counts():
     assert scores.shape == (3, 3)
     assert scores[1, 0] > scores[2, 0] > 5 * scores[0, 0]
     assert (signs[1, 0], signs[2, 0]) == (-1, 1)
+
+
+def test_states_are_explained_by_the_others_near_rest_alone():
+    generator = np.random.default_rng(1)
+    observed = generator.normal(size=(240, 3))
+    near_rest = np.arange(240) % 4 == 3
+    observed[near_rest, 1] = observed[near_rest, 0]
+    nothing = np.zeros_like(observed)
+    samples = Samples(observed, nothing, None, nothing, np.repeat(np.arange(60), 4))
+    scores, signs = infer(samples, 0, **{**OPTIONS, "of": "states", "last": 1})
+    assert not np.diag(scores).any()
+    assert scores[0, 1] > 0.9
+    assert signs[0, 1] == 1
+    assert scores[2].max() < 0.2
+    assert infer(samples, 0, **{**OPTIONS, "of": "states", "last": None})[0][0, 1] < 0.6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,6 +72,28 @@ def read_samples(adata: AnnData, order: int) -> Samples:
     observed, states, first, last = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     stretch = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
     return Samples(observed, states, first if order == 2 else None, last, stretch)
+
+
+def last_of_stretches(samples: Samples, count: int | None) -> Samples:
+    """The last `count` samples of each stretch, such as those near rest; all of them for None."""
+    if count is None:
+        return samples
+    from_end = np.zeros(len(samples.stretch), dtype=np.int64)
+    for number in np.unique(samples.stretch):
+        own = np.flatnonzero(samples.stretch == number)
+        from_end[own] = np.arange(len(own))[::-1]
+    kept = from_end < count
+    velocities = None if samples.velocities is None else samples.velocities[kept]
+    return Samples(samples.observed[kept], samples.states[kept], velocities, samples.rates[kept], samples.stretch[kept])
+
+
+LAST: dict[str, Any] = {
+    "type": ["integer", "null"],
+    "minimum": 1,
+    "default": None,
+    "description": "Only the last so many observations of each trajectory, such as those near rest; null for all.",
+}
+"""Option of peers, as a JSON-schema property, see `last_of_stretches`."""
 
 
 def training_stretches(adata: AnnData) -> list[np.ndarray]:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsenode.peers import Peer
+from sparsenode.peers.derivatives import LAST
 
 if TYPE_CHECKING:
     from sparsenode.peers.derivatives import Samples
 
 
 def infer(
-    samples: Samples, seed: int, *, of: str, decay: bool, trees: int, tried: str
+    samples: Samples, seed: int, *, of: str, decay: bool, trees: int, tried: str, last: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Share of a target's variance that splits on a source explain, (source, target); it has no sign.
 
@@ -24,8 +25,9 @@ def infer(
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
-    from sparsenode.peers.derivatives import standardize
+    from sparsenode.peers.derivatives import last_of_stretches, standardize
 
+    samples = last_of_stretches(samples, last)
     inputs, targets = ([samples.observed], samples.observed) if of == "states" else (samples.inputs, samples.rates)
     targets = standardize(targets)
     count = targets.shape[1]
@@ -66,5 +68,6 @@ PEER = Peer(
             "default": "sqrt",
             "description": "Inputs that are tried at each split: the square root of their number, or all.",
         },
+        "last": LAST,
     },
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsenode.peers import Peer
+from sparsenode.peers.derivatives import LAST
 
 if TYPE_CHECKING:
     from sparsenode.peers.derivatives import Samples
@@ -16,34 +17,41 @@ def infer(
     samples: Samples,
     seed: int,  # noqa: ARG001 nothing is random
     *,
+    of: str,
     folds: int,
     strengths: int,
+    last: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Absolute coefficients of the sources and their signs, (source, target), all of variance 1.
 
     Each target takes the penalty with which errors on left-out parts are least: whole stretches of the training data,
     or blocks of time where there are fewer than two. At second order positions and velocities are inputs, and the
-    larger of a source's two coefficients counts.
+    larger of a source's two coefficients counts. Of states the target's own is no input.
     """
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LassoCV
 
-    from sparsenode.peers.derivatives import larger, standardize
+    from sparsenode.peers.derivatives import larger, last_of_stretches, standardize
 
-    inputs = np.hstack([standardize(values) for values in samples.inputs])
-    rates = standardize(samples.rates)
+    samples = last_of_stretches(samples, last)
+    given, explained = ([samples.observed], samples.observed) if of == "states" else (samples.inputs, samples.rates)
+    inputs = np.hstack([standardize(values) for values in given])
+    explained = standardize(explained)
     parts = _parts(samples.stretch, folds)
     splits = [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in np.unique(parts)]
-    found = np.zeros((inputs.shape[1], rates.shape[1]))
+    found = np.zeros((inputs.shape[1], explained.shape[1]))
     with warnings.catch_warnings():
         # The weakest penalties of a path take longest, and are hardly ever the best.
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
-        for target in np.flatnonzero(rates.any(axis=0)):
+        for target in np.flatnonzero(explained.any(axis=0)):
+            sources = np.arange(inputs.shape[1])
+            if of == "states":
+                sources = np.delete(sources, target)
             model = LassoCV(alphas=strengths, cv=splits, max_iter=5000)
-            found[:, target] = model.fit(inputs, rates[:, target]).coef_
-    coefficients = found.reshape(len(samples.inputs), -1, rates.shape[1])
+            found[sources, target] = model.fit(inputs[:, sources], explained[:, target]).coef_
+    coefficients = found.reshape(len(given), -1, explained.shape[1])
     return larger(np.abs(coefficients), np.sign(coefficients))
 
 
@@ -57,9 +65,14 @@ def _parts(stretch: np.ndarray, folds: int) -> np.ndarray:
 
 PEER = Peer(
     name="lasso",
-    summary="sparse linear regression of derivatives on states",
+    summary="sparse linear regression of derivatives, or states, on states",
     infer=infer,
     options={
+        "of": {
+            "enum": ["derivatives", "states"],
+            "default": "derivatives",
+            "description": "What of the target the sources explain: its derivative or its state.",
+        },
         "folds": {"type": "integer", "minimum": 2, "default": 5, "description": "Parts that are left out in turn."},
         "strengths": {
             "type": "integer",
@@ -67,5 +80,6 @@ PEER = Peer(
             "default": 30,
             "description": "Penalties that are tried, down to a thousandth of the one that leaves nothing.",
         },
+        "last": LAST,
     },
 )
