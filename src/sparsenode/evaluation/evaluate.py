@@ -19,10 +19,12 @@ from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import Errors, check_features, forecast_errors
 from sparsenode.evaluation.networks import (
+    count_edges,
     group_table,
     join_rankings,
     network_keys,
     network_table,
+    pick_members,
     ranking_table,
     stability_table,
     write_annotated,
@@ -104,15 +106,16 @@ class EvaluationSettings:
 class Evaluation:
     """What was measured: tidy `metrics`, long `forecasts`, and by (model, method) its networks and its selection.
 
-    `networks` hold the edges over all the data, `groups` the influences of regulators in each group (lineage, branch),
-    `stability` how often each pair is selected at each strength. `rankings` are the pooled scores beside the truth, if
-    there is one.
+    `networks` hold the edges over all the data, the strongest of the `edges_found`, `groups` the influences of
+    regulators in each group (lineage, branch), `stability` how often each pair is selected at each strength. `rankings`
+    are the pooled scores beside the truth, if there is one.
     """
 
     metrics: pd.DataFrame
     forecasts: pd.DataFrame
     networks: dict[tuple[str, str], pd.DataFrame]
     selections: dict[tuple[str, str], dict[str, Any]]
+    edges_found: dict[tuple[str, str], int] = field(default_factory=dict)
     groups: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     stability: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     rankings: pd.DataFrame | None = None
@@ -167,6 +170,7 @@ def evaluate_models(
         write_stability(evaluation.stability[model, method], networks, model, method)
         chosen = evaluation.selections[model, method]["chosen"]
         told = {"dataset": name, "model": model, "method": method} | ({} if chosen is None else {"strength": chosen})
+        told["edges_found"] = evaluation.edges_found[model, method]
         write_graph(table, list(adata.var_names), networks / model / f"{method}.graphml", **told)
     write_annotated(adata, _chosen_networks(evaluation), networks)
     if evaluation.rankings is not None:
@@ -314,7 +318,8 @@ def _evaluate_ensemble(
         errors.append(found)
         parts.metrics.extend(rows.error_rows(found.pick(finished), keys, data, protocol, label))
     # By the last protocol: rolling forecasts where the dataset asks for them, else windows for a model trained on them.
-    paths = np.asarray(ensemble.path_matrix(), np.float64)
+    # Matrices of members keep the precision that they come in: of thousands of genes each takes 50 MB.
+    paths = np.asarray(ensemble.path_matrix())
     members["feature_sparsity"] = feature_sparsity(paths)
     selected_pairs = select_pairs(paths >= THRESHOLD, np.ones(paths.shape[1:], bool))
     selection = _select(errors[-1], members, selected_pairs, protocols[-1].plan, label, settings.least_feature_sparsity)
@@ -329,16 +334,19 @@ def _evaluate_ensemble(
     signed = absolute = np.empty((0, *paths.shape[1:]))
     if len(wanted):
         whole = ensemble.select(wanted.tolist())
-        signed = np.asarray(whole.mean_jacobian(states, velocities), np.float64)
+        signed = np.asarray(whole.mean_jacobian(states, velocities))
         if truth.edges is not None or truth.priors:
-            absolute = np.asarray(whole.mean_absolute_jacobian(states, velocities), np.float64)
-    jacobian = signed[of_chosen]
+            absolute = np.asarray(whole.mean_absolute_jacobian(states, velocities))
+    jacobian = pick_members(signed, np.flatnonzero(of_chosen))
     influences: dict[str, np.ndarray] = {}
     if len(chosen):
         selected = ensemble.select(chosen.tolist())
         influences = _group_influences(selected, data, order, jacobian)
         if truth.priors:
-            scores = {"paths": paths[chosen], "jacobian": absolute[of_chosen]}
+            scores = {
+                "paths": pick_members(paths, chosen),
+                "jacobian": pick_members(absolute, np.flatnonzero(of_chosen)),
+            }
             parts.metrics.extend(rows.prior_rows(scores, members.loc[chosen, ["strength", "seed"]], truth, label))
         if settings.interval_repeats:
             plan = protocols[0].plan
@@ -347,18 +355,33 @@ def _evaluate_ensemble(
             parts.metrics.extend(
                 paired_rows(own, together, references, plan, compared, repeats=settings.interval_repeats)
             )
+    result.groups[key] = group_table(influences, data.features, truth.regulators)
+    del influences
     if truth.edges is not None:
-        scores = {"paths": paths[finished], "jacobian": absolute}
+        scores = {"paths": pick_members(paths, finished), "jacobian": absolute}
         _add_structure(parts, scores, signed, keys, selection, truth, data.features, label)
     for protocol, found in zip(protocols, errors, strict=True):
         parts.forecasts.append(
             rows.forecast_rows(found.kept[chosen], members.loc[chosen, ["strength", "seed"]], data, protocol, label)
         )
-    known = None if truth.edges is None else (truth.edges, truth.known)
     result.selections[key] = selection
-    result.networks[key] = network_table(paths[chosen], jacobian, data.features, known, truth.deviations)
-    result.groups[key] = group_table(influences, data.features, truth.regulators)
-    result.stability[key] = stability_table(paths[finished], keys["strength"].to_numpy(np.float64), data.features)
+    _add_network(result, key, pick_members(paths, chosen), jacobian, truth, data.features)
+    strengths = keys["strength"].to_numpy(np.float64)
+    result.stability[key] = stability_table(pick_members(paths, finished), strengths, data.features)
+
+
+def _add_network(
+    result: Evaluation,
+    key: tuple[str, str],
+    paths: np.ndarray,
+    jacobian: np.ndarray,
+    truth: Truth,
+    features: Sequence[str],
+) -> None:
+    """Add the edges at the chosen strength and their number; `paths` and `jacobian` (member, source, target)."""
+    known = None if truth.edges is None else (truth.edges, truth.known)
+    result.networks[key] = network_table(paths, jacobian, features, known, truth.deviations)
+    result.edges_found[key] = count_edges(paths)
 
 
 def _add_structure(
@@ -377,11 +400,12 @@ def _add_structure(
     chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
     if not chosen.any():
         return
-    of_chosen = {name: matrices[chosen] for name, matrices in scores.items()}
+    rows_of_chosen = np.flatnonzero(chosen)
+    of_chosen = {name: pick_members(matrices, rows_of_chosen) for name, matrices in scores.items()}
     parts.metrics.extend(rows.interval_rows(of_chosen, truth, {**label, "strength": selection["chosen"]}))
     pooled = {
         name: (one.scores, one.signs)
-        for name, one in pool_members(of_chosen, jacobian[chosen], truth.deviations).items()
+        for name, one in pool_members(of_chosen, pick_members(jacobian, rows_of_chosen), truth.deviations).items()
     }
     named = {"model": label["model"], "method": label["method"]}
     parts.rankings.append(ranking_table(pooled, features, (truth.edges, truth.known), **named))
@@ -452,8 +476,8 @@ def _group_influences(
         moves = np.ptp(fit_polynomial(data.time[own], data.values[own], 3)(data.time[own]), axis=0)
         jacobian = everywhere
         if len(groups) > 1:
-            jacobian = np.asarray(ensemble.mean_jacobian(*_jacobian_states(data, order, group)), np.float64)
-        influences[str(group)] = jacobian * moves[:, None]
+            jacobian = np.asarray(ensemble.mean_jacobian(*_jacobian_states(data, order, group)))
+        influences[str(group)] = jacobian * moves[:, None].astype(jacobian.dtype)
     return influences
 
 

@@ -31,7 +31,7 @@ def path_threshold(paths: np.ndarray, *, relative: bool) -> np.ndarray:
     """What an entry must reach to count as present, (member,); a network without any path stays empty."""
     if not relative:
         return np.full(len(paths), THRESHOLD)
-    largest = paths.max(axis=(1, 2), initial=0.0)
+    largest = paths.max(axis=(1, 2), initial=0.0).astype(np.float64)
     return np.maximum(RELATIVE_THRESHOLD * largest, np.finfo(np.float64).tiny)
 
 

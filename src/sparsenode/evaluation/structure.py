@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from sparsenode.evaluation.networks import selection_frequency, target_shares
+from sparsenode.evaluation.networks import mean_shares, selection_frequency
 from sparsenode.evaluation.paired import LEVEL
 
 
@@ -143,6 +143,10 @@ class Pooled:
     presence: np.ndarray
     signs: np.ndarray
 
+    def select(self, known: np.ndarray) -> Pooled:
+        """The same of the known pairs off the diagonal, (pair,)."""
+        return Pooled(*(select_pairs(matrix, known) for matrix in (self.scores, self.presence, self.signs)))
+
 
 def pool_members(
     scores: Mapping[str, np.ndarray], jacobian: np.ndarray, deviations: np.ndarray | None = None
@@ -154,9 +158,9 @@ def pool_members(
     """
     if not len(jacobian):
         return {}
-    signs = np.sign(target_shares(jacobian, deviations).mean(axis=0))
+    signs = np.sign(mean_shares(jacobian, deviations))
     pooled = {
-        name: Pooled(target_shares(matrices, deviations).mean(axis=0), selection_frequency(matrices), signs)
+        name: Pooled(mean_shares(matrices, deviations), selection_frequency(matrices), signs)
         for name, matrices in scores.items()
     }
     frequency = selection_frequency(scores["paths"])
