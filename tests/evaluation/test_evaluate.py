@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation import blocks, plans, protocols
@@ -405,6 +406,36 @@ def test_rolling_forecasts_are_scored_by_lead_time_and_choose_the_strength(linea
     kept = evaluation.forecasts[evaluation.forecasts["protocol"] == "rolling"]
     assert (kept["time"] > kept["start"]).all()
     assert {"shrunk", "baseline:constant_velocity"} <= set(kept["method"])
+
+
+def test_single_steps_are_scored_beside_baselines_and_choose_nothing(linear_data, new_ensemble, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "cut_windows", lambda adata, length, stride: [np.arange(32, 36)])
+    ensembles = [new_ensemble(), new_ensemble(windows={"length": 3, "stride": 3})]
+    plain = evaluate_ensembles(linear_data, ensembles)
+    evaluation = evaluate_ensembles(linear_data, ensembles, EvaluationSettings(one_step=True))
+    assert evaluation.selections == plain.selections
+    assert [choice["protocol"] for choice in evaluation.selections.values()] == ["trajectory", "window"]
+    rolling = evaluate_ensembles(linear_data, ensembles[:1], replace(ROLLING, one_step=True))
+    assert rolling.selections["exact", "shrunk"]["protocol"] == "rolling"
+    assert evaluation.forecasts.equals(plain.forecasts)
+    metrics = evaluation.metrics
+    rest = metrics[(metrics["horizon"] != "one_step") & (metrics["metric"] != "seconds")].reset_index(drop=True)
+    assert rest.equals(plain.metrics[plain.metrics["metric"] != "seconds"].reset_index(drop=True))
+    one = pick(metrics, horizon="one_step")
+    assert set(one["method"]) >= {"shrunk", "baseline:initial_state", "baseline:linear"}
+    assert {"mse", "mse_noise_free", "skill"} <= set(one["metric"])
+    # The fit phase of the test trajectory: 11 observations, 10 steps.
+    values = np.asarray(linear_data.X[48:59], float)
+    time = linear_data.obs["time"].to_numpy()[48:59]
+    truth = np.asarray(linear_data.layers["noise_free"][49:59], float)
+    matrix = ensembles[0].matrices[4]
+    steps = np.stack([values[row] @ expm(matrix * (time[row + 1] - time[row])) for row in range(10)])
+    where = {"trajectory": "four", "split": "test", "phase": "fit"}
+    mine = pick(one, method="shrunk", model="exact", strength=0.1, seed=1, **where)
+    for metric, target in (("mse", values[1:]), ("mse_noise_free", truth)):
+        assert pick(mine, metric=metric)["value"].item() == pytest.approx(np.square(steps - target).mean())
+    held = pick(one, method="baseline:initial_state", metric="mse", **where)
+    assert held["value"].item() == pytest.approx(np.square(np.diff(values, axis=0)).mean())
 
 
 def test_skill_of_rolling_forecasts_follows_from_the_errors(linear_data, new_ensemble):

@@ -38,11 +38,13 @@ from sparsenode.evaluation.paired import entry_errors, paired_rows, reference_er
 from sparsenode.evaluation.peers import PeerScores, peer_rankings, peer_rows, read_peer
 from sparsenode.evaluation.plans import (
     LEAD,
+    ONE_STEP,
     ROLLING,
     WINDOW,
     Observations,
     Plan,
     RollingSettings,
+    plan_one_step,
     plan_rolling,
     plan_trajectories,
     plan_windows,
@@ -72,13 +74,15 @@ MANY_FEATURES_JACOBIAN_STATES = 48
 class EvaluationSettings:
     """How models are scored and chosen: the `evaluation` of a dataset's entry in the configuration.
 
-    With `rolling` forecasts start within the trajectories too.
+    With `rolling` forecasts start within the trajectories too. With `one_step` those from each observation to the next
+    are scored as well; no strength is chosen by them.
     Strengths are chosen among those of `least_feature_sparsity` where there are any. With `interval_repeats` the
     errors at the chosen strength are compared with the trivial ones observation by observation, with an interval from
     so many bootstrap samples.
     """
 
     rolling: RollingSettings | None = None
+    one_step: bool = False
     least_feature_sparsity: float = 0.0
     interval_repeats: int | None = None
 
@@ -98,7 +102,7 @@ class EvaluationSettings:
             reason = str(error).partition(" ")[2]
             raise UserError(
                 f"settings of the evaluation: {reason}; known are rolling (past, horizon, stride), "
-                "least_feature_sparsity and interval_repeats"
+                "one_step, least_feature_sparsity and interval_repeats"
             ) from error
 
 
@@ -208,6 +212,8 @@ def evaluate_ensembles(
     result = Evaluation(pd.DataFrame(), pd.DataFrame(), {}, {})
     parts = _Parts()
     shared = [make_protocol(data, plan_trajectories(data))]
+    if settings.one_step:
+        shared.append(make_protocol(data, plan_one_step(data)))
     if settings.rolling is not None:
         shared.append(make_protocol(data, plan_rolling(data, settings.rolling)))
     for protocol in shared:
@@ -318,11 +324,15 @@ def _evaluate_ensemble(
         errors.append(found)
         parts.metrics.extend(rows.error_rows(found.pick(finished), keys, data, protocol, label))
     # By the last protocol: rolling forecasts where the dataset asks for them, else windows for a model trained on them.
+    # Never by single steps, which noise and the data's own inertia decide.
+    last = max(number for number, protocol in enumerate(protocols) if protocol.name != ONE_STEP)
     # Matrices of members keep the precision that they come in: of thousands of genes each takes 50 MB.
     paths = np.asarray(ensemble.path_matrix())
     members["feature_sparsity"] = feature_sparsity(paths)
     selected_pairs = select_pairs(paths >= THRESHOLD, np.ones(paths.shape[1:], bool))
-    selection = _select(errors[-1], members, selected_pairs, protocols[-1].plan, label, settings.least_feature_sparsity)
+    selection = _select(
+        errors[last], members, selected_pairs, protocols[last].plan, label, settings.least_feature_sparsity
+    )
     parts.metrics.append(rows.selection_row(selection, label))
     parts.metrics.extend(rows.sparsity_rows(ensemble, paths, finished, keys, truth, label))
     is_chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
@@ -366,8 +376,7 @@ def _evaluate_ensemble(
         )
     result.selections[key] = selection
     _add_network(result, key, pick_members(paths, chosen), jacobian, truth, data.features)
-    strengths = keys["strength"].to_numpy(np.float64)
-    result.stability[key] = stability_table(pick_members(paths, finished), strengths, data.features)
+    result.stability[key] = stability_table(pick_members(paths, finished), keys["strength"].to_numpy(), data.features)
 
 
 def _add_network(
