@@ -139,7 +139,7 @@ def test_the_stability_path_is_ranked_by_its_area(evaluation, new_ensemble, syst
     assert set(found["method"]) == {"shrunk"}  # one strength has no path
     assert found["strength"].isna().all()
     assert set(found["seed"]) == {-1}
-    assert sorted(found["metric"]) == ["auprc", "auprc_ratio", "auroc", "early_precision"]
+    assert sorted(found["metric"]) == ["auprc", "auprc_ratio", "auroc", "balanced_accuracy_at_95", "early_precision"]
     area = (ensemble.matrices != 0).mean(axis=0)
     wanted = auprc(select_pairs(area, OFF), select_pairs(system != 0, OFF))
     assert pick(found, metric="auprc")["value"].item() == pytest.approx(wanted)
@@ -260,6 +260,23 @@ def test_sparsity_of_trained_and_untrained(evaluation, new_ensemble):
     assert (untrained["value"] == 0).all()
     spurious = pick(evaluation.metrics, metric="spurious_feature_sparsity", reference="not_regulators", strength=0.1)
     np.testing.assert_allclose(spurious.sort_values("seed")["value"], (ensemble.matrices[3:6, 2] == 0).mean(axis=1))
+
+
+def test_exact_zeros_are_counted_off_the_diagonal_and_among_all_weights(linear_data, new_ensemble):
+    ensemble = new_ensemble()
+    matrices = np.where(np.abs(ensemble.matrices) < 0.1, 1e-9, ensemble.matrices)
+    matrices[:4, 2, 1] = 0.0
+    matrices[2, 0, 0] = 0.0
+    metrics = evaluate_ensembles(linear_data, [replace(ensemble, matrices=matrices)]).metrics
+    order = ["strength", "seed"]
+    for metric, wanted in (
+        ("exact_sparsity", (matrices[:, OFF] == 0).mean(axis=1)),
+        ("exact_weight_sparsity", (matrices == 0).mean(axis=(1, 2))),
+    ):
+        found = pick(metrics, metric=metric, status="finished").sort_values(order)
+        np.testing.assert_allclose(found["value"], wanted)
+        assert (pick(metrics, metric=metric, status="untrained")["value"] == 0).all()
+    assert set(pick(metrics, metric="exact_sparsity")["estimator"]) == {"paths"}
 
 
 def test_open_probability_gives_an_expected_sparsity(linear_data, new_ensemble):

@@ -1,6 +1,7 @@
 """Sparsity of path matrices, counted by hand."""
 
 import numpy as np
+import torch
 
 from sparsenode.evaluation import sparsity
 
@@ -21,3 +22,13 @@ def test_restriction_to_sources_and_pairs():
     np.testing.assert_allclose(sparsity.feature_sparsity(PATHS, sources=sources), [2 / 3, 0])
     assert np.isnan(sparsity.feature_sparsity(PATHS, sources=~np.ones(3, bool))).all()
     np.testing.assert_allclose(sparsity.pair_sparsity(PATHS, np.eye(3, dtype=bool)), [2 / 3, 0])
+
+
+def test_exact_zeros_are_told_from_the_smallest_numbers():
+    np.testing.assert_allclose(sparsity.exact_sparsity(PATHS), [0, 0])
+    paths = np.array([[[0, 0, 1e-30], [0, 0, 5], [0, 1e-45, 0]]], np.float32)
+    np.testing.assert_allclose(sparsity.exact_sparsity(paths), [3 / 6])
+    assert np.isnan(sparsity.exact_sparsity(np.zeros((2, 1, 1)))).all()
+    assert (paths < sparsity.EXACT_ZERO).tolist() == (paths == 0).tolist()
+    tensor = torch.as_tensor(paths)
+    assert torch.equal(tensor < sparsity.EXACT_ZERO, tensor == 0)

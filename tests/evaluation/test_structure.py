@@ -41,13 +41,38 @@ def test_early_precision_is_the_mean_over_all_orders_of_ties(pairs):
     assert structure.early_precision(scores, edges) == pytest.approx(np.mean(found))
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=2, max_size=6), st.sampled_from([0.05, 0.3, 0.5]))
+def test_balanced_accuracy_of_the_best_share_is_the_mean_over_all_orders_of_ties(pairs, share):
+    scores, edges = np.array([score for score, _ in pairs], float), np.array([edge for _, edge in pairs])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structure, "BEST_SHARE", share)
+        value = structure.rank_pairs(scores, edges)["balanced_accuracy_at_95"]
+    if edges.all() or not edges.any():
+        assert np.isnan(value)
+        return
+    count = max(1, round(share * len(pairs)))
+    found = []
+    for order in permutations(range(len(pairs))):
+        shuffled = np.array(order)
+        best = shuffled[np.argsort(-scores[shuffled], kind="stable")][:count]
+        found.append(structure.balanced_accuracy(np.isin(np.arange(len(pairs)), best), edges))
+    assert value == pytest.approx(np.mean(found))
+
+
+def test_ninety_five_percent_are_left_out():
+    edges = np.arange(400) < 30
+    scores = np.linspace(1.0, 0.0, 400)
+    wanted = balanced_accuracy_score(edges, np.arange(400) < 20)
+    assert structure.rank_pairs(scores, edges)["balanced_accuracy_at_95"] == pytest.approx(wanted)
+
+
 def test_equal_scores_are_worth_chance():
     edges = np.array([True, False, False, False])
     scores = structure.score_pairs(np.zeros(4), edges, threshold=1e-5)
     assert scores["auroc"] == 0.5
     assert scores["auprc"] == scores["early_precision"] == 0.25
     assert scores["auprc_ratio"] == 1
-    assert scores["balanced_accuracy"] == 0.5
+    assert scores["balanced_accuracy"] == scores["balanced_accuracy_at_95"] == 0.5
     assert scores["shd"] == 1
 
 
@@ -59,6 +84,7 @@ def test_perfect_scores():
         "auprc": 1,
         "auprc_ratio": 2,
         "early_precision": 1,
+        "balanced_accuracy_at_95": 0.75,
         "balanced_accuracy": 1,
         "shd": 0,
     }

@@ -55,8 +55,8 @@ def choose_kept(data: Observations, plan: Plan) -> Kept:
 
     Up to `ALL_FEATURES` features are all kept, at so many fewer times. Otherwise they are ranked by the variance of a
     cubic in time through each training trajectory, so that noise counts little, and each group (lineage, branch) gives
-    its first in turn. Of forecasts from within a trajectory, whole ones that do not overlap are kept; of single steps none,
-    since no figure draws them.
+    its first in turn. Of forecasts from within a trajectory, whole ones that do not overlap are kept; of single steps
+    none, since no figure draws them.
     """
     count = len(data.features) if len(data.features) <= ALL_FEATURES else KEPT_FEATURES
     most = KEPT_TIMES * KEPT_FEATURES // max(count, KEPT_FEATURES)

@@ -13,8 +13,9 @@ from sparsenode.evaluation.forecast import Errors, error_units
 from sparsenode.evaluation.networks import pick_members, target_shares
 from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
-from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity, pair_sparsity
+from sparsenode.evaluation.sparsity import EXACT_ZERO, THRESHOLD, exact_sparsity, feature_sparsity, pair_sparsity
 from sparsenode.evaluation.structure import (
+    RANKING_METRICS,
     Pooled,
     pool_members,
     pooled_interval,
@@ -171,9 +172,11 @@ def sparsity_rows(
             "trajectory": ALL,
             **told,
         }
-        tables.append(
-            make_table(**common, metric="weight_sparsity", estimator="weights", value=_weight_sparsity(source)[picked])
-        )
+        for metric, threshold in (("weight_sparsity", THRESHOLD), ("exact_weight_sparsity", EXACT_ZERO)):
+            value = np.asarray(source.weight_sparsity(threshold), np.float64)[picked]
+            tables.append(make_table(**common, metric=metric, estimator="weights", value=value))
+        value = exact_sparsity(network_paths)
+        tables.append(make_table(**common, metric="exact_sparsity", estimator="paths", value=value))
         for estimator, relative in (("paths", False), ("relative", True)):
             value = feature_sparsity(network_paths, relative=relative)
             tables.append(make_table(**common, metric="feature_sparsity", estimator=estimator, value=value))
@@ -192,10 +195,6 @@ def sparsity_rows(
             value = 1 - np.asarray(opened)[picked].mean(axis=(1, 2), dtype=np.float64)
             tables.append(make_table(**common, metric="feature_sparsity", estimator="open_probability", value=value))
     return tables
-
-
-def _weight_sparsity(ensemble: Ensemble) -> np.ndarray:
-    return np.asarray(ensemble.weight_sparsity(THRESHOLD), np.float64)
 
 
 def _spurious(paths: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
@@ -352,7 +351,7 @@ def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
     assert truth.edges is not None  # noqa: S101 as above
     edges = select_pairs(truth.edges, truth.known)
     found = score_pairs(np.zeros(len(edges)), edges, threshold=1.0)
-    kept = {name: found[name] for name in ("auroc", "auprc", "auprc_ratio", "early_precision", "balanced_accuracy")}
+    kept = {name: found[name] for name in (*RANKING_METRICS, "balanced_accuracy")}
     return make_table(
         dataset=dataset, method="baseline:random", trajectory=ALL, metric=list(kept), value=list(kept.values())
     )

@@ -6,6 +6,8 @@ import numpy as np
 
 THRESHOLD = 1e-5
 """Below it a weight or a path counts as absent: the published study's value."""
+EXACT_ZERO = float(np.finfo(np.float32).smallest_subnormal)
+"""Below it no single-precision number but zero is."""
 RELATIVE_THRESHOLD = 1e-3
 """The same as a share of the largest entry, for penalties that shrink smoothly and make nothing exactly zero."""
 
@@ -25,6 +27,17 @@ def feature_sparsity(paths: np.ndarray, *, sources: np.ndarray | None = None, re
 def pair_sparsity(paths: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Share of empty entries among chosen pairs (source, target) of each member's path matrix: (member,)."""
     return _share(paths[:, np.asarray(pairs, bool)] < THRESHOLD)
+
+
+def exact_sparsity(paths: np.ndarray) -> np.ndarray:
+    """Share of the pairs off the diagonal whose path is exactly zero, (member,), NaN where there is no pair.
+
+    `paths` (member, source, target). Penalties that only shrink make no exact zeros, so that this is 0 for them.
+    """
+    features = paths.shape[-1]
+    zeros = [np.count_nonzero(matrix == 0) - np.count_nonzero(np.diagonal(matrix) == 0) for matrix in paths]
+    pairs = features * (features - 1)
+    return np.array(zeros, np.float64) / pairs if pairs else np.full(len(paths), np.nan)
 
 
 def path_threshold(paths: np.ndarray, *, relative: bool) -> np.ndarray:

@@ -15,6 +15,11 @@ from scipy.special import stdtrit
 from sparsenode.evaluation.networks import mean_shares, selection_frequency
 from sparsenode.evaluation.paired import LEVEL
 
+RANKING_METRICS = ("auroc", "auprc", "auprc_ratio", "early_precision", "balanced_accuracy_at_95")
+"""Metrics of scores that need no threshold."""
+BEST_SHARE = 0.05
+"""Share of the known pairs that `balanced_accuracy_at_95` takes as edges: 95 % sparsity."""
+
 
 def select_pairs(matrix: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Entries of a (..., source, target) matrix off the diagonal whose truth is known: (..., pair)."""
@@ -55,7 +60,11 @@ def early_precision(scores: np.ndarray, edges: np.ndarray) -> float:
 
 
 def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
-    """Every metric of a ranking, which needs no threshold: `auroc`, `auprc`, `auprc_ratio`, `early_precision`."""
+    """Every metric of a ranking, which needs no threshold: the `RANKING_METRICS`.
+
+    `balanced_accuracy_at_95` is the balanced accuracy where the best 5 % of the pairs, one at least, are predicted,
+    expected over the order of ties. NaN, as of `auroc`, where all pairs or none are edges.
+    """
     scores, edges = np.asarray(scores, np.float64), np.asarray(edges, bool)
     if scores.shape != edges.shape or scores.ndim != 1:
         raise ValueError(f"scores {scores.shape} and edges {edges.shape} must be equally long vectors")
@@ -63,7 +72,7 @@ def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
         raise ValueError("scores hold NaN, which has no rank")
     pairs, wanted = len(edges), int(edges.sum())
     if wanted == 0:
-        return dict.fromkeys(("auroc", "auprc", "auprc_ratio", "early_precision"), float("nan"))
+        return dict.fromkeys(RANKING_METRICS, float("nan"))
     # By the distinct scores of the true edges, of which there are few: sorting the others by value alone is fast.
     values, hits = np.unique(scores[edges], return_counts=True)
     ranked = np.sort(scores)
@@ -74,11 +83,18 @@ def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
     outranked = float(np.sum(hits * (misses_below + (ties - hits) / 2)))
     precision = float(np.sum(hits * found / (before + ties)) / wanted)
     taken = np.clip(wanted - before, 0, ties)
+    best = max(1, round(BEST_SHARE * pairs))
+    # Balanced accuracy is linear in the edges found, so its expectation is that of the expected number.
+    expected = float(np.sum(hits * np.clip(best - before, 0, ties) / ties))
+    absent = pairs - wanted
     return {
         "auroc": outranked / (wanted * (pairs - wanted)) if pairs > wanted else float("nan"),
         "auprc": precision,
         "auprc_ratio": precision * pairs / wanted,
         "early_precision": float(np.sum(hits * taken / ties) / wanted),
+        "balanced_accuracy_at_95": (
+            (expected / wanted + 1.0 - (best - expected) / absent) / 2 if absent else float("nan")
+        ),
     }
 
 
