@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.linalg import expm
+from scipy.stats import spearmanr
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation import blocks, plans, protocols
@@ -277,6 +278,27 @@ def test_exact_zeros_are_counted_off_the_diagonal_and_among_all_weights(linear_d
         np.testing.assert_allclose(found["value"], wanted)
         assert (pick(metrics, metric=metric, status="untrained")["value"] == 0).all()
     assert set(pick(metrics, metric="exact_sparsity")["estimator"]) == {"paths"}
+
+
+def test_out_degrees_are_told_of_members_and_compared_with_the_truth(evaluation, new_ensemble, system):
+    ensemble = new_ensemble()
+    degrees = ((ensemble.matrices != 0) & OFF).sum(axis=2)
+    found = pick(evaluation.metrics, metric="out_degree", method="shrunk", status="finished")
+    wanted = [own[own > 0].mean() for own in degrees if own.any()]
+    np.testing.assert_allclose(found.sort_values(["strength", "seed"])["value"], wanted)
+    lost = pick(evaluation.metrics, metric="out_degree", status="undefined")
+    assert len(lost) == len(degrees) - len(wanted)
+    assert set(lost["strength"]) == {1.0}  # nothing but self-loops
+    assert set(lost["reason"]) == {"no source has a target"}
+    found = pick(evaluation.metrics, metric="out_degree_correlation", method="shrunk", estimator="paths")
+    true = ((system != 0) & OFF).sum(axis=1)
+    for row, member in enumerate(ensemble.members):
+        told = pick(found, strength=member.strength, seed=member.seed)
+        if len(set(degrees[row])) == 1:
+            assert told["status"].item() == "undefined"
+        else:
+            assert told["value"].item() == pytest.approx(spearmanr(degrees[row], true).statistic)
+    assert set(pick(found, seed=-1)["strength"]) == {0.0, 0.1, 1.0}
 
 
 def test_open_probability_gives_an_expected_sparsity(linear_data, new_ensemble):

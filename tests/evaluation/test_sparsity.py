@@ -32,3 +32,14 @@ def test_exact_zeros_are_told_from_the_smallest_numbers():
     assert (paths < sparsity.EXACT_ZERO).tolist() == (paths == 0).tolist()
     tensor = torch.as_tensor(paths)
     assert torch.equal(tensor < sparsity.EXACT_ZERO, tensor == 0)
+
+
+def test_the_out_degree_is_a_mean_over_sources_with_targets():
+    members = np.zeros((3, 4, 4))
+    members[0, 0] = [9, 1, 2, 3]  # a self-loop is no target
+    members[0, 1] = [1e-5, 9, 1e-6, 0]
+    members[0, 2, 2] = 9
+    members[1, 3, 3] = 1
+    members[2] = 1
+    found = sparsity.out_degree(members)
+    np.testing.assert_array_equal(found, [(3 + 1) / 2, np.nan, 3])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
 from sparsenode.evaluation import structure
@@ -125,6 +126,29 @@ def test_sign_accuracy_counts_predicted_true_edges_of_known_sign():
     assert np.isnan(structure.sign_accuracy(np.array([0, 0, 0, 1, 0, 0], bool), signs, true_signs))
     scores = structure.score_pairs(predicted * 1.0, true_signs != 0, threshold=0.5, signs=signs, true_signs=true_signs)
     assert scores["sign_accuracy"] == 0.5
+
+
+def test_out_degrees_are_compared_over_sources_with_a_known_pair():
+    rng = np.random.default_rng(2)
+    known = rng.random((8, 8)) < 0.7
+    known[5] = np.eye(8, dtype=bool)[5]  # nothing but its self-loop is known of this source
+    predicted, edges = rng.random((2, 8, 8)) < 0.4
+    inside = known & ~np.eye(8, dtype=bool)
+    wanted = spearmanr(*((one & inside)[np.arange(8) != 5].sum(axis=1) for one in (predicted, edges))).statistic
+    pairs = [structure.select_pairs(one, known) for one in (predicted, edges)]
+    sources = structure.source_numbers(known)
+    assert structure.out_degree_correlation(*pairs, sources) == pytest.approx(wanted)
+    found = structure.score_pairs(pairs[0] * 1.0, pairs[1], threshold=0.5, sources=sources)
+    assert found["out_degree_correlation"] == pytest.approx(wanted)
+    assert structure.out_degree_correlation(pairs[1], pairs[1], sources) == pytest.approx(1.0)
+
+
+def test_equal_out_degrees_have_no_correlation():
+    sources = np.array([0, 0, 1, 1])
+    some, even, none = np.array([1, 1, 0, 1], bool), np.array([1, 0, 0, 1], bool), np.zeros(4, bool)
+    assert np.isnan(structure.out_degree_correlation(even, some, sources))
+    assert np.isnan(structure.out_degree_correlation(some, none, sources))
+    assert np.isnan(structure.out_degree_correlation(some, some, np.zeros(4, int)))
 
 
 def test_presence_decides_what_is_predicted_and_scores_the_ranking():

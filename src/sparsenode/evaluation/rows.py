@@ -13,7 +13,14 @@ from sparsenode.evaluation.forecast import Errors, error_units
 from sparsenode.evaluation.networks import pick_members, target_shares
 from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
-from sparsenode.evaluation.sparsity import EXACT_ZERO, THRESHOLD, exact_sparsity, feature_sparsity, pair_sparsity
+from sparsenode.evaluation.sparsity import (
+    EXACT_ZERO,
+    THRESHOLD,
+    exact_sparsity,
+    feature_sparsity,
+    out_degree,
+    pair_sparsity,
+)
 from sparsenode.evaluation.structure import (
     RANKING_METRICS,
     Pooled,
@@ -22,6 +29,7 @@ from sparsenode.evaluation.structure import (
     rank_pairs,
     score_pairs,
     select_pairs,
+    source_numbers,
 )
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
 
@@ -175,8 +183,9 @@ def sparsity_rows(
         for metric, threshold in (("weight_sparsity", THRESHOLD), ("exact_weight_sparsity", EXACT_ZERO)):
             value = np.asarray(source.weight_sparsity(threshold), np.float64)[picked]
             tables.append(make_table(**common, metric=metric, estimator="weights", value=value))
-        value = exact_sparsity(network_paths)
-        tables.append(make_table(**common, metric="exact_sparsity", estimator="paths", value=value))
+        for metric, measure in (("exact_sparsity", exact_sparsity), ("out_degree", out_degree)):
+            value = measure(network_paths)
+            tables.append(mark_undefined(make_table(**common, metric=metric, estimator="paths", value=value)))
         for estimator, relative in (("paths", False), ("relative", True)):
             value = feature_sparsity(network_paths, relative=relative)
             tables.append(make_table(**common, metric="feature_sparsity", estimator=estimator, value=value))
@@ -297,17 +306,28 @@ def _score_table(
     assert truth.edges is not None  # noqa: S101 as above
     edges = select_pairs(truth.edges, truth.known)
     true_signs = None if truth.signs is None else select_pairs(truth.signs, truth.known)
-    found = [
-        score_pairs(scores, edges, threshold=threshold, presence=present, signs=sign, true_signs=true_signs)
-        for scores, present, sign in pairs
-    ]
+    same: dict[str, Any] = {"threshold": threshold, "true_signs": true_signs, "sources": source_numbers(truth.known)}
+    found = [score_pairs(scores, edges, presence=present, signs=sign, **same) for scores, present, sign in pairs]
     if not found:
         return make_table(value=np.empty(0))
     metrics = pd.DataFrame({"metric": list(found[0])})
     values = np.array([list(scores.values()) for scores in found])
-    table = cross_table(keys, metrics, values, trajectory=ALL, **constants)
-    lost = (table["metric"] == "sign_accuracy") & table["value"].isna()
-    table.loc[lost, ["status", "reason"]] = ["undefined", "no true edge of known sign is predicted"]
+    return mark_undefined(cross_table(keys, metrics, values, trajectory=ALL, **constants))
+
+
+UNDEFINED = {
+    "sign_accuracy": "no true edge of known sign is predicted",
+    "out_degree": "no source has a target",
+    "out_degree_correlation": "all sources have equally many targets",
+}
+"""Metrics that a sound network may not have, and why."""
+
+
+def mark_undefined(table: pd.DataFrame) -> pd.DataFrame:
+    """Give metrics that are not defined for a network the status "undefined" and the reason."""
+    lost = table["metric"].isin(list(UNDEFINED)) & table["value"].isna()
+    table.loc[lost, "status"] = "undefined"
+    table.loc[lost, "reason"] = table.loc[lost, "metric"].map(UNDEFINED)
     return table
 
 

@@ -40,6 +40,16 @@ def exact_sparsity(paths: np.ndarray) -> np.ndarray:
     return np.array(zeros, np.float64) / pairs if pairs else np.full(len(paths), np.nan)
 
 
+def out_degree(paths: np.ndarray) -> np.ndarray:
+    """Mean number of targets of the sources that have any, without self-loops, (member,), NaN where none has.
+
+    `paths` (member, source, target). How many genes a regulator acts on. Divided by all sources in place of those with
+    targets, as DASH does, it would tell no more than the sparsity.
+    """
+    degrees = [np.count_nonzero(one >= THRESHOLD, axis=1) - (np.diagonal(one) >= THRESHOLD) for one in paths]
+    return np.array([own[own > 0].mean() if own.any() else np.nan for own in degrees], np.float64)
+
+
 def path_threshold(paths: np.ndarray, *, relative: bool) -> np.ndarray:
     """What an entry must reach to count as present, (member,); a network without any path stays empty."""
     if not relative:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
+from scipy.stats import rankdata
 
 from sparsenode.evaluation.networks import mean_shares, selection_frequency
 from sparsenode.evaluation.paired import LEVEL
@@ -123,6 +124,25 @@ def sign_accuracy(predicted: np.ndarray, signs: np.ndarray, true_signs: np.ndarr
     return float(np.mean(np.sign(signs)[found] == np.sign(true_signs)[found]))
 
 
+def source_numbers(known: np.ndarray) -> np.ndarray:
+    """Number of the source of each known pair off the diagonal, (pair,), in the order of `select_pairs`."""
+    numbers = np.arange(len(known))[:, None]
+    return select_pairs(np.broadcast_to(numbers, known.shape), known)
+
+
+def out_degree_correlation(predicted: np.ndarray, edges: np.ndarray, sources: np.ndarray) -> float:
+    """Rank correlation (Spearman) of the sources' numbers of predicted and of true targets among the known pairs.
+
+    `predicted` and `edges` (pair,), boolean; `sources` (pair,), the number of each pair's source. Over the sources with
+    a known pair; NaN where either number is the same for all.
+    """
+    own, places = np.unique(sources, return_inverse=True)
+    found, true = (np.bincount(places, weights=one, minlength=len(own)) for one in (predicted, edges))
+    if len(own) < 2 or np.ptp(found) == 0 or np.ptp(true) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(found), rankdata(true))[0, 1])
+
+
 def score_pairs(
     scores: np.ndarray,
     edges: np.ndarray,
@@ -131,11 +151,12 @@ def score_pairs(
     presence: np.ndarray | None = None,
     signs: np.ndarray | None = None,
     true_signs: np.ndarray | None = None,
+    sources: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Every structure metric of one vector of scores; pairs of at least `threshold` are the predicted edges.
 
     Where `presence` (pair,) is given it is compared with the threshold in place of the scores. `sign_accuracy` is among
-    the metrics where `signs` and `true_signs` are given.
+    the metrics where `signs` and `true_signs` are given, `out_degree_correlation` where `sources` are.
     """
     predicted = np.asarray(scores if presence is None else presence) >= threshold
     metrics = {
@@ -145,6 +166,8 @@ def score_pairs(
     }
     if signs is not None and true_signs is not None:
         metrics["sign_accuracy"] = sign_accuracy(predicted, signs, true_signs)
+    if sources is not None:
+        metrics["out_degree_correlation"] = out_degree_correlation(predicted, edges, sources)
     return metrics
 
 
