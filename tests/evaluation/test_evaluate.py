@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from sparsenode.errors import UserError
 from sparsenode.evaluation import blocks, plans, protocols
 from sparsenode.evaluation import evaluate as evaluate_module
+from sparsenode.evaluation.degrees import CALIBRATED, RIGID
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import network_table, read_network, write_network
 from sparsenode.evaluation.plans import plan_trajectories, read_observations
@@ -171,6 +172,34 @@ def test_intervals_at_the_chosen_strength_hold_the_pooled_value(evaluation, line
     assert again.equals(evaluate_ensembles(linear_data, [new_ensemble()]).metrics)
     alone = evaluate_ensembles(linear_data, [new_ensemble(seeds=1)]).metrics
     assert not alone["metric"].str.endswith("_lower").any()
+
+
+CALIBRATION = "_degree_(?:mean|z|ratio)$"
+
+
+def test_pooled_networks_are_compared_with_random_ones_of_the_same_degrees(linear_data, new_ensemble):
+    # Of the edges a -> b, b -> c and c -> a each could go the other way around, in one network.
+    linear_data.varp["truth"] = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble()])
+    found = pick(evaluation.metrics, method="shrunk", estimator="paths", seed=-1)
+    chosen = evaluation.selections["exact", "shrunk"]["chosen"]
+    assert set(found.loc[found["metric"].str.contains(CALIBRATION), "strength"]) == {chosen}
+    found = pick(found, strength=chosen).set_index("metric")
+    assert {f"{name}_degree_{kind}" for name in CALIBRATED for kind in ("mean", "z", "ratio")} <= set(found.index)
+    for name in CALIBRATED:
+        mean, z, ratio = (found.loc[f"{name}_degree_{kind}", "value"] for kind in ("mean", "z", "ratio"))
+        value = found.loc[name, "value"]
+        assert ratio == pytest.approx(value / mean)
+        assert np.sign(z) == np.sign(value - mean)
+    told = pick(evaluation.metrics, metric="auprc_degree_mean", method="shrunk")
+    assert set(told["estimator"]) == {"paths", "jacobian", "frequency"}
+
+
+def test_a_truth_without_another_network_of_its_degrees_says_so(evaluation):
+    found = evaluation.metrics[evaluation.metrics["metric"].str.contains(CALIBRATION)]
+    assert len(found) == 2 * 3 * 9  # methods, estimators, metrics
+    assert set(found["status"]) == {"undefined"}
+    assert set(found["reason"]) == {RIGID}
 
 
 def test_jacobians_are_computed_once_and_only_where_they_are_needed(linear_data, new_ensemble, monkeypatch):

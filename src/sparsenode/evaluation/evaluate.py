@@ -17,6 +17,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
 from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.evaluation.blocks import load_blocks
+from sparsenode.evaluation.degrees import sample_networks
 from sparsenode.evaluation.forecast import Errors, check_features, forecast_errors
 from sparsenode.evaluation.networks import (
     count_edges,
@@ -35,7 +36,7 @@ from sparsenode.evaluation.networks import (
     write_stability,
 )
 from sparsenode.evaluation.paired import entry_errors, paired_rows, reference_errors
-from sparsenode.evaluation.peers import PeerScores, peer_rankings, peer_rows, read_peer
+from sparsenode.evaluation.peers import PeerScores, peer_degree_rows, peer_rankings, peer_rows, read_peer
 from sparsenode.evaluation.plans import (
     LEAD,
     ONE_STEP,
@@ -224,6 +225,7 @@ def evaluate_ensembles(
     if truth.edges is not None:
         parts.metrics.append(rows.random_structure(truth, dataset))
         parts.metrics.extend(peer_rows(peers, truth, dataset))
+        parts.metrics.extend(peer_degree_rows(peers, truth, dataset))
     parts.metrics.extend(rows.random_priors(truth, dataset))
     for ensemble in ensembles:
         started = time.perf_counter()
@@ -280,7 +282,9 @@ def read_truth(adata: AnnData) -> Truth:
     )
     training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
-    return Truth(edges, np.asarray(known), regulators, read_priors(adata), signs, deviations)
+    known = np.asarray(known)
+    same_degrees = None if edges is None else sample_networks(edges, known)
+    return Truth(edges, known, regulators, read_priors(adata), signs, deviations, same_degrees)
 
 
 def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -412,12 +416,12 @@ def _add_structure(
     rows_of_chosen = np.flatnonzero(chosen)
     of_chosen = {name: pick_members(matrices, rows_of_chosen) for name, matrices in scores.items()}
     parts.metrics.extend(rows.interval_rows(of_chosen, truth, {**label, "strength": selection["chosen"]}))
-    pooled = {
-        name: (one.scores, one.signs)
-        for name, one in pool_members(of_chosen, pick_members(jacobian, rows_of_chosen), truth.deviations).items()
-    }
+    pooled = pool_members(of_chosen, pick_members(jacobian, rows_of_chosen), truth.deviations)
+    compared = {name: (one.scores, one.presence) for name, one in pooled.items()}
+    parts.metrics.extend(rows.degree_rows(compared, truth, {**label, "strength": selection["chosen"]}))
+    signed = {name: (one.scores, one.signs) for name, one in pooled.items()}
     named = {"model": label["model"], "method": label["method"]}
-    parts.rankings.append(ranking_table(pooled, features, (truth.edges, truth.known), **named))
+    parts.rankings.append(ranking_table(signed, features, (truth.edges, truth.known), **named))
 
 
 def _mostly_usable(selection: Mapping[str, Any]) -> list[float]:

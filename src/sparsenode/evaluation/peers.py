@@ -11,7 +11,7 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import join_rankings, ranking_table, selection_frequency
-from sparsenode.evaluation.rows import FREQUENCY_THRESHOLD, Truth, mark_undefined
+from sparsenode.evaluation.rows import FREQUENCY_THRESHOLD, Truth, degree_rows, mark_undefined
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.evaluation.structure import score_pairs, select_pairs, source_numbers
 from sparsenode.evaluation.tables import ALL, NO_SEED, make_table
@@ -98,6 +98,21 @@ def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[p
             )
             tables.append(mark_undefined(table))
     return tables
+
+
+def peer_degree_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[pd.DataFrame]:
+    """What each peer's scores, pooled over seeds, are worth beside random networks of the same degrees."""
+    if truth.edges is None:
+        return []
+    return [
+        table
+        for peer in peers
+        for table in degree_rows(
+            {ESTIMATOR: (_pool(peer)[0], selection_frequency(peer.scores))},
+            truth,
+            {"dataset": dataset, "method": f"peer:{peer.name}"},
+        )
+    ]
 
 
 def peer_rankings(peers: Sequence[PeerScores], truth: Truth, features: Sequence[str]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.degrees import calibrate
 from sparsenode.evaluation.forecast import Errors, error_units
 from sparsenode.evaluation.networks import pick_members, target_shares
 from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
@@ -48,7 +49,8 @@ class Truth:
 
     `priors` are edges and known pairs (source, target) of networks that may or may not be true, by name. `signs` are
     those of the true edges: 1 activates, -1 represses, 0 is no edge or one whose sign is not known. `deviations`
-    (feature,) are those over the training data, by which sources of different units compare.
+    (feature,) are those over the training data, by which sources of different units compare. `same_degrees` are random
+    networks (network, edge) of the true one's degrees, as numbers of known pairs, None where there are none.
     """
 
     edges: np.ndarray | None
@@ -57,6 +59,7 @@ class Truth:
     priors: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     signs: np.ndarray | None = None
     deviations: np.ndarray | None = None
+    same_degrees: np.ndarray | None = None
 
 
 def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
@@ -289,6 +292,27 @@ def interval_rows(scores: Mapping[str, np.ndarray], truth: Truth, label: Mapping
         ends = {f"{name}_{end}": value for name, pair in found.items() for end, value in zip(ENDS, pair, strict=True)}
         values = {"metric": list(ends), "value": list(ends.values())}
         tables.append(make_table(**label, estimator=estimator, trajectory=ALL, **values))
+    return tables
+
+
+def degree_rows(
+    scores: Mapping[str, tuple[np.ndarray, np.ndarray]], truth: Truth, label: Mapping[str, Any]
+) -> list[pd.DataFrame]:
+    """What pooled scores are worth beside random networks of the same degrees (see `sparsenode.evaluation.degrees`).
+
+    `scores` and `presence` (source, target) by estimator; pairs of which at least half of the members have the path are
+    predicted.
+    """
+    assert truth.edges is not None  # noqa: S101 as above
+    edges = select_pairs(truth.edges, truth.known)
+    tables = []
+    for estimator, (matrix, presence) in scores.items():
+        predicted = select_pairs(presence, truth.known) >= FREQUENCY_THRESHOLD
+        found = calibrate(select_pairs(matrix, truth.known), predicted, edges, truth.same_degrees)
+        values, reasons = zip(*found.values(), strict=True)
+        status = ["undefined" if reason else "finished" for reason in reasons]
+        told = {"metric": list(found), "value": list(values), "status": status, "reason": list(reasons)}
+        tables.append(make_table(**label, estimator=estimator, trajectory=ALL, **told))
     return tables
 
 
