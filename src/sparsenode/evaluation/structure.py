@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
-from scipy.stats import rankdata
 
 from sparsenode.evaluation.networks import mean_shares, selection_frequency
 from sparsenode.evaluation.paired import LEVEL
@@ -136,6 +135,8 @@ def out_degree_correlation(predicted: np.ndarray, edges: np.ndarray, sources: np
     `predicted` and `edges` (pair,), boolean; `sources` (pair,), the number of each pair's source. Over the sources with
     a known pair; NaN where either number is the same for all.
     """
+    from scipy.stats import rankdata
+
     own, places = np.unique(sources, return_inverse=True)
     found, true = (np.bincount(places, weights=one, minlength=len(own)) for one in (predicted, edges))
     if len(own) < 2 or np.ptp(found) == 0 or np.ptp(true) == 0:
