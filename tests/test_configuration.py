@@ -827,10 +827,13 @@ def test_starts_are_learned_where_a_deviation_can_be_forgotten(schema, changes, 
         check_configuration({**SMALL, "models": {"plain": {**model, **changes}}}, schema)
 
 
-def test_starts_are_not_learned_for_forecasts_from_within(default, schema):
-    default["datasets"]["krumsiek11"]["evaluation"] = {"rolling": {"past": 1.0, "horizon": 2.0}}
+@pytest.mark.parametrize(
+    ("name", "value"), [("rolling", {"past": 1.0, "horizon": 2.0}), ("one_step", True)], ids=["rolling", "one_step"]
+)
+def test_starts_are_not_learned_for_forecasts_from_within(default, schema, name, value):
+    default["datasets"]["krumsiek11"]["evaluation"] = {name: value}
     default["models"]["windows"] |= {"windows": None, "starts": "learned", "decay": 1.0}
     with pytest.raises(
-        UserError, match=r"models\.windows\.starts: found learned, with datasets\.krumsiek11\.evaluation"
+        UserError, match=rf"models\.windows\.starts: found learned, with datasets\.krumsiek11\.evaluation\.{name};"
     ):
         check_configuration(default, schema)

@@ -696,11 +696,12 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 f"models.{model}.velocity_observations: found {needed}, with datasets.{dataset}.initial_state.known: "
                 f"{known}; allowed: at most as many as a forecast is given"
             )
-        if config["models"][model]["starts"] == "learned" and config["datasets"][dataset]["evaluation"]["rolling"]:
-            yield (
-                f"models.{model}.starts: found learned, with datasets.{dataset}.evaluation.rolling; allowed: given, "
-                "since rolling forecasts start within the trajectories"
-            )
+        for name in ("rolling", "one_step"):
+            if config["models"][model]["starts"] == "learned" and config["datasets"][dataset]["evaluation"][name]:
+                yield (
+                    f"models.{model}.starts: found learned, with datasets.{dataset}.evaluation.{name}; allowed: given, "
+                    "since such forecasts start within the trajectories"
+                )
         by = config["datasets"][dataset]["validation"]["by"]
         if by == "observation" and config["models"][model]["windows"] is not None:
             yield (

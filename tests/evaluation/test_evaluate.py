@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
+from scipy.stats import spearmanr
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation import blocks, plans, protocols
 from sparsenode.evaluation import evaluate as evaluate_module
+from sparsenode.evaluation.degrees import CALIBRATED, RIGID
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import network_table, read_network, write_network
 from sparsenode.evaluation.plans import plan_trajectories, read_observations
@@ -138,7 +141,7 @@ def test_the_stability_path_is_ranked_by_its_area(evaluation, new_ensemble, syst
     assert set(found["method"]) == {"shrunk"}  # one strength has no path
     assert found["strength"].isna().all()
     assert set(found["seed"]) == {-1}
-    assert sorted(found["metric"]) == ["auprc", "auprc_ratio", "auroc", "early_precision"]
+    assert sorted(found["metric"]) == ["auprc", "auprc_ratio", "auroc", "balanced_accuracy_at_95", "early_precision"]
     area = (ensemble.matrices != 0).mean(axis=0)
     wanted = auprc(select_pairs(area, OFF), select_pairs(system != 0, OFF))
     assert pick(found, metric="auprc")["value"].item() == pytest.approx(wanted)
@@ -169,6 +172,34 @@ def test_intervals_at_the_chosen_strength_hold_the_pooled_value(evaluation, line
     assert again.equals(evaluate_ensembles(linear_data, [new_ensemble()]).metrics)
     alone = evaluate_ensembles(linear_data, [new_ensemble(seeds=1)]).metrics
     assert not alone["metric"].str.endswith("_lower").any()
+
+
+CALIBRATION = "_degree_(?:mean|z|ratio)$"
+
+
+def test_pooled_networks_are_compared_with_random_ones_of_the_same_degrees(linear_data, new_ensemble):
+    # Of the edges a -> b, b -> c and c -> a each could go the other way around, in one network.
+    linear_data.varp["truth"] = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble()])
+    found = pick(evaluation.metrics, method="shrunk", estimator="paths", seed=-1)
+    chosen = evaluation.selections["exact", "shrunk"]["chosen"]
+    assert set(found.loc[found["metric"].str.contains(CALIBRATION), "strength"]) == {chosen}
+    found = pick(found, strength=chosen).set_index("metric")
+    assert {f"{name}_degree_{kind}" for name in CALIBRATED for kind in ("mean", "z", "ratio")} <= set(found.index)
+    for name in CALIBRATED:
+        mean, z, ratio = (found.loc[f"{name}_degree_{kind}", "value"] for kind in ("mean", "z", "ratio"))
+        value = found.loc[name, "value"]
+        assert ratio == pytest.approx(value / mean)
+        assert np.sign(z) == np.sign(value - mean)
+    told = pick(evaluation.metrics, metric="auprc_degree_mean", method="shrunk")
+    assert set(told["estimator"]) == {"paths", "jacobian", "frequency"}
+
+
+def test_a_truth_without_another_network_of_its_degrees_says_so(evaluation):
+    found = evaluation.metrics[evaluation.metrics["metric"].str.contains(CALIBRATION)]
+    assert len(found) == 2 * 3 * 9  # methods, estimators, metrics
+    assert set(found["status"]) == {"undefined"}
+    assert set(found["reason"]) == {RIGID}
 
 
 def test_jacobians_are_computed_once_and_only_where_they_are_needed(linear_data, new_ensemble, monkeypatch):
@@ -259,6 +290,44 @@ def test_sparsity_of_trained_and_untrained(evaluation, new_ensemble):
     assert (untrained["value"] == 0).all()
     spurious = pick(evaluation.metrics, metric="spurious_feature_sparsity", reference="not_regulators", strength=0.1)
     np.testing.assert_allclose(spurious.sort_values("seed")["value"], (ensemble.matrices[3:6, 2] == 0).mean(axis=1))
+
+
+def test_exact_zeros_are_counted_off_the_diagonal_and_among_all_weights(linear_data, new_ensemble):
+    ensemble = new_ensemble()
+    matrices = np.where(np.abs(ensemble.matrices) < 0.1, 1e-9, ensemble.matrices)
+    matrices[:4, 2, 1] = 0.0
+    matrices[2, 0, 0] = 0.0
+    metrics = evaluate_ensembles(linear_data, [replace(ensemble, matrices=matrices)]).metrics
+    order = ["strength", "seed"]
+    for metric, wanted in (
+        ("exact_sparsity", (matrices[:, OFF] == 0).mean(axis=1)),
+        ("exact_weight_sparsity", (matrices == 0).mean(axis=(1, 2))),
+    ):
+        found = pick(metrics, metric=metric, status="finished").sort_values(order)
+        np.testing.assert_allclose(found["value"], wanted)
+        assert (pick(metrics, metric=metric, status="untrained")["value"] == 0).all()
+    assert set(pick(metrics, metric="exact_sparsity")["estimator"]) == {"paths"}
+
+
+def test_out_degrees_are_told_of_members_and_compared_with_the_truth(evaluation, new_ensemble, system):
+    ensemble = new_ensemble()
+    degrees = ((ensemble.matrices != 0) & OFF).sum(axis=2)
+    found = pick(evaluation.metrics, metric="out_degree", method="shrunk", status="finished")
+    wanted = [own[own > 0].mean() for own in degrees if own.any()]
+    np.testing.assert_allclose(found.sort_values(["strength", "seed"])["value"], wanted)
+    lost = pick(evaluation.metrics, metric="out_degree", status="undefined")
+    assert len(lost) == len(degrees) - len(wanted)
+    assert set(lost["strength"]) == {1.0}  # nothing but self-loops
+    assert set(lost["reason"]) == {"no source has a target"}
+    found = pick(evaluation.metrics, metric="out_degree_correlation", method="shrunk", estimator="paths")
+    true = ((system != 0) & OFF).sum(axis=1)
+    for row, member in enumerate(ensemble.members):
+        told = pick(found, strength=member.strength, seed=member.seed)
+        if len(set(degrees[row])) == 1:
+            assert told["status"].item() == "undefined"
+        else:
+            assert told["value"].item() == pytest.approx(spearmanr(degrees[row], true).statistic)
+    assert set(pick(found, seed=-1)["strength"]) == {0.0, 0.1, 1.0}
 
 
 def test_open_probability_gives_an_expected_sparsity(linear_data, new_ensemble):
@@ -405,6 +474,36 @@ def test_rolling_forecasts_are_scored_by_lead_time_and_choose_the_strength(linea
     kept = evaluation.forecasts[evaluation.forecasts["protocol"] == "rolling"]
     assert (kept["time"] > kept["start"]).all()
     assert {"shrunk", "baseline:constant_velocity"} <= set(kept["method"])
+
+
+def test_single_steps_are_scored_beside_baselines_and_choose_nothing(linear_data, new_ensemble, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "cut_windows", lambda adata, length, stride: [np.arange(32, 36)])
+    ensembles = [new_ensemble(), new_ensemble(windows={"length": 3, "stride": 3})]
+    plain = evaluate_ensembles(linear_data, ensembles)
+    evaluation = evaluate_ensembles(linear_data, ensembles, EvaluationSettings(one_step=True))
+    assert evaluation.selections == plain.selections
+    assert [choice["protocol"] for choice in evaluation.selections.values()] == ["trajectory", "window"]
+    rolling = evaluate_ensembles(linear_data, ensembles[:1], replace(ROLLING, one_step=True))
+    assert rolling.selections["exact", "shrunk"]["protocol"] == "rolling"
+    assert evaluation.forecasts.equals(plain.forecasts)
+    metrics = evaluation.metrics
+    rest = metrics[(metrics["horizon"] != "one_step") & (metrics["metric"] != "seconds")].reset_index(drop=True)
+    assert rest.equals(plain.metrics[plain.metrics["metric"] != "seconds"].reset_index(drop=True))
+    one = pick(metrics, horizon="one_step")
+    assert set(one["method"]) >= {"shrunk", "baseline:initial_state", "baseline:linear"}
+    assert {"mse", "mse_noise_free", "skill"} <= set(one["metric"])
+    # The fit phase of the test trajectory: 11 observations, 10 steps.
+    values = np.asarray(linear_data.X[48:59], float)
+    time = linear_data.obs["time"].to_numpy()[48:59]
+    truth = np.asarray(linear_data.layers["noise_free"][49:59], float)
+    matrix = ensembles[0].matrices[4]
+    steps = np.stack([values[row] @ expm(matrix * (time[row + 1] - time[row])) for row in range(10)])
+    where = {"trajectory": "four", "split": "test", "phase": "fit"}
+    mine = pick(one, method="shrunk", model="exact", strength=0.1, seed=1, **where)
+    for metric, target in (("mse", values[1:]), ("mse_noise_free", truth)):
+        assert pick(mine, metric=metric)["value"].item() == pytest.approx(np.square(steps - target).mean())
+    held = pick(one, method="baseline:initial_state", metric="mse", **where)
+    assert held["value"].item() == pytest.approx(np.square(np.diff(values, axis=0)).mean())
 
 
 def test_skill_of_rolling_forecasts_follows_from_the_errors(linear_data, new_ensemble):

@@ -6,6 +6,8 @@ import networkx
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 
 from sparsenode.data.contract import read_trajectories, true_network
@@ -13,10 +15,14 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation import networks
 from sparsenode.evaluation.evaluate import evaluate_ensembles
 from sparsenode.evaluation.networks import (
+    count_edges,
     group_table,
     join_rankings,
+    mean_shares,
+    median_members,
     network_keys,
     network_table,
+    pick_members,
     ranking_table,
     read_edges,
     read_groups,
@@ -26,6 +32,8 @@ from sparsenode.evaluation.networks import (
     read_shares,
     read_stability,
     stability_table,
+    strongest,
+    target_shares,
     write_annotated,
     write_graph,
     write_groups,
@@ -160,6 +168,68 @@ def test_graphs_hold_the_strongest_edges_and_say_so(tmp_path, monkeypatch):
     assert (graph.graph["edges_found"], graph.graph["edges_written"]) == (4, 2)
     write_graph(network_table(PATHS[:0], PATHS[:0], NAMES), NAMES, tmp_path / "empty.graphml")
     assert networkx.read_graphml(tmp_path / "empty.graphml").number_of_edges() == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30), st.integers(0, 30))
+def test_the_strongest_are_those_of_a_full_sort(entries, most):
+    first, second = np.array(entries, float).T
+    most = min(most, len(entries))
+    wanted = sorted(range(len(entries)), key=lambda number: (-first[number], -second[number], number))[:most]
+    assert strongest(first, second, most).tolist() == wanted
+
+
+def random_members(features, seed=0):
+    """Paths (member, source, target) of few distinct values, so that shares tie."""
+    rng = np.random.default_rng(seed)
+    paths = rng.integers(0, 3, (4, features, features)).astype(float)
+    return paths, rng.normal(size=paths.shape), [f"g{number}" for number in range(features)]
+
+
+def test_a_long_list_of_edges_is_the_head_of_the_full_one(monkeypatch, caplog, tmp_path):
+    paths, jacobian, names = random_members(7)
+    truth = paths[0] > 1, paths[1] > 0
+    whole = network_table(paths, jacobian, names, truth)
+    assert not caplog.records
+    for most in (0, 1, 13, len(whole) - 1):
+        monkeypatch.setattr(networks, "LISTED_EDGES", most)
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            table = network_table(paths, jacobian, names, truth)
+        pd.testing.assert_frame_equal(table, whole.head(most))
+        assert f"of {len(whole)} edges the {most} of the largest share are listed" in caplog.text
+    found = count_edges(paths)
+    assert found == len(whole)
+    write_graph(table, names, tmp_path / "n.graphml", edges_found=found)
+    graph = networkx.read_graphml(tmp_path / "n.graphml")
+    assert (graph.graph["edges_found"], graph.graph["edges_written"]) == (len(whole), len(whole) - 1)
+
+
+def test_a_long_stability_path_lists_the_most_frequent_pairs_of_each_strength(monkeypatch, caplog):
+    paths, _, names = random_members(6)
+    paths[2:] *= paths[2:] > 1  # fewer at the second strength
+    strengths = np.array([0.1, 0.1, 1.0, 1.0])
+    whole = stability_table(paths, strengths, names)
+    counts = whole.groupby("strength").size()
+    most = int(counts.min())
+    monkeypatch.setattr(networks, "LISTED_PAIRS", most)
+    with caplog.at_level("INFO"):
+        table = stability_table(paths, strengths, names)
+    assert caplog.text.count("most frequent are listed") == 1
+    assert f"at the strength 0.1, of {counts.loc[0.1]} pairs the {most} most frequent are listed" in caplog.text
+    wanted = [
+        own.sort_values(["frequency", "weight"], ascending=False, kind="stable").head(most).sort_index()
+        for _, own in whole.groupby("strength")
+    ]
+    pd.testing.assert_frame_equal(table, pd.concat(wanted, ignore_index=True))
+
+
+def test_means_and_medians_over_members_need_no_copy_of_all():
+    paths, jacobian, _ = random_members(5)
+    deviations = np.arange(1.0, 6.0)
+    np.testing.assert_allclose(mean_shares(jacobian, deviations), target_shares(jacobian, deviations).mean(axis=0))
+    np.testing.assert_array_equal(median_members(paths), np.median(paths, axis=0))
+    assert pick_members(paths, np.arange(4)) is paths
+    np.testing.assert_array_equal(pick_members(paths, np.array([1, 0, 2, 3])), paths[[1, 0, 2, 3]])
 
 
 def test_the_stability_path_agrees_with_brute_force(tmp_path):

@@ -1,11 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation.peers import PeerScores, peer_rankings, peer_rows, read_peer
+from sparsenode.evaluation.degrees import calibrate, sample_networks
+from sparsenode.evaluation.peers import PeerScores, peer_degree_rows, peer_rankings, peer_rows, read_peer
 from sparsenode.evaluation.rows import Truth
-from sparsenode.evaluation.structure import score_pairs
+from sparsenode.evaluation.structure import score_pairs, select_pairs
 
 FEATURES = ("a", "b", "c")
 SIGNS = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
@@ -71,6 +73,8 @@ def test_rows_are_the_metrics_of_known_pairs():
     assert set(table["estimator"]) == {"peer"}
     for seed in (0, 1):
         expected = score_pairs(scores[seed][KNOWN], (SIGNS != 0)[KNOWN], threshold=1e-5) | {"sign_accuracy": 0.0}
+        # All known pairs are predicted: 2, 2 and 1 of the sources, whose true targets are 1, 1 and 0.
+        expected["out_degree_correlation"] = 1.0
         found = table[table["seed"] == seed].set_index("metric")["value"].to_dict()
         assert found == pytest.approx(expected)
 
@@ -85,7 +89,8 @@ def test_seeds_are_pooled_as_members_are():
     presence = np.array([[0, 1, 0], [1, 0, 1], [1, 1, 0]])  # of (0, 2) a minority, of (1, 0) a majority
     whole = scores.mean(axis=0)[KNOWN]
     expected = score_pairs(whole, (SIGNS != 0)[KNOWN], threshold=0.5, presence=presence[KNOWN])
-    assert found == pytest.approx(expected | {"sign_accuracy": 1.0})
+    correlation = spearmanr((presence * KNOWN).sum(axis=1), [1, 1, 0]).statistic
+    assert found == pytest.approx(expected | {"sign_accuracy": 1.0, "out_degree_correlation": correlation})
     assert sorted(set(table["seed"])) == [-1, 0, 1, 2]
 
 
@@ -95,8 +100,32 @@ def test_without_signs_there_is_no_accuracy_of_signs_and_without_a_truth_nothing
     assert {"auprc", "shd"} <= set(table["metric"])
     assert "sign_accuracy" not in set(table["metric"])
     nothing = Truth(None, np.zeros((3, 3), bool), np.ones(3, bool))
-    assert peer_rows(peers, nothing, "toy") == []
+    assert peer_rows(peers, nothing, "toy") == peer_degree_rows(peers, nothing, "toy") == []
     assert peer_rankings(peers, nothing, FEATURES).empty
+
+
+def test_what_is_not_defined_says_why():
+    nothing = PeerScores("none", (0,), np.zeros((1, 3, 3)), np.ones((1, 3, 3)))
+    table = pd.concat(peer_rows([nothing], TRUTH, "toy")).set_index("metric")
+    reasons = {"out_degree_correlation": "all sources have equally many targets"}
+    reasons["sign_accuracy"] = "no true edge of known sign is predicted"
+    for metric, reason in reasons.items():
+        assert set(table.loc[metric, "status"]) == {"undefined"}
+        assert set(table.loc[metric, "reason"]) == {reason}
+
+
+def test_pooled_scores_are_compared_with_networks_of_the_same_degrees():
+    rng = np.random.default_rng(0)
+    known, edges = np.ones((6, 6), bool), rng.random((6, 6)) < 0.4
+    truth = Truth(edges, known, np.ones(6, bool), same_degrees=sample_networks(edges, known))
+    scores = rng.random((3, 6, 6)) * (rng.random((3, 6, 6)) < 0.5)
+    peer = PeerScores("mine", (0, 1, 2), scores, np.ones((3, 6, 6)))
+    table = pd.concat(peer_degree_rows([peer], truth, "toy"))
+    assert set(zip(table["method"], table["seed"], table["estimator"], strict=True)) == {("peer:mine", -1, "peer")}
+    pairs = [select_pairs(one, known) for one in (scores.mean(axis=0), (scores > 0).mean(axis=0) >= 0.5, edges)]
+    expected = {name: value for name, (value, _) in calibrate(*pairs, truth.same_degrees).items()}
+    assert table.set_index("metric")["value"].to_dict() == pytest.approx(expected)
+    assert set(table["status"]) == {"finished"}
 
 
 def test_rankings_pool_seeds():

@@ -83,6 +83,46 @@ def test_irregular_lead_times_are_put_into_bins(linear_data):
             assert ((own <= edge + 1e-3) & (own > edge - width - 1e-3)).all()
 
 
+def test_single_steps_lead_to_the_next_observation_of_a_trajectory_split_and_phase(linear_data):
+    linear_data.obs["split"] = linear_data.obs["split"].astype(str)
+    linear_data.obs.iloc[[3, 7], linear_data.obs.columns.get_loc("split")] = "validation"
+    data = plans.read_observations(linear_data)
+    wanted = []
+    for first in range(len(data.time)):
+        same = (data.trajectory == data.trajectory[first]) & (data.split == data.split[first])
+        later = same & (data.phase == data.phase[first]) & (data.time > data.time[first])
+        if later.any():
+            wanted.append((first, int(np.flatnonzero(later)[np.argmin(data.time[later])])))
+    plan = plans.plan_one_step(data)
+    found = list(zip(plan.starts.tolist(), plan.observation.tolist(), strict=True))
+    assert sorted(found) == wanted
+    assert {(2, 4), (3, 7), (6, 8)} <= set(found)
+    np.testing.assert_array_equal(plan.row, np.arange(len(found)))
+    np.testing.assert_array_equal(plan.position, 1)
+    for start, observed, times, state in zip(
+        plan.starts, plan.observation, plan.times, plan.initial_states, strict=True
+    ):
+        assert times.tolist() == [data.time[start], data.time[observed]]
+        np.testing.assert_array_equal(state, data.values[start])
+    assert set(plan.groups["horizon"]) == {"one_step"}
+    assert plans.BOTH in set(plan.groups["split"])
+
+
+def test_single_steps_skip_observations_of_one_time_and_give_what_is_known(linear_data):
+    linear_data.obs.iloc[4, linear_data.obs.columns.get_loc("time")] = linear_data.obs["time"].iloc[3]
+    linear_data.uns["sparsenode"]["known_observations"] = 3
+    plan = plans.plan_one_step(plans.read_observations(linear_data))
+    first = [pair for pair in zip(plan.starts.tolist(), plan.observation.tolist(), strict=True) if pair[0] < 6]
+    assert first == [(2, 3), (4, 5), (5, 6)]
+    assert set(plan.given) == {3}
+
+
+def test_no_single_step_is_an_error(linear_data):
+    alone = linear_data[linear_data.obs["time"] == 1.0]
+    with pytest.raises(UserError, match=r"no one-step forecast is possible: .*evaluation\.one_step: false"):
+        plans.plan_one_step(plans.read_observations(alone))
+
+
 def test_trajectories_too_short_for_rolling_forecasts(data):
     with pytest.raises(UserError, match=r"rolling.past 4 and rolling.horizon 5 .* longest trajectory has 3"):
         plans.plan_rolling(data, plans.RollingSettings(4.0, 5.0))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
 from sparsenode.evaluation import structure
@@ -41,13 +42,38 @@ def test_early_precision_is_the_mean_over_all_orders_of_ties(pairs):
     assert structure.early_precision(scores, edges) == pytest.approx(np.mean(found))
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=2, max_size=6), st.sampled_from([0.05, 0.3, 0.5]))
+def test_balanced_accuracy_of_the_best_share_is_the_mean_over_all_orders_of_ties(pairs, share):
+    scores, edges = np.array([score for score, _ in pairs], float), np.array([edge for _, edge in pairs])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structure, "BEST_SHARE", share)
+        value = structure.rank_pairs(scores, edges)["balanced_accuracy_at_95"]
+    if edges.all() or not edges.any():
+        assert np.isnan(value)
+        return
+    count = max(1, round(share * len(pairs)))
+    found = []
+    for order in permutations(range(len(pairs))):
+        shuffled = np.array(order)
+        best = shuffled[np.argsort(-scores[shuffled], kind="stable")][:count]
+        found.append(structure.balanced_accuracy(np.isin(np.arange(len(pairs)), best), edges))
+    assert value == pytest.approx(np.mean(found))
+
+
+def test_ninety_five_percent_are_left_out():
+    edges = np.arange(400) < 30
+    scores = np.linspace(1.0, 0.0, 400)
+    wanted = balanced_accuracy_score(edges, np.arange(400) < 20)
+    assert structure.rank_pairs(scores, edges)["balanced_accuracy_at_95"] == pytest.approx(wanted)
+
+
 def test_equal_scores_are_worth_chance():
     edges = np.array([True, False, False, False])
     scores = structure.score_pairs(np.zeros(4), edges, threshold=1e-5)
     assert scores["auroc"] == 0.5
     assert scores["auprc"] == scores["early_precision"] == 0.25
     assert scores["auprc_ratio"] == 1
-    assert scores["balanced_accuracy"] == 0.5
+    assert scores["balanced_accuracy"] == scores["balanced_accuracy_at_95"] == 0.5
     assert scores["shd"] == 1
 
 
@@ -59,6 +85,7 @@ def test_perfect_scores():
         "auprc": 1,
         "auprc_ratio": 2,
         "early_precision": 1,
+        "balanced_accuracy_at_95": 0.75,
         "balanced_accuracy": 1,
         "shd": 0,
     }
@@ -99,6 +126,29 @@ def test_sign_accuracy_counts_predicted_true_edges_of_known_sign():
     assert np.isnan(structure.sign_accuracy(np.array([0, 0, 0, 1, 0, 0], bool), signs, true_signs))
     scores = structure.score_pairs(predicted * 1.0, true_signs != 0, threshold=0.5, signs=signs, true_signs=true_signs)
     assert scores["sign_accuracy"] == 0.5
+
+
+def test_out_degrees_are_compared_over_sources_with_a_known_pair():
+    rng = np.random.default_rng(2)
+    known = rng.random((8, 8)) < 0.7
+    known[5] = np.eye(8, dtype=bool)[5]  # nothing but its self-loop is known of this source
+    predicted, edges = rng.random((2, 8, 8)) < 0.4
+    inside = known & ~np.eye(8, dtype=bool)
+    wanted = spearmanr(*((one & inside)[np.arange(8) != 5].sum(axis=1) for one in (predicted, edges))).statistic
+    pairs = [structure.select_pairs(one, known) for one in (predicted, edges)]
+    sources = structure.source_numbers(known)
+    assert structure.out_degree_correlation(*pairs, sources) == pytest.approx(wanted)
+    found = structure.score_pairs(pairs[0] * 1.0, pairs[1], threshold=0.5, sources=sources)
+    assert found["out_degree_correlation"] == pytest.approx(wanted)
+    assert structure.out_degree_correlation(pairs[1], pairs[1], sources) == pytest.approx(1.0)
+
+
+def test_equal_out_degrees_have_no_correlation():
+    sources = np.array([0, 0, 1, 1])
+    some, even, none = np.array([1, 1, 0, 1], bool), np.array([1, 0, 0, 1], bool), np.zeros(4, bool)
+    assert np.isnan(structure.out_degree_correlation(even, some, sources))
+    assert np.isnan(structure.out_degree_correlation(some, none, sources))
+    assert np.isnan(structure.out_degree_correlation(some, some, np.zeros(4, int)))
 
 
 def test_presence_decides_what_is_predicted_and_scores_the_ranking():

@@ -7,6 +7,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 
 from sparsenode.data.contract import Network, reference_network
 from sparsenode.errors import UserError
+from sparsenode.evaluation import networks
 from sparsenode.evaluation.networks import write_stability
 from sparsenode.evaluation.tables import make_table
 from sparsenode.figures import stability, style
@@ -181,3 +182,13 @@ def test_models_stand_below_each_other(two_models, tmp_path):
     figure = stability.draw("toy", two_models, {}, paths, None)
     assert len(panels(figure)) == 2
     figure.savefig(tmp_path / "stability.png", dpi=40)
+
+
+def test_a_path_that_may_have_been_cut_says_so(two_models, monkeypatch):
+    paths = {("small", "l1"): falling()}
+    listed_pairs = int(np.count_nonzero(falling().frequency, axis=(1, 2)).max())
+    for most, cut in ((listed_pairs + 1, False), (listed_pairs, True)):
+        monkeypatch.setattr(networks, "LISTED_PAIRS", most)
+        figure = stability.draw("toy", two_models, {}, paths, None)
+        told = f"all but the {most} most frequent of a strength count as never selected"
+        assert (told in figure.subfigs[0]._suptitle.get_text()) == cut

@@ -144,8 +144,8 @@ def test_a_disk_that_takes_no_more_leaves_no_figure(tmp_path, largest_file, endi
 
 
 def test_every_protocol_is_told_apart():
-    told = {style.describe_protocol(protocol) for protocol in ("trajectory", "window", "rolling")}
-    assert len(told) == 3
+    told = {style.describe_protocol(protocol) for protocol in ("trajectory", "window", "rolling", "one_step")}
+    assert len(told) == 4
 
 
 def test_every_baseline_has_a_name():

@@ -17,12 +17,15 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
 from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.evaluation.blocks import load_blocks
+from sparsenode.evaluation.degrees import sample_networks
 from sparsenode.evaluation.forecast import Errors, check_features, forecast_errors
 from sparsenode.evaluation.networks import (
+    count_edges,
     group_table,
     join_rankings,
     network_keys,
     network_table,
+    pick_members,
     ranking_table,
     stability_table,
     write_annotated,
@@ -33,14 +36,16 @@ from sparsenode.evaluation.networks import (
     write_stability,
 )
 from sparsenode.evaluation.paired import entry_errors, paired_rows, reference_errors
-from sparsenode.evaluation.peers import PeerScores, peer_rankings, peer_rows, read_peer
+from sparsenode.evaluation.peers import PeerScores, peer_degree_rows, peer_rankings, peer_rows, read_peer
 from sparsenode.evaluation.plans import (
     LEAD,
+    ONE_STEP,
     ROLLING,
     WINDOW,
     Observations,
     Plan,
     RollingSettings,
+    plan_one_step,
     plan_rolling,
     plan_trajectories,
     plan_windows,
@@ -70,13 +75,15 @@ MANY_FEATURES_JACOBIAN_STATES = 48
 class EvaluationSettings:
     """How models are scored and chosen: the `evaluation` of a dataset's entry in the configuration.
 
-    With `rolling` forecasts start within the trajectories too.
+    With `rolling` forecasts start within the trajectories too. With `one_step` those from each observation to the next
+    are scored as well; no strength is chosen by them.
     Strengths are chosen among those of `least_feature_sparsity` where there are any. With `interval_repeats` the
     errors at the chosen strength are compared with the trivial ones observation by observation, with an interval from
     so many bootstrap samples.
     """
 
     rolling: RollingSettings | None = None
+    one_step: bool = False
     least_feature_sparsity: float = 0.0
     interval_repeats: int | None = None
 
@@ -96,7 +103,7 @@ class EvaluationSettings:
             reason = str(error).partition(" ")[2]
             raise UserError(
                 f"settings of the evaluation: {reason}; known are rolling (past, horizon, stride), "
-                "least_feature_sparsity and interval_repeats"
+                "one_step, least_feature_sparsity and interval_repeats"
             ) from error
 
 
@@ -104,15 +111,16 @@ class EvaluationSettings:
 class Evaluation:
     """What was measured: tidy `metrics`, long `forecasts`, and by (model, method) its networks and its selection.
 
-    `networks` hold the edges over all the data, `groups` the influences of regulators in each group (lineage, branch),
-    `stability` how often each pair is selected at each strength. `rankings` are the pooled scores beside the truth, if
-    there is one.
+    `networks` hold the edges over all the data, the strongest of the `edges_found`, `groups` the influences of
+    regulators in each group (lineage, branch), `stability` how often each pair is selected at each strength. `rankings`
+    are the pooled scores beside the truth, if there is one.
     """
 
     metrics: pd.DataFrame
     forecasts: pd.DataFrame
     networks: dict[tuple[str, str], pd.DataFrame]
     selections: dict[tuple[str, str], dict[str, Any]]
+    edges_found: dict[tuple[str, str], int] = field(default_factory=dict)
     groups: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     stability: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     rankings: pd.DataFrame | None = None
@@ -167,6 +175,7 @@ def evaluate_models(
         write_stability(evaluation.stability[model, method], networks, model, method)
         chosen = evaluation.selections[model, method]["chosen"]
         told = {"dataset": name, "model": model, "method": method} | ({} if chosen is None else {"strength": chosen})
+        told["edges_found"] = evaluation.edges_found[model, method]
         write_graph(table, list(adata.var_names), networks / model / f"{method}.graphml", **told)
     write_annotated(adata, _chosen_networks(evaluation), networks)
     if evaluation.rankings is not None:
@@ -204,6 +213,8 @@ def evaluate_ensembles(
     result = Evaluation(pd.DataFrame(), pd.DataFrame(), {}, {})
     parts = _Parts()
     shared = [make_protocol(data, plan_trajectories(data))]
+    if settings.one_step:
+        shared.append(make_protocol(data, plan_one_step(data)))
     if settings.rolling is not None:
         shared.append(make_protocol(data, plan_rolling(data, settings.rolling)))
     for protocol in shared:
@@ -214,6 +225,7 @@ def evaluate_ensembles(
     if truth.edges is not None:
         parts.metrics.append(rows.random_structure(truth, dataset))
         parts.metrics.extend(peer_rows(peers, truth, dataset))
+        parts.metrics.extend(peer_degree_rows(peers, truth, dataset))
     parts.metrics.extend(rows.random_priors(truth, dataset))
     for ensemble in ensembles:
         started = time.perf_counter()
@@ -270,7 +282,9 @@ def read_truth(adata: AnnData) -> Truth:
     )
     training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
-    return Truth(edges, np.asarray(known), regulators, read_priors(adata), signs, deviations)
+    known = np.asarray(known)
+    same_degrees = None if edges is None else sample_networks(edges, known)
+    return Truth(edges, known, regulators, read_priors(adata), signs, deviations, same_degrees)
 
 
 def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -314,10 +328,15 @@ def _evaluate_ensemble(
         errors.append(found)
         parts.metrics.extend(rows.error_rows(found.pick(finished), keys, data, protocol, label))
     # By the last protocol: rolling forecasts where the dataset asks for them, else windows for a model trained on them.
-    paths = np.asarray(ensemble.path_matrix(), np.float64)
+    # Never by single steps, which noise and the data's own inertia decide.
+    last = max(number for number, protocol in enumerate(protocols) if protocol.name != ONE_STEP)
+    # Matrices of members keep the precision that they come in: of thousands of genes each takes 50 MB.
+    paths = np.asarray(ensemble.path_matrix())
     members["feature_sparsity"] = feature_sparsity(paths)
     selected_pairs = select_pairs(paths >= THRESHOLD, np.ones(paths.shape[1:], bool))
-    selection = _select(errors[-1], members, selected_pairs, protocols[-1].plan, label, settings.least_feature_sparsity)
+    selection = _select(
+        errors[last], members, selected_pairs, protocols[last].plan, label, settings.least_feature_sparsity
+    )
     parts.metrics.append(rows.selection_row(selection, label))
     parts.metrics.extend(rows.sparsity_rows(ensemble, paths, finished, keys, truth, label))
     is_chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
@@ -329,16 +348,19 @@ def _evaluate_ensemble(
     signed = absolute = np.empty((0, *paths.shape[1:]))
     if len(wanted):
         whole = ensemble.select(wanted.tolist())
-        signed = np.asarray(whole.mean_jacobian(states, velocities), np.float64)
+        signed = np.asarray(whole.mean_jacobian(states, velocities))
         if truth.edges is not None or truth.priors:
-            absolute = np.asarray(whole.mean_absolute_jacobian(states, velocities), np.float64)
-    jacobian = signed[of_chosen]
+            absolute = np.asarray(whole.mean_absolute_jacobian(states, velocities))
+    jacobian = pick_members(signed, np.flatnonzero(of_chosen))
     influences: dict[str, np.ndarray] = {}
     if len(chosen):
         selected = ensemble.select(chosen.tolist())
         influences = _group_influences(selected, data, order, jacobian)
         if truth.priors:
-            scores = {"paths": paths[chosen], "jacobian": absolute[of_chosen]}
+            scores = {
+                "paths": pick_members(paths, chosen),
+                "jacobian": pick_members(absolute, np.flatnonzero(of_chosen)),
+            }
             parts.metrics.extend(rows.prior_rows(scores, members.loc[chosen, ["strength", "seed"]], truth, label))
         if settings.interval_repeats:
             plan = protocols[0].plan
@@ -347,18 +369,32 @@ def _evaluate_ensemble(
             parts.metrics.extend(
                 paired_rows(own, together, references, plan, compared, repeats=settings.interval_repeats)
             )
+    result.groups[key] = group_table(influences, data.features, truth.regulators)
+    del influences
     if truth.edges is not None:
-        scores = {"paths": paths[finished], "jacobian": absolute}
+        scores = {"paths": pick_members(paths, finished), "jacobian": absolute}
         _add_structure(parts, scores, signed, keys, selection, truth, data.features, label)
     for protocol, found in zip(protocols, errors, strict=True):
         parts.forecasts.append(
             rows.forecast_rows(found.kept[chosen], members.loc[chosen, ["strength", "seed"]], data, protocol, label)
         )
-    known = None if truth.edges is None else (truth.edges, truth.known)
     result.selections[key] = selection
-    result.networks[key] = network_table(paths[chosen], jacobian, data.features, known, truth.deviations)
-    result.groups[key] = group_table(influences, data.features, truth.regulators)
-    result.stability[key] = stability_table(paths[finished], keys["strength"].to_numpy(np.float64), data.features)
+    _add_network(result, key, pick_members(paths, chosen), jacobian, truth, data.features)
+    result.stability[key] = stability_table(pick_members(paths, finished), keys["strength"].to_numpy(), data.features)
+
+
+def _add_network(
+    result: Evaluation,
+    key: tuple[str, str],
+    paths: np.ndarray,
+    jacobian: np.ndarray,
+    truth: Truth,
+    features: Sequence[str],
+) -> None:
+    """Add the edges at the chosen strength and their number; `paths` and `jacobian` (member, source, target)."""
+    known = None if truth.edges is None else (truth.edges, truth.known)
+    result.networks[key] = network_table(paths, jacobian, features, known, truth.deviations)
+    result.edges_found[key] = count_edges(paths)
 
 
 def _add_structure(
@@ -377,14 +413,15 @@ def _add_structure(
     chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
     if not chosen.any():
         return
-    of_chosen = {name: matrices[chosen] for name, matrices in scores.items()}
+    rows_of_chosen = np.flatnonzero(chosen)
+    of_chosen = {name: pick_members(matrices, rows_of_chosen) for name, matrices in scores.items()}
     parts.metrics.extend(rows.interval_rows(of_chosen, truth, {**label, "strength": selection["chosen"]}))
-    pooled = {
-        name: (one.scores, one.signs)
-        for name, one in pool_members(of_chosen, jacobian[chosen], truth.deviations).items()
-    }
+    pooled = pool_members(of_chosen, pick_members(jacobian, rows_of_chosen), truth.deviations)
+    compared = {name: (one.scores, one.presence) for name, one in pooled.items()}
+    parts.metrics.extend(rows.degree_rows(compared, truth, {**label, "strength": selection["chosen"]}))
+    signed = {name: (one.scores, one.signs) for name, one in pooled.items()}
     named = {"model": label["model"], "method": label["method"]}
-    parts.rankings.append(ranking_table(pooled, features, (truth.edges, truth.known), **named))
+    parts.rankings.append(ranking_table(signed, features, (truth.edges, truth.known), **named))
 
 
 def _mostly_usable(selection: Mapping[str, Any]) -> list[float]:
@@ -452,8 +489,8 @@ def _group_influences(
         moves = np.ptp(fit_polynomial(data.time[own], data.values[own], 3)(data.time[own]), axis=0)
         jacobian = everywhere
         if len(groups) > 1:
-            jacobian = np.asarray(ensemble.mean_jacobian(*_jacobian_states(data, order, group)), np.float64)
-        influences[str(group)] = jacobian * moves[:, None]
+            jacobian = np.asarray(ensemble.mean_jacobian(*_jacobian_states(data, order, group)))
+        influences[str(group)] = jacobian * moves[:, None].astype(jacobian.dtype)
     return influences
 
 

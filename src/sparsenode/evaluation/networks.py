@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from sparsenode.files import write_atomically
 if TYPE_CHECKING:
     from anndata import AnnData
 
+logger = logging.getLogger(__name__)
+
 NETWORK_COLUMNS = ("source", "target", "weight", "share", "sign", "selection_frequency")
 KNOWN = "known"
 """Further column of a dataset with a truth: "true", "false", or "unknown" where the truth does not tell."""
@@ -33,13 +36,17 @@ RANKINGS = "rankings.parquet"
 ANNOTATED = "network.h5ad"
 STRONGEST_EDGES = 5000
 """Edges of a graph that are written out at most: more of them no program draws."""
+LISTED_EDGES = 500_000
+"""Edges of a network that are listed at most: a dense one of thousands of genes has millions."""
+LISTED_PAIRS = 500_000
+"""Pairs of a stability path that are listed at most for each strength."""
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 """Names that the configuration allows: without a slash, which an h5ad file and a path take apart."""
 
 
 def selection_frequency(paths: np.ndarray) -> np.ndarray:
     """Share of the members in which a path is present (source, target); `paths` (member, source, target)."""
-    return (paths >= THRESHOLD).mean(axis=0)
+    return np.asarray((paths >= THRESHOLD).mean(axis=0))
 
 
 def target_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
@@ -49,10 +56,64 @@ def target_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) ->
     shares a target whose rate is large does not outweigh the others, nor a network of large weights (as GENIE3 scales
     its importances, Huynh-Thu et al. 2010). A target without any score gets zeros. Signed scores keep their signs.
     """
-    moved = matrices if deviations is None else matrices * np.asarray(deviations)[:, None]
-    off = ~np.eye(matrices.shape[-1], dtype=bool)
-    total = np.abs(moved * off).sum(axis=-2, keepdims=True)
-    return np.asarray(moved / np.where(total > 0, total, np.inf))
+    moved = np.array(matrices, np.float64)
+    if deviations is not None:
+        moved *= np.asarray(deviations)[:, None]
+    size, own = np.abs(moved), np.arange(moved.shape[-1])
+    size[..., own, own] = 0.0
+    total = size.sum(axis=-2, keepdims=True)
+    moved /= np.where(total > 0, total, np.inf)
+    return moved
+
+
+def mean_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
+    """Mean over members of their `target_shares`, (source, target); `matrices` (member, source, target)."""
+    # Member by member: of thousands of genes a matrix takes 100 MB.
+    total = np.zeros(matrices.shape[1:])
+    for matrix in matrices:
+        total += target_shares(matrix, deviations)
+    total /= len(matrices)
+    return total
+
+
+def median_members(matrices: np.ndarray) -> np.ndarray:
+    """Median over members (source, target), found source by source; `matrices` (member, source, target)."""
+    medians = np.empty(matrices.shape[1:], matrices.dtype)
+    for source in range(len(medians)):
+        medians[source] = np.median(matrices[:, source], axis=0)
+    return medians
+
+
+def strongest(first: np.ndarray, second: np.ndarray, most: int) -> np.ndarray:
+    """Numbers of the `most` largest entries by `first`, then by `second`, then in their order: largest first."""
+    if most == 0:
+        return np.empty(0, np.int64)
+    least = _largest(first, most)
+    listed = first >= least
+    if (surplus := int(np.count_nonzero(listed)) - most) > 0:
+        # Sorted are only those that have a place: sparse and dense networks alike tie by the million.
+        tied = first == least
+        listed &= ~tied | (second >= _largest(second[tied], int(np.count_nonzero(tied)) - surplus))
+    chosen = np.flatnonzero(listed)
+    return chosen[np.lexsort((-second[chosen], -first[chosen]))][:most]
+
+
+def _largest(values: np.ndarray, place: int) -> Any:
+    """The value at a place, counted from 1 for the largest."""
+    return np.partition(values, len(values) - place)[len(values) - place]
+
+
+def pick_members(matrices: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Matrices (member, source, target) of some members, by their numbers; all of them are not copied."""
+    return matrices if np.array_equal(members, np.arange(len(matrices))) else matrices[members]
+
+
+def count_edges(paths: np.ndarray) -> int:
+    """Number of edges that at least one member selected; `paths` (member, source, target)."""
+    found = np.zeros(paths.shape[1:], bool)
+    for matrix in paths:
+        found |= matrix >= THRESHOLD
+    return int(found.sum())
 
 
 def network_table(
@@ -68,22 +129,31 @@ def network_table(
     strength. `weight` is the median path strength over members (0 if most members have no path), `share` the mean over
     members of the source's share in what the target gets from all others, by paths times the sources' `deviations`
     (of a self-loop relative to that): the score that edges are ranked by. `sign` is that of the median mean Jacobian
-    (+1 activation, -1 repression, 0 neither), `selection_frequency` the share of members with the path. A pair that is
-    not listed was selected by none. With a `truth`, edges and where they are known (source, target), the column `known`
-    says whether an edge is a true one.
+    (+1 activation, -1 repression, 0 neither), `selection_frequency` the share of members with the path. Of more than
+    `LISTED_EDGES` edges the first so many are listed, which the log says; of fewer, a pair that is not listed was
+    selected by none. With a `truth`, edges and where they are known (source, target), the column `known` says whether
+    an edge is a true one.
     """
     if len(paths) == 0:
         return pd.DataFrame({name: [] for name in (*NETWORK_COLUMNS, *([KNOWN] if truth else []))})
     frequency = selection_frequency(paths)
-    source, target = np.nonzero(frequency)
+    weight = median_members(paths)
+    share = mean_shares(paths, deviations)
+    # Shares are not negative, so what no member selected stands last.
+    share[frequency == 0] = -1.0
+    selected = int(np.count_nonzero(frequency))
+    order = strongest(share.ravel(), weight.ravel(), min(selected, LISTED_EDGES))
+    if len(order) < selected:
+        logger.info("of %d edges the %d of the largest share are listed", selected, len(order))
+    source, target = np.unravel_index(order, frequency.shape)
     names = np.asarray(features, dtype=object)
     table = pd.DataFrame(
         {
             "source": names[source],
             "target": names[target],
-            "weight": np.median(paths, axis=0)[source, target],
-            "share": target_shares(paths, deviations).mean(axis=0)[source, target],
-            "sign": np.sign(np.median(jacobian, axis=0)[source, target]).astype(int),
+            "weight": weight[source, target].astype(np.float64),
+            "share": share[source, target],
+            "sign": np.sign(np.median(jacobian[:, source, target], axis=0)).astype(int),
             "selection_frequency": frequency[source, target],
         }
     )
@@ -91,7 +161,7 @@ def network_table(
         edges, known = truth
         told = np.where(edges[source, target], "true", "false").astype(object)
         table[KNOWN] = np.where(known[source, target], told, "unknown")
-    return table.sort_values(["share", "weight"], ascending=False, kind="stable", ignore_index=True)
+    return table
 
 
 def write_network(table: pd.DataFrame, path: Path) -> None:
@@ -168,17 +238,17 @@ def group_table(
     candidates = allowed[:, None] & ~np.eye(len(names), dtype=bool)
     tables = []
     for group, members in influences.items():
-        value = np.median(members, axis=0) if len(members) else np.zeros(candidates.shape)
-        source, target = np.nonzero(candidates & (value != 0))
-        found = value[source, target]
-        strongest = np.argsort(-np.abs(found), kind="stable")[:STRONGEST_PAIRS]
+        value = median_members(members) if len(members) else np.zeros(candidates.shape)
+        size = np.where(candidates, np.abs(value), 0.0).ravel()
+        listed = strongest(size, size, min(int(np.count_nonzero(size)), STRONGEST_PAIRS))
+        source, target = np.unravel_index(listed, value.shape)
         tables.append(
             pd.DataFrame(
                 {
                     "group": group,
-                    "source": names[source[strongest]],
-                    "target": names[target[strongest]],
-                    "value": found[strongest].astype(np.float32),
+                    "source": names[source],
+                    "target": names[target],
+                    "value": value[source, target].astype(np.float32),
                 }
             )
         )
@@ -209,16 +279,24 @@ def read_groups(folder: Path, model: str, method: str) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def write_graph(table: pd.DataFrame, features: Sequence[str], path: Path, **attributes: str | float) -> None:
+def write_graph(
+    table: pd.DataFrame,
+    features: Sequence[str],
+    path: Path,
+    *,
+    edges_found: int | None = None,
+    **attributes: str | float,
+) -> None:
     """Write a table of edges as GraphML, a directed graph with all features as nodes.
 
     The `STRONGEST_EDGES` first edges at most; the graph's attributes `edges_found` and `edges_written` say so, beside
-    those given.
+    those given. `edges_found` are those of the table, unless it is given because the table was cut.
     """
     import networkx
 
     written = table.iloc[:STRONGEST_EDGES]
-    graph = networkx.DiGraph(**attributes, edges_found=len(table), edges_written=len(written))
+    found = len(table) if edges_found is None else edges_found
+    graph = networkx.DiGraph(**attributes, edges_found=found, edges_written=len(written))
     graph.add_nodes_from(str(name) for name in features)
     columns = [name for name in table.columns if name not in {"source", "target"}]
     values = zip(*(written[name].tolist() for name in columns), strict=True)
@@ -236,15 +314,21 @@ def stability_table(paths: np.ndarray, strengths: np.ndarray, features: Sequence
 
     `paths` (member, source, target) and `strengths` (member,) of the finished members. `frequency` is the share of a
     strength's members with the path, `weight` their median path strength. Pairs off the diagonal that some member
-    selected, by strength, source and target, whose categories are all the features in their order.
+    selected, by strength, source and target, whose categories are all the features in their order. Of more than
+    `LISTED_PAIRS` at a strength the most frequent so many are listed, of equally frequent ones the strongest, and the
+    log says so.
     """
-    off = ~np.eye(len(features), dtype=bool)
     parts: list[tuple[np.ndarray, ...]] = []
     for value in np.unique(strengths).tolist():
-        own = paths[strengths == value]
-        share = selection_frequency(own)
-        pairs = np.nonzero(off & (share > 0))
-        parts.append((np.full(len(pairs[0]), value), *pairs, share[pairs], np.median(own[:, *pairs], axis=0)))
+        own = pick_members(paths, np.flatnonzero(strengths == value))
+        share, weight = selection_frequency(own), median_members(own)
+        np.fill_diagonal(share, 0.0)
+        selected = int(np.count_nonzero(share))
+        listed = np.sort(strongest(share.ravel(), weight.ravel(), min(selected, LISTED_PAIRS)))
+        if len(listed) < selected:
+            logger.info("at the strength %g, of %d pairs the %d most frequent are listed", value, selected, len(listed))
+        pairs = np.unravel_index(listed, share.shape)
+        parts.append((np.full(len(listed), value), *pairs, share[pairs], weight[pairs]))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.empty(0)] * 5
     strength, source, target, frequency, weight = columns
     return pd.DataFrame(

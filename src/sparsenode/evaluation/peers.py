@@ -11,9 +11,9 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import join_rankings, ranking_table, selection_frequency
-from sparsenode.evaluation.rows import FREQUENCY_THRESHOLD, Truth
+from sparsenode.evaluation.rows import FREQUENCY_THRESHOLD, Truth, degree_rows, mark_undefined
 from sparsenode.evaluation.sparsity import THRESHOLD
-from sparsenode.evaluation.structure import score_pairs, select_pairs
+from sparsenode.evaluation.structure import score_pairs, select_pairs, source_numbers
 from sparsenode.evaluation.tables import ALL, NO_SEED, make_table
 
 ESTIMATOR = "peer"
@@ -69,6 +69,7 @@ def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[p
         return []
     edges = select_pairs(truth.edges, truth.known)
     true_signs = None if truth.signs is None else select_pairs(truth.signs, truth.known)
+    sources = source_numbers(truth.known)
     tables = []
     for peer in peers:
         whole, sign = _pool(peer)
@@ -78,20 +79,40 @@ def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[p
             scores, presence, signs = (select_pairs(matrix, truth.known) for matrix in matrices)
             told = signs if peer.signs.any() else None
             found = score_pairs(
-                scores, edges, threshold=FREQUENCY_THRESHOLD, presence=presence, signs=told, true_signs=true_signs
+                scores,
+                edges,
+                threshold=FREQUENCY_THRESHOLD,
+                presence=presence,
+                signs=told,
+                true_signs=true_signs,
+                sources=sources,
             )
-            tables.append(
-                make_table(
-                    dataset=dataset,
-                    method=f"peer:{peer.name}",
-                    seed=seed,
-                    trajectory=ALL,
-                    estimator=ESTIMATOR,
-                    metric=list(found),
-                    value=list(found.values()),
-                )
+            table = make_table(
+                dataset=dataset,
+                method=f"peer:{peer.name}",
+                seed=seed,
+                trajectory=ALL,
+                estimator=ESTIMATOR,
+                metric=list(found),
+                value=list(found.values()),
             )
+            tables.append(mark_undefined(table))
     return tables
+
+
+def peer_degree_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[pd.DataFrame]:
+    """What each peer's scores, pooled over seeds, are worth beside random networks of the same degrees."""
+    if truth.edges is None:
+        return []
+    return [
+        table
+        for peer in peers
+        for table in degree_rows(
+            {ESTIMATOR: (_pool(peer)[0], selection_frequency(peer.scores))},
+            truth,
+            {"dataset": dataset, "method": f"peer:{peer.name}"},
+        )
+    ]
 
 
 def peer_rankings(peers: Sequence[PeerScores], truth: Truth, features: Sequence[str]) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 A *protocol* says what a forecast is given, and stands in the column `horizon` of the metrics. "trajectory": one solve
 from each trajectory's initial state over all of its observations, whatever their split. "window": a solve from the
 first observation of each window of the model's own length. "rolling": solves from within the trajectories that are
-given the time before, as the dataset's `rolling` says; "rolling@0.5" is the error at that lead time alone.
+given the time before, as the dataset's `rolling` says; "rolling@0.5" is the error at that lead time alone. "one_step":
+solves from each observation to the next one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ TRAJECTORY = "trajectory"
 WINDOW = "window"
 ROLLING = "rolling"
 LEAD = f"{ROLLING}@"
+ONE_STEP = "one_step"
 BOTH = "train+validation"
 """Split of the errors over all observations of a trajectory that are not held out for the test, where validation
 observations stand within it: what a study without a validation split calls training."""
@@ -168,6 +170,34 @@ def plan_windows(data: Observations, windows: Sequence[np.ndarray]) -> Plan:
     starts = np.array([window[0] for window in windows], dtype=np.int64)
     given = np.full(len(windows), max(data.known, 1))
     return _make_plan(WINDOW, data, data.values[starts], windows, given, first_scored=1)
+
+
+def plan_one_step(data: Observations) -> Plan:
+    """One forecast from each observation to the next one of the same trajectory, split and phase, which is scored.
+
+    Each is given as many observations as forecasts of whole trajectories are. Observations of one time do not follow
+    each other: a step leads from the last of them to the first one later.
+
+    Raises:
+        UserError: no observation is followed by another.
+    """
+    steps: list[np.ndarray] = []
+    for code in range(len(data.trajectory_names)):
+        rows = data.rows_of(code)
+        own = rows[max(data.known, 1) - 1 :]
+        for split, phase in dict.fromkeys(zip(data.split[own], data.phase[own], strict=True)):
+            part = own[(data.split[own] == split) & (data.phase[own] == phase)]
+            follows = np.flatnonzero(np.diff(data.time[part]) > 0)
+            steps.extend(part[place : place + 2] for place in follows)
+    if not steps:
+        message = (
+            "no one-step forecast is possible: in no trajectory is an observation followed by a later one of the same "
+            "split and phase; set `evaluation.one_step: false`"
+        )
+        raise UserError(message)
+    starts = np.array([step[0] for step in steps])
+    given = np.full(len(steps), max(data.known, 1))
+    return _make_plan(ONE_STEP, data, data.values[starts], steps, given, first_scored=1)
 
 
 def plan_rolling(data: Observations, rolling: RollingSettings) -> Plan:

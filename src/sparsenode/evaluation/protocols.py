@@ -13,7 +13,7 @@ from sparsenode.data.contract import known_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import baseline_errors, baselines_of, fit_polynomial, oracles_of
 from sparsenode.evaluation.forecast import Errors, Kept
-from sparsenode.evaluation.plans import TRAJECTORY, Observations, Plan
+from sparsenode.evaluation.plans import ONE_STEP, TRAJECTORY, Observations, Plan
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,7 +55,8 @@ def choose_kept(data: Observations, plan: Plan) -> Kept:
 
     Up to `ALL_FEATURES` features are all kept, at so many fewer times. Otherwise they are ranked by the variance of a
     cubic in time through each training trajectory, so that noise counts little, and each group (lineage, branch) gives
-    its first in turn. Of forecasts from within a trajectory, whole ones that do not overlap are kept.
+    its first in turn. Of forecasts from within a trajectory, whole ones that do not overlap are kept; of single steps
+    none, since no figure draws them.
     """
     count = len(data.features) if len(data.features) <= ALL_FEATURES else KEPT_FEATURES
     most = KEPT_TIMES * KEPT_FEATURES // max(count, KEPT_FEATURES)
@@ -71,7 +72,7 @@ def choose_kept(data: Observations, plan: Plan) -> Kept:
     features = np.sort(np.array(list(dict.fromkeys(ranked.tolist()))[:count], dtype=np.int64))
     trajectory = data.trajectory[plan.observation]
     entries = []
-    for code in np.unique(trajectory):
+    for code in np.unique(trajectory) if plan.protocol != ONE_STEP else ():
         own = np.flatnonzero(trajectory == code)
         if plan.protocol != TRAJECTORY:
             rows = _disjoint_rows(plan, own)

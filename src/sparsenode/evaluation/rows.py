@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.degrees import calibrate
 from sparsenode.evaluation.forecast import Errors, error_units
-from sparsenode.evaluation.networks import target_shares
+from sparsenode.evaluation.networks import pick_members, target_shares
 from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
-from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity, pair_sparsity
+from sparsenode.evaluation.sparsity import (
+    EXACT_ZERO,
+    THRESHOLD,
+    exact_sparsity,
+    feature_sparsity,
+    out_degree,
+    pair_sparsity,
+)
 from sparsenode.evaluation.structure import (
+    RANKING_METRICS,
     Pooled,
     pool_members,
     pooled_interval,
     rank_pairs,
     score_pairs,
     select_pairs,
+    source_numbers,
 )
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
 
@@ -39,7 +49,8 @@ class Truth:
 
     `priors` are edges and known pairs (source, target) of networks that may or may not be true, by name. `signs` are
     those of the true edges: 1 activates, -1 represses, 0 is no edge or one whose sign is not known. `deviations`
-    (feature,) are those over the training data, by which sources of different units compare.
+    (feature,) are those over the training data, by which sources of different units compare. `same_degrees` are random
+    networks (network, edge) of the true one's degrees, as numbers of known pairs, None where there are none.
     """
 
     edges: np.ndarray | None
@@ -48,6 +59,7 @@ class Truth:
     priors: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     signs: np.ndarray | None = None
     deviations: np.ndarray | None = None
+    same_degrees: np.ndarray | None = None
 
 
 def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
@@ -155,19 +167,14 @@ def sparsity_rows(
     label: Mapping[str, str],
 ) -> list[pd.DataFrame]:
     """Sparsities of the finished members, and of the same networks before training (status "untrained")."""
-    untrained = ensemble.untrained()
-    seeds = pd.Series([member.seed for member in untrained.members]).drop_duplicates()
+    seeds = pd.Series([member.seed for member in ensemble.members]).drop_duplicates()
+    untrained = ensemble.select(seeds.index.tolist()).untrained()
     tables = []
-    for kind, source, network_paths, picked, rows in (
-        ("", ensemble, paths, finished, keys),
-        (
-            "untrained",
-            untrained,
-            np.asarray(untrained.path_matrix(), np.float64),
-            seeds.index.to_numpy(),
-            pd.DataFrame({"strength": np.nan, "seed": seeds.to_numpy()}),
-        ),
+    for kind, source, picked, rows in (
+        ("", ensemble, finished, keys),
+        ("untrained", untrained, np.arange(len(seeds)), pd.DataFrame({"strength": np.nan, "seed": seeds.to_numpy()})),
     ):
+        network_paths = pick_members(np.asarray(untrained.path_matrix()) if kind else paths, picked)
         told = {"status": kind} if kind else {}
         common: dict[str, Any] = {
             **label,
@@ -176,13 +183,16 @@ def sparsity_rows(
             "trajectory": ALL,
             **told,
         }
-        tables.append(
-            make_table(**common, metric="weight_sparsity", estimator="weights", value=_weight_sparsity(source)[picked])
-        )
+        for metric, threshold in (("weight_sparsity", THRESHOLD), ("exact_weight_sparsity", EXACT_ZERO)):
+            value = np.asarray(source.weight_sparsity(threshold), np.float64)[picked]
+            tables.append(make_table(**common, metric=metric, estimator="weights", value=value))
+        for metric, measure in (("exact_sparsity", exact_sparsity), ("out_degree", out_degree)):
+            value = measure(network_paths)
+            tables.append(mark_undefined(make_table(**common, metric=metric, estimator="paths", value=value)))
         for estimator, relative in (("paths", False), ("relative", True)):
-            value = feature_sparsity(network_paths[picked], relative=relative)
+            value = feature_sparsity(network_paths, relative=relative)
             tables.append(make_table(**common, metric="feature_sparsity", estimator=estimator, value=value))
-        for reference, value in _spurious(network_paths[picked], truth).items():
+        for reference, value in _spurious(network_paths, truth).items():
             tables.append(
                 make_table(
                     **common,
@@ -194,13 +204,9 @@ def sparsity_rows(
             )
         opened = source.open_probability()
         if opened is not None:
-            value = 1 - np.asarray(opened, np.float64)[picked].mean(axis=(1, 2))
+            value = 1 - np.asarray(opened)[picked].mean(axis=(1, 2), dtype=np.float64)
             tables.append(make_table(**common, metric="feature_sparsity", estimator="open_probability", value=value))
     return tables
-
-
-def _weight_sparsity(ensemble: Ensemble) -> np.ndarray:
-    return np.asarray(ensemble.weight_sparsity(THRESHOLD), np.float64)
 
 
 def _spurious(paths: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
@@ -228,37 +234,39 @@ def structure_rows(
     `frequency_path`: it takes neither a truth nor a choice.
     """
     assert truth.edges is not None  # noqa: S101 the caller asks for structure only where there is a truth
-    signs = select_pairs(jacobian, truth.known)
     tables = []
     for estimator, matrices in scores.items():
-        pairs = select_pairs(matrices, truth.known)
-        tables.append(_score_table(pairs, pairs, signs, keys, truth, THRESHOLD, estimator=estimator, **label))
+        own = zip(_known(matrices, truth), _known(jacobian, truth), strict=True)
+        pairs = ((one, one, sign) for one, sign in own)
+        tables.append(_score_table(pairs, keys, truth, THRESHOLD, estimator=estimator, **label))
     by_strength: dict[float, dict[str, Pooled]] = {}
     for strength in np.unique(keys["strength"]).tolist():
-        own = (keys["strength"] == strength).to_numpy()
-        by_strength[strength] = pool_members(
-            {name: all_[own] for name, all_ in scores.items()}, jacobian[own], truth.deviations
-        )
+        at = np.flatnonzero(keys["strength"] == strength)
+        own_scores = {name: pick_members(matrices, at) for name, matrices in scores.items()}
+        pooled = pool_members(own_scores, pick_members(jacobian, at), truth.deviations)
+        by_strength[strength] = {name: one.select(truth.known) for name, one in pooled.items()}
     every = pd.DataFrame({"strength": list(by_strength), "seed": NO_SEED})
     for estimator in next(iter(by_strength.values()), {}):
-        pooled = [members[estimator] for members in by_strength.values()]
-        parts = ([one.scores for one in pooled], [one.presence for one in pooled], [one.signs for one in pooled])
-        scored, present, signed = (select_pairs(np.stack(part), truth.known) for part in parts)
-        tables.append(
-            _score_table(scored, present, signed, every, truth, FREQUENCY_THRESHOLD, estimator=estimator, **label)
-        )
+        found = (members[estimator] for members in by_strength.values())
+        pairs = ((one.scores, one.presence, one.signs) for one in found)
+        tables.append(_score_table(pairs, every, truth, FREQUENCY_THRESHOLD, estimator=estimator, **label))
     along = [by_strength[strength]["frequency"].scores for strength in strengths if strength in by_strength]
     if len(along) > 1:
         tables.append(_stability_path_table(along, truth, label))
     return tables
 
 
+def _known(matrices: np.ndarray, truth: Truth) -> Iterator[np.ndarray]:
+    """Known pairs (pair,) of one matrix (source, target) after another: with thousands of genes they take 100 MB."""
+    return (select_pairs(matrix, truth.known) for matrix in matrices)
+
+
 def _stability_path_table(along: Sequence[np.ndarray], truth: Truth, label: Mapping[str, str]) -> pd.DataFrame:
-    """Rankings by the area under the stability path: the mean frequency (source, target) over strengths."""
+    """Rankings by the area under the stability path: the mean frequency (pair,) over strengths."""
     assert truth.edges is not None  # noqa: S101 as above
     # Rounded: what is equal but for the order of its terms is to stay a tie.
     area = np.mean(along, axis=0).round(12)
-    found = rank_pairs(select_pairs(area, truth.known), select_pairs(truth.edges, truth.known))
+    found = rank_pairs(area, select_pairs(truth.edges, truth.known))
     values = {"metric": list(found), "value": list(found.values())}
     return make_table(**label, estimator="frequency_path", trajectory=ALL, **values)
 
@@ -272,41 +280,78 @@ def interval_rows(scores: Mapping[str, np.ndarray], truth: Truth, label: Mapping
     if len(scores["paths"]) < 2:
         return []
     edges = select_pairs(truth.edges, truth.known)
-    scaled = {name: target_shares(matrices, truth.deviations) for name, matrices in scores.items()}
-    scaled["frequency"] = (scores["paths"] >= THRESHOLD).astype(np.float64)
     tables = []
-    for estimator, matrices in scaled.items():
-        found = pooled_interval(select_pairs(matrices, truth.known), edges)
+    for estimator in (*scores, "frequency"):
+        members = [
+            select_pairs(matrix >= THRESHOLD, truth.known).astype(np.float64)
+            if estimator == "frequency"
+            else select_pairs(target_shares(matrix, truth.deviations), truth.known)
+            for matrix in scores["paths" if estimator == "frequency" else estimator]
+        ]
+        found = pooled_interval(np.stack(members), edges)
         ends = {f"{name}_{end}": value for name, pair in found.items() for end, value in zip(ENDS, pair, strict=True)}
         values = {"metric": list(ends), "value": list(ends.values())}
         tables.append(make_table(**label, estimator=estimator, trajectory=ALL, **values))
     return tables
 
 
+def degree_rows(
+    scores: Mapping[str, tuple[np.ndarray, np.ndarray]], truth: Truth, label: Mapping[str, Any]
+) -> list[pd.DataFrame]:
+    """What pooled scores are worth beside random networks of the same degrees (see `sparsenode.evaluation.degrees`).
+
+    `scores` and `presence` (source, target) by estimator; pairs of which at least half of the members have the path are
+    predicted.
+    """
+    assert truth.edges is not None  # noqa: S101 as above
+    edges = select_pairs(truth.edges, truth.known)
+    tables = []
+    for estimator, (matrix, presence) in scores.items():
+        predicted = select_pairs(presence, truth.known) >= FREQUENCY_THRESHOLD
+        found = calibrate(select_pairs(matrix, truth.known), predicted, edges, truth.same_degrees)
+        values, reasons = zip(*found.values(), strict=True)
+        status = ["undefined" if reason else "finished" for reason in reasons]
+        told = {"metric": list(found), "value": list(values), "status": status, "reason": list(reasons)}
+        tables.append(make_table(**label, estimator=estimator, trajectory=ALL, **told))
+    return tables
+
+
 def _score_table(
-    pairs: np.ndarray,
-    presence: np.ndarray,
-    signs: np.ndarray,
+    pairs: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
     keys: pd.DataFrame,
     truth: Truth,
     threshold: float,
     **constants: Any,
 ) -> pd.DataFrame:
-    """Metrics of each row of `pairs` (row, pair); pairs of which `presence` reaches the threshold are predicted."""
+    """Metrics of scores, presence and signs, each (pair,), one row of `keys` after another.
+
+    Pairs of which the presence reaches the threshold are predicted.
+    """
     assert truth.edges is not None  # noqa: S101 as above
     edges = select_pairs(truth.edges, truth.known)
     true_signs = None if truth.signs is None else select_pairs(truth.signs, truth.known)
-    found = [
-        score_pairs(scores, edges, threshold=threshold, presence=present, signs=sign, true_signs=true_signs)
-        for scores, present, sign in zip(pairs, presence, signs, strict=True)
-    ]
+    same: dict[str, Any] = {"threshold": threshold, "true_signs": true_signs, "sources": source_numbers(truth.known)}
+    found = [score_pairs(scores, edges, presence=present, signs=sign, **same) for scores, present, sign in pairs]
     if not found:
         return make_table(value=np.empty(0))
     metrics = pd.DataFrame({"metric": list(found[0])})
     values = np.array([list(scores.values()) for scores in found])
-    table = cross_table(keys, metrics, values, trajectory=ALL, **constants)
-    lost = (table["metric"] == "sign_accuracy") & table["value"].isna()
-    table.loc[lost, ["status", "reason"]] = ["undefined", "no true edge of known sign is predicted"]
+    return mark_undefined(cross_table(keys, metrics, values, trajectory=ALL, **constants))
+
+
+UNDEFINED = {
+    "sign_accuracy": "no true edge of known sign is predicted",
+    "out_degree": "no source has a target",
+    "out_degree_correlation": "all sources have equally many targets",
+}
+"""Metrics that a sound network may not have, and why."""
+
+
+def mark_undefined(table: pd.DataFrame) -> pd.DataFrame:
+    """Give metrics that are not defined for a network the status "undefined" and the reason."""
+    lost = table["metric"].isin(list(UNDEFINED)) & table["value"].isna()
+    table.loc[lost, "status"] = "undefined"
+    table.loc[lost, "reason"] = table.loc[lost, "metric"].map(UNDEFINED)
     return table
 
 
@@ -350,7 +395,7 @@ def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
     assert truth.edges is not None  # noqa: S101 as above
     edges = select_pairs(truth.edges, truth.known)
     found = score_pairs(np.zeros(len(edges)), edges, threshold=1.0)
-    kept = {name: found[name] for name in ("auroc", "auprc", "auprc_ratio", "early_precision", "balanced_accuracy")}
+    kept = {name: found[name] for name in (*RANKING_METRICS, "balanced_accuracy")}
     return make_table(
         dataset=dataset, method="baseline:random", trajectory=ALL, metric=list(kept), value=list(kept.values())
     )

@@ -6,6 +6,8 @@ import numpy as np
 
 THRESHOLD = 1e-5
 """Below it a weight or a path counts as absent: the published study's value."""
+EXACT_ZERO = float(np.finfo(np.float32).smallest_subnormal)
+"""Below it no single-precision number but zero is."""
 RELATIVE_THRESHOLD = 1e-3
 """The same as a share of the largest entry, for penalties that shrink smoothly and make nothing exactly zero."""
 
@@ -27,11 +29,32 @@ def pair_sparsity(paths: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return _share(paths[:, np.asarray(pairs, bool)] < THRESHOLD)
 
 
+def exact_sparsity(paths: np.ndarray) -> np.ndarray:
+    """Share of the pairs off the diagonal whose path is exactly zero, (member,), NaN where there is no pair.
+
+    `paths` (member, source, target). Penalties that only shrink make no exact zeros, so that this is 0 for them.
+    """
+    features = paths.shape[-1]
+    zeros = [np.count_nonzero(matrix == 0) - np.count_nonzero(np.diagonal(matrix) == 0) for matrix in paths]
+    pairs = features * (features - 1)
+    return np.array(zeros, np.float64) / pairs if pairs else np.full(len(paths), np.nan)
+
+
+def out_degree(paths: np.ndarray) -> np.ndarray:
+    """Mean number of targets of the sources that have any, without self-loops, (member,), NaN where none has.
+
+    `paths` (member, source, target). How many genes a regulator acts on. Divided by all sources in place of those with
+    targets, as DASH does, it would tell no more than the sparsity.
+    """
+    degrees = [np.count_nonzero(one >= THRESHOLD, axis=1) - (np.diagonal(one) >= THRESHOLD) for one in paths]
+    return np.array([own[own > 0].mean() if own.any() else np.nan for own in degrees], np.float64)
+
+
 def path_threshold(paths: np.ndarray, *, relative: bool) -> np.ndarray:
     """What an entry must reach to count as present, (member,); a network without any path stays empty."""
     if not relative:
         return np.full(len(paths), THRESHOLD)
-    largest = paths.max(axis=(1, 2), initial=0.0)
+    largest = paths.max(axis=(1, 2), initial=0.0).astype(np.float64)
     return np.maximum(RELATIVE_THRESHOLD * largest, np.finfo(np.float64).tiny)
 
 

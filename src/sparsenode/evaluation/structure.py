@@ -12,8 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from sparsenode.evaluation.networks import selection_frequency, target_shares
+from sparsenode.evaluation.networks import mean_shares, selection_frequency
 from sparsenode.evaluation.paired import LEVEL
+
+RANKING_METRICS = ("auroc", "auprc", "auprc_ratio", "early_precision", "balanced_accuracy_at_95")
+"""Metrics of scores that need no threshold."""
+BEST_SHARE = 0.05
+"""Share of the known pairs that `balanced_accuracy_at_95` takes as edges: 95 % sparsity."""
 
 
 def select_pairs(matrix: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -55,7 +60,11 @@ def early_precision(scores: np.ndarray, edges: np.ndarray) -> float:
 
 
 def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
-    """Every metric of a ranking, which needs no threshold: `auroc`, `auprc`, `auprc_ratio`, `early_precision`."""
+    """Every metric of a ranking, which needs no threshold: the `RANKING_METRICS`.
+
+    `balanced_accuracy_at_95` is the balanced accuracy where the best 5 % of the pairs, one at least, are predicted,
+    expected over the order of ties. NaN, as of `auroc`, where all pairs or none are edges.
+    """
     scores, edges = np.asarray(scores, np.float64), np.asarray(edges, bool)
     if scores.shape != edges.shape or scores.ndim != 1:
         raise ValueError(f"scores {scores.shape} and edges {edges.shape} must be equally long vectors")
@@ -63,7 +72,7 @@ def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
         raise ValueError("scores hold NaN, which has no rank")
     pairs, wanted = len(edges), int(edges.sum())
     if wanted == 0:
-        return dict.fromkeys(("auroc", "auprc", "auprc_ratio", "early_precision"), float("nan"))
+        return dict.fromkeys(RANKING_METRICS, float("nan"))
     # By the distinct scores of the true edges, of which there are few: sorting the others by value alone is fast.
     values, hits = np.unique(scores[edges], return_counts=True)
     ranked = np.sort(scores)
@@ -74,11 +83,18 @@ def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
     outranked = float(np.sum(hits * (misses_below + (ties - hits) / 2)))
     precision = float(np.sum(hits * found / (before + ties)) / wanted)
     taken = np.clip(wanted - before, 0, ties)
+    best = max(1, round(BEST_SHARE * pairs))
+    # Balanced accuracy is linear in the edges found, so its expectation is that of the expected number.
+    expected = float(np.sum(hits * np.clip(best - before, 0, ties) / ties))
+    absent = pairs - wanted
     return {
         "auroc": outranked / (wanted * (pairs - wanted)) if pairs > wanted else float("nan"),
         "auprc": precision,
         "auprc_ratio": precision * pairs / wanted,
         "early_precision": float(np.sum(hits * taken / ties) / wanted),
+        "balanced_accuracy_at_95": (
+            (expected / wanted + 1.0 - (best - expected) / absent) / 2 if absent else float("nan")
+        ),
     }
 
 
@@ -107,6 +123,27 @@ def sign_accuracy(predicted: np.ndarray, signs: np.ndarray, true_signs: np.ndarr
     return float(np.mean(np.sign(signs)[found] == np.sign(true_signs)[found]))
 
 
+def source_numbers(known: np.ndarray) -> np.ndarray:
+    """Number of the source of each known pair off the diagonal, (pair,), in the order of `select_pairs`."""
+    numbers = np.arange(len(known))[:, None]
+    return select_pairs(np.broadcast_to(numbers, known.shape), known)
+
+
+def out_degree_correlation(predicted: np.ndarray, edges: np.ndarray, sources: np.ndarray) -> float:
+    """Rank correlation (Spearman) of the sources' numbers of predicted and of true targets among the known pairs.
+
+    `predicted` and `edges` (pair,), boolean; `sources` (pair,), the number of each pair's source. Over the sources with
+    a known pair; NaN where either number is the same for all.
+    """
+    from scipy.stats import rankdata
+
+    own, places = np.unique(sources, return_inverse=True)
+    found, true = (np.bincount(places, weights=one, minlength=len(own)) for one in (predicted, edges))
+    if len(own) < 2 or np.ptp(found) == 0 or np.ptp(true) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(found), rankdata(true))[0, 1])
+
+
 def score_pairs(
     scores: np.ndarray,
     edges: np.ndarray,
@@ -115,11 +152,12 @@ def score_pairs(
     presence: np.ndarray | None = None,
     signs: np.ndarray | None = None,
     true_signs: np.ndarray | None = None,
+    sources: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Every structure metric of one vector of scores; pairs of at least `threshold` are the predicted edges.
 
     Where `presence` (pair,) is given it is compared with the threshold in place of the scores. `sign_accuracy` is among
-    the metrics where `signs` and `true_signs` are given.
+    the metrics where `signs` and `true_signs` are given, `out_degree_correlation` where `sources` are.
     """
     predicted = np.asarray(scores if presence is None else presence) >= threshold
     metrics = {
@@ -129,6 +167,8 @@ def score_pairs(
     }
     if signs is not None and true_signs is not None:
         metrics["sign_accuracy"] = sign_accuracy(predicted, signs, true_signs)
+    if sources is not None:
+        metrics["out_degree_correlation"] = out_degree_correlation(predicted, edges, sources)
     return metrics
 
 
@@ -143,6 +183,10 @@ class Pooled:
     presence: np.ndarray
     signs: np.ndarray
 
+    def select(self, known: np.ndarray) -> Pooled:
+        """The same of the known pairs off the diagonal, (pair,)."""
+        return Pooled(*(select_pairs(matrix, known) for matrix in (self.scores, self.presence, self.signs)))
+
 
 def pool_members(
     scores: Mapping[str, np.ndarray], jacobian: np.ndarray, deviations: np.ndarray | None = None
@@ -154,9 +198,9 @@ def pool_members(
     """
     if not len(jacobian):
         return {}
-    signs = np.sign(target_shares(jacobian, deviations).mean(axis=0))
+    signs = np.sign(mean_shares(jacobian, deviations))
     pooled = {
-        name: Pooled(target_shares(matrices, deviations).mean(axis=0), selection_frequency(matrices), signs)
+        name: Pooled(mean_shares(matrices, deviations), selection_frequency(matrices), signs)
         for name, matrices in scores.items()
     }
     frequency = selection_frequency(scores["paths"])

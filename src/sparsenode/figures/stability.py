@@ -75,7 +75,8 @@ def methods_with_strengths(metrics: pd.DataFrame, model: str) -> list[str]:
 def read_paths(folder: Path, metrics: pd.DataFrame, model: str, method: str, features: Sequence[str]) -> Paths:
     """Selection frequencies of one (model, method) from a dataset's folder of networks.
 
-    A strength at which members finished and which the file does not list is one at which nothing was selected.
+    A strength at which members finished and which the file does not list is one at which nothing was selected. Pairs
+    that were left out of a long file count as never selected.
 
     Raises:
         UserError: the folder has no such table, or it names features that the data do not have.
@@ -90,6 +91,13 @@ def read_paths(folder: Path, metrics: pd.DataFrame, model: str, method: str, fea
     frequency = np.zeros((len(strengths), len(features), len(features)), np.float32)
     frequency[np.searchsorted(strengths, table["strength"]), source, target] = table["frequency"]
     return Paths(strengths, frequency)
+
+
+def is_cut(paths: Paths) -> bool:
+    """Whether so many pairs are listed at some strength that others may have been left out."""
+    from sparsenode.evaluation.networks import LISTED_PAIRS
+
+    return bool((np.count_nonzero(paths.frequency, axis=(1, 2)) >= LISTED_PAIRS).any())
 
 
 def _numbers(names: pd.Series, features: Sequence[str], where: str) -> np.ndarray:
@@ -131,7 +139,8 @@ def draw(
         for axes in grid[:, 0]:
             axes.set_ylabel("selection frequency\n(share of the seeds)")
         grid[0, 0].set_ylim(-0.03, 1.03)
-        part.suptitle(_heading(style.heading(dataset, model, models), metrics, model, groups))
+        cut = any(is_cut(paths[model, method]) for method in methods[model])
+        part.suptitle(_heading(style.heading(dataset, model, models), metrics, model, groups, cut=cut))
         _legend(part, groups)
     return figure
 
@@ -201,9 +210,14 @@ def _rim() -> list[Any]:
     return [Stroke(linewidth=4.2, foreground="white"), Normal()]
 
 
-def _heading(name: str, metrics: pd.DataFrame, model: str, groups: Mapping[str, tuple[str, np.ndarray]]) -> str:
+def _heading(
+    name: str, metrics: pd.DataFrame, model: str, groups: Mapping[str, tuple[str, np.ndarray]], *, cut: bool
+) -> str:
+    from sparsenode.evaluation.networks import LISTED_PAIRS
+
     seeds = style.count_seeds(pick(metrics, model=model))
-    return f"{name}: how often each pair is selected as the strength grows\n{_count(groups)} pairs, {seeds}"
+    told = f"{name}: how often each pair is selected as the strength grows\n{_count(groups)} pairs, {seeds}"
+    return f"{told}; all but the {LISTED_PAIRS:,} most frequent of a strength count as never selected" if cut else told
 
 
 def _legend(part: Any, groups: Mapping[str, tuple[str, np.ndarray]]) -> None:

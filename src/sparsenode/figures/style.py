@@ -296,6 +296,8 @@ def describe_protocol(protocol: str) -> str:
         return "rolling starts, given the past"
     if protocol == "window":
         return "windows, each forecast from its first observation alone"
+    if protocol == "one_step":
+        return "single steps, each from one observation to the next"
     return "whole trajectories, each forecast from its initial state"
 
 
