@@ -512,7 +512,7 @@ def test_what_a_peer_depends_on(schema):
         "peers": {"trees": {"peer": "extra_trees", "options": {"trees": 7}}, "sindy": {"options": {"thresholds": [1]}}},
     }
     config = check_configuration(merge(SMALL, changes), schema)
-    options = {"of": "derivatives", "decay": True, "trees": 7, "tried": "sqrt"}
+    options = {"of": "derivatives", "decay": True, "trees": 7, "tried": "sqrt", "last": None}
     wanted = {"peer": "extra_trees", "options": options, "seeds": 5, "order": 1}
     assert configuration.peer_settings(config, "branches", "trees") == wanted
     assert configuration.peer_settings(config, "springs", "trees") == wanted | {"order": 2}
