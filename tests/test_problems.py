@@ -160,12 +160,12 @@ def test_a_batch_as_large_as_the_problem_is_the_problem(rotation: anndata.AnnDat
     assert problem.sample(5) is problem
 
 
-def test_whole_trajectories_are_not_drawn_in_batches(rotation: anndata.AnnData) -> None:
-    (_, windowed), (_, whole) = make_problems(
-        rotation, replace(BATCHED, windows=WindowSettings(4, 2, batch=2), whole_share=0.5)
-    )
-    assert (windowed.rows, whole.rows) == (2, 3)
-    assert whole.sample(0) is whole
+def test_whole_trajectories_are_drawn_in_batches_of_as_many_as_windows(rotation: anndata.AnnData) -> None:
+    for batch, rows_solved in ((2, 2), (3, 3), (50, 3)):
+        settings = replace(BATCHED, windows=WindowSettings(4, 2, batch=batch), whole_share=0.5)
+        (_, windowed), (_, whole) = make_problems(rotation, settings)
+        assert (windowed.rows, whole.rows) == (min(batch, len(windowed.positions)), rows_solved)
+        assert len(whole.sample(0).positions) == rows_solved
 
 
 # Windows observed at the same positions share one factor of the loss; with uneven times each has its own.

@@ -91,6 +91,7 @@ def test_adaptive_weights_are_powers_of_the_relative_norm() -> None:
 def test_the_adaptive_variant_begins_without_a_penalty() -> None:
     assert [ramp(progress) for progress in (0.0, 0.4, 1.0)] == [0.0, 0.4, 1.0]
     assert [ramp(progress, adaptive=1.0) for progress in (0.0, 0.99, 1.0)] == [0.0, 0.0, 1.0]
+    assert [ramp(progress, adaptive=1.0, lasso_first=True) for progress in (0.0, 0.4, 1.0)] == [0.0, 0.4, 1.0]
 
 
 def test_grouplasso_acts_on_edges_of_one_network_per_target() -> None:
