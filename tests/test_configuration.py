@@ -358,6 +358,8 @@ def test_every_key_is_described(schema):
         ["hill"],
         ["structure"],
         ["mocap"],
+        ["gene_networks"],
+        ["gene_networks", "gene_networks_yeast"],
     ],
 )
 def test_experiments_are_valid(repository, experiments):
