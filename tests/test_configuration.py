@@ -409,6 +409,14 @@ def test_the_grid_follows_the_models_own_methods(schema):
     assert "methods" not in slice_settings(config, "branches", "plain", "l1")["model_settings"]
 
 
+@pytest.mark.parametrize("found", [{"order": 2}, {"network": "biological", "hidden": [4]}])
+def test_states_are_standardized_at_first_order_and_not_for_the_biological_network(schema, found):
+    text = problems(schema, models={"plain": {"standardize": True, **found}})
+    key, value = next(iter(found.items()))
+    assert f"models.plain.standardize: found true, with {key}: {value}" in text
+    assert check_configuration(merge(SMALL, {"models": {"plain": {"standardize": True}}}), schema)
+
+
 def test_a_dataset_can_leave_out_methods(schema):
     changes = {
         "run": {"datasets": ["branches", "springs"], "models": ["plain", "second"], "methods": ["none", "l1"]},

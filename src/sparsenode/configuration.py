@@ -631,6 +631,9 @@ def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:
                 f"{key}.hidden: found [{found}], with network: biological; allowed: one number in brackets, such as "
                 "[40], the units of each of its two branches"
             )
+    if entry["standardize"] and (entry["network"] == "biological" or entry["order"] == 2):
+        found = "network: biological" if entry["network"] == "biological" else "order: 2"
+        yield f"{key}.standardize: found true, with {found}; allowed: false, or order: 1 and another network"
     if entry["order"] == 1 and entry["velocity_observations"] is not None:
         found = _show(entry["velocity_observations"])
         yield f"{key}.velocity_observations: found {found}, with order: 1; allowed: null, or order: 2"
