@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+import math
 import re
 import subprocess
 import sys
@@ -56,6 +57,19 @@ BAD = {
     "comparison of one dataset": (
         {"comparisons": {"noise": {"label": "noise", "datasets": {"branches": 1}}}},
         ["comparisons.noise.datasets: found branches; allowed: two or more datasets, each with a number of its own"],
+    ),
+    "comparison at a place that is no number": (
+        {
+            "methods": {"l1": {"strengths": ["1"]}},
+            "comparisons": {
+                "one": {"label": "x", "dataset": "branches", "methods": {"a": {"none": 0, "l1": math.inf}}}
+            },
+        },
+        ["comparisons.one.methods.a: found a number that is not finite; allowed: finite numbers"],
+    ),
+    "comparison with a line of a name that is none": (
+        {"comparisons": {"one": {"label": "x", "dataset": "branches", "methods": {"peer:l1": {"l1": 0, "none": 1}}}}},
+        ["comparisons.one.methods", "peer:l1"],
     ),
     "comparison without a label": (
         {"comparisons": {"noise": {"datasets": {"branches": 1}}}},
@@ -433,11 +447,23 @@ def test_a_dataset_can_leave_out_methods(schema):
     ]
     assert pairs(config) == [("branches", "plain"), ("branches", "second"), ("springs", "plain")]
     assert "methods" not in configuration.dataset_settings(config, "springs")
+    changes["run"]["peers"] = ["lasso", "correlation"]
+    changes["peers"] = {"lasso": {}, "correlation": {}}
+    changes["datasets"]["springs"]["peers"] = ["lasso"]
+    config = check_configuration(merge(SMALL, changes), schema)
+    assert configuration.peers_of(config, "branches") == ["lasso", "correlation"]
+    assert configuration.peers_of(config, "springs") == ["lasso"]
+    assert "peers" not in configuration.dataset_settings(config, "springs")
     changes["datasets"]["springs"]["methods"] = ["l3"]
     assert 'datasets.springs.methods[0]: found "l3"' in problems(schema, **changes)
     changes["datasets"]["springs"]["methods"] = ["none"]
     changes["models"] = {"plain": {"methods": ["l1"]}, "second": {"methods": ["l1"]}}
     assert "run.datasets: found springs, for which run.models has no model" in problems(schema, **changes)
+    changes["datasets"] = {"springs": {"source": "second_order"}, "branches": {"methods": ["l1"]}}
+    changes["models"] = {"second": {"methods": ["none"], "datasets": ["branches"]}}
+    assert "run.models: found second, which has no method in common with branches" in problems(schema, **changes)
+    changes["datasets"]["branches"]["peers"] = ["lassi"]
+    assert 'datasets.branches.peers[0]: found "lassi"' in problems(schema, **changes)
 
 
 def test_a_method_of_one_network_per_target_needs_such_a_model(schema):

@@ -176,7 +176,7 @@ def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Give what the preprocessing of one dataset depends on."""
-    later = {"methods", "evaluation", "interventions", "benchmark"}
+    later = {"methods", "peers", "evaluation", "interventions", "benchmark"}
     return {key: value for key, value in config["datasets"][dataset].items() if key not in later}
 
 
@@ -189,8 +189,13 @@ def has_truth(config: Mapping[str, Any], dataset: str) -> bool:
 
 
 def peers_of(config: Mapping[str, Any], dataset: str) -> list[str]:
-    """List the peers of the run that infer the network of a dataset: all, or without a truth none."""
-    return list(config["run"]["peers"]) if has_truth(config, dataset) else []
+    """List the peers of the run that infer the network of a dataset: all or those it names, or without a truth none."""
+    named = config["datasets"][dataset]["peers"]
+    return (
+        [peer for peer in config["run"]["peers"] if named is None or peer in named]
+        if has_truth(config, dataset)
+        else []
+    )
 
 
 def peer_settings(config: Mapping[str, Any], dataset: str, peer: str) -> dict[str, Any]:
@@ -587,9 +592,10 @@ def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
     if averaged > 1 and known > 1:
         key = f"datasets.{dataset}.initial_state"
         yield f"{key}: found mean_of_first: {averaged} and known: {known}; allowed: one of them above 1"
-    for place, name in enumerate(entry["methods"] or ()):
-        if name not in config["methods"]:
-            yield _unknown(f"datasets.{dataset}.methods[{place}]", name, list(config["methods"]))
+    for kind in ("methods", "peers"):
+        for place, name in enumerate(entry[kind] or ()):
+            if name not in config[kind]:
+                yield _unknown(f"datasets.{dataset}.{kind}[{place}]", name, list(config[kind]))
     for prior, made in entry["priors"].items():
         if made["of"] == "truth" and not has_truth(config, dataset):
             allowed = "a prior of the source, since the true network is not known"
@@ -615,6 +621,8 @@ def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], ke
         if len(places) < 2:
             found = _names(list(places))
             yield f"{path}: found {found}; allowed: two or more {kind}, each with a number of its own"
+        elif not all(math.isfinite(place) for place in places.values()):
+            yield f"{path}: found a number that is not finite; allowed: finite numbers"
         elif len(set(places.values())) < len(places):
             twice = next(f"{place:g}" for place in places.values() if list(places.values()).count(place) > 1)
             yield f"{path}: found the number {twice} more than once; allowed: each {kind[:-1]} with a number of its own"
@@ -667,6 +675,31 @@ def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) ->
             yield f"{key}.clamp: found the name {name!r}; allowed: another name, since tables use it for other things"
 
 
+def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[str]:
+    """Yield problems of the methods that one model of the run is trained with."""
+    own = config["models"][model]["datasets"]
+    trained_on = [name for name in config["run"]["datasets"] if own is None or name in own]
+    if trained_on and methods_of(config, model) and all(name != model for _, name in pairs(config)):
+        yield (
+            f"run.models: found {model}, which has no method in common with {_names(trained_on)}; allowed: a model "
+            "that is trained on a dataset (see `datasets.NAME.methods` and `models.NAME.methods`)"
+        )
+    if not methods_of(config, model):
+        yield (
+            f"run.models: found {model}, for which run.methods has no method; allowed: a model that is trained "
+            "with a method of `run.methods` (see its `methods`, and its `network`, which some methods need to be "
+            "per_target)"
+        )
+    network = config["models"][model]["network"]
+    if network != "per_target":
+        for method in methods_of(config, model):
+            if _per_target(config, method):
+                yield (
+                    f"models.{model}.network: found {network}, with the method {method}, which needs one network "
+                    f"per target; allowed: per_target, or `models.{model}.methods` without {method}"
+                )
+
+
 def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield problems of what is to be trained on what; every name is known by now."""
     for dataset in config["run"]["datasets"]:
@@ -677,20 +710,7 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
             )
             yield f"run.datasets: found {dataset}, for which run.models has no model; allowed: {allowed}"
     for model in config["run"]["models"]:
-        if not methods_of(config, model):
-            yield (
-                f"run.models: found {model}, for which run.methods has no method; allowed: a model that is trained "
-                "with a method of `run.methods` (see its `methods`, and its `network`, which some methods need to be "
-                "per_target)"
-            )
-        network = config["models"][model]["network"]
-        if network != "per_target":
-            for method in methods_of(config, model):
-                if _per_target(config, method):
-                    yield (
-                        f"models.{model}.network: found {network}, with the method {method}, which needs one network "
-                        f"per target; allowed: per_target, or `models.{model}.methods` without {method}"
-                    )
+        yield from _trained_model_problems(config, model)
     for dataset, model in pairs(config):
         needed = config["models"][model]["velocity_observations"] or 1
         known = config["datasets"][dataset]["initial_state"]["known"]

@@ -169,11 +169,15 @@ def make_problem(
 
 
 def training_standards(adata: AnnData) -> np.ndarray:
-    """Mean and standard deviation (2, feature) of the training observations; 1 for a variable that never changes."""
+    """Mean and standard deviation (2, feature) of the training observations.
+
+    The deviation is 1 for a variable that hardly changes: below a millionth of its size rounding would take the rest.
+    """
     own = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     values = np.asarray(adata.X, dtype=np.float64)[own]
     spread = values.std(axis=0)
-    return np.stack((values.mean(axis=0), np.where(spread > 0, spread, 1.0)))
+    moves = spread > 1e-6 * np.abs(values).max(axis=0)
+    return np.stack((values.mean(axis=0), np.where(moves, spread, 1.0)))
 
 
 def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int]) -> dict[int, np.ndarray]:

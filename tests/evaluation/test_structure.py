@@ -87,6 +87,7 @@ def test_perfect_scores():
         "early_precision": 1,
         "balanced_accuracy_at_95": 0.75,
         "balanced_accuracy": 1,
+        "known_sparsity": 0.5,
         "shd": 0,
     }
 

@@ -24,7 +24,7 @@ def scored(metrics: pd.DataFrame) -> pd.DataFrame:
     for model, method, strength, seed in members[["model", "method", "strength", "seed"]].itertuples(index=False):
         key = {"model": model, "method": method, "strength": strength, "estimator": "paths", "trajectory": ALL}
         sparsity = min(1.0, 0.5 + 0.5 * strength)
-        tables.append(make_table(**key, seed=seed, metric="feature_sparsity", value=[sparsity]))
+        tables.append(make_table(**key, seed=seed, metric="known_sparsity", value=[sparsity]))
         tables.append(make_table(**key, seed=seed, metric="balanced_accuracy", value=[0.6 + strength / 10 + seed / 50]))
         tables.append(make_table(**key, seed=-1, metric="balanced_accuracy", value=[0.99]))
     return join_tables(tables)

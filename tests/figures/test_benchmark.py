@@ -84,7 +84,7 @@ def test_other_metrics_fill_their_columns_where_they_are_there():
     metrics = make_metrics()
     key = {"model": "small", "method": "pathreg", "strength": 1.0, "seed": [0, 1], "trajectory": ALL}
     more = [
-        make_table(**key, metric="exact_sparsity", estimator="weights", value=[0.9, 0.8]),
+        make_table(**key, metric="exact_sparsity", estimator="paths", value=[0.9, 0.8]),
         make_table(**key, metric="balanced_accuracy_at_95", estimator="paths", value=[0.7, 0.9]),
         make_table(**key, metric="out_degree", estimator="paths", value=[3.0, 5.0]),
         make_table(**key, metric="mse", split="test", phase="fit", horizon="one_step", value=[1e-4, 3e-4]),

@@ -169,7 +169,7 @@ def grid_or_error(wildcards):
     if wanted not in configuration.grid(config):
         raise WorkflowError(
             f"models.{wildcards.model} is not trained on {wildcards.dataset} with {wildcards.method} (see its"
-            " `datasets` and `methods`)"
+            f" `datasets` and `methods`, and datasets.{wildcards.dataset}.methods)"
         )
 
 

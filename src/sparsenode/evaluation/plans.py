@@ -176,7 +176,8 @@ def plan_one_step(data: Observations) -> Plan:
     """One forecast from each observation to the next one of the same trajectory, split and phase, which is scored.
 
     Each is given as many observations as forecasts of whole trajectories are. Observations of one time do not follow
-    each other: a step leads from the last of them to the first one later.
+    each other: a step leads from the last of them to the first one later, and over what another split has of the
+    trajectory in between.
 
     Raises:
         UserError: no observation is followed by another.
@@ -189,6 +190,9 @@ def plan_one_step(data: Observations) -> Plan:
             part = own[(data.split[own] == split) & (data.phase[own] == phase)]
             follows = np.flatnonzero(np.diff(data.time[part]) > 0)
             steps.extend(part[place : place + 2] for place in follows)
+    stepped = {str(data.split[step[0]]) for step in steps}
+    if alone := [name for name in dict.fromkeys(data.split.tolist()) if name not in stepped]:
+        logger.warning("no one-step forecasts of the split %s: its observations stand alone", " and ".join(alone))
     if not steps:
         message = (
             "no one-step forecast is possible: in no trajectory is an observation followed by a later one of the same "

@@ -156,6 +156,8 @@ def score_pairs(
 ) -> dict[str, float]:
     """Every structure metric of one vector of scores; pairs of at least `threshold` are the predicted edges.
 
+    `known_sparsity` is the share of the pairs, those whose truth is known, that are none.
+
     Where `presence` (pair,) is given it is compared with the threshold in place of the scores. `sign_accuracy` is among
     the metrics where `signs` and `true_signs` are given, `out_degree_correlation` where `sources` are.
     """
@@ -163,6 +165,7 @@ def score_pairs(
     metrics = {
         **rank_pairs(scores, edges),
         "balanced_accuracy": balanced_accuracy(predicted, edges),
+        "known_sparsity": float(1.0 - np.mean(predicted)),
         "shd": shd(predicted, edges),
     }
     if signs is not None and true_signs is not None:

@@ -106,7 +106,7 @@ def draw(
         axes.set_visible(False)
     for axes in panels[: len(models)]:
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel("sparsity: pairs without a path (%)")
+        axes.set_xlabel("sparsity: pairs of known truth without a path (%)")
     for axes in panels[::columns]:
         axes.set_ylabel("balanced accuracy (%): mean of edges found\nand of absent edges left out")
     low, _ = panels[0].get_ylim()
@@ -131,10 +131,10 @@ def select_members(metrics: pd.DataFrame, model: str) -> pd.DataFrame:
     keys = ["method", "strength", "seed"]
     tables = [
         pick(metrics, metric=metric, **where)[[*keys, "value"]].rename(columns={"value": name})
-        for metric, name in (("feature_sparsity", "sparsity"), ("balanced_accuracy", "balanced_accuracy"))
+        for metric, name in (("known_sparsity", "sparsity"), ("balanced_accuracy", "balanced_accuracy"))
     ]
     # A seed below 0 is pooled over the members.
-    return tables[0].merge(tables[1][tables[1]["seed"] >= 0], on=keys)
+    return tables[0][tables[0]["seed"] >= 0].merge(tables[1], on=keys)
 
 
 def peer_curves(rankings: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -57,7 +57,11 @@ def read_published(benchmark: str | None) -> list[Published]:
         own = [row for row in rows if (row["study"], row["method"]) == (study, method)]
         told = {name: own[0][name] for name in ("counterpart", "condition", "source")}
         values = {row["metric"]: float(row["value"]) * SCALES[row["unit"]] for row in own}
-        remarks = tuple(f"{row['metric']}: unit {row['unit']}" for row in own if "presumed" in row["unit"])
+        remarks = tuple(
+            f"{row['metric']}: unit {row['unit']}, its horizon and starts are not known"
+            for row in own
+            if "presumed" in row["unit"]
+        )
         found.append(Published(study, method, **told, values=values, remarks=remarks))
     return found
 

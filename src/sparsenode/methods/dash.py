@@ -102,7 +102,7 @@ METHOD = Method(
             "maximum": 1,
             "default": 1.0,
             "description": "the largest share of each layer's weights that is pruned, at which the schedule stops; 1 "
-            "for its end",
+            "for its end. With one network per target only of what leads from the sources",
         },
         **pruning.SCHEDULE,
     },

@@ -32,7 +32,8 @@ METHOD = Method(
     "imp",
     "smallest weights pruned step by step",
     strength="the largest share of each layer's weights that is pruned: the schedule stops there. 0 prunes nothing, 1 "
-    "follows the schedule to its end (.959 as published)",
+    "follows the schedule to its end (.959 as published). With one network per target only of what leads from the "
+    "sources, where an edge is gone once all of its weights are",
     largest_strength=1.0,
     scores=scores,
     weights_left=weights_left,

@@ -91,7 +91,8 @@ LAST: dict[str, Any] = {
     "type": ["integer", "null"],
     "minimum": 1,
     "default": None,
-    "description": "Only the last so many observations of each trajectory, such as those near rest; null for all.",
+    "description": "Only the last so many observations of each stretch of training observations, such as those of a "
+    "trajectory near rest; null for all.",
 }
 """Option of peers, as a JSON-schema property, see `last_of_stretches`."""
 
