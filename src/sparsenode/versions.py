@@ -7,6 +7,6 @@ makes the results anew. A change that leaves every value as it is (speed, messag
 PREPROCESSING = 2
 PEERS = 1
 TRAINING = 2
-EVALUATION = 6
+EVALUATION = 7
 INTERVENTIONS = 2
 FIGURES = 6
