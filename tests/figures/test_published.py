@@ -18,7 +18,7 @@ def test_values_are_shares_and_errors():
     by_method = {one.method: one for one in published.read_published("sim350")}
     assert by_method["PathReg"].values == pytest.approx({"sparsity": 0.566, "balanced_accuracy": 0.619, "mse": 8e-3})
     assert by_method["PathReg"].counterpart == "pathreg"
-    assert by_method["PathReg"].remarks == ("mse: unit 1e-3 (presumed)",)
+    assert by_method["PathReg"].remarks == ("mse: unit 1e-3 (presumed), its horizon and starts are not known",)
     assert by_method["DASH"].condition == "5 % noise, perfect prior"
     assert all(0 <= one.values["sparsity"] <= 1 for one in by_method.values())
     assert len(by_method) == 8
