@@ -101,12 +101,15 @@ def test_a_line_of_methods_on_one_dataset():
     assert points.loc[points["line"] == "peer:lasso", "x"].isna().all()
 
 
-def test_a_method_without_a_choice_has_no_point():
+def test_a_method_without_a_choice_has_no_point_and_a_single_point_is_no_line():
     given = tables()
     given["noisy"] = (given["noisy"][0], {**CHOICES, ("small", "l1"): Choice(None, "trajectory")})
     points = comparison.collect_points(NOISE, given)
-    assert set(values(points, line="l1")) == {0.0}
+    assert values(points, line="l1") == {}
     assert set(values(points, line="pathreg")) == {0.0, 5.0}
+    given["noisier"] = tables()["noisy"]
+    points = comparison.collect_points({**NOISE, "datasets": {"clean": 0.0, "noisy": 5.0, "noisier": 10.0}}, given)
+    assert set(values(points, line="l1")) == {0.0, 10.0}
 
 
 def test_medians_and_ranges_are_drawn_apart():

@@ -123,7 +123,8 @@ def draw(comparison: str, settings: Mapping[str, Any], tables: Tables) -> Figure
 def collect_points(settings: Mapping[str, Any], tables: Tables) -> pd.DataFrame:
     """One row for each finished member at its chosen strength and each panel: `COLUMNS`.
 
-    Along datasets a line is a method, else it is one of those that the settings name. Peers and chance have the model
+    Along datasets a line is a method, else it is one of those that the settings name; lines of a single place are left
+    out. Peers and chance have the model
     "" and an AUPRC alone; where all lines are of one dataset they have no `x`.
     """
     rows: list[pd.DataFrame] = []
@@ -141,7 +142,10 @@ def collect_points(settings: Mapping[str, Any], tables: Tables) -> pd.DataFrame:
                 for model in style.models_of(metrics):
                     rows += _members(metrics, choices, model, method, line=line, x=x)
         rows += _references(metrics, float("nan"))
-    return pd.concat([pd.DataFrame(columns=COLUMNS).astype({"x": float, "value": float, "seed": int}), *rows])
+    points = pd.concat([pd.DataFrame(columns=COLUMNS).astype({"x": float, "value": float, "seed": int}), *rows])
+    # What was measured at one place only has no course to compare.
+    places = points.groupby(["model", "line"])["x"].transform("nunique")
+    return points[(places != 1) | points["line"].eq(CHANCE)]
 
 
 def _members(
