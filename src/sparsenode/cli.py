@@ -395,6 +395,14 @@ def _collect_metrics(arguments: Arguments) -> None:
         pd.concat(tables, ignore_index=True).to_csv(path, index=False)
 
 
+def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--datasets", nargs="+", required=True, help="names of the datasets")
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files, in the same order")
+    parser.add_argument(
+        "--selections", type=Path, nargs="+", required=True, help="folders of chosen strengths, in the same order"
+    )
+
+
 def _add_tabulate_benchmark(subparsers: Subparsers) -> None:
     parser = _subcommand(
         subparsers,
@@ -402,13 +410,9 @@ def _add_tabulate_benchmark(subparsers: Subparsers) -> None:
         "write what every method reached on several datasets, beside published values",
         _tabulate_benchmark,
     )
-    parser.add_argument("--datasets", nargs="+", required=True, help="names of the datasets")
+    _add_tables_of_datasets(parser)
     parser.add_argument(
         "--benchmarks", type=_json_object, default={}, help="published benchmarks by dataset, as JSON; default: none"
-    )
-    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files, in the same order")
-    parser.add_argument(
-        "--selections", type=Path, nargs="+", required=True, help="folders of chosen strengths, in the same order"
     )
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
     parser.add_argument("--markdown", type=Path, required=True, help="the same for reading, a Markdown file")
@@ -465,11 +469,7 @@ def _add_draw_comparison(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--comparison", required=True, help="name of the comparison")
     parser.add_argument("--settings", type=_json_object, required=True, help="its entry of `comparisons`, as JSON")
-    parser.add_argument("--datasets", nargs="+", required=True, help="names of the datasets")
-    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files, in the same order")
-    parser.add_argument(
-        "--selections", type=Path, nargs="+", required=True, help="folders of chosen strengths, in the same order"
-    )
+    _add_tables_of_datasets(parser)
     _add_pictures(parser)
 
 

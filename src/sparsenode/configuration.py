@@ -190,12 +190,10 @@ def has_truth(config: Mapping[str, Any], dataset: str) -> bool:
 
 def peers_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     """List the peers of the run that infer the network of a dataset: all or those it names, or without a truth none."""
+    if not has_truth(config, dataset):
+        return []
     named = config["datasets"][dataset]["peers"]
-    return (
-        [peer for peer in config["run"]["peers"] if named is None or peer in named]
-        if has_truth(config, dataset)
-        else []
-    )
+    return [peer for peer in config["run"]["peers"] if named is None or peer in named]
 
 
 def peer_settings(config: Mapping[str, Any], dataset: str, peer: str) -> dict[str, Any]:

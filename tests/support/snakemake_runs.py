@@ -15,6 +15,23 @@ import yaml
 
 from sparsenode import configuration
 
+FIGURES = {
+    f"draw_{name}": 1
+    for name in (
+        "strengths",
+        "pareto",
+        "trajectories",
+        "network",
+        "precision_recall",
+        "balanced_accuracy",
+        "stability",
+        "network_graph",
+    )
+}
+"""Jobs of the figures of a dataset of the tests, by rule."""
+EVALUATION = {"evaluate_models": 1, **FIGURES, "collect_metrics": 1}
+"""Jobs of a dataset of the tests once it is trained, by rule."""
+
 
 @dataclass(frozen=True)
 class Done:

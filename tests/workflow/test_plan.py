@@ -2,25 +2,10 @@
 
 import pytest
 
-from snakemake_runs import succeed
+from snakemake_runs import EVALUATION, succeed
 from sparsenode import configuration
 
 pytestmark = pytest.mark.workflow
-
-FIGURES = {
-    f"draw_{name}": 1
-    for name in (
-        "strengths",
-        "pareto",
-        "trajectories",
-        "network",
-        "precision_recall",
-        "balanced_accuracy",
-        "stability",
-        "network_graph",
-    )
-}
-EVALUATION = {"evaluate_models": 1, **FIGURES, "collect_metrics": 1}
 
 
 def test_dry_run_counts_the_jobs(workflow):

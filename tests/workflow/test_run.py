@@ -7,22 +7,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-pytestmark = pytest.mark.workflow
+from snakemake_runs import EVALUATION, FIGURES
 
-FIGURES = {
-    f"draw_{name}": 1
-    for name in (
-        "strengths",
-        "pareto",
-        "trajectories",
-        "network",
-        "precision_recall",
-        "balanced_accuracy",
-        "stability",
-        "network_graph",
-    )
-}
-EVALUATION = {"evaluate_models": 1, **FIGURES, "collect_metrics": 1}
+pytestmark = pytest.mark.workflow
 
 
 def test_everything_is_there(finished):

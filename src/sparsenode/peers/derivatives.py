@@ -87,6 +87,13 @@ def last_of_stretches(samples: Samples, count: int | None) -> Samples:
     return Samples(samples.observed[kept], samples.states[kept], velocities, samples.rates[kept], samples.stretch[kept])
 
 
+def inputs_and_targets(samples: Samples, of: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """What explains, (observation, variable) of each kind, and what is explained: `states` as observed, or rates."""
+    if of == "states":
+        return [samples.observed], samples.observed
+    return samples.inputs, samples.rates
+
+
 LAST: dict[str, Any] = {
     "type": ["integer", "null"],
     "minimum": 1,

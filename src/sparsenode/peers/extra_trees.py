@@ -25,10 +25,9 @@ def infer(
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
-    from sparsenode.peers.derivatives import last_of_stretches, standardize
+    from sparsenode.peers.derivatives import inputs_and_targets, last_of_stretches, standardize
 
-    samples = last_of_stretches(samples, last)
-    inputs, targets = ([samples.observed], samples.observed) if of == "states" else (samples.inputs, samples.rates)
+    inputs, targets = inputs_and_targets(last_of_stretches(samples, last), of)
     targets = standardize(targets)
     count = targets.shape[1]
     scores = np.zeros((count, count))

@@ -33,10 +33,10 @@ def infer(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LassoCV
 
-    from sparsenode.peers.derivatives import larger, last_of_stretches, standardize
+    from sparsenode.peers.derivatives import inputs_and_targets, larger, last_of_stretches, standardize
 
     samples = last_of_stretches(samples, last)
-    given, explained = ([samples.observed], samples.observed) if of == "states" else (samples.inputs, samples.rates)
+    given, explained = inputs_and_targets(samples, of)
     inputs = np.hstack([standardize(values) for values in given])
     explained = standardize(explained)
     parts = _parts(samples.stretch, folds)

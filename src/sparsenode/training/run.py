@@ -223,8 +223,8 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
     assert task.method.scores is not None  # noqa: S101  the caller asks of no other
     assert task.method.weights_left is not None  # noqa: S101
     weights, masks = run.parameters.prunable, run.parameters.masks
-    from_sources = {id(tensor) for tensor in edge_tensors(run.parameters)}
-    pruned = [task.settings.network != "per_target" or id(weight) in from_sources for weight in weights]
+    # After the layers of the weights stands the skip, which leads from the sources too.
+    left_alone = range(1, len(run.parameters.weights)) if task.settings.network == "per_target" else range(0)
     if not run.scores:
         run.scores = [weight.detach().abs() for weight in weights]
     for row, member in enumerate(run.active):  # one by one, so that no neighbor changes a rounding, nor the order by it
@@ -233,9 +233,9 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
         if not all(bool(weight.isfinite().all()) for weight in own):
             continue  # diverged, and set aside at the next check
         found = task.method.scores(own, [scores[row] for scores in run.scores], task.prior, strength, **task.options)
-        for weight, mask, scores, new, acted in zip(own, masks, run.scores, found, pruned, strict=True):
+        for layer, (weight, mask, scores, new) in enumerate(zip(own, masks, run.scores, found, strict=True)):
             scores[row] = new
-            if not acted:
+            if layer in left_alone:
                 continue
             left = task.method.weights_left(weight.numel(), strength, iterations, **task.options)[iteration]
             mask[row] = keep_largest(new, weight, mask[row], left)
