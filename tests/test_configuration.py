@@ -873,3 +873,16 @@ def test_starts_are_not_learned_for_forecasts_from_within(default, schema, name,
         UserError, match=rf"models\.windows\.starts: found learned, with datasets\.krumsiek11\.evaluation\.{name};"
     ):
         check_configuration(default, schema)
+
+
+def test_a_method_that_nothing_is_trained_with_is_named(schema):
+    methods = {"group": {"regularizer": "grouplasso", "strengths": ["1"]}}
+    given = merge(SMALL, {"methods": methods, "run": {"methods": ["none", "l1", "group"]}})
+    config = check_configuration(given, schema)
+    (remark,) = configuration.remarks(config)
+    assert remark.startswith("run.methods: nothing is trained with group: ")
+    given = merge(given, {"models": {"plain": {"network": "per_target", "methods": ["group", "l1"]}}})
+    (remark,) = configuration.remarks(check_configuration(given, schema))
+    assert "nothing is trained with none:" in remark
+    given = merge(given, {"models": {"plain": {"methods": None}}})
+    assert not configuration.remarks(check_configuration(given, schema))

@@ -97,6 +97,11 @@ def test_the_table_names_every_job_and_the_totals(config):
     assert "expected size" in text
 
 
+def test_the_table_says_what_is_left_out(config):
+    config["models"]["plain"]["methods"] = ["none"]
+    assert "run.methods: nothing is trained with l1, pathreg: " in plan.describe_plan(plan.make_plan(config), cores=1)
+
+
 def test_a_file_read_packed_and_unpacked_is_downloaded_once(config, monkeypatch):
     from sparsenode.data.downloads import RemoteFile
 

@@ -141,6 +141,18 @@ def grid(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[st
     ]
 
 
+def remarks(config: Mapping[str, Any]) -> list[str]:
+    """Give sentences on what a checked run names and leaves out all the same: methods that nothing is trained with."""
+    taken = {method for _, _, method in grid(config)}
+    left_out = [method for method in config["run"]["methods"] if method not in taken]
+    if not left_out:
+        return []
+    return [
+        f"run.methods: nothing is trained with {_names(left_out)}: no model of the run takes them on any dataset (see "
+        "`models.NAME.methods` and `datasets.NAME.methods`; some methods need `network: per_target`)"
+    ]
+
+
 def seed_blocks(config: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Cut the seeds 0 .. count - 1 into blocks of `seeds_per_job`: (first, last) of each, both included."""
     count, size = config["seeds"], config["seeds_per_job"]

@@ -81,11 +81,12 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All jobs of a run: training in detail, the others by number and seconds each."""
+    """All jobs of a run: training in detail, the others by number and seconds each; remarks on what is left out."""
 
     training: tuple[TrainingJob, ...]
     others: Mapping[str, tuple[int, float]]
     exact: bool
+    remarks: tuple[str, ...] = ()
 
 
 def make_plan(config: Mapping[str, Any]) -> RunPlan:
@@ -116,7 +117,8 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
-    return RunPlan(training, {name: entry for name, entry in others.items() if entry[0]}, exact)
+    others = {name: entry for name, entry in others.items() if entry[0]}
+    return RunPlan(training, others, exact, tuple(configuration.remarks(config)))
 
 
 def training_job(
@@ -196,6 +198,7 @@ def describe_plan(plan: RunPlan, *, cores: int, gpu_speed: float = GPU_SPEED) ->
     ]
     if not plan.exact:
         lines.append("Datasets that are not preprocessed yet are taken at their expected size.")
+    lines += plan.remarks
     lines.append("Estimates are rough, within a factor of two or so; the dry run says which jobs are still to do.")
     return "\n".join(lines)
 

@@ -15,6 +15,14 @@ def test_dry_run_counts_the_jobs(workflow):
     assert not (workflow.folder / "results").exists()
 
 
+def test_what_is_left_out_is_said(workflow):
+    assert "nothing is trained with" not in workflow.snakemake("--dry-run").output
+    workflow.configure(models={"windows": {"methods": ["l1"]}})
+    done = succeed(workflow.snakemake("--dry-run"))
+    assert done.output.count("run.methods: nothing is trained with none: ") == 1
+    assert done.jobs["train_members"] == 1
+
+
 def test_a_comparison_takes_the_tables_of_its_datasets(workflow):
     comparisons = {
         "kinds": {"label": "order", "datasets": {"branches": 1, "springs": 2}},

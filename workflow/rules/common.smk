@@ -7,6 +7,7 @@ from pathlib import Path
 from shutil import which
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from sparsenode import cluster, configuration, plan, versions
 from sparsenode.errors import UserError
@@ -24,6 +25,11 @@ except UserError as error:
 
 config.clear()
 config.update(CHECKED)
+
+# The jobs of a run, which read the workflow anew, would only repeat it.
+if workflow.is_main_process:
+    for remark in configuration.remarks(config):
+        logger.warning(remark)
 
 RESULTS = config["results_dir"].rstrip("/")
 DOWNLOADS = config["downloads_dir"].rstrip("/")
