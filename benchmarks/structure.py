@@ -2,11 +2,10 @@
 
     python benchmarks/structure.py [--folder results] [--datasets PREFIX]
 
-At the strength that was chosen on validation. Pooled over seeds: AUPRC over chance by paths (of peers, by their own
-score), by the mean absolute Jacobian and by selection frequency, with the 95 % interval over seeds (and their
-bootstrapped weights). Of single
-seeds: median structural Hamming distance by paths and how many seeds have the exact network, sign accuracy. Datasets
-with a common prefix are averaged.
+At the strength that was chosen on validation. Pooled over seeds: AUPRC over chance by paths (of peers, by the better of
+their own score and of its shares in what each target gets), by the mean absolute Jacobian and by selection frequency,
+with the 95 % interval over seeds (and their bootstrapped weights). Of single seeds: median structural Hamming distance
+by paths and how many seeds have the exact network, sign accuracy. Datasets with a common prefix are averaged.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+
+from sparsenode.evaluation.peers import favored_metrics
 
 POOLED = ("paths", "jacobian", "frequency")
 
@@ -38,7 +39,7 @@ def main() -> None:
 
 def table_of(metrics: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """One row per (model, method) of a dataset, and per peer."""
-    own = metrics[metrics["dataset"] == dataset]
+    own = favored_metrics(metrics[metrics["dataset"] == dataset])
     chosen = own[own["metric"] == "chosen_strength"].set_index(["model", "method"])["value"]
     rows = {}
     for (model, method), strength in chosen.items():

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.linalg import expm
 from scipy.stats import spearmanr
@@ -15,8 +16,9 @@ from sparsenode.evaluation.degrees import CALIBRATED, RIGID
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import network_table, read_network, write_network
 from sparsenode.evaluation.plans import plan_trajectories, read_observations
+from sparsenode.evaluation.rows import Truth, structure_rows
 from sparsenode.evaluation.structure import auprc, select_pairs
-from sparsenode.evaluation.tables import COLUMNS
+from sparsenode.evaluation.tables import COLUMNS, join_tables
 
 
 def pick(table, **wanted):
@@ -133,6 +135,18 @@ def test_pooled_estimators_score_what_the_members_have_in_common(evaluation, new
             assert value["auprc"] == pytest.approx(auprc(select_pairs(pooled, OFF), edges))
             majority = select_pairs((ensemble.matrices[3 * place : 3 * place + 3] != 0).mean(axis=0) >= 0.5, OFF)
             assert value["shd"] == np.sum(majority != edges)
+
+
+def test_single_members_are_ranked_as_pooled_ones_are():
+    # By raw scores the fast target's false edges come first, by shares the true ones, which are the larger of each.
+    scores = np.array([[[0.0, 0.2, 10.0], [0.3, 0.0, 90.0], [0.1, 0.8, 0.0]]])
+    edges = np.array([[0, 0, 0], [1, 0, 1], [0, 1, 0]], bool)
+    truth = Truth(edges, OFF, np.ones(3, bool), {}, None)
+    keys = pd.DataFrame({"strength": [0.1], "seed": [0]})
+    table = join_tables(structure_rows({"paths": scores}, scores, keys, truth, {"dataset": "toy"}))
+    found = pick(table, metric="auprc", estimator="paths")
+    assert dict(zip(found["seed"], found["value"], strict=True)) == {0: 1.0, -1: 1.0}
+    assert auprc(select_pairs(scores[0], OFF), select_pairs(edges, OFF)) < 1.0
 
 
 def test_the_stability_path_is_ranked_by_its_area(evaluation, new_ensemble, system):

@@ -5,7 +5,15 @@ from scipy.stats import spearmanr
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.degrees import calibrate, sample_networks
-from sparsenode.evaluation.peers import PeerScores, peer_degree_rows, peer_rankings, peer_rows, read_peer
+from sparsenode.evaluation.peers import (
+    PeerScores,
+    favored_metrics,
+    favored_rankings,
+    peer_degree_rows,
+    peer_rankings,
+    peer_rows,
+    read_peer,
+)
 from sparsenode.evaluation.rows import Truth
 from sparsenode.evaluation.structure import score_pairs, select_pairs
 
@@ -70,13 +78,14 @@ def test_rows_are_the_metrics_of_known_pairs():
     table = pd.concat(peer_rows(peers, TRUTH, "toy"))
     assert set(table["method"]) == {"peer:mine"}
     assert set(table["model"]) == {""}
-    assert set(table["estimator"]) == {"peer"}
-    for seed in (0, 1):
-        expected = score_pairs(scores[seed][KNOWN], (SIGNS != 0)[KNOWN], threshold=1e-5) | {"sign_accuracy": 0.0}
-        # All known pairs are predicted: 2, 2 and 1 of the sources, whose true targets are 1, 1 and 0.
-        expected["out_degree_correlation"] = 1.0
-        found = table[table["seed"] == seed].set_index("metric")["value"].to_dict()
-        assert found == pytest.approx(expected)
+    assert set(table["estimator"]) == {"peer", "peer_shares"}
+    for estimator, ranked in (("peer", scores), ("peer_shares", scores / scores.sum(axis=1, keepdims=True))):
+        for seed in (0, 1):
+            expected = score_pairs(ranked[seed][KNOWN], (SIGNS != 0)[KNOWN], threshold=1e-5) | {"sign_accuracy": 0.0}
+            # All known pairs are predicted: 2, 2 and 1 of the sources, whose true targets are 1, 1 and 0.
+            expected["out_degree_correlation"] = 1.0
+            own = table[(table["seed"] == seed) & (table["estimator"] == estimator)]
+            assert own.set_index("metric")["value"].to_dict() == pytest.approx(expected)
 
 
 def test_seeds_are_pooled_as_members_are():
@@ -85,12 +94,14 @@ def test_seeds_are_pooled_as_members_are():
     scores[0, 1, 0] = 0.0
     signs = np.stack([SIGNS, SIGNS, -SIGNS])
     table = pd.concat(peer_rows([PeerScores("mine", (0, 1, 2), scores, signs)], TRUTH, "toy"))
-    found = table[table["seed"] == -1].set_index("metric")["value"].to_dict()
     presence = np.array([[0, 1, 0], [1, 0, 1], [1, 1, 0]])  # of (0, 2) a minority, of (1, 0) a majority
-    whole = scores.mean(axis=0)[KNOWN]
-    expected = score_pairs(whole, (SIGNS != 0)[KNOWN], threshold=0.5, presence=presence[KNOWN])
     correlation = spearmanr((presence * KNOWN).sum(axis=1), [1, 1, 0]).statistic
-    assert found == pytest.approx(expected | {"sign_accuracy": 1.0, "out_degree_correlation": correlation})
+    shares = scores / scores.sum(axis=1, keepdims=True)
+    for estimator, whole in (("peer", scores.mean(axis=0)), ("peer_shares", shares.mean(axis=0))):
+        own = table[(table["seed"] == -1) & (table["estimator"] == estimator)]
+        expected = score_pairs(whole[KNOWN], (SIGNS != 0)[KNOWN], threshold=0.5, presence=presence[KNOWN])
+        expected |= {"sign_accuracy": 1.0, "out_degree_correlation": correlation}
+        assert own.set_index("metric")["value"].to_dict() == pytest.approx(expected)
     assert sorted(set(table["seed"])) == [-1, 0, 1, 2]
 
 
@@ -118,13 +129,16 @@ def test_pooled_scores_are_compared_with_networks_of_the_same_degrees():
     rng = np.random.default_rng(0)
     known, edges = np.ones((6, 6), bool), rng.random((6, 6)) < 0.4
     truth = Truth(edges, known, np.ones(6, bool), same_degrees=sample_networks(edges, known))
-    scores = rng.random((3, 6, 6)) * (rng.random((3, 6, 6)) < 0.5)
+    scores = rng.random((3, 6, 6)) * (rng.random((3, 6, 6)) < 0.5) * ~np.eye(6, dtype=bool)
     peer = PeerScores("mine", (0, 1, 2), scores, np.ones((3, 6, 6)))
     table = pd.concat(peer_degree_rows([peer], truth, "toy"))
-    assert set(zip(table["method"], table["seed"], table["estimator"], strict=True)) == {("peer:mine", -1, "peer")}
-    pairs = [select_pairs(one, known) for one in (scores.mean(axis=0), (scores > 0).mean(axis=0) >= 0.5, edges)]
-    expected = {name: value for name, (value, _) in calibrate(*pairs, truth.same_degrees).items()}
-    assert table.set_index("metric")["value"].to_dict() == pytest.approx(expected)
+    assert set(zip(table["method"], table["seed"], strict=True)) == {("peer:mine", -1)}
+    shares = scores / scores.sum(axis=1, keepdims=True)
+    for estimator, pooled in (("peer", scores.mean(axis=0)), ("peer_shares", shares.mean(axis=0))):
+        pairs = [select_pairs(one, known) for one in (pooled, (scores > 0).mean(axis=0) >= 0.5, edges)]
+        expected = {name: value for name, (value, _) in calibrate(*pairs, truth.same_degrees).items()}
+        own = table[table["estimator"] == estimator]
+        assert own.set_index("metric")["value"].to_dict() == pytest.approx(expected)
     assert set(table["status"]) == {"finished"}
 
 
@@ -133,13 +147,38 @@ def test_rankings_pool_seeds():
     signs = np.stack([SIGNS, np.zeros((3, 3))])
     peers = [PeerScores("one", (0, 1), scores, signs), PeerScores("two", (0,), scores[:1], -signs[:1])]
     table = peer_rankings(peers, TRUTH, FEATURES)
-    assert table["method"].value_counts().to_dict() == {"peer:one": 5, "peer:two": 5}
-    one = table[table["method"] == "peer:one"]
+    assert table["method"].value_counts().to_dict() == {"peer:one": 10, "peer:two": 10}
+    one = table[(table["method"] == "peer:one") & (table["estimator"] == "peer_shares")]
+    shares = scores / scores.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(one["score"], shares.mean(axis=0)[KNOWN])
+    one = table[(table["method"] == "peer:one") & (table["estimator"] == "peer")]
     np.testing.assert_allclose(one["score"], scores.mean(axis=0)[KNOWN])
     np.testing.assert_array_equal(one["sign"], SIGNS[KNOWN])
     np.testing.assert_array_equal(one["edge"], (SIGNS != 0)[KNOWN])
     assert set(table["model"]) == {""}
-    assert set(table["estimator"]) == {"peer"}
     assert [(a, b) for a, b in zip(one["source"], one["target"], strict=True)] == [
         (FEATURES[source], FEATURES[target]) for source, target in np.argwhere(KNOWN)
     ]
+
+
+def test_of_each_peer_the_better_scores_are_kept():
+    truth = Truth(SIGNS != 0, KNOWN, np.ones(3, bool), {}, SIGNS)
+    # The first peer ranks true edges first by its own scores, the second one by shares of what each target gets.
+    own = np.array([[[0.0, 5.0, 0.4], [1.0, 0.0, 2.0], [0.0, 1.5, 0.0]]])
+    scaled = np.array([[[0.0, 0.5, 2.0], [0.0, 0.0, 6.0], [0.0, 0.1, 0.0]]])
+    peers = [PeerScores(name, (0,), scores, np.zeros((1, 3, 3))) for name, scores in (("raw", own), ("share", scaled))]
+    rankings = peer_rankings(peers, truth, FEATURES)
+    ours = rankings.iloc[:3].assign(method="l1", model="m", estimator="paths")
+    kept = favored_rankings(pd.concat([ours, rankings]))
+    assert kept[["method", "estimator"]].drop_duplicates().to_numpy().tolist() == [
+        ["l1", "paths"],
+        ["peer:raw", "peer"],
+        ["peer:share", "peer_shares"],
+    ]
+    assert len(kept) == 3 + 5 + 5
+    metrics = favored_metrics(pd.concat(peer_rows(peers, truth, "toy")))
+    assert set(zip(metrics["method"], metrics["estimator"], strict=True)) == {
+        ("peer:raw", "peer"),
+        ("peer:share", "peer_shares"),
+    }
+    assert favored_rankings(rankings.iloc[:0]).columns.tolist() == rankings.columns.tolist()

@@ -83,15 +83,15 @@ def test_peers_are_dashed_gray_and_the_same_in_every_panel(rankings):
     assert len(set(found)) == 1
 
 
-def test_a_peer_that_has_an_estimator_is_scored_by_it(rankings):
+def test_a_peer_is_drawn_by_the_better_of_its_scores(rankings):
     both = rankings.astype({"estimator": str, "method": str})
     better = both[both["method"] == "peer:sindy"].copy()
-    better["estimator"], better["score"] = "frequency", better["edge"].astype(float)
-    curves = precision_recall.select_curves(pd.concat([both, better]), "windows", "frequency")
-    np.testing.assert_array_equal(curves["peer:sindy"][0], better["score"])
-    others = precision_recall.select_curves(pd.concat([both, better]), "windows", "paths")
-    assert set(others["peer:sindy"][0]) != {0.0, 1.0}
-    assert list(curves) == ["none", "l1", "pathreg", "peer:correlation", "peer:sindy"]
+    better["estimator"], better["score"] = "peer_shares", better["edge"].astype(float)
+    worse = better.assign(estimator="peer_worse", score=1.0 - better["score"])
+    for estimator in ("frequency", "paths"):
+        curves = precision_recall.select_curves(pd.concat([worse, both, better]), "windows", estimator)
+        np.testing.assert_array_equal(curves["peer:sindy"][0], better["score"])
+        assert list(curves) == ["none", "l1", "pathreg", "peer:correlation", "peer:sindy"]
 
 
 def test_of_many_methods_the_best_are_drawn(rankings):

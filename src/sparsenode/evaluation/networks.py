@@ -53,8 +53,8 @@ def target_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) ->
     """Share of each source in what a target gets from all others, (member, source, target), of such scores.
 
     Scores are first multiplied by the `deviations` (source,) of the sources, so that their units do not matter. With
-    shares a target whose rate is large does not outweigh the others, nor a network of large weights (as GENIE3 scales
-    its importances, Huynh-Thu et al. 2010). A target without any score gets zeros. Signed scores keep their signs.
+    shares a target whose rate is large does not outweigh the others, nor a network of large weights. A target without
+    any score gets zeros. Signed scores keep their signs.
     """
     moved = np.array(matrices, np.float64)
     if deviations is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,20 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation.networks import join_rankings, ranking_table, selection_frequency
+from sparsenode.evaluation.networks import (
+    join_rankings,
+    mean_shares,
+    ranking_table,
+    selection_frequency,
+    target_shares,
+)
 from sparsenode.evaluation.rows import FREQUENCY_THRESHOLD, Truth, degree_rows, mark_undefined
 from sparsenode.evaluation.sparsity import THRESHOLD
-from sparsenode.evaluation.structure import score_pairs, select_pairs, source_numbers
-from sparsenode.evaluation.tables import ALL, NO_SEED, make_table
+from sparsenode.evaluation.structure import auprc, score_pairs, select_pairs, source_numbers
+from sparsenode.evaluation.tables import ALL, NO_SEED, PEER, make_table
 
 ESTIMATOR = "peer"
+SHARES = "peer_shares"
 _COLUMNS = ("seed", "source", "target", "score", "sign")
 
 
@@ -62,8 +69,10 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
 def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[pd.DataFrame]:
     """Structure metrics of each peer, by seed and pooled over them (seed -1), in the rows of the method `peer:NAME`.
 
-    Pooled as in `peer_rankings`: what is to be compared with networks that are pooled over members. A pair is then
-    predicted where at least half of the seeds score it. `sign_accuracy` only of peers that tell signs.
+    By two estimators: `peer`, the scores as the peer gives them, and `peer_shares`, the same as shares of what each
+    target gets, as trained networks are ranked (`networks.target_shares`), so that neither side has the better scale.
+    Pooled over seeds is the mean of either. A pair is then predicted where at least half of the seeds score it.
+    `sign_accuracy` only of peers that tell signs.
     """
     if truth.edges is None:
         return []
@@ -72,31 +81,33 @@ def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[p
     sources = source_numbers(truth.known)
     tables = []
     for peer in peers:
-        whole, sign = _pool(peer)
         present = [*(peer.scores >= THRESHOLD), selection_frequency(peer.scores) >= FREQUENCY_THRESHOLD]
-        scored = zip((*peer.seeds, NO_SEED), (*peer.scores, whole), present, (*peer.signs, sign), strict=True)
-        for seed, *matrices in scored:
-            scores, presence, signs = (select_pairs(matrix, truth.known) for matrix in matrices)
-            told = signs if peer.signs.any() else None
-            found = score_pairs(
-                scores,
-                edges,
-                threshold=FREQUENCY_THRESHOLD,
-                presence=presence,
-                signs=told,
-                true_signs=true_signs,
-                sources=sources,
-            )
-            table = make_table(
-                dataset=dataset,
-                method=f"peer:{peer.name}",
-                seed=seed,
-                trajectory=ALL,
-                estimator=ESTIMATOR,
-                metric=list(found),
-                value=list(found.values()),
-            )
-            tables.append(mark_undefined(table))
+        signs = [*peer.signs, _pooled_sign(peer)]
+        singles = {ESTIMATOR: peer.scores, SHARES: target_shares(peer.scores)}
+        for estimator, pooled in _pool(peer).items():
+            for seed, *matrices in zip(
+                (*peer.seeds, NO_SEED), (*singles[estimator], pooled), present, signs, strict=True
+            ):
+                scores, presence, sign = (select_pairs(matrix, truth.known) for matrix in matrices)
+                found = score_pairs(
+                    scores,
+                    edges,
+                    threshold=FREQUENCY_THRESHOLD,
+                    presence=presence,
+                    signs=sign if peer.signs.any() else None,
+                    true_signs=true_signs,
+                    sources=sources,
+                )
+                table = make_table(
+                    dataset=dataset,
+                    method=PEER + peer.name,
+                    seed=seed,
+                    trajectory=ALL,
+                    estimator=estimator,
+                    metric=list(found),
+                    value=list(found.values()),
+                )
+                tables.append(mark_undefined(table))
     return tables
 
 
@@ -108,27 +119,60 @@ def peer_degree_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) ->
         table
         for peer in peers
         for table in degree_rows(
-            {ESTIMATOR: (_pool(peer)[0], selection_frequency(peer.scores))},
+            {name: (pooled, selection_frequency(peer.scores)) for name, pooled in _pool(peer).items()},
             truth,
-            {"dataset": dataset, "method": f"peer:{peer.name}"},
+            {"dataset": dataset, "method": PEER + peer.name},
         )
     ]
 
 
 def peer_rankings(peers: Sequence[PeerScores], truth: Truth, features: Sequence[str]) -> pd.DataFrame:
-    """Scores of all known pairs beside the truth, pooled over seeds: rows of `rankings.parquet`.
+    """Scores of all known pairs beside the truth, pooled over seeds, by both estimators: rows of `rankings.parquet`.
 
-    Pooled is the mean of the scores, which each peer scales itself; a sign is that of most seeds.
+    A sign is that of most seeds.
     """
     if truth.edges is None:
         return join_rankings([])
     tables = []
     for peer in peers:
-        told = {ESTIMATOR: _pool(peer)}
-        tables.append(ranking_table(told, features, (truth.edges, truth.known), model="", method=f"peer:{peer.name}"))
+        sign = _pooled_sign(peer)
+        told = {estimator: (pooled, sign) for estimator, pooled in _pool(peer).items()}
+        tables.append(ranking_table(told, features, (truth.edges, truth.known), model="", method=PEER + peer.name))
     return join_rankings(tables)
 
 
-def _pool(peer: PeerScores) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and signs (source, target) over seeds."""
-    return peer.scores.mean(axis=0), np.sign(peer.signs.sum(axis=0))
+def favored_rankings(rankings: pd.DataFrame) -> pd.DataFrame:
+    """Rankings with one estimator of each peer, that of the larger AUPRC: models are to be compared with its best."""
+    peers = rankings[rankings["method"].astype(str).str.startswith(PEER)]
+    areas = {}
+    for (peer, estimator), rows in peers.groupby(["method", "estimator"], observed=True, sort=False):
+        areas[str(peer), str(estimator)] = auprc(rows["score"].to_numpy(), rows["edge"].to_numpy(bool))
+    return _favored(rankings, areas)
+
+
+def favored_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The same of a table of metrics of one dataset: the estimator of each peer whose pooled AUPRC is larger."""
+    is_area = (metrics["metric"] == "auprc") & (metrics["seed"] == NO_SEED)
+    rows = metrics[is_area & metrics["method"].astype(str).str.startswith(PEER)]
+    keys = zip(rows["method"], rows["estimator"], strict=True)
+    return _favored(metrics, dict(zip(keys, rows["value"].tolist(), strict=True)))
+
+
+def _favored(table: pd.DataFrame, areas: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+    """The table without those rows of peers whose estimator has not the largest of a peer's `areas`, the first one."""
+    best: dict[str, str] = {}
+    for peer, estimator in areas:
+        if peer not in best or areas[peer, estimator] > areas[peer, best[peer]]:
+            best[peer] = estimator
+    lesser = {key for key in areas if best[key[0]] != key[1]}
+    kept = [key not in lesser for key in zip(table["method"], table["estimator"], strict=True)]
+    return table[np.array(kept, bool)]
+
+
+def _pool(peer: PeerScores) -> dict[str, np.ndarray]:
+    """Scores (source, target) over seeds, by estimator."""
+    return {ESTIMATOR: peer.scores.mean(axis=0), SHARES: mean_shares(peer.scores)}
+
+
+def _pooled_sign(peer: PeerScores) -> np.ndarray:
+    return np.asarray(np.sign(peer.signs.sum(axis=0)))

@@ -230,15 +230,16 @@ def structure_rows(
     """Structure metrics of each member by each estimator, and of every strength pooled over its members (seed -1).
 
     `scores` (member, source, target) by estimator, `jacobian` the mean signed one, `keys` strength and seed of each
-    member. The rankings by the mean `frequency` over `strengths`, where there are several, are the estimator
-    `frequency_path`: it takes neither a truth nor a choice.
+    member. Ranked are shares of what each target gets (`networks.target_shares`), of single members as of all; which
+    pairs are predicted is told by the scores themselves. The rankings by the mean `frequency` over `strengths`, where
+    there are several, are the estimator `frequency_path`: it takes neither a truth nor a choice.
     """
     assert truth.edges is not None  # noqa: S101 the caller asks for structure only where there is a truth
     tables = []
     for estimator, matrices in scores.items():
-        own = zip(_known(matrices, truth), _known(jacobian, truth), strict=True)
-        pairs = ((one, one, sign) for one, sign in own)
-        tables.append(_score_table(pairs, keys, truth, THRESHOLD, estimator=estimator, **label))
+        shares = (target_shares(matrix, truth.deviations) for matrix in matrices)
+        own = zip(_known(shares, truth), _known(matrices, truth), _known(jacobian, truth), strict=True)
+        tables.append(_score_table(own, keys, truth, THRESHOLD, estimator=estimator, **label))
     by_strength: dict[float, dict[str, Pooled]] = {}
     for strength in np.unique(keys["strength"]).tolist():
         at = np.flatnonzero(keys["strength"] == strength)
@@ -256,7 +257,7 @@ def structure_rows(
     return tables
 
 
-def _known(matrices: np.ndarray, truth: Truth) -> Iterator[np.ndarray]:
+def _known(matrices: Iterable[np.ndarray], truth: Truth) -> Iterator[np.ndarray]:
     """Known pairs (pair,) of one matrix (source, target) after another: with thousands of genes they take 100 MB."""
     return (select_pairs(matrix, truth.known) for matrix in matrices)
 

@@ -31,6 +31,8 @@ ALL = "all"
 """Name in the column `trajectory` of an unweighted mean over trajectories, or of what concerns them all."""
 NO_SEED = -1
 """Entry of the column `seed` where no single seed is meant (baselines, statistics over seeds)."""
+PEER = "peer:"
+"""How the names of peers begin among the methods: methods of others that are scored in the same table."""
 
 
 def make_table(**columns: Any) -> pd.DataFrame:

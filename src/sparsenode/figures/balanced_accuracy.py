@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.peers import favored_rankings
 from sparsenode.figures import style
 from sparsenode.figures.published import Published, read_published
 from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
@@ -138,11 +139,11 @@ def select_members(metrics: pd.DataFrame, model: str) -> pd.DataFrame:
 
 
 def peer_curves(rankings: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """For each peer the density and the balanced accuracy of its best 1, 2, ... pairs."""
+    """For each peer the density and the balanced accuracy of its best 1, 2, ... pairs, by the better of its scores."""
     curves = {}
+    rankings = favored_rankings(rankings)
     for peer in style.peer_order(rankings["method"].astype(str)):
         rows = pick(rankings, method=peer)
-        rows = pick(rows, estimator=rows["estimator"].iloc[0])
         edges = rows["edge"].to_numpy(bool)
         if edges.any() and not edges.all():
             curves[peer] = trace(rows["score"].to_numpy(np.float64), edges)

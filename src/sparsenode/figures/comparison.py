@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.peers import favored_metrics
+from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
 
@@ -163,9 +165,9 @@ def _members(
 
 
 def _references(metrics: pd.DataFrame, x: float) -> list[pd.DataFrame]:
-    """AUPRC of peers, seed by seed, and of chance."""
-    scored = pick(metrics, metric="auprc", reference="", trajectory="all", status="finished")
-    peers = scored[scored["estimator"].eq("peer") & (scored["seed"] >= 0)]
+    """AUPRC of peers, seed by seed and by the better of their scores, and of chance."""
+    scored = pick(favored_metrics(metrics), metric="auprc", reference="", trajectory="all", status="finished")
+    peers = scored[scored["method"].str.startswith(PEER) & (scored["seed"] >= 0)]
     chance = pick(scored, method=CHANCE)
     return [
         rows.assign(model="", line=rows["method"], x=x, panel="auprc")[COLUMNS] for rows in (peers, chance) if len(rows)
@@ -183,7 +185,7 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, looks: Mapping[str, Look], wid
     shifts = dict(zip(methods, np.linspace(-0.5, 0.5, len(methods)) * width, strict=True)) if len(methods) > 1 else {}
     for line, look in looks.items():
         own = points[points["line"] == line]
-        is_peer = line.startswith(style.PEER)
+        is_peer = line.startswith(PEER)
         if own.empty:
             continue
         if own["x"].isna().all():
@@ -213,7 +215,7 @@ def _legend(figure: Figure, looks: Mapping[str, Look], *, has_chance: bool) -> N
 
     handles, labels = [], []
     for line, look in looks.items():
-        is_peer = line.startswith(style.PEER)
+        is_peer = line.startswith(PEER)
         handles.append(
             Line2D([], [], color=look.color, linestyle=look.line, marker=None if is_peer else look.marker, markersize=5)
         )

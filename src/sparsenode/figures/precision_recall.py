@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.peers import favored_rankings
 from sparsenode.evaluation.structure import auprc_ratio
+from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
 from sparsenode.figures.style import Look, pick
 
@@ -79,16 +81,15 @@ def draw(dataset: str, rankings: pd.DataFrame) -> Figure:
 def select_curves(rankings: pd.DataFrame, model: str, estimator: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Scores and edges (pair,) by method, in the order in which methods are shown, then by peer.
 
-    A peer is scored as it is: where it has this estimator, by that, else by the first of its own.
+    A peer has scores of its own, of which the better ones are drawn.
     """
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     mine = pick(rankings, model=model, estimator=estimator)
     for method in style.method_order(mine["method"].astype(str)):
         found[method] = _arrays(pick(mine, method=method))
-    for peer in style.peer_order(rankings["method"].astype(str)):
-        rows = pick(rankings, method=peer)
-        own = list(dict.fromkeys(rows["estimator"]))
-        found[peer] = _arrays(pick(rows, estimator=estimator if estimator in own else own[0]))
+    favored = favored_rankings(rankings)
+    for peer in style.peer_order(favored["method"].astype(str)):
+        found[peer] = _arrays(pick(favored, method=peer))
     return found
 
 
@@ -117,7 +118,7 @@ def _draw_panel(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     handles: list[Any] = []
     labels: list[str] = []
     for method in order[:MOST_LINES]:
-        look, is_peer = looks[method], method.startswith(style.PEER)
+        look, is_peer = looks[method], method.startswith(PEER)
         [line] = axes.plot(
             *trace(*curves[method]), color=look.color, linestyle=look.line, linewidth=1.1 if is_peer else 1.5,
             zorder=2 if is_peer else 3, solid_joinstyle="miter",

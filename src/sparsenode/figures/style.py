@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation.tables import ALL
+from sparsenode.evaluation.tables import ALL, PEER
 from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ _METHOD_LOOKS = {
 }
 _SPARE_COLORS = (PURPLE, SKY, "#8C6D31", "#7A5195", "#4D4D4D", "#882255", "#999933", VERMILION, GREEN, ORANGE, BLUE)
 _SPARE_MARKERS = ("P", "X", "h", "p", "*", "H", "D", "<", ">", "8", "d")
-PEER = "peer:"
-"""How the names of peers begin: methods of others that are scored in the same table."""
 # Peers are no models of this package: dashed and gray, so that the colors are left to those that are.
 _PEER_LOOKS = {
     "peer:correlation": ("#8c8c8c", "1", (0, (1, 1))),
