@@ -80,6 +80,17 @@ def test_equal_errors_choose_the_largest_strength():
     assert choice["chosen"] == choice["best"] == 1.0
 
 
+def test_a_choice_at_the_end_of_the_grid_says_so():
+    def edge(*values):
+        return choose_strength(*tables({strength: {0: [value]} for strength, value in values}))["at_edge"]
+
+    assert edge((0.1, 1.0), (1.0, 2.0), (10.0, 3.0)) == "smallest"
+    assert edge((0.1, 2.0), (1.0, 1.0), (10.0, 3.0)) is None
+    assert edge((0.1, 3.0), (1.0, 2.0), (10.0, 1.0)) == "largest"
+    assert edge((0.0, 1.0), (1.0, 2.0)) is None
+    assert edge((1.0, 1.0)) is None
+
+
 def test_diverged_members_do_not_count_and_half_must_finish():
     values = {0.0: {0: [2.0], 1: [2.0], 2: [2.0]}, 1.0: {0: [1.0], 1: [1.0], 2: [1.0]}}
     one_lost = choose_strength(*tables(values, {(1.0, 0): "diverged"}))

@@ -43,7 +43,8 @@ def choose_strength(
     usable members at least; where none has, only the sparsest is one. `selected` (row of `members`, pair), boolean,
     says which edges each member selected; without it no strength has a stability.
 
-    Returns `{chosen, best, rule, candidates}`; `chosen` is None where no strength is a candidate.
+    Returns `{chosen, at_edge, best, rule, candidates}`; `chosen` is None where no strength is a candidate. `at_edge` is
+    "smallest" or "largest" where the chosen one is that of several that were offered: others beyond may be better.
     """
     table = _pivot(errors, members)
     logs = table.clip(lower=np.finfo(np.float64).tiny).map(math.log)
@@ -71,12 +72,21 @@ def choose_strength(
         if excess.size:
             entry["excess"] = float(excess.mean())
             entry["standard_error"] = excess_standard_error(excess)
+    chosen = _most_stable([entry for entry in candidates if entry["excess"] <= entry["standard_error"]])
     return {
-        "chosen": _most_stable([entry for entry in candidates if entry["excess"] <= entry["standard_error"]]),
+        "chosen": chosen,
+        "at_edge": _edge([entry["strength"] for entry in candidates], chosen),
         "best": None if best is None else best["strength"],
         "rule": RULE + (SPARSE.format(least_feature_sparsity) if least_feature_sparsity > 0 else ""),
         "candidates": candidates,
     }
+
+
+def _edge(offered: list[float], chosen: float | None) -> str | None:
+    """Which end of several sorted strengths the chosen one is; of no penalty at all there is no smaller one."""
+    if len(offered) < 2 or chosen not in (offered[0], offered[-1]) or chosen == 0:
+        return None
+    return "smallest" if chosen == offered[0] else "largest"
 
 
 def _most_stable(within: list[dict[str, Any]]) -> float | None:
