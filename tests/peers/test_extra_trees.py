@@ -5,7 +5,7 @@ from sparsenode.peers.derivatives import Samples
 from sparsenode.peers.extra_trees import infer
 
 
-@pytest.mark.parametrize("tried", ["sqrt", "all"])
+@pytest.mark.parametrize("tried", ["sqrt", "third", "all"])
 def test_the_only_driver_is_found_where_no_line_tells_it(tried):
     states = np.random.default_rng(0).uniform(-1, 1, size=(200, 4))
     rates = np.zeros((200, 4))

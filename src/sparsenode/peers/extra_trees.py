@@ -5,6 +5,7 @@ The trees are scikit-learn's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,9 @@ from sparsenode.peers.derivatives import LAST
 
 if TYPE_CHECKING:
     from sparsenode.peers.derivatives import Samples
+
+
+_TRIED: Mapping[str, str | float | None] = {"sqrt": "sqrt", "third": 1 / 3, "all": None}
 
 
 def infer(
@@ -35,9 +39,7 @@ def infer(
         sources = np.arange(count)
         if of == "states" or not decay:
             sources = np.delete(sources, target)
-        forest = ExtraTreesRegressor(
-            n_estimators=trees, max_features={"sqrt": "sqrt", "all": None}[tried], random_state=seed, n_jobs=1
-        )
+        forest = ExtraTreesRegressor(n_estimators=trees, max_features=_TRIED[tried], random_state=seed, n_jobs=1)
         forest.fit(np.hstack([values[:, sources] for values in inputs]), targets[:, target])
         # As GENIE3: not scaled to a sum of 1, so that what a target's trees leave unexplained does not count.
         each = [tree.tree_.compute_feature_importances(normalize=False) for tree in forest.estimators_]
@@ -63,9 +65,10 @@ PEER = Peer(
         },
         "trees": {"type": "integer", "minimum": 1, "default": 500, "description": "Trees for each target."},
         "tried": {
-            "enum": ["sqrt", "all"],
+            "enum": ["sqrt", "third", "all"],
             "default": "sqrt",
-            "description": "Inputs that are tried at each split: the square root of their number, or all.",
+            "description": "Inputs that are tried at each split: the square root of their number, a third of them, which "
+            "of hundreds of sources ranks better and takes four times as long, or all.",
         },
         "last": LAST,
     },
