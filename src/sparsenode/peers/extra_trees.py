@@ -67,8 +67,8 @@ PEER = Peer(
         "tried": {
             "enum": ["sqrt", "third", "all"],
             "default": "sqrt",
-            "description": "Inputs that are tried at each split: the square root of their number, a third of them, which "
-            "of hundreds of sources ranks better and takes four times as long, or all.",
+            "description": "Inputs that are tried at each split: the square root of their number; a third, which ranks "
+            "hundreds of sources better and takes four times as long; or all.",
         },
         "last": LAST,
     },
