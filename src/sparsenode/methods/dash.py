@@ -30,7 +30,7 @@ _SMALLEST = 1e-5
 
 
 def scores(
-    weights: Sequence[Tensor],
+    sizes: Sequence[Tensor],
     before: Sequence[Tensor],
     edges: Tensor | None,
     strength: float,
@@ -39,10 +39,10 @@ def scores(
     most: float = 1.0,
     **schedule: Any,
 ) -> list[Tensor]:
-    """Scores of each layer of one member, in the shape of its weights; larger ones stay.
+    """Scores of each layer of a chain of one member, in the shape of its weights; larger ones stay.
 
-    `weights` are those of a member, (in, out), or (target, in, out) with one network per target; `before` the scores of
-    the pruning before; `edges` are those of the prior, (in, target) or (target, in, 1).
+    `sizes` are those of the weights, (in, out), or (target, in, out) with one network per target; `before` the scores
+    of the pruning before; `edges` are those of the prior, (in, target) or (target, in, 1).
     """
     import torch
 
@@ -51,17 +51,17 @@ def scores(
     known = edges.double().abs()
     found: list[Tensor] = []
     reached: Tensor | None = None  # from each source to each unit; the sources themselves before the first layer
-    for layer, (weight, old) in enumerate(zip(weights, before, strict=True)):
+    for layer, (size, old) in enumerate(zip(sizes, before, strict=True)):
         expected = known
-        if layer < len(weights) - 1:
+        if layer < len(sizes) - 1:
             to_units = old.double() if reached is None else reached @ old.double()
             shared = known.mT @ torch.linalg.pinv(to_units.mT, rtol=_SMALLEST)
             expected = known @ shared
         if reached is not None:
             expected = torch.linalg.pinv(reached, rtol=_SMALLEST) @ expected
-        score = strength * _shares(expected) + (1.0 - strength) * _shares(weight.double())
+        score = strength * _shares(expected) + (1.0 - strength) * _shares(size.double())
         reached = score if reached is None else reached @ score
-        found.append(score.to(weight.dtype))
+        found.append(score.to(size.dtype))
     return found
 
 

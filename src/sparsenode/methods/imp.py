@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def scores(
-    weights: Sequence[Tensor], before: Sequence[Tensor], edges: Tensor | None, strength: float, **schedule: Any
+    sizes: Sequence[Tensor], before: Sequence[Tensor], edges: Tensor | None, strength: float, **schedule: Any
 ) -> list[Tensor]:
-    """Absolute values of the weights."""
+    """The sizes of the weights."""
     del before, edges, strength, schedule
-    return [weight.abs() for weight in weights]
+    return list(sizes)
 
 
 def weights_left(size: int, strength: float, iterations: int, **schedule: Any) -> dict[int, int]:
