@@ -268,6 +268,31 @@ def test_with_one_branch_cut_the_other_acts_as_before(branch: int, layer: int) -
         assert rest.abs().min() > 1e-3
 
 
+def test_branches_are_chains_of_views() -> None:
+    """With and without the axis of members; what is written into a chain is written into the network."""
+    parameters = random_parameters()
+    for one in (parameters, parameters.map(lambda tensor: tensor[1])):
+        for branch, (into, onto) in enumerate(network.chains(one, one.prunable)):
+            assert (into.shape[-2:], onto.shape[-2:]) == ((GENES, UNITS), (UNITS, GENES))
+            into.fill_(branch + 3.0)
+            onto.fill_(branch + 5.0)
+    into, onto = parameters.weights
+    assert into[:, 0].tolist() == [[3.0] * UNITS + [4.0] * UNITS] * MEMBERS
+    assert onto[:, :, 0].tolist() == [[5.0] * UNITS + [6.0] * UNITS] * MEMBERS
+
+
+def test_sizes_of_weights_onto_a_gene_go_with_its_rate() -> None:
+    parameters = random_parameters()
+    parameters.multiplier[0][0, 0] = torch.tensor([-0.4, 0.0, 2.0])
+    into, onto = network.sizes(parameters)
+    assert torch.equal(into, parameters.weights[0].abs())
+    assert not onto[0, :, :2].any()
+    assert torch.equal(onto[0, :, 2], 2.0 * parameters.weights[1][0, :, 2].abs())
+    assert torch.equal(onto[1], parameters.weights[1][1].abs() * parameters.multiplier[0][1])
+    alone = network.sizes(parameters.map(lambda tensor: tensor[0]))
+    assert all(torch.equal(one, all_[0]) for one, all_ in zip(alone, (into, onto), strict=True))
+
+
 @pytest.mark.parametrize("gates_on", [None, "weight", "unit"])
 def test_a_pruned_network_keeps_its_rates_and_its_sparsity(gates_on: str | None) -> None:
     parameters = random_parameters(gates_on=gates_on)

@@ -7,10 +7,10 @@ from sparsenode.pruning import weights_left as left_by_schedule
 
 
 def test_scores_are_the_sizes_of_the_weights() -> None:
-    weights = [torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0], [-0.5]])]
-    before = [torch.full_like(weight, 9.0) for weight in weights]
+    sizes = [torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0], [0.5]])]
+    before = [torch.full_like(size, 9.0) for size in sizes]
     for strength in (0.0, 1.0):
-        found = scores(weights, before, None, strength, epochs=10)
+        found = scores(sizes, before, None, strength, epochs=10)
         assert [one.tolist() for one in found] == [[[1.0, 2.0]], [[0.0], [0.5]]]
 
 

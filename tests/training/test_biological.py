@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from sparsenode.problems import Problem, make_problems
 from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings, WindowSettings
 from sparsenode.training import TrainingResult, train
 from sparsenode.training import run as runs
+from sparsenode.training.run import Run, Task
 
 SETTINGS = ModelSettings(
     network="biological",
@@ -27,7 +30,8 @@ SETTINGS = ModelSettings(
     learning_rate=0.02,
     warm_up=0.2,
 )
-SUITED = [name for name in method_names() if not (get_method(name).per_target or get_method(name).prior)]
+SUITED = [name for name in method_names() if not get_method(name).per_target]
+PRIOR = np.array([[0.0, -1.0], [0.5, 0.0]])
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,8 @@ def problems(rotation: anndata.AnnData) -> list[tuple[float, Problem]]:
 
 
 def strengths_of(method: str, *strengths: float) -> MethodSettings:
-    return MethodSettings(method, strengths if get_method(method).has_strength else (0.0,), {})
+    named = {"prior": "known", "most": 0.5} if get_method(method).prior else {}
+    return MethodSettings(method, strengths if get_method(method).has_strength else (0.0,), named)
 
 
 def run(
@@ -47,7 +52,7 @@ def run(
     seeds: tuple[int, ...] = (0, 1),
     **changes: Any,
 ) -> TrainingResult:
-    return train(problems, 2, replace(SETTINGS, **changes), strengths_of(method, *strengths), seeds)
+    return train(problems, 2, replace(SETTINGS, **changes), strengths_of(method, *strengths), seeds, prior=PRIOR)
 
 
 def test_training_forecasts_better_than_holding_the_state(problems: list[tuple[float, Problem]]) -> None:
@@ -141,6 +146,134 @@ def test_a_packed_run_comes_back(problems: list[tuple[float, Problem]]) -> None:
         assert torch.equal(again.parameters.named()[name], tensor)
     runs.keep_members(again, [1])
     assert torch.equal(again.parameters.multiplier[0], started.parameters.multiplier[0][1:])
+
+
+GENES, UNITS = 7, 3
+WIDE_PRIOR = np.random.default_rng(5).normal(size=(GENES, GENES))
+RATES = [0.3, 1.0, 0.0, 2.0, -0.4, 0.7, 1.5]
+OFTEN = {"epochs": 4, "first_epoch": 1, "first_share": 0.5, "every": 1, "share": 0.2}
+
+
+def pruner(method: str, strength: float) -> tuple[Task, Run]:
+    """A run of two members of a network in which no weight is zero, but some rates are, before anything is pruned."""
+    options = OFTEN | ({"prior": "known"} if get_method(method).prior else {})
+    settings = replace(SETTINGS, hidden=(UNITS,))
+    task = runs.make_task(
+        GENES, settings, MethodSettings(method, (strength,), options), [0, 1], torch.device("cpu"), prior=WIDE_PRIOR
+    )
+    run_ = runs.start(task, [0, 1])
+    scatter(run_, 1.0)
+    with torch.no_grad():
+        run_.parameters.multiplier[0].copy_(torch.tensor(RATES).roll(1).expand(2, 1, -1))
+        run_.parameters.multiplier[0][0] = torch.tensor(RATES)
+    return task, run_
+
+
+def scatter(run_: Run, size: float) -> None:
+    """Add random numbers to what is left of the weights."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weight, mask in zip(run_.parameters.weights, run_.parameters.masks, strict=True):
+            weight.add_(size * torch.randn(weight.shape, generator=generator)).mul_(mask)
+
+
+def matrices(tensors: Sequence[torch.Tensor], member: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Layers (gene, 2 x unit) and (2 x unit, gene) as the published ones, (unit, gene) and (gene, unit) a branch."""
+    into, onto = (tensor[member].detach().numpy().astype(np.float64).copy() for tensor in tensors)
+    ranges = (slice(0, UNITS), slice(UNITS, 2 * UNITS))
+    return [(into[:, units].T, onto[units].T) for units in ranges]
+
+
+def shares(values: np.ndarray) -> np.ndarray:
+    return np.abs(values) / np.abs(values).sum()
+
+
+def test_dash_scores_each_branch_by_the_published_formulas() -> None:
+    """Four pruned matrices, each with its own sum and count; S S^T of either branch is inverted by itself."""
+    strength, known = 0.3, np.abs(WIDE_PRIOR)
+    task, run_ = pruner("dash", strength)
+    before = [[np.abs(into) for into, _ in matrices(run_.parameters.weights, member)] for member in range(2)]
+    rates = np.maximum(run_.parameters.multiplier[0].detach().numpy().astype(np.float64), 0.0)
+    left = UNITS * GENES
+    for iteration in range(3):
+        weights = [matrices(run_.parameters.weights, member) for member in range(2)]
+        masks = [matrices(run_.parameters.masks, member) for member in range(2)]
+        runs.prune(run_, task, iteration, 4)
+        left -= round((0.2 if iteration else 0.5) * left)
+        for member, branch in itertools.product(range(2), range(2)):
+            (into, onto), earlier = weights[member][branch], before[member][branch]
+            inner = np.linalg.inv(earlier @ earlier.T) @ earlier @ known @ known.T
+            first = strength * shares(inner) + (1 - strength) * shares(into)
+            outer = (first @ known).T @ np.linalg.inv(first @ first.T)
+            second = strength * shares(outer) + (1 - strength) * shares(onto * rates[member].T)
+            before[member][branch] = first
+            found = matrices(run_.scores, member)[branch]
+            pruned, kept = (
+                matrices(tensors, member)[branch] for tensors in (run_.parameters.weights, run_.parameters.masks)
+            )
+            for layer, score in enumerate((first, second)):
+                np.testing.assert_allclose(found[layer], score, rtol=1e-3, atol=1e-7)
+                ranked = np.where(masks[member][branch][layer] > 0, found[layer], -1.0)
+                assert set(np.flatnonzero(kept[layer])) == set(np.argsort(ranked, axis=None)[::-1][:left])
+                assert np.array_equal(pruned[layer], weights[member][branch][layer] * kept[layer])
+        scatter(run_, 0.2)
+
+
+@pytest.mark.parametrize("method", ["imp", "dash"])
+@pytest.mark.parametrize(("layer", "branch"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_weights_a_thousand_times_larger_take_nothing_from_the_other_branch(
+    method: str, layer: int, branch: int
+) -> None:
+    task, run_ = pruner(method, 0.9)
+    with torch.no_grad():
+        run_.parameters.weights[layer].chunk(2, dim=2 - layer)[branch].mul_(1000.0)
+    for iteration, left in ((0, 11), (1, 9), (2, 7)):  # of 21, as each halving and each fifth is rounded
+        runs.prune(run_, task, iteration, 4)
+        for member in range(2):
+            counts = [int(mask.sum()) for pair in matrices(run_.parameters.masks, member) for mask in pair]
+            assert counts == [left] * 4
+
+
+def test_a_gene_without_a_rate_has_no_score_from_the_size_of_its_weights() -> None:
+    task, run_ = pruner("imp", 1.0)
+    weights = [matrices(run_.parameters.weights, member) for member in range(2)]
+    runs.prune(run_, task, 0, 4)
+    for member in range(2):
+        rates = run_.parameters.multiplier[0][member, 0].detach().numpy()
+        still = rates <= 0
+        assert still.sum() == 2
+        for branch in range(2):
+            into, onto = matrices(run_.scores, member)[branch]
+            first, last = weights[member][branch]
+            np.testing.assert_allclose(into, np.abs(first), rtol=1e-6)
+            np.testing.assert_allclose(onto, np.abs(last) * np.maximum(rates, 0.0)[:, None], rtol=1e-6)
+            assert not onto[still].any()
+            # Of 21 weights 11 stay, and 15 lead onto genes with a rate; what stays is the weight itself.
+            kept = matrices(run_.parameters.masks, member)[branch][1]
+            after = matrices(run_.parameters.weights, member)[branch][1]
+            assert not kept[still].any()
+            assert np.array_equal(after, last * kept)
+    assert torch.equal(run_.parameters.multiplier[0][0, 0].detach(), torch.tensor(RATES))
+
+
+def test_where_no_rate_is_left_the_larger_weights_stay() -> None:
+    task, run_ = pruner("dash", 0.0)
+    with torch.no_grad():
+        run_.parameters.multiplier[0].fill_(-0.1)
+    weights = [matrices(run_.parameters.weights, member) for member in range(2)]
+    runs.prune(run_, task, 0, 4)
+    for member, branch in itertools.product(range(2), range(2)):
+        kept = np.flatnonzero(matrices(run_.parameters.masks, member)[branch][1])
+        assert set(kept) == set(np.argsort(np.abs(weights[member][branch][1]), axis=None)[::-1][:11])
+
+
+@pytest.mark.parametrize("method", ["imp", "dash"])
+def test_a_member_whose_rates_have_diverged_is_left_alone(method: str) -> None:
+    task, run_ = pruner(method, 0.9)
+    with torch.no_grad():
+        run_.parameters.multiplier[0][0, 0, 1] = torch.nan
+    runs.prune(run_, task, 0, 4)
+    assert [[int(one.sum()) for one in mask] for mask in run_.parameters.masks] == [[42, 22], [42, 22]]
 
 
 @pytest.mark.parametrize("method", [name for name in method_names() if get_method(name).per_target])

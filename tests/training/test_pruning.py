@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "one layer": {"hidden": ()},
     "three layers": {"hidden": (6, 5)},
     "per target": {"network": "per_target"},
+    "biological": {"network": "biological", "hidden": (5,)},
     "second order": {"order": 2, "velocity_hidden": (3,), "decay": 0.5},
     "second order, per target": {"order": 2, "velocity_hidden": (3,), "network": "per_target", "hidden": (4, 3)},
 }
@@ -93,12 +95,14 @@ def test_as_many_weights_are_zero_after_each_step_as_the_schedule_says(
             if layer and FORMS[form].get("network") == "per_target":
                 assert mask.all()  # a target's own few weights stay
                 continue
-            for member in active:
-                left = size = weight[member].numel()
+            # The units of both branches lie side by side, into them and out of them.
+            blocks = weight.chunk(2, dim=2 - layer) if form == "biological" else [weight]
+            for member, block in itertools.product(active, blocks):
+                left = size = block[member].numel()
                 least = size - round(strengths[member // 2] * size) if method == "imp" else 0
                 for time, share in zip(TIMES, [0.5, 0.3, 0.3, 0.3], strict=True):
                     left = max(left - round(share * left), least) if number >= time else left
-                assert int((weight[member] != 0).sum()) == left
+                assert int((block[member] != 0).sum()) == left > 0
         if number:
             assert all((mask <= before).all() for mask, before in zip(masks, recorded[number - 1][2], strict=True))
 
@@ -205,7 +209,7 @@ def test_the_sparsity_of_the_metrics_counts_what_is_pruned(rotation: anndata.Ann
 
 
 @pytest.mark.parametrize("method", ["imp", "dash"])
-@pytest.mark.parametrize("form", ["three layers", "per target", "second order"])
+@pytest.mark.parametrize("form", ["three layers", "per target", "biological", "second order"])
 @pytest.mark.parametrize("extra", [{}, {"refit": RefitSettings(7, 0.01)}, {"stop": StopSettings(0.05, 3, 4)}])
 def test_a_pruned_run_in_pieces_is_the_whole_run(
     rotation: anndata.AnnData, tmp_path: Path, method: str, form: str, extra: dict[str, Any]

@@ -52,6 +52,12 @@ def effective_layers(weights: Sequence[Tensor], biases: Sequence[Tensor], rates:
     )
 
 
+def branches(layers: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Views of two tensors in the shapes of the weights, a pair (..., gene, unit) and (..., unit, gene) a branch."""
+    into, onto = layers
+    return list(zip(into.chunk(2, dim=-1), onto.chunk(2, dim=-2), strict=True))
+
+
 def apply_recorded(layers: Layers, states: Tensor) -> list[Tensor]:
     """The states, the input of each of the three linear maps, and the output, the production (member, row, gene).
 

@@ -282,6 +282,23 @@ def prune_closed(parameters: Parameters, threshold: float) -> Parameters:
     return replace(parameters, weights=tuple(folded[: len(weights)]), skip=tuple(folded[len(weights) :]), masks=masks)
 
 
+def chains(parameters: Parameters, layers: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """Views of tensors in the shapes of what is prunable, by the chains of layers that are pruned each by itself.
+
+    They are the two branches of a biological network, and of any other a single one. Here and in `sizes` the axis
+    `member` may be absent.
+    """
+    return [*biological.branches(layers)] if parameters.multiplier else [tuple(layers)]
+
+
+def sizes(parameters: Parameters) -> list[Tensor]:
+    """Absolute values of what is prunable; what leads onto a gene of a biological network, times the gene's rate."""
+    found = [weight.detach().abs() for weight in parameters.prunable]
+    if parameters.multiplier:
+        found[-1] = found[-1] * own_rates(parameters)[0].detach()
+    return found
+
+
 def mask_nothing(parameters: Parameters) -> Parameters:
     """The same parameters with masks that let everything through: the start of a pruner."""
     return replace(parameters, masks=tuple(torch.ones_like(weight) for weight in parameters.prunable))

@@ -36,13 +36,14 @@ class Method:
     `edge_weights(size, **options)` weighs the edges of the penalty once the warm-up is over, None for alike; with an
     option `stages` it does so that many times in all.
 
-    A pruner has two hooks. `scores(weights, before, edges, strength, **options)` gives the scores of one member's
-    weights, of which the largest stay; `before` are those of the pruning before, at the first one the absolute
-    weights. `weights_left(size, strength, iterations, **options)` tells by iteration how many weights of a layer of
-    `size` are left from there on, in a training of `iterations`; the iterations depend on nothing else. Both take the
-    weights without a member axis, (in, out) or (target, in, out), and one number as the strength. What was pruned
-    stays zero. With `prior` the method takes the prior network that its option of this name names: its `edges` are
-    (in, target), or (target, in, 1) with one network per target, of any sign; else None.
+    A pruner has two hooks. `scores(sizes, before, edges, strength, **options)` gives the scores of one member's
+    weights in a chain of layers from the sources to the targets, of which the largest stay; `sizes` are the absolute
+    weights, times the rates of their targets if the network has any, `before` the scores of the pruning before, at the
+    first one the sizes. `weights_left(size, strength, iterations, **options)` tells by iteration how many weights of a
+    layer of `size` are left from there on, in a training of `iterations`; the iterations depend on nothing else. Both
+    take the weights without a member axis, (in, out) or (target, in, out), and one number as the strength. What was
+    pruned stays zero. With `prior` the method takes the prior network that its option of this name names: its `edges`
+    are (in, target), or (target, in, 1) with one network per target, of any sign; else None.
 
     `ramp(progress, **options)` is the share of the strength within the warm-up, `progress` itself where there is none.
     `strength` says what a strength means, `largest_strength` is the largest that has a meaning.

@@ -1,9 +1,9 @@
 """DASH: pruning by what a prior network expects beside the size of weights (Hossain et al. 2024, arXiv 2403.04805).
 
-A layer's score is `strength * expected + (1 - strength) * |W|`, both relative to their sum over the layer, so that a
-strength means the same at any width and on any prior. What is expected of a layer follows from the prior A (source x
-target, absolute values) and the scores S of the other layers, at best as products of scores reach from each source to
-each unit, Q_l = S_1...S_l:
+A layer's score is `strength * expected + (1 - strength) * size`, with the sizes |W| of the weights, both relative to
+their sum over the layer, so that a strength means the same at any width and on any prior. What is expected of a layer
+follows from the prior A (source x target, absolute values) and the scores S of the other layers, at best as products of
+scores reach from each source to each unit, Q_l = S_1...S_l:
 
 - the last layer should lead on to the targets, Q_(L-1) S_L = A: expected is Q_(L-1)^+ A, with one layer A itself;
 - before, sources should meet in a unit as far as they share targets, Q_l Q_l^T = A A^T: expected is
@@ -12,6 +12,16 @@ each unit, Q_l = S_1...S_l:
 For two layers these are the published formulas; the published code has (arbitrary) units of its own for the expected
 part, with a strength for each layer (.05 and .01), and starts from random scores where this starts from |W|. Strength 0
 is magnitude pruning, strength 1 pruning by the prior alone (their BioPrune).
+
+On a biological network, the one of the published code, both branches are such chains, each pruned by itself, and the
+size of a weight that leads onto a gene is |W| max(0, rate of the gene), as there. Three things are not followed:
+
+- There the size of a weight into the product branch is exp(W). W is an exponent, and one of 0 does nothing: by exp(W)
+  it stays longer than any negative one, a repressor, and small weights are all but alike. Here it is |W|.
+- There each pruning sets the learning rate, which falls where validation no longer improves, to where it began (the
+  fivefold one of the genes' rates then goes to the weights out of the product branch instead). Here it falls by the
+  clock, or with `stop` after the last pruning alone.
+- There what leads onto the genes starts from orthogonal weights, here from few that are not zero, as in PHOENIX.
 """
 
 from __future__ import annotations
@@ -30,7 +40,7 @@ _SMALLEST = 1e-5
 
 
 def scores(
-    weights: Sequence[Tensor],
+    sizes: Sequence[Tensor],
     before: Sequence[Tensor],
     edges: Tensor | None,
     strength: float,
@@ -39,10 +49,10 @@ def scores(
     most: float = 1.0,
     **schedule: Any,
 ) -> list[Tensor]:
-    """Scores of each layer of one member, in the shape of its weights; larger ones stay.
+    """Scores of each layer of a chain of one member, in the shape of its weights; larger ones stay.
 
-    `weights` are those of a member, (in, out), or (target, in, out) with one network per target; `before` the scores of
-    the pruning before; `edges` are those of the prior, (in, target) or (target, in, 1).
+    `sizes` are those of the weights, (in, out), or (target, in, out) with one network per target; `before` the scores
+    of the pruning before; `edges` are those of the prior, (in, target) or (target, in, 1).
     """
     import torch
 
@@ -51,17 +61,17 @@ def scores(
     known = edges.double().abs()
     found: list[Tensor] = []
     reached: Tensor | None = None  # from each source to each unit; the sources themselves before the first layer
-    for layer, (weight, old) in enumerate(zip(weights, before, strict=True)):
+    for layer, (size, old) in enumerate(zip(sizes, before, strict=True)):
         expected = known
-        if layer < len(weights) - 1:
+        if layer < len(sizes) - 1:
             to_units = old.double() if reached is None else reached @ old.double()
             shared = known.mT @ torch.linalg.pinv(to_units.mT, rtol=_SMALLEST)
             expected = known @ shared
         if reached is not None:
             expected = torch.linalg.pinv(reached, rtol=_SMALLEST) @ expected
-        score = strength * _shares(expected) + (1.0 - strength) * _shares(weight.double())
+        score = strength * _shares(expected) + (1.0 - strength) * _shares(size.double())
         reached = score if reached is None else reached @ score
-        found.append(score.to(weight.dtype))
+        found.append(score.to(size.dtype))
     return found
 
 

@@ -1,6 +1,7 @@
 """Iterative magnitude pruning: the smallest weights go, step by step (Han et al. 2015, Frankle & Carbin 2019).
 
-Its schedule is the one that DASH is compared with (Hossain et al. 2024, arXiv 2403.04805).
+Its schedule is the one that DASH is compared with (Hossain et al. 2024, arXiv 2403.04805); it is `dash` with strength
+0, and what is said there of a biological network and the published code holds here too.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def scores(
-    weights: Sequence[Tensor], before: Sequence[Tensor], edges: Tensor | None, strength: float, **schedule: Any
+    sizes: Sequence[Tensor], before: Sequence[Tensor], edges: Tensor | None, strength: float, **schedule: Any
 ) -> list[Tensor]:
-    """Absolute values of the weights."""
+    """The sizes of the weights."""
     del before, edges, strength, schedule
-    return [weight.abs() for weight in weights]
+    return list(sizes)
 
 
 def weights_left(size: int, strength: float, iterations: int, **schedule: Any) -> dict[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -217,29 +218,31 @@ def pruning_iterations(task: Task, iterations: int) -> list[int]:
 def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
     """Leave each member the weights with the largest scores, as many as its schedule says at an iteration.
 
-    Of networks of single targets only in what leads from the sources: the few other weights are the target's own, and
-    one that has lost them has lost all.
+    Each chain of layers is scored and counted by itself. Of networks of single targets only what leads from the sources
+    is pruned: the few other weights are the target's own, and one that has lost them has lost all.
     """
     assert task.method.scores is not None  # noqa: S101  the caller asks of no other
     assert task.method.weights_left is not None  # noqa: S101
-    weights, masks = run.parameters.prunable, run.parameters.masks
     # After the layers of the weights stands the skip, which leads from the sources too.
     left_alone = range(1, len(run.parameters.weights)) if task.settings.network == "per_target" else range(0)
     if not run.scores:
-        run.scores = [weight.detach().abs() for weight in weights]
+        run.scores = network.sizes(run.parameters)
     for row, member in enumerate(run.active):  # one by one, so that no neighbor changes a rounding, nor the order by it
         strength = task.grid[member][0]
-        own = [weight.detach()[row] for weight in weights]
-        if not all(bool(weight.isfinite().all()) for weight in own):
+        own = run.parameters.map(itemgetter(row))
+        own_sizes = network.sizes(own)
+        if not all(bool(size.isfinite().all()) for size in own_sizes):
             continue  # diverged, and set aside at the next check
-        found = task.method.scores(own, [scores[row] for scores in run.scores], task.prior, strength, **task.options)
-        for layer, (weight, mask, scores, new) in enumerate(zip(own, masks, run.scores, found, strict=True)):
-            scores[row] = new
-            if layer in left_alone:
-                continue
-            left = task.method.weights_left(weight.numel(), strength, iterations, **task.options)[iteration]
-            mask[row] = keep_largest(new, weight, mask[row], left)
-            weight.mul_(mask[row])
+        layers = (own.prunable, own.masks, [scores[row] for scores in run.scores], own_sizes)
+        for weights, masks, before, sizes in zip(*(network.chains(own, one) for one in layers), strict=True):
+            found = task.method.scores(sizes, before, task.prior, strength, **task.options)
+            for layer, (weight, mask, scores, new) in enumerate(zip(weights, masks, before, found, strict=True)):
+                scores.copy_(new)
+                if layer in left_alone:
+                    continue
+                left = task.method.weights_left(weight.numel(), strength, iterations, **task.options)[iteration]
+                mask.copy_(keep_largest(new, weight, mask, left))
+                weight.mul_(mask)
 
 
 def penalty_terms(run: Run, task: Task) -> list[tuple[float, Tensor]]:
