@@ -121,15 +121,22 @@ class System:
         return runs
 
 
-def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
+def solve(
+    system: System,
+    initial_states: Floats,
+    times: Floats,
+    clamp: Mapping[int, float] | None = None,
+    genes: Sequence[str] | None = None,
+) -> Floats:
     """States (trajectory, time, gene) of the system, also with genes held, as `simulation.solve_rates`.
 
     Shapes: `initial_states` (trajectory, gene), at time 0; `times` (time,) or (trajectory, time), none negative.
 
     Raises:
-        UserError: `clamp` names a gene that there is not, or a state or value is not finite.
+        UserError: `clamp` names a gene that there is not, a state or value is not finite, or the system cannot be
+            solved up to the last time; `genes` are the names in its message.
     """
-    return solve_rates(system.rates, initial_states, times, clamp)
+    return solve_rates(system.rates, initial_states, times, clamp, genes)
 
 
 def describe_system(system: System) -> dict[str, Any]:

@@ -316,6 +316,7 @@ def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[
     Shapes: `initial_states` (trajectory, node), at time 0; `times` (time,) or (trajectory, time), none negative.
 
     Raises:
-        UserError: `clamp` names a node that there is not, or a state or value is not finite.
+        UserError: `clamp` names a node that there is not, a state or value is not finite, or the system cannot be
+            solved up to the last time.
     """
     return solve_rates(system.rates, initial_states, times, clamp)

@@ -114,7 +114,8 @@ def load_network(
     The truth leaves open the listed edges that no equation has.
 
     Raises:
-        UserError: times are not in order, a file is damaged, or equations and edges do not fit together.
+        UserError: times are not in order, a file is damaged, equations and edges do not fit together, or the system
+            cannot be solved up to the last time.
     """
     equations, edges, genes = (files[file.relative_path] for file in network.files())
     times = _times(options, "times", where)
@@ -124,7 +125,7 @@ def load_network(
     truth, known = _truth(read_edges(edges, names), system, names, equations, edges)
 
     def simulate(stream: int, count: int, times: Floats) -> Floats:
-        return solve(system, draw_starts(options, is_input, count, stream), times)
+        return solve(system, draw_starts(options, is_input, count, stream), times, genes=names)
 
     count, test_count = options["trajectories"], options["test_trajectories"]
     states = simulate(_START, count, times)

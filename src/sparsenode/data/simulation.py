@@ -11,6 +11,7 @@ from sparsenode.data.trajectories import Floats, Trajectory, constant_labels
 from sparsenode.errors import UserError
 
 _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-11, 1e-12
+_MOST_EVALUATIONS = 200_000  # of the rates in one solve; the sources' own systems take about 500
 
 INTERVAL: dict[str, Any] = {
     "type": "array",
@@ -39,15 +40,17 @@ def solve_rates(
     initial_states: Floats,
     times: Floats,
     clamp: Mapping[int, float] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Floats:
     """States (trajectory, time, node) of dx/dt = rates(x), to about 1e-9 of their size, by Dormand and Prince, order 8.
 
     Shapes: `rates` takes and gives (trajectory, node); `initial_states` (trajectory, node), at time 0; `times` (time,)
     or (trajectory, time), none negative. A node in `clamp` is held at its value from time 0 on: the system under an
-    intervention.
+    intervention. `names` (node,) are those that messages call the nodes by, in place of their numbers.
 
     Raises:
-        UserError: `clamp` names a node that there is not, or a state or value is not finite.
+        UserError: `clamp` names a node that there is not, a state or value is not finite, or the system grows without
+            bound or is too fast to be solved up to the last time.
     """
     from scipy.integrate import solve_ivp
 
@@ -63,26 +66,65 @@ def solve_rates(
         message = "cannot solve the simulated system from states, or with nodes held at values, that are not finite"
         raise UserError(message)
 
-    def free_rates(_: float, flat: Floats) -> Floats:
-        change = rates(flat.reshape(start.shape))
-        change[:, held] = 0.0
-        return change.ravel()
-
     asked = np.broadcast_to(times, (len(start), np.shape(times)[-1]))
     different, where = np.unique(asked, return_inverse=True)
     if different[-1] == 0.0:
         return np.repeat(start[:, None], asked.shape[1], axis=1)
-    solution = solve_ivp(
-        free_rates,
-        (0.0, float(different[-1])),
-        start.ravel(),
-        method="DOP853",
-        t_eval=different,
-        rtol=_RELATIVE_TOLERANCE,
-        atol=_ABSOLUTE_TOLERANCE,
-    )
+    last_time, last_change, evaluations = 0.0, np.zeros_like(start), 0
+
+    def free_rates(time: float, flat: Floats) -> Floats:
+        nonlocal last_time, last_change, evaluations
+        change = rates(flat.reshape(start.shape))
+        change[:, held] = 0.0
+        last_time, last_change, evaluations = float(time), change, evaluations + 1
+        if evaluations == 1 and not np.isfinite(change).all():
+            raise _unsolvable(last_time, last_change, names)
+        if evaluations > _MOST_EVALUATIONS:
+            raise _unsolvable(last_time, last_change, names, evaluations=_MOST_EVALUATIONS)
+        return change.ravel()
+
+    with np.errstate(all="ignore"):
+        solution = solve_ivp(
+            free_rates,
+            (0.0, float(different[-1])),
+            start.ravel(),
+            method="DOP853",
+            t_eval=different,
+            rtol=_RELATIVE_TOLERANCE,
+            atol=_ABSOLUTE_TOLERANCE,
+        )
+    if not solution.success:
+        raise _unsolvable(last_time, last_change, names)
     states = solution.y.reshape(*start.shape, len(different)).swapaxes(1, 2)
+    lost = ~np.isfinite(states).all(axis=(0, 2))
+    if lost.any():
+        first = int(lost.argmax())
+        raise _unsolvable(float(different[first]), states[:, first], names)
     return np.asarray(np.take_along_axis(states, where.reshape(asked.shape)[:, :, None], axis=1))
+
+
+def _unsolvable(time: float, values: Floats, names: Sequence[str] | None, *, evaluations: int = 0) -> UserError:
+    """What to tell where a solve ends before its last time; `values` (trajectory, node) are states or rates there.
+
+    After too many `evaluations` the system is too fast for the method, else it grows without bound.
+    """
+    lost = ~np.isfinite(values).all(axis=0)
+    size = np.abs(values).max(axis=0)
+    node = int(lost.argmax() if lost.any() else size.argmax())
+    name = f"node {node}" if names is None else names[node]
+    if evaluations:
+        found = f"{evaluations} evaluations of its rates reach no farther, and {name} changes fastest there"
+        advice = (
+            "take earlier times, or slower rates: where fast ones hold each other, the method cannot take large steps"
+        )
+    else:
+        found = (
+            f"{name} is not finite"
+            if lost.any()
+            else f"{name} changes without bound, by {size[node]:.3g} a unit of time"
+        )
+        advice = "take earlier times or other starts, or see whether the equations let it grow for ever"
+    return UserError(f"cannot solve the simulated system beyond time {time:.6g}: {found}; {advice}")
 
 
 def read_arrays(
