@@ -14,6 +14,7 @@ from sparsenode.dynamics import biological, gates, network
 from sparsenode.dynamics.fields import BIOLOGICAL, VectorField, clamped, first_order
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
+from sparsenode.evaluation.sparsity import EXACT_ZERO
 from sparsenode.solvers import Grid, solve_nodes
 
 MEMBERS, GENES, UNITS = 2, 3, 4
@@ -307,6 +308,20 @@ def test_a_pruned_network_keeps_its_rates_and_its_sparsity(gates_on: str | None)
     torch.testing.assert_close(network.weight_sparsity(pruned, 1e-5), sparsity)
     empty = torch.cat([(mask == 0).flatten(1) for mask in pruned.masks], dim=1).double().mean(1)
     torch.testing.assert_close(sparsity, empty)
+
+
+@pytest.mark.parametrize("gates_on", [None, "weight"])
+def test_weights_onto_a_gene_whose_rate_is_zero_are_zeros(gates_on: str | None) -> None:
+    """The published count: zeros over both layers, the last one times the rectified multipliers."""
+    parameters = random_parameters(gates_on=gates_on)
+    parameters.weights[0][0, 0, :3] = 0.0
+    parameters.multiplier[0][1, 0, :2] = torch.tensor([0.0, -0.4], dtype=torch.float64)
+    into, onto = gated_weights(parameters)
+    onto = onto * parameters.multiplier[0].clamp(min=0.0)
+    expected = torch.cat([(one == 0).flatten(1) for one in (into, onto)], dim=1).double().mean(1)
+    torch.testing.assert_close(network.weight_sparsity(parameters, EXACT_ZERO), expected)
+    if gates_on is None:
+        assert expected.tolist() == [3 / (2 * GENES * 2 * UNITS), 2 / (2 * GENES)]
 
 
 @pytest.mark.parametrize(("genes", "units", "of_genes", "of_units"), [(350, 40, 2, 17), (60, 120, 6, 3), (3, 4, 1, 1)])

@@ -333,6 +333,8 @@ def test_out_degrees_are_told_of_members_and_compared_with_the_truth(evaluation,
     assert len(lost) == len(degrees) - len(wanted)
     assert set(lost["strength"]) == {1.0}  # nothing but self-loops
     assert set(lost["reason"]) == {"no source has a target"}
+    found = pick(evaluation.metrics, metric="mean_out_degree", method="shrunk", status="finished")
+    np.testing.assert_allclose(found.sort_values(["strength", "seed"])["value"], degrees.mean(axis=1))
     found = pick(evaluation.metrics, metric="out_degree_correlation", method="shrunk", estimator="paths")
     true = ((system != 0) & OFF).sum(axis=1)
     for row, member in enumerate(ensemble.members):

@@ -43,3 +43,12 @@ def test_the_out_degree_is_a_mean_over_sources_with_targets():
     members[2] = 1
     found = sparsity.out_degree(members)
     np.testing.assert_array_equal(found, [(3 + 1) / 2, np.nan, 3])
+
+
+def test_the_mean_out_degree_is_over_all_sources():
+    members = np.zeros((3, 4, 4))
+    members[0, 0] = [9, 1, 2, 3]  # a self-loop is no target
+    members[0, 1] = [1e-7, 9, 0, 0]
+    members[2] = 1
+    np.testing.assert_allclose(sparsity.mean_out_degree(members), [(3 + 1) / 4, 0, 3])
+    assert np.isnan(sparsity.mean_out_degree(np.zeros((1, 1, 1)))).all()

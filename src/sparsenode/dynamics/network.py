@@ -305,7 +305,13 @@ def mask_nothing(parameters: Parameters) -> Parameters:
 
 
 def weight_sparsity(parameters: Parameters, threshold: float) -> Tensor:
-    """Share (member,) of the weights, with gates or masks folded in, that are below the threshold."""
+    """Share (member,) of the weights, with gates or masks folded in, that are below the threshold.
+
+    Those onto the rates of a biological network are taken times the targets' multipliers, as the published code (DASH)
+    does: all that lead to a gene whose multiplier is not above zero count as zero.
+    """
     weights, *skip = _apply(parameters, deterministic_gates(parameters))
+    if parameters.multiplier:
+        weights = (*weights[:-1], weights[-1] * own_rates(parameters)[0])
     below = [(weight.abs() < threshold).flatten(1).sum(1).to(torch.float64) for weight in (*weights, *skip)]
     return torch.stack(below).sum(0) / sum(weight[0].numel() for weight in (*weights, *skip))

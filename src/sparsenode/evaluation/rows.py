@@ -19,6 +19,7 @@ from sparsenode.evaluation.sparsity import (
     THRESHOLD,
     exact_sparsity,
     feature_sparsity,
+    mean_out_degree,
     out_degree,
     pair_sparsity,
 )
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 FREQUENCY_THRESHOLD = 0.5
 """An edge counts as found when at least half of the members selected it."""
 COLUMNS = ["trajectory", "split", "phase", "horizon"]
+_OF_PATHS = {"exact_sparsity": exact_sparsity, "out_degree": out_degree, "mean_out_degree": mean_out_degree}
 ENDS = ("lower", "upper")
 
 
@@ -186,7 +188,7 @@ def sparsity_rows(
         for metric, threshold in (("weight_sparsity", THRESHOLD), ("exact_weight_sparsity", EXACT_ZERO)):
             value = np.asarray(source.weight_sparsity(threshold), np.float64)[picked]
             tables.append(make_table(**common, metric=metric, estimator="weights", value=value))
-        for metric, measure in (("exact_sparsity", exact_sparsity), ("out_degree", out_degree)):
+        for metric, measure in _OF_PATHS.items():
             value = measure(network_paths)
             tables.append(mark_undefined(make_table(**common, metric=metric, estimator="paths", value=value)))
         for estimator, relative in (("paths", False), ("relative", True)):

@@ -43,11 +43,19 @@ def exact_sparsity(paths: np.ndarray) -> np.ndarray:
 def out_degree(paths: np.ndarray) -> np.ndarray:
     """Mean number of targets of the sources that have any, without self-loops, (member,), NaN where none has.
 
-    `paths` (member, source, target). How many genes a regulator acts on. Divided by all sources in place of those with
-    targets, as DASH does, it would tell no more than the sparsity.
+    `paths` (member, source, target). How many genes a regulator acts on.
     """
     degrees = [np.count_nonzero(one >= THRESHOLD, axis=1) - (np.diagonal(one) >= THRESHOLD) for one in paths]
     return np.array([own[own > 0].mean() if own.any() else np.nan for own in degrees], np.float64)
+
+
+def mean_out_degree(paths: np.ndarray) -> np.ndarray:
+    """Mean number of targets over all sources, without self-loops, (member,); a target has a path that is not zero.
+
+    `paths` (member, source, target). As the published code of DASH counts, but for the self-loops, which here hold the
+    decay as well. It tells no more than `exact_sparsity`, but what is published can be set beside it.
+    """
+    return (paths.shape[-1] - 1) * (1.0 - exact_sparsity(paths))
 
 
 def path_threshold(paths: np.ndarray, *, relative: bool) -> np.ndarray:
