@@ -7,6 +7,6 @@ makes the results anew. A change that leaves every value as it is (speed, messag
 PREPROCESSING = 2
 PEERS = 1
 TRAINING = 4
-EVALUATION = 8
+EVALUATION = 9
 INTERVENTIONS = 2
 FIGURES = 8
