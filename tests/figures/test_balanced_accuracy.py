@@ -79,20 +79,52 @@ def test_pooled_values_and_members_that_diverged_are_left_out(gene_metrics):
     assert members["balanced_accuracy"].max() < 0.9
 
 
-def test_published_values_are_named_beside_their_place(gene_metrics, rankings):
+PUBLISHED_LABEL = "published accuracy (its\nsparsity is of weights)"
+
+
+def names_of(axes):
+    return {text.get_text(): text for text in axes.texts if text.get_text()}
+
+
+def test_published_accuracies_stand_right_of_the_axis_of_pairs(gene_metrics, rankings):
     published = read_published("sim350")
-    figure = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings, published)
+    table = scored(gene_metrics)
+    figure = balanced_accuracy.draw("genes", table, CHOICES, rankings, published)
     [axes] = figure.axes
-    named = {text.get_text(): text.xy for text in axes.texts}
-    assert named["PathReg"] == pytest.approx((1 - 0.566, 61.9))
-    assert set(named) == {one.method for one in published}
-    assert "published" in texts_of(figure)
+    named = names_of(axes)
+    expected = {f"{one.method} {100 * one.values['balanced_accuracy']:.3g}" for one in published}
+    assert set(named) == {*expected, "published (%)"}
+    assert named["PathReg 61.9"].xy == pytest.approx((1, 61.9))
+    assert PUBLISHED_LABEL in texts_of(figure)
     figure.draw_without_rendering()
-    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    right = axes.get_window_extent().x1
+    boxes = [Text.get_window_extent(text) for text in named.values()]
+    assert all(box.x0 > right for box in boxes)
     assert not any(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number])
-    without = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings, read_published("breast"))
-    assert "published" not in texts_of(without)
+    without = balanced_accuracy.draw("genes", table, CHOICES, rankings, read_published("breast"))
+    assert PUBLISHED_LABEL not in texts_of(without)
     assert not list(without.axes[0].texts)
+    # What is published of weights does not move the axis of pairs.
+    assert without.axes[0].get_xlim() == axes.get_xlim()
+
+
+def test_published_values_are_named_once_in_each_row(gene_metrics, rankings):
+    models = pd.concat([scored(gene_metrics).assign(model=f"model_{number}") for number in range(4)])
+    figure = balanced_accuracy.draw("genes", models, {}, rankings, read_published("sim350"))
+    seen = [axes for axes in figure.axes if axes.get_visible()]
+    assert [bool(names_of(axes)) for axes in seen] == [False, False, True, True]
+    assert [len(axes.texts) >= 8 for axes in seen] == [True] * 4
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
+def test_names_are_set_apart_as_little_as_need_be(values):
+    wanted = np.sort(values)
+    found = balanced_accuracy.spread(wanted, 5.0, 0.0, 100.0)
+    assert (np.diff(found) >= 5 - 1e-9).all()
+    assert found.min() >= 2.5 - 1e-9
+    assert found.max() <= 97.5 + 1e-9
+    if (np.diff(wanted) >= 5).all() and wanted[0] >= 2.5 and wanted[-1] <= 97.5:
+        np.testing.assert_allclose(found, wanted)
 
 
 def test_peers_take_their_best_pairs(rankings, gene_metrics):

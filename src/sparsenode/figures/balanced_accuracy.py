@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +19,14 @@ from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.transforms import Bbox
+    from matplotlib.text import Annotation
 
 MOST_COLUMNS = 3
 CURVE_POINTS = 400
 RING = 11
-DISTANCES = (6, 12, 20, 30, 45)
-"""How far the name of a published value may stand from it, in points; from `LEADER` on a line joins them."""
-LEADER = 8
-MARK = 5
-"""Half the size of a published value's mark, in points."""
-PUBLISHED_LOOK = {
-    "marker": "D", "markersize": 6, "markerfacecolor": "none", "markeredgecolor": style.GRAY, "markeredgewidth": 1.2,
-    "linestyle": "none",
-}  # fmt: skip
+TICK, LEADER, LABEL = 7, 13, 20
+"""How far to the right of a panel, in points, published values' ticks and the lines to their names reach, and names
+begin."""
 
 
 def draw_balanced_accuracy(
@@ -69,22 +62,25 @@ def draw(
     rankings: pd.DataFrame,
     published: Sequence[Published] = (),
 ) -> Figure:
-    """A panel for each model; peers and published values are the same in every panel."""
+    """A panel for each model; peers and published values are the same in every panel.
+
+    The names of published values stand right of the last panel of each row.
+    """
     from matplotlib.figure import Figure
 
     models = style.models_of(metrics)
     members = {model: select_members(metrics, model) for model in models}
-    known = [one for one in published if {"sparsity", "balanced_accuracy"} <= one.values.keys()]
+    known = [one for one in published if "balanced_accuracy" in one.values]
     peers = peer_curves(rankings)
     share = true_share(rankings)
     sparsities = [float(value) for table in members.values() for value in table["sparsity"]]
-    axis = SparsityAxis([*sparsities, *(one.values["sparsity"] for one in known), 1 - share])
+    axis = SparsityAxis([*sparsities, 1 - share])
     looks = style.looks([*style.method_order(metrics["method"]), *peers])
 
     columns = min(len(models), MOST_COLUMNS)
     rows = -(-len(models) // columns)
     width = 5.2 if columns == 1 else 4.1
-    figure = Figure(figsize=(width * columns + 2.3, 0.7 + 3.7 * rows), layout="constrained")
+    figure = Figure(figsize=(width * columns + (3.6 if known else 2.3), 0.7 + 3.7 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, model in zip(panels, models, strict=False):
         axes.set_title(model)
@@ -100,8 +96,6 @@ def draw(
             axes.plot(
                 densities[seen], 100 * accuracies[seen], color=look.color, linestyle=look.line, linewidth=1.1, zorder=2
             )
-        for one in known:
-            axes.plot(axis.place([one.values["sparsity"]]), [100 * one.values["balanced_accuracy"]], **PUBLISHED_LOOK)
         axis.draw(axes, "x")
     for axes in panels[len(models) :]:
         axes.set_visible(False)
@@ -112,6 +106,12 @@ def draw(
         axes.set_ylabel("balanced accuracy (%): mean of edges found\nand of absent edges left out")
     low, _ = panels[0].get_ylim()
     panels[0].set_ylim(max(min(low, 48.0), 0.0), 101)
+    last = {*range(columns - 1, len(models), columns), len(models) - 1}
+    names = []
+    for number, axes in enumerate(panels[: len(models)] if known else []):
+        _mark_published(axes, known)
+        if number in last:
+            names.append((axes, _name_published(axes, known)))
     told = (
         f"small dots: members; large symbols: median over {style.count_seeds(metrics)} at each strength, joined in "
         "order of strength"
@@ -121,8 +121,8 @@ def draw(
     figure.suptitle(f"{dataset}: which pairs have a path, beside the true network\n{wrapped}", x=0.01, ha="left")
     _legend(figure, metrics, looks, peers, share, has_published=bool(known))
     figure.draw_without_rendering()
-    for axes in panels[: len(models)]:
-        _name_points(axes, axis, known)
+    for axes, texts in names:
+        _set_apart(axes, texts)
     return figure
 
 
@@ -191,69 +191,68 @@ def _draw_method(axes: Axes, axis: SparsityAxis, members: pd.DataFrame, look: Lo
         )  # fmt: skip
 
 
-def _name_points(axes: Axes, axis: SparsityAxis, published: Sequence[Published]) -> None:
-    """Write the names of published values beside them, each where it hides least of what else is drawn."""
-    from matplotlib.patheffects import withStroke
+def _mark_published(axes: Axes, published: Sequence[Published]) -> None:
+    """Ticks right of a panel at the accuracy of published values.
 
-    size = 0.8 * axes.title.get_fontsize()
-    point = axes.figure.dpi / 72
-    # Of lines across the whole panel and of the mark of a break one coordinate is no value of the data.
-    lines = [line for line in axes.get_lines() if line.get_transform() == axes.transData and len(line.get_xdata())]
-    drawn = [_fill(axes.transData.transform(np.column_stack(line.get_data()).astype(np.float64))) for line in lines]
-    obstacles = np.concatenate([np.empty((0, 2)), *drawn])
-    frame = axes.get_window_extent()
-    taken: list[Bbox] = []
-    published = sorted(published, key=lambda one: one.values["sparsity"])
-    accuracies = [100 * one.values["balanced_accuracy"] for one in published]
-    places = np.column_stack((axis.place([one.values["sparsity"] for one in published]), accuracies))
-    marks = axes.transData.transform(places)
-    for number, one in enumerate(published):
-        place, at, others = places[number], marks[number], np.delete(marks, number, axis=0)
-        measured = axes.text(0, 0, one.method, fontsize=size)
-        extent = np.asarray(measured.get_window_extent().size)
-        measured.remove()
-        costs = {}
-        for distance in DISTANCES:
-            for box in _boxes(at, extent, distance * point):
-                crossed = sum(box.overlaps(other) for other in taken)
-                outside = not (frame.contains(*box.min) and frame.contains(*box.max))
-                covered = box.padded(MARK * point).count_contains(others)
-                # A line that joins the name with its place is not to cross another one's mark either.
-                leader = _fill(np.array([at, (box.min + box.max) / 2]))
-                covered += np.count_nonzero(np.linalg.norm(leader[:, None] - others, axis=-1) < MARK * point)
-                hidden = 3 * box.count_contains(obstacles)
-                costs[box] = 1000 * (crossed + outside) + 100 * covered + hidden + distance / 6
-        best = min(costs, key=lambda box: costs[box])
-        taken.append(best)
-        gap = np.maximum(best.min - at, at - best.max).max()
+    Their sparsity is that of weights, so that they have no place along the axis of pairs.
+    """
+    for one in published:
         axes.annotate(
-            one.method, place, xytext=(best.min - at) / point, textcoords="offset points", fontsize=size, zorder=6,
-            color=style.GRAY, va="bottom", ha="left", in_layout=False,
-            path_effects=[withStroke(linewidth=2, foreground="white")],
-            arrowprops={"arrowstyle": "-", "color": style.GRAY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4}
-            if gap > LEADER * point else None,
+            "", (1, 100 * one.values["balanced_accuracy"]), xytext=(TICK, 0), xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": style.GRAY, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
 
 
-def _boxes(at: np.ndarray, extent: np.ndarray, gap: float) -> Iterator[Bbox]:
-    """Places of a text of this extent to all sides of a point, in pixels."""
-    from matplotlib.transforms import Bbox
+def _name_published(axes: Axes, published: Sequence[Published]) -> list[Annotation]:
+    """Names and accuracies beside the ticks of published values, the lowest first, below a heading."""
+    look: dict[str, Any] = {
+        "fontsize": 0.8 * axes.title.get_fontsize(), "color": style.GRAY, "textcoords": "offset points",
+        "annotation_clip": False,
+    }  # fmt: skip
+    axes.annotate("published (%)", (1, 1), xytext=(LABEL, 4), xycoords="axes fraction", va="bottom", **look)
+    return [
+        axes.annotate(
+            f"{one.method} {100 * one.values['balanced_accuracy']:.3g}", (1, 100 * one.values["balanced_accuracy"]),
+            xytext=(LABEL, 0), xycoords=axes.get_yaxis_transform(), va="center", **look,
+        )
+        for one in sorted(published, key=lambda one: one.values["balanced_accuracy"])
+    ]  # fmt: skip
 
-    for across, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
-        side = np.array([across, up])
-        away = gap / np.hypot(across, up)
-        corner = at + side * away + (side - 1) / 2 * extent
-        yield Bbox([corner, corner + extent])
+
+def _set_apart(axes: Axes, names: Sequence[Annotation]) -> None:
+    """Move names that would overlap up and down, each joined with its tick by a line."""
+    point = axes.figure.dpi / 72
+    wanted = np.array([axes.transData.transform((1, name.xy[1]))[1] for name in names])
+    room = 1.05 * max(name.get_window_extent().height for name in names)
+    low, high = axes.get_window_extent().intervaly
+    for name, at, place in zip(names, wanted, spread(wanted, room, low, high), strict=True):
+        name.set_position((LABEL, (place - at) / point))
+        axes.annotate(
+            "", name.xy, xytext=(LABEL - 1, (place - at) / point), xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points", annotation_clip=False, in_layout=False,
+            arrowprops={
+                "arrowstyle": "-", "color": style.GRAY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": TICK,
+            },
+        )  # fmt: skip
 
 
-def _fill(points: np.ndarray) -> np.ndarray:
-    """Corners of a line in pixels, and points along it, so that no text crosses it unseen."""
-    between = [
-        start + (end - start) * np.linspace(0, 1, max(2, int(np.hypot(*(end - start)) // 5)))[:, None]
-        for start, end in itertools.pairwise(points)
-        if np.isfinite(start).all() and np.isfinite(end).all()
-    ]
-    return np.concatenate([points, *between])
+def spread(wanted: np.ndarray, room: float, low: float, high: float) -> np.ndarray:
+    """Places at least `room` apart, as near to the `wanted` ones, which are sorted, as least squares can have them.
+
+    They keep within `low` and `high` where there is room for all of them.
+    """
+    steps = room * np.arange(len(wanted))
+    # Places less their steps may not fall: neighbors that would are put at their mean.
+    groups: list[list[float]] = []
+    for value in wanted - steps:
+        groups.append([float(value)])
+        while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
+            last = groups.pop()
+            groups[-1] += last
+    level = np.concatenate([np.full(len(group), np.mean(group)) for group in groups])
+    half = room / 2
+    return np.asarray(np.maximum(np.minimum(level, high - half - steps[-1]), low + half) + steps)
 
 
 def _legend(
@@ -282,8 +281,10 @@ def _legend(
         handles.append(Line2D([], [], color=looks[peer].color, linestyle=looks[peer].line, linewidth=1.1))
         labels.append(f"{style.method_label(peer)} (peer),\nbest pairs")
     if has_published:
-        handles.append(Line2D([], [], **PUBLISHED_LOOK))
-        labels.append("published")
+        handles.append(
+            Line2D([], [], color=style.GRAY, marker="_", markersize=TICK, markeredgewidth=1.6, linestyle="none")
+        )
+        labels.append("published accuracy (its\nsparsity is of weights)")
     if np.isfinite(share):
         handles.append(
             Line2D([], [], color=style.GRAY, marker="|", markersize=11, markeredgewidth=0.8, linestyle="none")
