@@ -21,7 +21,14 @@ def make_metrics() -> pd.DataFrame:
     tables = [
         make_table(
             method="peer:lasso", estimator="peer", trajectory=ALL, seed=[0, 1, 2, -1], metric="auprc",
-            value=[0.1, 0.2, 0.4, 0.9],
+            value=[0.1, 0.2, 0.4, 0.3],
+        ),
+        make_table(
+            method="peer:lasso", estimator="peer_shares", trajectory=ALL, seed=[0, 1, 2, -1], metric="auprc",
+            value=[7.0, 7.0, 7.0, 0.2],
+        ),
+        make_table(
+            method="peer:lasso", estimator="peer", trajectory=ALL, seed=-1, metric="auprc_degree_z", value=[1.5]
         ),
         make_table(
             method="peer:lasso", estimator="peer", trajectory=ALL, seed=[0], metric="balanced_accuracy", value=[0.5]
@@ -44,12 +51,22 @@ def make_metrics() -> pd.DataFrame:
                 make_table(**paths, metric="balanced_accuracy", value=[0.8 + 0.1 * seed + far]),
                 make_table(**paths, metric="auprc", value=[0.3 + 0.1 * seed + far]),
                 make_table(**key, estimator="jacobian", metric="auprc", value=[7.0]),
-                make_table(**key, metric="mse", split="test", phase="fit", horizon="trajectory", value=[2e-3 + far]),
+                make_table(**key, metric="exact_weight_sparsity", estimator="weights", value=[0.9 + far]),
+                make_table(
+                    **key,
+                    metric="mse",
+                    split="test",
+                    phase="fit",
+                    horizon="trajectory",
+                    value=[2e-3 + 1e-3 * seed + far],
+                ),
                 make_table(**key, metric="mse", split="train", phase="fit", horizon="trajectory", value=[7.0]),
                 make_table(**key, metric="mse", split="test", phase="fit", horizon="window", value=[7.0]),
             ]
         pooled = {"model": model, "method": "pathreg", "strength": strength, "seed": -1, "trajectory": ALL}
         tables.append(make_table(**pooled, estimator="paths", metric="auprc", value=[7.0]))
+        tables.append(make_table(**pooled, estimator="jacobian", metric="auprc_degree_z", value=[7.0]))
+        tables.append(make_table(**pooled, estimator="paths", metric="auprc_degree_z", value=[5.0 + far]))
     mine = {"model": "small", "method": "mine", "strength": 1.0, "seed": 0}
     tables.append(make_table(**mine, metric="seconds", value=[1.0], status="diverged"))
     return join_tables(tables)
@@ -69,15 +86,18 @@ def test_a_method_is_measured_at_its_chosen_strength(rows):
     assert found == pytest.approx([0.96, 0.95, 0.97])
     found = first[["balanced_accuracy", "balanced_accuracy_min", "balanced_accuracy_max"]].to_list()
     assert found == pytest.approx([0.85, 0.8, 0.9])
-    assert first["auprc"] == pytest.approx(0.35)
-    assert first["mse"] == pytest.approx(2e-3)
+    assert first[["auprc", "auprc_min", "auprc_max"]].to_list() == pytest.approx([0.35, 0.3, 0.4])
+    assert first[["mse", "mse_min", "mse_max"]].to_list() == pytest.approx([2.5e-3, 2e-3, 3e-3])
+    assert first["exact_weight_sparsity"] == pytest.approx(0.9)
+    assert first["auprc_degree_z"] == 5.0
     assert rows.iloc[1]["model"] == "large"
     assert rows.iloc[1]["auprc"] == pytest.approx(0.4)
 
 
 def test_what_was_not_measured_is_empty(rows):
-    for column in ("exact_sparsity", "balanced_accuracy_at_95", "early_precision", "mse_one_step", "out_degree"):
+    for column in ("exact_sparsity", "balanced_accuracy_at_95", "early_precision", "out_degree", "mean_out_degree"):
         assert rows[column].isna().all()
+    assert rows.loc[rows["published"] == "no", "mse_one_step"].isna().all()
 
 
 def test_other_metrics_fill_their_columns_where_they_are_there():
@@ -87,14 +107,17 @@ def test_other_metrics_fill_their_columns_where_they_are_there():
         make_table(**key, metric="exact_sparsity", estimator="paths", value=[0.9, 0.8]),
         make_table(**key, metric="balanced_accuracy_at_95", estimator="paths", value=[0.7, 0.9]),
         make_table(**key, metric="out_degree", estimator="paths", value=[3.0, 5.0]),
+        make_table(**key, metric="mean_out_degree", estimator="paths", value=[1.0, 2.0]),
         make_table(**key, metric="mse", split="test", phase="fit", horizon="one_step", value=[1e-4, 3e-4]),
         make_table(
             method="peer:lasso", seed=0, estimator="peer", trajectory=ALL, metric="balanced_accuracy_at_95", value=[0.6]
         ),
     ]
     rows = benchmark.dataset_rows("mine", None, join_tables([metrics, *more]), CHOICES)
-    found = rows.iloc[0][["exact_sparsity", "balanced_accuracy_at_95", "out_degree", "mse_one_step"]].to_list()
-    assert found == pytest.approx([0.85, 0.8, 4.0, 2e-4])
+    columns = ["exact_sparsity", "balanced_accuracy_at_95", "out_degree", "mean_out_degree"]
+    assert rows.iloc[0][columns].to_list() == pytest.approx([0.85, 0.8, 4.0, 1.5])
+    found = rows.iloc[0][["mse_one_step", "mse_one_step_min", "mse_one_step_max"]].to_list()
+    assert found == pytest.approx([2e-4, 1e-4, 3e-4])
     assert rows.iloc[-1]["balanced_accuracy_at_95"] == 0.6
 
 
@@ -102,9 +125,10 @@ def test_published_values_stand_below_their_counterpart_and_are_marked(rows):
     assert rows["method"].to_list()[:4] == ["pathreg", "pathreg", "PathReg", "mine"]
     published = rows[rows["published"] == "yes"].set_index("method")
     assert len(published) == 8
-    assert published.loc["PathReg", ["sparsity", "balanced_accuracy", "mse"]].to_list() == pytest.approx(
-        [0.566, 0.619, 8e-3]
-    )
+    found = published.loc["PathReg", ["exact_weight_sparsity", "balanced_accuracy", "mse_one_step"]].to_list()
+    assert found == pytest.approx([0.566, 0.619, 8e-3])
+    # Of pairs, and of whole trajectories, nothing is published.
+    assert published[["sparsity", "exact_sparsity", "mse"]].isna().all(axis=None)
     assert set(published["study"]) == {"DASH"}
     assert published["remark"].str.contains("as quoted").all()
     assert "presumed" in published.loc["PathReg", "remark"]
@@ -121,7 +145,8 @@ def test_without_a_benchmark_nothing_is_published():
 def test_a_peer_has_a_ranking_and_no_network(rows):
     peer = rows.iloc[-1]
     assert peer["method"] == "lasso (peer)"
-    assert peer["auprc"] == pytest.approx(0.2)
+    assert peer[["auprc", "auprc_min", "auprc_max"]].to_list() == pytest.approx([0.2, 0.1, 0.4])
+    assert peer["auprc_degree_z"] == 1.5
     assert peer["seeds"] == 3
     assert peer[["sparsity", "balanced_accuracy", "strength"]].isna().all()
 
@@ -136,15 +161,35 @@ def test_a_method_without_a_choice_says_so(rows):
 def test_the_readable_table_tells_the_same(rows):
     text = benchmark.write_markdown(rows)
     lines = text.splitlines()
-    [header] = [line for line in lines if line.startswith("| method |")]
-    assert "| sparsity (%) | balanced accuracy (%) | AUPRC | test mse | seeds |" in header
-    assert "| pathreg | small | 1 | 96 (95 to 97) | 85 (80 to 90) | 0.35 | 0.002 | 2 |" in lines
-    assert "| *PathReg, published by DASH* |  |  | 56.6 | 61.9 |  | 0.008 |  |" in lines
+    [header] = [line for line in lines if line.startswith("| method (model) |")]
+    titles = [title.strip() for title in header.strip("|").split("|")]
+    assert titles[2:5] == ["pairs without a path (%)", "weights exactly zero (%)", "balanced accuracy (%)"]
+    assert titles[5:] == [
+        "AUPRC", "AUPRC beside equal degrees (z)", "test mse, whole course", "test mse, one step",
+    ]  # fmt: skip
+    ours = (
+        "| pathreg (small) | 1 | 96 (95 to 97) | 90 | 85 (80 to 90) | 0.35 (0.3 to 0.4) | 5 | 0.0025 (0.002 to 0.003) |"
+    )
+    assert f"{ours}  |" in lines
+    assert "| *PathReg, published by DASH* |  |  | 56.6 | 61.9 |  |  |  | 0.008 |" in lines
     assert "- mine (small): no strength chosen, since too few members finished." in lines
     assert any(line.startswith("- published by DASH: PathReg, C-NODE, IMP: 5 % noise; arXiv") for line in lines)
+    [told] = [line for line in lines if line.startswith("Seeds: ")]
+    assert told.startswith(
+        "Seeds: 3; 2 of pathreg (small); 0 of mine (small). Published values are of trajectories whose"
+    )
+    assert "`start: published`" in told
     table = [line for line in lines if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
     assert len(table) == len(rows) + 2
+
+
+def test_a_note_stands_only_beside_published_values(rows):
+    ours = rows[rows["published"] == "no"]
+    assert "Published values are of" not in benchmark.write_markdown(ours)
+    told = benchmark.write_markdown(benchmark.dataset_rows("mine", "breast", make_metrics(), CHOICES))
+    assert "Published values are of" not in told
+    assert "11,165 genes; here 500" in told
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,47 +10,61 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.peers import favored_metrics
 from sparsenode.figures import style
-from sparsenode.figures.published import Published, read_published
+from sparsenode.figures.published import Published, benchmark_note, read_published
 from sparsenode.figures.style import Choice, pick
 from sparsenode.files import write_atomically
 
-COLUMNS = (
-    "dataset", "benchmark", "published", "study", "method", "model", "strength", "seeds",
-    "sparsity", "sparsity_min", "sparsity_max", "exact_sparsity",
-    "balanced_accuracy", "balanced_accuracy_min", "balanced_accuracy_max", "balanced_accuracy_at_95",
-    "auprc", "early_precision", "mse", "mse_one_step", "out_degree", "remark",
-)  # fmt: skip
-# Where each column stands in the metrics. Of several estimators the first of `_ESTIMATORS` counts.
 _TEST = {"metric": "mse", "split": "test", "phase": "fit"}
 _RANKING = {name: {"metric": name, "reference": ""} for name in ("balanced_accuracy_at_95", "auprc", "early_precision")}
+# Where each column stands in the metrics of members. Of several estimators the first of `_ESTIMATORS` counts.
 _MEASURED: dict[str, dict[str, str]] = {
     "sparsity": {"metric": "feature_sparsity", "estimator": "paths"},
     "exact_sparsity": {"metric": "exact_sparsity"},
+    "exact_weight_sparsity": {"metric": "exact_weight_sparsity", "estimator": "weights"},
     "balanced_accuracy": {"metric": "balanced_accuracy", "estimator": "paths"},
     **_RANKING,
     "mse": {**_TEST, "horizon": "trajectory"},
     "mse_one_step": {**_TEST, "horizon": "one_step"},
     "out_degree": {"metric": "out_degree"},
+    "mean_out_degree": {"metric": "mean_out_degree"},
 }
-_ESTIMATORS = ("paths", "peer", "")
-_WITH_RANGE = ("sparsity", "balanced_accuracy")
+# The same of scores pooled over members.
+_POOLED = {"auprc_degree_z": {"metric": "auprc_degree_z"}}
+_ESTIMATORS = ("paths", "weights", "peer", "peer_shares", "")
+_WITH_RANGE = ("sparsity", "exact_weight_sparsity", "balanced_accuracy", "auprc", "mse", "mse_one_step")
+COLUMNS = (
+    "dataset", "benchmark", "published", "study", "method", "model", "strength", "seeds",
+    *(f"{column}{end}" for column in (*_MEASURED, *_POOLED)
+      for end in (("", "_min", "_max") if column in _WITH_RANGE else ("",))),
+    "remark",
+)  # fmt: skip
 # Columns of the readable table: title, column, and what its numbers are multiplied by.
 _READABLE = (
-    ("sparsity (%)", "sparsity", 100), ("exact zeros (%)", "exact_sparsity", 100),
+    ("pairs without a path (%)", "sparsity", 100), ("weights exactly zero (%)", "exact_weight_sparsity", 100),
     ("balanced accuracy (%)", "balanced_accuracy", 100),
-    ("balanced accuracy at 95 % sparsity (%)", "balanced_accuracy_at_95", 100), ("AUPRC", "auprc", 1),
-    ("early precision", "early_precision", 1), ("test mse", "mse", 1), ("one-step mse", "mse_one_step", 1),
-    ("out-degree", "out_degree", 1),
+    ("the same of the best 5 % of pairs (%)", "balanced_accuracy_at_95", 100), ("AUPRC", "auprc", 1),
+    ("AUPRC beside equal degrees (z)", "auprc_degree_z", 1), ("test mse, whole course", "mse", 1),
+    ("test mse, one step", "mse_one_step", 1),
 )  # fmt: skip
 _EXPLANATION = """\
 Models at the strength chosen on validation, over the seeds that finished: the median, and in brackets the range. \
 *Published* values are those of other studies, quoted and not measured here; each study chooses and counts in its own \
-way. Sparsity is the share of pairs of features without a path (below 1e-5); exact zeros are pairs of two features \
-whose path is exactly zero. Balanced accuracy is that of the pairs that have a path, of those whose truth is known; \
-at 95 % sparsity the best 5 % of these are taken as edges, which is far too few where more of them are true. Peers \
-rank all pairs, and have no network of their own. AUPRC and early precision are of single members. Errors are of test \
-data, from the initial state on (test mse) and from one observation to the next of the same split.
+way. What they call sparsity is the share of weights that are exactly zero, and stands there; of pairs none is \
+published. `benchmark.csv` has more columns.
+
+- **pairs without a path**: share of the pairs of features whose path is below 1e-5.
+- **weights exactly zero**: share of all weights; those onto the rates of a biological network times the genes' \
+multipliers, as published.
+- **balanced accuracy**: of the pairs that have a path, among those whose truth is known; 50 % is chance. **The same \
+of the best 5 % of pairs**: these are taken as edges (95 % sparsity), which is far too few where more are true. \
+Peers rank all pairs, by the better of their two scores, and have no network of their own.
+- **AUPRC**: average precision of single members. **Beside equal degrees**: how many standard deviations that of the \
+scores pooled over the seeds lies above that of random networks with the degrees of the true one; within 2 of 0, \
+knowing the degrees would do as well.
+- **test mse**: of test data, in modeling units, from the initial state on (whole course), and from one observation to \
+the next of the same split (one step).
 """
 
 
@@ -106,26 +120,31 @@ def dataset_rows(
         ]
         rows += [_published_row(one) for one in published if one.counterpart == method]
     rows += [_published_row(one) for one in published if one.counterpart not in methods]
-    rows += [_peer_row(metrics, peer) for peer in style.peer_order(metrics["method"])]
+    rows += [_peer_row(favored_metrics(metrics), peer) for peer in style.peer_order(metrics["method"])]
     table = pd.DataFrame([{"dataset": dataset, "benchmark": benchmark or "", **row} for row in rows])
     return table.reindex(columns=list(COLUMNS))
 
 
 def write_markdown(table: pd.DataFrame) -> str:
-    """The table for reading: a section for each dataset, without the columns that it has no values of."""
+    """The table for reading: a section for each dataset, without the columns that it has no values of.
+
+    What all published values of its benchmark are of stands above it.
+    """
     parts = ["# Benchmark\n", _EXPLANATION]
     for dataset, rows in table.groupby("dataset", sort=False):
         benchmark = rows["benchmark"].iloc[0]
         parts.append(f"## {dataset}{f' (published benchmark: {benchmark})' if benchmark else ''}\n")
+        note = benchmark_note(benchmark) if benchmark and (rows["published"] == "yes").any() else ""
+        told = [f"Published values are of {note}."] * bool(note)
+        parts.append(" ".join([_tell_seeds(rows), *told]) + "\n")
         shown = [entry for entry in _READABLE if rows[entry[1]].notna().any()]
-        header = ["method", "model", "strength", *(title for title, _, _ in shown), "seeds"]
+        header = ["method (model)", "strength", *(title for title, _, _ in shown)]
         cells = [_cells(row, shown) for _, row in rows.iterrows()]
-        rule = ["---", "---", *["---:"] * (len(header) - 2)]
+        rule = ["---", *["---:"] * (len(header) - 1)]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *cells)) + "\n")
         for (study, remark), named in rows[rows["remark"] != ""].groupby(["study", "remark"], sort=False):
             origin = f"published by {study}: " if study else ""
-            names = [row["method"] + f" ({row['model']})" * bool(row["model"]) for _, row in named.iterrows()]
-            parts.append(f"- {origin}{', '.join(names)}: {remark}.")
+            parts.append(f"- {origin}{', '.join(_names(named))}: {remark}.")
         parts.append("")
     return "\n".join(parts)
 
@@ -136,17 +155,19 @@ def _model_row(metrics: pd.DataFrame, model: str, method: str, choice: Choice) -
     if choice.strength is None:
         return {**row, "remark": "no strength chosen, since too few members finished"}
     own = pick(metrics, model=model, method=method, strength=choice.strength, status="finished")
-    own = own[own["seed"] >= 0]
-    seeds = own.loc[own["metric"] == "seconds", "seed"].nunique()
-    return {**row, "strength": choice.strength, "seeds": seeds, **_measure(own, _MEASURED)}
+    members = own[own["seed"] >= 0]
+    seeds = members.loc[members["metric"] == "seconds", "seed"].nunique()
+    measured = {**_measure(members, _MEASURED), **_measure(own[own["seed"] < 0], _POOLED)}
+    return {**row, "strength": choice.strength, "seeds": seeds, **measured}
 
 
 def _peer_row(metrics: pd.DataFrame, peer: str) -> dict[str, Any]:
     own = pick(metrics, method=peer, status="finished")
-    own = own[own["seed"] >= 0]
+    members = own[own["seed"] >= 0]
     name = f"{style.method_label(peer)} (peer)"
     named = {"published": "no", "study": "", "method": name, "model": "", "remark": ""}
-    return {**named, "seeds": own["seed"].nunique(), **_measure(own, _RANKING)}
+    measured = {**_measure(members, _RANKING), **_measure(own[own["seed"] < 0], _POOLED)}
+    return {**named, "seeds": members["seed"].nunique(), **measured}
 
 
 def _published_row(one: Published) -> dict[str, Any]:
@@ -171,16 +192,30 @@ def _measure(own: pd.DataFrame, wanted: Mapping[str, Mapping[str, str]]) -> dict
     return found
 
 
-def _cells(row: pd.Series[Any], shown: Iterable[tuple[str, str, int]]) -> list[str]:
-    name = f"*{row['method']}, published by {row['study']}*" if row["published"] == "yes" else row["method"]
-    cells = [name, row["model"], _number(row["strength"])]
+def _names(rows: pd.DataFrame) -> list[str]:
+    """Methods, with their models where they have one."""
+    return [row["method"] + f" ({row['model']})" * bool(row["model"]) for _, row in rows.iterrows()]
+
+
+def _tell_seeds(rows: pd.DataFrame) -> str:
+    """How many seeds the rows are of: the most frequent number, and what has another one."""
+    measured = rows[rows["published"] == "no"]
+    usual = int(measured["seeds"].mode().max())
+    others = measured[measured["seeds"] != usual].groupby("seeds", sort=False)
+    told = [f"{seeds:g} of {', '.join(_names(own))}" for seeds, own in others]
+    return f"Seeds: {'; '.join([str(usual), *told])}."
+
+
+def _cells(row: pd.Series[Any], shown: Sequence[tuple[str, str, int]]) -> list[str]:
+    [name] = _names(row.to_frame().T)
+    cells = [f"*{name}, published by {row['study']}*" if row["published"] == "yes" else name, _number(row["strength"])]
     for _, column, factor in shown:
         text = _number(factor * row[column])
-        least, largest = (row.get(f"{column}_{end}", float("nan")) for end in ("min", "max"))
-        if np.isfinite(least) and least < largest:
-            text += f" ({_number(factor * least)} to {_number(factor * largest)})"
+        least, largest = (_number(factor * row.get(f"{column}_{end}", float("nan"))) for end in ("min", "max"))
+        if least != largest:
+            text += f" ({least} to {largest})"
         cells.append(text)
-    return [*cells, _number(row["seeds"])]
+    return cells
 
 
 def _number(value: float) -> str:

@@ -14,15 +14,17 @@ from sparsenode.errors import UserError
 
 SCALES = {"%": 0.01, "1e-3 (presumed)": 1e-3}
 """What a published number is multiplied by, by its unit: shares become 0 to 1, errors squared units of the values."""
-METRICS = ("sparsity", "balanced_accuracy", "mse")
+METRICS = ("exact_weight_sparsity", "balanced_accuracy", "mse_one_step")
+"""What is published, by the names of the benchmark's columns."""
 
 
 @dataclass(frozen=True)
 class Published:
     """One method of one study on one benchmark.
 
-    `counterpart` is the method of this package that it corresponds to, empty where there is none. `values` by metric,
-    sparsity and balanced accuracy as shares, `mse` of test data. `remarks` are what is to be known of them.
+    `counterpart` is the method of this package that it corresponds to, empty where there is none. `values` by metric
+    (`METRICS`), as the published code takes them: sparsity is the share of exact zeros among all weights, those onto
+    the rates times the genes' multipliers; errors are those one step ahead. `remarks` are what is to be known of them.
     """
 
     study: str
@@ -39,6 +41,14 @@ def benchmark_names() -> list[str]:
     return list(dict.fromkeys(row["dataset"] for row in _rows()))
 
 
+def benchmark_note(benchmark: str) -> str:
+    """What all published values of a benchmark are of, if that is not what the data are; empty if they are.
+
+    It stands in the rows without a method.
+    """
+    return "; ".join(row["condition"] for row in _rows() if row["dataset"] == benchmark and not row["method"])
+
+
 def read_published(benchmark: str | None) -> list[Published]:
     """The published methods of a benchmark in the order of the file; none where it is None.
 
@@ -47,7 +57,7 @@ def read_published(benchmark: str | None) -> list[Published]:
     """
     if benchmark is None:
         return []
-    rows = [row for row in _rows() if row["dataset"] == benchmark]
+    rows = [row for row in _rows() if row["dataset"] == benchmark and row["method"]]
     if not rows:
         raise UserError(
             f"no published values of the benchmark {benchmark!r}; there are: {', '.join(benchmark_names())}"
@@ -58,7 +68,7 @@ def read_published(benchmark: str | None) -> list[Published]:
         told = {name: own[0][name] for name in ("counterpart", "condition", "source")}
         values = {row["metric"]: float(row["value"]) * SCALES[row["unit"]] for row in own}
         remarks = tuple(
-            f"{row['metric']}: unit {row['unit']}, its horizon and starts are not known"
+            f"error by the published code one step ahead, between values without noise; unit {row['unit']}"
             for row in own
             if "presumed" in row["unit"]
         )
