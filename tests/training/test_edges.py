@@ -13,6 +13,7 @@ import torch
 from scipy.linalg import expm
 
 from sparsenode.dynamics import network
+from sparsenode.errors import UserError
 from sparsenode.methods import get_method
 from sparsenode.problems import Problem, make_problems
 from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings
@@ -191,3 +192,16 @@ def test_paths_are_weaker_at_larger_strengths_of_cnode(problems: list[tuple[floa
     strength = network.path_matrix(result.parameters).mean((1, 2))
     assert (strength.diff() < 0).all()
     assert strength[-1] < 0.5 * strength[0]
+
+
+@pytest.mark.parametrize(("method", "options"), [("lassonet", {}), ("grouplasso", {"adaptive": 2.0})])
+def test_what_is_learned_in_the_warm_up_takes_one(
+    problems: list[tuple[float, Problem]], method: str, options: dict[str, float]
+) -> None:
+    with pytest.raises(UserError, match=rf"`warm_up` of the model is 0, with the method {method}, which .* above 0"):
+        trained(problems, method, (0.1,), options=options, warm_up=0.0)
+
+
+def test_the_plain_group_lasso_takes_no_warm_up(problems: list[tuple[float, Problem]]) -> None:
+    result = trained(problems, "grouplasso", (0.1,), iterations=5, warm_up=0.0)
+    assert result.members[0].status == "finished"
