@@ -273,6 +273,18 @@ def test_unknown_truth_gives_no_structure_rows(linear_data, new_ensemble):
     assert set(pick(metrics, metric="spurious_feature_sparsity")["reference"]) == {"not_regulators"}
 
 
+def test_where_all_can_regulate_only_the_truth_tells_what_is_spurious(linear_data, new_ensemble):
+    linear_data.var["is_regulator"] = True
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0])])
+    assert set(pick(evaluation.metrics, metric="spurious_feature_sparsity")["reference"]) == {"truth"}
+    [table] = evaluation.groups.values()
+    assert "c" in set(table["source"])  # which has no true target
+    del linear_data.varp["truth"]
+    unknown = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0])])
+    assert pick(unknown.metrics, metric="spurious_feature_sparsity").empty
+    assert next(iter(unknown.groups.values())).equals(table)
+
+
 def test_a_truth_without_signs_gives_no_accuracy_of_signs(linear_data, new_ensemble):
     signed = set(evaluate_ensembles(linear_data, [new_ensemble()]).metrics["metric"])
     linear_data.uns["sparsenode"]["truth_signed"] = False
