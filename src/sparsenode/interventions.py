@@ -586,4 +586,4 @@ class _FateCount:
         agrees = (shares[:, lost] < without[:, lost] - 1e-9).all(axis=1)
         if gained:
             agrees &= shares[:, gained].sum(axis=1) > without[:, gained].sum(axis=1) + 1e-9
-        return agrees.astype(np.float64)
+        return np.asarray(agrees, np.float64)

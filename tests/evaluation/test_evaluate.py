@@ -456,7 +456,8 @@ def test_network_takes_median_frequency_and_sign(tmp_path):
         "selection_frequency": [1.0, pytest.approx(1 / 3)],
     }
     write_network(table, tmp_path / "model" / "method.csv")
-    weights, frequency = read_network(tmp_path / "model" / "method.csv", ["NA", "b"])
+    weights, frequency, unsigned = read_network(tmp_path / "model" / "method.csv", ["NA", "b"])
+    assert not unsigned.any()  # what has no weight needs no sign
     np.testing.assert_allclose(weights, [[0, -2], [0, 0]])
     np.testing.assert_allclose(frequency, [[0, 1], [1 / 3, 0]], rtol=1e-5)
 
