@@ -7,6 +7,6 @@ makes the results anew. A change that leaves every value as it is (speed, messag
 PREPROCESSING = 3
 PEERS = 1
 TRAINING = 3
-EVALUATION = 8
+EVALUATION = 10
 INTERVENTIONS = 3
 FIGURES = 7

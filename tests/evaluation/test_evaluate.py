@@ -14,6 +14,7 @@ from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.degrees import CALIBRATED, RIGID
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import network_table, read_network, write_network
+from sparsenode.evaluation.peers import PeerScores
 from sparsenode.evaluation.plans import plan_trajectories, read_observations
 from sparsenode.evaluation.structure import auprc, select_pairs
 from sparsenode.evaluation.tables import COLUMNS
@@ -271,6 +272,24 @@ def test_unknown_truth_gives_no_structure_rows(linear_data, new_ensemble):
     assert "known" not in evaluation.networks["exact", "shrunk"]
     assert not set(metrics["metric"]) & {"auprc", "shd", "auroc", "sign_accuracy", "auprc_lower"}
     assert set(pick(metrics, metric="spurious_feature_sparsity")["reference"]) == {"not_regulators"}
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_truth_of_no_edges_or_of_all_leaves_metrics_undefined_for_a_reason(linear_data, new_ensemble, full):
+    linear_data.varp["truth"] = np.full((3, 3), float(full))
+    peer = PeerScores("mine", (0,), np.ones((1, 3, 3)), np.ones((1, 3, 3)))
+    metrics = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0, 0.1])], peers=[peer]).metrics
+    lost = metrics[metrics["value"].isna()]
+    assert set(lost["status"]) == {"undefined"}
+    assert lost["reason"].all()
+    both = {"auroc", "balanced_accuracy", "balanced_accuracy_at_95"}
+    of_edges = {"auprc", "auprc_ratio", "early_precision", "auprc_lower", "auprc_ratio_upper"}
+    assert both <= set(lost["metric"])
+    assert of_edges <= set((metrics[metrics["value"].notna()] if full else lost)["metric"])
+    found = pick(lost, metric="auroc")
+    assert {"", "paths", "jacobian", "frequency", "frequency_path", "peer"} <= set(found["estimator"])
+    assert set(found["reason"]) == {"all pairs of known truth are edges, or none is"}
+    assert set(pick(metrics, metric="shd", status="finished")["estimator"]) > {"paths", "peer"}
 
 
 def test_where_all_can_regulate_only_the_truth_tells_what_is_spurious(linear_data, new_ensemble):
