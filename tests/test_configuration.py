@@ -484,6 +484,37 @@ def test_a_method_of_one_network_per_target_needs_such_a_model(schema):
     assert 'models.plain.methods[1]: found "l2"' in problems(schema, **unknown)
 
 
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ({"regularizer": "lassonet"}, "which goes from dense to sparse during the warm-up"),
+        (
+            {"regularizer": "grouplasso", "options": {"adaptive": 1}},
+            "which weighs edges by what it learns during the warm-up",
+        ),
+        (
+            {"regularizer": "grouplasso", "options": {"adaptive": 2, "lasso_first": True}},
+            "which weighs edges by what it learns during the warm-up",
+        ),
+        ({"regularizer": "grouplasso"}, None),
+        ({"regularizer": "cnode"}, None),
+    ],
+)
+def test_what_is_learned_in_the_warm_up_takes_one(schema, method, reason):
+    changes = {
+        "run": {"methods": ["none", "own"]},
+        "methods": {"own": {"strengths": ["1"], **method}},
+        "models": {"plain": {"network": "per_target", "warm_up": 0}},
+    }
+    if reason is None:
+        check_configuration(merge(SMALL, changes), schema)
+    else:
+        expected = f"models.plain.warm_up: found 0, with the method own, {reason}; allowed: above 0"
+        assert expected in problems(schema, **changes).splitlines()[1]
+    changes["models"]["plain"]["warm_up"] = 0.1
+    check_configuration(merge(SMALL, changes), schema)
+
+
 def test_priors_are_completed_and_a_matter_of_preprocessing(schema):
     made = {"half": {"of": "truth", "corruption": 0.5}, "all": {"of": "truth", "seed": 3}}
     datasets = {"branches": {"priors": made}, "cycle": {"source": "yeast", "priors": {"m": {"of": "motif"}}}}

@@ -33,7 +33,9 @@ from sparsenode.interventions import (
     TRUTH,
     UNCLAMPED,
     Fates,
+    Intervention,
     InterventionSettings,
+    _FateCount,
     evaluate_interventions,
     rank_correlation,
     read_fates,
@@ -365,7 +367,48 @@ def test_agreement_with_what_is_known(branches: anndata.AnnData) -> None:
     assert agreement.to_dict() == {"without_a": 1.0, "more_a": 1.0, "without_c": 0.0, "all": pytest.approx(2 / 3)}
 
 
-def test_agreement_is_undefined_where_no_forecast_ever_ends_there(branches: anndata.AnnData) -> None:
+class Inert(Toggle):
+    """A model on which no intervention has an effect: all forecasts end at b, or, of the second member, at a."""
+
+    def forecast(self, initial_states: np.ndarray, times: Any, **_: Any) -> list[np.ndarray]:  # noqa: ARG002
+        ends = [np.tile(end, (2, 1)) for end in ([0.0, 1.0, 0.0], [1.0, 0.0, 1.0])]
+        return [np.stack([ends[member.seed] for member in self.members]) for _ in initial_states]
+
+
+def test_a_model_on_which_interventions_do_nothing_never_agrees(branches: anndata.AnnData) -> None:
+    held = replace(HELD, expected=HELD.expected | {"without_b": {"gained": ["to_a"]}})
+    table = evaluate_interventions(branches, [Inert(settings=TOGGLE.settings)], {("switch", "true"): 0.0}, held)
+    # The first member has no fate a that could be lost, the second all of it, so that none can be gained.
+    assert (shares(table, UNCLAMPED, seed=0)["to_b"], shares(table, UNCLAMPED, seed=1)["to_a"]) == (1.0, 1.0)
+    agreement = pick(table, metric="fate_agreement")
+    assert len(agreement) == 15  # of three rows each: both together, and each member
+    assert (agreement["value"] == 0.0).all()
+    assert set(agreement["status"]) == {"finished"}
+
+
+@pytest.mark.parametrize(
+    ("without", "with_it", "agrees"),
+    [
+        ((0.5, 0.5), (0.0, 1.0), True),
+        ((0.5, 0.25), (0.4, 0.3), True),
+        ((0.5, 0.5), (0.5, 0.5), False),
+        ((0.0, 1.0), (0.0, 1.0), False),  # nothing to lose
+        ((0.0, 0.5), (0.0, 1.0), False),
+        ((0.5, 0.5), (0.0, 0.5), False),  # what is lost leads nowhere
+        ((0.5, 0.25), (0.6, 0.4), False),
+        ((1.0, 0.0), (0.5, 0.0), False),
+    ],
+)
+def test_a_loss_and_a_gain_are_changes(
+    branches: anndata.AnnData, without: tuple[float, float], with_it: tuple[float, float], agrees: bool
+) -> None:
+    count = _FateCount.make(read_observations(branches), [], HELD)
+    found, before = (np.array([[*both, 1 - sum(both)]]) for both in (with_it, without))
+    one = Intervention("without_a", {"a": 0.0}, ("to_a",), ("to_b",))
+    assert count._agreement(one, before, found).tolist() == [float(agrees)]
+
+
+def test_a_model_that_reaches_no_fate_does_not_agree(branches: anndata.AnnData) -> None:
     class Stuck(Toggle):
         def forecast(self, initial_states: np.ndarray, times: Any, **_: Any) -> list[np.ndarray]:  # noqa: ARG002
             return [np.tile([0.41, 0.41, 0.0], (len(self.members), 2, 1)) for _ in initial_states]
@@ -374,8 +417,7 @@ def test_agreement_is_undefined_where_no_forecast_ever_ends_there(branches: annd
     table = evaluate_interventions(branches, [stuck], {("switch", "true"): 0.0}, HELD)
     assert shares(table, UNCLAMPED) == {"to_a": 0.0, "to_b": 0.0, "none": 1.0}
     agreement = pick(table, metric="fate_agreement")
-    assert agreement["value"].isna().all()
-    assert set(agreement["status"]) == {"undefined"}
+    assert (agreement["value"] == 0.0).all()
 
 
 def test_a_model_that_leads_nowhere_does_not_agree(branches: anndata.AnnData) -> None:

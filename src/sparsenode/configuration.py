@@ -687,6 +687,8 @@ def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) ->
 
 def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[str]:
     """Yield problems of the methods that one model of the run is trained with."""
+    from sparsenode import methods
+
     own = config["models"][model]["datasets"]
     trained_on = [name for name in config["run"]["datasets"] if own is None or name in own]
     if trained_on and methods_of(config, model) and all(name != model for _, name in pairs(config)):
@@ -708,6 +710,12 @@ def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[s
                     f"models.{model}.network: found {network}, with the method {method}, which needs one network "
                     f"per target; allowed: per_target, or `models.{model}.methods` without {method}"
                 )
+    for method in methods_of(config, model):
+        entry = config["methods"][method]
+        record = methods.get_method(entry["regularizer"])
+        reason = methods.missing_warm_up(record, entry["options"], config["models"][model]["warm_up"])
+        if reason is not None:
+            yield f"models.{model}.warm_up: found 0, with the method {method}, {reason}; allowed: above 0"
 
 
 def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:

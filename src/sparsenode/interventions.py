@@ -558,14 +558,13 @@ class _FateCount:
             tables.append(cross_table(keys, columns, shares, metric=self.metric, trajectory=one.name, **told))
             if one.lost or one.gained:
                 agreements.append(self._agreement(one, without, shares))
-                table = cross_table(keys, pd.DataFrame({"trajectory": [one.name]}), agreements[-1][:, None],
-                                    metric="fate_agreement", **told)  # fmt: skip
-                tables.append(_tell_undefined(table, "no forecast ends in these fates, with or without it"))
+                columns_of_one = pd.DataFrame({"trajectory": [one.name]})
+                tables.append(cross_table(keys, columns_of_one, agreements[-1][:, None],
+                                          metric="fate_agreement", **told))  # fmt: skip
         if agreements:
-            mean = pd.DataFrame(agreements).mean().to_numpy()  # of those that are defined
+            mean = np.mean(agreements, axis=0)
             columns = pd.DataFrame({"trajectory": [ALL]})
-            table = cross_table(keys, columns, mean[:, None], metric="fate_agreement", **told)
-            tables.append(_tell_undefined(table, "undefined for every intervention"))
+            tables.append(cross_table(keys, columns, mean[:, None], metric="fate_agreement", **told))
         return tables
 
     def _shares(self, ensemble: Ensemble, starts: Starts, one: Intervention) -> np.ndarray:
@@ -576,15 +575,15 @@ class _FateCount:
         return np.concatenate((shares.mean(axis=0, keepdims=True), shares))
 
     def _agreement(self, one: Intervention, without: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        """1 where each lost fate's share falls, or none is left, and that of the gained ones together does not; else 0.
+        """1 where each lost fate's share falls and that of the gained ones together rises, else 0: (1 + member,).
 
-        (1 + member,); NaN where no forecast ends in any of these fates with or without the intervention. Without a
-        word on what is gained, a model that leads nowhere when anything is held would agree with every loss.
+        A fate that is not reached without the intervention cannot be lost, nor one be gained that all forecasts reach:
+        such a model does not have what is expected of it, and an intervention that changes nothing never agrees.
+        Without a word on what is gained, a model that leads nowhere when anything is held would agree with every loss.
         """
         lost, gained = ([self.fates.names.index(name) for name in names] for names in (one.lost, one.gained))
-        agrees = ((shares[:, lost] < without[:, lost]) | (shares[:, lost] == 0)).all(axis=1)
-        # Sums of shares may differ in the last bit where the same forecasts end there.
-        agrees &= shares[:, gained].sum(axis=1) >= without[:, gained].sum(axis=1) - 1e-9
-        concerned = [*lost, *gained]
-        seen = (without[:, concerned] > 0).any(axis=1) | (shares[:, concerned] > 0).any(axis=1)
-        return np.where(seen, agrees.astype(np.float64), np.nan)
+        # Shares may differ in the last bit where the same forecasts end there.
+        agrees = (shares[:, lost] < without[:, lost] - 1e-9).all(axis=1)
+        if gained:
+            agrees &= shares[:, gained].sum(axis=1) > without[:, gained].sum(axis=1) + 1e-9
+        return np.asarray(agrees, np.float64)

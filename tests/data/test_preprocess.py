@@ -153,12 +153,14 @@ def test_test_data_changes_nothing_in_training(raw: RawTrajectories) -> None:
     np.testing.assert_array_equal(one.X[:13], other.X[:13])
 
 
-def test_regulators_are_the_sources_of_true_edges_to_others(raw: RawTrajectories) -> None:
-    assert assemble("data", raw, {}, {}).var["is_regulator"].tolist() == [True, False, True]
-    only_self = dataclasses.replace(raw, truth=np.eye(3))
-    assert not assemble("data", only_self, {}, {}).var["is_regulator"].any()
+def test_regulators_are_what_the_source_says_and_never_read_off_the_truth(raw: RawTrajectories) -> None:
+    assert not (raw.truth != 0).any(axis=1).all()
+    for truth in (raw.truth, np.zeros((3, 3)), np.eye(3)):
+        assert assemble("data", dataclasses.replace(raw, truth=truth), {}, {}).var["is_regulator"].all()
     unknown = dataclasses.replace(raw, truth=None, truth_known=None)
     assert assemble("data", unknown, {}, {}).var["is_regulator"].all()
+    given = dataclasses.replace(raw, is_regulator=np.array([False, True, True]))
+    assert assemble("data", given, {}, {}).var["is_regulator"].tolist() == [False, True, True]
 
 
 def test_a_line_for_the_log(raw: RawTrajectories) -> None:

@@ -15,6 +15,7 @@ from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.degrees import CALIBRATED, RIGID
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import network_table, read_network, write_network
+from sparsenode.evaluation.peers import PeerScores
 from sparsenode.evaluation.plans import plan_trajectories, read_observations
 from sparsenode.evaluation.rows import Truth, structure_rows
 from sparsenode.evaluation.structure import auprc, select_pairs
@@ -287,6 +288,36 @@ def test_unknown_truth_gives_no_structure_rows(linear_data, new_ensemble):
     assert set(pick(metrics, metric="spurious_feature_sparsity")["reference"]) == {"not_regulators"}
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_a_truth_of_no_edges_or_of_all_leaves_metrics_undefined_for_a_reason(linear_data, new_ensemble, full):
+    linear_data.varp["truth"] = np.full((3, 3), float(full))
+    peer = PeerScores("mine", (0,), np.ones((1, 3, 3)), np.ones((1, 3, 3)))
+    metrics = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0, 0.1])], peers=[peer]).metrics
+    lost = metrics[metrics["value"].isna()]
+    assert set(lost["status"]) == {"undefined"}
+    assert lost["reason"].all()
+    both = {"auroc", "balanced_accuracy", "balanced_accuracy_at_95"}
+    of_edges = {"auprc", "auprc_ratio", "early_precision", "auprc_lower", "auprc_ratio_upper"}
+    assert both <= set(lost["metric"])
+    assert of_edges <= set((metrics[metrics["value"].notna()] if full else lost)["metric"])
+    found = pick(lost, metric="auroc")
+    assert {"", "paths", "jacobian", "frequency", "frequency_path", "peer"} <= set(found["estimator"])
+    assert set(found["reason"]) == {"all pairs of known truth are edges, or none is"}
+    assert set(pick(metrics, metric="shd", status="finished")["estimator"]) > {"paths", "peer"}
+
+
+def test_where_all_can_regulate_only_the_truth_tells_what_is_spurious(linear_data, new_ensemble):
+    linear_data.var["is_regulator"] = True
+    evaluation = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0])])
+    assert set(pick(evaluation.metrics, metric="spurious_feature_sparsity")["reference"]) == {"truth"}
+    [table] = evaluation.groups.values()
+    assert "c" in set(table["source"])  # which has no true target
+    del linear_data.varp["truth"]
+    unknown = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0])])
+    assert pick(unknown.metrics, metric="spurious_feature_sparsity").empty
+    assert next(iter(unknown.groups.values())).equals(table)
+
+
 def test_a_truth_without_signs_gives_no_accuracy_of_signs(linear_data, new_ensemble):
     signed = set(evaluate_ensembles(linear_data, [new_ensemble()]).metrics["metric"])
     linear_data.uns["sparsenode"]["truth_signed"] = False
@@ -460,7 +491,8 @@ def test_network_takes_median_frequency_and_sign(tmp_path):
         "selection_frequency": [1.0, pytest.approx(1 / 3)],
     }
     write_network(table, tmp_path / "model" / "method.csv")
-    weights, frequency = read_network(tmp_path / "model" / "method.csv", ["NA", "b"])
+    weights, frequency, unsigned = read_network(tmp_path / "model" / "method.csv", ["NA", "b"])
+    assert not unsigned.any()  # what has no weight needs no sign
     np.testing.assert_allclose(weights, [[0, -2], [0, 0]])
     np.testing.assert_allclose(frequency, [[0, 1], [1 / 3, 0]], rtol=1e-5)
 

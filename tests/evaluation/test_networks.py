@@ -70,7 +70,7 @@ def test_tables_lie_beside_the_networks_and_leave_them_alone(tmp_path):
     edges = pd.DataFrame({"source": ["a"], "target": ["b"], "weight": [1.0], "sign": [1], "selection_frequency": [1.0]})
     write_network(edges, tmp_path / "model" / "l1.csv")
     pd.testing.assert_frame_equal(read_groups(tmp_path, "model", "l1"), table)
-    assert read_networks(tmp_path, [("model", "l1")], FEATURES)["model", "l1"][0, 1] == 1.0
+    assert read_networks(tmp_path, [("model", "l1")], FEATURES)["model", "l1"].weights[0, 1] == 1.0
     with pytest.raises(UserError, match=r"cnode\.groups\.parquet is missing"):
         read_groups(tmp_path, "model", "cnode")
 
@@ -135,9 +135,9 @@ def test_edges_are_ranked_by_their_share_in_what_the_target_gets(tmp_path):
     scaled = network_table(PATHS, PATHS, NAMES, deviations=np.array([1.0, 1.0, 0.75]))
     assert scaled.set_index(["source", "target"]).loc[("true", "b<&>"), "share"] == pytest.approx(0.5 / 3)
     write_network(network_table(PATHS, -PATHS, NAMES), tmp_path / "network.csv")
-    signed, frequency = read_shares(tmp_path / "network.csv", NAMES)
-    # Where most members have no edge there is no sign.
+    signed, frequency, unsigned = read_shares(tmp_path / "network.csv", NAMES)
     np.testing.assert_allclose(signed[[0, 2, 1], [1, 1, 2]], [-17 / 21, 4 / 21, -2 / 3], rtol=1e-6)
+    assert np.argwhere(unsigned).tolist() == [[2, 1]]  # where most members have no edge there is no sign
     np.testing.assert_allclose(frequency, (PATHS > 0).mean(axis=0), rtol=1e-6)
 
 
@@ -324,9 +324,27 @@ def test_the_networks_of_csv_and_annotated_dataset_are_the_same(contract_data, t
     table = network_table(PATHS / 3, -PATHS, FEATURES)
     write_network(table, tmp_path / "l1.csv")
     write_annotated(contract_data, {("m", "l1"): table}, tmp_path)
-    weights, frequency = read_network(tmp_path / "l1.csv", FEATURES)
+    weights, frequency, unsigned = read_network(tmp_path / "l1.csv", FEATURES)
+    assert not unsigned.any()
     read = read_trajectories(tmp_path / "network.h5ad")
     np.testing.assert_allclose(read.varp["network_m_l1"].toarray(), weights, rtol=1e-6)
+    np.testing.assert_allclose(read.varp["frequency_m_l1"].toarray(), frequency, rtol=1e-6)
+
+
+def test_an_edge_of_which_members_disagree_is_no_activation(contract_data, tmp_path):
+    paths = np.zeros((4, 3, 3))
+    paths[:, 0, 1], paths[:3, 1, 2] = 2.0, 1.0
+    jacobian = paths.copy()
+    jacobian[:2, 0, 1], jacobian[:2, 1, 2] = -2.0, -1.0  # two against two, and two of three
+    table = network_table(paths, jacobian, FEATURES)
+    assert table.set_index(["source", "target"])["sign"].to_dict() == {("a", "b"): 0, ("b", "c"): -1}
+    write_network(table, tmp_path / "l1.csv")
+    weights, frequency, unsigned = read_network(tmp_path / "l1.csv", FEATURES)
+    assert (weights[0, 1], weights[1, 2]) == (2.0, -1.0)
+    assert np.argwhere(unsigned).tolist() == [[0, 1]]
+    write_annotated(contract_data, {("m", "l1"): table}, tmp_path)
+    read = read_trajectories(tmp_path / "network.h5ad")
+    assert read.varp["network_m_l1"].toarray().tolist() == [[0, 0, 0], [0, 0, -1], [0, 0, 0]]
     np.testing.assert_allclose(read.varp["frequency_m_l1"].toarray(), frequency, rtol=1e-6)
 
 

@@ -43,6 +43,20 @@ def test_panels_tell_edges_divergence_and_score(metrics, tmp_path):
     figure.savefig(tmp_path / "network.png", dpi=40)
 
 
+def test_an_edge_of_unknown_sign_is_neither_red_nor_blue(metrics, tmp_path):
+    positive, unsigned = np.abs(LEARNED), LEARNED < 0
+    learned = {("small", "l1"): positive}
+    figure = network.draw("toy", metrics, CHOICES, learned, FEATURES, None, {("small", "l1"): unsigned})
+    figure.savefig(tmp_path / "network.png", dpi=40)
+    axes = next(axes for axes in figure.subfigs[0].axes if axes.get_title().startswith("l1"))
+    assert "3 edges" in axes.get_title()
+    alone, others = (mesh.get_array() for mesh in axes.collections)
+    assert (alone.count(), others.count()) == (1, 16 - 4 - 1)
+    assert "green: sign not known" in figure.subfigs[0].get_suptitle()
+    known = network.draw("toy", metrics, CHOICES, learned, FEATURES, None)
+    assert "green" not in known.subfigs[0].get_suptitle()
+
+
 def test_without_truth_or_any_edge(metrics, tmp_path):
     choices = {("small", "l1"): Choice(None, "trajectory")}
     figure = network.draw("toy", metrics, choices, {("small", "l1"): np.zeros((4, 4))}, FEATURES, None)

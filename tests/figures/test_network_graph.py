@@ -95,6 +95,21 @@ def test_arrows_activate_and_bars_repress(metrics):
     assert isinstance(by_color["#A0A0A0"][0], ArrowStyle.CurveFilledB)
 
 
+def test_an_edge_of_unknown_sign_is_an_open_arrow(metrics):
+    learned = {("small", "l1"): Learned(np.abs(WEIGHTS), FREQUENCY, WEIGHTS < 0)}
+    figure = draw(metrics, ("true network", TRUTH), learned)
+    [axes] = panels(figure)
+    assert axes.get_title().splitlines()[1] == "2 of 3 known found, 1 new"
+    [head] = [
+        arrow.get_arrowstyle()
+        for arrow in arrows(axes)
+        if to_hex(arrow.get_edgecolor()).upper() == style.NEW_EDGE.upper()
+    ]
+    assert type(head) is ArrowStyle.CurveB
+    assert "open arrow: sign not known" in figure.subfigs[0].get_suptitle()
+    assert "open arrow" not in draw(metrics, ("true network", TRUTH)).subfigs[0].get_suptitle()
+
+
 def test_width_is_the_weight(metrics):
     [axes] = panels(draw(metrics, None))
     assert {to_hex(arrow.get_edgecolor()).upper() for arrow in arrows(axes)} == {style.EDGE.upper()}

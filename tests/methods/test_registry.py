@@ -33,7 +33,9 @@ def test_a_record_is_complete(name: str) -> None:
     # Masks stand in place of gates, and scores follow the chain of layers.
     assert method.scores is None or not (method.gated or method.skip or method.per_target)
     assert method.strength
-    hooks += [hook for hook in (method.edge_weights, method.ramp, method.weights_left) if hook is not None]
+    hooks += [
+        hook for hook in (method.edge_weights, method.ramp, method.warm_up, method.weights_left) if hook is not None
+    ]
     # Every option is described, has a valid default or must be given, and is taken by the hooks under its name.
     defaults = {key: option["default"] for key, option in method.options.items() if "default" in option}
     assert method.options.keys() - defaults.keys() == ({"prior"} if method.prior else set())

@@ -7,7 +7,8 @@
   the weights of its observations add up to. `count`, above 0, where observations are averages: of how many. Further
   categorical columns, such as `cell_type`, where a source has them.
 - `obsm["X_NAME"]` float32 (observation, dimension): coordinates to draw the observations at, such as `X_diffmap`.
-- `var`: `weight` (of a feature's squared error) and `is_regulator`.
+- `var`: `weight` (of a feature's squared error) and `is_regulator`, false where the source says that a feature cannot
+  regulate others; the true network does not decide it.
 - `varp["truth"]`, signed, and `varp["prior_NAME"]`: sparse, row = source, column = target; dense
   `varp["truth_known"]`, False where nobody knows whether there is an edge, and sparse `varp["known_NAME"]` where a
   prior tells of some pairs alone: elsewhere it has no edge because nothing is known.

@@ -105,7 +105,8 @@ def assemble(
     var = pd.DataFrame(
         {
             "weight": _feature_weights(movement) if feature_weight == "movement" else np.ones(len(raw.features)),
-            "is_regulator": _regulators(raw),
+            # All are candidates where the source does not say: the true network is for the evaluation alone.
+            "is_regulator": np.ones(len(raw.features), dtype=bool) if raw.is_regulator is None else raw.is_regulator,
             **{column: list(values) for column, values in raw.feature_labels.items()},
         },
         index=list(raw.features),
@@ -210,15 +211,6 @@ def _observation_names(part: Trajectory) -> Sequence[str]:
     if part.observation_names is not None:
         return part.observation_names
     return [f"{part.name}:{index}" for index in range(len(part.times))]
-
-
-def _regulators(raw: RawTrajectories) -> NDArray[np.bool_]:
-    if raw.is_regulator is not None:
-        return raw.is_regulator
-    if raw.truth is None:
-        return np.ones(len(raw.features), dtype=bool)
-    others = ~np.eye(len(raw.features), dtype=bool)
-    return np.asarray(((raw.truth != 0) & others).any(axis=1))
 
 
 def _counts(raw: RawTrajectories) -> dict[str, Floats]:

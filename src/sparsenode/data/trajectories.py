@@ -54,7 +54,7 @@ class RawTrajectories:
     Shapes: `truth` (source, target), its sign the sign of the influence, 0 for no edge; `truth_known`
     (source, target), False where nobody knows; without `truth_signed` its edges have no known sign; every entry of
     `priors` (source, target), and of `priors_known`, False where that prior tells nothing; `is_regulator` (feature,),
-    by default the sources of the truth's edges or, without a truth, every feature. `kind` is `simulated` or
+    by default every feature, whatever the truth says. `kind` is `simulated` or
     `measured`. `provenance` is written into the file as it is: numbers, strings, arrays and dictionaries of them.
     `feature_labels` are further columns of `var`, each (feature,); `source_unit` is the unit of `offset + scale *
     value`, empty where it has no name.

@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,17 @@ LISTED_PAIRS = 500_000
 """Pairs of a stability path that are listed at most for each strength."""
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 """Names that the configuration allows: without a slash, which an h5ad file and a path take apart."""
+
+
+class Matrices(NamedTuple):
+    """Signed weights and selection frequencies of edges, (source, target), and whose sign is not known; 0 is no edge.
+
+    The weight of an edge whose sign is not known is its size: where direction of effect matters, mask it.
+    """
+
+    weights: np.ndarray
+    frequency: np.ndarray
+    unsigned: np.ndarray
 
 
 def selection_frequency(paths: np.ndarray) -> np.ndarray:
@@ -190,36 +201,36 @@ def read_edges(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"source": str, "target": str, KNOWN: str}, keep_default_na=False)
 
 
-def read_shares(path: Path, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Signed shares and selection frequencies (source, target) of a CSV of edges; pairs not listed are 0."""
+def read_shares(path: Path, features: Sequence[str]) -> Matrices:
+    """Signed shares, as the weights, and selection frequencies of a CSV of edges."""
     table = read_edges(path)
     return network_matrices(table.assign(weight=table["share"]), features)
 
 
-def read_network(path: Path, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Signed weights and selection frequencies (source, target) of a CSV of edges; pairs not listed are 0."""
+def read_network(path: Path, features: Sequence[str]) -> Matrices:
+    """Signed weights and selection frequencies of a CSV of edges."""
     return network_matrices(read_edges(path), features)
 
 
-def network_matrices(table: pd.DataFrame, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Signed weights and selection frequencies (source, target) of a table of edges; pairs not listed are 0."""
+def network_matrices(table: pd.DataFrame, features: Sequence[str]) -> Matrices:
+    """Signed weights and selection frequencies of a table of edges; its sign 0 is one that is not known."""
     number = {name: index for index, name in enumerate(features)}
     source = table["source"].map(number).to_numpy(np.int64)
     target = table["target"].map(number).to_numpy(np.int64)
     weights, frequency = np.zeros((2, len(features), len(features)))
-    sign = np.where(table["sign"].to_numpy(np.float64) < 0, -1.0, 1.0)
-    weights[source, target] = table["weight"].to_numpy(np.float64) * sign
+    unsigned = np.zeros(weights.shape, bool)
+    sign = table["sign"].to_numpy(np.float64)
+    weights[source, target] = table["weight"].to_numpy(np.float64) * np.where(sign < 0, -1.0, 1.0)
     frequency[source, target] = table["selection_frequency"].to_numpy(np.float64)
-    return weights, frequency
+    unsigned[source, target] = sign == 0
+    return Matrices(weights, frequency, unsigned & (weights != 0))
 
 
 def read_networks(
     folder: Path, keys: Iterable[tuple[str, str]], features: Sequence[str]
-) -> dict[tuple[str, str], np.ndarray]:
-    """Signed path strengths (source, target) of each (model, method) of a dataset's folder of networks."""
-    return {
-        (model, method): read_network(Path(folder) / model / f"{method}.csv", features)[0] for model, method in keys
-    }
+) -> dict[tuple[str, str], Matrices]:
+    """Signed path strengths of each (model, method) of a dataset's folder of networks, and their frequencies."""
+    return {(model, method): read_network(Path(folder) / model / f"{method}.csv", features) for model, method in keys}
 
 
 def group_table(
@@ -457,7 +468,8 @@ def write_annotated(adata: AnnData, networks: Mapping[tuple[str, str], pd.DataFr
     """Write a dataset with its learned networks, for single-cell tools, into its folder of networks.
 
     Tables of edges by (model, method) become sparse matrices, row = source, column = target: the signed weights
-    `varp["network_{model}_{method}"]` and the selection frequencies `varp["frequency_{model}_{method}"]`.
+    `varp["network_{model}_{method}"]` and the selection frequencies `varp["frequency_{model}_{method}"]`. An edge whose
+    sign is not known stands among the frequencies alone.
 
     Raises:
         UserError: names that cannot be keys (`network_keys`), or the file cannot be written.
@@ -469,7 +481,8 @@ def write_annotated(adata: AnnData, networks: Mapping[tuple[str, str], pd.DataFr
 
     learned: dict[str, Any] = {}
     for key, names in network_keys(networks).items():
-        matrices = network_matrices(networks[key], list(adata.var_names))
+        weights, frequency, unsigned = network_matrices(networks[key], list(adata.var_names))
+        matrices = np.where(unsigned, 0.0, weights), frequency
         learned |= {
             name: sparse.csr_matrix(matrix.astype(np.float32)) for name, matrix in zip(names, matrices, strict=True)
         }

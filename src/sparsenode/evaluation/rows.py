@@ -342,10 +342,15 @@ def _score_table(
     return mark_undefined(cross_table(keys, metrics, values, trajectory=ALL, **constants))
 
 
+_NO_EDGE = "no pair of known truth is an edge"
+_ONE_KIND = "all pairs of known truth are edges, or none is"
 UNDEFINED = {
     "sign_accuracy": "no true edge of known sign is predicted",
     "out_degree": "no source has a target",
     "out_degree_correlation": "all sources have equally many targets",
+    **dict.fromkeys(("auprc", "auprc_ratio", "early_precision"), _NO_EDGE),
+    **dict.fromkeys((f"{metric}_{end}" for metric in ("auprc", "auprc_ratio") for end in ENDS), _NO_EDGE),
+    **dict.fromkeys(("auroc", "balanced_accuracy", "balanced_accuracy_at_95"), _ONE_KIND),
 }
 """Metrics that a sound network may not have, and why."""
 

@@ -139,8 +139,7 @@ def _draw_fates(axes: Axes, table: pd.DataFrame, own: pd.DataFrame, name: str) -
         left += values
     for place, intervention in enumerate(names):
         if intervention in agrees:
-            marks = {1.0: ("✓", style.BLACK), 0.0: ("✗", style.VERMILION)}
-            mark, color = marks.get(agrees[intervention], ("?", style.GRAY))
+            mark, color = ("✓", style.BLACK) if agrees[intervention] == 1 else ("✗", style.VERMILION)
             axes.annotate(
                 mark, (1.02, place), xycoords=("axes fraction", "data"), va="center", color=color, annotation_clip=False
             )
@@ -163,5 +162,5 @@ def _finish_fates(figure: Figure, grid: np.ndarray, rows: Sequence[Sequence[tupl
     last.legend(title="ends in", alignment="left", loc="upper left", bbox_to_anchor=(1.15, 1.0))
     figure.suptitle(
         f"{dataset}: fates that forecasts end in, from states before commitment\n"
-        "✓ known losses and gains are forecast, ✗ they are not, ? nothing ends there with or without it"
+        "✓ known losses and gains are forecast, ✗ they are not"
     )

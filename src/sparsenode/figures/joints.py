@@ -60,7 +60,7 @@ def draw_joints(
     choices = choose_methods(style.read_selection(selection), where=str(selection))
     learned = read_networks(networks, choices, list(adata.var_names))
     with style.style(font_size):
-        figure = draw(dataset, choices, {key: aggregate(matrix, joints) for key, matrix in learned.items()}, joints)
+        figure = draw(dataset, choices, {key: aggregate(one.weights, joints) for key, one in learned.items()}, joints)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 

@@ -43,7 +43,10 @@ def draw_network(
     choices = style.read_selection(selection)
     learned = read_networks(networks, choices, features)
     with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, read_reference(adata))
+        weights = {key: one.weights for key, one in learned.items()}
+        unsigned = {key: one.unsigned for key, one in learned.items()}
+        told = style.read_metrics(metrics), choices, weights, features, read_reference(adata), unsigned
+        figure = draw(dataset, *told)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
@@ -60,10 +63,11 @@ def draw(
     learned: Mapping[tuple[str, str], np.ndarray],
     features: Sequence[str],
     reference: tuple[str, np.ndarray] | None,
+    unsigned: Mapping[tuple[str, str], np.ndarray] | None = None,
 ) -> Figure:
     """For each model the reference and one heat map per method, in the same order of features.
 
-    `learned` holds signed weights (source, target) by (model, method).
+    `learned` holds signed weights (source, target) by (model, method), `unsigned` is true where a sign is not known.
     """
     from matplotlib.figure import Figure
 
@@ -83,7 +87,10 @@ def draw(
     )
     parts = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[rows[model] for model in models]))
     for part, model in zip(parts, models, strict=True):
-        part.suptitle(_heading(style.heading(dataset, model, models), metrics, shown, len(features), reference))
+        neither = {method: (unsigned or {}).get((model, method)) for method in panels[model]}
+        notes = ["green: sign not known"] if any(mask is not None and mask.any() for mask in neither.values()) else []
+        name = style.heading(dataset, model, models)
+        part.suptitle(_heading(name, metrics, shown, len(features), reference, notes))
         grid = part.subplots(rows[model], COLUMNS, squeeze=False).ravel()
         last = len(panels[model]) + (reference is not None)
         used = iter(grid)
@@ -96,7 +103,9 @@ def draw(
             axes.set_title(f"{reference[0]}\n{int(edges.sum() - np.trace(edges))} edges\n")
         for method in panels[model]:
             axes = next(used)
-            mesh = _draw_matrix(axes, scale(learned[model, method])[np.ix_(order, order)], edges)
+            mask = neither[method]
+            block = None if mask is None else mask[np.ix_(order, order)]
+            mesh = _draw_matrix(axes, scale(learned[model, method])[np.ix_(order, order)], edges, block)
             axes.set_title(_panel_title(metrics, choices[model, method], model, method, learned[model, method]))
         for number, axes in enumerate(grid):
             # All panels have the same order: names stand at the left and below the last panel of a column.
@@ -145,10 +154,16 @@ def scale(matrix: np.ndarray) -> np.ndarray:
     return off / largest if largest > 0 else off
 
 
-def _draw_matrix(axes: Axes, matrix: np.ndarray, edges: np.ndarray | None) -> object:
+def _draw_matrix(
+    axes: Axes, matrix: np.ndarray, edges: np.ndarray | None, unsigned: np.ndarray | None = None
+) -> object:
     count = len(matrix)
     shown = np.where(np.eye(count, dtype=bool), np.nan, matrix)
     axes.set_facecolor("#bdbdbd")
+    if unsigned is not None and unsigned.any():
+        alone = np.ma.masked_invalid(np.where(unsigned, shown, np.nan))
+        axes.pcolormesh(alone, cmap="Greens", vmin=0, vmax=1, rasterized=count > 50)
+        shown = np.where(unsigned, np.nan, shown)
     mesh = axes.pcolormesh(np.ma.masked_invalid(shown), cmap="RdBu_r", vmin=-1, vmax=1, rasterized=count > 50)
     if edges is not None:
         sources, targets = np.nonzero(edges & ~np.eye(count, dtype=bool))
@@ -176,9 +191,16 @@ def _label_features(axes: Axes, names: Sequence[str], *, left: bool, below: bool
         axes.set_ylabel("source")
 
 
-def _heading(name: str, metrics: pd.DataFrame, shown: int, count: int, reference: tuple[str, np.ndarray] | None) -> str:
+def _heading(
+    name: str,
+    metrics: pd.DataFrame,
+    shown: int,
+    count: int,
+    reference: tuple[str, np.ndarray] | None,
+    further: Sequence[str],
+) -> str:
     parts = [f"{name}: learned networks, median over {style.count_seeds(metrics)} at the chosen strength"]
-    notes = ["gray: self-loops, not scored"]
+    notes = ["gray: self-loops, not scored", *further]
     if reference is not None:
         notes.append(f"dots: edges of the {reference[0]}")
     if shown < count:

@@ -31,10 +31,14 @@ TRUE = "true network"
 
 
 class Learned(NamedTuple):
-    """Signed shares in what each target gets, and selection frequencies, (source, target) of one method."""
+    """Signed shares in what each target gets, and selection frequencies, (source, target) of one method.
+
+    `unsigned` are edges whose sign is not known; their weight is not negative.
+    """
 
     weights: np.ndarray
     frequency: np.ndarray
+    unsigned: np.ndarray | bool = False
 
 
 class Drawing(NamedTuple):
@@ -97,7 +101,10 @@ def draw(
     block = np.ix_(picked, picked)
     edges = None if reference is None else np.where(np.eye(len(picked), dtype=bool), 0.0, reference[1][block])
     wanted = count_wanted(None if reference is None else reference[0], edges, len(picked))
-    kept = {key: Learned(*(matrix[block] for matrix in network)) for key, network in learned.items()}
+    kept = {
+        key: Learned(*(np.broadcast_to(matrix, network.weights.shape)[block] for matrix in network))
+        for key, network in learned.items()
+    }
     drawings = {key: choose_edges(network, edges, wanted) for key, network in kept.items()}
     centers = lay_out(edges, list(drawings.values()), is_truth=reference is not None and reference[0] == TRUE)
 
@@ -120,11 +127,17 @@ def draw(
             axes.set_axis_off()
         for axes, method in zip(grid, panels[model], strict=False):
             drawing = drawings[model, method]
-            _draw_graph(axes, drawing, kept[model, method].weights, edges, places)
+            _draw_graph(axes, drawing, kept[model, method], edges, places)
             _draw_features(axes, names, places, font)
             strength = style.format_strength(choices[model, method].strength)
             axes.set_title("\n".join([f"{method}, strength {strength}", *describe(drawing, edges), drawing.rule]))
-        part.suptitle(_heading(style.heading(dataset, model, models), reference, len(picked), len(features)))
+        unsigned = any(
+            bool(((drawings[key].found | drawings[key].new) & network.unsigned).any())
+            for key, network in kept.items()
+            if key[0] == model
+        )
+        name = style.heading(dataset, model, models)
+        part.suptitle(_heading(name, reference, len(picked), len(features), unsigned=unsigned))
         _legend(part, reference)
     return figure
 
@@ -224,9 +237,10 @@ def describe(drawing: Drawing, edges: np.ndarray | None) -> list[str]:
     return [f"{int(drawing.found.sum())} of {np.count_nonzero(edges)} known found, {int(drawing.new.sum())} new"]
 
 
-def _draw_graph(axes: Axes, drawing: Drawing, weights: np.ndarray, edges: np.ndarray | None, places: Places) -> None:
+def _draw_graph(axes: Axes, drawing: Drawing, network: Learned, edges: np.ndarray | None, places: Places) -> None:
     """Arrows in the color of what they are; missed edges below, those found on top."""
-    shown = drawing.found | drawing.new
+    shown, weights = drawing.found | drawing.new, network.weights
+    signs = np.where(network.unsigned, 0.0, np.sign(weights))
     largest = np.abs(weights[shown]).max(initial=0.0) or 1.0
     if edges is not None:
         for pair in np.argwhere(drawing.missed):
@@ -236,7 +250,7 @@ def _draw_graph(axes: Axes, drawing: Drawing, weights: np.ndarray, edges: np.nda
         for pair in np.argwhere(mask):
             width = 0.5 + 2.0 * abs(weights[tuple(pair)]) / largest
             look = {"color": color, "linewidth": width, "zorder": 2 + (color == style.EDGE)}
-            _draw_edge(axes, pair, weights, places, look)
+            _draw_edge(axes, pair, signs, places, look)
 
 
 def _draw_features(axes: Axes, names: Sequence[str], places: Places, font: float) -> None:
@@ -260,7 +274,7 @@ def half_size(name: str, size: float) -> tuple[float, float]:
 
 
 def _draw_edge(axes: Axes, pair: np.ndarray, signed: np.ndarray, places: Places, look: Mapping[str, Any]) -> None:
-    """An arrow for an activation, a bar for a repression, from the rim of one box to that of the other."""
+    """An arrow for an activation, a bar for a repression, an open one where neither is known."""
     from matplotlib.patches import ArrowStyle, FancyArrowPatch
 
     source, target = pair
@@ -269,9 +283,10 @@ def _draw_edge(axes: Axes, pair: np.ndarray, signed: np.ndarray, places: Places,
     # The middle of the arc, towards which it leaves each of its ends.
     bend = (start + end) / 2 + BEND * np.array([way[1], -way[0]])
     represses = signed[source, target] < 0
-    head = (
-        ArrowStyle("-[", widthB=0.45, lengthB=0.0) if represses else ArrowStyle("-|>", head_length=0.45, head_width=0.2)
-    )
+    if represses:
+        head = ArrowStyle("-[", widthB=0.45, lengthB=0.0)
+    else:
+        head = ArrowStyle("-|>" if signed[source, target] > 0 else "->", head_length=0.45, head_width=0.2)
     axes.add_patch(
         FancyArrowPatch(
             tuple(start), tuple(end), arrowstyle=head, connectionstyle=f"arc3,rad={BEND}", mutation_scale=8,
@@ -288,8 +303,9 @@ def _distance_to_rim(way: np.ndarray, box: np.ndarray) -> float:
         return float(np.min(box / np.abs(way / length)))
 
 
-def _heading(name: str, reference: tuple[str, np.ndarray] | None, shown: int, count: int) -> str:
-    notes = ["arrow: activates; bar: represses; width: the source's share in what its target gets"]
+def _heading(name: str, reference: tuple[str, np.ndarray] | None, shown: int, count: int, *, unsigned: bool) -> str:
+    heads = "arrow: activates; bar: represses; " + ("open arrow: sign not known; " if unsigned else "")
+    notes = [f"{heads}width: the source's share in what its target gets"]
     if shown < count:
         notes.append(f"the {shown} of {count} features with the strongest edges, and the edges among them alone")
     compared = "" if reference is None else f" beside the {reference[0]}"

@@ -46,6 +46,7 @@ class Method:
     are (in, target), or (target, in, 1) with one network per target, of any sign; else None.
 
     `ramp(progress, **options)` is the share of the strength within the warm-up, `progress` itself where there is none.
+    `warm_up(**options)` says what the method takes a warm-up for, as "which ...", None if it can do without.
     `strength` says what a strength means, `largest_strength` is the largest that has a meaning.
     `options` are JSON-schema properties, with defaults unless they must be given; `problem(**options)` says what among
     them contradicts itself, as `option: found X; allowed: Y`, else None.
@@ -67,10 +68,16 @@ class Method:
     weights_left: Callable[..., Mapping[int, int]] | None = None
     prior: bool = False
     ramp: Callable[..., float] | None = None
+    warm_up: Callable[..., str | None] | None = None
     strength: str = "the weight of the penalty beside the loss"
     largest_strength: float = math.inf
     problem: Callable[..., str | None] | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def missing_warm_up(method: Method, options: Mapping[str, Any], share: float) -> str | None:
+    """What a method takes a warm-up for, as "which ...", if its `share` of the iterations is 0; else None."""
+    return method.warm_up(**options) if method.warm_up is not None and share == 0 else None
 
 
 def method_names() -> tuple[str, ...]:

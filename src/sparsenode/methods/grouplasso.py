@@ -59,6 +59,12 @@ def ramp(progress: float, *, adaptive: float = 0.0, stages: int = 1, lasso_first
     return float(progress >= 1.0) if adaptive and not lasso_first else progress
 
 
+def warm_up(*, adaptive: float = 0.0, stages: int = 1, lasso_first: bool = False) -> str | None:
+    """The adaptive variant: without one the weights would be those of random first-layer weights."""
+    del stages, lasso_first
+    return "which weighs edges by what it learns during the warm-up" if adaptive else None
+
+
 METHOD = Method(
     "grouplasso",
     "norm of each edge's weights, proximal, one network per target",
@@ -67,6 +73,7 @@ METHOD = Method(
     edge_proximal=edge_proximal,
     edge_weights=edge_weights,
     ramp=ramp,
+    warm_up=warm_up,
     options={
         "adaptive": {
             "type": "number",

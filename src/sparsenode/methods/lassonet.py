@@ -60,6 +60,12 @@ def ramp(progress: float, *, hierarchy: float = 10.0) -> float:
     return FIRST_SHARE ** (1.0 - min(progress, 1.0)) if progress > 0 else 0.0
 
 
+def warm_up(*, hierarchy: float = 10.0) -> str:
+    """The path itself."""
+    del hierarchy
+    return "which goes from dense to sparse during the warm-up"
+
+
 METHOD = Method(
     "lassonet",
     "linear skip that bounds each edge's weights, proximal, one network per target",
@@ -68,6 +74,7 @@ METHOD = Method(
     edge_size=edge_size,
     edge_proximal=edge_proximal,
     ramp=ramp,
+    warm_up=warm_up,
     options={
         "hierarchy": {
             "type": "number",

@@ -16,7 +16,7 @@ from sparsenode.dynamics import biological, network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import PRUNING_THRESHOLD
 from sparsenode.errors import UserError
-from sparsenode.methods import Method, get_method
+from sparsenode.methods import Method, get_method, missing_warm_up
 from sparsenode.model import initialize, make_field
 from sparsenode.pruning import keep_largest
 from sparsenode.settings import MethodSettings, ModelSettings
@@ -89,8 +89,8 @@ def make_task(
 ) -> Task:
     """Lay out the grid, strength by strength and seed by seed; `prior` (source, target) is for methods that take one.
 
-    Raises UserError if the method needs one network per target and the model has another, or a strength is above the
-    method's largest, or the method takes a prior and none is given.
+    Raises UserError if the method needs one network per target and the model has another, or a warm-up and the model
+    has none, or a strength is above the method's largest, or the method takes a prior and none is given.
     """
     method = get_method(method_settings.regularizer)
     if method.per_target and settings.network != "per_target":
@@ -98,6 +98,8 @@ def make_task(
             f"the method {method.name} needs one network per target, but `network` of the model is "
             f"{settings.network!r}; set it to 'per_target'"
         )
+    if (reason := missing_warm_up(method, method_settings.options, settings.warm_up)) is not None:
+        raise UserError(f"`warm_up` of the model is 0, with the method {method.name}, {reason}; set it above 0")
     strongest = max(method_settings.strengths)
     if strongest > method.largest_strength:
         raise UserError(
