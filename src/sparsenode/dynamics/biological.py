@@ -23,7 +23,8 @@ from torch import Tensor
 from sparsenode.dynamics.mlp import Layers
 
 HALF_SATURATION = 0.5
-"""State at which a regulator is half active, as published: scale data to 0 to 1."""
+"""State at which a regulator is half active, as published: scale data to 0 to 1. Log ratios about 0 (yeast) lie on the
+slope below it, on which both activations still tell states apart."""
 
 CONNECTED = 20
 """At the start, each input of a layer leads to one in so many of the layer's units, as published."""
