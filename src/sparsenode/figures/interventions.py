@@ -61,7 +61,7 @@ def draw(dataset: str, table: pd.DataFrame) -> Figure:
     for row, line in zip(grid, rows, strict=True):
         for axes, (model, method) in zip(row, line, strict=False):
             own = pick(table, model=model, method=method)
-            name = method if len(models) == 1 else f"{model}: {method}"
+            name = method if len(models) == 1 else f"{model}:{_break(model, method)}{method}"
             (_draw_fates if fates else _draw_effects)(axes, table, own, name)
         for axes in row[len(line) :]:
             axes.set_visible(False)
@@ -122,6 +122,11 @@ def _finish_effects(
         f"{dataset}: effects of {count} intervention{'s' if count > 1 else ''} on every other variable\n"
         "skill: 1 − error / error of claiming that nothing changes; bars: range over seeds"
     )
+
+
+def _break(model: str, method: str) -> str:
+    """What stands between the two in a title: a panel is as wide as some 28 letters."""
+    return "\n" if len(model) + len(method) > 26 else " "
 
 
 def _draw_fates(axes: Axes, table: pd.DataFrame, own: pd.DataFrame, name: str) -> None:
