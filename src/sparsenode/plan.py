@@ -4,7 +4,8 @@ The cost model is small on purpose and meant to be right within a factor of two 
 
 - a training step solves `rows` trajectories or windows with 4 evaluations of the field in each interval of the grid
   (one interval a `solver.step`); an evaluation and its share of the reverse pass cost `SECONDS_PER_EVALUATION` for
-  all members together, and for each member `SECONDS_PER_PRODUCT` for each row and weight of the network;
+  all members together, and for each member and row `SECONDS_PER_UNIT` for each unit of the network's layers and
+  `SECONDS_PER_PRODUCT` for each product with a weight, of which there are three, one forward and two in reverse;
 - the optimizer, the penalty and the gates cost `SECONDS_PER_WEIGHT` for each member and weight;
 - `dopri5` costs `ADAPTIVE_FACTOR` times as much as the coarse grid;
 - a GPU starts evaluations as fast as a core, and computes `gpu_speed` times as fast: an assumption, not a measurement;
@@ -26,8 +27,9 @@ from typing import Any
 from sparsenode import configuration, memory
 from sparsenode.settings import read_model_settings
 
-SECONDS_PER_EVALUATION = 3e-4
-SECONDS_PER_PRODUCT = 1.4e-10
+SECONDS_PER_EVALUATION = 2e-4
+SECONDS_PER_UNIT = 3.3e-9
+SECONDS_PER_PRODUCT = 2.9e-11
 SECONDS_PER_WEIGHT = 3e-8
 ADAPTIVE_FACTOR = 10.0
 JOB_START_SECONDS = 4.0
@@ -139,12 +141,12 @@ def training_job(
     intervals = max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9))
     evaluations = memory.evaluations_kept("rk4", intervals)
 
-    # Each weight takes part in the forward product and in the two of the reverse pass.
     solves = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
     if settings["solver"]["scheme"] == "dopri5":
         solves *= ADAPTIVE_FACTOR
     overhead = solves * evaluations * SECONDS_PER_EVALUATION
-    products = evaluations * members * rows * 3 * member.products * SECONDS_PER_PRODUCT
+    each_row = member.widths * SECONDS_PER_UNIT + 3 * member.products * SECONDS_PER_PRODUCT
+    products = evaluations * members * rows * each_row
     products = solves * (products + members * member.trained * SECONDS_PER_WEIGHT)
     kept = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
     needed = memory.BASE_BYTES + members * memory.member_bytes(member, rows=rows, evaluations=kept)
