@@ -5,8 +5,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import ArrowStyle, FancyArrowPatch
 
+from sparsenode.evaluation.networks import Matrices
 from sparsenode.figures import network_graph, style
-from sparsenode.figures.network_graph import Drawing, Learned
+from sparsenode.figures.network_graph import Drawing
 from sparsenode.figures.style import Choice
 
 FEATURES = ["a", "b", "c", "d"]
@@ -14,7 +15,13 @@ CHOICES = {("small", "l1"): Choice(0.01, "trajectory")}
 WEIGHTS = np.array([[9.0, 2, 0, 0], [0, 0, -4, 0], [0, 3, 0, 1], [0, 0, 0, 0]])
 FREQUENCY = np.array([[1, 1, 0, 0], [0, 0, 0.5, 0], [0, 0.4, 0, 1], [0, 0, 0, 0]])
 TRUTH = np.array([[0.0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, -1], [1, 0, 0, 0]])
-LEARNED = {("small", "l1"): Learned(WEIGHTS, FREQUENCY)}
+
+
+def learned_of(weights, frequency, unsigned=None):
+    return Matrices(weights, frequency, np.zeros(weights.shape, bool) if unsigned is None else unsigned)
+
+
+LEARNED = {("small", "l1"): learned_of(WEIGHTS, FREQUENCY)}
 
 
 def draw(metrics, reference, learned=LEARNED, features=FEATURES, choices=CHOICES):
@@ -37,7 +44,7 @@ def test_files_are_written(gene_files, tmp_path):
 
 
 def test_edges_of_too_few_seeds_and_self_loops_are_none():
-    drawing = network_graph.choose_edges(Learned(WEIGHTS, FREQUENCY), TRUTH, 9)
+    drawing = network_graph.choose_edges(learned_of(WEIGHTS, FREQUENCY), TRUTH, 9)
     assert drawing.rule == "all 3 edges that at least half of the seeds have"
     assert np.argwhere(drawing.found).tolist() == [[0, 1], [2, 3]]
     assert np.argwhere(drawing.new).tolist() == [[1, 2]]
@@ -45,7 +52,7 @@ def test_edges_of_too_few_seeds_and_self_loops_are_none():
 
 
 def test_of_more_edges_the_strongest_are_taken():
-    drawing = network_graph.choose_edges(Learned(WEIGHTS, FREQUENCY), TRUTH, 2)
+    drawing = network_graph.choose_edges(learned_of(WEIGHTS, FREQUENCY), TRUTH, 2)
     assert drawing.rule == "its 2 strongest edges of 3"
     assert np.argwhere(drawing.found | drawing.new).tolist() == [[0, 1], [1, 2]]
     assert network_graph.describe(drawing, TRUTH) == ["1 of 3 known found, 1 new"]
@@ -54,7 +61,7 @@ def test_of_more_edges_the_strongest_are_taken():
 
 def test_of_equal_weights_the_one_of_more_seeds_is_taken():
     frequency = np.where(TRUTH != 0, [[0.6], [0], [0.9], [0.7]], 0.0)
-    drawing = network_graph.choose_edges(Learned(np.abs(TRUTH), frequency), None, 1)
+    drawing = network_graph.choose_edges(learned_of(np.abs(TRUTH), frequency), None, 1)
     assert np.argwhere(drawing.new).tolist() == [[2, 3]]
 
 
@@ -64,7 +71,7 @@ def test_every_known_edge_is_found_or_missed():
         weights = generator.standard_normal((6, 6))
         edges = np.where(generator.random((6, 6)) < 0.3, 1.0, 0.0) * ~np.eye(6, dtype=bool)
         wanted = int(generator.integers(0, 30))
-        drawing = network_graph.choose_edges(Learned(weights, generator.random((6, 6))), edges, wanted)
+        drawing = network_graph.choose_edges(learned_of(weights, generator.random((6, 6))), edges, wanted)
         np.testing.assert_array_equal(drawing.found | drawing.missed, edges != 0)
         assert not (drawing.found & drawing.missed).any()
         assert (drawing.found | drawing.new).sum() <= wanted
@@ -96,7 +103,7 @@ def test_arrows_activate_and_bars_repress(metrics):
 
 
 def test_an_edge_of_unknown_sign_is_an_open_arrow(metrics):
-    learned = {("small", "l1"): Learned(np.abs(WEIGHTS), FREQUENCY, WEIGHTS < 0)}
+    learned = {("small", "l1"): learned_of(np.abs(WEIGHTS), FREQUENCY, WEIGHTS < 0)}
     figure = draw(metrics, ("true network", TRUTH), learned)
     [axes] = panels(figure)
     assert axes.get_title().splitlines()[1] == "2 of 3 known found, 1 new"
@@ -119,7 +126,7 @@ def test_width_is_the_weight(metrics):
 
 def test_every_feature_has_one_place_in_all_panels(metrics):
     choices = {("small", method): Choice(0.01, "trajectory") for method in ("l1", "mine")}
-    learned = {("small", "l1"): LEARNED["small", "l1"], ("small", "mine"): Learned(WEIGHTS.T, FREQUENCY.T)}
+    learned = {("small", "l1"): LEARNED["small", "l1"], ("small", "mine"): learned_of(WEIGHTS.T, FREQUENCY.T)}
     one, other = panels(draw(metrics, ("true network", TRUTH), learned, choices=choices))
     places = [{text.get_text(): text.get_position() for text in axes.texts} for axes in (one, other)]
     assert set(places[0]) == set(FEATURES)
@@ -164,7 +171,7 @@ def test_of_many_features_those_of_the_strongest_edges_are_shown(metrics):
     generator = np.random.default_rng(2)
     wide = np.where(generator.random((60, 60)) < 0.2, 0.1, 0.0)
     wide[50, 3], wide[3, 51] = 5.0, 4.0
-    learned = {("small", "l1"): Learned(wide, (wide > 0).astype(float))}
+    learned = {("small", "l1"): learned_of(wide, (wide > 0).astype(float))}
     picked = network_graph.choose_features(learned)
     assert len(picked) == network_graph.SUBGRAPH
     assert {50, 3, 51} <= set(picked.tolist())
@@ -175,7 +182,7 @@ def test_of_many_features_those_of_the_strongest_edges_are_shown(metrics):
 
 def test_headings_lie_above_the_titles_of_panels(metrics):
     wide = np.where(np.arange(2500).reshape(50, 50) % 97 == 1, 1.0, 0.0)
-    learned = {("small", method): Learned(wide, wide) for method in ("none", "l1", "mine")}
+    learned = {("small", method): learned_of(wide, wide) for method in ("none", "l1", "mine")}
     choices = dict.fromkeys(learned, Choice(0.01, "trajectory"))
     with style.style():
         figure = draw(metrics, ("true network", wide), learned, [f"g{number}" for number in range(50)], choices)
@@ -186,12 +193,12 @@ def test_headings_lie_above_the_titles_of_panels(metrics):
 
 
 def test_without_any_edge(metrics, tmp_path):
-    empty = {("small", "l1"): Learned(np.zeros((4, 4)), np.zeros((4, 4)))}
+    empty = {("small", "l1"): learned_of(np.zeros((4, 4)), np.zeros((4, 4)))}
     choices = {("small", "l1"): Choice(None, "trajectory")}
     figure = draw(metrics, None, empty, choices=choices)
     assert "too few members finished" in panels(figure)[0].get_title()
     figure.savefig(tmp_path / "graph.pdf")
-    wide = {("small", "l1"): Learned(np.zeros((50, 50)), np.zeros((50, 50)))}
+    wide = {("small", "l1"): learned_of(np.zeros((50, 50)), np.zeros((50, 50)))}
     assert len(network_graph.choose_features(wide)) == network_graph.SUBGRAPH
 
 

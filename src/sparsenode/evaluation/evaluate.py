@@ -223,7 +223,7 @@ def evaluate_ensembles(
     windows: dict[tuple[int, int], Protocol] = {}
     models_done = set()
     if truth.edges is not None:
-        parts.metrics.append(rows.mark_undefined(rows.random_structure(truth, dataset)))
+        parts.metrics.append(rows.random_structure(truth, dataset))
         parts.metrics.extend(peer_rows(peers, truth, dataset))
         parts.metrics.extend(peer_degree_rows(peers, truth, dataset))
     parts.metrics.extend(rows.random_priors(truth, dataset))
@@ -409,15 +409,13 @@ def _add_structure(
 ) -> None:
     """Add what the networks of the finished members are worth beside the truth: their metrics, and rankings."""
     assert truth.edges is not None  # noqa: S101 the caller asks for structure only where there is a truth
-    found = rows.structure_rows(scores, jacobian, keys, truth, label, _mostly_usable(selection))
-    parts.metrics.extend(map(rows.mark_undefined, found))
+    parts.metrics.extend(rows.structure_rows(scores, jacobian, keys, truth, label, _mostly_usable(selection)))
     chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
     if not chosen.any():
         return
     rows_of_chosen = np.flatnonzero(chosen)
     of_chosen = {name: pick_members(matrices, rows_of_chosen) for name, matrices in scores.items()}
-    ends = rows.interval_rows(of_chosen, truth, {**label, "strength": selection["chosen"]})
-    parts.metrics.extend(map(rows.mark_undefined, ends))
+    parts.metrics.extend(rows.interval_rows(of_chosen, truth, {**label, "strength": selection["chosen"]}))
     pooled = pool_members(of_chosen, pick_members(jacobian, rows_of_chosen), truth.deviations)
     compared = {name: (one.scores, one.presence) for name, one in pooled.items()}
     parts.metrics.extend(rows.degree_rows(compared, truth, {**label, "strength": selection["chosen"]}))

@@ -271,7 +271,7 @@ def _stability_path_table(along: Sequence[np.ndarray], truth: Truth, label: Mapp
     area = np.mean(along, axis=0).round(12)
     found = rank_pairs(area, select_pairs(truth.edges, truth.known))
     values = {"metric": list(found), "value": list(found.values())}
-    return make_table(**label, estimator="frequency_path", trajectory=ALL, **values)
+    return mark_undefined(make_table(**label, estimator="frequency_path", trajectory=ALL, **values))
 
 
 def interval_rows(scores: Mapping[str, np.ndarray], truth: Truth, label: Mapping[str, Any]) -> list[pd.DataFrame]:
@@ -294,7 +294,7 @@ def interval_rows(scores: Mapping[str, np.ndarray], truth: Truth, label: Mapping
         found = pooled_interval(np.stack(members), edges)
         ends = {f"{name}_{end}": value for name, pair in found.items() for end, value in zip(ENDS, pair, strict=True)}
         values = {"metric": list(ends), "value": list(ends.values())}
-        tables.append(make_table(**label, estimator=estimator, trajectory=ALL, **values))
+        tables.append(mark_undefined(make_table(**label, estimator=estimator, trajectory=ALL, **values)))
     return tables
 
 
@@ -404,9 +404,10 @@ def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
     edges = select_pairs(truth.edges, truth.known)
     found = score_pairs(np.zeros(len(edges)), edges, threshold=1.0)
     kept = {name: found[name] for name in (*RANKING_METRICS, "balanced_accuracy")}
-    return make_table(
+    table = make_table(
         dataset=dataset, method="baseline:random", trajectory=ALL, metric=list(kept), value=list(kept.values())
     )
+    return mark_undefined(table)
 
 
 def forecast_rows(

@@ -120,7 +120,8 @@ def dataset_rows(
         ]
         rows += [_published_row(one) for one in published if one.counterpart == method]
     rows += [_published_row(one) for one in published if one.counterpart not in methods]
-    rows += [_peer_row(favored_metrics(metrics), peer) for peer in style.peer_order(metrics["method"])]
+    favored = favored_metrics(metrics)
+    rows += [_peer_row(favored, peer) for peer in style.peer_order(metrics["method"])]
     table = pd.DataFrame([{"dataset": dataset, "benchmark": benchmark or "", **row} for row in rows])
     return table.reindex(columns=list(COLUMNS))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.networks import Matrices, read_shares
 from sparsenode.figures import style
 from sparsenode.figures.network import MOST_FEATURES, read_reference, scale
 from sparsenode.figures.style import Choice
@@ -28,17 +29,6 @@ LIMIT = 1.15
 """Half the side of a panel; features are placed within 1."""
 MISSED = {"color": "#a0a0a0", "linestyle": (0, (1, 1.5))}
 TRUE = "true network"
-
-
-class Learned(NamedTuple):
-    """Signed shares in what each target gets, and selection frequencies, (source, target) of one method.
-
-    `unsigned` are edges whose sign is not known; their weight is not negative.
-    """
-
-    weights: np.ndarray
-    frequency: np.ndarray
-    unsigned: np.ndarray | bool = False
 
 
 class Drawing(NamedTuple):
@@ -70,14 +60,12 @@ def draw_network_graph(
 ) -> None:
     """Write the figure of one data set to each path of `outputs`."""
     from sparsenode.data.contract import read_trajectories
-    from sparsenode.evaluation.networks import read_shares
 
     adata = read_trajectories(data)
     features = list(adata.var_names)
     choices = style.read_selection(selection)
     learned = {
-        (model, method): Learned(*read_shares(Path(networks) / model / f"{method}.csv", features))
-        for model, method in choices
+        (model, method): read_shares(Path(networks) / model / f"{method}.csv", features) for model, method in choices
     }
     with style.style(font_size):
         figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, read_reference(adata))
@@ -88,11 +76,14 @@ def draw(
     dataset: str,
     metrics: pd.DataFrame,
     choices: Mapping[tuple[str, str], Choice],
-    learned: Mapping[tuple[str, str], Learned],
+    learned: Mapping[tuple[str, str], Matrices],
     features: Sequence[str],
     reference: tuple[str, np.ndarray] | None,
 ) -> Figure:
-    """For each model a graph per method; every feature has one place in all of them."""
+    """For each model a graph per method; every feature has one place in all of them.
+
+    The weights of `learned` are signed shares in what each target gets.
+    """
     from matplotlib.figure import Figure
 
     models = [model for model in style.models_of(metrics) if any(name == model for name, _ in choices)]
@@ -101,10 +92,7 @@ def draw(
     block = np.ix_(picked, picked)
     edges = None if reference is None else np.where(np.eye(len(picked), dtype=bool), 0.0, reference[1][block])
     wanted = count_wanted(None if reference is None else reference[0], edges, len(picked))
-    kept = {
-        key: Learned(*(np.broadcast_to(matrix, network.weights.shape)[block] for matrix in network))
-        for key, network in learned.items()
-    }
+    kept = {key: Matrices(*(matrix[block] for matrix in network)) for key, network in learned.items()}
     drawings = {key: choose_edges(network, edges, wanted) for key, network in kept.items()}
     centers = lay_out(edges, list(drawings.values()), is_truth=reference is not None and reference[0] == TRUE)
 
@@ -142,7 +130,7 @@ def draw(
     return figure
 
 
-def choose_features(learned: Mapping[tuple[str, str], Learned]) -> np.ndarray:
+def choose_features(learned: Mapping[tuple[str, str], Matrices]) -> np.ndarray:
     """Numbers of the features that are shown: all, or of more than `MOST_FEATURES` those of the strongest edges."""
     strengths = np.mean([np.abs(scale(np.where(_is_stable(network), network.weights, 0.0)))
                          for network in learned.values()], axis=0)  # fmt: skip
@@ -167,7 +155,7 @@ def count_wanted(name: str | None, edges: np.ndarray | None, features: int) -> i
     return known if name == TRUE else max(known, features)
 
 
-def choose_edges(network: Learned, edges: np.ndarray | None, wanted: int) -> Drawing:
+def choose_edges(network: Matrices, edges: np.ndarray | None, wanted: int) -> Drawing:
     """The strongest edges of those that at least half of the seeds have, compared with the known `edges`."""
     candidates = _is_stable(network)
     order = np.lexsort((-network.frequency.ravel(), -np.abs(network.weights).ravel()))
@@ -182,7 +170,7 @@ def choose_edges(network: Learned, edges: np.ndarray | None, wanted: int) -> Dra
     return Drawing(chosen & known, known & ~chosen, chosen & ~known, rule)
 
 
-def _is_stable(network: Learned) -> np.ndarray:
+def _is_stable(network: Matrices) -> np.ndarray:
     others = ~np.eye(len(network.weights), dtype=bool)
     return (network.frequency >= LEAST_FREQUENCY) & (network.weights != 0) & others
 
@@ -237,7 +225,7 @@ def describe(drawing: Drawing, edges: np.ndarray | None) -> list[str]:
     return [f"{int(drawing.found.sum())} of {np.count_nonzero(edges)} known found, {int(drawing.new.sum())} new"]
 
 
-def _draw_graph(axes: Axes, drawing: Drawing, network: Learned, edges: np.ndarray | None, places: Places) -> None:
+def _draw_graph(axes: Axes, drawing: Drawing, network: Matrices, edges: np.ndarray | None, places: Places) -> None:
     """Arrows in the color of what they are; missed edges below, those found on top."""
     shown, weights = drawing.found | drawing.new, network.weights
     signs = np.where(network.unsigned, 0.0, np.sign(weights))
