@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sparsenode.data.contract import Network
 from sparsenode.figures import network
 from sparsenode.figures.style import Choice
 
@@ -35,7 +36,7 @@ def test_of_many_features_those_with_the_strongest_edges_are_shown():
 
 
 def test_panels_tell_edges_divergence_and_score(metrics, tmp_path):
-    truth = np.sign(LEARNED)
+    truth = Network(np.sign(LEARNED), np.ones((4, 4), bool), signed=True)
     figure = network.draw("toy", metrics, CHOICES, {("small", "l1"): LEARNED}, FEATURES, ("true network", truth))
     titles = [axes.get_title() for axes in figure.subfigs[0].axes if axes.get_title()]
     assert titles[0].startswith("true network\n3 edges")
@@ -55,6 +56,20 @@ def test_an_edge_of_unknown_sign_is_neither_red_nor_blue(metrics, tmp_path):
     assert "green: sign not known" in figure.subfigs[0].get_suptitle()
     known = network.draw("toy", metrics, CHOICES, learned, FEATURES, None)
     assert "green" not in known.subfigs[0].get_suptitle()
+
+
+def test_a_truth_without_signs_is_green_and_what_it_does_not_tell_is_blank(metrics, tmp_path):
+    known = np.ones((4, 4), bool)
+    known[3] = False
+    truth = Network(np.abs(np.sign(LEARNED)), known, signed=False)
+    figure = network.draw("toy", metrics, CHOICES, {("small", "l1"): LEARNED}, FEATURES, ("true network", truth))
+    figure.savefig(tmp_path / "network.png", dpi=40)
+    axes = next(axes for axes in figure.subfigs[0].axes if axes.get_title().startswith("true network"))
+    blank, edges, others = (mesh.get_array().count() for mesh in axes.collections)
+    assert (blank, edges, others) == (3, 3, 16 - 4 - 3 - 3)
+    heading = figure.subfigs[0].get_suptitle()
+    assert "green: sign not known" in heading
+    assert "light gray: pairs of which the true network tells nothing" in heading
 
 
 def test_without_truth_or_any_edge(metrics, tmp_path):

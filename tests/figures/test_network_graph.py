@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import ArrowStyle, FancyArrowPatch
 
+from sparsenode.data.contract import Network
 from sparsenode.evaluation.networks import Matrices
 from sparsenode.figures import network_graph, style
 from sparsenode.figures.network_graph import Drawing
@@ -15,6 +16,7 @@ CHOICES = {("small", "l1"): Choice(0.01, "trajectory")}
 WEIGHTS = np.array([[9.0, 2, 0, 0], [0, 0, -4, 0], [0, 3, 0, 1], [0, 0, 0, 0]])
 FREQUENCY = np.array([[1, 1, 0, 0], [0, 0, 0.5, 0], [0, 0.4, 0, 1], [0, 0, 0, 0]])
 TRUTH = np.array([[0.0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, -1], [1, 0, 0, 0]])
+REFERENCE = Network(TRUTH, np.ones((4, 4), bool), signed=True)
 
 
 def learned_of(weights, frequency, unsigned=None):
@@ -44,7 +46,7 @@ def test_files_are_written(gene_files, tmp_path):
 
 
 def test_edges_of_too_few_seeds_and_self_loops_are_none():
-    drawing = network_graph.choose_edges(learned_of(WEIGHTS, FREQUENCY), TRUTH, 9)
+    drawing = network_graph.choose_edges(learned_of(WEIGHTS, FREQUENCY), REFERENCE, 9)
     assert drawing.rule == "all 3 edges that at least half of the seeds have"
     assert np.argwhere(drawing.found).tolist() == [[0, 1], [2, 3]]
     assert np.argwhere(drawing.new).tolist() == [[1, 2]]
@@ -52,7 +54,7 @@ def test_edges_of_too_few_seeds_and_self_loops_are_none():
 
 
 def test_of_more_edges_the_strongest_are_taken():
-    drawing = network_graph.choose_edges(learned_of(WEIGHTS, FREQUENCY), TRUTH, 2)
+    drawing = network_graph.choose_edges(learned_of(WEIGHTS, FREQUENCY), REFERENCE, 2)
     assert drawing.rule == "its 2 strongest edges of 3"
     assert np.argwhere(drawing.found | drawing.new).tolist() == [[0, 1], [1, 2]]
     assert network_graph.describe(drawing, TRUTH) == ["1 of 3 known found, 1 new"]
@@ -71,20 +73,27 @@ def test_every_known_edge_is_found_or_missed():
         weights = generator.standard_normal((6, 6))
         edges = np.where(generator.random((6, 6)) < 0.3, 1.0, 0.0) * ~np.eye(6, dtype=bool)
         wanted = int(generator.integers(0, 30))
-        drawing = network_graph.choose_edges(learned_of(weights, generator.random((6, 6))), edges, wanted)
-        np.testing.assert_array_equal(drawing.found | drawing.missed, edges != 0)
-        assert not (drawing.found & drawing.missed).any()
-        assert (drawing.found | drawing.new).sum() <= wanted
+        known = generator.random((6, 6)) < 0.7
+        reference = network_graph.restrict(Network(edges, known, signed=False), np.ix_(range(6), range(6)))
+        drawing = network_graph.choose_edges(learned_of(weights, generator.random((6, 6))), reference, wanted)
+        np.testing.assert_array_equal(drawing.found | drawing.missed, (edges != 0) & known)
+        together = np.sum([drawing.found, drawing.missed, drawing.new, drawing.untold], axis=0)
+        assert together.max() <= 1
+        assert not (drawing.untold & known).any()
+        assert not (drawing.new & ~known).any()
+        assert drawing.learned.sum() <= wanted
 
 
 def test_how_many_edges_are_drawn():
-    assert network_graph.count_wanted("true network", TRUTH, 4) == 3
-    assert network_graph.count_wanted("prior network base", TRUTH, 4) == 4
-    assert network_graph.count_wanted(None, None, 4) == 8
+    assert network_graph.count_wanted(REFERENCE, 4, is_truth=True) == 3
+    assert network_graph.count_wanted(REFERENCE, 4, is_truth=False) == 4
+    partly = REFERENCE._replace(known=TRUTH != 0)
+    assert network_graph.count_wanted(partly, 4, is_truth=True) == 4
+    assert network_graph.count_wanted(None, 4, is_truth=False) == 8
 
 
 def test_titles_count_and_colors_tell_what_an_edge_is(metrics):
-    [axes] = panels(draw(metrics, ("true network", TRUTH)))
+    [axes] = panels(draw(metrics, ("true network", REFERENCE)))
     assert axes.get_title() == (
         "l1, strength 0.01\n2 of 3 known found, 1 new\nall 3 edges that at least half of the seeds have"
     )
@@ -93,7 +102,7 @@ def test_titles_count_and_colors_tell_what_an_edge_is(metrics):
 
 
 def test_arrows_activate_and_bars_repress(metrics):
-    [axes] = panels(draw(metrics, ("true network", TRUTH)))
+    [axes] = panels(draw(metrics, ("true network", REFERENCE)))
     by_color = {}
     for arrow in arrows(axes):
         by_color.setdefault(to_hex(arrow.get_edgecolor()).upper(), []).append(arrow.get_arrowstyle())
@@ -104,7 +113,7 @@ def test_arrows_activate_and_bars_repress(metrics):
 
 def test_an_edge_of_unknown_sign_is_an_open_arrow(metrics):
     learned = {("small", "l1"): learned_of(np.abs(WEIGHTS), FREQUENCY, WEIGHTS < 0)}
-    figure = draw(metrics, ("true network", TRUTH), learned)
+    figure = draw(metrics, ("true network", REFERENCE), learned)
     [axes] = panels(figure)
     assert axes.get_title().splitlines()[1] == "2 of 3 known found, 1 new"
     [head] = [
@@ -114,7 +123,30 @@ def test_an_edge_of_unknown_sign_is_an_open_arrow(metrics):
     ]
     assert type(head) is ArrowStyle.CurveB
     assert "open arrow: sign not known" in figure.subfigs[0].get_suptitle()
-    assert "open arrow" not in draw(metrics, ("true network", TRUTH)).subfigs[0].get_suptitle()
+    assert "open arrow" not in draw(metrics, ("true network", REFERENCE)).subfigs[0].get_suptitle()
+
+
+def test_a_missed_edge_of_a_truth_without_signs_is_an_open_arrow(metrics):
+    figure = draw(metrics, ("true network", REFERENCE._replace(truth=np.abs(TRUTH), signed=False)))
+    [axes] = panels(figure)
+    [head] = [arrow.get_arrowstyle() for arrow in arrows(axes) if to_hex(arrow.get_edgecolor()).upper() == "#A0A0A0"]
+    assert type(head) is ArrowStyle.CurveB
+    assert "open arrow: sign not known" in figure.subfigs[0].get_suptitle()
+
+
+def test_an_edge_of_which_the_truth_tells_nothing_is_not_new(metrics):
+    known = np.ones((4, 4), bool)
+    known[1] = False
+    figure = draw(metrics, ("true network", REFERENCE._replace(known=known)))
+    [axes] = panels(figure)
+    assert axes.get_title().splitlines()[1] == "2 of 3 known found, 0 new, 1 of pairs not known"
+    colors = [to_hex(arrow.get_edgecolor()).upper() for arrow in arrows(axes)]
+    assert colors.count(style.BLACK) == 1
+    assert style.NEW_EDGE.upper() not in colors
+    [legend] = figure.subfigs[0].legends
+    assert legend.get_texts()[-1].get_text() == "the true network tells nothing of it"
+    [all_known] = draw(metrics, ("true network", REFERENCE)).subfigs[0].legends
+    assert len(all_known.get_texts()) == 3
 
 
 def test_width_is_the_weight(metrics):
@@ -127,7 +159,7 @@ def test_width_is_the_weight(metrics):
 def test_every_feature_has_one_place_in_all_panels(metrics):
     choices = {("small", method): Choice(0.01, "trajectory") for method in ("l1", "mine")}
     learned = {("small", "l1"): LEARNED["small", "l1"], ("small", "mine"): learned_of(WEIGHTS.T, FREQUENCY.T)}
-    one, other = panels(draw(metrics, ("true network", TRUTH), learned, choices=choices))
+    one, other = panels(draw(metrics, ("true network", REFERENCE), learned, choices=choices))
     places = [{text.get_text(): text.get_position() for text in axes.texts} for axes in (one, other)]
     assert set(places[0]) == set(FEATURES)
     assert places[0] == places[1]
@@ -135,8 +167,8 @@ def test_every_feature_has_one_place_in_all_panels(metrics):
 
 def test_the_layout_is_that_of_the_truth_whatever_was_learned():
     empty = np.zeros((4, 4), bool)
-    some = Drawing(TRUTH != 0, empty, WEIGHTS != 0, "")
-    none = Drawing(empty, TRUTH != 0, empty, "")
+    some = Drawing(TRUTH != 0, empty, WEIGHTS != 0, empty, "")
+    none = Drawing(empty, TRUTH != 0, empty, empty, "")
     one, other = (network_graph.lay_out(TRUTH, [drawing], is_truth=True) for drawing in (some, none))
     np.testing.assert_array_equal(one, other)
     assert np.abs(one).max() == pytest.approx(1)
@@ -146,10 +178,10 @@ def test_the_layout_is_that_of_the_truth_whatever_was_learned():
 
 def test_neighbors_lie_nearer_than_others_and_parts_do_not_fly_apart():
     """Two chains of four; within each the distances along it are kept in order."""
-    edges = np.zeros((8, 8))
+    edges, empty = np.zeros((8, 8)), np.zeros((8, 8), bool)
     for source in (0, 1, 2, 4, 5, 6):
         edges[source, source + 1] = 1.0
-    places = network_graph.lay_out(edges, [Drawing(edges != 0, edges < 0, edges < 0, "")], is_truth=True)
+    places = network_graph.lay_out(edges, [Drawing(edges != 0, empty, empty, empty, "")], is_truth=True)
     distances = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
     assert distances[0, 1] < distances[0, 2] < distances[0, 3]
     assert distances[0, 1] > 0.1
@@ -185,7 +217,8 @@ def test_headings_lie_above_the_titles_of_panels(metrics):
     learned = {("small", method): learned_of(wide, wide) for method in ("none", "l1", "mine")}
     choices = dict.fromkeys(learned, Choice(0.01, "trajectory"))
     with style.style():
-        figure = draw(metrics, ("true network", wide), learned, [f"g{number}" for number in range(50)], choices)
+        reference = Network(wide, np.ones((50, 50), bool), signed=True)
+        figure = draw(metrics, ("true network", reference), learned, [f"g{number}" for number in range(50)], choices)
         style.save_figure(figure, [], layouts=2)
     heading = figure.subfigs[0].get_children()
     [box] = [item.get_window_extent() for item in heading if getattr(item, "get_text", str)().startswith("toy")]
@@ -205,6 +238,6 @@ def test_without_any_edge(metrics, tmp_path):
 def test_models_stand_below_each_other(two_models):
     learned = {(model, "l1"): LEARNED["small", "l1"] for model in ("small", "large")}
     choices = dict.fromkeys(learned, Choice(0.01, "trajectory"))
-    figure = draw(two_models, ("true network", TRUTH), learned, choices=choices)
+    figure = draw(two_models, ("true network", REFERENCE), learned, choices=choices)
     assert len(panels(figure)) == 2
     assert "toy, model large: learned networks" in figure.subfigs[1].get_suptitle()

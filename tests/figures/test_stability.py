@@ -88,7 +88,7 @@ def test_tables_that_do_not_fit_are_refused(tmp_path):
 
 
 def test_edges_and_other_pairs_are_lines_of_their_colors_and_means(metrics):
-    [axes] = panels(draw(metrics, ("true network", Network(TRUTH, KNOWN))))
+    [axes] = panels(draw(metrics, ("true network", Network(TRUTH, KNOWN, signed=True))))
     collections = [item for item in axes.collections if isinstance(item, LineCollection)]
     assert [len(item.get_segments()) for item in collections] == [4, 2]
     # Strength 0 stands apart, as a mark, and not in the lines.
@@ -117,7 +117,7 @@ def test_no_line_where_no_strength_was_chosen(metrics):
 def test_pairs_of_which_nothing_is_known_are_left_out():
     known = KNOWN.copy()
     known[0] = False
-    groups = stability.group_pairs(("prior network base", Network(TRUTH, known)), 3)
+    groups = stability.group_pairs(("prior network base", Network(TRUTH, known, signed=True)), 3)
     assert {name: int(mask.sum()) for name, (_, mask) in groups.items()} == {
         "other pairs": 3,
         "edges of the prior network base": 1,
@@ -131,7 +131,7 @@ def test_many_pairs_are_drawn_as_quartiles(metrics):
     frequency = generator.random((2, count, count)).astype(np.float32)
     truth = np.zeros((count, count))
     truth[0, 1:] = 1.0
-    reference = ("true network", Network(truth, ~np.eye(count, dtype=bool)))
+    reference = ("true network", Network(truth, ~np.eye(count, dtype=bool), signed=True))
     figure = draw(metrics, reference, Paths(np.array([0.01, 0.1]), frequency))
     [axes] = panels(figure)
     assert not [item for item in axes.collections if isinstance(item, LineCollection)]
@@ -161,7 +161,7 @@ def test_where_every_member_diverged_panels_are_empty(metrics, tmp_path):
     paths = {("small", "l1"): stability.read_paths(tmp_path, lost, "small", "l1", FEATURES)}
     assert len(paths["small", "l1"].strengths) == 0
     assert stability.methods_with_strengths(lost, "small") == ["none", "l1", "mine"]
-    figure = stability.draw("toy", lost, {}, paths, ("true network", Network(TRUTH, KNOWN)))
+    figure = stability.draw("toy", lost, {}, paths, ("true network", Network(TRUTH, KNOWN, signed=True)))
     assert panels(figure)[0].get_title() == "l1\n12 of 12 diverged"
     figure.savefig(tmp_path / "stability.png", dpi=30)
 

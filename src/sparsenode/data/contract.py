@@ -63,10 +63,14 @@ _ONE_EACH = "expected one row a trajectory and one column a feature, in the orde
 
 
 class Network(NamedTuple):
-    """A network, true or prior, both arrays (source, target): the signed `truth`, and where it is `known`."""
+    """A network, true or prior, both arrays (source, target): its edges, `truth`, and where they are `known`.
+
+    Without `signed` the edges of `truth` are all positive, and nobody knows which of them activate.
+    """
 
     truth: NDArray[np.float64]
     known: NDArray[np.bool_]
+    signed: bool
 
 
 def read_trajectories(path: str | Path) -> AnnData:
@@ -147,7 +151,9 @@ def true_network(adata: AnnData) -> Network | None:
     if "truth" not in adata.varp:
         return None
     known = dense(adata.varp["truth_known"]).astype(bool)
-    return Network(dense(adata.varp["truth"]).astype(np.float64), known)
+    signed = bool(adata.uns.get("sparsenode", {}).get("truth_signed", True))
+    edges = dense(adata.varp["truth"]).astype(np.float64)
+    return Network(edges if signed else np.abs(edges), known, signed)
 
 
 def prior_networks(adata: AnnData) -> dict[str, Network]:
@@ -322,7 +328,8 @@ def _prior(adata: AnnData, name: str) -> Network:
     edges = dense(adata.varp[f"prior_{name}"]).astype(np.float64)
     told = f"known_{name}"
     known = dense(adata.varp[told]) != 0 if told in adata.varp else np.ones(edges.shape, dtype=bool)
-    return Network(edges, known)
+    # Prior networks do not say whether they have signs; one of activations alone is taken to have none.
+    return Network(edges, known, bool((edges < 0).any()))
 
 
 def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:

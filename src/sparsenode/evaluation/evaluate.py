@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense, prior_networks
+from sparsenode.data.contract import prior_networks, true_network
 from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
 from sparsenode.evaluation.baselines import fit_polynomial
@@ -266,17 +266,11 @@ def read_truth(adata: AnnData) -> Truth:
     """Truth, priors and regulators of an AnnData of trajectories; where nothing else is said all pairs are known."""
     shape = (adata.n_vars, adata.n_vars)
     edges = known = signs = None
-    if "truth" in adata.varp:
-        signs = np.sign(dense(adata.varp["truth"]).astype(np.float64))
-        edges = signs != 0
-        known = dense(adata.varp["truth_known"]) != 0 if "truth_known" in adata.varp else np.ones(shape, bool)
-        known = known & ~np.eye(adata.n_vars, dtype=bool)
-        if not known.any():
-            edges = signs = None
-        if not adata.uns.get("sparsenode", {}).get("truth_signed", True):
-            signs = None
-    if edges is None:
-        known = np.zeros(shape, bool)
+    network = true_network(adata)
+    known = np.zeros(shape, bool) if network is None else network.known & ~np.eye(adata.n_vars, dtype=bool)
+    if network is not None and known.any():
+        edges = network.truth != 0
+        signs = np.sign(network.truth) if network.signed else None
     regulators = (
         adata.var["is_regulator"].to_numpy(bool) if "is_regulator" in adata.var else np.ones(adata.n_vars, bool)
     )

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import reference_network
+from sparsenode.data.contract import Network, reference_network
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, pick
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_FEATURES = 40
 """Of more features than this, those with the strongest learned edges are shown."""
 COLUMNS = 3
+NOT_KNOWN = "#ececec"
 
 
 def draw_network(
@@ -45,15 +45,9 @@ def draw_network(
     with style.style(font_size):
         weights = {key: one.weights for key, one in learned.items()}
         unsigned = {key: one.unsigned for key, one in learned.items()}
-        told = style.read_metrics(metrics), choices, weights, features, read_reference(adata), unsigned
+        told = style.read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned
         figure = draw(dataset, *told)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
-
-
-def read_reference(adata: AnnData) -> tuple[str, np.ndarray] | None:
-    """Name and signed matrix (source, target) of the true network, else of a prior one, else None."""
-    reference = reference_network(adata)
-    return None if reference is None else (reference[0], reference[1].truth)
 
 
 def draw(
@@ -62,7 +56,7 @@ def draw(
     choices: Mapping[tuple[str, str], Choice],
     learned: Mapping[tuple[str, str], np.ndarray],
     features: Sequence[str],
-    reference: tuple[str, np.ndarray] | None,
+    reference: tuple[str, Network] | None,
     unsigned: Mapping[tuple[str, str], np.ndarray] | None = None,
 ) -> Figure:
     """For each model the reference and one heat map per method, in the same order of features.
@@ -88,7 +82,11 @@ def draw(
     parts = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[rows[model] for model in models]))
     for part, model in zip(parts, models, strict=True):
         neither = {method: (unsigned or {}).get((model, method)) for method in panels[model]}
-        notes = ["green: sign not known"] if any(mask is not None and mask.any() for mask in neither.values()) else []
+        green = any(mask is not None and mask.any() for mask in neither.values())
+        green = green or (reference is not None and not reference[1].signed)
+        notes = ["green: sign not known"] if green else []
+        if reference is not None and _not_known(reference[1], order).any():
+            notes.append(f"light gray: pairs of which the {reference[0]} tells nothing")
         name = style.heading(dataset, model, models)
         part.suptitle(_heading(name, metrics, shown, len(features), reference, notes))
         grid = part.subplots(rows[model], COLUMNS, squeeze=False).ravel()
@@ -97,9 +95,10 @@ def draw(
         mesh = None
         edges = None
         if reference is not None:
-            edges = reference[1][np.ix_(order, order)] != 0
+            truth, blank = reference[1].truth[np.ix_(order, order)], _not_known(reference[1], order)
+            edges = (truth != 0) & ~blank
             axes = next(used)
-            mesh = _draw_matrix(axes, np.sign(reference[1])[np.ix_(order, order)], None)
+            mesh = _draw_matrix(axes, np.sign(truth), None, None if reference[1].signed else edges, blank)
             axes.set_title(f"{reference[0]}\n{int(edges.sum() - np.trace(edges))} edges\n")
         for method in panels[model]:
             axes = next(used)
@@ -118,7 +117,7 @@ def draw(
 
 
 def choose_features(
-    learned: Mapping[tuple[str, str], np.ndarray], reference: tuple[str, np.ndarray] | None
+    learned: Mapping[tuple[str, str], np.ndarray], reference: tuple[str, Network] | None
 ) -> tuple[int, np.ndarray]:
     """How many features are shown, and their numbers in the order of a hierarchical clustering.
 
@@ -133,9 +132,14 @@ def choose_features(
         totals = strengths.sum(axis=0) + strengths.sum(axis=1)
         picked = np.sort(np.argsort(-totals, kind="stable")[:MOST_FEATURES])
     elif reference is not None:
-        profile = reference[1]
+        profile = reference[1].truth
     block = profile[np.ix_(picked, picked)]
     return len(picked), picked[cluster(np.concatenate((block, block.T), axis=1))]
+
+
+def _not_known(network: Network, order: np.ndarray) -> np.ndarray:
+    """Pairs of features, in their order, of which a network tells nothing; self-loops are none."""
+    return ~network.known[np.ix_(order, order)] & ~np.eye(len(order), dtype=bool)
 
 
 def cluster(profiles: np.ndarray) -> np.ndarray:
@@ -155,11 +159,21 @@ def scale(matrix: np.ndarray) -> np.ndarray:
 
 
 def _draw_matrix(
-    axes: Axes, matrix: np.ndarray, edges: np.ndarray | None, unsigned: np.ndarray | None = None
+    axes: Axes,
+    matrix: np.ndarray,
+    edges: np.ndarray | None,
+    unsigned: np.ndarray | None = None,
+    not_known: np.ndarray | None = None,
 ) -> object:
+    from matplotlib.colors import ListedColormap
+
     count = len(matrix)
     shown = np.where(np.eye(count, dtype=bool), np.nan, matrix)
     axes.set_facecolor("#bdbdbd")
+    if not_known is not None and not_known.any():
+        shown = np.where(not_known, np.nan, shown)
+        blank = np.ma.masked_where(~not_known, np.zeros(matrix.shape))
+        axes.pcolormesh(blank, cmap=ListedColormap([NOT_KNOWN]), rasterized=count > 50)
     if unsigned is not None and unsigned.any():
         alone = np.ma.masked_invalid(np.where(unsigned, shown, np.nan))
         axes.pcolormesh(alone, cmap="Greens", vmin=0, vmax=1, rasterized=count > 50)
@@ -196,7 +210,7 @@ def _heading(
     metrics: pd.DataFrame,
     shown: int,
     count: int,
-    reference: tuple[str, np.ndarray] | None,
+    reference: tuple[str, Network] | None,
     further: Sequence[str],
 ) -> str:
     parts = [f"{name}: learned networks, median over {style.count_seeds(metrics)} at the chosen strength"]

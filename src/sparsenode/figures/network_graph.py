@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.contract import Network, reference_network
 from sparsenode.evaluation.networks import Matrices, read_shares
 from sparsenode.figures import style
-from sparsenode.figures.network import MOST_FEATURES, read_reference, scale
+from sparsenode.figures.network import MOST_FEATURES, scale
 from sparsenode.figures.style import Choice
 
 if TYPE_CHECKING:
@@ -27,17 +28,27 @@ BEND = 0.12
 """Of an arrow, by which the two between a pair of features are told apart."""
 LIMIT = 1.15
 """Half the side of a panel; features are placed within 1."""
+UNTOLD = style.BLACK
 MISSED = {"color": "#a0a0a0", "linestyle": (0, (1, 1.5))}
 TRUE = "true network"
 
 
 class Drawing(NamedTuple):
-    """What is drawn of one method, all (source, target), and the `rule` by which its edges were taken, in words."""
+    """What is drawn of one method, all (source, target), and the `rule` by which its edges were taken, in words.
+
+    Edges of pairs of which the reference tells nothing are neither `new` nor found but `untold`.
+    """
 
     found: np.ndarray
     missed: np.ndarray
     new: np.ndarray
+    untold: np.ndarray
     rule: str
+
+    @property
+    def learned(self) -> np.ndarray:
+        """All edges of the method that are drawn."""
+        return self.found | self.new | self.untold
 
 
 class Places(NamedTuple):
@@ -68,7 +79,7 @@ def draw_network_graph(
         (model, method): read_shares(Path(networks) / model / f"{method}.csv", features) for model, method in choices
     }
     with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, read_reference(adata))
+        figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, reference_network(adata))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2)
 
 
@@ -78,7 +89,7 @@ def draw(
     choices: Mapping[tuple[str, str], Choice],
     learned: Mapping[tuple[str, str], Matrices],
     features: Sequence[str],
-    reference: tuple[str, np.ndarray] | None,
+    reference: tuple[str, Network] | None,
 ) -> Figure:
     """For each model a graph per method; every feature has one place in all of them.
 
@@ -90,11 +101,13 @@ def draw(
     picked = choose_features(learned)
     names = [features[number] for number in picked]
     block = np.ix_(picked, picked)
-    edges = None if reference is None else np.where(np.eye(len(picked), dtype=bool), 0.0, reference[1][block])
-    wanted = count_wanted(None if reference is None else reference[0], edges, len(picked))
+    told = None if reference is None else restrict(reference[1], block)
+    edges = None if told is None else told.truth
+    is_truth = reference is not None and reference[0] == TRUE
+    wanted = count_wanted(told, len(picked), is_truth=is_truth)
     kept = {key: Matrices(*(matrix[block] for matrix in network)) for key, network in learned.items()}
-    drawings = {key: choose_edges(network, edges, wanted) for key, network in kept.items()}
-    centers = lay_out(edges, list(drawings.values()), is_truth=reference is not None and reference[0] == TRUE)
+    drawings = {key: choose_edges(network, told, wanted) for key, network in kept.items()}
+    centers = lay_out(edges, list(drawings.values()), is_truth=is_truth)
 
     panels = {
         model: [method for method in style.method_order(metrics["method"]) if (model, method) in choices]
@@ -115,19 +128,25 @@ def draw(
             axes.set_axis_off()
         for axes, method in zip(grid, panels[model], strict=False):
             drawing = drawings[model, method]
-            _draw_graph(axes, drawing, kept[model, method], edges, places)
+            _draw_graph(axes, drawing, kept[model, method], told, places)
             _draw_features(axes, names, places, font)
             strength = style.format_strength(choices[model, method].strength)
             axes.set_title("\n".join([f"{method}, strength {strength}", *describe(drawing, edges), drawing.rule]))
-        unsigned = any(
-            bool(((drawings[key].found | drawings[key].new) & network.unsigned).any())
-            for key, network in kept.items()
-            if key[0] == model
-        )
+        mine = [(drawing, kept[key]) for key, drawing in drawings.items() if key[0] == model]
+        unsigned = any((drawing.learned & network.unsigned).any() for drawing, network in mine)
+        if told is not None and not told.signed:
+            unsigned = unsigned or any(drawing.missed.any() for drawing, _ in mine)
         name = style.heading(dataset, model, models)
         part.suptitle(_heading(name, reference, len(picked), len(features), unsigned=unsigned))
-        _legend(part, reference)
+        _legend(part, reference, untold=any(drawing.untold.any() for drawing, _ in mine))
     return figure
+
+
+def restrict(network: Network, block: tuple[np.ndarray, ...]) -> Network:
+    """The part of a network among some features, with no edge where it tells nothing and no self-loops."""
+    truth, known = network.truth[block], network.known[block]
+    loops = np.eye(len(truth), dtype=bool)
+    return Network(np.where(known & ~loops, truth, 0.0), known | loops, network.signed)
 
 
 def choose_features(learned: Mapping[tuple[str, str], Matrices]) -> np.ndarray:
@@ -147,16 +166,16 @@ def choose_features(learned: Mapping[tuple[str, str], Matrices]) -> np.ndarray:
     return np.sort(np.array(list(picked)))
 
 
-def count_wanted(name: str | None, edges: np.ndarray | None, features: int) -> int:
-    """Edges that are drawn at most: as many as the truth has; with a prior network, at least one for each feature."""
-    if edges is None:
+def count_wanted(reference: Network | None, features: int, *, is_truth: bool) -> int:
+    """Edges that are drawn at most: as many as the truth has, where all of it is known; else one a feature at least."""
+    if reference is None:
         return 2 * features
-    known = int(np.count_nonzero(edges))
-    return known if name == TRUE else max(known, features)
+    known = int(np.count_nonzero(reference.truth))
+    return known if is_truth and reference.known.all() else max(known, features)
 
 
-def choose_edges(network: Matrices, edges: np.ndarray | None, wanted: int) -> Drawing:
-    """The strongest edges of those that at least half of the seeds have, compared with the known `edges`."""
+def choose_edges(network: Matrices, reference: Network | None, wanted: int) -> Drawing:
+    """The strongest edges of those that at least half of the seeds have, compared with the `reference`."""
     candidates = _is_stable(network)
     order = np.lexsort((-network.frequency.ravel(), -np.abs(network.weights).ravel()))
     order = order[candidates.ravel()[order]]
@@ -166,8 +185,12 @@ def choose_edges(network: Matrices, edges: np.ndarray | None, wanted: int) -> Dr
         rule = f"its {wanted} strongest edges of {len(order)}"
     else:
         rule = f"all {len(order)} edges that at least half of the seeds have"
-    known = np.zeros_like(chosen) if edges is None else edges != 0
-    return Drawing(chosen & known, known & ~chosen, chosen & ~known, rule)
+    if reference is None:
+        none = np.zeros_like(chosen)
+        return Drawing(none, none, chosen, none, rule)
+    edges = (reference.truth != 0) & reference.known
+    new = chosen & ~edges & reference.known
+    return Drawing(chosen & edges, edges & ~chosen, new, chosen & ~reference.known, rule)
 
 
 def _is_stable(network: Matrices) -> np.ndarray:
@@ -182,7 +205,7 @@ def lay_out(edges: np.ndarray | None, drawings: Sequence[Drawing], *, is_truth: 
     """
     import networkx
 
-    joined = np.any([drawing.found | drawing.missed | drawing.new for drawing in drawings], axis=0)
+    joined = np.any([drawing.learned | drawing.missed for drawing in drawings], axis=0)
     if is_truth and edges is not None:
         joined = edges != 0
     graph = networkx.from_numpy_array((joined | joined.T).astype(int))
@@ -222,19 +245,22 @@ def describe(drawing: Drawing, edges: np.ndarray | None) -> list[str]:
     """Counts of a drawing in words: a line, or none where no edge is known."""
     if edges is None:
         return []
-    return [f"{int(drawing.found.sum())} of {np.count_nonzero(edges)} known found, {int(drawing.new.sum())} new"]
+    counts = f"{int(drawing.found.sum())} of {np.count_nonzero(edges)} known found, {int(drawing.new.sum())} new"
+    untold = int(drawing.untold.sum())
+    return [counts + (f", {untold} of pairs not known" if untold else "")]
 
 
-def _draw_graph(axes: Axes, drawing: Drawing, network: Matrices, edges: np.ndarray | None, places: Places) -> None:
+def _draw_graph(axes: Axes, drawing: Drawing, network: Matrices, reference: Network | None, places: Places) -> None:
     """Arrows in the color of what they are; missed edges below, those found on top."""
-    shown, weights = drawing.found | drawing.new, network.weights
+    shown, weights = drawing.learned, network.weights
     signs = np.where(network.unsigned, 0.0, np.sign(weights))
     largest = np.abs(weights[shown]).max(initial=0.0) or 1.0
-    if edges is not None:
+    if reference is not None:
+        missed = reference.truth if reference.signed else np.zeros_like(reference.truth)
         for pair in np.argwhere(drawing.missed):
-            _draw_edge(axes, pair, edges, places, {**MISSED, "linewidth": 0.9, "zorder": 1})
-    new = style.NEW_EDGE if edges is not None else style.EDGE
-    for mask, color in ((drawing.new, new), (drawing.found, style.EDGE)):
+            _draw_edge(axes, pair, missed, places, {**MISSED, "linewidth": 0.9, "zorder": 1})
+    new = style.NEW_EDGE if reference is not None else style.EDGE
+    for mask, color in ((drawing.untold, UNTOLD), (drawing.new, new), (drawing.found, style.EDGE)):
         for pair in np.argwhere(mask):
             width = 0.5 + 2.0 * abs(weights[tuple(pair)]) / largest
             look = {"color": color, "linewidth": width, "zorder": 2 + (color == style.EDGE)}
@@ -291,7 +317,7 @@ def _distance_to_rim(way: np.ndarray, box: np.ndarray) -> float:
         return float(np.min(box / np.abs(way / length)))
 
 
-def _heading(name: str, reference: tuple[str, np.ndarray] | None, shown: int, count: int, *, unsigned: bool) -> str:
+def _heading(name: str, reference: tuple[str, Network] | None, shown: int, count: int, *, unsigned: bool) -> str:
     heads = "arrow: activates; bar: represses; " + ("open arrow: sign not known; " if unsigned else "")
     notes = [f"{heads}width: the source's share in what its target gets"]
     if shown < count:
@@ -300,7 +326,7 @@ def _heading(name: str, reference: tuple[str, np.ndarray] | None, shown: int, co
     return "\n".join([f"{name}: learned networks at the chosen strength{compared}", *notes])
 
 
-def _legend(part: Any, reference: tuple[str, np.ndarray] | None) -> None:
+def _legend(part: Any, reference: tuple[str, Network] | None, *, untold: bool) -> None:
     from matplotlib.lines import Line2D
 
     if reference is None:
@@ -312,4 +338,7 @@ def _legend(part: Any, reference: tuple[str, np.ndarray] | None) -> None:
     ]
     name = reference[0]
     labels = [f"edge of the {name}, found", f"edge of the {name}, missed", f"new: no edge of the {name}"]
-    part.legend(handles, labels, loc="outside lower center", ncols=3)
+    if untold:
+        handles.append(Line2D([], [], color=UNTOLD, linewidth=2))
+        labels.append(f"the {name} tells nothing of it")
+    part.legend(handles, labels, loc="outside lower center", ncols=3 if len(handles) == 3 else 2)
