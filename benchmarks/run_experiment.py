@@ -2,6 +2,7 @@
 
     python benchmarks/run_experiment.py
     python benchmarks/run_experiment.py --configfile experiments/hematopoiesis.yaml --folder /tmp/run
+    python benchmarks/run_experiment.py --configfile experiments/hill.yaml experiments/hill_methods.yaml
 
 Prints wall time, the share of it that Snakemake and Python need to start, the peak memory of a job, and for each data
 set and method the error at the chosen strength beside the best trivial forecast. With --read, only the numbers of a
@@ -32,7 +33,7 @@ HORIZONS = ("", "trajectory", "window", "rolling", "rolling@0.1", "rolling@0.5",
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--configfile", type=Path)
+    parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="laid over each other in this order")
     parser.add_argument("--cores", default="all")
     parser.add_argument("--folder", type=Path, help="folder of the results; empty, or not there yet")
     parser.add_argument("--read", action="store_true", help="run nothing")
@@ -41,7 +42,7 @@ def main() -> None:
     if not arguments.read:
         command = ["snakemake", "--cores", str(arguments.cores), "--quiet", "all", "--config", f"results_dir={folder}"]
         if arguments.configfile:
-            command += ["--configfile", str(arguments.configfile)]
+            command += ["--configfile", *map(str, arguments.configfile)]
         began = time.perf_counter()
         subprocess.run(command, cwd=REPOSITORY, check=True)
         report_time(folder, time.perf_counter() - began, command)

@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
     for add in (
         _add_plan,
+        _add_options,
         _add_describe,
         _add_forecast,
         _add_rates,
@@ -485,6 +486,18 @@ def _draw_comparison(arguments: Arguments) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="trained members, a safetensors file")
     parser.add_argument("--strength", type=float, help="only members of this strength; default: all")
+
+
+def _add_options(subparsers: Subparsers) -> None:
+    summary = "say which data sources, methods and peers there are, or what one of them is and its options"
+    parser = _subcommand(subparsers, "options", summary, _options)
+    parser.add_argument("name", nargs="?", help="a data source, method or peer; default: list all")
+
+
+def _options(arguments: Arguments) -> None:
+    from sparsenode.catalog import describe_catalog
+
+    _print(describe_catalog(arguments.name))
 
 
 def _add_describe(subparsers: Subparsers) -> None:
