@@ -151,6 +151,8 @@ def make_data(*, subjects: dict[str, str] | None = None) -> anndata.AnnData:
 def make_ensemble(
     *,
     method: str = "shrunk",
+    regularizer: str = "l1",
+    options: dict[str, Any] | None = None,
     strengths: Sequence[float] = (0.0, 0.1, 1.0),
     seeds: int = 3,
     windows: dict[str, int] | None = None,
@@ -172,7 +174,7 @@ def make_ensemble(
         "model": "windowed" if windows else "exact",
         "method": method,
         "model_settings": {"windows": windows},
-        "method_settings": {"regularizer": method, "strengths": list(strengths), "options": {}},
+        "method_settings": {"regularizer": regularizer, "strengths": list(strengths), "options": options or {}},
     }
     return LinearEnsemble(settings, tuple(members), FEATURES, np.stack(matrices))
 

@@ -421,6 +421,25 @@ def test_selection_uses_the_validation_split(evaluation):
     assert row["value"].item() == choice["chosen"]
 
 
+def test_the_choice_says_what_the_method_is_told(linear_data, new_ensemble):
+    made = {"wrong": {"of": "truth", "corruption": 0.4, "seed": 0}}
+    linear_data.uns["sparsenode"]["settings"] = json.dumps({"priors": made})
+    for name in ("wrong", "motif"):
+        linear_data.varp[f"prior_{name}"] = np.ones((3, 3))
+    ensembles = [
+        new_ensemble(method=name, regularizer="dash", options={"prior": name}, strengths=[0.1, 0.2])
+        for name in ("wrong", "motif")
+    ]
+    selections = evaluate_ensembles(linear_data, [*ensembles, new_ensemble()]).selections
+    wrong, motif, plain = (selections["exact", name] for name in ("wrong", "motif", "shrunk"))
+    assert wrong["prior"] == {"name": "wrong", "of": "truth", "corruption": 0.4}
+    assert motif["prior"] == {"name": "motif", "of": "motif", "corruption": 0.0}
+    assert (wrong["regularizer"], plain["regularizer"], plain["prior"]) == ("dash", "l1", None)
+    assert wrong["chosen"] == wrong["best"]
+    assert wrong["rule"].startswith("least error")
+    assert plain["rule"].startswith("one standard error")
+
+
 def test_no_validation_is_an_error_where_there_is_a_choice(linear_data, new_ensemble):
     linear_data = linear_data[(linear_data.obs["split"] != "validation").to_numpy()].copy()
     with pytest.raises(UserError, match="no validation observations"):

@@ -51,6 +51,17 @@ def test_largest_strength_within_one_standard_error_of_the_best():
     assert math.isclose(entry["standard_error"], (first - second) / 2)
 
 
+def test_where_a_larger_strength_is_no_sparser_the_least_error_decides():
+    values = tables({0.3: {0: [1.0, 1.0], 1: [1.0, 1.0]}, 0.9: {0: [1.3, 0.8], 1: [1.4, 0.75]}})
+    selected = np.array([[True, False], [False, True], [True, False], [True, False]])
+    assert choose_strength(*values, selected=selected)["chosen"] == 0.9
+    choice = choose_strength(*values, selected=selected, sparsifies=False)
+    assert choice["chosen"] == choice["best"] == 0.3
+    assert choice["rule"].startswith("least error")
+    lost = choose_strength(*tables({0.3: {0: [math.nan]}, 0.9: {0: [math.nan]}}), sparsifies=False)
+    assert lost["chosen"] is None
+
+
 def test_no_single_trajectory_decides_by_the_size_of_its_error():
     """Half as much again on three of four, and a tenth less on the one that errs a thousand times more."""
     choice = choose_strength(*tables({0.0: {0: [1.0, 1.1, 0.9, 1000.0]}, 1.0: {0: [1.5, 1.6, 1.4, 900.0]}}))

@@ -55,6 +55,8 @@ def make_metrics(models: tuple[str, ...] = ("small",)) -> pd.DataFrame:
                     tables.append(
                         make_table(**key, metric="auprc", estimator="paths", trajectory="all", value=[0.4 + 0.1 * seed])
                     )
+                pooled = {"model": model, "method": method, "strength": strength, "seed": -1, "trajectory": "all"}
+                tables.append(make_table(**pooled, metric="auprc", estimator="paths", value=[0.9]))
             for estimator in ("paths", "relative"):
                 tables.append(
                     make_table(

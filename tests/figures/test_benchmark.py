@@ -136,6 +136,17 @@ def test_published_values_stand_below_their_counterpart_and_are_marked(rows):
     assert rows["benchmark"].eq("sim350").all()
 
 
+def test_methods_that_are_given_a_prior_say_so_and_published_values_follow_the_regularizer():
+    prior = {"name": "half", "of": "truth", "corruption": 0.5}
+    choices = {("small", "mine"): Choice(1.0, "trajectory", "dash", prior)}
+    choices |= {(model, "pathreg"): Choice(1.0, "trajectory", "pathreg") for model in ("small", "large")}
+    rows = benchmark.dataset_rows("mine", "sim350", make_metrics(), choices)
+    assert rows["method"].to_list()[:5] == ["pathreg", "pathreg", "PathReg", "mine", "DASH"]
+    [mine] = rows.loc[rows["method"] == "mine", "remark"]
+    assert mine == "given the prior half, made of the true network, 50 % of its edges moved"
+    assert f"- mine (small): {mine}." in benchmark.write_markdown(rows).splitlines()
+
+
 def test_without_a_benchmark_nothing_is_published():
     rows = benchmark.dataset_rows("mine", None, make_metrics(), CHOICES)
     assert rows["method"].to_list() == ["pathreg", "pathreg", "mine", "lasso (peer)"]

@@ -37,6 +37,19 @@ def test_points_are_medians_over_seeds(metrics):
     assert axes.get_ylabel() == "mean squared error\nmol²"
 
 
+def test_plain_training_stands_in_for_strength_0_only_where_that_is_plain(metrics):
+    given = Choice(0.1, "trajectory", "dash", {"name": "some", "of": "some", "corruption": 0.0})
+    for choice, stands_in, label in (
+        (Choice(0.1, "trajectory", "l1"), True, "strength (0: no regularizer)"),
+        (given, False, "strength"),
+    ):
+        shown = panels(strengths.draw("toy", metrics, {**CHOICES, ("small", "mine"): choice}))
+        mine = next(axes for axes in shown if axes.get_title().startswith("mine"))
+        # What stands at strength 0 is apart from the lines, with bars.
+        assert bool(mine.containers) is stands_in
+        assert label in [axes.get_xlabel() for axes in shown[-2:]]
+
+
 def test_models_stand_below_each_other(two_models):
     figure = strengths.draw("toy", two_models, CHOICES)
     assert len(panels(figure)) == 8

@@ -1,5 +1,7 @@
 """What figures share."""
 
+import json
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -16,6 +18,25 @@ def test_methods_keep_their_look_and_others_get_one_of_their_own():
     assert len(set(looks.values())) == 4
     many = style.looks([f"method_{number}" for number in range(30)])
     assert len(many) == 30
+
+
+def test_what_a_method_is_told_is_said_in_words(tmp_path):
+    (tmp_path / "small").mkdir()
+    for name, prior in {
+        "right": {"name": "perfect", "of": "truth", "corruption": 0.0},
+        "wrong": {"name": "half", "of": "truth", "corruption": 0.5},
+        "other": {"name": "motif", "of": "motif", "corruption": 0.0},
+        "plain": None,
+    }.items():
+        content = {"chosen": 0.1, "protocol": "window", "regularizer": "dash" if prior else "l1", "prior": prior}
+        (tmp_path / "small" / f"{name}.json").write_text(json.dumps(content))
+    choices = {method: choice for (_, method), choice in style.read_selection(tmp_path).items()}
+    assert choices["right"].told == "given the prior perfect, made of the true network"
+    assert choices["wrong"].told == "given the prior half, made of the true network, 50 % of its edges moved"
+    assert choices["other"].told == "given the prior motif"
+    assert choices["plain"].told == ""
+    assert [name for name, choice in choices.items() if choice.knows_truth] == ["right", "wrong"]
+    assert [name for name, choice in choices.items() if choice.starts_plain] == ["plain"]
 
 
 def test_methods_come_in_one_order_and_baselines_are_none():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,7 @@ from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity
 from sparsenode.evaluation.structure import pool_members, select_pairs
 from sparsenode.evaluation.tables import join_tables
 from sparsenode.files import file_sha256, write_atomically
+from sparsenode.methods import get_method
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -278,7 +280,8 @@ def read_truth(adata: AnnData) -> Truth:
     deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
     known = np.asarray(known)
     same_degrees = None if edges is None else sample_networks(edges, known)
-    return Truth(edges, known, regulators, read_priors(adata), signs, deviations, same_degrees)
+    made = json.loads(adata.uns["sparsenode"].get("settings", "{}")).get("priors", {})
+    return Truth(edges, known, regulators, read_priors(adata), signs, deviations, same_degrees, made)
 
 
 def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -329,7 +332,12 @@ def _evaluate_ensemble(
     members["feature_sparsity"] = feature_sparsity(paths)
     selected_pairs = select_pairs(paths >= THRESHOLD, np.ones(paths.shape[1:], bool))
     selection = _select(
-        errors[last], members, selected_pairs, protocols[last].plan, label, settings.least_feature_sparsity
+        errors[last],
+        members,
+        selected_pairs,
+        protocols[last].plan,
+        {**label, **_tell_method(ensemble, truth)},
+        settings.least_feature_sparsity,
     )
     parts.metrics.append(rows.selection_row(selection, label))
     parts.metrics.extend(rows.sparsity_rows(ensemble, paths, finished, keys, truth, label))
@@ -432,10 +440,10 @@ def _select(
     members: pd.DataFrame,
     selected: np.ndarray,
     plan: Plan,
-    label: Mapping[str, str],
+    label: Mapping[str, Any],
     least_feature_sparsity: float,
 ) -> dict[str, Any]:
-    """Choose the strength on the validation observations of the fit phase."""
+    """Choose the strength on the validation observations of the fit phase; `label` stands beside the choice."""
     groups = plan.groups[~plan.groups["horizon"].str.startswith(LEAD)]
     columns = groups[(groups["split"] == "validation") & (groups["phase"] == "fit")]
     if columns.empty and members["strength"].nunique() > 1:
@@ -459,11 +467,35 @@ def _select(
     )
     return {
         **label,
-        **choose_strength(table, members, least_feature_sparsity=least_feature_sparsity, selected=selected),
+        **choose_strength(
+            table,
+            members,
+            least_feature_sparsity=least_feature_sparsity,
+            selected=selected,
+            sparsifies=get_method(label["regularizer"]).sparsifies,
+        ),
         "protocol": plan.protocol,
         "split": "validation",
         "phase": "fit",
     }
+
+
+def _tell_method(ensemble: Ensemble, truth: Truth) -> dict[str, Any]:
+    """The regularizer of an ensemble, and the prior network that it was given, if any."""
+    settings = ensemble.settings["method_settings"]
+    prior = origin_of_prior(truth.made_priors, settings["options"].get("prior"))
+    return {"regularizer": settings["regularizer"], "prior": prior}
+
+
+def origin_of_prior(made: Mapping[str, Mapping[str, Any]], name: str | None) -> dict[str, Any] | None:
+    """What the prior network of a name is made `of`, and the share of it that is wrong; of none, None.
+
+    `made` are the dataset's own `priors`; any other is one of the source, made of nothing else.
+    """
+    if name is None:
+        return None
+    entry = made.get(name, {"of": name})
+    return {"name": name, "of": entry["of"], "corruption": entry.get("corruption", 0.0)}
 
 
 def _group_influences(

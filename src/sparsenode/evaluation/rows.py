@@ -53,6 +53,7 @@ class Truth:
     those of the true edges: 1 activates, -1 represses, 0 is no edge or one whose sign is not known. `deviations`
     (feature,) are those over the training data, by which sources of different units compare. `same_degrees` are random
     networks (network, edge) of the true one's degrees, as numbers of known pairs, None where there are none.
+    `made_priors` says by name of what those priors are made that are not the source's own.
     """
 
     edges: np.ndarray | None
@@ -62,6 +63,7 @@ class Truth:
     signs: np.ndarray | None = None
     deviations: np.ndarray | None = None
     same_degrees: np.ndarray | None = None
+    made_priors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
@@ -369,13 +371,17 @@ PRIOR_METRICS = ("auroc", "auprc", "auprc_ratio", "early_precision")
 def prior_rows(
     scores: Mapping[str, np.ndarray], keys: pd.DataFrame, truth: Truth, label: Mapping[str, str]
 ) -> list[pd.DataFrame]:
-    """How well scores (member, source, target), by estimator, rank the pairs that each prior network names."""
+    """How well scores (member, source, target), by estimator, rank the pairs that each prior network names.
+
+    They are ranked as beside a truth, by each source's share in what its target gets.
+    """
     tables = []
     for name, (edges, known) in truth.priors.items():
         wanted = select_pairs(edges, known)
         for estimator, matrices in scores.items():
             # Member by member: with thousands of genes the pairs of one take 100 MB.
-            found = [rank_pairs(select_pairs(matrix, known), wanted) for matrix in matrices]
+            shares = (target_shares(matrix, truth.deviations) for matrix in matrices)
+            found = [rank_pairs(select_pairs(share, known), wanted) for share in shares]
             values = np.array([[one[metric] for metric in PRIOR_METRICS] for one in found])
             tables.append(_prior_table(keys, values, name, estimator=estimator, **label))
     return tables

@@ -21,6 +21,10 @@ RULE = (
     f"et al. 2018); of those within {STABILITY_TOLERANCE:g} of the greatest stability the largest; at least half of a "
     "strength's members must finish"
 )
+BY_ERROR = (
+    "least error: the strength whose mean log validation mse is the least, since a larger strength of this method is "
+    "no sparser; at least half of a strength's members must finish"
+)
 SPARSE = "; of those with a median feature sparsity of at least {:g}, or the sparsest where there is none"
 
 
@@ -30,8 +34,11 @@ def choose_strength(
     *,
     least_feature_sparsity: float = 0.0,
     selected: np.ndarray | None = None,
+    sparsifies: bool = True,
 ) -> dict[str, Any]:
     """Choose a strength by validation error, and among those that are as good by the stability of what they select.
+
+    Without `sparsifies`, where a larger strength is no sparser, the best one by error is chosen.
 
     `members` has one row per member with columns strength, seed, status; `errors` one row per member and validation
     trajectory with columns strength, seed, trajectory, value. A member is usable if it finished and all its errors
@@ -72,12 +79,15 @@ def choose_strength(
         if excess.size:
             entry["excess"] = float(excess.mean())
             entry["standard_error"] = excess_standard_error(excess)
-    chosen = _most_stable([entry for entry in candidates if entry["excess"] <= entry["standard_error"]])
+    best_strength = None if best is None else best["strength"]
+    within = [entry for entry in candidates if entry["excess"] <= entry["standard_error"]]
+    chosen = _most_stable(within) if sparsifies else best_strength
+    rule = RULE if sparsifies else BY_ERROR
     return {
         "chosen": chosen,
         "at_edge": _edge([entry["strength"] for entry in candidates], chosen),
-        "best": None if best is None else best["strength"],
-        "rule": RULE + (SPARSE.format(least_feature_sparsity) if least_feature_sparsity > 0 else ""),
+        "best": best_strength,
+        "rule": rule + (SPARSE.format(least_feature_sparsity) if least_feature_sparsity > 0 else ""),
         "candidates": candidates,
     }
 

@@ -33,7 +33,7 @@ _MEASURED: dict[str, dict[str, str]] = {
 # The same of scores pooled over members.
 _POOLED = {"auprc_degree_z": {"metric": "auprc_degree_z"}}
 _ESTIMATORS = ("paths", "weights", "peer", "peer_shares", "")
-_WITH_RANGE = ("sparsity", "exact_weight_sparsity", "balanced_accuracy", "auprc", "mse", "mse_one_step")
+_WITH_RANGE = tuple(_MEASURED)
 COLUMNS = (
     "dataset", "benchmark", "published", "study", "method", "model", "strength", "seeds",
     *(f"{column}{end}" for column in (*_MEASURED, *_POOLED)
@@ -52,19 +52,20 @@ _EXPLANATION = """\
 Models at the strength chosen on validation, over the seeds that finished: the median, and in brackets the range. \
 *Published* values are those of other studies, quoted and not measured here; each study chooses and counts in its own \
 way. What they call sparsity is the share of weights that are exactly zero, and stands there; of pairs none is \
-published. `benchmark.csv` has more columns.
+published. Which methods are given a prior network, and what it is made of, stands below the table. `benchmark.csv` \
+has more columns.
 
-- **pairs without a path**: share of the pairs of features whose path is below 1e-5.
+- **pairs without a path**: share of the pairs of features, each with itself too, whose path is below 1e-5.
 - **weights exactly zero**: share of all weights; those onto the rates of a biological network times the genes' \
 multipliers, as published.
 - **balanced accuracy**: of the pairs that have a path, among those whose truth is known; 50 % is chance. **The same \
 of the best 5 % of pairs**: these are taken as edges (95 % sparsity), which is far too few where more are true. \
 Peers rank all pairs, by the better of their two scores, and have no network of their own.
 - **AUPRC**: average precision of single members. **Beside equal degrees**: how many standard deviations that of the \
-scores pooled over the seeds lies above that of random networks with the degrees of the true one; within 2 of 0, \
-knowing the degrees would do as well.
-- **test mse**: of test data, in modeling units, from the initial state on (whole course), and from one observation to \
-the next of the same split (one step).
+scores pooled over the seeds, one number, lies above that of random networks with the degrees of the true one; within \
+2 of 0, knowing the degrees would do as well.
+- **test mse**: of test data, in modeling units, from the initial state on (whole course, that state included where it \
+is a single observation), and from one observation to the next of the same split (one step).
 """
 
 
@@ -105,7 +106,7 @@ def dataset_rows(
     metrics: pd.DataFrame,
     choices: Mapping[tuple[str, str], Choice],
 ) -> pd.DataFrame:
-    """Rows of one dataset, `COLUMNS`: method by method, published values below their counterpart, then peers.
+    """Rows of one dataset, `COLUMNS`: method by method, published values below their counterparts, then peers.
 
     What was not measured is NaN.
     """
@@ -113,13 +114,16 @@ def dataset_rows(
     trained = pick(metrics, metric="seconds")
     rows: list[dict[str, Any]] = []
     methods = style.method_order(trained["method"])
+    regularizers = {method: choice.regularizer for (_, method), choice in choices.items()}
+    # Below the last method of a regularizer stands what is published of it.
+    places = {regularizers.get(method) or method: method for method in methods}
     for method in methods:
         rows += [
             _model_row(metrics, model, method, choices.get((model, method), Choice(None, "")))
             for model in style.models_of(pick(trained, method=method))
         ]
-        rows += [_published_row(one) for one in published if one.counterpart == method]
-    rows += [_published_row(one) for one in published if one.counterpart not in methods]
+        rows += [_published_row(one) for one in published if places.get(one.counterpart) == method]
+    rows += [_published_row(one) for one in published if one.counterpart not in places]
     favored = favored_metrics(metrics)
     rows += [_peer_row(favored, peer) for peer in style.peer_order(metrics["method"])]
     table = pd.DataFrame([{"dataset": dataset, "benchmark": benchmark or "", **row} for row in rows])
@@ -159,7 +163,7 @@ def _model_row(metrics: pd.DataFrame, model: str, method: str, choice: Choice) -
     members = own[own["seed"] >= 0]
     seeds = members.loc[members["metric"] == "seconds", "seed"].nunique()
     measured = {**_measure(members, _MEASURED), **_measure(own[own["seed"] < 0], _POOLED)}
-    return {**row, "strength": choice.strength, "seeds": seeds, **measured}
+    return {**row, "strength": choice.strength, "seeds": seeds, **measured, "remark": choice.told}
 
 
 def _peer_row(metrics: pd.DataFrame, peer: str) -> dict[str, Any]:

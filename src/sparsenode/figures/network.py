@@ -221,7 +221,7 @@ def _heading(
         notes.append(f"the {shown} of {count} features with the strongest edges")
     random = pick(metrics, method="baseline:random", metric="auprc")["value"]
     if len(random):
-        notes.append(f"AUPRC of chance {random.iloc[0]:.2f}")
+        notes.append(f"AUPRC of chance {random.iloc[0]:#.2g}")
     return "\n".join([*parts, "; ".join(notes)])
 
 
@@ -229,10 +229,12 @@ def _panel_title(metrics: pd.DataFrame, choice: Choice, model: str, method: str,
     edges = int(((matrix != 0) & ~np.eye(len(matrix), dtype=bool)).sum())
     strength = style.format_strength(choice.strength)
     lines = [f"{method}, strength {strength}", f"{edges} edges, {style.describe_divergence(metrics, model, method)}"]
-    scores = pick(
+    found = pick(
         metrics, metric="auprc", estimator="paths", model=model, method=method, strength=choice.strength,
         status="finished",
-    )["value"]  # fmt: skip
+    )  # fmt: skip
+    # A seed below 0 is pooled over the members.
+    scores = found.loc[found["seed"] >= 0, "value"]
     if len(scores):
-        lines.append(f"AUPRC {scores.median():.2f} ({scores.min():.2f} to {scores.max():.2f})")
+        lines.append(f"AUPRC {scores.median():#.2g} ({scores.min():#.2g} to {scores.max():#.2g})")
     return "\n".join(lines)

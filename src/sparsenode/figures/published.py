@@ -22,9 +22,10 @@ METRICS = ("exact_weight_sparsity", "balanced_accuracy", "mse_one_step")
 class Published:
     """One method of one study on one benchmark.
 
-    `counterpart` is the method of this package that it corresponds to, empty where there is none. `values` by metric
-    (`METRICS`), as the published code takes them: sparsity is the share of exact zeros among all weights, those onto
-    the rates times the genes' multipliers; errors are those one step ahead. `remarks` are what is to be known of them.
+    `counterpart` is the regularizer of this package that it corresponds to, empty where there is none. `values` by
+    metric (`METRICS`), as the published code takes them: sparsity is the share of exact zeros among all weights, those
+    onto the rates times the genes' multipliers; errors are those one step ahead. `remarks` are what is to be known of
+    them.
     """
 
     study: str
@@ -42,7 +43,7 @@ def benchmark_names() -> list[str]:
 
 
 def benchmark_note(benchmark: str) -> str:
-    """What all published values of a benchmark are of, if that is not what the data are; empty if they are.
+    """What data all published values of a benchmark are of, for the reader to compare; empty if nothing is to be said.
 
     It stands in the rows without a method.
     """

@@ -177,7 +177,7 @@ def _draw_panel(axes: Axes, paths: Paths, choice: Choice, groups: Mapping[str, t
     axis.draw(axes)
     if choice.strength is not None:
         axes.axvline(axis.place([choice.strength])[0], color=style.BLACK, linewidth=1.2, linestyle="--", zorder=9)
-    axes.set_xlabel("strength (0: no regularizer)" if axis.has_zero else "strength")
+    axes.set_xlabel(style.strength_label(axis, choice))
 
 
 def _draw_pairs(axes: Axes, strengths: np.ndarray, values: np.ndarray, color: str, order: int, *, single: bool) -> None:

@@ -66,11 +66,13 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], 
         )
         grid = part.subplots(2, width, squeeze=False, sharey="row", sharex="col")
         for panels, method in zip(grid.T, columns[model], strict=False):
-            axis = StrengthAxis(pick(metrics, metric="seconds", model=model, method=[method, "none"])["strength"])
             choice = choices.get((model, method), Choice(None, protocol))
+            # Where strength 0 is plain training, models without a regularizer stand in for it.
+            names = [method, "none"] if choice.starts_plain else [method]
+            axis = StrengthAxis(pick(metrics, metric="seconds", model=model, method=names)["strength"])
             panels[0].set_title(f"{method}\n{style.describe_divergence(metrics, model, method)}")
-            _draw_errors(panels[0], metrics, model, method, protocol, axis)
-            _draw_sparsities(panels[1], metrics, model, method, axis)
+            _draw_errors(panels[0], metrics, model, names, protocol, axis)
+            _draw_sparsities(panels[1], metrics, model, names, axis)
             for axes in panels:
                 axis.draw(axes)
                 if choice.strength is not None:
@@ -78,7 +80,7 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], 
                         axis.place([choice.strength])[0], color=style.GRAY, linewidth=5, alpha=0.3, zorder=0,
                         label=CHOSEN,
                     )  # fmt: skip
-            panels[1].set_xlabel("strength (0: no regularizer)" if axis.has_zero else "strength")
+            panels[1].set_xlabel(style.strength_label(axis, choice))
         for axes in grid[:, len(columns[model]) :].ravel():
             axes.set_visible(False)
         style.limit_errors(grid[0, 0])
@@ -98,11 +100,13 @@ def _methods_with_strengths(metrics: pd.DataFrame, model: str) -> list[str]:
     return several or methods
 
 
-def _draw_errors(axes: Axes, metrics: pd.DataFrame, model: str, method: str, protocol: str, axis: StrengthAxis) -> None:
+def _draw_errors(
+    axes: Axes, metrics: pd.DataFrame, model: str, names: list[str], protocol: str, axis: StrengthAxis
+) -> None:
     """Errors of each split, with the least error of a trivial forecast as a line of the same color."""
     for (split, phase), (name, color, marker) in ERROR_LOOKS.items():
         where = {"model": model, "protocol": protocol, "split": split, "phase": phase}
-        errors = _with_plain(style.select_errors(metrics, method=[method, "none"], **where), method)
+        errors = _with_plain(style.select_errors(metrics, method=names, **where), names[0])
         if errors.empty:
             continue
         _draw_spread(axes, axis, errors, color, marker, name)
@@ -117,18 +121,18 @@ def _with_plain(rows: pd.DataFrame, method: str) -> pd.DataFrame:
     return mine if (mine["strength"] == 0).any() else pd.concat([mine, pick(rows, method="none")])
 
 
-def _draw_sparsities(axes: Axes, metrics: pd.DataFrame, model: str, method: str, axis: StrengthAxis) -> None:
-    both = pick(metrics, model=model, method=[method, "none"])
+def _draw_sparsities(axes: Axes, metrics: pd.DataFrame, model: str, names: list[str], axis: StrengthAxis) -> None:
+    both = pick(metrics, model=model, method=names)
     has_regulators = not pick(both, reference="not_regulators").empty
     for (metric, estimator, reference), (name, color, marker) in SPARSITIES.items():
         if reference == "truth" and has_regulators:
             continue
         found = pick(both, metric=metric, estimator=estimator, reference=reference)
-        trained = _with_plain(pick(found, status="finished"), method)
+        trained = _with_plain(pick(found, status="finished"), names[0])
         if trained.empty:
             continue
         _draw_spread(axes, axis, trained, color, marker, name)
-        untrained = pick(found, status="untrained", method=method)["value"]
+        untrained = pick(found, status="untrained", method=names[0])["value"]
         if len(untrained):
             axes.axhline(untrained.median(), color=color, linestyle=":", linewidth=1.1, label=UNTRAINED, zorder=1)
 

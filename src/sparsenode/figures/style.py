@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,9 +15,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.priors import TRUTH
 from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL, PEER
 from sparsenode.files import write_atomically
+from sparsenode.methods import get_method
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,10 +195,35 @@ def read_metrics(path: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Choice:
-    """The strength chosen for a method of a model, and the protocol ("trajectory" or "window") it was chosen by."""
+    """The strength chosen for a method of a model, and the protocol ("trajectory" or "window") it was chosen by.
+
+    `regularizer` is the module of the method, empty where it is not known; `prior` says what the prior network that it
+    is given is made `of` ("truth", or the name of one of the source), and its `corruption`, the share that is wrong.
+    """
 
     strength: float | None
     protocol: str
+    regularizer: str = ""
+    prior: Mapping[str, Any] | None = None
+
+    @property
+    def starts_plain(self) -> bool:
+        """Whether the method at strength 0 is plain training."""
+        return not self.regularizer or get_method(self.regularizer).sparsifies
+
+    @property
+    def told(self) -> str:
+        """What the method is told of the network, in words; empty for nothing."""
+        if self.prior is None:
+            return ""
+        made = ", made of the true network" if self.knows_truth else ""
+        wrong = f", {100 * self.prior['corruption']:.3g} % of its edges moved" if self.prior["corruption"] else ""
+        return f"given the prior {self.prior['name']}{made}{wrong}"
+
+    @property
+    def knows_truth(self) -> bool:
+        """Whether the method is given a prior that is made of the true network."""
+        return self.prior is not None and self.prior["of"] == TRUTH
 
 
 def read_selection(folder: Path) -> dict[tuple[str, str], Choice]:
@@ -204,8 +231,14 @@ def read_selection(folder: Path) -> dict[tuple[str, str], Choice]:
     choices = {}
     for path in sorted(Path(folder).glob("*/*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        choices[path.parent.name, path.stem] = Choice(content["chosen"], content["protocol"])
+        told = content.get("regularizer", ""), content.get("prior")
+        choices[path.parent.name, path.stem] = Choice(content["chosen"], content["protocol"], *told)
     return choices
+
+
+def strength_label(axis: StrengthAxis, choice: Choice) -> str:
+    """Label of an axis of strengths."""
+    return "strength (0: no regularizer)" if axis.has_zero and choice.starts_plain else "strength"
 
 
 def pick(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:

@@ -47,7 +47,8 @@ class Method:
 
     `ramp(progress, **options)` is the share of the strength within the warm-up, `progress` itself where there is none.
     `warm_up(**options)` says what the method takes a warm-up for, as "which ...", None if it can do without.
-    `strength` says what a strength means, `largest_strength` is the largest that has a meaning.
+    `strength` says what a strength means, `largest_strength` is the largest that has a meaning. With `sparsifies` a
+    larger one makes sparser and 0 is plain training; else strengths are chosen by validation error alone.
     `options` are JSON-schema properties, with defaults unless they must be given; `problem(**options)` says what among
     them contradicts itself, as `option: found X; allowed: Y`, else None.
     """
@@ -71,6 +72,7 @@ class Method:
     warm_up: Callable[..., str | None] | None = None
     strength: str = "the weight of the penalty beside the loss"
     largest_strength: float = math.inf
+    sparsifies: bool = True
     problem: Callable[..., str | None] | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -96,6 +96,8 @@ METHOD = Method(
     strength="the weight of the prior in the score of a weight, beside its size: 0 prunes by size alone (as imp), 1 by "
     "the prior alone",
     largest_strength=1.0,
+    # Among equals the largest would be taken, and trust in the prior is what validation is asked about.
+    sparsifies=False,
     scores=scores,
     weights_left=weights_left,
     problem=pruning.schedule_problem,
