@@ -106,7 +106,8 @@ def test_blocks_are_joined_and_all_files_and_figures_written(trained, tmp_path):
         draw(**common, **more, outputs=outputs)
         assert all(path.is_file() for path in outputs)
     curves = [tmp_path / "precision_recall.png"]
-    draw_precision_recall(dataset="toy", networks=files["networks"], outputs=curves, dots_per_inch=40)
+    given = {name: files[name] for name in ("selection", "networks")}
+    draw_precision_recall(dataset="toy", **given, outputs=curves, dots_per_inch=40)
     assert curves[0].is_file()
 
 

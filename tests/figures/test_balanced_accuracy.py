@@ -69,6 +69,16 @@ def test_members_medians_and_the_choice_are_shown(gene_metrics, rankings):
     assert [(*ring.get_xdata(), *ring.get_ydata()) for ring in rings] == [pytest.approx((0.45, 68.0))]
 
 
+def test_methods_that_are_given_the_truth_are_marked(gene_metrics, rankings):
+    prior = {"name": "perfect", "of": "truth", "corruption": 0.0}
+    choices = {**CHOICES, ("windows", "l1"): Choice(0.1, "trajectory", "dash", prior)}
+    figure = balanced_accuracy.draw("genes", scored(gene_metrics), choices, rankings)
+    assert "l1 †" in texts_of(figure)
+    assert "pathreg" in texts_of(figure)
+    assert style.TOLD in " ".join(figure.get_suptitle().split())
+    assert style.MARK not in balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings).get_suptitle()
+
+
 def test_pooled_values_and_members_that_diverged_are_left_out(gene_metrics):
     table = scored(gene_metrics)
     lost = (table["method"] == "l1") & (table["seed"] == 3)

@@ -10,7 +10,8 @@ from matplotlib.colors import to_rgb
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import join_rankings
 from sparsenode.evaluation.structure import auprc, auprc_ratio
-from sparsenode.figures import precision_recall
+from sparsenode.figures import precision_recall, style
+from sparsenode.figures.style import Choice
 
 
 def panels(figure):
@@ -23,16 +24,17 @@ def legend_of(axes):
 
 def test_files_are_written(gene_files, tmp_path):
     outputs = [tmp_path / "curves.pdf", tmp_path / "curves.png"]
-    precision_recall.draw_precision_recall(
-        dataset="genes", networks=gene_files["networks"], outputs=outputs, dots_per_inch=50
-    )
+    given = {name: gene_files[name] for name in ("selection", "networks")}
+    precision_recall.draw_precision_recall(dataset="genes", **given, outputs=outputs, dots_per_inch=50)
     assert outputs[0].read_bytes().startswith(b"%PDF")
     assert outputs[1].read_bytes().startswith(b"\x89PNG")
 
 
 def test_rankings_that_were_not_written_are_asked_for(tmp_path):
     with pytest.raises(UserError, match=r"rankings\.parquet is missing"):
-        precision_recall.draw_precision_recall(dataset="genes", networks=tmp_path, outputs=[tmp_path / "curves.png"])
+        precision_recall.draw_precision_recall(
+            dataset="genes", selection=tmp_path, networks=tmp_path, outputs=[tmp_path / "curves.png"]
+        )
 
 
 def test_corners_of_a_ranking_with_a_tie():
@@ -92,6 +94,18 @@ def test_a_peer_is_drawn_by_the_better_of_its_scores(rankings):
         curves = precision_recall.select_curves(pd.concat([worse, both, better]), "windows", estimator)
         np.testing.assert_array_equal(curves["peer:sindy"][0], better["score"])
         assert list(curves) == ["none", "l1", "pathreg", "peer:correlation", "peer:sindy"]
+
+
+def test_methods_that_are_given_the_truth_are_marked(rankings):
+    told = {"name": "perfect", "of": "truth", "corruption": 0.0}
+    method = str(rankings.loc[~rankings["method"].str.startswith("peer:"), "method"].iloc[0])
+    for prior, marked in ((told, True), ({**told, "of": "motif"}, False), (None, False)):
+        choices = {("windows", method): Choice(0.1, "trajectory", "dash", prior)}
+        figure = precision_recall.draw("genes", rankings, choices)
+        names = [text for axes in panels(figure) for text in legend_of(axes) if f" {method}" in text]
+        assert names
+        assert all(("†" in name) is marked for name in names)
+        assert (style.TOLD in figure.subfigs[0].get_suptitle()) is marked
 
 
 def test_of_many_methods_the_best_are_drawn(rankings):

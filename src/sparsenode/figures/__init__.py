@@ -24,7 +24,9 @@ FIGURES = {
     "pareto": Figure("error against sparsity, for all methods", ("metrics", "selection")),
     "trajectories": Figure("observed and predicted trajectories", ("metrics", "selection", "forecasts")),
     "network": Figure("the learned network beside the true one", ("metrics", "selection", "networks", "data")),
-    "precision_recall": Figure("precision over recall of the learned networks, and of peers", ("networks",), "truth"),
+    "precision_recall": Figure(
+        "precision over recall of the learned networks, and of peers", ("selection", "networks"), "truth"
+    ),
     "balanced_accuracy": Figure(
         "balanced accuracy of the learned networks over their sparsity, beside peers and published values",
         ("metrics", "selection", "networks"),

@@ -117,9 +117,11 @@ def draw(
         "order of strength"
     )
     # Left of the legend, however few panels there are.
+    if any(choice.knows_truth for choice in choices.values()):
+        told += f"; {style.TOLD}"
     wrapped = textwrap.fill(told, int(width * columns / (0.008 * mpl.rcParams["font.size"])))
     figure.suptitle(f"{dataset}: which pairs have a path, beside the true network\n{wrapped}", x=0.01, ha="left")
-    _legend(figure, metrics, looks, peers, share, has_published=bool(known))
+    _legend(figure, metrics, choices, looks, peers, share, has_published=bool(known))
     figure.draw_without_rendering()
     for axes, texts in names:
         _set_apart(axes, texts)
@@ -258,6 +260,7 @@ def spread(wanted: np.ndarray, room: float, low: float, high: float) -> np.ndarr
 def _legend(
     figure: Figure,
     metrics: pd.DataFrame,
+    choices: Mapping[tuple[str, str], Choice],
     looks: Mapping[str, Look],
     peers: Mapping[str, Any],
     share: float,
@@ -271,7 +274,7 @@ def _legend(
     for method in style.method_order(pick(metrics, metric="seconds")["method"]):
         look = looks[method]
         handles.append(Line2D([], [], color=look.color, marker=look.marker, markersize=5, linewidth=1))
-        labels.append(style.method_label(method))
+        labels.append(style.told_label(method, choices))
     handles.append(
         Line2D([], [], marker="o", markersize=RING - 1, markerfacecolor="none", markeredgecolor=style.GRAY,
                markeredgewidth=1.6, linestyle="none")

@@ -13,7 +13,7 @@ from sparsenode.evaluation.peers import favored_rankings
 from sparsenode.evaluation.structure import auprc_ratio
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
-from sparsenode.figures.style import Look, pick
+from sparsenode.figures.style import Choice, Look, pick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,7 @@ MOST_LINES = 12
 def draw_precision_recall(
     *,
     dataset: str,
+    selection: Path,
     networks: Path,
     outputs: Sequence[Path],
     font_size: float = 9.0,
@@ -44,11 +45,11 @@ def draw_precision_recall(
     from sparsenode.evaluation.networks import read_rankings
 
     with style.style(font_size):
-        figure = draw(dataset, read_rankings(networks))
+        figure = draw(dataset, read_rankings(networks), style.read_selection(selection))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2)
 
 
-def draw(dataset: str, rankings: pd.DataFrame) -> Figure:
+def draw(dataset: str, rankings: pd.DataFrame, choices: Mapping[tuple[str, str], Choice] | None = None) -> Figure:
     """For each model a row of panels, one for each estimator; peers, which have none of these, are in every panel.
 
     `rankings` has one row per pair of each (model, method, estimator), with its `score` and whether it is an `edge`.
@@ -67,13 +68,14 @@ def draw(dataset: str, rankings: pd.DataFrame) -> Figure:
         for axes, estimator in zip(panels, estimators, strict=True):
             curves = select_curves(rankings, model, estimator)
             axes.set_title(ESTIMATORS.get(estimator, "no method has a chosen strength (too few members finished)"))
-            _draw_panel(axes, curves, looks)
+            _draw_panel(axes, curves, looks, choices or {})
         panels[0].set_ylabel("precision: share of true edges\namong the pairs ranked above")
         edges = next(iter(curves.values()))[1] if curves else np.empty(0)
         part.suptitle(
             f"{style.heading(dataset, model, models)}: how many of the {int(edges.sum())} true edges (of {len(edges)} "
             "pairs) are found, and at what precision\neach method at the strength chosen on validation, scores pooled "
             "over seeds; dashed: peers, the same in every panel"
+            + (f"; {style.TOLD}" if any(choice.knows_truth for choice in (choices or {}).values()) else "")
         )
     return figure
 
@@ -111,7 +113,12 @@ def _arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return rows["score"].to_numpy(np.float64), rows["edge"].to_numpy(bool)
 
 
-def _draw_panel(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], looks: Mapping[str, Look]) -> None:
+def _draw_panel(
+    axes: Axes,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    looks: Mapping[str, Look],
+    choices: Mapping[tuple[str, str], Choice],
+) -> None:
     """One line for each method; the legend below is in the order of their areas."""
     ratios = {method: auprc_ratio(scores, edges) for method, (scores, edges) in curves.items()}
     order = sorted((method for method in curves if np.isfinite(ratios[method])), key=lambda method: -ratios[method])
@@ -124,7 +131,7 @@ def _draw_panel(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
             zorder=2 if is_peer else 3, solid_joinstyle="miter",
         )  # fmt: skip
         handles.append(line)
-        labels.append(f"{ratios[method]:.2f}  {style.method_label(method)}{' (peer)' if is_peer else ''}")
+        labels.append(f"{ratios[method]:.2f}  {style.told_label(method, choices)}{' (peer)' if is_peer else ''}")
     if not curves:
         axes.set_axis_off()
         return

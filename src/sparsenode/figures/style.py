@@ -59,6 +59,8 @@ PEER_NAMES = {
 }
 EDGE, NEW_EDGE = BLUE, VERMILION
 """Colors of edges: those of the true or the prior network, and learned ones that it does not have."""
+MARK = "†"
+TOLD = f"{MARK} given a prior network made of the true one"
 MOST_DECADES = 1e6
 """Errors are shown over at most this range; what exploded leaves the panel at its top."""
 _NO_DENSITY = 1e-9
@@ -127,6 +129,12 @@ def peer_order(methods: Iterable[str]) -> list[str]:
 def method_label(method: str) -> str:
     """A method or a peer in words."""
     return PEER_NAMES.get(method, method.removeprefix(PEER).replace("_", " ") if method.startswith(PEER) else method)
+
+
+def told_label(method: str, choices: Mapping[tuple[str, str], Choice]) -> str:
+    """A method in words, with a mark where it is given a prior that is made of the true network (`TOLD`)."""
+    told = any(choice.knows_truth for (_, name), choice in choices.items() if name == method)
+    return method_label(method) + (f" {MARK}" if told else "")
 
 
 @contextlib.contextmanager
