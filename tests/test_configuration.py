@@ -65,7 +65,7 @@ BAD = {
                 "one": {"label": "x", "dataset": "branches", "methods": {"a": {"none": 0, "l1": math.inf}}}
             },
         },
-        ["comparisons.one.methods.a: found a number that is not finite; allowed: finite numbers"],
+        ["comparisons.one.methods.a.l1: found inf; allowed: a finite number"],
     ),
     "comparison with a line of a name that is none": (
         {"comparisons": {"one": {"label": "x", "dataset": "branches", "methods": {"peer:l1": {"l1": 0, "none": 1}}}}},
@@ -293,6 +293,32 @@ BAD = {
     "name of a prior": (
         {"datasets": {"branches": {"priors": {"20%": {"of": "truth"}}}}},
         ["datasets.branches.priors: found the name '20%'; allowed: letters, digits and underscores"],
+    ),
+    "numbers that are not finite": (
+        {
+            "datasets": {"large": {"source": "sim350", "options": {"noise": math.nan, "times": [0, math.inf]}}},
+            "models": {"plain": {"learning_rate": math.nan}},
+        },
+        [
+            "datasets.large.options.noise: found nan; allowed: a finite number",
+            "datasets.large.options.times[1]: found inf; allowed: a finite number",
+            "models.plain.learning_rate: found nan; allowed: a finite number",
+        ],
+    ),
+    "prior of a prior that the source does not have": (
+        {"datasets": {"tumors": {"source": "breast", "priors": {"mine": {"of": "motive"}}}}},
+        ["datasets.tumors.priors.mine.of: found \"motive\" (did you mean 'motif'?); allowed: truth, motif"],
+    ),
+    "prior that the dataset of a method does not have": (
+        {
+            "run": {"datasets": ["branches"], "methods": ["dash"]},
+            "datasets": {"branches": {"priors": {"perfect": {"of": "truth"}}}},
+            "methods": {"dash": {"strengths": ["0.5"], "options": {"prior": "perfct"}}},
+        },
+        [
+            "methods.dash.options.prior: found \"perfct\" (did you mean 'perfect'?); allowed: perfect (prior "
+            "networks of the dataset branches"
+        ],
     ),
     "prior of an unknown truth": (
         {"datasets": {"cycle": {"source": "yeast", "priors": {"good": {"of": "truth"}}}}},

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from sparsenode import configuration, plan
@@ -100,6 +102,21 @@ def test_the_table_names_every_job_and_the_totals(config):
 def test_the_table_says_what_is_left_out(config):
     config["models"]["plain"]["methods"] = ["none"]
     assert "run.methods: nothing is trained with l1, pathreg: " in plan.describe_plan(plan.make_plan(config), cores=1)
+
+
+def test_the_table_says_what_will_be_refused(config):
+    entry = config["models"]["plain"]
+    least = plan.make_plan(config).training[0].least_mb
+    for network, limit, refused in (
+        ("per_target", 1, True),
+        ("joint", 1, False),
+        ("per_target", math.ceil(least) + 100, False),
+        ("per_target", None, False),
+    ):
+        entry["network"], config["memory_mb"] = network, limit
+        text = plan.describe_plan(plan.make_plan(config), cores=1)
+        assert ("memory_mb: plain on branches will be refused: one member needs about" in text) is refused
+        assert text.count("will be refused") == refused
 
 
 def test_a_file_read_packed_and_unpacked_is_downloaded_once(config, monkeypatch):

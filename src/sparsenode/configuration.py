@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,8 @@ def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, 
     """
     schema = _inline(schema, schema.get("$defs", {}))
     completed = _plain(config)
+    # YAML has such numbers (.nan, .inf), which every bound of a schema lets pass.
+    _report(list(_number_problems(completed)))
     _report(list(_schema_problems(completed, schema)))
     completed = dict(_complete(completed, schema))
     _report(list(_entry_problems(completed)))
@@ -471,6 +473,16 @@ def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> I
             yield f"{_key(path)}: found {_show(error.instance)}; allowed: {describe_allowed(part)}"
 
 
+def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
+    """Yield the numbers within a value that are not finite, as `key: found; allowed`."""
+    if isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, entry in entries:
+            yield from _number_problems(entry, [*path, key])
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{_key(path)}: found {value}; allowed: a finite number"
+
+
 def _complete(value: Any, schema: Schema) -> Any:
     """Fill in defaults, and give numbers the type that the schema states (JSON takes 1 and 1.0 for the same)."""
     if isinstance(value, dict):
@@ -610,6 +622,10 @@ def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
         if made["of"] == "truth" and not has_truth(config, dataset):
             allowed = "a prior of the source, since the true network is not known"
             yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
+        of_source = _priors_of_source(config, dataset)
+        if of_source is not None and made["of"] not in {"truth", *of_source}:
+            known = [*(["truth"] if has_truth(config, dataset) else []), *of_source]
+            yield _unknown(f"datasets.{dataset}.priors.{prior}.of", made["of"], known)
     yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
 
 
@@ -631,8 +647,6 @@ def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], ke
         if len(places) < 2:
             found = _names(list(places))
             yield f"{path}: found {found}; allowed: two or more {kind}, each with a number of its own"
-        elif not all(math.isfinite(place) for place in places.values()):
-            yield f"{path}: found a number that is not finite; allowed: finite numbers"
         elif len(set(places.values())) < len(places):
             twice = next(f"{place:g}" for place in places.values() if list(places.values()).count(place) > 1)
             yield f"{path}: found the number {twice} more than once; allowed: each {kind[:-1]} with a number of its own"
@@ -718,6 +732,30 @@ def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[s
             yield f"models.{model}.warm_up: found 0, with the method {method}, {reason}; allowed: above 0"
 
 
+def _priors_of_source(config: Mapping[str, Any], dataset: str) -> list[str] | None:
+    """Names of the prior networks that a dataset's source brings, None where only its files tell."""
+    from sparsenode import data
+
+    entry = config["datasets"][dataset]
+    names: Callable[[Mapping[str, Any]], Sequence[str]] | None
+    names = getattr(data.source(entry["source"]), "prior_names", None)
+    return None if names is None else list(names(entry["options"]))
+
+
+def _prior_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield methods that are given a prior network that their dataset does not have."""
+    for dataset, _, method in grid(config):
+        wanted = config["methods"][method]["options"].get("prior")
+        of_source = _priors_of_source(config, dataset)
+        if wanted is None or of_source is None:
+            continue
+        known = [*config["datasets"][dataset]["priors"], *of_source]
+        if wanted not in known:
+            key = f"methods.{method}.options.prior"
+            found = _unknown(key, wanted, known)
+            yield f"{found} (prior networks of the dataset {dataset}; `datasets.{dataset}.priors` makes others)"
+
+
 def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield problems of what is to be trained on what; every name is known by now."""
     for dataset in config["run"]["datasets"]:
@@ -729,6 +767,7 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"run.datasets: found {dataset}, for which run.models has no model; allowed: {allowed}"
     for model in config["run"]["models"]:
         yield from _trained_model_problems(config, model)
+    yield from _prior_problems(config)
     for dataset, model in pairs(config):
         needed = config["models"][model]["velocity_observations"] or 1
         known = config["datasets"][dataset]["initial_state"]["known"]

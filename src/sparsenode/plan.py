@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,7 +60,7 @@ class DataSize:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training job with its estimates; `disk_mb` is that of the model file.
+    """One training job with its estimates; `disk_mb` is that of the model file, `least_mb` the memory for one member.
 
     `seconds` are those with the `threads` of the configuration. On a single core, `products_seconds` go into products
     and weights, and `overhead_seconds` into starting evaluations.
@@ -75,6 +75,7 @@ class TrainingJob:
     overhead_seconds: float
     memory_mb: float
     disk_mb: float
+    least_mb: float
 
     def gpu_seconds(self, speed: float) -> float:
         """Time on a GPU whose products are `speed` times as fast as a core's; with 1 the time on a core."""
@@ -120,7 +121,8 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
     others = {name: entry for name, entry in others.items() if entry[0]}
-    return RunPlan(training, others, exact, tuple(configuration.remarks(config)))
+    remarks = [*configuration.remarks(config), *memory_remarks(config, training)]
+    return RunPlan(training, others, exact, tuple(remarks))
 
 
 def training_job(
@@ -149,7 +151,8 @@ def training_job(
     products = evaluations * members * rows * each_row
     products = solves * (products + members * member.trained * SECONDS_PER_WEIGHT)
     kept = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
-    needed = memory.BASE_BYTES + members * memory.member_bytes(member, rows=rows, evaluations=kept)
+    each = memory.member_bytes(member, rows=rows, evaluations=kept)
+    needed = memory.BASE_BYTES + members * each
     limit = config["memory_mb"]
     return TrainingJob(
         dataset,
@@ -161,7 +164,25 @@ def training_job(
         overhead,
         min(needed / 1e6, limit or math.inf),
         4 * members * member.trained / 1e6,
+        (memory.BASE_BYTES + each) / 1e6,
     )
+
+
+def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> list[str]:
+    """Sentences on models that will be refused, since not even one member of them fits into `memory_mb`."""
+    limit = config["memory_mb"]
+    if limit is None:
+        return []
+    refused = {
+        (job.dataset, job.model): job.least_mb
+        for job in jobs
+        if config["models"][job.model]["network"] == "per_target" and job.least_mb > limit
+    }
+    return [
+        f"memory_mb: {model} on {dataset} will be refused: one member needs about {_size(needed)}, and {_size(limit)} "
+        "may be used; set `network` of the model to joint or biological, or take fewer variables or units"
+        for (dataset, model), needed in refused.items()
+    ]
 
 
 def wall_seconds(plan: RunPlan, cores: int) -> float:

@@ -52,6 +52,12 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 equations = st.recursive(st.one_of(numbers, activations, st.sampled_from(GENES)), _compound, max_leaves=25)
 
 
+def test_an_unknown_name_of_any_length_is_shown_by_its_beginning() -> None:
+    with pytest.raises(UserError, match=r"unknown gene 'q+'; the nearest: ") as refused:
+        system_of("q" * 90_000)
+    assert len(str(refused.value)) < 200
+
+
 @settings(max_examples=300)
 @given(st.lists(equations, min_size=3, max_size=3), st.lists(st.floats(-0.5, 1.5), min_size=3, max_size=3))
 def test_rates_are_those_of_each_equation_on_its_own(texts: list[str], levels: list[float]) -> None:

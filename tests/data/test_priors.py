@@ -56,6 +56,19 @@ def test_a_larger_share_moves_what_a_smaller_one_does_to_the_same_places() -> No
     assert not more[(before != 0) & (some == 0)].any()
 
 
+def test_pairs_of_which_nothing_is_told_are_left_as_they_are() -> None:
+    before = random_network(6)
+    told = np.random.default_rng(0).random(before.shape) < 0.3
+    after = corrupt(before, 0.5, 1, told=told)
+    np.testing.assert_array_equal(after[~told], before[~told])
+    edges = int(((before != 0) & told).sum())
+    assert ((before != 0) & (after == 0)).sum() == round(0.5 * edges)
+    assert ((before == 0) & (after != 0)).sum() == round(0.5 * edges)
+    np.testing.assert_array_equal(corrupt(before, 0.5, 1, told=np.ones_like(told)), corrupt(before, 0.5, 1))
+    with pytest.raises(UserError, match="only 0 known pairs have no edge"):
+        corrupt(before, 0.5, 1, told=before != 0)
+
+
 def test_edges_go_to_every_empty_pair_alike() -> None:
     before = np.zeros((4, 4))
     before[0, 1] = before[1, 1] = 1.0
@@ -70,7 +83,7 @@ def test_edges_go_to_every_empty_pair_alike() -> None:
 
 
 def test_too_few_empty_pairs() -> None:
-    with pytest.raises(UserError, match=r"dataset d, priors\.p: 6 of 6 edges are to be moved, but only 0 pairs have"):
+    with pytest.raises(UserError, match=r"dataset d, priors\.p: 6 of 6 edges are to be moved, but only 0 known pairs"):
         corrupt(1.0 - np.eye(3), 1.0, 0, where="dataset d, priors.p")
     np.testing.assert_array_equal(corrupt(1.0 - np.eye(3), 0.0, 0), 1.0 - np.eye(3))
 

@@ -46,6 +46,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The motif prior."""
+    del options
+    return ("motif",)
+
+
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
     """Training and test values, names of genes, the motif prior and the ChIP-seq network."""
     return [_TRAINING, _TEST, _GENES, _PRIOR, _VALIDATION]
@@ -69,7 +75,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     prior = (read_edge_matrix(files[_PRIOR.local_path], len(genes)) != 0).astype(np.float64)
     edges = read_edge_list(files[_VALIDATION.local_path], "from", "to")
     truth = edge_matrix(edges, genes)
-    # A gene without a motif and without a bound factor is in neither table of targets: nobody has looked.
+    # Nobody has looked at a gene without a motif and without a bound factor.
     tested = np.isin(genes, [source for source, _ in edges])
     is_target = truth.any(axis=0) | (prior != 0).any(axis=0)
     known = np.outer(tested, is_target) if options["known"] == "experiments" else np.ones_like(truth)
@@ -104,7 +110,8 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         truth_known=known,
         truth_signed=False,
         priors={"motif": prior},
-        is_regulator=tested | (prior != 0).any(axis=1),
+        # By the motifs alone: that the measured factors are among them is no news of the truth.
+        is_regulator=(prior != 0).any(axis=1),
         provenance={"truth": facts},
     )
 

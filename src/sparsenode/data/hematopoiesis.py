@@ -78,6 +78,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The base network, and those of the cell types by the names that the options give them."""
+    return ("base", *options["networks"])
+
+
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
     """One table for each donor and lineage, and those of the prior networks."""
     donors = [*options["donors"]["train"], *options["donors"]["test"]]

@@ -186,6 +186,12 @@ class System:
         return production
 
 
+def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """None."""
+    del options
+    return ()
+
+
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
     """Nothing is downloaded."""
     return []

@@ -33,6 +33,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """None."""
+    del options
+    return ()
+
+
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
     """Nothing is downloaded."""
     return []

@@ -190,6 +190,12 @@ class _Samples:
     angles: Floats
 
 
+def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """None."""
+    del options
+    return ()
+
+
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
     """The skeleton of each person and each trial in use.
 

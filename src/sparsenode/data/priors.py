@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
@@ -28,7 +29,8 @@ def add_priors(name: str, raw: RawTrajectories, wanted: Mapping[str, Mapping[str
             message = f"{where}: the source has a prior of that name; choose another one"
             raise UserError(message)
         network, told = _origin(raw, entry["of"], where)
-        priors[prior] = corrupt(network, entry.get("corruption", 0.0), entry.get("seed", 0), where=where)
+        share, seed = entry.get("corruption", 0.0), entry.get("seed", 0)
+        priors[prior] = corrupt(network, share, seed, told=told, where=where)
         if told is not None:
             known[prior] = told | (priors[prior] != 0)
     return replace(raw, priors=priors, priors_known=known)
@@ -51,27 +53,34 @@ def _names(raw: RawTrajectories) -> str:
     return ", ".join([*([] if raw.truth is None else [TRUTH]), *sorted(raw.priors)]) or "none, the source has no prior"
 
 
-def corrupt(network: Floats, share: float, seed: int, *, where: str = "prior network") -> Floats:
+def corrupt(
+    network: Floats, share: float, seed: int, *, told: NDArray[Any] | None = None, where: str = "prior network"
+) -> Floats:
     """Move a `share` of the edges of `network` (source, target) to random places, with their signs and sizes.
 
     As the priors of PHOENIX are made (Hossain et al. 2024, `prior_matrix_maker.R`: edges are relocated to a source and
     another target, and keep their signs). Here always to a place where the network has no edge, so that as many edges
-    are left and exactly the share of them is wrong. With one seed, a larger share moves what a smaller one does, to the
-    same places, and more. 0 gives the network itself.
+    are left and exactly the share of them is wrong. Pairs that the network does not tell of (where `told` is False, but
+    for the diagonal) neither lose an edge nor gain one, since nobody could call it wrong. With one seed, a larger share
+    moves what a smaller one does, to the same places, and more. 0 gives the network itself.
 
     Raises:
         UserError: too few places are empty.
     """
-    edges = np.flatnonzero(network)
-    count = round(share * len(edges))
-    taken = (network != 0) | np.eye(len(network), dtype=bool)
-    empty = np.flatnonzero(~taken)
-    if count > len(empty):
-        message = f"{where}: {count} of {len(edges)} edges are to be moved, but only {len(empty)} pairs have no edge"
-        raise UserError(message)
+    own = np.eye(len(network), dtype=bool)
+    known = np.ones(network.size, bool) if told is None else (np.asarray(told, bool) | own).ravel()
     generator = np.random.default_rng(seed)
-    moved = generator.permutation(edges)[:count]
-    places = generator.permutation(empty)[:count]
+    taken = (network != 0) | own
+    # All are put in an order before those that are not known are left out: which pairs are known moves no other edge.
+    edges, empty = (generator.permutation(np.flatnonzero(pairs)) for pairs in (network, ~taken))
+    edges, empty = edges[known[edges]], empty[known[empty]]
+    count = round(share * len(edges))
+    if count > len(empty):
+        message = (
+            f"{where}: {count} of {len(edges)} edges are to be moved, but only {len(empty)} known pairs have no edge"
+        )
+        raise UserError(message)
+    moved, places = edges[:count], empty[:count]
     corrupted = np.array(network, dtype=np.float64)
     flat = corrupted.reshape(-1)
     flat[places] = flat[moved]

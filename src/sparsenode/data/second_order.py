@@ -120,6 +120,12 @@ class System:
         return System(self.stiffness, self.damping, coupling, self.velocity, self.scale * scale)
 
 
+def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """None."""
+    del options
+    return ()
+
+
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
     """Nothing is downloaded."""
     return []

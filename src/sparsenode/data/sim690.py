@@ -24,6 +24,12 @@ HAS_TRUTH = True
 OPTIONS = SIMULATION_OPTIONS
 
 
+def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """None."""
+    del options
+    return ()
+
+
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
     """Equations, edges and genes."""
     return _NETWORK.files()

@@ -37,6 +37,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The motif prior."""
+    del options
+    return ("motif",)
+
+
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
     """Values of both replicates, names of genes, and the motif prior."""
     genes = options["genes"]
