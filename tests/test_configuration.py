@@ -294,17 +294,6 @@ BAD = {
         {"datasets": {"branches": {"priors": {"20%": {"of": "truth"}}}}},
         ["datasets.branches.priors: found the name '20%'; allowed: letters, digits and underscores"],
     ),
-    "numbers that are not finite": (
-        {
-            "datasets": {"large": {"source": "sim350", "options": {"noise": math.nan, "times": [0, math.inf]}}},
-            "models": {"plain": {"learning_rate": math.nan}},
-        },
-        [
-            "datasets.large.options.noise: found nan; allowed: a finite number",
-            "datasets.large.options.times[1]: found inf; allowed: a finite number",
-            "models.plain.learning_rate: found nan; allowed: a finite number",
-        ],
-    ),
     "prior of a prior that the source does not have": (
         {"datasets": {"tumors": {"source": "breast", "priors": {"mine": {"of": "motive"}}}}},
         ["datasets.tumors.priors.mine.of: found \"motive\" (did you mean 'motif'?); allowed: truth, motif"],
@@ -335,6 +324,19 @@ def test_bad_configuration_names_key_value_and_what_is_allowed(schema, changes, 
     assert len(message.splitlines()) == 2
     for part in expected:
         assert part in message
+
+
+def test_numbers_that_are_not_finite_are_all_named(schema):
+    message = problems(
+        schema,
+        datasets={"large": {"source": "sim350", "options": {"noise": math.nan, "times": [0, math.inf]}}},
+        models={"plain": {"learning_rate": -math.inf}},
+    )
+    assert message.splitlines()[1:] == [
+        "  datasets.large.options.noise: found nan; allowed: a finite number",
+        "  datasets.large.options.times[1]: found inf; allowed: a finite number",
+        "  models.plain.learning_rate: found -inf; allowed: a finite number",
+    ]
 
 
 def test_missing_keys_are_all_named(schema):
