@@ -33,6 +33,13 @@ def test_of_many_features_those_with_the_strongest_edges_are_shown():
     shown, order = network.choose_features({("m", "l1"): wide}, None)
     assert shown == len(order) == network.MOST_FEATURES
     assert {50, 3} <= set(order.tolist())
+    wide[59, 58] = 1
+    known = np.ones((60, 60), bool)
+    known[50] = False
+    truth = Network(np.zeros((60, 60)), known, signed=True)
+    _, told = network.choose_features({("m", "l1"): wide}, ("true network", truth))
+    assert {59, 58} <= set(told.tolist())
+    assert 50 not in told.tolist()
 
 
 def test_panels_tell_edges_divergence_and_score(metrics, tmp_path):
@@ -67,7 +74,7 @@ def test_a_truth_without_signs_is_green_and_what_it_does_not_tell_is_blank(metri
     axes = next(axes for axes in figure.subfigs[0].axes if axes.get_title().startswith("true network"))
     blank, edges, others = (mesh.get_array().count() for mesh in axes.collections)
     assert (blank, edges, others) == (3, 3, 16 - 4 - 3 - 3)
-    heading = figure.subfigs[0].get_suptitle()
+    heading = " ".join(figure.subfigs[0].get_suptitle().split())
     assert "green: sign not known" in heading
     assert "light gray: pairs of which the true network tells nothing" in heading
 

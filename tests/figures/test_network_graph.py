@@ -204,10 +204,18 @@ def test_of_many_features_those_of_the_strongest_edges_are_shown(metrics):
     wide = np.where(generator.random((60, 60)) < 0.2, 0.1, 0.0)
     wide[50, 3], wide[3, 51] = 5.0, 4.0
     learned = {("small", "l1"): learned_of(wide, (wide > 0).astype(float))}
-    picked = network_graph.choose_features(learned)
+    picked = network_graph.choose_features(learned, None)
     assert len(picked) == network_graph.SUBGRAPH
     assert {50, 3, 51} <= set(picked.tolist())
     assert sorted(set(picked.tolist())) == picked.tolist()
+    known = np.ones((60, 60), bool)
+    known[50] = False
+    told = network_graph.choose_features(learned, Network(wide, known, signed=True))
+    assert {3, 51} <= set(told.tolist())
+    known[:] = False
+    known[7, :40] = True
+    told = network_graph.choose_features(learned, Network(wide, known, signed=True))
+    assert {7, *np.flatnonzero(wide[7, :40] * (np.arange(40) != 7)).tolist()} <= set(told.tolist())
     figure = draw(metrics, None, learned, [f"g{number}" for number in range(60)])
     assert "the 30 of 60 features with the strongest edges" in figure.subfigs[0].get_suptitle()
 
@@ -232,7 +240,7 @@ def test_without_any_edge(metrics, tmp_path):
     assert "too few members finished" in panels(figure)[0].get_title()
     figure.savefig(tmp_path / "graph.pdf")
     wide = {("small", "l1"): learned_of(np.zeros((50, 50)), np.zeros((50, 50)))}
-    assert len(network_graph.choose_features(wide)) == network_graph.SUBGRAPH
+    assert len(network_graph.choose_features(wide, None)) == network_graph.SUBGRAPH
 
 
 def test_models_stand_below_each_other(two_models):

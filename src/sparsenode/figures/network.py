@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ MOST_FEATURES = 40
 """Of more features than this, those with the strongest learned edges are shown."""
 COLUMNS = 3
 NOT_KNOWN = "#ececec"
+NOTES_WIDTH = 110
 
 
 def draw_network(
@@ -122,14 +124,15 @@ def choose_features(
     """How many features are shown, and their numbers in the order of a hierarchical clustering.
 
     Features are clustered by their edges, in and out, in the reference, or in the mean of the learned networks where
-    there is none or only a part of the features is shown.
+    there is none or only a part of the features is shown. Which part, pairs decide that the reference tells of.
     """
     strengths = np.mean([np.abs(scale(matrix)) for matrix in learned.values()], axis=0)
+    told = strengths if reference is None else strengths * reference[1].known
     count = len(strengths)
     picked = np.arange(count)
     profile = strengths
     if count > MOST_FEATURES:
-        totals = strengths.sum(axis=0) + strengths.sum(axis=1)
+        totals = told.sum(axis=0) + told.sum(axis=1)
         picked = np.sort(np.argsort(-totals, kind="stable")[:MOST_FEATURES])
     elif reference is not None:
         profile = reference[1].truth
@@ -222,7 +225,7 @@ def _heading(
     random = pick(metrics, method="baseline:random", metric="auprc")["value"]
     if len(random):
         notes.append(f"AUPRC of chance {random.iloc[0]:#.2g}")
-    return "\n".join([*parts, "; ".join(notes)])
+    return "\n".join([*parts, textwrap.fill("; ".join(notes), NOTES_WIDTH)])
 
 
 def _panel_title(metrics: pd.DataFrame, choice: Choice, model: str, method: str, matrix: np.ndarray) -> str:

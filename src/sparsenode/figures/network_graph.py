@@ -98,7 +98,7 @@ def draw(
     from matplotlib.figure import Figure
 
     models = [model for model in style.models_of(metrics) if any(name == model for name, _ in choices)]
-    picked = choose_features(learned)
+    picked = choose_features(learned, None if reference is None else reference[1])
     names = [features[number] for number in picked]
     block = np.ix_(picked, picked)
     told = None if reference is None else restrict(reference[1], block)
@@ -149,13 +149,18 @@ def restrict(network: Network, block: tuple[np.ndarray, ...]) -> Network:
     return Network(np.where(known & ~loops, truth, 0.0), known | loops, network.signed)
 
 
-def choose_features(learned: Mapping[tuple[str, str], Matrices]) -> np.ndarray:
-    """Numbers of the features that are shown: all, or of more than `MOST_FEATURES` those of the strongest edges."""
+def choose_features(learned: Mapping[tuple[str, str], Matrices], reference: Network | None) -> np.ndarray:
+    """Numbers of the features that are shown: all, or of more than `MOST_FEATURES` those of the strongest edges.
+
+    Edges of pairs of which the reference tells nothing do not count: they would show nothing beside it.
+    """
     strengths = np.mean([np.abs(scale(np.where(_is_stable(network), network.weights, 0.0)))
                          for network in learned.values()], axis=0)  # fmt: skip
     count = len(strengths)
     if count <= MOST_FEATURES:
         return np.arange(count)
+    if reference is not None:
+        strengths = strengths * reference.known
     picked: dict[int, None] = {}
     for pair in np.argsort(-strengths, axis=None, kind="stable"):
         both = [int(number) for number in np.unravel_index(pair, strengths.shape)]
