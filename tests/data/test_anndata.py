@@ -98,7 +98,7 @@ def test_prior_networks_are_taken_over(cells: AnnData, options: Callable[..., di
     found = read_trajectories(tmp_path / "mine.h5ad")
     np.testing.assert_array_equal(found.varp["prior_motif"].toarray(), prior)
     np.testing.assert_array_equal(found.varp["known_motif"].toarray(), known)
-    np.testing.assert_array_equal(found.varp["prior_worse"].toarray(), corrupt(prior, 0.4, 1))
+    np.testing.assert_array_equal(found.varp["prior_worse"].toarray(), corrupt(prior, 0.4, 1, told=known))
     assert not (found.varp["prior_worse"].toarray() != 0)[~found.varp["known_worse"].toarray()].any()
 
 
