@@ -75,7 +75,7 @@ def draw(dataset: str, rankings: pd.DataFrame, choices: Mapping[tuple[str, str],
             f"{style.heading(dataset, model, models)}: how many of the {int(edges.sum())} true edges (of {len(edges)} "
             "pairs) are found, and at what precision\neach method at the strength chosen on validation, scores pooled "
             "over seeds; dashed: peers, the same in every panel"
-            + (f"; {style.TOLD}" if any(choice.knows_truth for choice in (choices or {}).values()) else "")
+            + (f"\n{style.TOLD}" if any(choice.knows_truth for choice in (choices or {}).values()) else "")
         )
     return figure
 
