@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import textwrap
@@ -10,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sparsenode import data, methods, peers
-from sparsenode.errors import UserError
+from sparsenode.configuration import describe_bounds
+from sparsenode.errors import UserError, did_you_mean
 
 _WIDTH = 100
 _TYPES = {
@@ -70,9 +70,8 @@ def describe_catalog(name: str | None = None) -> str:
     found = [_describe(kind, entry) for kind in kinds for entry in kind.entries if entry.name == name]
     if not found:
         known = list(dict.fromkeys(entry.name for kind in kinds for entry in kind.entries))
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        message = f"there is no data source, method or peer {name!r}; {hint}There are: {', '.join(known)}"
+        parts = [did_you_mean(name, known), f"There are: {', '.join(known)}"]
+        message = f"there is no data source, method or peer {name!r}; {' '.join(part for part in parts if part)}"
         raise UserError(message)
     return "\n\n".join(found)
 
@@ -131,17 +130,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
         return " or ".join(json.dumps(value).strip('"') for value in schema["enum"])
     types = schema.get("type", "anything")
     words = " or ".join(_TYPES.get(name, name) for name in ([types] if isinstance(types, str) else types))
-    bounds = [
-        f"{words_of} {schema[key]:g}"
-        for key, words_of in {
-            "minimum": "at least",
-            "exclusiveMinimum": "above",
-            "maximum": "at most",
-            "exclusiveMaximum": "below",
-        }.items()
-        if key in schema
-    ]
-    return ", ".join([words, *bounds])
+    return ", ".join([words, *describe_bounds(schema)])
 
 
 def _fill(text: str, indent: str) -> str:

@@ -6,18 +6,17 @@ Light on purpose: the Snakefile imports this module anew in every job, so nothin
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsenode.data.downloads import MIRROR_VARIABLE
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, did_you_mean
 from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
@@ -399,9 +398,8 @@ def _names(values: Sequence[Any]) -> str:
 
 
 def _unknown(key: str, found: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(found, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{key}: found {json.dumps(found)}{hint}; allowed: {_names(known)}"
+    hint = did_you_mean(found, known)
+    return f"{key}: found {json.dumps(found)}{f' ({hint})' if hint else ''}; allowed: {_names(known)}"
 
 
 _TYPES = {
@@ -427,17 +425,7 @@ def describe_allowed(schema: Schema) -> str:
     if schema.get("minLength"):
         return "text that is not empty"
     words = [_TYPES.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    bounds = [
-        f"{phrase} {schema[keyword]}"
-        for keyword, phrase in (
-            ("minimum", "at least"),
-            ("exclusiveMinimum", "above"),
-            ("maximum", "at most"),
-            ("exclusiveMaximum", "below"),
-        )
-        if keyword in schema
-    ]
-    words[0] = " ".join([words[0], " and ".join(bounds)]).strip()
+    words[0] = " ".join([words[0], " and ".join(describe_bounds(schema))]).strip()
     if "array" in kinds:
         least = schema.get("minItems")
         if least:
@@ -445,6 +433,17 @@ def describe_allowed(schema: Schema) -> str:
         if schema.get("items"):
             words[0] += f", each {describe_allowed(schema['items'])}"
     return " or ".join(words)
+
+
+def describe_bounds(schema: Schema) -> list[str]:
+    """Say in words between which numbers a schema allows."""
+    phrases = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    return [f"{phrase} {schema[keyword]}" for keyword, phrase in phrases.items() if keyword in schema]
 
 
 def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> Iterator[str]:
@@ -737,9 +736,8 @@ def _priors_of_source(config: Mapping[str, Any], dataset: str) -> list[str] | No
     from sparsenode import data
 
     entry = config["datasets"][dataset]
-    names: Callable[[Mapping[str, Any]], Sequence[str]] | None
-    names = getattr(data.source(entry["source"]), "prior_names", None)
-    return None if names is None else list(names(entry["options"]))
+    always = getattr(data.source(entry["source"]), "PRIORS", None)
+    return None if always is None else [*always, *entry["options"].get("networks", ())]
 
 
 def _prior_problems(config: Mapping[str, Any]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Errors that are no mistakes of the package."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -17,12 +17,28 @@ class InterruptedTrainingError(Exception):
         self.saved = saved
 
 
+_LONGEST = 100  # characters of a name that others are compared with
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """A question with the known name that an unknown one may stand for; empty where none is near."""
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
-    """The known names that are most like one that is unknown, in whatever case, as text for a message."""
+    """The known names that are most like one that is unknown, in whatever case, as text for a message.
+
+    Of what is no name, a text of any length that stands in its place, the beginning is compared.
+    """
     import difflib
     import heapq
 
+    beginning = name[:_LONGEST].lower()
+
     def likeness(other: str) -> float:
-        return difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
+        return difflib.SequenceMatcher(None, beginning, other.lower()).ratio()
 
     return ", ".join(heapq.nlargest(count, known, key=likeness))

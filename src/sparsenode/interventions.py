@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.contract import read_settings
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import check_features
@@ -154,7 +155,7 @@ def evaluate_interventions(
     facts = adata.uns["sparsenode"]
     data = read_observations(adata)
     interventions = resolve_interventions(data, settings, str(facts["name"]))
-    described = json.loads(facts.get("settings", "{}"))
+    described = read_settings(adata)
     module = source(described["source"]) if "source" in described else None
     label = {"dataset": str(facts["name"])}
     tables: list[pd.DataFrame] = []

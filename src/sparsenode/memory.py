@@ -110,6 +110,14 @@ def evaluations_kept(scheme: str, intervals: int) -> int:
     return coarse if scheme == "rk4" else _ADAPTIVE_EVALUATIONS * coarse
 
 
+def is_refused(network: str, needed: float, available: float) -> bool:
+    """Whether a model is not even tried when one member of it needs more than there is, both in one unit.
+
+    Other networks grow with the number of variables and not with its square: they may try.
+    """
+    return network == "per_target" and needed > available
+
+
 def most_members(available: int, each: int) -> int:
     """Members that fit in `available` bytes beside what a job needs anyway; at least one, which has to be tried."""
     return max(1, (available - BASE_BYTES) // each)

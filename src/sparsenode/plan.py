@@ -176,7 +176,7 @@ def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> li
     refused = {
         (job.dataset, job.model): job.least_mb
         for job in jobs
-        if config["models"][job.model]["network"] == "per_target" and job.least_mb > limit
+        if memory.is_refused(config["models"][job.model]["network"], job.least_mb, limit)
     }
     return [
         f"memory_mb: {model} on {dataset} will be refused: one member needs about {_size(needed)}, and {_size(limit)} "

@@ -4,8 +4,8 @@ A source is a module of this package that defines `OPTIONS` (the `properties` of
 `description`, and a `default` where the option may be left out), `required_files(options)` (what has to be
 downloaded) and `load(options, files)` (everything else; `files` are keyed by the `local_path` of what is
 downloaded). One whose provenance names `skeletons` sets `HAS_BODY`, one of cells along lineages `HAS_CELLS`, one
-whose data have a true network `HAS_TRUTH` (or it has an option `truth`). `prior_names(options)` tells the prior
-networks that it brings, where that is known without its files. A
+whose data have a true network `HAS_TRUTH` (or it has an option `truth`). `PRIORS` names the prior networks
+that it brings beside those that its option `networks` names, where that is known without its files. A
 source that reads files of the user's own also defines `local_files(options)`. One that can be simulated again under an
 intervention defines `system_from_provenance(provenance)`, given the provenance and beside it the source's `options` and
 the trajectories' `scale`, and `solve(system, initial_states, times, clamp)`, where `clamp` holds features, by number,

@@ -25,6 +25,7 @@ from sparsenode.errors import UserError
 logger = logging.getLogger(__name__)
 
 HAS_TRUTH = True
+PRIORS = ("motif",)
 
 _ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/phoenix/main/breast_cancer_data/clean_data"
 _TRAINING = known_file(f"{_ADDRESS}/desmedt_500genes_1sample_178T.csv")
@@ -44,12 +45,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
         ),
     },
 }
-
-
-def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The motif prior."""
-    del options
-    return ("motif",)
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source

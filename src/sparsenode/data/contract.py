@@ -146,6 +146,12 @@ def observation_counts(adata: AnnData) -> NDArray[np.float64]:
     return adata.obs["count"].to_numpy(dtype=np.float64)
 
 
+def read_settings(adata: AnnData) -> dict[str, Any]:
+    """The settings that a dataset was made with, empty where its file does not tell."""
+    settings: dict[str, Any] = json.loads(adata.uns["sparsenode"].get("settings", "{}"))
+    return settings
+
+
 def true_network(adata: AnnData) -> Network | None:
     """The true network, dense, or None where there is none."""
     if "truth" not in adata.varp:

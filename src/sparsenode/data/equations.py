@@ -380,9 +380,8 @@ class _Parser:
         if token.kind != "name" or token.text == ACTIVATION:
             self.unexpected("a gene")
         if token.text not in self.genes:
-            # Of a name of any length a beginning is enough to compare and to show.
-            name = token.text[: 2 * _SHOWN]
-            self.fail(token.place, f"the unknown gene {name!r}; the nearest: {nearest_names(name, self.genes)}")
+            nearest = nearest_names(token.text, self.genes)
+            self.fail(token.place, f"the unknown gene {token.text[: 2 * _SHOWN]!r}; the nearest: {nearest}")
         return self.genes[self.take().text]
 
     def constant(self) -> float:

@@ -22,6 +22,7 @@ from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 
 HAS_CELLS = True
+PRIORS = ("base",)
 """Observations are cells along lineages, ordered in pseudotime, which figures of cells need."""
 
 _ADDRESS = "https://raw.githubusercontent.com/theislab/PathReg/main/data/data"
@@ -76,11 +77,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
         ),
     },
 }
-
-
-def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The base network, and those of the cell types by the names that the options give them."""
-    return ("base", *options["networks"])
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:

@@ -35,6 +35,7 @@ from sparsenode.errors import UserError
 _NETWORK, _KINETICS, _START, _NOISE = range(4)
 _SMALLEST = 1e-300
 HAS_TRUTH = True
+PRIORS = ()
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "nodes": {"type": "integer", "minimum": 2, "default": 50, "description": "Number of genes."},
@@ -184,12 +185,6 @@ class System:
         production = np.zeros((len(self.source), len(self.decay)))
         production[np.arange(len(self.source)), self.target] = self.strength
         return production
-
-
-def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """None."""
-    del options
-    return ()
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source

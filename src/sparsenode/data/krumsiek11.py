@@ -19,6 +19,7 @@ from sparsenode.files import file_sha256
 
 STEPS = 160
 HAS_TRUTH = True
+PRIORS = ()
 # Order of the branches in scanpy's file: its `highlights` name the fate at the end of each.
 FATES = ("monocyte", "erythrocyte", "megakaryocyte", "neutrophil")
 
@@ -31,12 +32,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "description": "Share of each branch, at its end, that is held out as test data.",
     }
 }
-
-
-def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """None."""
-    del options
-    return ()
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source

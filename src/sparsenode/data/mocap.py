@@ -61,6 +61,7 @@ def _digits(description: str) -> dict[str, Any]:
 
 
 HAS_BODY = True
+PRIORS = ()
 """The provenance of what is loaded names the skeletons, which figures of the body need."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -188,12 +189,6 @@ class _Samples:
     trial: _Trial
     times: Floats
     angles: Floats
-
-
-def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """None."""
-    del options
-    return ()
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:

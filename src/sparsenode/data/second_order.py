@@ -23,6 +23,7 @@ _SYSTEM, _START, _TIMES, _NOISE = range(4)
 _LARGEST_GROWTH_RATE = -0.02  # real part of the slowest eigenvalue; at time 15 a mode keeps at most 3/4 of its size
 _DRAWS = 1000
 HAS_TRUTH = True
+PRIORS = ()
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "oscillators": {"type": "integer", "minimum": 2, "default": 5, "description": "Number of oscillators."},
@@ -118,12 +119,6 @@ class System:
         """The same system for positions divided by `scale` (oscillator,)."""
         coupling = self.coupling * scale[None, :] / scale[:, None]
         return System(self.stiffness, self.damping, coupling, self.velocity, self.scale * scale)
-
-
-def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """None."""
-    del options
-    return ()
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source

@@ -12,7 +12,7 @@ from sparsenode.data.equations import solve, system_from_provenance
 from sparsenode.data.published_networks import SIMULATION_OPTIONS, PublishedNetwork, load_network
 from sparsenode.data.trajectories import RawTrajectories
 
-__all__ = ["HAS_TRUTH", "OPTIONS", "load", "required_files", "solve", "system_from_provenance"]
+__all__ = ["HAS_TRUTH", "OPTIONS", "PRIORS", "load", "required_files", "solve", "system_from_provenance"]
 
 _ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/DASH/main/ground_truth_simulator/clean_data"
 _NETWORK = PublishedNetwork(
@@ -21,13 +21,8 @@ _NETWORK = PublishedNetwork(
     genes=f"{_ADDRESS}/gene_names.csv",
 )
 HAS_TRUTH = True
+PRIORS = ()
 OPTIONS = SIMULATION_OPTIONS
-
-
-def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """None."""
-    del options
-    return ()
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source

@@ -28,6 +28,7 @@ _ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/phoenix/main/pramil
 _PRIOR = known_file(f"{_ADDRESS}/motif_prior.csv")
 _NO_SYMBOL = "None"
 
+PRIORS = ("motif",)
 OPTIONS: dict[str, dict[str, Any]] = {
     "genes": {
         "enum": [3551, 500],
@@ -35,12 +36,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "description": "How many genes: all 3551 that were prepared, or the 500 most variable of them.",
     },
 }
-
-
-def prior_names(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The motif prior."""
-    del options
-    return ("motif",)
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:

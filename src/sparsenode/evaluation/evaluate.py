@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import prior_networks, true_network
+from sparsenode.data.contract import prior_networks, read_settings, true_network
 from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
 from sparsenode.evaluation.baselines import fit_polynomial
@@ -267,7 +266,7 @@ def _window_of(ensemble: Ensemble) -> tuple[int, int] | None:
 def read_truth(adata: AnnData) -> Truth:
     """Truth, priors and regulators of an AnnData of trajectories; where nothing else is said all pairs are known."""
     shape = (adata.n_vars, adata.n_vars)
-    edges = known = signs = None
+    edges = signs = None
     network = true_network(adata)
     known = np.zeros(shape, bool) if network is None else network.known & ~np.eye(adata.n_vars, dtype=bool)
     if network is not None and known.any():
@@ -278,9 +277,8 @@ def read_truth(adata: AnnData) -> Truth:
     )
     training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
-    known = np.asarray(known)
     same_degrees = None if edges is None else sample_networks(edges, known)
-    made = json.loads(adata.uns["sparsenode"].get("settings", "{}")).get("priors", {})
+    made = read_settings(adata).get("priors", {})
     return Truth(edges, known, regulators, read_priors(adata), signs, deviations, same_degrees, made)
 
 

@@ -117,9 +117,9 @@ def draw(
         "order of strength"
     )
     # Left of the legend, however few panels there are.
-    if any(choice.knows_truth for choice in choices.values()):
-        told += f"; {style.TOLD}"
-    wrapped = textwrap.fill(told, int(width * columns / (0.008 * mpl.rcParams["font.size"])))
+    wrapped = textwrap.fill(
+        "; ".join([told, *style.told_notes(choices)]), int(width * columns / (0.008 * mpl.rcParams["font.size"]))
+    )
     figure.suptitle(f"{dataset}: which pairs have a path, beside the true network\n{wrapped}", x=0.01, ha="left")
     _legend(figure, metrics, choices, looks, peers, share, has_published=bool(known))
     figure.draw_without_rendering()

@@ -33,11 +33,9 @@ _MEASURED: dict[str, dict[str, str]] = {
 # The same of scores pooled over members.
 _POOLED = {"auprc_degree_z": {"metric": "auprc_degree_z"}}
 _ESTIMATORS = ("paths", "weights", "peer", "peer_shares", "")
-_WITH_RANGE = tuple(_MEASURED)
 COLUMNS = (
     "dataset", "benchmark", "published", "study", "method", "model", "strength", "seeds",
-    *(f"{column}{end}" for column in (*_MEASURED, *_POOLED)
-      for end in (("", "_min", "_max") if column in _WITH_RANGE else ("",))),
+    *(f"{column}{end}" for column in _MEASURED for end in ("", "_min", "_max")), *_POOLED,
     "remark",
 )  # fmt: skip
 # Columns of the readable table: title, column, and what its numbers are multiplied by.
@@ -182,7 +180,7 @@ def _published_row(one: Published) -> dict[str, Any]:
 
 
 def _measure(own: pd.DataFrame, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
-    """Median over seeds of each column, for some with the range; what was not measured is left out."""
+    """Median over seeds of each column, of members with the range; what was not measured is left out."""
     found = {}
     for column, where in wanted.items():
         rows = pick(own, trajectory="all", **where)
@@ -192,7 +190,7 @@ def _measure(own: pd.DataFrame, wanted: Mapping[str, Mapping[str, str]]) -> dict
         if not len(values):
             continue
         found[column] = float(np.median(values))
-        if column in _WITH_RANGE:
+        if column in _MEASURED:
             found |= {f"{column}_min": float(values.min()), f"{column}_max": float(values.max())}
     return found
 

@@ -70,6 +70,7 @@ def draw(
     models = style.models_of(metrics)
     shown, order = choose_features(learned, reference)
     names = [features[number] for number in order]
+    told = None if reference is None else restrict(reference[1], np.ix_(order, order))
     panels = {
         model: [method for method in style.method_order(metrics["method"]) if (model, method) in choices]
         for model in models
@@ -85,9 +86,9 @@ def draw(
     for part, model in zip(parts, models, strict=True):
         neither = {method: (unsigned or {}).get((model, method)) for method in panels[model]}
         green = any(mask is not None and mask.any() for mask in neither.values())
-        green = green or (reference is not None and not reference[1].signed)
+        green = green or (told is not None and not told.signed)
         notes = ["green: sign not known"] if green else []
-        if reference is not None and _not_known(reference[1], order).any():
+        if reference is not None and told is not None and not told.known.all():
             notes.append(f"light gray: pairs of which the {reference[0]} tells nothing")
         name = style.heading(dataset, model, models)
         part.suptitle(_heading(name, metrics, shown, len(features), reference, notes))
@@ -96,12 +97,11 @@ def draw(
         used = iter(grid)
         mesh = None
         edges = None
-        if reference is not None:
-            truth, blank = reference[1].truth[np.ix_(order, order)], _not_known(reference[1], order)
-            edges = (truth != 0) & ~blank
+        if reference is not None and told is not None:
+            edges = told.truth != 0
             axes = next(used)
-            mesh = _draw_matrix(axes, np.sign(truth), None, None if reference[1].signed else edges, blank)
-            axes.set_title(f"{reference[0]}\n{int(edges.sum() - np.trace(edges))} edges\n")
+            mesh = _draw_matrix(axes, np.sign(told.truth), None, None if told.signed else edges, ~told.known)
+            axes.set_title(f"{reference[0]}\n{int(edges.sum())} edges\n")
         for method in panels[model]:
             axes = next(used)
             mask = neither[method]
@@ -127,11 +127,11 @@ def choose_features(
     there is none or only a part of the features is shown. Which part, pairs decide that the reference tells of.
     """
     strengths = np.mean([np.abs(scale(matrix)) for matrix in learned.values()], axis=0)
-    told = strengths if reference is None else strengths * reference[1].known
     count = len(strengths)
     picked = np.arange(count)
     profile = strengths
     if count > MOST_FEATURES:
+        told = strengths if reference is None else strengths * reference[1].known
         totals = told.sum(axis=0) + told.sum(axis=1)
         picked = np.sort(np.argsort(-totals, kind="stable")[:MOST_FEATURES])
     elif reference is not None:
@@ -140,9 +140,11 @@ def choose_features(
     return len(picked), picked[cluster(np.concatenate((block, block.T), axis=1))]
 
 
-def _not_known(network: Network, order: np.ndarray) -> np.ndarray:
-    """Pairs of features, in their order, of which a network tells nothing; self-loops are none."""
-    return ~network.known[np.ix_(order, order)] & ~np.eye(len(order), dtype=bool)
+def restrict(network: Network, block: tuple[np.ndarray, ...]) -> Network:
+    """The part of a network among some features, with no edge where it tells nothing and no self-loops."""
+    truth, known = network.truth[block], network.known[block]
+    loops = np.eye(len(truth), dtype=bool)
+    return Network(np.where(known & ~loops, truth, 0.0), known | loops, network.signed)
 
 
 def cluster(profiles: np.ndarray) -> np.ndarray:

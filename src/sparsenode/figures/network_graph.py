@@ -12,7 +12,7 @@ import pandas as pd
 from sparsenode.data.contract import Network, reference_network
 from sparsenode.evaluation.networks import Matrices, read_shares
 from sparsenode.figures import style
-from sparsenode.figures.network import MOST_FEATURES, scale
+from sparsenode.figures.network import MOST_FEATURES, restrict, scale
 from sparsenode.figures.style import Choice
 
 if TYPE_CHECKING:
@@ -140,13 +140,6 @@ def draw(
         part.suptitle(_heading(name, reference, len(picked), len(features), unsigned=unsigned))
         _legend(part, reference, untold=any(drawing.untold.any() for drawing, _ in mine))
     return figure
-
-
-def restrict(network: Network, block: tuple[np.ndarray, ...]) -> Network:
-    """The part of a network among some features, with no edge where it tells nothing and no self-loops."""
-    truth, known = network.truth[block], network.known[block]
-    loops = np.eye(len(truth), dtype=bool)
-    return Network(np.where(known & ~loops, truth, 0.0), known | loops, network.signed)
 
 
 def choose_features(learned: Mapping[tuple[str, str], Matrices], reference: Network | None) -> np.ndarray:

@@ -57,6 +57,8 @@ def draw(dataset: str, rankings: pd.DataFrame, choices: Mapping[tuple[str, str],
     """
     from matplotlib.figure import Figure
 
+    choices = choices or {}
+    told = style.told_notes(choices)
     ours = rankings[rankings["method"].isin(style.method_order(rankings["method"]))]
     models = [str(model) for model in dict.fromkeys(ours["model"])] or [""]
     estimators = [name for name in ESTIMATORS if (ours["estimator"] == name).any()] or [""]
@@ -68,14 +70,13 @@ def draw(dataset: str, rankings: pd.DataFrame, choices: Mapping[tuple[str, str],
         for axes, estimator in zip(panels, estimators, strict=True):
             curves = select_curves(rankings, model, estimator)
             axes.set_title(ESTIMATORS.get(estimator, "no method has a chosen strength (too few members finished)"))
-            _draw_panel(axes, curves, looks, choices or {})
+            _draw_panel(axes, curves, looks, choices)
         panels[0].set_ylabel("precision: share of true edges\namong the pairs ranked above")
         edges = next(iter(curves.values()))[1] if curves else np.empty(0)
         part.suptitle(
             f"{style.heading(dataset, model, models)}: how many of the {int(edges.sum())} true edges (of {len(edges)} "
             "pairs) are found, and at what precision\neach method at the strength chosen on validation, scores pooled "
-            "over seeds; dashed: peers, the same in every panel"
-            + (f"\n{style.TOLD}" if any(choice.knows_truth for choice in (choices or {}).values()) else "")
+            "over seeds; dashed: peers, the same in every panel" + "".join(f"\n{note}" for note in told)
         )
     return figure
 

@@ -137,6 +137,11 @@ def told_label(method: str, choices: Mapping[tuple[str, str], Choice]) -> str:
     return method_label(method) + (f" {MARK}" if told else "")
 
 
+def told_notes(choices: Mapping[tuple[str, str], Choice]) -> list[str]:
+    """What the mark of `told_label` means, where any method has it."""
+    return [TOLD] if any(choice.knows_truth for choice in choices.values()) else []
+
+
 @contextlib.contextmanager
 def style(font_size: float = 9.0) -> Iterator[None]:
     """Settings of matplotlib for all figures; `font_size` in points."""

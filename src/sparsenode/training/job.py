@@ -17,7 +17,7 @@ from sparsenode.device import keep_freed_memory, matrix_precision, peak_memory, 
 from sparsenode.ensemble import save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256, write_atomically
-from sparsenode.memory import BASE_BYTES, evaluations_kept, member_bytes, member_size_of, most_members
+from sparsenode.memory import BASE_BYTES, evaluations_kept, is_refused, member_bytes, member_size_of, most_members
 from sparsenode.methods import get_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
@@ -87,8 +87,7 @@ def train_members(
         member_bytes(size, rows=problem.rows, evaluations=evaluations_kept(scheme, problem.grid.intervals))
         for _, problem in problems
     )
-    if model_settings.network == "per_target" and BASE_BYTES + each > available:
-        # Other networks grow with the number of variables and not with its square: they may try.
+    if is_refused(model_settings.network, BASE_BYTES + each, available):
         raise UserError(
             f"one network per target does not fit: with {adata.n_vars:,} variables one member has {size.weights:,} "
             f"weights and needs about {(BASE_BYTES + each) / 1e9:.1f} GB, and {available / 1e9:.1f} GB may be used "
