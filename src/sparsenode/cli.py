@@ -205,14 +205,13 @@ def _download_source(arguments: Arguments) -> None:
 def _add_unpack_source(subparsers: Subparsers) -> None:
     parser = _subcommand(subparsers, "unpack-source", "unpack one downloaded gzip file", _unpack_source)
     parser.add_argument("--packed", type=Path, required=True, help="gzip file")
-    parser.add_argument("--size", type=int, help="expected size of the unpacked file in bytes")
     parser.add_argument("--output", type=Path, required=True)
 
 
 def _unpack_source(arguments: Arguments) -> None:
     from sparsenode.data.unpacking import unpack_source
 
-    unpack_source(arguments.packed, arguments.output, size=arguments.size)
+    unpack_source(arguments.packed, arguments.output)
 
 
 def _add_preprocess_dataset(subparsers: Subparsers) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,3 +49,18 @@ def file_sha256(path: Path) -> str:
     """Checksum of a file, as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_free_space(output: Path, needed: int) -> None:
+    """Check that the disk of `output`, whose folder is there, takes `needed` more bytes.
+
+    Raises:
+        UserError: it does not.
+    """
+    free = shutil.disk_usage(output.parent).free
+    if needed > free:
+        message = (
+            f"{output} takes {needed} more bytes, and the disk of {output.parent} has {free} left: free some, or "
+            "set `downloads_dir` to a folder on another disk"
+        )
+        raise UserError(message)

@@ -1,41 +1,44 @@
 """Downloads: checked files, laid out as HOST/PATH below one folder, from the internet or a mirror of it.
 
-What a broken download over http(s) has brought lies beside its output, under a hidden name, and the next run goes on
-from there.
+pooch fetches a file, checks its checksum and asks again after a failure. What a broken transfer over http(s) has
+brought lies beside the output, under a hidden name, and the next attempt or run goes on from there.
 """
 
+from __future__ import annotations
+
 import csv
-import http.client
+import fcntl
+import json
 import logging
 import os
 import re
-import time
-import urllib.error
+import shutil
 import urllib.parse
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from sparsenode.data.parts import Origin, Part, check_free_space, part_of
 from sparsenode.errors import UserError
-from sparsenode.files import file_sha256
+from sparsenode.files import check_free_space, file_sha256
 from sparsenode.progress import follow_bytes
+
+if TYPE_CHECKING:
+    import requests
 
 logger = logging.getLogger(__name__)
 
 MIRROR_VARIABLE = "SPARSENODE_MIRROR"
-_LARGEST_DOWNLOAD = 8 * 2**30  # bytes, where no size is known
 _CHUNK = 2**20
-_RETRIES = 5  # in a row that brought nothing
+_RETRIES = 5  # after a failure or a wrong checksum; attempts that brought something do not count
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS} | {
     status for status in HTTPStatus if status >= 500
 }
-_PIECE = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+)")
+_PIECE = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?")
 
 
@@ -136,231 +139,267 @@ def download_source(
     sha256: str | None = None,
     size: int | None = None,
     mirror: str | None = None,
-    pause: float = 5.0,
     timeout: float = 60.0,
 ) -> None:
-    """Write the file at `url` to `output`, once its size and its checksum are right.
+    """Write the file at `url` to `output`, once its checksum is right.
 
-    `mirror` is a folder or an http(s) address laid out as HOST/PATH, used instead of the internet; where it
-    is None the variable SPARSENODE_MIRROR is asked. Without a known checksum the one found is logged, with a
-    warning. A connection that breaks off, or is silent for `timeout` seconds, is taken up again after `pause`
-    seconds as long as something comes. What came is then kept for the next run, where the server marks the state of
-    its file by an ETag or a date.
+    Args:
+        url: http(s) address of a plain file.
+        output: where the file is written; an earlier file with the right checksum is taken as it is.
+        sha256: expected checksum; without one, that of the file that came is logged, with a warning.
+        size: expected size in bytes, where it is known.
+        mirror: a folder or an http(s) address laid out as HOST/PATH, used instead of the internet; where it is None,
+            the variable SPARSENODE_MIRROR is asked.
+        timeout: seconds without a byte after which a connection counts as broken.
 
     Raises:
-        UserError: no such file, no connection or a broken one, another process at the same file, no room on the disk;
-            a short or long file, another checksum, a web page in its place: nothing is left behind.
+        UserError: no such file, no connection or a broken one, another process at the same file, no room on the disk,
+            another size or checksum, or a web page in place of data. Nothing half-written is left at `output`.
     """
+    import pooch
+    import requests
+
     mirror = mirror or os.environ.get(MIRROR_VARIABLE) or None
     output = Path(output)
     path = relative_path(url)
-    with part_of(output) as part:
-        if mirror is None or mirror.startswith(("http://", "https://")):
-            place = url if mirror is None else f"{mirror.rstrip('/')}/{urllib.parse.quote(path)}"
-            _fetch(part, _Wanted(url, place, output, size, timeout), pause)
-        else:
-            place = str(Path(mirror) / path)
-            _copy(part, _Wanted(url, place, output, size, timeout), mirror)
-        received, found = part.received, file_sha256(part.path)
-        remark = _looks_like(part.path)
-        complete = size in {None, received}
-        if not complete or sha256 not in {None, found} or (sha256 is None and remark):
-            part.remove()
-            amount = f"{received} bytes" + ("" if complete else f" instead of {size}")
-            message = (
-                f"{url}: {remark}{amount} came from {place}, sha256 {found}, expected {sha256 or 'unknown'}; "
-                "nothing was kept"
-            )
-            raise UserError(message)
-        part.become(output)
+    address, fetch = url, _receive
+    if mirror is not None and mirror.startswith(("http://", "https://")):
+        address = f"{mirror.rstrip('/')}/{urllib.parse.quote(path)}"
+    elif mirror is not None:
+        address, fetch = str(Path(mirror) / path), _copy
+    target = _Target(url, output, size, timeout)
+    pooch.get_logger().setLevel("WARNING")  # the lines of this module name the address as well
+    files = pooch.create(
+        path=output.parent,
+        base_url="",
+        registry={output.name: sha256 and f"sha256:{sha256}"},
+        urls={output.name: address},
+        retry_if_failed=_RETRIES,
+    )
+    try:
+        files.fetch(output.name, downloader=partial(fetch, target))
+    except requests.RequestException as error:
+        received = f"; {_size(target.part)} bytes are kept for the next run" if target.part.exists() else ""
+        message = (
+            f"{url}: nothing whole came from {address} ({error}){received}; without internet, set `mirror` in the "
+            f"configuration or {MIRROR_VARIABLE} to a folder or an address laid out as HOST/PATH"
+        )
+        raise UserError(message) from error
+    except OSError as error:
+        message = (
+            f"cannot write {output}: {error.strerror or error}; check the free space, the permissions and the folders"
+        )
+        raise UserError(message) from error
+    except ValueError as error:
+        message = f"{url}: another file than the published one came from {address}: {error}; nothing was kept"
+        raise UserError(message) from error
+    for leftover in (target.part, target.record):  # of an earlier attempt from elsewhere
+        leftover.unlink(missing_ok=True)
     if sha256 is None:
-        logger.warning("%s: no checksum is known for this file; sha256 of what came: %s", url, found)
-    logger.info("%s: %d bytes from %s", output, received, place)
+        logger.warning("%s: no checksum is known for this file; sha256 of what came: %s", url, file_sha256(output))
+    logger.info("%s: %d bytes from %s", output, _size(output), address)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A file, where it really comes from, its size if known, and how long to wait for an answer, in seconds."""
+class _Target(NamedTuple):
+    """The file that is wanted; sizes in bytes, the timeout in seconds."""
 
     url: str
-    place: str
     output: Path
     size: int | None
     timeout: float
 
+    @property
+    def part(self) -> Path:
+        """What a broken transfer has brought."""
+        return self.output.with_name(f".{self.output.name}.part")
 
-class _BrokenOffError(Exception):
-    """The file did not come whole, which another attempt may mend."""
-
-
-class _NoAnswerError(_BrokenOffError):
-    """Not even an answer came."""
-
-
-class _Readable(Protocol):
-    """A file or an answer."""
-
-    def read1(self, size: int, /) -> bytes: ...
+    @property
+    def record(self) -> Path:
+        """The _Origin of the part, as JSON."""
+        return self.output.with_name(f".{self.output.name}.part.json")
 
 
-def _copy(part: Part, wanted: _Wanted, mirror: str) -> None:
-    """Copy the file from a folder."""
-    source = Path(wanted.place)
-    try:
-        stream = source.open("rb")
-    except OSError as error:
-        path = relative_path(wanted.url)
-        message = f"{wanted.url}: the mirror {mirror} has no readable file {path} ({error.strerror})"
-        raise UserError(message) from error
-    with stream:
-        part.begin()
+class _Origin(NamedTuple):
+    """Where a part comes from: its address, the server's mark (ETag or date) of the file, and the file's size."""
+
+    address: str
+    mark: str
+    size: int | None
+
+
+def _copy(target: _Target, address: str, output: str, _pooch: Any) -> None:
+    """Copy the file from the folder of a mirror (a downloader of pooch)."""
+    source = Path(address)
+    if not source.is_file() or not os.access(source, os.R_OK):
+        message = f"{target.url}: the mirror has no readable file {source}"
+        raise UserError(message)
+    check_free_space(target.output, _size(source))
+    shutil.copyfile(source, output)
+    _check(target, address, Path(output))
+
+
+def _receive(target: _Target, address: str, output: str, _pooch: Any) -> None:
+    """Receive the file over http(s), and go on as long as each attempt brings something (a downloader of pooch)."""
+    import requests
+
+    with _locked_part(target) as stream:
+        while True:
+            earlier = _size(target.part)
+            try:
+                _receive_rest(target, address, stream)
+                break
+            except requests.RequestException as error:
+                if _size(target.part) <= earlier or _origin(target, address) is None:
+                    raise
+                logger.warning("%s: %s; after %d bytes once more", target.url, error, _size(target.part))
+        target.record.unlink(missing_ok=True)
+        _check(target, address, target.part)
+        target.part.replace(output)
+
+
+def _check(target: _Target, address: str, path: Path) -> None:
+    """Refuse a web page in place of data, and a file of another size; the checksum is pooch's to check.
+
+    Raises:
+        UserError: says what came.
+    """
+    size, remark = _size(path), _looks_like(path)
+    if remark or target.size not in {None, size}:
+        amount = f"{size} bytes" + ("" if target.size in {None, size} else f" instead of {target.size}")
+        message = f"{target.url}: {remark}{amount} came from {address}; nothing was kept"
+        raise UserError(message)
+
+
+@contextmanager
+def _locked_part(target: _Target) -> Iterator[BinaryIO]:
+    """Open the part for appending, locked against other processes; it is left only if it can be gone on with.
+
+    Raises:
+        UserError: another process writes it.
+    """
+    with target.part.open("ab") as stream:
         try:
-            _append(part, wanted, stream, os.fstat(stream.fileno()).st_size)
-        except _BrokenOffError as broken:
-            message = f"{broken}; run again"
-            raise UserError(message) from broken
-
-
-def _fetch(part: Part, wanted: _Wanted, pause: float) -> None:
-    """Receive the file over http(s), in as many attempts as bring something."""
-    furthest, idle, answered = part.received, 0, False
-    while True:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"another process is writing {target.output} (by way of {target.part}); wait for it, or end it"
+            raise UserError(message) from error
+        except OSError as error:  # some network file systems have no locks
+            logger.warning("%s cannot be locked (%s); let no second process write it", target.part, error.strerror)
         try:
-            _receive(part, wanted)
-            return
-        except _BrokenOffError as broken:
-            # Counted from the furthest place, so that a server that begins anew each time comes to an end too.
-            idle = 0 if part.received > furthest else idle + 1
-            furthest = max(furthest, part.received)
-            answered = answered or not isinstance(broken, _NoAnswerError)
-            if not answered or idle >= _RETRIES:
-                kept = _origin(part, wanted) is not None
-                after = f"{part.received} bytes are kept, and the next run goes on from there" if kept else "run again"
-                message = f"{broken}; {after}"
-                raise UserError(message) from broken
-            logger.warning("%s; once more in %g s", broken, pause)
-            time.sleep(pause)
+            yield stream
+        finally:
+            if target.part.exists() and (not _size(target.part) or not target.record.exists()):
+                target.record.unlink(missing_ok=True)
+                target.part.unlink()
 
 
-def _origin(part: Part, wanted: _Wanted) -> Origin | None:
-    """Where the part comes from, if that is where the rest is to come from."""
-    origin = part.origin
-    return origin if origin is not None and origin.address == wanted.place else None
-
-
-def _receive(part: Part, wanted: _Wanted) -> None:
-    """Ask once for the file, or for the rest of it, and append what comes."""
-    origin = _origin(part, wanted)
-    if origin is not None and part.received == origin.size:
-        return  # the process ended between the last byte and the check
-    answer = _ask(wanted, part.received, origin)
-    if answer is None:
-        logger.warning("%s: the rest of the file is not to be had; from the beginning", wanted.url)
-        part.begin()
-        _receive(part, wanted)
-        return
-    with answer:
-        total = _total(answer)
-        if answer.status == HTTPStatus.PARTIAL_CONTENT:
-            logger.info("%s: goes on after the %d bytes that are there, of %s", wanted.url, part.received, total)
-        else:
-            if origin is not None:
-                logger.warning("%s: the file has changed, or the server sends no rest; from the beginning", wanted.url)
-            validator = _validator(answer)
-            part.begin(None if validator is None else Origin(wanted.place, validator, total))
-        _append(part, wanted, answer, total)
-
-
-def _ask(wanted: _Wanted, received: int, origin: Origin | None) -> http.client.HTTPResponse | None:
-    """Ask for the file, or for what follows the first bytes of `origin`; None where that is not to be had."""
-    headers = {"User-Agent": "sparsenode"}
-    if origin is not None:
-        headers |= {"Range": f"bytes={received}-", "If-Range": origin.validator}
-    request = urllib.request.Request(wanted.place, headers=headers)  # noqa: S310  http(s) only
+def _origin(target: _Target, address: str) -> _Origin | None:
+    """Where the part comes from; None where there is none that the file at `address` could be gone on with."""
     try:
-        answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=wanted.timeout)  # noqa: S310  as above
-    except urllib.error.HTTPError as error:
-        error.close()
-        if origin is not None and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return None
-        message = f"{wanted.url}: the server answered {error.code} {error.reason} for {wanted.place}"
-        raise (_NoAnswerError if error.code in _PASSING else UserError)(message) from error
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error or type(error).__name__
-        message = (
-            f"{wanted.url}: no connection to {wanted.place} ({reason}); without internet, set `mirror` in the "
-            f"configuration or {MIRROR_VARIABLE} to a folder or an address laid out as HOST/PATH"
-        )
-        raise _NoAnswerError(message) from error
-    if answer.status == HTTPStatus.OK:
-        return answer
-    if origin is not None and answer.status == HTTPStatus.PARTIAL_CONTENT:
-        if _follows(answer, received, origin):
-            return answer
-        answer.close()
+        origin = _Origin(**json.loads(target.record.read_text(encoding="utf-8")))
+        received = _size(target.part)
+        usable = origin.address == address and 0 < received <= (received if origin.size is None else origin.size)
+    except (OSError, ValueError, TypeError):  # none, or one that was cut short
         return None
-    answer.close()
-    message = f"{wanted.url}: the server answered {answer.status} {answer.reason} for {wanted.place}"
-    raise UserError(message)
+    return origin if usable else None
 
 
-def _follows(answer: http.client.HTTPResponse, received: int, origin: Origin) -> bool:
-    """Whether the answer holds what follows the first `received` bytes of the same state of the file."""
+def _receive_rest(target: _Target, address: str, stream: BinaryIO) -> None:
+    """Ask once for what the part lacks, or for the whole file, and append what comes.
+
+    Raises:
+        requests.RequestException: another attempt may mend it.
+        UserError: the server has no such file, or one of another size.
+    """
+    import requests
+
+    origin, start = _origin(target, address), _size(target.part)
+    if origin is not None and start == origin.size:
+        return  # the process ended between the last byte and the check
+    # Packed on its way, a file would have other bytes and another size.
+    headers = {"User-Agent": "sparsenode", "Accept-Encoding": "identity"}
+    if origin is not None:
+        headers |= {"Range": f"bytes={start}-", "If-Range": origin.mark}
+    with requests.get(address, headers=headers, stream=True, timeout=target.timeout) as answer:
+        if origin is not None and _follows(answer, start, origin):
+            logger.info("%s: goes on after the %d bytes that are there, of %s", target.url, start, origin.size)
+            _append(target, answer, stream, origin.size)
+            return
+        unusable = {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE} if origin else set()
+        if answer.status_code not in {HTTPStatus.OK, *unusable}:
+            message = f"{target.url}: the server answered {answer.status_code} {answer.reason} for {address}"
+            raise requests.HTTPError(message) if answer.status_code in _PASSING else UserError(message)
+        if origin is not None:
+            logger.warning("%s: the file has changed, or its rest is not to be had; from the beginning", target.url)
+        target.record.unlink(missing_ok=True)
+        stream.truncate(0)
+        if answer.status_code == HTTPStatus.OK:
+            length = answer.headers.get("Content-Length")
+            total = None if length is None else int(length)
+            if (mark := _mark(answer)) is not None:
+                record = json.dumps(_Origin(address, mark, total)._asdict())
+                target.record.write_text(record, encoding="utf-8")
+            _append(target, answer, stream, total)
+            return
+    _receive_rest(target, address, stream)
+
+
+def _follows(answer: requests.Response, start: int, origin: _Origin) -> bool:
+    """Whether the answer holds what follows the first `start` bytes of the same state of the file."""
     piece = _PIECE.fullmatch(answer.headers.get("Content-Range", ""))
-    if piece is None or int(piece[1]) != received or origin.size not in {None, int(piece[2])}:
+    if answer.status_code != HTTPStatus.PARTIAL_CONTENT or piece is None or int(piece[1]) != start:
         return False
-    return _validator(answer) in {None, origin.validator}
+    length, total = answer.headers.get("Content-Length"), piece[2]
+    same_size = origin.size is None or total == str(origin.size)
+    whole_rest = length is None or not total.isdigit() or start + int(length) == int(total)
+    return same_size and whole_rest and _mark(answer) in {None, origin.mark}
 
 
-def _total(answer: http.client.HTTPResponse) -> int | None:
-    """Size of the whole file, where the answer tells it."""
-    if answer.status == HTTPStatus.PARTIAL_CONTENT and (piece := _PIECE.fullmatch(answer.headers["Content-Range"])):
-        return int(piece[2])
-    return answer.length
-
-
-def _validator(answer: http.client.HTTPResponse) -> str | None:
+def _mark(answer: requests.Response) -> str | None:
     """Mark of the state of a file by which its rest can be asked for: a strong ETag, else its date."""
     tag = answer.headers.get("ETag", "")
-    mark: str | None = tag if tag.startswith('"') else answer.headers.get("Last-Modified")
-    usable = mark is not None and mark.isprintable() and answer.headers.get("Accept-Ranges") != "none"
-    return mark if usable else None
+    mark = tag if tag.startswith('"') else answer.headers.get("Last-Modified")
+    return None if mark is None or answer.headers.get("Accept-Ranges") == "none" else mark
 
 
-def _append(part: Part, wanted: _Wanted, stream: _Readable, total: int | None) -> None:
-    """Append all that comes, but not more than it should be; `total` is the size of the whole file."""
-    most = _LARGEST_DOWNLOAD if wanted.size is None else wanted.size
-    limit = most if total is None else min(most, total)
-    expected = wanted.size if total is None else total
-    place = f"{wanted.url} (from {wanted.place})"
-    excess = f"{place}: more than the {limit} bytes it should have; nothing was kept"
-    if total is not None and total > most:
-        part.remove()
-        raise UserError(excess)
-    if expected is not None:
-        check_free_space(wanted.output, expected - part.received)
-    with follow_bytes(wanted.output.name, expected, start=part.received) as show:
-        while chunk := _read_chunk(stream, place, part.received, total):
-            if part.received + len(chunk) > limit:
-                part.remove()
-                raise UserError(excess)
-            part.append(chunk)
-            show(part.received)
+def _append(target: _Target, answer: requests.Response, stream: BinaryIO, total: int | None) -> None:
+    """Append all that comes; `total` is the size of the whole file, where the server says it.
+
+    Raises:
+        UserError: the server has a file of another size, or the disk no room for it.
+    """
+    start = _size(target.part)
+    if total is not None and target.size not in {None, total}:
+        target.record.unlink(missing_ok=True)
+        message = f"{target.url}: {answer.url} has {total} bytes instead of {target.size}; nothing was kept"
+        raise UserError(message)
+    if total is not None:
+        check_free_space(target.output, total - start)
+    with follow_bytes(target.output.name, total, start=start) as show:
+        for chunk in _chunks(answer):
+            stream.write(chunk)
+            stream.flush()  # so that a killed process loses nothing
+            show(stream.tell())
 
 
-def _read_chunk(stream: _Readable, place: str, received: int, total: int | None) -> bytes:
-    """Read what there is, at most a chunk; nothing at the end, which is where all has come."""
-    count = f"{received} bytes instead of {total} came" if total is not None else f"{received} bytes came"
+def _chunks(answer: requests.Response) -> Iterator[bytes]:
+    """What comes, as it comes: `iter_content` would drop the last bytes before a connection breaks.
+
+    Raises:
+        requests.ConnectionError: less came than was announced, or nothing for too long.
+    """
+    import requests
+    import urllib3
+
     try:
-        chunk = stream.read1(_CHUNK)
-    except (OSError, http.client.HTTPException) as error:
-        # An interrupted connection is an OSError too, and must not be mistaken for a full disk.
-        message = f"{place}: reading broke off ({error or type(error).__name__}): {count}"
-        raise _BrokenOffError(message) from error
-    if not chunk and total is not None and received < total:
-        message = f"{place}: reading broke off: {count}"
-        raise _BrokenOffError(message)
-    return chunk
+        while chunk := answer.raw.read1(_CHUNK):
+            yield chunk
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(error) from error
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _looks_like(path: Path) -> str:
