@@ -1,5 +1,6 @@
 # make run    the default configuration, its figures and its report
-# make test   all tests
+# make test   all tests, on all cores
+# make test-fast  those of single functions: neither Snakemake nor Slurm
 # make lint   style, types, format and rules of the workflow
 # make lock   envs/requirements.lock from what is installed in .venv
 # make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 15 minutes
@@ -14,7 +15,7 @@ STAMP := $(VENV)/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONNOUSERSITE := 1
 
-.PHONY: run test lint format lock bench clean-results
+.PHONY: run test test-fast lint format lock bench clean-results
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -35,7 +36,10 @@ run: $(STAMP)
 	@snakemake --cores 1 --quiet all --summary 2> /dev/null | cut -f 1 | grep -E '\.(pdf|png)$$' | sed 's/^/  /'
 
 test: $(STAMP)
-	pytest
+	pytest --numprocesses auto
+
+test-fast: $(STAMP)
+	pytest --numprocesses auto -m "not workflow and not cluster"
 
 lint: $(STAMP)
 	ruff check

@@ -25,6 +25,17 @@ settings.register_profile("untimed", deadline=None, derandomize=True)
 settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+_TOGETHER = ("cluster", "workflow")
+"""Folders whose tests share what takes long to make: one process runs all of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process of a parallel run the whole of a file, or of a folder, the longest ones first."""
+    for item in items:
+        folder, *_ = item.path.relative_to(REPOSITORY / "tests").parts
+        group = folder if folder in _TOGETHER else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.path.parent.name not in _TOGETHER)
 
 
 @pytest.fixture(scope="session")
