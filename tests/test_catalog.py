@@ -10,6 +10,7 @@ from sparsenode.data import source, source_names
 from sparsenode.errors import UserError
 from sparsenode.methods import get_method, method_names
 from sparsenode.peers import get_peer, peer_names
+from sparsenode.typed import settings_schema
 
 
 def test_the_list_has_a_line_for_everything_under_the_key_that_names_it():
@@ -29,8 +30,8 @@ def test_every_option_is_described_with_its_default(name):
     words = " ".join(text.split())
     for names, options_of in (
         (source_names(), lambda name: source(name).OPTIONS),
-        (method_names(), lambda name: get_method(name).options),
-        (peer_names(), lambda name: get_peer(name).options),
+        (method_names(), lambda name: settings_schema(get_method(name)).get("properties", {})),
+        (peer_names(), lambda name: settings_schema(get_peer(name)).get("properties", {})),
     ):
         for key, schema in options_of(name).items() if name in names else ():
             given = f"default {json.dumps(schema['default'])}" if "default" in schema else "to be given"

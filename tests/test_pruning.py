@@ -1,14 +1,19 @@
 """When weights are pruned, how many are left, and which."""
 
-import jsonschema
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsenode.pruning import SCHEDULE, keep_largest, schedule_problem, weights_left
+from sparsenode.errors import UserError
+from sparsenode.methods import make_method
+from sparsenode.methods.imp import MagnitudePruning
+from sparsenode.pruning import keep_largest
 
-DEFAULTS = {key: option["default"] for key, option in SCHEDULE.items()}
+
+def weights_left(size: int, most: float, iterations: int, **schedule: float | None) -> dict[int, int]:
+    """What a schedule leaves of a layer."""
+    return MagnitudePruning(**schedule).left_by_schedule(size, most, iterations)
 
 
 def test_the_published_schedule_epoch_by_epoch() -> None:
@@ -28,11 +33,6 @@ def test_the_published_schedule_epoch_by_epoch() -> None:
     assert len(found) == 20
     # 0.3 * 0.9^19: the sparsity of 95.9 % that is published.
     assert 1 - left / 10_000 == pytest.approx(0.9595, abs=1e-4)
-
-
-def test_defaults_are_those_of_the_options() -> None:
-    assert weights_left(77, 1.0, 300) == weights_left(77, 1.0, 300, **DEFAULTS)
-    jsonschema.validate(DEFAULTS, {"type": "object", "properties": dict(SCHEDULE)})
 
 
 @pytest.mark.parametrize(("most", "last"), [(0.0, 100), (0.5, 50), (0.7, 30), (0.73, 27), (0.9, 10), (0.999, 5)])
@@ -89,12 +89,13 @@ def test_weights_only_become_fewer(
 
 
 def test_schedules_that_contradict_themselves_are_named() -> None:
-    assert schedule_problem(**DEFAULTS) is None
-    assert schedule_problem(epochs=100, first_epoch=100, last_epoch=100) is None
-    assert schedule_problem(epochs=2) == "first_epoch: found 3, with epochs: 2; allowed: at most as many"
+    make_method("imp", {"epochs": 100, "first_epoch": 100, "last_epoch": 100})
+    with pytest.raises(UserError, match=r"^options of imp\.first_epoch: found 3, with epochs: 2; allowed: at most as"):
+        make_method("imp", {"epochs": 2})
     for last in (2, 201):
-        problem = schedule_problem(last_epoch=last)
-        assert problem == f"last_epoch: found {last}; allowed: null, or from first_epoch (3) to epochs (200)"
+        message = rf"last_epoch: found {last}; allowed: null, or from first_epoch \(3\) to epochs \(200\)"
+        with pytest.raises(UserError, match=message):
+            make_method("imp", {"last_epoch": last})
 
 
 def test_the_largest_scores_stay() -> None:

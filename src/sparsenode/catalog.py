@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sparsenode import data, methods, peers
 from sparsenode.configuration import describe_bounds
 from sparsenode.errors import UserError, did_you_mean
+from sparsenode.typed import settings_schema
 
 _WIDTH = 100
 _TYPES = {
@@ -80,22 +81,23 @@ def _first_line(name: str, docstring: str) -> str:
     return docstring.splitlines()[0].removeprefix(f"{name}: ").removesuffix(".")
 
 
-def _method(method: methods.Method) -> Entry:
+def _method(method: type[methods.Method]) -> Entry:
     needs = []
-    if method.has_strength:
+    if method.strength is not None:
         least = "0 or more" if math.isinf(method.largest_strength) else f"0 to {method.largest_strength:g}"
         needs.append(f"strength ({least}): {method.strength}")
     else:
         needs.append("takes no strengths")
     if method.gated:
         needs.append("learns gates, on single weights or on units (`gates` of the model)")
-    if method.per_target:
+    if issubclass(method, methods.EdgeProximal):
         needs.append("needs `network: per_target` in the model")
-    return Entry(method.name, method.summary, tuple(needs), method.options)
+    return Entry(method.name, method.summary, tuple(needs), settings_schema(method).get("properties", {}))
 
 
-def _peer(peer: peers.Peer) -> Entry:
-    return Entry(peer.name, peer.summary, ("random: one result a seed",) if peer.random else (), peer.options)
+def _peer(peer: type[peers.Peer]) -> Entry:
+    notes = ("random: one result a seed",) if issubclass(peer, peers.RandomPeer) else ()
+    return Entry(peer.name, peer.summary, notes, settings_schema(peer).get("properties", {}))
 
 
 def _list(kind: Kind) -> str:

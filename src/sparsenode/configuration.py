@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sparsenode.data.downloads import MIRROR_VARIABLE
 from sparsenode.errors import UserError, did_you_mean
 from sparsenode.files import write_atomically
+from sparsenode.typed import settings_problems
 
 if TYPE_CHECKING:
     from sparsenode.data.downloads import RemoteFile
@@ -129,7 +130,7 @@ def _per_target(config: Mapping[str, Any], method: str) -> bool:
     """Whether a method needs one network per target."""
     from sparsenode import methods
 
-    return methods.get_method(config["methods"][method]["regularizer"]).per_target
+    return issubclass(methods.get_method(config["methods"][method]["regularizer"]), methods.EdgeProximal)
 
 
 def grid(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[str, str, str]]:
@@ -217,10 +218,11 @@ def peer_settings(config: Mapping[str, Any], dataset: str, peer: str) -> dict[st
     from sparsenode import peers
 
     entry = config["peers"][peer]
+    is_random = issubclass(peers.get_peer(entry["peer"]), peers.RandomPeer)
     return {
         "peer": entry["peer"],
         "options": entry["options"],
-        "seeds": (entry["seeds"] or config["seeds"]) if peers.get_peer(entry["peer"]).random else 1,
+        "seeds": (entry["seeds"] or config["seeds"]) if is_random else 1,
         "order": max(config["models"][model]["order"] for model in models_of(config, dataset)),
     }
 
@@ -537,11 +539,10 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
             yield _unknown(_key([*path, "regularizer"]), method["regularizer"], methods.method_names())
             continue
         record = methods.get_method(method["regularizer"])
-        problems = _check_options(method["options"], record.options, [*path, "options"])
+        problems = settings_problems(record, method["options"], [*path, "options"])
         yield from problems
-        problem = record.problem(**method["options"]) if record.problem and not problems else None
-        if problem is not None:
-            yield _key([*path, "options", problem])
+        if not problems:
+            method["options"] = methods.make_method(method["regularizer"], method["options"]).model_dump(mode="json")
         yield from _strength_problems(method, _key([*path, "strengths"]), record)
     for name, entry in config["peers"].items():
         path = ("peers", name)
@@ -549,12 +550,15 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
         if entry["peer"] not in peers.peer_names():
             yield _unknown(_key([*path, "peer"]), entry["peer"], peers.peer_names())
         else:
-            yield from _check_options(entry["options"], peers.get_peer(entry["peer"]).options, [*path, "options"])
+            problems = settings_problems(peers.get_peer(entry["peer"]), entry["options"], [*path, "options"])
+            yield from problems
+            if not problems:
+                entry["options"] = peers.make_peer(entry["peer"], entry["options"]).model_dump(mode="json")
 
 
-def _strength_problems(method: Mapping[str, Any], key: str, record: Method) -> Iterator[str]:
+def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]) -> Iterator[str]:
     strengths = method["strengths"]
-    if not record.has_strength:
+    if record.strength is None:
         if strengths:
             none = f"no strengths, since `{method['regularizer']}` has no penalty"
             yield f"{key}: found {_show(strengths)}; allowed: {none}"
@@ -725,9 +729,8 @@ def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[s
                 )
     for method in methods_of(config, model):
         entry = config["methods"][method]
-        record = methods.get_method(entry["regularizer"])
-        reason = methods.missing_warm_up(record, entry["options"], config["models"][model]["warm_up"])
-        if reason is not None:
+        reason = methods.make_method(entry["regularizer"], entry["options"]).why_warm_up()
+        if reason is not None and config["models"][model]["warm_up"] == 0:
             yield f"models.{model}.warm_up: found 0, with the method {method}, {reason}; allowed: above 0"
 
 

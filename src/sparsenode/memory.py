@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from sparsenode.methods import Method, Pruner
+
 if TYPE_CHECKING:
-    from sparsenode.methods import Method
     from sparsenode.settings import ModelSettings
 
 BASE_BYTES = 450 * 10**6
@@ -77,7 +78,7 @@ def member_size(
     return MemberSize(weights, on_gates, sum(widths), products, masks)
 
 
-def member_size_of(features: int, settings: ModelSettings, method: Method) -> MemberSize:
+def member_size_of(features: int, settings: ModelSettings, method: type[Method]) -> MemberSize:
     """Size of a member of a model that a method trains, on data of so many `features`."""
     return member_size(
         features=features,
@@ -88,7 +89,7 @@ def member_size_of(features: int, settings: ModelSettings, method: Method) -> Me
         velocity_observations=settings.velocity_observations,
         gates=settings.gates if method.gated else None,
         skip=method.skip,
-        masked=method.scores is not None,
+        masked=issubclass(method, Pruner),
     )
 
 

@@ -3,8 +3,8 @@ import itertools
 import pytest
 import torch
 
-from sparsenode.methods import get_method
-from sparsenode.methods.cnode import penalty
+from sparsenode.methods import Penalty, get_method
+from sparsenode.methods.cnode import PathStrength
 from sparsenode.paths import path_product
 
 
@@ -15,7 +15,7 @@ def random_weights(*widths: int) -> list[torch.Tensor]:
 
 def test_the_penalty_is_the_mean_over_all_paths() -> None:
     weights = random_weights(2, 3, 2)
-    ((coefficient, term),) = penalty(weights, (), per_entry=False)
+    ((coefficient, term),) = PathStrength().penalty(weights, (), per_entry=False)
     assert coefficient == 1.0
     for member in range(2):
         one, two = (weight[member].abs() for weight in weights)
@@ -25,20 +25,20 @@ def test_the_penalty_is_the_mean_over_all_paths() -> None:
 
 def test_per_entry_is_the_mean_of_the_path_matrix() -> None:
     weights = random_weights(3, 4, 5, 3)
-    ((_, term),) = penalty(weights, (), per_entry=True)
+    ((_, term),) = PathStrength().penalty(weights, (), per_entry=True)
     torch.testing.assert_close(term, path_product(weights).mean((1, 2)))
 
 
 def test_the_sign_of_a_weight_does_not_matter() -> None:
     weights = random_weights(2, 3, 2)
-    ((_, term),) = penalty(weights, (), per_entry=False)
-    ((_, turned),) = penalty([-weights[0], weights[1]], (), per_entry=False)
+    ((_, term),) = PathStrength().penalty(weights, (), per_entry=False)
+    ((_, turned),) = PathStrength().penalty([-weights[0], weights[1]], (), per_entry=False)
     assert torch.equal(term, turned)
 
 
 def test_zero_weights_cost_nothing_and_are_not_pushed() -> None:
     weights = [torch.zeros(2, 3, 3, requires_grad=True) for _ in range(2)]
-    ((_, term),) = penalty(weights, (), per_entry=False)
+    ((_, term),) = PathStrength().penalty(weights, (), per_entry=False)
     term.sum().backward()
     assert term.tolist() == [0.0, 0.0]
     assert all(not weight.grad.any() for weight in weights)
@@ -48,17 +48,17 @@ def test_a_weight_on_no_open_path_is_not_pushed() -> None:
     weights = random_weights(2, 3, 2)
     weights[1][:, 1] = 0.0
     leaves = [weight.requires_grad_() for weight in weights]
-    penalty(leaves, (), per_entry=False)[0][1].sum().backward()
+    PathStrength().penalty(leaves, (), per_entry=False)[0][1].sum().backward()
     assert not leaves[0].grad[:, :, 1].any()
     assert leaves[0].grad[:, :, 0].all()
 
 
 def test_gradients() -> None:
     weights = [weight.requires_grad_() for weight in random_weights(2, 3, 2)]
-    assert torch.autograd.gradcheck(lambda *given: penalty(given, (), per_entry=False)[0][1], weights)
+    assert torch.autograd.gradcheck(lambda *given: PathStrength().penalty(given, (), per_entry=False)[0][1], weights)
 
 
 def test_cnode_has_no_gates() -> None:
     method = get_method("cnode")
     assert not method.gated
-    assert method.proximal is None
+    assert issubclass(method, Penalty)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from sparsenode.methods import get_method
-from sparsenode.methods.dash import scores, weights_left
-from sparsenode.pruning import SCHEDULE, keep_largest
-from sparsenode.pruning import weights_left as left_by_schedule
+from sparsenode.methods.dash import PriorPruning
+from sparsenode.pruning import ScheduledPruner, keep_largest
+
+DASH = PriorPruning(prior="known")
 
 Layers = list[torch.Tensor]
 
@@ -35,7 +36,7 @@ def test_two_layers_as_published() -> None:
     reached = one.T
     outer = (reached @ known).T @ np.linalg.inv(reached @ reached.T)
     two = strength * shares(outer.T) + (1 - strength) * shares(second.numpy())
-    found = scores([first, second], before, prior, strength)
+    found = DASH.scores([first, second], before, prior, strength)
     np.testing.assert_allclose(found[0].numpy(), one, rtol=1e-9)
     np.testing.assert_allclose(found[1].numpy(), two, rtol=1e-9)
 
@@ -46,7 +47,7 @@ def test_three_layers_by_least_squares() -> None:
     before = drawn((8, 5), (5, 4), (4, 6), seed=1, positive=True)
     (prior,) = drawn((8, 6), seed=2)
     known = prior.abs().numpy()
-    found = [one.numpy() for one in scores(weights, before, prior, 0.6)]
+    found = [one.numpy() for one in DASH.scores(weights, before, prior, 0.6)]
 
     def solved(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return np.linalg.lstsq(left, right, rcond=None)[0]
@@ -65,7 +66,7 @@ def test_three_layers_by_least_squares() -> None:
 
 def test_one_layer_is_the_prior_itself() -> None:
     (weight,), (prior,) = drawn((5, 5)), drawn((5, 5), seed=1)
-    (found,) = scores([weight], [weight.abs()], prior, 1.0)
+    (found,) = DASH.scores([weight], [weight.abs()], prior, 1.0)
     torch.testing.assert_close(found, prior.abs() / prior.abs().sum())
     assert torch.equal(found.flatten().argsort(), prior.abs().flatten().argsort())
 
@@ -73,7 +74,7 @@ def test_one_layer_is_the_prior_itself() -> None:
 def test_strength_zero_ranks_by_size_alone() -> None:
     weights, before = drawn((6, 4), (4, 6)), drawn((6, 4), (4, 6), seed=1, positive=True)
     (prior,) = drawn((6, 6), seed=2)
-    for weight, found in zip(weights, scores(weights, before, prior, 0.0), strict=True):
+    for weight, found in zip(weights, DASH.scores(weights, before, prior, 0.0), strict=True):
         torch.testing.assert_close(found, weight.abs() / weight.abs().sum())
 
 
@@ -82,7 +83,7 @@ def test_networks_of_single_targets_each_have_their_column_of_the_prior() -> Non
     weights = drawn((3, 5, 2), (3, 2, 1))
     before = drawn((3, 5, 2), (3, 2, 1), seed=1, positive=True)
     (prior,) = drawn((5, 3), seed=2)
-    found = scores(weights, before, prior.T.unsqueeze(-1), 1.0)
+    found = DASH.scores(weights, before, prior.T.unsqueeze(-1), 1.0)
     firsts = []
     for target in range(3):
         own = prior[:, [target]].abs().numpy()
@@ -108,7 +109,7 @@ def test_units_that_follow_the_prior_keep_it() -> None:
     before[0][:3, 0] = before[0][3:, 1] = 0.6
     kept = [
         keep_largest(score, weight, torch.ones_like(weight), 6)
-        for score, weight in zip(scores(weights, before, prior, 0.9), weights, strict=True)
+        for score, weight in zip(DASH.scores(weights, before, prior, 0.9), weights, strict=True)
     ]
     assert torch.equal(kept[0] @ kept[1], prior.abs())
 
@@ -119,7 +120,7 @@ def test_empty_priors_dead_units_and_pruned_layers_are_no_error(strength: float)
     weights[0][:, 1] = before[0][:, 1] = 0.0
     weights[1].zero_()
     for prior in (torch.zeros(6, 6), torch.eye(6), drawn((6, 6), seed=2)[0]):
-        for found, weight in zip(scores(weights, before, prior, strength), weights, strict=True):
+        for found, weight in zip(DASH.scores(weights, before, prior, strength), weights, strict=True):
             assert found.shape == weight.shape
             assert found.isfinite().all()
             assert (found >= 0).all()
@@ -128,20 +129,20 @@ def test_empty_priors_dead_units_and_pruned_layers_are_no_error(strength: float)
 def test_wide_networks_and_single_precision() -> None:
     weights = [one.float() for one in drawn((4, 9), (9, 4))]
     (prior,) = drawn((4, 4), seed=2)
-    found = scores(weights, [one.abs() for one in weights], prior.float(), 0.5)
+    found = DASH.scores(weights, [one.abs() for one in weights], prior.float(), 0.5)
     assert {one.dtype for one in found} == {torch.float32}
-    exact = scores([one.double() for one in weights], [one.abs().double() for one in weights], prior.float(), 0.5)
+    exact = DASH.scores([one.double() for one in weights], [one.abs().double() for one in weights], prior.float(), 0.5)
     for one, other in zip(found, exact, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=0)
 
 
 def test_a_strength_is_no_share_that_is_pruned() -> None:
     for strength in (0.0, 0.4, 1.0):
-        assert weights_left(50, strength, 400, prior="known") == left_by_schedule(50, 1.0, 400)
-        assert min(weights_left(50, strength, 400, prior="known", most=0.8).values()) == 10
+        assert DASH.weights_left(50, strength, 400) == DASH.left_by_schedule(50, 1.0, 400)
+        assert min(PriorPruning(prior="known", most=0.8).weights_left(50, strength, 400).values()) == 10
 
 
 def test_dash_takes_a_prior() -> None:
     method = get_method("dash")
-    assert (method.prior, method.largest_strength) == (True, 1.0)
-    assert method.options.keys() == {"prior", "most", *SCHEDULE}
+    assert (method(prior="motif").prior_name(), method.largest_strength) == ("motif", 1.0)
+    assert method.model_fields.keys() == {"prior", "most", *ScheduledPruner.model_fields}

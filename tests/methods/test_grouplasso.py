@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from sparsenode.methods import get_method
-from sparsenode.methods.grouplasso import edge_proximal, edge_size, edge_weights, ramp
+from sparsenode.methods import EdgeProximal, get_method
+from sparsenode.methods.grouplasso import GroupLasso
 
 edges = st.lists(st.floats(-3, 3), min_size=3, max_size=3)
 thresholds = st.floats(0, 4)
@@ -14,7 +14,7 @@ thresholds = st.floats(0, 4)
 
 def shorten(edge: list[float], threshold: float) -> np.ndarray:
     made = torch.tensor(edge, dtype=torch.float64).view(1, 1, 1, -1)
-    found, skip = edge_proximal(made, None, torch.full((1, 1, 1), threshold, dtype=torch.float64))
+    found, skip = GroupLasso().proximal(made, None, torch.full((1, 1, 1), threshold, dtype=torch.float64))
     assert skip is None
     return found.flatten().numpy()
 
@@ -40,7 +40,7 @@ def test_the_step_is_that_of_the_lassonet_package() -> None:
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(4, 7, generator=generator, dtype=torch.float64)  # (entry, edge)
     theirs, _ = prox(weights, torch.zeros(1, 7, dtype=torch.float64), lambda_=1.5, lambda_bar=0.0, M=0.0)
-    ours, _ = edge_proximal(weights.T.view(1, 1, 7, 4), None, torch.full((1, 1, 7), 1.5, dtype=torch.float64))
+    ours, _ = GroupLasso().proximal(weights.T.view(1, 1, 7, 4), None, torch.full((1, 1, 7), 1.5, dtype=torch.float64))
     torch.testing.assert_close(ours.view(7, 4).T, theirs)
 
 
@@ -70,14 +70,14 @@ def test_threshold_zero_leaves_the_edge(edge: list[float]) -> None:
 
 def test_size_is_the_norm_of_each_edge() -> None:
     made = torch.tensor([3.0, 4.0, 0.0, 0.0]).view(1, 1, 2, 2)
-    assert edge_size(made, None).tolist() == [[[5.0, 0.0]]]
+    assert GroupLasso().edge_size(made, None).tolist() == [[[5.0, 0.0]]]
 
 
 def test_adaptive_weights_are_powers_of_the_relative_norm() -> None:
     size = torch.tensor([[[90.0, 2.0, 4.0], [0.0, 70.0, 8.0], [3.0, 3.0, 50.0]]])
-    assert edge_weights(size, adaptive=0.0) is None
-    first = edge_weights(size, adaptive=1.0)
-    second = edge_weights(size, adaptive=2.0)
+    assert GroupLasso(adaptive=0.0).edge_weights(size) is None
+    first = GroupLasso(adaptive=1.0).edge_weights(size)
+    second = GroupLasso(adaptive=2.0).edge_weights(size)
     assert first is not None
     assert second is not None
     # Relative to the mean over what comes from others, 3 for each target but the second, and 4 there.
@@ -85,16 +85,21 @@ def test_adaptive_weights_are_powers_of_the_relative_norm() -> None:
     torch.testing.assert_close(first[0, 2, :2], torch.tensor([1.0, 1.0]))
     torch.testing.assert_close(second, first.square())
     assert first[0, 1, 0] == pytest.approx(1000.0)  # an edge that is not there is penalized most, and not infinitely
-    torch.testing.assert_close(edge_weights(7 * size, adaptive=1.0), first)
+    torch.testing.assert_close(GroupLasso(adaptive=1.0).edge_weights(7 * size), first)
 
 
 def test_the_adaptive_variant_begins_without_a_penalty() -> None:
-    assert [ramp(progress) for progress in (0.0, 0.4, 1.0)] == [0.0, 0.4, 1.0]
-    assert [ramp(progress, adaptive=1.0) for progress in (0.0, 0.99, 1.0)] == [0.0, 0.0, 1.0]
-    assert [ramp(progress, adaptive=1.0, lasso_first=True) for progress in (0.0, 0.4, 1.0)] == [0.0, 0.4, 1.0]
+    assert [GroupLasso().ramp(progress) for progress in (0.0, 0.4, 1.0)] == [0.0, 0.4, 1.0]
+    assert [GroupLasso(adaptive=1.0).ramp(progress) for progress in (0.0, 0.99, 1.0)] == [0.0, 0.0, 1.0]
+    assert [GroupLasso(adaptive=1.0, lasso_first=True).ramp(progress) for progress in (0.0, 0.4, 1.0)] == [
+        0.0,
+        0.4,
+        1.0,
+    ]
 
 
 def test_grouplasso_acts_on_edges_of_one_network_per_target() -> None:
     method = get_method("grouplasso")
-    assert (method.per_target, method.skip, method.gated) == (True, False, False)
-    assert (method.edge_size, method.edge_proximal) == (edge_size, edge_proximal)
+    assert method is GroupLasso
+    assert issubclass(method, EdgeProximal)
+    assert (method.skip, method.gated) == (False, False)

@@ -1,31 +1,28 @@
 import torch
 
 from sparsenode.methods import get_method
-from sparsenode.methods.imp import scores, weights_left
-from sparsenode.pruning import SCHEDULE
-from sparsenode.pruning import weights_left as left_by_schedule
+from sparsenode.methods.imp import MagnitudePruning
+from sparsenode.pruning import ScheduledPruner
 
 
 def test_scores_are_the_sizes_of_the_weights() -> None:
     sizes = [torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0], [0.5]])]
     before = [torch.full_like(size, 9.0) for size in sizes]
     for strength in (0.0, 1.0):
-        found = scores(sizes, before, None, strength, epochs=10)
+        found = MagnitudePruning(epochs=10).scores(sizes, before, None, strength)
         assert [one.tolist() for one in found] == [[[1.0, 2.0]], [[0.0], [0.5]]]
 
 
 def test_a_strength_is_the_largest_share_that_is_pruned() -> None:
-    assert set(weights_left(50, 0.0, 400).values()) == {50}
-    assert weights_left(50, 1.0, 400) == left_by_schedule(50, 1.0, 400)
-    assert min(weights_left(50, 0.8, 400, every=5).values()) == 10
+    assert set(MagnitudePruning().weights_left(50, 0.0, 400).values()) == {50}
+    assert MagnitudePruning().weights_left(50, 1.0, 400) == MagnitudePruning().left_by_schedule(50, 1.0, 400)
+    assert min(MagnitudePruning(every=5).weights_left(50, 0.8, 400).values()) == 10
 
 
 def test_imp_prunes_and_adds_nothing_else() -> None:
     method = get_method("imp")
-    assert (method.penalty, method.proximal, method.gated, method.per_target, method.prior) == (
-        None,
-        None,
-        *[False] * 3,
-    )
+    assert issubclass(method, ScheduledPruner)
+    assert not method.gated
+    assert method().prior_name() is None
     assert method.largest_strength == 1.0
-    assert method.options == SCHEDULE
+    assert method.model_fields.keys() == ScheduledPruner.model_fields.keys()

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from sparsenode.methods import get_method
-from sparsenode.methods.lassonet import edge_proximal, edge_size, ramp
+from sparsenode.methods import EdgeProximal, get_method
+from sparsenode.methods.lassonet import LassoNet
 
 numbers = st.floats(-3, 3)
 
@@ -16,7 +16,7 @@ def step(
 ) -> tuple[np.ndarray, np.ndarray]:
     weights, linear = (torch.tensor(values, dtype=torch.float64).view(1, 1, 1, -1) for values in (edge, skip))
     limit = torch.full((1, 1, 1), threshold, dtype=torch.float64)
-    moved, kept = edge_proximal(weights, linear, limit, hierarchy=hierarchy)
+    moved, kept = LassoNet(hierarchy=hierarchy).proximal(weights, linear, limit)
     assert kept is not None
     return moved.flatten().numpy(), kept.flatten().numpy()
 
@@ -32,7 +32,9 @@ def test_the_step_is_that_of_the_lassonet_package(skips: int, hierarchy: float, 
     linear = torch.randn(skips, 40, generator=generator, dtype=torch.float64)
     their_skip, their_weights = prox(linear, weights, lambda_=threshold, lambda_bar=0.0, M=hierarchy)
     limit = torch.full((1, 1, 40), threshold, dtype=torch.float64)
-    ours, skip = edge_proximal(weights.T.view(1, 1, 40, 6), linear.T.view(1, 1, 40, skips), limit, hierarchy=hierarchy)
+    ours, skip = LassoNet(hierarchy=hierarchy).proximal(
+        weights.T.view(1, 1, 40, 6), linear.T.view(1, 1, 40, skips), limit
+    )
     assert skip is not None
     torch.testing.assert_close(ours.view(40, 6).T, their_weights)
     torch.testing.assert_close(skip.view(40, skips).T, their_skip)
@@ -105,19 +107,20 @@ def test_a_large_threshold_empties_the_edge() -> None:
 
 
 def test_the_strength_grows_from_dense_to_sparse() -> None:
-    shares = [ramp(progress) for progress in (0.0, 0.01, 0.5, 1.0)]
+    shares = [LassoNet().ramp(progress) for progress in (0.0, 0.01, 0.5, 1.0)]
     assert shares[0] == 0
     assert shares == sorted(shares)
     assert shares[2:] == [pytest.approx(1e-3**0.5), 1.0]
 
 
 def test_size_is_the_norm_of_the_linear_weights() -> None:
-    assert edge_size(torch.ones(1, 1, 2, 5), torch.tensor([3.0, 4.0, 0.0, 1.0]).view(1, 1, 2, 2)).tolist() == [
-        [[5.0, 1.0]]
-    ]
+    assert LassoNet().edge_size(
+        torch.ones(1, 1, 2, 5), torch.tensor([3.0, 4.0, 0.0, 1.0]).view(1, 1, 2, 2)
+    ).tolist() == [[[5.0, 1.0]]]
 
 
 def test_lassonet_has_a_linear_skip_in_each_targets_network() -> None:
     method = get_method("lassonet")
-    assert (method.per_target, method.skip, method.gated) == (True, True, False)
-    assert (method.edge_size, method.edge_proximal) == (edge_size, edge_proximal)
+    assert method is LassoNet
+    assert issubclass(method, EdgeProximal)
+    assert (method.skip, method.gated) == (True, False)

@@ -1,11 +1,19 @@
-import inspect
 import subprocess
 import sys
 
-import jsonschema
 import pytest
 
-from sparsenode.methods import get_method, method_names
+from sparsenode.errors import UserError
+from sparsenode.methods import (
+    EdgeProximal,
+    Method,
+    Penalty,
+    Pruner,
+    WeightProximal,
+    get_method,
+    make_method,
+    method_names,
+)
 
 NAMES = ("cnode", "dash", "grouplasso", "imp", "l0", "l1", "lassonet", "none", "pathreg")
 
@@ -21,32 +29,36 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("name", method_names())
-def test_a_record_is_complete(name: str) -> None:
+def test_a_method_is_complete(name: str) -> None:
     method = get_method(name)
     assert method.name == name
     assert method.summary
-    hooks = [hook for hook in (method.penalty, method.proximal, method.edge_proximal, method.scores) if hook]
-    assert len(hooks) == method.has_strength
-    assert (method.size is not None) == (method.proximal is not None)
-    assert (method.edge_size is not None) == (method.edge_proximal is not None) == method.per_target
-    assert (method.weights_left is not None) == (method.scores is not None)
-    # Masks stand in place of gates, and scores follow the chain of layers.
-    assert method.scores is None or not (method.gated or method.skip or method.per_target)
-    assert method.strength
-    hooks += [
-        hook for hook in (method.edge_weights, method.ramp, method.warm_up, method.weights_left) if hook is not None
-    ]
-    # Every option is described, has a valid default or must be given, and is taken by the hooks under its name.
-    defaults = {key: option["default"] for key, option in method.options.items() if "default" in option}
-    assert method.options.keys() - defaults.keys() == ({"prior"} if method.prior else set())
-    jsonschema.Draft202012Validator.check_schema({"properties": dict(method.options)})
-    jsonschema.validate(defaults, {"type": "object", "properties": dict(method.options)})
-    for hook in hooks:
-        parameters = inspect.signature(hook).parameters
-        others = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
-        assert others or defaults.keys() <= parameters.keys()
-    assert method.problem is None or method.problem(**defaults) is None
-    assert all(option["description"] for option in method.options.values())
+    kinds = [kind for kind in (Penalty, WeightProximal, EdgeProximal, Pruner) if issubclass(method, kind)]
+    assert len(kinds) == (method.strength is not None)
+    # Masks take the place of gates, and scores follow the chain of layers.
+    assert not (issubclass(method, Pruner) and (method.gated or method.skip))
+    assert not method.skip or issubclass(method, EdgeProximal)
+    # Every option is described, and has a default or must be set.
+    required = [key for key, field in method.model_fields.items() if field.is_required()]
+    assert required == (["prior"] if name == "dash" else [])
+    assert all(field.description for field in method.model_fields.values())
+    record = make_method(name, dict.fromkeys(required, "known"))
+    assert record.prior_name() == ("known" if required else None)
+
+
+def test_options_that_are_unknown_or_not_allowed_are_named() -> None:
+    with pytest.raises(UserError, match=r"^options of pathreg: unknown key: found \"kapa\" \(did you mean 'kappa'\?\)"):
+        make_method("pathreg", {"kapa": 1})
+    with pytest.raises(UserError, match=r"^options of pathreg\.kappa: found the number -1; allowed: .* at least 0"):
+        make_method("pathreg", {"kappa": -1})
+    with pytest.raises(UserError, match=r"^options of dash\.prior: missing; allowed: text that is not empty"):
+        make_method("dash", {})
+
+
+@pytest.mark.parametrize("kind", [Penalty, WeightProximal, EdgeProximal, Pruner])
+def test_a_kind_without_its_steps_cannot_be_made(kind: type[Method]) -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        kind()
 
 
 def test_methods_can_be_read_without_torch() -> None:

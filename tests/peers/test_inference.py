@@ -5,7 +5,7 @@ import pytest
 from sparsenode.data.contract import write_trajectories
 from sparsenode.errors import UserError
 from sparsenode.peers import Peer
-from sparsenode.peers.inference import check_peer, infer_peer, score_pairs
+from sparsenode.peers.inference import infer_peer, score_pairs
 
 FEATURES = ["x0", "x1", "x2"]
 
@@ -44,21 +44,26 @@ def test_a_random_peer_is_asked_with_each_seed(data, tmp_path):
 
 
 def test_bad_input_is_refused(data, tmp_path):
-    with pytest.raises(UserError, match=r"peer: found 'genie'; allowed: correlation, extra_trees"):
-        check_peer("genie", {})
-    with pytest.raises(UserError, match=r"options of the peer sindy: .*'cubic' is not one of.*there are: library, thr"):
-        check_peer("sindy", {"library": "cubic"})
-    with pytest.raises(UserError, match=r"options of the peer correlation: .*'off' was unexpected"):
-        check_peer("correlation", {"off": "states"})
+    output = tmp_path / "out.parquet"
+    with pytest.raises(UserError, match=r"peer: found \"genie\"; allowed: correlation, extra_trees"):
+        infer_peer(data, "genie", {}, 1, 1, output)
+    with pytest.raises(UserError, match=r"^options of sindy\.library: found \"cubic\"; allowed: auto, quadr"):
+        infer_peer(data, "sindy", {"library": "cubic"}, 1, 1, output)
+    with pytest.raises(UserError, match=r"^options of correlation: unknown key: found \"off\" .*; allowed: of"):
+        infer_peer(data, "correlation", {"off": "states"}, 1, 1, output)
     with pytest.raises(UserError, match="is missing"):
         infer_peer(tmp_path / "none.h5ad", "sindy", {}, 1, 1, tmp_path / "out.parquet")
-    assert check_peer("correlation", {})[1] == {"of": "states"}
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
 def test_scores_that_are_none_are_named(exact, bad):
     scores = np.ones((3, 3))
     scores[0, 0], scores[2, 1] = np.nan, bad  # the diagonal is not looked at
-    broken = Peer("broken", "gives what is no score", lambda samples, seed: (scores, np.zeros((3, 3))))
-    with pytest.raises(UserError, match=rf"peer broken gives 1 scores .* the first {bad} for x2 -> x1 \(seed 0\)"):
-        score_pairs(broken, {}, exact, FEATURES, 1)
+
+    class Broken(Peer):
+        def infer(self, samples):  # noqa: ARG002
+            return scores, np.zeros((3, 3))
+
+    with pytest.raises(UserError, match=rf"test_inference gives 1 scores .* the first {bad} for x2 -> x1 \(seed 0\)"):
+        score_pairs(Broken(), exact, FEATURES, 1)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from sparsenode.peers.derivatives import Samples
-from sparsenode.peers.lassonet import infer
+from sparsenode.peers.lassonet import LassoNetRegression
 
 OPTIONS = {
     "hidden": 4,
@@ -16,7 +16,7 @@ OPTIONS = {
 
 
 def test_the_driver_outlasts_what_is_irrelevant(driven):
-    scores, signs = infer(driven, 0, **OPTIONS)
+    scores, signs = LassoNetRegression(**OPTIONS).infer(driven)
     assert scores[2, 0] > 2 * scores[[0, 1, 3], 0].max()
     assert scores[:, 0].min() > 0
     assert not scores[:, 1:].any()  # nothing moves the others
@@ -27,7 +27,9 @@ def test_at_second_order_the_larger_of_position_and_velocity_counts(driven):
     velocities = np.random.default_rng(3).normal(size=driven.states.shape)
     rates = np.zeros_like(driven.rates)
     rates[:, 0] = velocities[:, 1]
-    scores, _ = infer(Samples(driven.states, driven.states, velocities, rates, driven.stretch), 0, **OPTIONS)
+    scores, _ = LassoNetRegression(**OPTIONS).infer(
+        Samples(driven.states, driven.states, velocities, rates, driven.stretch)
+    )
     assert scores.shape == (4, 4)
     assert scores[1, 0] > 2 * scores[[0, 2, 3], 0].max()
 
@@ -36,7 +38,7 @@ def test_random_numbers_of_others_are_left_alone(driven):
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    infer(driven, 0, **{**OPTIONS, "iterations": 2, "path_iterations": 2})
+    LassoNetRegression(**{**OPTIONS, "iterations": 2, "path_iterations": 2}).infer(driven)
     assert torch.equal(torch.rand(4), expected)
 
 
@@ -59,5 +61,5 @@ def test_what_never_leaves_outlasts_the_path_and_what_never_was_in_it_has_no_sco
             return [SimpleNamespace(selected=mask, lambda_=0.0), SimpleNamespace(selected=mask, lambda_=10.0)]
 
     monkeypatch.setattr(lassonet, "LassoNetRegressor", Regressor)
-    scores, _ = infer(driven, 0, **OPTIONS)
+    scores, _ = LassoNetRegression(**OPTIONS).infer(driven)
     assert scores[:, 0].tolist() == [expected, 3.0, 3.0, 3.0]

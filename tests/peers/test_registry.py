@@ -2,20 +2,19 @@ import inspect
 import subprocess
 import sys
 
-import jsonschema
 import numpy as np
 import pytest
 
-from sparsenode.peers import get_peer, peer_names
+from sparsenode.peers import RandomPeer, get_peer, make_peer, peer_names
 from sparsenode.peers.derivatives import Samples
 
 NAMES = ("correlation", "extra_trees", "lasso", "lassonet", "sindy")
 QUICK = {"extra_trees": {"trees": 5}, "lassonet": {"hidden": 3, "iterations": 20, "path_iterations": 10}}
 
 
-def defaults(name):
-    """The options of a peer, quick ones where it is slow."""
-    return {key: option["default"] for key, option in get_peer(name).options.items()} | QUICK.get(name, {})
+def quick(name, **options):
+    """A peer with its default options, quick ones where it is slow."""
+    return make_peer(name, QUICK.get(name, {}) | options)
 
 
 def test_all_peers_are_found_by_name():
@@ -29,16 +28,14 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
 
 
 @pytest.mark.parametrize("name", peer_names())
-def test_a_record_is_complete(name):
+def test_a_peer_is_complete(name):
     peer = get_peer(name)
     assert peer.name == name
     assert peer.summary
-    schema = {"type": "object", "properties": dict(peer.options)}
-    jsonschema.Draft202012Validator.check_schema(schema)
-    options = {key: option["default"] for key, option in peer.options.items()}
-    jsonschema.validate(options, schema)
-    assert ["samples", "seed", *options] == list(inspect.signature(peer.infer).parameters)
-    assert all(option["description"] for option in peer.options.values())
+    assert peer().model_dump().keys() == peer.model_fields.keys()
+    assert all(field.description for field in peer.model_fields.values())
+    names = ["self", "samples", "seed"] if issubclass(peer, RandomPeer) else ["self", "samples"]
+    assert list(inspect.signature(peer.infer).parameters) == names
 
 
 def test_peers_can_be_read_without_their_packages():
@@ -58,17 +55,18 @@ def test_every_peer_scores_every_pair_and_a_seed_says_it_all(name, order):
     states, velocities, rates = generator.normal(size=(3, 40, 3))
     states[:, 1], velocities[:, 1] = 2.0, 0.0  # a constant tells nothing
     samples = Samples(states, states, velocities if order == 2 else None, rates, np.repeat([0, 1], 20))
-    peer = get_peer(name)
-    scores, signs = peer.infer(samples, 1, **defaults(name))
-    again, _ = peer.infer(samples, 1, **defaults(name))
+    peer = quick(name)
+    seed = (1,) if isinstance(peer, RandomPeer) else ()
+    scores, signs = peer.infer(samples, *seed)
+    again, _ = peer.infer(samples, *seed)
     assert scores.shape == signs.shape == (3, 3)
     assert np.isfinite(scores).all()
     assert (scores >= 0).all()
     assert not np.delete(scores[1], 1).any()
     assert set(np.unique(signs)) <= {-1.0, 0.0, 1.0}
     np.testing.assert_array_equal(again, scores)
-    other, _ = peer.infer(samples, 2, **defaults(name))
-    assert peer.random == (not np.array_equal(other, scores))
+    if isinstance(peer, RandomPeer):
+        assert not np.array_equal(peer.infer(samples, 2)[0], scores)
 
 
 @pytest.mark.parametrize("name", peer_names())
@@ -76,13 +74,13 @@ def test_what_does_not_change_has_no_sources(name):
     states = np.random.default_rng(0).normal(size=(30, 2))
     rates = np.column_stack([np.zeros(30), states[:, 0]])
     samples = Samples(states, states, None, rates, np.zeros(30, int))
-    options = defaults(name) | ({"of": "derivatives"} if name == "correlation" else {})
-    assert not get_peer(name).infer(samples, 0, **options)[0][:, 0].any()
+    peer = quick(name, **({"of": "derivatives"} if name == "correlation" else {}))
+    assert not peer.infer(samples)[0][:, 0].any()
 
 
 @pytest.mark.parametrize("name", [name for name in peer_names() if name != "lassonet"])
 def test_units_do_not_matter(name, exact):
     factors = np.array([100.0, 1.0, 0.01])
     changed = Samples(exact.observed * factors, exact.states * factors, None, exact.rates * factors, exact.stretch)
-    one, other = (get_peer(name).infer(samples, 0, **defaults(name))[0] for samples in (exact, changed))
+    one, other = (quick(name).infer(samples)[0] for samples in (exact, changed))
     np.testing.assert_allclose(other, one, rtol=0.05, atol=1e-6)

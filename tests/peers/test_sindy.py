@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from sparsenode.peers.derivatives import Samples
-from sparsenode.peers.sindy import fit_terms, infer, mean_slopes, polynomial_degree, threshold_terms
+from sparsenode.peers.sindy import Sindy, fit_terms, mean_slopes, polynomial_degree, threshold_terms
 
 OPTIONS = {"thresholds": [0.01, 0.1], "ridge": 1e-6}
 
 
 @pytest.mark.parametrize("library", ["linear", "quadratic", "auto"])
 def test_a_linear_system_is_recovered_from_exact_derivatives(exact, system, library):
-    scores, signs = infer(exact, 0, library=library, **OPTIONS)
+    scores, signs = Sindy(library=library, **OPTIONS).infer(exact)
     expected = np.abs(system) * exact.states.std(0)[:, None] / exact.rates.std(0)
     np.testing.assert_allclose(scores, expected, atol=1e-6)
     np.testing.assert_array_equal(signs, np.sign(system))
@@ -20,7 +20,7 @@ def test_a_product_counts_for_both_of_its_sources():
     rates = np.zeros_like(states)
     rates[:, 0] = states[:, 1] * states[:, 2]
     samples = Samples(states, states, None, rates, np.repeat([0, 1], 100))
-    scores, signs = infer(samples, 0, library="quadratic", **OPTIONS)
+    scores, signs = Sindy(library="quadratic", **OPTIONS).infer(samples)
     np.testing.assert_allclose(scores[:, 0], [0, 1, 1], atol=1e-6)
     # More of one source changes the rate by the mean of the other.
     np.testing.assert_array_equal(signs[:, 0], [0, -1, 1])
@@ -31,7 +31,7 @@ def test_at_second_order_the_larger_of_position_and_velocity_counts():
     rates = np.zeros_like(states)
     rates[:, 1] = 0.2 * states[:, 0] - 1.5 * velocities[:, 0]
     samples = Samples(states, states, velocities, rates, np.repeat([0, 1], 100))
-    scores, signs = infer(samples, 0, library="quadratic", **OPTIONS)
+    scores, signs = Sindy(library="quadratic", **OPTIONS).infer(samples)
     expected = 1.5 * velocities[:, 0].std() / rates[:, 1].std()
     np.testing.assert_allclose(scores, [[0, expected], [0, 0]], atol=1e-6)
     np.testing.assert_array_equal(signs, [[0, -1], [0, 0]])

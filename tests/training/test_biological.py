@@ -14,7 +14,7 @@ import torch
 
 from sparsenode.dynamics import network
 from sparsenode.errors import UserError
-from sparsenode.methods import get_method, method_names
+from sparsenode.methods import EdgeProximal, get_method, method_names
 from sparsenode.problems import Problem, make_problems
 from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings, WindowSettings
 from sparsenode.training import TrainingResult, train
@@ -30,7 +30,7 @@ SETTINGS = ModelSettings(
     learning_rate=0.02,
     warm_up=0.2,
 )
-SUITED = [name for name in method_names() if not get_method(name).per_target]
+SUITED = [name for name in method_names() if not issubclass(get_method(name), EdgeProximal)]
 PRIOR = np.array([[0.0, -1.0], [0.5, 0.0]])
 
 
@@ -40,8 +40,8 @@ def problems(rotation: anndata.AnnData) -> list[tuple[float, Problem]]:
 
 
 def strengths_of(method: str, *strengths: float) -> MethodSettings:
-    named = {"prior": "known", "most": 0.5} if get_method(method).prior else {}
-    return MethodSettings(method, strengths if get_method(method).has_strength else (0.0,), named)
+    named = {"prior": "known", "most": 0.5} if "prior" in get_method(method).model_fields else {}
+    return MethodSettings(method, (0.0,) if get_method(method).strength is None else strengths, named)
 
 
 def run(
@@ -156,7 +156,7 @@ OFTEN = {"epochs": 4, "first_epoch": 1, "first_share": 0.5, "every": 1, "share":
 
 def pruner(method: str, strength: float) -> tuple[Task, Run]:
     """A run of two members of a network in which no weight is zero, but some rates are, before anything is pruned."""
-    options = OFTEN | ({"prior": "known"} if get_method(method).prior else {})
+    options = OFTEN | ({"prior": "known"} if "prior" in get_method(method).model_fields else {})
     settings = replace(SETTINGS, hidden=(UNITS,))
     task = runs.make_task(
         GENES, settings, MethodSettings(method, (strength,), options), [0, 1], torch.device("cpu"), prior=WIDE_PRIOR
@@ -276,7 +276,7 @@ def test_a_member_whose_rates_have_diverged_is_left_alone(method: str) -> None:
     assert [[int(one.sum()) for one in mask] for mask in run_.parameters.masks] == [[42, 22], [42, 22]]
 
 
-@pytest.mark.parametrize("method", [name for name in method_names() if get_method(name).per_target])
+@pytest.mark.parametrize("method", [name for name in method_names() if issubclass(get_method(name), EdgeProximal)])
 def test_methods_of_single_targets_are_refused(problems: list[tuple[float, Problem]], method: str) -> None:
     with pytest.raises(UserError, match=f"{method} needs one network per target, but .* 'biological'"):
         run(problems, method)

@@ -14,7 +14,7 @@ from scipy.linalg import expm
 
 from sparsenode.dynamics import network
 from sparsenode.errors import UserError
-from sparsenode.methods import get_method
+from sparsenode.methods import make_method
 from sparsenode.problems import Problem, make_problems
 from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings
 from sparsenode.training import TrainingResult, step, train
@@ -81,7 +81,7 @@ def test_a_step_on_edges_is_that_of_the_design(
 
     Written out in float64, from the gradients on, over three steps whose gradients differ.
     """
-    record, first_moment, second_moment, tiny = get_method(method), 0.9, 0.999, 1e-8
+    record, first_moment, second_moment, tiny = make_method(method, {}), 0.9, 0.999, 1e-8
     settings = replace(SMALL, normalization=normalization, order=order, velocity_hidden=(3,))
     ((_, problem),) = make_problems(chain, settings)
     given = MethodSettings(method, (0.2, 2.0), {})
@@ -121,7 +121,7 @@ def test_a_step_on_edges_is_that_of_the_design(
             wanted = [moved[0] * (np.maximum(norm - threshold, 0.0) / norm)[..., None]]
             assert (threshold > 1e-3 * norm).any()
         else:
-            found = record.edge_proximal(*map(torch.tensor, (*moved, threshold)))
+            found = record.proximal(*map(torch.tensor, (*moved, threshold)))
             wanted = [tensor.numpy() for tensor in found]
         for tensor, expected in zip(tensors, wanted, strict=True):
             np.testing.assert_allclose(by_edge(tensor, order), expected, rtol=2e-4, atol=2e-6)

@@ -14,7 +14,7 @@ import torch
 
 from sparsenode.dynamics import network
 from sparsenode.errors import InterruptedTrainingError, UserError
-from sparsenode.methods import get_method, method_names
+from sparsenode.methods import EdgeProximal, Pruner, get_method, method_names
 from sparsenode.noise import draw_normal
 from sparsenode.problems import Problem, make_problems
 from sparsenode.progress import Report
@@ -51,13 +51,13 @@ def strengths_of(method: str, *strengths: float, **options: Any) -> MethodSettin
     """Those that have a meaning to the method: none, or none above its largest."""
     record = get_method(method)
     allowed = tuple(sorted({min(strength, record.largest_strength) for strength in strengths}))
-    given = (PRUNING if record.scores else {}) | NAMED.get(method, {}) | options
-    return MethodSettings(method, allowed if record.has_strength else (0.0,), given)
+    given = (PRUNING if issubclass(record, Pruner) else {}) | NAMED.get(method, {}) | options
+    return MethodSettings(method, (0.0,) if record.strength is None else allowed, given)
 
 
 def suited(settings: ModelSettings, method: str) -> ModelSettings:
     """With one network per target where the method needs it."""
-    return replace(settings, network="per_target") if get_method(method).per_target else settings
+    return replace(settings, network="per_target") if issubclass(get_method(method), EdgeProximal) else settings
 
 
 def run(

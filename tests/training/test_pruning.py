@@ -15,7 +15,7 @@ import torch
 from sparsenode.dynamics import network
 from sparsenode.ensemble import PRUNING_THRESHOLD
 from sparsenode.errors import InterruptedTrainingError, UserError
-from sparsenode.methods import get_method
+from sparsenode.methods import get_method, make_method
 from sparsenode.problems import make_problems
 from sparsenode.settings import (
     MethodSettings,
@@ -47,7 +47,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 def pruner(method: str, *strengths: float, **options: Any) -> MethodSettings:
-    named = {"prior": "known"} if get_method(method).prior else {}
+    named = {"prior": "known"} if "prior" in get_method(method).model_fields else {}
     return MethodSettings(method, strengths, SCHEDULE | named | options)
 
 
@@ -128,8 +128,7 @@ def test_dash_takes_those_of_the_smallest_scores_and_remembers_these(
     strengths = (0.3, 0.9)
     run(rotation, pruner("dash", *strengths), hidden=(6, 5), seeds=(0,))
     prior = torch.as_tensor(PRIOR, dtype=torch.float32)
-    scores = get_method("dash").scores
-    assert scores is not None
+    scores = make_method("dash", {"prior": "known"}).scores
     for member, strength in enumerate(strengths):
         before = [weight[member].abs() for weight in recorded[TIMES[0] - 1][1]]
         for time in TIMES:

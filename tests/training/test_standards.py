@@ -58,8 +58,7 @@ def test_members_are_those_of_standardized_data(
         windows=WindowSettings(4, 2, batch=3),
         whole_share=0.5,
     )
-    record = get_method(method)
-    options = {name: option["default"] for name, option in record.options.items()}
+    options = get_method(method)().model_dump()
     inner, outer = standard(rotation), moved(standard(rotation), CENTER, SPREAD)
     inner.var["weight"] = 1.0
     found = []

@@ -1,8 +1,8 @@
 """The published regularizers and pruners: one file each, found by name.
 
-A method is one record of hooks, absent ones None. To add one, write `methods/NAME.py` that ends with
-`METHOD = Method(...)`; nothing else needs to know of it. Method files import torch for types alone, so that the
-workflow can read names and options without loading it.
+A method is a small class of one of four kinds, a penalty, a proximal step on weights, a proximal step on edges, or a
+pruner; its options are its fields. To add one, write `methods/NAME.py` with one such class; nothing else needs to know
+of it. Method files import torch for types only, so that the workflow can read names and options without loading it.
 """
 
 from __future__ import annotations
@@ -10,76 +10,134 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sparsenode.errors import did_you_mean
+from sparsenode.typed import Settings, read_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Method:
-    """What a method adds to plain training.
+class Method(Settings):
+    """What a method adds to plain training: nothing here; each kind adds its steps, each method its options.
 
-    `penalty(weights, open_probability, per_entry=..., **options)` gives pairs (coefficient, term (member,)). Weights
-    are (member, in, out), probabilities the same, or (member, in, 1) where a gate stands on an input unit. Training
-    divides each term by its value at initialization, unless the normalization is the study's (`per_entry`).
-    `proximal(weights, step_sizes, strength, **options)` gives the weights after the optimizer's step; `step_sizes`
-    are those of the optimizer for each weight, `strength` is (member,).
-    `size(weights, per_entry=..., **options)` is the value, (member,), of the penalty that a proximal step stands for.
-
-    A method with `per_target` needs one network per target, and acts on edges, all first-layer weights of one source
-    in one target's network: `edge_size(edges, skip)` is the penalty (member, target, source) of edges (member, target,
-    source, entry), and `edge_proximal(edges, skip, threshold, **options)` the proximal step with thresholds of its
-    shape. With `skip` the networks also have linear weights from inputs to targets, (member, target, source, order).
-    `edge_weights(size, **options)` weighs the edges of the penalty once the warm-up is over, None for alike; with an
-    option `stages` it does so that many times in all.
-
-    A pruner has two hooks. `scores(sizes, before, edges, strength, **options)` gives the scores of one member's
-    weights in a chain of layers from the sources to the targets, of which the largest stay; `sizes` are the absolute
-    weights, times the rates of their targets if the network has any, `before` the scores of the pruning before, at the
-    first one the sizes. `weights_left(size, strength, iterations, **options)` tells by iteration how many weights of a
-    layer of `size` are left from there on, in a training of `iterations`; the iterations depend on nothing else. Both
-    take the weights without a member axis, (in, out) or (target, in, out), and one number as the strength. What was
-    pruned stays zero. With `prior` the method takes the prior network that its option of this name names: its `edges`
-    are (in, target), or (target, in, 1) with one network per target, of any sign; else None.
-
-    `ramp(progress, **options)` is the share of the strength within the warm-up, `progress` itself where there is none.
-    `warm_up(**options)` says what the method takes a warm-up for, as "which ...", None if it can do without.
-    `strength` says what a strength means, `largest_strength` is the largest that has a meaning. With `sparsifies` a
-    larger one makes sparser and 0 is plain training; else strengths are chosen by validation error alone.
-    `options` are JSON-schema properties, with defaults unless they must be given; `problem(**options)` says what among
-    them contradicts itself, as `option: found X; allowed: Y`, else None.
+    Class attributes say what a method is: its `name` (that of its file) and `summary`; `gated`, whether it learns
+    gates; `skip`, whether networks also have linear weights from inputs to targets; `strength`, what a strength means,
+    None where it takes none; `largest_strength`, the largest that has a meaning; `sparsifies`, whether a larger
+    strength makes sparser and 0 is plain training (else strengths are chosen by validation error only).
     """
 
-    name: str
-    summary: str
-    gated: bool = False
-    has_strength: bool = True
-    penalty: Callable[..., Sequence[tuple[float, Tensor]]] | None = None
-    proximal: Callable[..., tuple[Tensor, ...]] | None = None
-    size: Callable[..., Tensor] | None = None
-    per_target: bool = False
-    skip: bool = False
-    edge_size: Callable[..., Tensor] | None = None
-    edge_proximal: Callable[..., tuple[Tensor, Tensor | None]] | None = None
-    edge_weights: Callable[..., Tensor | None] | None = None
-    scores: Callable[..., Sequence[Tensor]] | None = None
-    weights_left: Callable[..., Mapping[int, int]] | None = None
-    prior: bool = False
-    ramp: Callable[..., float] | None = None
-    warm_up: Callable[..., str | None] | None = None
-    strength: str = "the weight of the penalty beside the loss"
-    largest_strength: float = math.inf
-    sparsifies: bool = True
-    problem: Callable[..., str | None] | None = None
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    gated: ClassVar[bool] = False
+    skip: ClassVar[bool] = False
+    strength: ClassVar[str | None] = "the weight of the penalty beside the loss"
+    largest_strength: ClassVar[float] = math.inf
+    sparsifies: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Name the method by its file."""
+        super().__init_subclass__(**settings)
+        cls.name = cls.__module__.rpartition(".")[2]
+
+    def ramp(self, progress: float) -> float:
+        """Share of the strength when a share `progress` (0 to 1) of the warm-up is over."""
+        return progress
+
+    def why_warm_up(self) -> str | None:
+        """What the method needs a warm-up for, as "which ..."; None if it can do without."""
+        return None
+
+    def prior_name(self) -> str | None:
+        """Name of the prior network that the method takes, None if it takes none."""
+        return None
 
 
-def missing_warm_up(method: Method, options: Mapping[str, Any], share: float) -> str | None:
-    """What a method takes a warm-up for, as "which ...", if its `share` of the iterations is 0; else None."""
-    return method.warm_up(**options) if method.warm_up is not None and share == 0 else None
+class Penalty(Method):
+    """A differentiable penalty beside the loss."""
+
+    @abstractmethod
+    def penalty(
+        self, weights: Sequence[Tensor], open_probability: Sequence[Tensor], *, per_entry: bool
+    ) -> Sequence[tuple[float, Tensor]]:
+        """Pairs of a coefficient and a term (member,), which training divides by its value at initialization.
+
+        Args:
+            weights: of each layer (member, in, out).
+            open_probability: of each layer's gates, the same, or (member, in, 1) where a gate is on an input unit.
+            per_entry: whether the terms are means over entries, as the study's normalization has them.
+        """
+
+
+class WeightProximal(Method):
+    """A penalty on single weights, by a proximal step after the optimizer's."""
+
+    @abstractmethod
+    def proximal(self, weights: Sequence[Tensor], step_sizes: Sequence[Tensor], strength: Tensor) -> tuple[Tensor, ...]:
+        """The weights after the proximal step.
+
+        Args:
+            weights: of each layer (member, in, out), after the optimizer's step.
+            step_sizes: of the optimizer, for each weight.
+            strength: (member,).
+        """
+
+    @abstractmethod
+    def size(self, weights: Sequence[Tensor], *, per_entry: bool) -> Tensor:
+        """Value (member,) of the penalty that the step belongs to; its mean over entries where `per_entry`."""
+
+
+class EdgeProximal(Method):
+    """A penalty on edges, by a proximal step; for one network per target.
+
+    An edge is all first-layer weights of one source in one target's network.
+    """
+
+    @abstractmethod
+    def edge_size(self, edges: Tensor, skip: Tensor | None) -> Tensor:
+        """Penalty (member, target, source) of edges (member, target, source, weight), skip (…, order)."""
+
+    @abstractmethod
+    def proximal(self, edges: Tensor, skip: Tensor | None, threshold: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Edges and skip after the proximal step with thresholds (member, target, source)."""
+
+    def weighings(self) -> int:
+        """How often edges are weighed, once the warm-up is over."""
+        return 0
+
+    def edge_weights(self, size: Tensor) -> Tensor | None:  # noqa: ARG002  a method that weighs edges takes it
+        """Weights of the edges in the penalty, by their sizes (member, target, source); None for all alike."""
+        return None
+
+
+class Pruner(Method):
+    """Weights are pruned step by step; what was pruned stays zero.
+
+    The iterations of the prunings depend on the length of the training only. Weights are those of one member, without a
+    member axis: (in, out), or (target, in, out) with one network per target.
+    """
+
+    @abstractmethod
+    def scores(
+        self, sizes: Sequence[Tensor], before: Sequence[Tensor], edges: Tensor | None, strength: float
+    ) -> list[Tensor]:
+        """Scores of the weights in a chain of layers from the sources to the targets, of which the largest stay.
+
+        Args:
+            sizes: absolute weights of each layer, times the rates of their targets if the network has any.
+            before: the scores of the pruning before, at the first one the sizes.
+            edges: those of the prior that the method takes, (in, target), or (target, in, 1) with one network per
+                target, of any sign; else None.
+            strength: that of the member.
+        """
+
+    @abstractmethod
+    def weights_left(self, size: int, strength: float, iterations: int) -> dict[int, int]:
+        """By iteration, how many weights of a layer of `size` are left from there on, in a training of `iterations`."""
 
 
 def method_names() -> tuple[str, ...]:
@@ -87,9 +145,29 @@ def method_names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
-def get_method(name: str) -> Method:
-    """The record of a method; KeyError with the known names if there is none."""
+@cache
+def get_method(name: str) -> type[Method]:
+    """The class of a method.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
     if name not in method_names():
-        raise KeyError(f"no method {name!r}; known are {', '.join(method_names())}")
-    method: Method = importlib.import_module(f"{__name__}.{name}").METHOD
+        message = f"no method {name!r}; known are {', '.join(method_names())} {did_you_mean(name, method_names())}"
+        raise KeyError(message.rstrip())
+    module = importlib.import_module(f"{__name__}.{name}")
+    (method,) = (
+        entry
+        for entry in vars(module).values()
+        if isinstance(entry, type) and issubclass(entry, Method) and entry.__module__ == module.__name__
+    )
     return method
+
+
+def make_method(name: str, options: Mapping[str, Any]) -> Method:
+    """A method with its options.
+
+    Raises:
+        UserError: an option is unknown, missing or not allowed.
+    """
+    return read_settings(get_method(name), options, f"options of {name}")

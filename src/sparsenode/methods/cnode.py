@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from sparsenode.methods import Method
+from sparsenode.methods import Penalty
 from sparsenode.paths import mean_path
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def penalty(
-    weights: Sequence[Tensor], open_probability: Sequence[Tensor], *, per_entry: bool
-) -> list[tuple[float, Tensor]]:
-    """Mean over paths of |W_1|...|W_L|, (member,); over the entries of the path matrix where `per_entry`.
+class PathStrength(Penalty):
+    """Mean strength of the paths from inputs to outputs."""
 
-    Smooth: paths become small and not zero, so read its sparsity at a threshold.
-    """
-    del open_probability
-    return [(1.0, mean_path([weight.abs() for weight in weights], per_entry=per_entry))]
+    summary: ClassVar[str] = "mean strength of input-output paths"
 
+    def penalty(
+        self, weights: Sequence[Tensor], open_probability: Sequence[Tensor], *, per_entry: bool
+    ) -> list[tuple[float, Tensor]]:
+        """Mean over paths of |W_1|...|W_L|, (member,); over the entries of the path matrix where `per_entry`.
 
-METHOD = Method("cnode", "mean strength of input-output paths", penalty=penalty)
+        Smooth: paths become small and not zero, so read its sparsity at a threshold.
+        """
+        del open_probability
+        return [(1.0, mean_path([weight.abs() for weight in weights], per_entry=per_entry))]

@@ -7,37 +7,32 @@ Its schedule is the one that DASH is compared with (Hossain et al. 2024, arXiv 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-from sparsenode import pruning
-from sparsenode.methods import Method
+from sparsenode.pruning import ScheduledPruner
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def scores(
-    sizes: Sequence[Tensor], before: Sequence[Tensor], edges: Tensor | None, strength: float, **schedule: Any
-) -> list[Tensor]:
-    """The sizes of the weights."""
-    del before, edges, strength, schedule
-    return list(sizes)
+class MagnitudePruning(ScheduledPruner):
+    """Prune the smallest weights."""
 
+    summary: ClassVar[str] = "smallest weights pruned step by step"
+    strength: ClassVar[str | None] = (
+        "the largest share of each layer's weights that is pruned: the schedule stops there. 0 prunes nothing, 1 "
+        "follows the schedule to its end (.959 as published). With one network per target only of what leads from the "
+        "sources, where an edge is gone once all of its weights are"
+    )
+    largest_strength: ClassVar[float] = 1.0
 
-def weights_left(size: int, strength: float, iterations: int, **schedule: Any) -> dict[int, int]:
-    """Weights of a layer that the schedule leaves, by iteration; it ends where a share `strength` is pruned."""
-    return pruning.weights_left(size, strength, iterations, **schedule)
+    def scores(
+        self, sizes: Sequence[Tensor], before: Sequence[Tensor], edges: Tensor | None, strength: float
+    ) -> list[Tensor]:
+        """The sizes of the weights."""
+        del before, edges, strength
+        return list(sizes)
 
-
-METHOD = Method(
-    "imp",
-    "smallest weights pruned step by step",
-    strength="the largest share of each layer's weights that is pruned: the schedule stops there. 0 prunes nothing, 1 "
-    "follows the schedule to its end (.959 as published). With one network per target only of what leads from the "
-    "sources, where an edge is gone once all of its weights are",
-    largest_strength=1.0,
-    scores=scores,
-    weights_left=weights_left,
-    problem=pruning.schedule_problem,
-    options=pruning.SCHEDULE,
-)
+    def weights_left(self, size: int, strength: float, iterations: int) -> dict[int, int]:
+        """Weights of a layer that the schedule leaves, by iteration; it ends where a share `strength` is pruned."""
+        return self.left_by_schedule(size, strength, iterations)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from sparsenode.methods import Method
+from sparsenode.methods import Penalty
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def penalty(
-    weights: Sequence[Tensor], open_probability: Sequence[Tensor], *, per_entry: bool
-) -> list[tuple[float, Tensor]]:
-    """Mean over all weights of the probability that the weight is open, (member,)."""
-    del per_entry
-    counts = [weight[0].numel() for weight in weights]
-    total = open_probability[0].flatten(1).mean(1) * counts[0]
-    for probability, count in zip(open_probability[1:], counts[1:], strict=True):
-        total = total + probability.flatten(1).mean(1) * count
-    return [(1.0, total / sum(counts))]
+class OpenGates(Penalty):
+    """Expected share of open gates."""
 
+    summary: ClassVar[str] = "expected share of open weights"
+    gated: ClassVar[bool] = True
 
-METHOD = Method("l0", "expected share of open weights", gated=True, penalty=penalty)
+    def penalty(
+        self, weights: Sequence[Tensor], open_probability: Sequence[Tensor], *, per_entry: bool
+    ) -> list[tuple[float, Tensor]]:
+        """Mean over all weights of the probability that the weight is open, (member,)."""
+        del per_entry
+        counts = [weight[0].numel() for weight in weights]
+        total = open_probability[0].flatten(1).mean(1) * counts[0]
+        for probability, count in zip(open_probability[1:], counts[1:], strict=True):
+            total = total + probability.flatten(1).mean(1) * count
+        return [(1.0, total / sum(counts))]

@@ -1,5 +1,12 @@
 """No regularizer: the plain NODE that every method is compared with."""
 
+from typing import ClassVar
+
 from sparsenode.methods import Method
 
-METHOD = Method("none", "no regularizer", has_strength=False)
+
+class NoRegularizer(Method):
+    """Plain training."""
+
+    summary: ClassVar[str] = "no regularizer"
+    strength: ClassVar[str | None] = None

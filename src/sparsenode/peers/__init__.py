@@ -1,43 +1,66 @@
 """Other people's methods of network inference, through their own packages: one file each, found by name.
 
-A peer scores every ordered pair of variables, as an ensemble's path matrix does, and stands beside the methods in the
-same tables. To add one, write `peers/NAME.py` that ends with `PEER = Peer(...)`; nothing else needs to know of it. Its
-package is imported within `infer`, so that the workflow can read names and options without loading it.
+A peer scores every ordered pair of variables, as an ensemble's path matrix does, and is in the same tables as the
+methods. To add one, write `peers/NAME.py` with one class of peer, whose options are its fields; nothing else needs to
+know of it. Its package is imported within `infer`, so that the workflow can read names and options without loading it.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sparsenode.errors import UserError
+from sparsenode.typed import Settings, read_settings, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from sparsenode.peers.derivatives import Samples
 
-@dataclass(frozen=True)
-class Peer:
-    """What a peer gives.
 
-    `infer(samples, seed, **options)` gives scores, at least 0 and larger for what is more likely an edge, and signs
-    (-1, 1, or 0 where it tells none), both (source, target); what stands on the diagonal is not looked at. One that is
-    not `random` is asked once, with the seed 0. `options` are JSON-schema properties with defaults.
-    """
+class Peer(Settings):
+    """What a peer gives; its class attributes are its `name` (that of its file) and `summary`."""
 
-    name: str
-    summary: str
-    infer: Callable[..., tuple[np.ndarray, np.ndarray]]
-    random: bool = False
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    name: ClassVar[str]
+    summary: ClassVar[str]
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Name the peer by its file."""
+        super().__init_subclass__(**settings)
+        cls.name = cls.__module__.rpartition(".")[2]
+
+    @abstractmethod
+    def infer(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        """Score all ordered pairs of variables.
+
+        Returns:
+            Scores, at least 0 and larger for what is more likely an edge, and signs (-1, 1, or 0 where the peer tells
+            none), both (source, target); the diagonal is not looked at.
+        """
+
+
+class RandomPeer(Peer):
+    """A peer that gives another result with each seed."""
+
+    @abstractmethod
+    def infer(self, samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Score all ordered pairs of variables, by the random numbers of a seed."""
 
 
 @cache
-def _peers() -> Mapping[str, Peer]:
-    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
-    peers: list[Peer] = [module.PEER for module in modules if hasattr(module, "PEER")]
+def _peers() -> Mapping[str, type[Peer]]:
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    peers = [
+        entry
+        for module in modules
+        for entry in vars(module).values()
+        if isinstance(entry, type) and issubclass(entry, Peer) and entry.__module__ == module.__name__
+    ]
     return {peer.name: peer for peer in sorted(peers, key=lambda peer: peer.name)}
 
 
@@ -46,8 +69,24 @@ def peer_names() -> tuple[str, ...]:
     return tuple(_peers())
 
 
-def get_peer(name: str) -> Peer:
-    """The record of a peer; KeyError with the known names if there is none."""
+def get_peer(name: str) -> type[Peer]:
+    """The class of a peer.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
     if name not in _peers():
-        raise KeyError(f"no peer {name!r}; known are {', '.join(peer_names())}")
+        message = f"no peer {name!r}; known are {', '.join(peer_names())}"
+        raise KeyError(message)
     return _peers()[name]
+
+
+def make_peer(name: str, options: Mapping[str, Any]) -> Peer:
+    """A peer with its options.
+
+    Raises:
+        UserError: there is no such peer, or an option is unknown, missing or not allowed.
+    """
+    if name not in peer_names():
+        raise UserError(unknown_name("peer", name, peer_names()))
+    return read_settings(get_peer(name), options, f"options of {name}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.peers import Peer
 
@@ -12,29 +13,26 @@ if TYPE_CHECKING:
     from sparsenode.peers.derivatives import Samples
 
 
-def infer(samples: Samples, seed: int, *, of: str) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001 nothing is random
-    """Absolute Pearson correlations of sources with targets, and their signs, (source, target).
+class Correlation(Peer):
+    """Absolute Pearson correlation of source and target."""
 
-    `of` is what of the target: its observed states, or its derivatives, which tell a direction; at second order the
-    larger one of the sources' positions and velocities then counts. With a constant there is none.
-    """
-    from sparsenode.peers.derivatives import larger, standardize
+    summary: ClassVar[str] = "absolute Pearson correlation of source and target"
 
-    sources, targets = ([samples.observed], samples.observed) if of == "states" else (samples.inputs, samples.rates)
-    count = len(targets)
-    found = np.stack([standardize(values).T @ standardize(targets) / count for values in sources])
-    return larger(np.abs(found), np.sign(found))
+    of: Literal["states", "derivatives"] = Field(
+        "states", description="What of the target; with its state, both directions of a pair score alike."
+    )
 
+    def infer(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        """Absolute Pearson correlations of sources with targets, and their signs, (source, target).
 
-PEER = Peer(
-    name="correlation",
-    summary="absolute Pearson correlation of source and target",
-    infer=infer,
-    options={
-        "of": {
-            "enum": ["states", "derivatives"],
-            "default": "states",
-            "description": "What of the target; with its state, both directions of a pair score alike.",
-        }
-    },
-)
+        `of` is what of the target: its observed states, or its derivatives, which tell a direction; at second order the
+        larger one of the sources' positions and velocities then counts. With a constant there is none.
+        """
+        from sparsenode.peers.derivatives import larger, standardize
+
+        sources, targets = (
+            ([samples.observed], samples.observed) if self.of == "states" else (samples.inputs, samples.rates)
+        )
+        count = len(targets)
+        found = np.stack([standardize(values).T @ standardize(targets) / count for values in sources])
+        return larger(np.abs(found), np.sign(found))

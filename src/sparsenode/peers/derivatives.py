@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.errors import UserError
 
@@ -94,14 +95,15 @@ def inputs_and_targets(samples: Samples, of: str) -> tuple[list[np.ndarray], np.
     return samples.inputs, samples.rates
 
 
-LAST: dict[str, Any] = {
-    "type": ["integer", "null"],
-    "minimum": 1,
-    "default": None,
-    "description": "Only the last so many observations of each stretch of training observations, such as those of a "
-    "trajectory near rest; null for all.",
-}
-"""Option of peers, as a JSON-schema property, see `last_of_stretches`."""
+Last = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        description="Only the last so many observations of each stretch of training observations, such as those of a "
+        "trajectory near rest; null for all.",
+    ),
+]
+"""Option of peers, see `last_of_stretches`."""
 
 
 def training_stretches(adata: AnnData) -> list[np.ndarray]:

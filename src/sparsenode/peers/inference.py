@@ -12,7 +12,7 @@ import numpy as np
 
 from sparsenode.errors import UserError
 from sparsenode.files import write_atomically
-from sparsenode.peers import Peer, get_peer, peer_names
+from sparsenode.peers import Peer, RandomPeer, make_peer
 from sparsenode.peers.derivatives import Samples, read_samples
 
 if TYPE_CHECKING:
@@ -32,40 +32,19 @@ def infer_peer(data: Path, peer: str, options: Mapping[str, Any], seeds: int, or
     """
     from sparsenode.data.contract import read_trajectories
 
-    record, completed = check_peer(peer, options)
+    method = make_peer(peer, options)
     adata = read_trajectories(data)
     started = time.perf_counter()
     samples = read_samples(adata, order)
     logger.info("%d samples with derivatives in %.1f s", len(samples.rates), time.perf_counter() - started)
     started = time.perf_counter()
-    table = score_pairs(record, completed, samples, [str(name) for name in adata.var_names], seeds)
+    table = score_pairs(method, samples, [str(name) for name in adata.var_names], seeds)
     logger.info("%s: %d scores in %.1f s", peer, len(table), time.perf_counter() - started)
     with write_atomically(output) as path:
         table.to_parquet(path, index=False)
 
 
-def check_peer(peer: str, options: Mapping[str, Any]) -> tuple[Peer, dict[str, Any]]:
-    """The record of a peer, and its options completed with defaults.
-
-    Raises:
-        UserError: there is no such peer, or an option is unknown or not allowed.
-    """
-    import jsonschema
-
-    if peer not in peer_names():
-        raise UserError(f"peer: found {peer!r}; allowed: {', '.join(peer_names())}")
-    record = get_peer(peer)
-    schema = {"type": "object", "properties": dict(record.options), "additionalProperties": False}
-    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(dict(options)))
-    if errors:
-        problems = "; ".join(sorted(error.message for error in errors))
-        raise UserError(f"options of the peer {peer}: {problems}; there are: {', '.join(record.options) or 'none'}")
-    return record, {key: option["default"] for key, option in record.options.items()} | dict(options)
-
-
-def score_pairs(
-    peer: Peer, options: Mapping[str, Any], samples: Samples, features: list[str], seeds: int
-) -> pd.DataFrame:
+def score_pairs(peer: Peer, samples: Samples, features: list[str], seeds: int) -> pd.DataFrame:
     """Scores and signs of all ordered pairs off the diagonal, for each seed.
 
     Raises:
@@ -76,8 +55,9 @@ def score_pairs(
     source, target = np.nonzero(~np.eye(len(features), dtype=bool))
     names = np.asarray(features, dtype=object)
     tables = []
-    for seed in range(seeds if peer.random else 1):
-        scores, signs = (np.asarray(found)[source, target] for found in peer.infer(samples, seed, **options))
+    for seed in range(seeds if isinstance(peer, RandomPeer) else 1):
+        matrices = peer.infer(samples, seed) if isinstance(peer, RandomPeer) else peer.infer(samples)
+        scores, signs = (np.asarray(matrix)[source, target] for matrix in matrices)
         wrong = np.flatnonzero(~(np.isfinite(scores) & (scores >= 0)))
         if len(wrong):
             pair = f"{features[source[wrong[0]]]} -> {features[target[wrong[0]]]}"

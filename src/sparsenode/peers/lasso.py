@@ -2,57 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.peers import Peer
-from sparsenode.peers.derivatives import LAST
+from sparsenode.peers.derivatives import Last
 
 if TYPE_CHECKING:
     from sparsenode.peers.derivatives import Samples
 
 
-def infer(
-    samples: Samples,
-    seed: int,  # noqa: ARG001 nothing is random
-    *,
-    of: str,
-    folds: int,
-    strengths: int,
-    last: int | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Absolute coefficients of the sources and their signs, (source, target), all of variance 1.
+class Lasso(Peer):
+    """Sparse linear regression of derivatives, or states, on states."""
 
-    Each target takes the penalty with which errors on left-out parts are least: whole stretches of the training data,
-    or blocks of time where there are fewer than two. At second order positions and velocities are inputs, and the
-    larger of a source's two coefficients counts. Of states the target's own is no input.
-    """
-    import warnings
+    summary: ClassVar[str] = "sparse linear regression of derivatives, or states, on states"
 
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LassoCV
+    of: Literal["derivatives", "states"] = Field(
+        "derivatives", description="What of the target the sources explain: its derivative or its state."
+    )
+    folds: int = Field(5, ge=2, description="Parts that are left out in turn.")
+    strengths: int = Field(
+        30, ge=2, description="Penalties that are tried, down to a thousandth of the one that leaves nothing."
+    )
+    last: Last = None
 
-    from sparsenode.peers.derivatives import inputs_and_targets, larger, last_of_stretches, standardize
+    def infer(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        """Absolute coefficients of the sources and their signs, (source, target), all of variance 1.
 
-    samples = last_of_stretches(samples, last)
-    given, explained = inputs_and_targets(samples, of)
-    inputs = np.hstack([standardize(values) for values in given])
-    explained = standardize(explained)
-    parts = _parts(samples.stretch, folds)
-    splits = [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in np.unique(parts)]
-    found = np.zeros((inputs.shape[1], explained.shape[1]))
-    with warnings.catch_warnings():
-        # The weakest penalties of a path take longest, and are hardly ever the best.
-        warnings.filterwarnings("ignore", category=ConvergenceWarning)
-        for target in np.flatnonzero(explained.any(axis=0)):
-            sources = np.arange(inputs.shape[1])
-            if of == "states":
-                sources = np.delete(sources, target)
-            model = LassoCV(alphas=strengths, cv=splits, max_iter=5000)
-            found[sources, target] = model.fit(inputs[:, sources], explained[:, target]).coef_
-    coefficients = found.reshape(len(given), -1, explained.shape[1])
-    return larger(np.abs(coefficients), np.sign(coefficients))
+        Each target takes the penalty with which errors on left-out parts are least: whole stretches of the training
+        data, or blocks of time where there are fewer than two. At second order positions and velocities are inputs,
+        and the larger of a source's two coefficients counts. Of states the target's own is no input.
+        """
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LassoCV
+
+        from sparsenode.peers.derivatives import inputs_and_targets, larger, last_of_stretches, standardize
+
+        samples = last_of_stretches(samples, self.last)
+        given, explained = inputs_and_targets(samples, self.of)
+        inputs = np.hstack([standardize(values) for values in given])
+        explained = standardize(explained)
+        parts = _parts(samples.stretch, self.folds)
+        splits = [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in np.unique(parts)]
+        found = np.zeros((inputs.shape[1], explained.shape[1]))
+        with warnings.catch_warnings():
+            # The weakest penalties of a path take longest, and are hardly ever the best.
+            warnings.filterwarnings("ignore", category=ConvergenceWarning)
+            for target in np.flatnonzero(explained.any(axis=0)):
+                sources = np.arange(inputs.shape[1])
+                if self.of == "states":
+                    sources = np.delete(sources, target)
+                model = LassoCV(alphas=self.strengths, cv=splits, max_iter=5000)
+                found[sources, target] = model.fit(inputs[:, sources], explained[:, target]).coef_
+        coefficients = found.reshape(len(given), -1, explained.shape[1])
+        return larger(np.abs(coefficients), np.sign(coefficients))
 
 
 def _parts(stretch: np.ndarray, folds: int) -> np.ndarray:
@@ -61,25 +68,3 @@ def _parts(stretch: np.ndarray, folds: int) -> np.ndarray:
     if number.max() == 0:
         return np.arange(len(number)) * folds // len(number)
     return np.asarray(number % min(folds, number.max() + 1))
-
-
-PEER = Peer(
-    name="lasso",
-    summary="sparse linear regression of derivatives, or states, on states",
-    infer=infer,
-    options={
-        "of": {
-            "enum": ["derivatives", "states"],
-            "default": "derivatives",
-            "description": "What of the target the sources explain: its derivative or its state.",
-        },
-        "folds": {"type": "integer", "minimum": 2, "default": 5, "description": "Parts that are left out in turn."},
-        "strengths": {
-            "type": "integer",
-            "minimum": 2,
-            "default": 30,
-            "description": "Penalties that are tried, down to a thousandth of the one that leaves nothing.",
-        },
-        "last": LAST,
-    },
-)

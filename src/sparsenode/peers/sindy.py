@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.peers import Peer
 
@@ -20,38 +21,59 @@ if TYPE_CHECKING:
 _FOLDS = 5
 
 
-def infer(
-    samples: Samples,
-    seed: int,  # noqa: ARG001 nothing is random
-    *,
-    library: str,
-    thresholds: Sequence[float],
-    ridge: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of the sizes of a target's coefficients over the terms a source is in, and the sign of its mean effect.
+class Sindy(Peer):
+    """Sparse identification of nonlinear dynamics (pysindy), polynomials and thresholded least squares."""
 
-    Both (source, target). A coefficient's size is that of a term and of a derivative of standard deviation 1, for
-    thresholds too. Each target takes the threshold with which errors on blocks of time left out are least. At second
-    order positions and velocities are inputs, and the larger of a source's two sums counts.
-    """
-    from pysindy.feature_library import PolynomialLibrary
-
-    from sparsenode.peers.derivatives import deviation, larger
-
-    inputs = np.hstack(samples.inputs)
-    inputs = inputs / deviation(inputs)
-    polynomials = PolynomialLibrary(degree=polynomial_degree(library, *inputs.shape))
-    terms = np.asarray(polynomials.fit_transform(inputs))
-    powers = np.asarray(polynomials.powers_)
-    sizes = deviation(terms)
-    sizes[powers.sum(1) == 0] = 1.0
-    coefficients = fit_terms(
-        terms / sizes, samples.rates / deviation(samples.rates), samples.stretch, sorted(thresholds), ridge
+    summary: ClassVar[str] = (
+        "sparse identification of nonlinear dynamics (pysindy), polynomials and thresholded least squares"
     )
-    sums = (powers > 0).T @ np.abs(coefficients)
-    effects = mean_slopes(powers, inputs.mean(0)) @ (coefficients / sizes[:, None])
-    shape = (len(samples.inputs), -1, samples.rates.shape[1])
-    return larger(sums.reshape(shape), np.sign(effects).reshape(shape))
+
+    library: Literal["auto", "quadratic", "linear"] = Field(
+        "auto",
+        description="The terms: a constant and the states, and with `quadratic` their products of two; `auto` takes "
+        "these where there are two observations or more for each term. Of 50 variables they take hours.",
+    )
+    thresholds: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+        min_length=1,
+        strict=False,
+        description="Sizes below which a standardized coefficient is dropped; each target takes the best one.",
+    )
+    ridge: float = Field(
+        0.05,
+        ge=0,
+        description="Penalty on squared coefficients while terms are dropped, beside a sum over observations.",
+    )
+
+    def infer(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        """Sum of the sizes of a target's coefficients over the terms a source is in, and the sign of its mean effect.
+
+        Both (source, target). A coefficient's size is that of a term and of a derivative of standard deviation 1, for
+        thresholds too. Each target takes the threshold with which errors on blocks of time left out are least. At
+        second order positions and velocities are inputs, and the larger of a source's two sums counts.
+        """
+        from pysindy.feature_library import PolynomialLibrary
+
+        from sparsenode.peers.derivatives import deviation, larger
+
+        inputs = np.hstack(samples.inputs)
+        inputs = inputs / deviation(inputs)
+        polynomials = PolynomialLibrary(degree=polynomial_degree(self.library, *inputs.shape))
+        terms = np.asarray(polynomials.fit_transform(inputs))
+        powers = np.asarray(polynomials.powers_)
+        sizes = deviation(terms)
+        sizes[powers.sum(1) == 0] = 1.0
+        coefficients = fit_terms(
+            terms / sizes,
+            samples.rates / deviation(samples.rates),
+            samples.stretch,
+            sorted(self.thresholds),
+            self.ridge,
+        )
+        sums = (powers > 0).T @ np.abs(coefficients)
+        effects = mean_slopes(powers, inputs.mean(0)) @ (coefficients / sizes[:, None])
+        shape = (len(samples.inputs), -1, samples.rates.shape[1])
+        return larger(sums.reshape(shape), np.sign(effects).reshape(shape))
 
 
 def polynomial_degree(library: str, observations: int, inputs: int) -> int:
@@ -101,33 +123,3 @@ def mean_slopes(powers: np.ndarray, means: np.ndarray) -> np.ndarray:
     """
     others = powers @ means - means[:, None]  # of a product of two, the mean of the other one
     return np.asarray(powers.T * np.where(powers.sum(1) == 1, 1.0, others))
-
-
-PEER = Peer(
-    name="sindy",
-    summary="sparse identification of nonlinear dynamics (pysindy), polynomials and thresholded least squares",
-    infer=infer,
-    options={
-        "library": {
-            "enum": ["auto", "quadratic", "linear"],
-            "default": "auto",
-            "description": (
-                "The terms: a constant and the states, and with `quadratic` their products of two; `auto` takes these "
-                "where there are two observations or more for each term. Of 50 variables they take hours."
-            ),
-        },
-        "thresholds": {
-            "type": "array",
-            "items": {"type": "number", "minimum": 0},
-            "minItems": 1,
-            "default": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
-            "description": "Sizes below which a standardized coefficient is dropped; each target takes the best one.",
-        },
-        "ridge": {
-            "type": "number",
-            "minimum": 0,
-            "default": 0.05,
-            "description": "Penalty on squared coefficients while terms are dropped, beside a sum over observations.",
-        },
-    },
-)

@@ -18,7 +18,7 @@ from sparsenode.ensemble import save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256, write_atomically
 from sparsenode.memory import BASE_BYTES, evaluations_kept, is_refused, member_bytes, member_size_of, most_members
-from sparsenode.methods import get_method
+from sparsenode.methods import make_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
 from sparsenode.provenance import describe_software
@@ -63,8 +63,9 @@ def train_members(
         )
     model_settings = read_model_settings(frozen["model_settings"])
     method_settings = read_method_settings(frozen["method_settings"])
-    method = get_method(method_settings.regularizer)
-    prior = prior_network(adata, method_settings.options["prior"]).truth if method.prior else None
+    method = make_method(method_settings.regularizer, method_settings.options)
+    prior_name = method.prior_name()
+    prior = None if prior_name is None else prior_network(adata, prior_name).truth
     problems = make_problems(adata, model_settings, seeds)
     check_validation(adata, model_settings, method_settings)
     place = resolve_device(device)
@@ -81,7 +82,7 @@ def train_members(
         }
         kept = Checkpoints(checkpoints, identity, checkpoint_seconds)
     available = usable_memory(place, None if memory_mb is None else memory_mb * 10**6)
-    size = member_size_of(adata.n_vars, model_settings, method)
+    size = member_size_of(adata.n_vars, model_settings, type(method))
     scheme = model_settings.solver.scheme
     each = max(
         member_bytes(size, rows=problem.rows, evaluations=evaluations_kept(scheme, problem.grid.intervals))

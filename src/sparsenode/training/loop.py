@@ -21,6 +21,7 @@ from sparsenode.dynamics import network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import PRUNING_THRESHOLD, Member
 from sparsenode.errors import InterruptedTrainingError, UserError
+from sparsenode.methods import EdgeProximal
 from sparsenode.problems import Problem
 from sparsenode.progress import Report
 from sparsenode.settings import MethodSettings, ModelSettings
@@ -229,7 +230,7 @@ def _train_phase(
         done = iteration / phase.iterations
         counted = phase.first + iteration
         warm = min(1.0, done / warm_up) if warm_up > 0 else 1.0
-        ramp = warm if task.method.ramp is None else task.method.ramp(warm, **task.options)
+        ramp = task.method.ramp(warm)
         if iteration in reweighed:
             runs.reweigh_edges(run, task)
         if iteration in pruned:
@@ -270,9 +271,9 @@ def _train_phase(
 
 def _reweighing(task: Task, phase: _Phase, warm_up: float) -> list[int]:
     """Iterations at which the method weighs its edges: after the warm-up, and before the last members may cool."""
-    if task.method.edge_weights is None or phase.refitting:
+    if not isinstance(task.method, EdgeProximal) or phase.refitting:
         return []
-    stages, first = int(task.options.get("stages", 1)), math.ceil(warm_up * phase.iterations)
+    stages, first = task.method.weighings(), math.ceil(warm_up * phase.iterations)
     last = _before_cooling(task, phase)
     return [first + max(last - first, 0) * stage // stages for stage in range(stages)]
 

@@ -16,7 +16,7 @@ from sparsenode.dynamics import biological, network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import PRUNING_THRESHOLD
 from sparsenode.errors import UserError
-from sparsenode.methods import Method, get_method, missing_warm_up
+from sparsenode.methods import EdgeProximal, Method, Penalty, Pruner, WeightProximal, make_method
 from sparsenode.model import initialize, make_field
 from sparsenode.pruning import keep_largest
 from sparsenode.settings import MethodSettings, ModelSettings
@@ -40,7 +40,6 @@ class Task:
 
     settings: ModelSettings
     method: Method
-    options: dict[str, Any]
     field: VectorField
     grid: tuple[tuple[float, int], ...]
     device: torch.device
@@ -92,13 +91,13 @@ def make_task(
     Raises UserError if the method needs one network per target and the model has another, or a warm-up and the model
     has none, or a strength is above the method's largest, or the method takes a prior and none is given.
     """
-    method = get_method(method_settings.regularizer)
-    if method.per_target and settings.network != "per_target":
+    method = make_method(method_settings.regularizer, method_settings.options)
+    if isinstance(method, EdgeProximal) and settings.network != "per_target":
         raise UserError(
             f"the method {method.name} needs one network per target, but `network` of the model is "
             f"{settings.network!r}; set it to 'per_target'"
         )
-    if (reason := missing_warm_up(method, method_settings.options, settings.warm_up)) is not None:
+    if settings.warm_up == 0 and (reason := method.why_warm_up()) is not None:
         raise UserError(f"`warm_up` of the model is 0, with the method {method.name}, {reason}; set it above 0")
     strongest = max(method_settings.strengths)
     if strongest > method.largest_strength:
@@ -106,12 +105,11 @@ def make_task(
             f"a strength of {strongest:g} has no meaning to the method {method.name}; give at most "
             f"{method.largest_strength:g}: {method.strength}"
         )
-    if method.prior and prior is None:
+    if method.prior_name() is not None and prior is None:
         raise UserError(f"the method {method.name} takes a prior network, but none is given; give one (source, target)")
     return Task(
         settings,
         method,
-        dict(method_settings.options),
         make_field(settings, features),
         tuple((strength, seed) for strength in method_settings.strengths for seed in seeds),
         device,
@@ -138,13 +136,13 @@ def start(task: Task, members: Sequence[int]) -> Run:
         given=task.given,
         standards=task.standards,
     )
-    if task.method.scores is not None:
+    if isinstance(task.method, Pruner):
         fresh = network.mask_nothing(fresh)
     parameters = _leaves(fresh.map(lambda tensor: tensor.to(task.device)))
     plateau = stopping.start(len(members), task.device) if task.settings.stop else None
     optimizer = _make_optimizer(parameters, task.settings, refitting=False)
     run = Run(list(members), parameters, optimizer, _copy(parameters), [], plateau)
-    if task.method.edge_size is not None:
+    if isinstance(task.method, EdgeProximal):
         alike = between_variables(task.field.features, task.device)
         run.edge_weights = [alike.expand(len(members), -1, -1).contiguous()]
     if task.settings.normalization == "relative":
@@ -194,26 +192,25 @@ def take_snapshot(run: Run, sound: Tensor) -> None:
 
 def edge_sizes(run: Run, task: Task) -> Tensor:
     """Penalty (member, target, source) of every edge, unweighted, for a method that acts on edges."""
-    assert task.method.edge_size is not None  # noqa: S101  the caller asks of no other
+    assert isinstance(task.method, EdgeProximal)  # noqa: S101  the caller asks of no other
     edges, *skip = (gather_edges(tensor, task.field.order) for tensor in edge_tensors(run.parameters))
     return task.method.edge_size(edges, skip[0] if skip else None)
 
 
 def reweigh_edges(run: Run, task: Task) -> None:
     """Let the method weigh the edges of its penalty, by how large they are after training without it."""
-    if task.method.edge_weights is None:
-        return
+    assert isinstance(task.method, EdgeProximal)  # noqa: S101  the caller asks of no other
     with torch.no_grad():
-        weights = task.method.edge_weights(edge_sizes(run, task), **task.options)
+        weights = task.method.edge_weights(edge_sizes(run, task))
     if weights is not None:
         run.edge_weights = [weights * between_variables(weights.shape[1], task.device)]
 
 
 def pruning_iterations(task: Task, iterations: int) -> list[int]:
     """Iterations at which the method prunes in a training of so many."""
-    if task.method.weights_left is None:
+    if not isinstance(task.method, Pruner):
         return []
-    return list(task.method.weights_left(1, task.grid[0][0], iterations, **task.options))
+    return list(task.method.weights_left(1, task.grid[0][0], iterations))
 
 
 @torch.no_grad()
@@ -223,8 +220,7 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
     Each chain of layers is scored and counted by itself. Of networks of single targets only what leads from the sources
     is pruned: the few other weights are the target's own, and one that has lost them has lost all.
     """
-    assert task.method.scores is not None  # noqa: S101  the caller asks of no other
-    assert task.method.weights_left is not None  # noqa: S101
+    assert isinstance(task.method, Pruner)  # noqa: S101  the caller asks of no other
     # After the layers of the weights stands the skip, which leads from the sources too.
     left_alone = range(1, len(run.parameters.weights)) if task.settings.network == "per_target" else range(0)
     if not run.scores:
@@ -237,12 +233,12 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
             continue  # diverged, and set aside at the next check
         layers = (own.prunable, own.masks, [scores[row] for scores in run.scores], own_sizes)
         for weights, masks, before, sizes in zip(*(network.chains(own, one) for one in layers), strict=True):
-            found = task.method.scores(sizes, before, task.prior, strength, **task.options)
+            found = task.method.scores(sizes, before, task.prior, strength)
             for layer, (weight, mask, scores, new) in enumerate(zip(weights, masks, before, found, strict=True)):
                 scores.copy_(new)
                 if layer in left_alone:
                     continue
-                left = task.method.weights_left(weight.numel(), strength, iterations, **task.options)[iteration]
+                left = task.method.weights_left(weight.numel(), strength, iterations)[iteration]
                 mask.copy_(keep_largest(new, weight, mask, left))
                 weight.mul_(mask)
 
@@ -251,15 +247,15 @@ def penalty_terms(run: Run, task: Task) -> list[tuple[float, Tensor]]:
     """Coefficients and terms (member,) of the method's penalty, or the value that its proximal step stands for."""
     parameters = run.parameters
     per_entry = task.settings.normalization == "study"
-    if task.method.edge_size is not None:
+    if isinstance(task.method, EdgeProximal):
         weighted = (edge_sizes(run, task) * run.edge_weights[0]).flatten(1)
         return [(1.0, weighted.mean(1) if per_entry else weighted.sum(1))]
-    if task.method.size is not None:
-        return [(1.0, task.method.size(parameters.weights, per_entry=per_entry, **task.options))]
-    if task.method.penalty is None:
+    if isinstance(task.method, WeightProximal):
+        return [(1.0, task.method.size(parameters.weights, per_entry=per_entry))]
+    if not isinstance(task.method, Penalty):
         return []
     probabilities = network.open_probabilities(parameters)
-    return list(task.method.penalty(parameters.weights, probabilities, per_entry=per_entry, **task.options))
+    return list(task.method.penalty(parameters.weights, probabilities, per_entry=per_entry))
 
 
 def pack(run: Run) -> dict[str, Tensor]:

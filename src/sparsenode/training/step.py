@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics import network
+from sparsenode.methods import EdgeProximal, WeightProximal
 from sparsenode.model import starting_states, takes_slopes
 from sparsenode.noise import draw_logistic, draw_normal
 from sparsenode.problems import Problem
@@ -71,7 +72,7 @@ def penalty(run: Run, task: Task) -> Tensor:
 
 def is_proximal(task: Task) -> bool:
     """Whether the penalty acts by a step after the optimizer's and not by its gradient."""
-    return task.method.proximal is not None or task.method.edge_proximal is not None
+    return isinstance(task.method, WeightProximal | EdgeProximal)
 
 
 def set_learning_rate(run: Run, share: float) -> None:
@@ -89,7 +90,7 @@ def step(run: Run, task: Task, strength: Tensor, *, refitting: bool, share: Tens
     if task.settings.clip is not None:
         clip([tensor.grad for tensor in trained if tensor.grad is not None], task.settings.clip)
     before = [tensor.detach().clone() for tensor in trained] if share is not None else []
-    on_edges = task.method.edge_proximal is not None and not refitting
+    on_edges = isinstance(task.method, EdgeProximal) and not refitting
     edges_before = [tensor.detach().clone() for tensor in edge_tensors(run.parameters)] if on_edges else []
     run.optimizer.step()
     weights = run.parameters.weights
@@ -102,18 +103,18 @@ def step(run: Run, task: Task, strength: Tensor, *, refitting: bool, share: Tens
                 weight.mul_(mask)
         elif on_edges:
             _step_on_edges(run, task, edges_before, strength, share)
-        elif task.method.proximal is not None:
+        elif isinstance(task.method, WeightProximal):
             scaled = strength / (run.penalty_scale[0] if run.penalty_scale else _entries(weights))
             if share is not None:
                 scaled = scaled * share
-            shrunk = task.method.proximal(weights, _step_sizes(run), scaled, **task.options)
+            shrunk = task.method.proximal(weights, _step_sizes(run), scaled)
             for weight, value in zip(weights, shrunk, strict=True):
                 weight.copy_(value)
 
 
 def _step_on_edges(run: Run, task: Task, before: Sequence[Tensor], strength: Tensor, share: Tensor | None) -> None:
     """The optimizer's step with one size for each edge, and the method's proximal step after it."""
-    assert task.method.edge_proximal is not None  # noqa: S101  the caller asks for no other
+    assert isinstance(task.method, EdgeProximal)  # noqa: S101  the caller asks for no other
     order, tensors = task.field.order, edge_tensors(run.parameters)
     moved, sizes = move_edges(run.optimizer, tensors, before, order)
     scaled = strength / (run.penalty_scale[0] if run.penalty_scale else run.edge_weights[0][0].numel())
@@ -123,7 +124,7 @@ def _step_on_edges(run: Run, task: Task, before: Sequence[Tensor], strength: Ten
         scaled = scaled * share
     threshold = sizes * run.edge_weights[0] * scaled.view(-1, 1, 1)
     own_skip = moved[1] if run.parameters.skip else None
-    edges, skip = task.method.edge_proximal(moved[0], own_skip, threshold, **task.options)
+    edges, skip = task.method.proximal(moved[0], own_skip, threshold)
     for tensor, value in zip(tensors, (edges, skip), strict=False):
         if value is not None:
             tensor.copy_(scatter_edges(value, order))
