@@ -629,7 +629,7 @@ def _network_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if other != (model, method):
             yield (
                 f"run: found the method {other[1]} of the model {other[0]}, and {method} of {model}; allowed: names "
-                f"that differ when they are joined, since both networks would be network_{joined} in network.h5ad"
+                f"that differ when joined, since both networks would be network_{joined} in network.h5ad"
             )
 
 
