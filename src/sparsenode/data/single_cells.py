@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sparsenode.data.cells import CELL_OPTIONS, Cells, describe_units, order_cells, scale_cells
+from sparsenode.data.cells import (
+    CELL_OPTIONS,
+    Cells,
+    describe_units,
+    order_cells,
+    scale_cells,
+    trajectory_problem,
+)
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.expression import Found, find_kind, highly_variable, normalize
 from sparsenode.data.h5ad_cells import CellFile, matrix_name, open_cells
@@ -325,6 +332,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
         problem = f"genes.regulators names {unknown[0]!r}, which is none of the networks; there are: {there}"
     elif not (genes["highly_variable"] or genes["regulators"] or genes["names"]):
         problem = "genes chooses none; set highly_variable, regulators or names"
+    else:
+        problem = trajectory_problem([*options["donors"]["train"], *options["donors"]["test"]], options["lineages"])
     if problem:
         message = f"data source single_cells: {problem}"
         raise UserError(message)
