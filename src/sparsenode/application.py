@@ -199,15 +199,17 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
     from sparsenode.data.tables import finite_numbers, read_written_table
 
     _refuse_layer(layer, path, "a text table,")
-    table = read_written_table(path, names_rows=lambda columns: columns[0] in features)
-    if table.columns[0] in features:
+    known = set(features)
+    table = read_written_table(path, names_rows=lambda columns: columns[0] in known)
+    if table.columns[0] in known:
         message = (
             f"{path}: the first column is to name the states, and is called {table.columns[0]!r}, like a feature; put "
             "a column of names before it"
         )
         raise UserError(message)
     _check_features(table.columns[1:], features, path)
-    places = [table.columns.index(feature) for feature in features]
+    place_of = {name: place for place, name in enumerate(table.columns)}
+    places = [place_of[feature] for feature in features]
     lines: dict[str, int] = {}
     values = []
     for line, fields in table.rows:

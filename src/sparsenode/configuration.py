@@ -596,9 +596,10 @@ def _name_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield names of entries that results use for other things, or that two entries have in results."""
     from sparsenode import methods, peers
 
-    if _COMPARISONS in config["datasets"]:
-        use = "`figures/comparisons` holds figures of several datasets"
-        yield f"datasets: found the name {_COMPARISONS!r}; allowed: another name, since {use}"
+    for name in config["datasets"]:
+        if name.lower() == _COMPARISONS:
+            use = "`figures/comparisons` holds figures of several datasets"
+            yield f"datasets: found the name {name!r}; allowed: another name, since {use}"
     for kind, key, shipped in (
         ("methods", "regularizer", methods.method_names()),
         ("peers", "peer", peers.peer_names()),
@@ -609,13 +610,14 @@ def _name_problems(config: Mapping[str, Any]) -> Iterator[str]:
                     f"{kind}.{name}.{key}: found {entry[key]}; allowed: {name}, of which results would tell by this "
                     "name, or another name for the entry"
                 )
-    for kind in ("datasets", "models", "methods", "peers"):
+    together = {f"run.{kind}": config["run"][kind] for kind in ("datasets", "models", "methods", "peers")}
+    for key, entries in {**together, _COMPARISONS: config["comparisons"]}.items():
         names: dict[str, str] = {}
-        for name in config["run"][kind]:
+        for name in entries:
             other = names.setdefault(name.lower(), name)
             if other != name:
                 yield (
-                    f"run.{kind}: found {other} and {name}; allowed: names that differ in more than their case, since "
+                    f"{key}: found {other} and {name}; allowed: names that differ in more than their case, since "
                     "many file systems (of macOS and Windows) take their files for the same"
                 )
 

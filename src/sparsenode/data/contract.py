@@ -266,7 +266,8 @@ def _check_columns(adata: AnnData) -> str | None:
 
 def _check_names(adata: AnnData) -> str | None:
     names = {column: [str(name) for name in adata.obs[column].cat.categories] for column in _NAMED}
-    return name_problem(names | {"feature": list(adata.var_names), "prior network": _prior_names(adata)})
+    problem = name_problem(names | {"feature": list(adata.var_names), "prior network": _prior_names(adata)})
+    return problem and f"{problem} in the source of the data, delete this file and run again"
 
 
 def name_problem(names: Mapping[str, Iterable[str]]) -> str | None:

@@ -14,6 +14,7 @@ import itertools
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
 LARGEST = 2**30  # bytes of a table
+_FIRST_LINES = 20  # lines by which the separator is found
 _SEPARATORS = ("\t", ";", ",")
 _FORM = "a line of column names and lines of fields separated by commas, semicolons or tabs"
 _COMMA = re.compile(r"[+-]?\d+(,\d+)+([eE][+-]?\d+)?")
@@ -33,8 +35,7 @@ _COMMA = re.compile(r"[+-]?\d+(,\d+)+([eE][+-]?\d+)?")
 class WrittenTable:
     """A table that somebody has written: the names of its columns, and the number and the fields of each line below.
 
-    Fields are text, without quotes and blanks around them. The lines are read
-    while they are iterated over, once.
+    Fields are text, without quotes and blanks around them. The lines are read while they are iterated over, once.
     """
 
     path: Path
@@ -67,10 +68,11 @@ def read_written_table(path: Path, *, names_rows: Callable[[Sequence[str]], bool
         raise UserError(message)
     if len(first[1]) == len(header) + 1 and names_rows(header):
         header = ["", *header]
-    if repeated := [name for name in header if header.count(name) > 1]:
-        fields = [str(field) for field, name in enumerate(header, start=1) if name == repeated[0]]
+    repeated = next((name for name, count in Counter(header).items() if count > 1), None)
+    if repeated is not None:
+        fields = [str(field) for field, name in enumerate(header, start=1) if name == repeated]
         message = (
-            f"{path}, line {header_line}: the column {repeated[0]!r} stands there more than once, as fields "
+            f"{path}, line {header_line}: the column {repeated!r} stands there more than once, as fields "
             f"{' and '.join(fields)}; give each column a name of its own"
         )
         raise UserError(message)
@@ -79,11 +81,10 @@ def read_written_table(path: Path, *, names_rows: Callable[[Sequence[str]], bool
 
 def _written_lines(path: Path, content: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Number and fields of each line that is not empty, without blanks around the fields."""
-    end = rf"(?=[{separator}\r\n]|\Z)"
-    padded = re.search(rf"[ \xa0]{end}", content) is not None
-    if padded:
+    padded = any(blank in content for blank in " \xa0\t" if blank != separator)
+    if padded and '"' in content:
         # The csv module takes no blanks between a quotation mark and the end of its field.
-        content = re.sub(rf'("(?:[^"]|"")*")[ \xa0]+{end}', r"\1", content)
+        content = re.sub(rf'("(?:[^"]|"")*")[ \xa0]+(?=[{separator}\r\n]|\Z)', r"\1", content)
     hint = f"a table has {_FORM}"
     for line, row in _csv_rows(path, content, separator, skipinitialspace=True, hint=hint):
         fields = [field.strip() for field in row] if padded else row
@@ -93,12 +94,13 @@ def _written_lines(path: Path, content: str, separator: str) -> Iterator[tuple[i
 
 def _find_separator(path: Path, content: str) -> str:
     """The separator by which the first two lines have as many fields, or by which the first one has most."""
+    beginning = "".join(itertools.islice(io.StringIO(content, newline=""), _FIRST_LINES))
 
     def fit(separator: str) -> tuple[int, int]:
         widths = []
         # A line with quotation marks out of place is refused when it is read.
         with contextlib.suppress(UserError):
-            for _, fields in itertools.islice(_written_lines(path, content, separator), 2):
+            for _, fields in itertools.islice(_written_lines(path, beginning, separator), 2):
                 widths.append(len(fields))
         first, second = (*widths, 0, 0)[:2]
         is_fit = max(first, second) > 1 and second in {first, first + 1}
