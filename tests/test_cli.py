@@ -3,6 +3,7 @@ import json
 import resource
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -228,6 +229,24 @@ def test_forecast_from_a_csv(model_file, states_file, tmp_path, ending):
     np.testing.assert_allclose(last["predicted"], expected[1][3, -1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("command", ["forecast", "rates"])
+@pytest.mark.parametrize("header", ["cell,left,right", "left,right"])
+def test_names_of_states_are_text(model_file, tmp_path, command, header):
+    """A name is what stands there, also where it looks like a number; R leaves out the name of the first column."""
+    path, output = tmp_path / "states.csv", tmp_path / "out.csv"
+    names = ["007", "NA", "1e5", "nan", "True", "2024-01-01", "x y"]
+    path.write_text("\n".join([header, *(f"{name},0.1,0.5" for name in names)]))
+    arguments = ["--model", str(model_file), "--output", str(output)]
+    files = {"forecast": ["--initial-states", str(path), "--times", "0", "1"], "rates": ["--states", str(path)]}
+    assert main([command, *arguments, *files[command]]) == 0
+    table = pd.read_csv(output, dtype=str, keep_default_na=False)
+    column = {"forecast": "trajectory", "rates": "observation"}[command]
+    assert set(table[column]) == set(names)
+    if command == "forecast":
+        start = table[table["time"] == "0.0"].groupby("feature")["predicted"].first().astype(float)
+        np.testing.assert_allclose(start[["left", "right"]], [0.1, 0.5], rtol=1e-6)
+
+
 def test_forecast_from_a_plain_anndata(model_file, tmp_path):
     from anndata import AnnData
 
@@ -269,10 +288,18 @@ def test_forecast_of_a_dataset_uses_its_own_times(tmp_path, model_file):
     ("text", "expected"),
     [
         ("cell,left\na,1\n", "lacks 1 of the 2 features of the model: right"),
-        ("cell,left,right\na,1,fast\n", "1 values are no finite numbers, the first 'fast' at row 'a', column 'right'"),
-        ("cell,left,right\na,1,\n", "1 values are no finite numbers"),
+        ("cell,left,right\na,1,fast\n", "line 2, column 'right': 'fast' is not a finite number"),
+        ("cell,left,right\na,1,\n", "line 2, column 'right': nothing stands where a number is needed"),
+        ("cell;left;right\na;1;0,5\n", "line 2, column 'right': '0,5' has a comma; write numbers with a decimal point"),
+        ("cell,left,right\na,1,1e39\n", "1 values are no finite numbers, the first 1e+39 at row 'a'"),
         ("cell,left,right\n", "has no rows"),
         ("", "cannot read"),
+        ("cell,left,right\na,1,2,99\n", "line 2: 4 fields where line 1 names 3 columns: '99' follows the last column"),
+        ("cell,left,right\na,1,2\nb,1\n", "line 3: 2 fields where line 1 names 3 columns, none for the column 'right'"),
+        ("cell,left,right,left\na,1,2,3\n", "line 1: the column 'left' stands there more than once, as fields 2 and 4"),
+        ("left,right\n1,2\n", "the first column is to name the states, and is called 'left', like a feature"),
+        ("cell,left,right\na,1,2\n\na,3,4\n", "line 4: the name 'a' stands in line 2 already"),
+        ("cell,left,right\n,1,2\n", "line 2: the first field, the name of the state, is empty"),
     ],
 )
 def test_bad_states(model_file, tmp_path, capsys, text, expected):
@@ -281,6 +308,32 @@ def test_bad_states(model_file, tmp_path, capsys, text, expected):
     arguments = ["--model", model_file, "--initial-states", states, "--output", tmp_path / "out.csv"]
     assert expected in error_of(capsys, "forecast", *arguments, "--times", 0, 1)
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_states_of_an_anndata_that_are_not_told_apart(model_file, tmp_path, capsys):
+    from anndata import AnnData
+
+    states = tmp_path / "cells.h5ad"
+    arguments = ["--model", model_file, "--initial-states", states, "--output", tmp_path / "out.csv", "--times", 0, 1]
+    values = np.array([[0.1, 0.5, 0.2], [0.2, 0.25, 0.3]], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of anndata, on names that repeat
+        AnnData(values, pd.DataFrame(index=["a", "b"]), pd.DataFrame(index=["left", "right", "left"])).write_h5ad(
+            states
+        )
+        assert "has the feature 'left' 2 times; name each feature once" in error_of(capsys, "forecast", *arguments)
+        cells = AnnData(values, pd.DataFrame(index=["a", "a"]), pd.DataFrame(index=["left", "right", "other"]))
+        cells.write_h5ad(states)
+        message = error_of(capsys, "forecast", *arguments)
+    assert "the name 'a' stands there more than once; give each state a name of its own" in message
+
+
+def test_a_text_table_has_no_layers(model_file, states_file, tmp_path, capsys):
+    arguments = ["--model", model_file, "--output", tmp_path / "out.csv", "--layer", "scaled"]
+    for command in (["forecast", "--initial-states", states_file, "--times", 0, 1], ["rates", "--states", states_file]):
+        message = error_of(capsys, *command, *arguments)
+        assert "--layer: found 'scaled'" in message
+        assert "a text table, which has no layers to choose from" in message
 
 
 @pytest.mark.parametrize("times", [["1", "0"], ["0"], ["0", "nan"], ["0", "0"]])

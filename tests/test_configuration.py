@@ -313,6 +313,45 @@ BAD = {
         {"datasets": {"cycle": {"source": "yeast", "priors": {"good": {"of": "truth"}}}}},
         ["datasets.cycle.priors.good.of: found truth; allowed: a prior of the source, since the true network"],
     ),
+    "dataset called like the folder of comparisons": (
+        {"datasets": {"comparisons": {"source": "krumsiek11"}}},
+        ["datasets: found the name 'comparisons'; allowed: another name, since `figures/comparisons` holds figures"],
+    ),
+    "method called like another one": (
+        {"methods": {"none": {"regularizer": "pathreg", "strengths": ["0.1"]}}},
+        ["methods.none.regularizer: found pathreg; allowed: none, of which results would tell by this name"],
+    ),
+    "peer called like another one": (
+        {"peers": {"lasso": {"peer": "sindy"}}},
+        ["peers.lasso.peer: found sindy; allowed: lasso, of which results would tell by this name, or another name"],
+    ),
+    "models whose files are the same without their case": (
+        {"run": {"models": ["plain", "Plain"]}, "models": {"Plain": {}}},
+        ["run.models: found plain and Plain; allowed: names that differ in more than their case"],
+    ),
+    "networks that would have one name": (
+        {
+            "run": {"models": ["a", "a_b"], "methods": ["b_l1", "l1"]},
+            "models": {"a": {"methods": ["b_l1"]}, "a_b": {"methods": ["l1"]}},
+            "methods": {"b_l1": {"regularizer": "l1", "strengths": ["0.1"]}},
+        },
+        [
+            "run: found the method b_l1 of the model a, and l1 of a_b; allowed: names that differ when joined, "
+            "since both networks would be network_a_b_l1 in network.h5ad"
+        ],
+    ),
+    "prior called truth": (
+        {"datasets": {"branches": {"priors": {"truth": {"of": "truth"}}}}},
+        ["datasets.branches.priors: found the name 'truth'; allowed: another name, since results use it for the true"],
+    ),
+    "intervention called like what is forecast without one": (
+        {"datasets": {"branches": {"interventions": {"clamp": {"unclamped": {"Gata1": 0}}}}}},
+        ["datasets.branches.interventions.clamp: found the name 'unclamped'; allowed: another name, since results use"],
+    ),
+    "network of a source called truth": (
+        {"datasets": {"cells": {"source": "hematopoiesis", "options": {"networks": {"truth": ["HSC"]}}}}},
+        ["datasets.cells.options.networks: found the name 'truth'; allowed: letters, digits, _, + and -; not base or"],
+    ),
     "empty results folder": ({"results_dir": ""}, ['results_dir: found ""; allowed: text that is not empty']),
 }
 

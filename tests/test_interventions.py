@@ -209,7 +209,7 @@ def test_words_are_the_range_of_the_training_data(springs: anndata.AnnData) -> N
             {"clamp": {"one": {"X9": 0.0}}},
             "interventions.clamp.one: no variable is named 'X9'; the nearest: x1, x2, x3",
         ),
-        ({"clamp": {"all": {"x1": 0.0}}}, "interventions.clamp.all: this name stands for other things"),
+        ({"clamp": {"all": {"x1": 0.0}}}, "interventions.clamp.all: an intervention cannot be called 'all', since"),
         (
             {"clamp": {"one": {"x1": 0.0}}, "expected": {"one": {"lost": ["monocyte"]}}},
             "interventions.expected.one.lost: no group of trajectories is named 'monocyte'; there are: all",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,9 +34,9 @@ def forecast_file(
 ) -> None:
     """Write forecasts as a tidy table: trajectory, strength, seed, time, feature, predicted.
 
-    `initial_states` is a CSV file (a name, then a column for each feature), any AnnData whose rows are states, or a
-    dataset's h5ad file, which brings its initial states and its times. `times` increase, the first being the initial
-    state's. `clamp` holds features at values all the time (a knock-out, an over-expression).
+    `initial_states` is a text table (a name, then a column for each feature; see `read_states`), any AnnData whose rows
+    are states, or a dataset's h5ad file, which brings its initial states and its times. `times` increase, the first
+    being the initial state's. `clamp` holds features at values all the time (a knock-out, an over-expression).
 
     Raises:
         UserError: a file that cannot be read, features that are missing or unknown, values that are no numbers, bad
@@ -130,6 +131,7 @@ def read_initial_states(
     adata = _read_h5ad(path)
     if "sparsenode" not in adata.uns:
         return _states_of(adata, path, features, layer), None
+    _refuse_layer(layer, path, "a dataset whose initial states are in modeling units,")
     adata = read_trajectories(path)
     states = adata.uns["sparsenode"]["initial_states"]
     passed = known_observations(adata) - 1
@@ -186,18 +188,40 @@ def read_groups(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> tuple[l
 def read_states(path: Path, features: Sequence[str], *, layer: str | None = None) -> pd.DataFrame:
     """Read states (name x feature), the features in the order given, from a CSV, TSV or h5ad file.
 
+    A text table has a column of names and then one for each feature, separated by commas, semicolons or tabs.
+
     Raises:
-        UserError: the file cannot be read, lacks a feature, or holds what is not a finite number.
+        UserError: the file cannot be read, lacks a feature, has a feature or a name twice, or holds what is not a
+            finite number.
     """
     if path.suffix == ".h5ad":
         return _states_of(_read_h5ad(path), path, features, layer)
-    separator = "\t" if path.suffix in {".tsv", ".txt"} else ","
-    try:
-        table = pd.read_csv(path, sep=separator, index_col=0)
-    except (OSError, ValueError) as error:
-        message = f"cannot read {path}: {error}; a CSV file of a name and a column for each feature is needed"
-        raise UserError(message) from error
-    return _in_order(table, features, path)
+    from sparsenode.data.tables import finite_numbers, read_written_table
+
+    _refuse_layer(layer, path, "a text table,")
+    known = set(features)
+    table = read_written_table(path, names_rows=lambda columns: columns[0] in known)
+    if table.columns[0] in known:
+        message = (
+            f"{path}: the first column is to name the states, and is called {table.columns[0]!r}, like a feature; put "
+            "a column of names before it"
+        )
+        raise UserError(message)
+    _check_features(table.columns[1:], features, path)
+    place_of = {name: place for place, name in enumerate(table.columns)}
+    places = [place_of[feature] for feature in features]
+    lines: dict[str, int] = {}
+    values = []
+    for line, fields in table.rows:
+        name = fields[0]
+        if not name:
+            message = f"{path}, line {line}: the first field, the name of the state, is empty"
+            raise UserError(message)
+        if lines.setdefault(name, line) != line:
+            message = f"{path}, line {line}: the name {name!r} stands in line {lines[name]} already; give each a name"
+            raise UserError(message)
+        values.append(np.array(finite_numbers(table, line, places, fields)))
+    return _in_order(pd.DataFrame(np.array(values), list(lines), list(features)), features, path)
 
 
 def _read_h5ad(path: Path) -> AnnData:
@@ -217,26 +241,48 @@ def _states_of(adata: AnnData, path: Path, features: Sequence[str], layer: str |
     return _in_order(adata.to_df(layer=layer), features, path)
 
 
-def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.DataFrame:
-    """Columns of a table in the order of the features, once all are there and finite numbers."""
-    missing = [feature for feature in features if feature not in table.columns]
+def _refuse_layer(layer: str | None, path: Path, what: str) -> None:
+    if layer is not None:
+        message = f"--layer: found {layer!r}, with {path}, {what} which has no layers to choose from; leave it out"
+        raise UserError(message)
+
+
+def _check_features(columns: Sequence[str], features: Sequence[str], path: Path) -> None:
+    """Check that every feature of the model is there, once, and say how many columns are left out."""
+    counts = Counter(columns)
+    missing = [feature for feature in features if feature not in counts]
     if missing:
         some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         message = f"{path} lacks {len(missing)} of the {len(features)} features of the model: {some}"
         raise UserError(message)
-    extra = len(table.columns) - len(features)
+    if repeated := [feature for feature in features if counts[feature] > 1]:
+        message = f"{path} has the feature {repeated[0]!r} {counts[repeated[0]]} times; name each feature once"
+        raise UserError(message)
+    extra = len(columns) - len(features)
     if extra > 0:
         logger.info("%s: %d columns that the model does not know are left out", path, extra)
+
+
+def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.DataFrame:
+    """Columns of a table in the order of the features, once all are there and finite numbers."""
+    _check_features([str(name) for name in table.columns], features, path)
     table = table.loc[:, list(features)]
+    if not len(table):
+        message = f"{path} has no rows; each row is a state"
+        raise UserError(message)
+    if not table.index.is_unique:
+        repeated = table.index[table.index.duplicated()][0]
+        message = f"{path}: the name {repeated!r} stands there more than once; give each state a name of its own"
+        raise UserError(message)
     numbers = table.apply(pd.to_numeric, errors="coerce")
-    wrong = np.argwhere(~np.isfinite(numbers.to_numpy(np.float64)))
+    with np.errstate(over="ignore"):  # models compute in single precision
+        wrong = np.argwhere(~np.isfinite(numbers.to_numpy(np.float32, na_value=np.nan)))
     if len(wrong):
         row, column = wrong[0]
         place = f"row {table.index[row]!r}, column {table.columns[column]!r}"
-        message = f"{path}: {len(wrong)} values are no finite numbers, the first {table.iat[row, column]!r} at {place}"
-        raise UserError(message)
-    if not len(table):
-        message = f"{path} has no rows; each row is a state"
+        value = table.iat[row, column]
+        first = repr(value) if isinstance(value, str) else value
+        message = f"{path}: {len(wrong)} values are no finite numbers, the first {first} at {place}"
         raise UserError(message)
     return numbers
 

@@ -518,7 +518,7 @@ def _add_forecast(subparsers: Subparsers) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="CSV file (a name, then a column for each feature) or h5ad file, in the units of the training data",
+        help="CSV or TSV file (a name, then a column for each feature) or h5ad file, in the units of the training data",
     )
     parser.add_argument("--layer", help="layer of the h5ad file that holds the states; default: X")
     parser.add_argument(
@@ -561,7 +561,7 @@ def _forecast(arguments: Arguments) -> None:
 def _add_rates(subparsers: Subparsers) -> None:
     parser = _subcommand(subparsers, "rates", "give the rates of change at states with a trained model", _rates)
     _add_model(parser)
-    parser.add_argument("--states", type=Path, required=True, metavar="FILE", help="CSV or h5ad file")
+    parser.add_argument("--states", type=Path, required=True, metavar="FILE", help="CSV, TSV or h5ad file")
     parser.add_argument("--layer", help="layer of the h5ad file that holds the states; default: X")
     parser.add_argument("--output", type=Path, required=True, help="CSV or parquet file")
 

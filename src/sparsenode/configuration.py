@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sparsenode.data.downloads import MIRROR_VARIABLE
 from sparsenode.errors import UserError, did_you_mean
 from sparsenode.files import write_atomically
+from sparsenode.labels import reserved_name
 from sparsenode.typed import settings_problems
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, 
     _report(list(_schema_problems(completed, schema)))
     completed = dict(_complete(completed, schema))
     _report(list(_entry_problems(completed)))
+    _report(list(_name_problems(completed)))
     _report(list(_reference_problems(completed)))
     _report(list(_pair_problems(completed)))
     return completed
@@ -591,6 +593,52 @@ def _number(text: str) -> float | None:
         return None
 
 
+_COMPARISONS = "comparisons"
+
+
+def _name_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield names of entries that results use for other things, or that two entries have in results."""
+    from sparsenode import methods, peers
+
+    for name in config["datasets"]:
+        if name.lower() == _COMPARISONS:
+            use = "`figures/comparisons` holds figures of several datasets"
+            yield f"datasets: found the name {name!r}; allowed: another name, since {use}"
+    for kind, key, shipped in (
+        ("methods", "regularizer", methods.method_names()),
+        ("peers", "peer", peers.peer_names()),
+    ):
+        for name, entry in config[kind].items():
+            if name in shipped and entry[key] != name:
+                yield (
+                    f"{kind}.{name}.{key}: found {entry[key]}; allowed: {name}, of which results would tell by this "
+                    "name, or another name for the entry"
+                )
+    together = {f"run.{kind}": config["run"][kind] for kind in ("datasets", "models", "methods", "peers")}
+    for key, entries in {**together, _COMPARISONS: config["comparisons"]}.items():
+        names: dict[str, str] = {}
+        for name in entries:
+            other = names.setdefault(name.lower(), name)
+            if other != name:
+                yield (
+                    f"{key}: found {other} and {name}; allowed: names that differ in more than their case, since "
+                    "many file systems (of macOS and Windows) take their files for the same"
+                )
+
+
+def _network_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield models and methods whose networks would have one name, MODEL_METHOD, in `network.h5ad`."""
+    names: dict[tuple[str, str], tuple[str, str]] = {}
+    for dataset, model, method in grid(config):
+        joined = f"{model}_{method}"
+        other = names.setdefault((dataset, joined), (model, method))
+        if other != (model, method):
+            yield (
+                f"run: found the method {other[1]} of the model {other[0]}, and {method} of {model}; allowed: names "
+                f"that differ when joined, since both networks would be network_{joined} in network.h5ad"
+            )
+
+
 def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names that refer to no entry."""
     run = config["run"]
@@ -622,6 +670,8 @@ def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
             if name not in config[kind]:
                 yield _unknown(f"datasets.{dataset}.{kind}[{place}]", name, list(config[kind]))
     for prior, made in entry["priors"].items():
+        if (use := reserved_name("prior network", prior)) is not None:
+            yield f"datasets.{dataset}.priors: found the name {prior!r}; allowed: another name, since {use}"
         if made["of"] == "truth" and not has_truth(config, dataset):
             allowed = "a prior of the source, since the true network is not known"
             yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
@@ -698,8 +748,8 @@ def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) ->
         if name not in interventions["clamp"]:
             yield _unknown(f"{key}.expected", name, list(interventions["clamp"]))
     for name in interventions["clamp"]:
-        if name in {"all", "unclamped"}:
-            yield f"{key}.clamp: found the name {name!r}; allowed: another name, since tables use it for other things"
+        if (use := reserved_name("intervention", name)) is not None:
+            yield f"{key}.clamp: found the name {name!r}; allowed: another name, since {use}"
 
 
 def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[str]:
@@ -769,6 +819,7 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for model in config["run"]["models"]:
         yield from _trained_model_problems(config, model)
     yield from _prior_problems(config)
+    yield from _network_problems(config)
     for dataset, model in pairs(config):
         needed = config["models"][model]["velocity_observations"] or 1
         known = config["datasets"][dataset]["initial_state"]["known"]

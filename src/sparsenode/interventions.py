@@ -25,6 +25,7 @@ from sparsenode.evaluation.forecast import check_features
 from sparsenode.evaluation.plans import Observations, read_observations
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
 from sparsenode.files import file_sha256, write_atomically
+from sparsenode.labels import BASELINE, NO_FATE, ORACLE, UNCLAMPED, reserved_name
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -35,13 +36,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UNCLAMPED = "unclamped"
-"""Entry of the column `trajectory` of what is forecast without an intervention."""
-NO_FATE = "none"
-"""Entry of the column `reference` of forecasts that end near no fate."""
-NO_EFFECT = "baseline:no_effect"
+NO_EFFECT = f"{BASELINE}no_effect"
 """The trivial forecast that the intervention changes nothing: the true trajectory without it."""
-TRUTH = "oracle:system"
+TRUTH = f"{ORACLE}system"
 """Entry of the column `method` of the true effects."""
 SMALLEST = 1e-3
 """Effects below this share of the greatest true one count as none: their ranks would be those of rounding errors."""
@@ -199,8 +196,8 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
     found = []
     for name, clamp in settings.clamp.items():
         where = f"dataset {dataset}, interventions.clamp.{name}"
-        if name in {ALL, UNCLAMPED}:
-            raise UserError(f"{where}: this name stands for other things in the table; choose another one")
+        if (use := reserved_name("intervention", name)) is not None:
+            raise UserError(f"{where}: an intervention cannot be called {name!r}, since {use}; give it another name")
         values = {}
         for feature, value in clamp.items():
             if feature not in places:

@@ -102,6 +102,87 @@ def test_prior_networks_are_taken_over(cells: AnnData, options: Callable[..., di
     assert not (found.varp["prior_worse"].toarray() != 0)[~found.varp["known_worse"].toarray()].any()
 
 
+FLAGS = {
+    "text": ["False", "no", "True"],
+    "nullable": pd.array([False, False, True], dtype="boolean"),
+    "categories": pd.Categorical(["no", "no", "yes"]),
+    "numbers": [0, 0, 1],
+    "decimals": [0.0, 0.0, 1.0],
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+def test_regulators_by_columns_of_every_type(cells: AnnData, options: Callable[..., dict], flags: list) -> None:
+    cells.var["factor"] = flags
+    assert load(options(regulators="factor"), {}).is_regulator.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["True", "perhaps", "False"],
+            r"cells\.h5ad: the column 'factor' of `var` holds 'perhaps' for 'B'; allowed: true",
+        ),
+        ([1.0, np.nan, 0.0], r"the column 'factor' of `var` holds nothing for 'B'"),
+        (pd.array([True, pd.NA, False], dtype="boolean"), r"the column 'factor' of `var` holds nothing for 'B'"),
+        (pd.array([1, pd.NA, 0], dtype="Int64"), r"the column 'factor' of `var` holds nothing for 'B'"),
+        ([1, 2, 0], r"the column 'factor' of `var` holds 2 for 'B'"),
+    ],
+)
+def test_regulators_by_what_says_neither(
+    cells: AnnData, options: Callable[..., dict], flags: list, message: str
+) -> None:
+    cells.var["factor"] = flags
+    with pytest.raises(UserError, match=message):
+        load(options(regulators="factor"), {})
+    # Of features that are not modeled nothing has to be known.
+    assert load(options(regulators="factor", genes=["C", "A"]), {}).is_regulator.tolist() == [False, True]
+
+
+def test_pairs_that_a_prior_tells_of_are_told_by_truth_values(cells: AnnData, options: Callable[..., dict]) -> None:
+    known = np.array([[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+    cells.varp.update(prior_motif=np.ones((3, 3)), known_motif=known)
+    np.testing.assert_array_equal(load(options(), {}).priors_known["motif"], known == 1)
+    known[1, 2] = np.nan
+    with pytest.raises(UserError, match=r"varp\['known_motif'\] holds nan from 'B' to 'C'; allowed: true or false"):
+        load(options(), {})
+
+
+@pytest.mark.parametrize(
+    ("column", "names", "message"),
+    [
+        (
+            "sample",
+            ["all", "s2"],
+            r"dataset mine: the trajectory 'all' cannot be called so, since results use it for the",
+        ),
+        ("sample", ["s1", "subject x"], r"dataset mine: the trajectory 'subject x' cannot be called so"),
+        ("sample", ["s1", ""], r"dataset mine: the trajectory '' cannot be called so"),
+        ("donor", ["all", "x"], r"dataset mine: the subject 'all' cannot be called so"),
+        ("stage", ["none", "late"], r"dataset mine: the group 'none' cannot be called so, since .* end near no group"),
+        ("stage", ["peer:x", "late"], r"dataset mine: the group 'peer:x' cannot be called so"),
+    ],
+)
+def test_names_that_results_use_are_refused(
+    cells: AnnData, options: Callable[..., dict], tmp_path: Path, column: str, names: list[str], message: str
+) -> None:
+    cells.obs[column] = [names[0]] * 5 + [names[1]] * 7
+    columns = {"subject": "donor", "group": "stage"} if column != "stage" else {"group": "stage"}
+    cells.obs["stage"] = cells.obs["stage"] if column == "stage" else "one"
+    settings = {"source": "anndata", "options": options(**columns)}
+    with pytest.raises(UserError, match=message):
+        preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
+    assert not (tmp_path / "mine.h5ad").exists()
+
+
+def test_a_prior_cannot_be_called_truth(cells: AnnData, options: Callable[..., dict], tmp_path: Path) -> None:
+    cells.varp["prior_truth"] = np.ones((3, 3))
+    settings = {"source": "anndata", "options": options()}
+    with pytest.raises(UserError, match=r"dataset mine: the prior network 'truth' cannot be called so"):
+        preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
+
+
 def test_the_whole_way(options: Callable[..., dict], tmp_path: Path) -> None:
     settings = {"source": "anndata", "options": options(split="stage"), "validation": {"by": "none-in-source"}}
     preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
@@ -119,7 +200,7 @@ def test_the_file_is_an_input_of_the_workflow(options: Callable[..., dict]) -> N
 
 def test_one_trajectory_where_none_is_named(options: Callable[..., dict]) -> None:
     (part,) = load(options(trajectory=None), {}).trajectories
-    assert (part.name, part.subject, len(part.times)) == ("all", "all", 12)
+    assert (part.name, part.subject, len(part.times)) == ("trajectory", "trajectory", 12)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,42 @@ def text_for_regulators(adata: AnnData) -> None:
     adata.var["is_regulator"] = ["yes", "no", "no"]
 
 
+def missing_for_regulators(adata: AnnData) -> None:
+    adata.var["is_regulator"] = pd.array([True, pd.NA, False], dtype="boolean")
+
+
+def text_for_signs(adata: AnnData) -> None:
+    adata.uns["sparsenode"]["truth_signed"] = "False"
+
+
+def half_known(adata: AnnData) -> None:
+    adata.varp["known_guess"] = np.full((3, 3), 0.5)
+
+
+def trajectory_all(adata: AnnData) -> None:
+    adata.obs["trajectory"] = adata.obs["trajectory"].cat.rename_categories({"third": "all"})
+
+
+def trajectory_like_a_subject(adata: AnnData) -> None:
+    adata.obs["trajectory"] = adata.obs["trajectory"].cat.rename_categories({"third": "subject third"})
+
+
+def subject_all(adata: AnnData) -> None:
+    adata.obs["subject"] = adata.obs["subject"].cat.rename_categories({"third": "all"})
+
+
+def group_none(adata: AnnData) -> None:
+    adata.obs["group"] = adata.obs["group"].cat.rename_categories({"all": "none"})
+
+
+def feature_like_a_baseline(adata: AnnData) -> None:
+    adata.var_names = ["a", "baseline:linear", "d"]
+
+
+def prior_truth(adata: AnnData) -> None:
+    adata.varp["prior_truth"] = np.eye(3)
+
+
 def truth_alone(adata: AnnData) -> None:
     del adata.varp["truth_known"]
 
@@ -213,6 +249,15 @@ BREACHES = [
     (other_order, r"not sorted by trajectory"),
     (infinite_feature_weight, r"'weight' of `var` holds a weight that is negative or not finite"),
     (text_for_regulators, r"'is_regulator' of `var` is to be true or false"),
+    (missing_for_regulators, r"'is_regulator' of `var` is to be true or false"),
+    (text_for_signs, r"uns\['sparsenode'\]\['truth_signed'\] holds 'False'; allowed: true or false"),
+    (half_known, r"varp\['known_guess'\] is to be true or false, 1 or 0"),
+    (trajectory_all, r"the trajectory 'all' cannot be called so, since results use it for the mean over all"),
+    (trajectory_like_a_subject, r"the trajectory 'subject third' cannot be called so"),
+    (subject_all, r"the subject 'all' cannot be called so"),
+    (group_none, r"the group 'none' cannot be called so"),
+    (feature_like_a_baseline, r"the feature 'baseline:linear' cannot be called so"),
+    (prior_truth, r"the prior network 'truth' cannot be called so"),
     (truth_alone, r"`varp` is to have both 'truth' and 'truth_known'"),
     (infinite_prior, r"varp\['prior_guess'\] holds values that are not finite"),
     (infinite_truth, r"varp\['truth'\] holds values that are not finite"),
@@ -236,7 +281,9 @@ def test_a_breach_is_refused_in_memory_and_never_written(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", [not_a_number, decreasing, no_weight, text_for_trajectory, no_metadata])
+@pytest.mark.parametrize(
+    "damage", [not_a_number, decreasing, no_weight, text_for_trajectory, no_metadata, trajectory_all, text_for_signs]
+)
 def test_a_breach_in_a_file_of_another_writer(
     adata: AnnData, tmp_path: Path, damage: Callable[[AnnData], None]
 ) -> None:

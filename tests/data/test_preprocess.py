@@ -54,6 +54,34 @@ def test_the_same_settings_give_the_same_bytes_in_another_process(tmp_path: Path
     assert len(digests) == 1
 
 
+def test_two_trajectories_of_one_name_are_refused(raw: RawTrajectories) -> None:
+    """A donor "a b" with a lineage "c", and a donor "a" with a lineage "b c", both make "a b c"."""
+    parts = tuple(dataclasses.replace(part, name=name) for part, name in zip(raw.trajectories, "xyx", strict=True))
+    with pytest.raises(UserError, match=r"dataset data: two trajectories are called 'x'; give each a name of its own"):
+        assemble("data", dataclasses.replace(raw, trajectories=parts), {}, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "all"}, r"dataset data: the trajectory 'all' cannot be called so"),
+        ({"name": "subject a"}, r"dataset data: the trajectory 'subject a' cannot"),
+        ({"subject": "all"}, r"dataset data: the subject 'all' cannot"),
+        ({"group": "none"}, r"dataset data: the group 'none' cannot"),
+        ({"group": "baseline:linear"}, r"since results use names that begin with 'baseline:' for trivial forecasts"),
+    ],
+)
+def test_names_that_results_use_are_refused(raw: RawTrajectories, changes: dict, message: str) -> None:
+    first = dataclasses.replace(raw.trajectories[0], **changes)
+    with pytest.raises(UserError, match=message):
+        assemble("data", dataclasses.replace(raw, trajectories=(first, *raw.trajectories[1:])), {}, {})
+
+
+def test_a_prior_that_is_made_cannot_be_called_truth(raw: RawTrajectories) -> None:
+    with pytest.raises(UserError, match=r"dataset data: the prior network 'truth' cannot be called so"):
+        assemble("data", raw, {"priors": {"truth": {"of": "guess"}}}, {})
+
+
 @pytest.mark.parametrize("first", [1, 3])
 def test_initial_states_are_means_of_the_first_observations(raw: RawTrajectories, first: int) -> None:
     adata = assemble("data", raw, {"initial_state": {"mean_of_first": first}}, {})

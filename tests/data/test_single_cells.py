@@ -522,6 +522,46 @@ def test_options_that_contradict_themselves(options: Options) -> None:
     refused(options(genes={"regulators": ["B"]}), "names 'B', which is none of the networks; there are: base")
 
 
+@pytest.mark.parametrize(
+    ("donors", "lineages", "message"),
+    [
+        (["all"], ["B"], r"data source single_cells: the subject 'all' cannot be called so, since results use it"),
+        (["s1"], ["none"], r"the group 'none' cannot be called so"),
+        (
+            ["subject"],
+            ["B"],
+            r"the trajectory 'subject B' cannot be called so, since results use names that begin with",
+        ),
+        (
+            ["s", "s a"],
+            ["a b", "b"],
+            r"lineage 'a b' of donor 's' and lineage 'b' of donor 's a' would both be the traj",
+        ),
+    ],
+)
+def test_names_that_results_use_are_refused_before_the_file_is_read(
+    options: Options, tmp_path: Path, donors: list[str], lineages: list[str], message: str
+) -> None:
+    chosen = options(donors={"train": donors, "test": []}, lineages={name: ["HSC"] for name in lineages})
+    refused(chosen | {"file": str(tmp_path / "missing.h5ad")}, message)
+
+
+def test_a_network_is_a_matrix_or_a_list_of_edges(options: Options, network: Path) -> None:
+    """The same network in both forms gives the same data, whatever separates the fields."""
+    network.write_text("TF.human,GENE0,GENE1,GENE7\nGENE5,0,1,0\nGENE9,1,1,0\n")
+    chosen = {"highly_variable": 0, "names": ["GENE0", "GENE1", "GENE7"]}
+    raw = load(options(genes=chosen), {})
+    network.write_text(
+        '\ufeffSource;Target;Weight\r\nGENE5;GENE1;1\r\n"GENE9";GENE0; 1\r\nGENE9;GENE1;-3\r\nGENE9;GENE7;0'
+    )
+    listed = load(options(genes=chosen), {})
+    assert listed.features == raw.features
+    np.testing.assert_array_equal(listed.priors["base"], raw.priors["base"])
+    np.testing.assert_array_equal(listed.priors_known["base"], raw.priors_known["base"])
+    np.testing.assert_array_equal(listed.is_regulator, raw.is_regulator)
+    assert raw.priors["base"].sum() == 3
+
+
 def test_files_that_cannot_be_read(options: Options, tmp_path: Path) -> None:
     path = tmp_path / "cells.h5ad"
     options()

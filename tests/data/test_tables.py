@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from sparsenode.data.tables import gzip_lines, read_numeric_table, read_text_table
+from sparsenode.data.tables import (
+    finite_numbers,
+    read_numeric_table,
+    read_table_text,
+    read_text_table,
+    read_written_table,
+)
 from sparsenode.errors import UserError
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -80,19 +86,17 @@ def test_files_that_are_no_text_or_not_there(tmp_path: Path) -> None:
         read_numeric_table(tmp_path / "missing", "\t")
 
 
-def test_gzip_lines(tmp_path: Path) -> None:
-    path = tmp_path / "lines.gz"
-    path.write_bytes(gzip.compress(b"one\r\ntwo\n\nthree"))
-    assert list(gzip_lines(path, limit=100)) == ["one", "two", "", "three"]
-
-
 @pytest.mark.parametrize("content", [b"\0" * 2**24, b"line\n" * 2**22])
 def test_a_gzip_bomb_stops_at_the_limit(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(content, 1))
     assert path.stat().st_size < 2**18
     with pytest.raises(UserError, match=r"bomb\.gz unpacks to more than 1000 bytes"):
-        list(gzip_lines(path, limit=1000))
+        read_table_text(path, limit=1000)
+    (tmp_path / "plain").write_bytes(content)
+    with pytest.raises(UserError, match=r"plain has more than 1000 bytes"):
+        read_table_text(tmp_path / "plain", limit=1000)
+    assert read_table_text(tmp_path / "plain", limit=len(content)) == content.decode()
 
 
 @pytest.mark.parametrize(
@@ -101,16 +105,16 @@ def test_a_gzip_bomb_stops_at_the_limit(tmp_path: Path, content: bytes) -> None:
         (gzip.compress(b"line\n" * 1000)[:-12], "cut off or damaged"),
         (gzip.compress(bytes(range(256)) * 10)[:200] + b"\0" * 100, "cut off or damaged|cannot read the gzip"),
         (b"<html>", "cannot read the gzip file"),
-        (gzip.compress(b"\xff\xfe\n"), "does not unpack to text"),
+        (gzip.compress(b"\xfe\n"), r"is not a text file \(byte 0 is no UTF-8\)"),
     ],
 )
 def test_a_damaged_gzip_file(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "file.gz"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
-        list(gzip_lines(path, limit=10**6))
+        read_table_text(path)
     with pytest.raises(UserError, match="cannot read"):
-        list(gzip_lines(tmp_path / "missing.gz", limit=10))
+        read_table_text(tmp_path / "missing.gz")
 
 
 @settings(max_examples=50)
@@ -144,3 +148,112 @@ def test_a_damaged_table_of_text_is_refused_with_its_line(tmp_path: Path, text: 
     with pytest.raises(UserError, match=message) as caught:
         read_text_table(path, ("a", "b"))
     assert str(path) in str(caught.value)
+
+
+# Tables that people write.
+
+PLAIN = "name,A,B c\n007,0.5,1e5\nNA,-1,x;y\n"
+FORMS = {
+    "plain": PLAIN.encode(),
+    "byte-order mark": b"\xef\xbb\xbf" + PLAIN.encode(),
+    "UTF-16": PLAIN.encode("utf-16"),
+    "ends of Windows": PLAIN.replace("\n", "\r\n").encode(),
+    "ends of old": PLAIN.replace("\n", "\r").encode(),
+    "no end": PLAIN.rstrip().encode(),
+    "empty lines": ("\n" + PLAIN.replace("\n", "\n \n") + "\n\n").encode(),
+    "tabs": PLAIN.replace(",", "\t").encode(),
+    "semicolons": b'name;A;B c\n007;0.5;1e5\nNA;-1;"x;y"\n',
+    "quotes": b'"name","A","B c"\n"007","0.5","1e5"\n"NA","-1","x;y"\n',
+    "blanks": b' name , A, B c \n007 ,0.5 , "1e5"\nNA,\xc2\xa0-1 ,x;y\t\n',
+    "blanks and quotes": b'"name" , "A" ,"B c" \n "007" ,"0.5","1e5"\n"NA", "-1" , "x;y" ',
+    "blanks and tabs": b"name \tA \t B c\n 007\t0.5\t1e5 \n NA\t -1\tx;y\n",
+}
+
+
+@pytest.mark.parametrize("content", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("name", ["table.csv", "table.tsv", "table.csv.gz"])
+def test_a_written_table_is_the_same_in_every_form(tmp_path: Path, content: bytes, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    table = read_written_table(path)
+    assert table.columns == ("name", "A", "B c")
+    assert [fields for _, fields in table.rows] == [["007", "0.5", "1e5"], ["NA", "-1", "x;y"]]
+
+
+@pytest.mark.parametrize("separator", list("\t;,"))
+@settings(max_examples=50)
+@given(rows=st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), min_size=1,
+                                      max_size=8).map(str.strip).filter(bool), min_size=3, max_size=3),
+                     min_size=1, max_size=5))  # fmt: skip
+def test_written_text_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, separator: str, rows: list[list[str]]
+) -> None:
+    path = tmp_path_factory.mktemp("tables") / "table.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=separator, quoting=csv.QUOTE_ALL).writerows([["one", "other", "third"], *rows])
+    table = read_written_table(path)
+    assert table.columns == ("one", "other", "third")
+    assert list(table.rows) == list(enumerate(rows, start=2))
+
+
+def test_the_names_of_rows_as_r_writes_them(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text('"A","B"\n"1",2,3\n"NA",4,5\n')
+    table = read_written_table(path, names_rows=lambda names: names[0] == "A")
+    assert table.columns == ("", "A", "B")
+    assert [fields for _, fields in table.rows] == [["1", "2", "3"], ["NA", "4", "5"]]
+    # The same widths are a line that is too long where the first name may be that of the names.
+    path.write_text("name,A,B\nx,2,3,99\n")
+    with pytest.raises(UserError, match=r"line 2: 4 fields where line 1 names 3 columns: '99' follows the last .* 'B'"):
+        list(read_written_table(path, names_rows=lambda names: names[0] == "A").rows)
+    path.write_text("A,B\n1,2,3\n4,5\n")
+    with pytest.raises(UserError, match=r"line 3: 2 fields where line 1 names 3 columns, none for the column 'B'"):
+        list(read_written_table(path, names_rows=lambda names: names[0] == "A").rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,A\nx,1\ny,1,9\n", r"line 3: 3 fields where line 1 names 2 columns: '9' follows the last column, 'A'"),
+        ("name,A,B\nx,1,2\ny,1\n", r"line 3: 2 fields where line 1 names 3 columns, none for the column 'B'"),
+        ("name,A,B\nx,0,5,0,7\n", r"line 2: 5 fields where line 1 names 3 .* write numbers with a decimal point"),
+        ("\nname;A\nx;1;2\n", r"line 3: 3 fields where line 2 names 2"),
+        ("name,A,B,A\nx,1,2,3\n", r"line 1: the column 'A' stands there more than once, as fields 2 and 4"),
+        ("name,A,,\nx,1,,\n", r"line 1: the column '' stands there more than once, as fields 3 and 4"),
+        ('name,A\nx,"1\ny,2\n', r"line 3: unexpected end of data; a table has a line of column names and lines of"),
+        ('name,A\nx,"1"0\n', r"line 2: ',' expected after '\"'"),
+        ("name,A\n", r"has no rows: no line below the column names in line 1"),
+        ("", r"cannot read .*: the file is empty"),
+        ("\n \n", r"cannot read .*: the file is empty"),
+        ("<!doctype html>\n", r"is a web page"),
+    ],
+)
+def test_a_damaged_written_table_is_refused_with_line_and_column(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        list(read_written_table(path).rows)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fast", r"'fast' is not a finite number"),
+        ("", r"nothing stands where a number is needed"),
+        ("nan", r"'nan' is not a finite number"),
+        ("1_0", r"'1_0' is not a finite number"),
+        ("0,5", r"'0,5' has a comma; write numbers with a decimal point and without separators of thousands"),
+        ("1,000,000", r"'1,000,000' has a comma"),
+        ("-1,5e-3", r"'-1,5e-3' has a comma"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_with_line_and_column(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "table.tsv"
+    path.write_text(f"name\tA\tB\nx\t-1e-3\t+.5\ny\t1\t{text}\n")
+    table = read_written_table(path)
+    rows = iter(table.rows)
+    assert finite_numbers(table, 2, [2, 1], next(rows)[1]) == [0.5, -1e-3]
+    line, fields = next(rows)
+    with pytest.raises(UserError, match=rf"table\.tsv, line 3, column 'B': {message}"):
+        finite_numbers(table, line, [1, 2], fields)

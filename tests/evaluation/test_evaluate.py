@@ -20,6 +20,7 @@ from sparsenode.evaluation.plans import plan_trajectories, read_observations
 from sparsenode.evaluation.rows import Truth, structure_rows
 from sparsenode.evaluation.structure import auprc, select_pairs
 from sparsenode.evaluation.tables import COLUMNS, join_tables
+from sparsenode.labels import reserved_name
 
 
 def pick(table, **wanted):
@@ -78,6 +79,23 @@ def test_sums_of_a_subject(shared_data, new_ensemble):
     )
     assert set(pick(metrics, metric="mse_sum")["trajectory"]) == {"pair"}
     assert "baseline:linear" in set(pick(metrics, metric="mse_sum")["method"])
+
+
+def test_what_is_no_name_of_the_data_cannot_become_one(shared_data, new_ensemble):
+    """Every label of the tables that does not name a trajectory, a subject or a method is reserved."""
+    shared_data.varp["prior_motif"] = shared_data.varp["truth"].copy()
+    evaluation = evaluate_ensembles(shared_data, [new_ensemble()])
+    metrics = evaluation.metrics
+    own = {"", *shared_data.obs["trajectory"].astype(str), *shared_data.obs["subject"].astype(str)}
+    summaries = set(metrics["trajectory"].astype(str)) - own
+    assert summaries == {"all"}
+    labels = {str(label) for column in ("method", "reference") for label in metrics[column] if ":" in str(label)}
+    assert {label.partition(":")[0] for label in labels} == {"baseline", "oracle", "prior"}
+    for kind, names in (
+        ("trajectory", summaries | labels),
+        *((kind, labels) for kind in ("subject", "group", "feature")),
+    ):
+        assert [name for name in names if reserved_name(kind, name) is None] == []
 
 
 def test_structure_leaves_out_self_loops(evaluation, new_ensemble, system):

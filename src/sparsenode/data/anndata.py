@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsenode.data.logical import ALLOWED, logical_matrix, logical_values
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _SPLITS = ("train", "validation", "test")
 _PHASES = ("fit", "extrapolation")
 _NAMED = 8  # names listed in a message
+_ONLY = "trajectory"  # name of the trajectory that all observations are, where no column names any
 
 
 def _name_or_null(description: str) -> dict[str, Any]:
@@ -97,7 +99,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "description": "`unit`: the times of each trajectory to [0, 1].",
     },
     "truth": _name_or_null("Entry of `varp` with the true network: row = source, column = target, signed."),
-    "regulators": _name_or_null("Column of `var` that is true for features that can regulate others."),
+    "regulators": _name_or_null(f"Column of `var` that is true for features that can regulate others ({ALLOWED})."),
 }
 
 
@@ -124,7 +126,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     genes = options["genes"] or [str(name) for name in adata.var_names]
     columns = file.positions(genes)
     times = file.times(options["time"])
-    labels = file.labels(options["trajectory"], "all")
+    labels = file.labels(options["trajectory"], _ONLY)
     splits = _splits(file, options, labels)
     phases = file.labels(options["phase"], "fit")
     if unknown := sorted(set(phases.tolist()) - set(_PHASES)):
@@ -154,7 +156,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
             raise UserError(message)
         ranges = scaling_ranges([values[chosen] for chosen in rows.values()], training, options["scaling"])
     groups = file.labels(options["group"], "all")
-    subjects = file.labels(options["subject"] or options["trajectory"], "all")
+    subjects = file.labels(options["subject"] or options["trajectory"], _ONLY)
     trajectories = []
     for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
         where = f"{file.path}, trajectory {name!r}"
@@ -181,7 +183,8 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
             )
         )
     truth = None if options["truth"] is None else file.network(options["truth"], columns)
-    priors, priors_known = (file.networks(prefix, columns) for prefix in ("prior_", "known_"))
+    priors = file.networks("prior_", columns)
+    known = {name: matrix for name, matrix in file.networks("known_", columns).items() if name in priors}
     return RawTrajectories(
         kind="measured",
         features=tuple(genes),
@@ -193,7 +196,10 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         truth=truth,
         truth_known=None if truth is None else ~np.eye(count, dtype=bool),
         priors=priors,
-        priors_known={name: known != 0 for name, known in priors_known.items() if name in priors},
+        priors_known={
+            name: logical_matrix(matrix, genes, genes, f"{file.path}: varp['known_{name}']")
+            for name, matrix in known.items()
+        },
         is_regulator=None if options["regulators"] is None else file.flags(options["regulators"], columns),
         provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
     )
@@ -272,7 +278,8 @@ class _File:
     def flags(self, name: str, columns: NDArray[np.int_]) -> NDArray[np.bool_]:
         if name not in self.adata.var:
             raise self.fail("the column of `var`", name, list(self.adata.var.columns))
-        return np.asarray(self.adata.var[name], dtype=bool)[columns]
+        chosen = self.adata.var.iloc[columns]
+        return logical_values(chosen[name], chosen.index, f"{self.path}: the column {name!r} of `var`")
 
 
 def _dense(matrix: Any) -> Floats:

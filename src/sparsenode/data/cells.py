@@ -17,6 +17,7 @@ from sparsenode.data.transforms import (
     unit_time,
 )
 from sparsenode.errors import UserError
+from sparsenode.labels import reserved_problem
 
 EMBEDDING = "diffmap"
 CELL_TYPE = "cell_type"
@@ -135,7 +136,26 @@ class Cells:
     @property
     def name(self) -> str:
         """Name of the trajectory."""
-        return f"{self.donor} {self.lineage}"
+        return trajectory_name(self.donor, self.lineage)
+
+
+def trajectory_name(donor: str, lineage: str) -> str:
+    """Name of the trajectory of a donor along a lineage."""
+    return f"{donor} {lineage}"
+
+
+def trajectory_problem(donors: Sequence[str], lineages: Sequence[str]) -> str | None:
+    """What is wrong with the names of donors and lineages, or with those of their trajectories; None for nothing."""
+    of_name: dict[str, tuple[str, str]] = {}
+    for donor in donors:
+        for lineage in lineages:
+            name = trajectory_name(donor, lineage)
+            other = of_name.setdefault(name, (donor, lineage))
+            if other != (donor, lineage):
+                one, two = (f"lineage {of[1]!r} of donor {of[0]!r}" for of in (other, (donor, lineage)))
+                return f"{one} and {two} would both be the trajectory {name!r}; give a lineage another name"
+    named = {"subject": donors, "group": lineages, "trajectory": list(of_name)}
+    return next(filter(None, (reserved_problem(kind, names) for kind, names in named.items())), None)
 
 
 class Units(TypedDict):

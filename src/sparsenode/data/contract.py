@@ -38,9 +38,10 @@ import numpy as np
 
 from sparsenode.errors import UserError
 from sparsenode.files import write_atomically
+from sparsenode.labels import reserved_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
 CONTRACT_VERSION = 1
 SPLITS = ("train", "validation", "test")
 PHASES = ("fit", "extrapolation")
-_CATEGORIES = ("trajectory", "group", "subject", "split", "phase")
+_NAMED = ("trajectory", "group", "subject")
+_CATEGORIES = (*_NAMED, "split", "phase")
 _METADATA = (
     "contract_version",
     "name",
@@ -202,7 +204,7 @@ def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> No
     Raises:
         UserError: what is wrong first, `where`, and at which observation or entry.
     """
-    for check in (_check_values, _check_columns, _check_order, _check_features, _check_metadata):
+    for check in (_check_values, _check_columns, _check_names, _check_order, _check_features, _check_metadata):
         problem = check(adata)
         if problem is not None:
             message = f"{where}: {problem}"
@@ -262,6 +264,17 @@ def _check_columns(adata: AnnData) -> str | None:
     return None
 
 
+def _check_names(adata: AnnData) -> str | None:
+    names = {column: [str(name) for name in adata.obs[column].cat.categories] for column in _NAMED}
+    problem = name_problem(names | {"feature": list(adata.var_names), "prior network": _prior_names(adata)})
+    return problem and f"{problem} in the source of the data, delete this file and run again"
+
+
+def name_problem(names: Mapping[str, Iterable[str]]) -> str | None:
+    """The first of the names, by the kind of what they name, that tables of results use for other things."""
+    return next(filter(None, (reserved_problem(kind, some) for kind, some in names.items())), None)
+
+
 def _check_order(adata: AnnData) -> str | None:
     codes = adata.obs["trajectory"].cat.codes.to_numpy()
     if (np.diff(codes) < 0).any():
@@ -293,7 +306,7 @@ def _check_features(adata: AnnData) -> str | None:
     weights = adata.var["weight"].to_numpy(dtype=np.float64)
     if not np.isfinite(weights).all() or (weights < 0).any():
         return "the column 'weight' of `var` holds a weight that is negative or not finite"
-    if adata.var["is_regulator"].dtype.kind != "b":
+    if adata.var["is_regulator"].dtype != np.bool_:
         return "the column 'is_regulator' of `var` is to be true or false"
     if ("truth" in adata.varp) != ("truth_known" in adata.varp):
         return "`varp` is to have both 'truth' and 'truth_known', or none of them"
@@ -302,6 +315,10 @@ def _check_features(adata: AnnData) -> str | None:
         # Of a sparse matrix only what is stored: with thousands of genes a dense copy of each takes 100 MB.
         if not np.isfinite(network.data if hasattr(network, "toarray") else network).all():
             return f"varp[{key!r}] holds values that are not finite"
+        if key == "truth_known" or key.startswith("known_"):
+            stored = network.data if hasattr(network, "toarray") else network
+            if stored.dtype != np.bool_ and not np.isin(stored, (0, 1)).all():
+                return f"varp[{key!r}] is to be true or false, 1 or 0"
     return None
 
 
@@ -317,6 +334,8 @@ def _check_metadata(adata: AnnData) -> str | None:
             f"it is of contract version {metadata['contract_version']}, and this sparsenode reads "
             f"{CONTRACT_VERSION}; make it anew"
         )
+    if not isinstance(metadata.get("truth_signed", True), bool | np.bool_):
+        return f"uns['sparsenode']['truth_signed'] holds {metadata['truth_signed']!r}; allowed: true or false"
     states = metadata["initial_states"]
     trajectories = [name for name, _ in _slices(adata)]
     if list(states.index) != trajectories or list(states.columns) != list(adata.var_names):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.data import complete_options, source
-from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, write_trajectories
+from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_problem, write_trajectories
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.priors import add_priors
 from sparsenode.data.validation import set_validation_aside
@@ -76,6 +76,7 @@ def assemble(
     known = int(settings.get("initial_state", {}).get("known", 1))
     validation = dict(settings.get("validation", {}))
     raw = add_priors(name, raw, settings.get("priors", {}))
+    _check_names(name, raw)
     _check_raw(name, raw, first, known)
     splits = set_validation_aside(raw.trajectories, validation, keep_first=max(first, known))
     initial_states = np.stack([_initial_state(part, first, known) for part in raw.trajectories])
@@ -145,6 +146,26 @@ def assemble(
             }
         },
     )
+
+
+def _check_names(dataset: str, raw: RawTrajectories) -> None:
+    """Names that tables of results use for other things, and one for two trajectories (donor and lineage make one)."""
+    names = [part.name for part in raw.trajectories]
+    problem = name_problem(
+        {
+            "trajectory": names,
+            "subject": [part.subject for part in raw.trajectories],
+            "group": [part.group for part in raw.trajectories],
+            "feature": raw.features,
+            "prior network": raw.priors,
+        }
+    )
+    if problem is None and len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        problem = f"two trajectories are called {repeated!r}; give each a name of its own"
+    if problem is not None:
+        message = f"dataset {dataset}: {problem}"
+        raise UserError(message)
 
 
 def _check_raw(name: str, raw: RawTrajectories, first: int, known: int) -> None:

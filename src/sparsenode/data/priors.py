@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
-
-TRUTH = "truth"
+from sparsenode.labels import TRUTH
 
 
 def add_priors(name: str, raw: RawTrajectories, wanted: Mapping[str, Mapping[str, Any]]) -> RawTrajectories:

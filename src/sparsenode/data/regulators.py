@@ -6,7 +6,7 @@ cell types that a lineage passes through, united, are what is known of that line
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.downloads import RemoteFile, known_file
-from sparsenode.data.tables import gzip_lines
+from sparsenode.data.logical import logical_value
+from sparsenode.data.tables import WrittenTable, finite_numbers, read_written_table
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
+from sparsenode.labels import TRUTH
 
 logger = logging.getLogger(__name__)
 
 BASE = "base"
 _ADDRESS = "https://raw.githubusercontent.com/theislab/PathReg/main/data/data/TFs_Targets"
 _BASE_NETWORK = f"{_ADDRESS}/tf_targets_baseGRN_human_matrix.csv.gz"
-_LARGEST = 100 * 2**20  # bytes unpacked; the base network has 41 million
-_REGULATORS = ("TF.human", "tf.name")  # what the first column is called
-_VALUES = {"0": False, "0.0": False, "1": True, "1.0": True}
+_SOURCES = frozenset({"source", "regulator", "tf", "from"})  # what columns of a list are called, in any case
+_TARGETS = frozenset({"target", "to"})
+_WEIGHTS = frozenset({"weight"})
+_FIRST_COLUMNS = _SOURCES | {"tf.human", "tf.name", ""}  # what the first column of a matrix is called
 _NAMED = 5  # regulators listed in a message
 CELL_TYPES = (
     "B1 B",
@@ -54,7 +57,11 @@ CELL_TYPES = (
 NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
     "networks": {
         "type": "object",
-        "propertyNames": {"pattern": r"^[A-Za-z0-9_+-]+$", "not": {"const": BASE}},
+        "propertyNames": {
+            "pattern": r"^[A-Za-z0-9_+-]+$",
+            "not": {"enum": [BASE, TRUTH]},
+            "x-allowed": f"letters, digits, _, + and -; not {BASE} or {TRUTH}, which are networks of other things",
+        },
         "additionalProperties": {
             "type": "array",
             "items": {"enum": list(CELL_TYPES)},
@@ -183,28 +190,95 @@ def _some(genes: Sequence[str]) -> str:
 
 
 def read_network(path: Path, genes: Sequence[str]) -> PriorNetwork:
-    """A table of regulators and targets among `genes`, CSV of 0 and 1, gzipped if its name ends in `.gz`.
+    """A table of regulators and targets among `genes`, gzipped if its name ends in `.gz`, in one of two forms.
 
-    The first line holds `TF.human` or `tf.name` and the targets, each further line a regulator and its row.
+    A matrix has a line for each regulator and a column for each target, and holds 0 and 1; its first column names the
+    regulators and is called `TF.human`, `tf.name`, `tf`, `regulator`, `source` or nothing. A list has a line for each
+    edge and the columns `source` (or `regulator`, `tf`, `from`) and `target` (or `to`), where there is one `weight`,
+    which is 0 for no edge, and others that are not read. It tells of the pairs of any of its sources and any of its
+    targets. See `tables.read_written_table` for how fields are separated.
 
     Raises:
-        UserError: the file is damaged, too large once unpacked, names a regulator or a target twice, or holds anything
-            but 0 and 1.
+        UserError: the file is damaged, too large, has neither form, names a regulator or a target of a matrix twice,
+            or holds anything but 0 and 1; or an edge of a list has no name, no number as its weight, or two weights.
     """
-    header, rows = _read_table(path)
-    column = {name: number for number, name in enumerate(header)}
-    targets = [(column[gene], index) for index, gene in enumerate(genes) if gene in column]
+    table, columns = _open_network(path, genes)
+    return _read_matrix(table, genes) if columns is None else _read_list(table, columns, genes)
+
+
+def read_regulators(path: Path, genes: Iterable[str] = ()) -> tuple[str, ...]:
+    """All regulators of a table, in its order, whether they are among the `genes` that are measured or not.
+
+    Raises:
+        UserError: as for `read_network`, save that the values are not read.
+    """
+    table, columns = _open_network(path, genes)
+    if columns is None:
+        return tuple(regulator for _, regulator, _ in _matrix_rows(table))
+    return tuple(dict.fromkeys(source for _, source, _, _ in _edges(table, columns)))
+
+
+@dataclass(frozen=True)
+class _ListColumns:
+    """Places of the columns of a list of edges; without `weight` every line is an edge."""
+
+    source: int
+    target: int
+    weight: int | None
+
+
+def _list_columns(names: Sequence[str]) -> _ListColumns | None:
+    """The columns of a list of edges by their names, None where the names are not those of a list."""
+    sources, targets, weights = (
+        [place for place, name in enumerate(names) if name.lower() in allowed]
+        for allowed in (_SOURCES, _TARGETS, _WEIGHTS)
+    )
+    if len(sources) == len(targets) == 1 and len(weights) <= 1:
+        return _ListColumns(sources[0], targets[0], weights[0] if weights else None)
+    return None
+
+
+def _open_network(path: Path, genes: Iterable[str]) -> tuple[WrittenTable, _ListColumns | None]:
+    """A table of regulators and targets, and its columns where it is a list of edges; None for a matrix."""
+    measured = set(genes)
+
+    def names_rows(names: Sequence[str]) -> bool:
+        is_gene = names[0] in measured and names[0].lower() not in _FIRST_COLUMNS  # TF is a gene, too
+        return is_gene or _list_columns(names) is not None
+
+    table = read_written_table(path, names_rows=names_rows)
+    columns = _list_columns(table.columns)
+    if columns is not None:
+        used = {columns.source, columns.target, columns.weight}
+        unread = [repr(name) for place, name in enumerate(table.columns) if place not in used]
+        if unread:
+            logger.info("%s is a list of edges, of which these columns are not read: %s", path, _some(unread))
+    elif table.columns[0].lower() not in _FIRST_COLUMNS:
+        message = (
+            f"{path}, line 1: the first column is {table.columns[0]!r}; give a matrix of regulators (lines) and "
+            "targets (columns), whose first column is called `tf`, `regulator` or nothing, or a list of edges with "
+            "the columns source, target and, where there is one, weight"
+        )
+        raise UserError(message)
+    return table, columns
+
+
+def _read_matrix(table: WrittenTable, genes: Sequence[str]) -> PriorNetwork:
+    column = {name: number for number, name in enumerate(table.columns)}
+    targets = [(column[gene], index) for index, gene in enumerate(genes) if column.get(gene)]
     place = {gene: index for index, gene in enumerate(genes)}
     edges = np.zeros((len(genes), len(genes)), dtype=bool)
     is_regulator = np.zeros(len(genes), dtype=bool)
-    for number, regulator, line in rows:
+    for line, regulator, fields in _matrix_rows(table):
         if (source := place.get(regulator)) is None:
             continue
-        fields = line.split(",")
         is_regulator[source] = True
         for position, target in targets:
-            if (value := _VALUES.get(fields[position])) is None:
-                message = f"{path}, line {number}: {fields[position]!r} for {header[position]!r}, expected 0 or 1"
+            if (value := logical_value(fields[position])) is None:
+                message = (
+                    f"{table.path}, line {line}: {fields[position]!r} for {table.columns[position]!r}, expected 0 or "
+                    "1; weights are read from a list of edges with the columns source, target, weight"
+                )
                 raise UserError(message)
             edges[source, target] = value
     is_target = np.zeros(len(genes), dtype=bool)
@@ -212,43 +286,58 @@ def read_network(path: Path, genes: Sequence[str]) -> PriorNetwork:
     return PriorNetwork(edges, np.outer(is_regulator, is_target), is_regulator)
 
 
-def read_regulators(path: Path) -> tuple[str, ...]:
-    """All regulators of a table, in its order, whether they are measured or not.
-
-    Raises:
-        UserError: as for `read_network`, save that the values are not read.
-    """
-    return tuple(regulator for _, regulator, _ in _read_table(path)[1])
-
-
-def _read_table(path: Path) -> tuple[list[str], Iterator[tuple[int, str, str]]]:
-    """Names in the first line, and of each further line its number, its regulator and its text."""
-    lines = gzip_lines(path, limit=_LARGEST) if path.suffix == ".gz" else _plain_lines(path)
-    header = next(lines, "").split(",")
-    if header[0] not in _REGULATORS:
-        message = f"{path}, line 1: the first column is {header[0]!r}, expected {' or '.join(map(repr, _REGULATORS))}"
-        raise UserError(message)
-    if len(set(header)) < len(header):
-        repeated = next(name for name in header if header.count(name) > 1)
-        message = f"{path}, line 1: the target {repeated!r} stands there more than once"
-        raise UserError(message)
-    return header, _read_rows(path, lines, len(header))
-
-
-def _read_rows(path: Path, lines: Iterator[str], width: int) -> Iterator[tuple[int, str, str]]:
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=2):
-        if (count := line.count(",") + 1) != width:
-            message = f"{path}, line {number}: {count} fields where line 1 has {width}; is it cut off?"
+def _matrix_rows(table: WrittenTable) -> Iterator[tuple[int, str, list[str]]]:
+    """Line, regulator and fields of each row of a matrix."""
+    lines: dict[str, int] = {}
+    for line, fields in table.rows:
+        regulator = fields[0]
+        if not regulator:
+            message = f"{table.path}, line {line}: the first field, the name of the regulator, is empty"
             raise UserError(message)
-        regulator = line.partition(",")[0]
-        if seen.setdefault(regulator, number) != number:
-            message = f"{path}, line {number}: the regulator {regulator!r} stands in line {seen[regulator]} already"
+        if lines.setdefault(regulator, line) != line:
+            message = (
+                f"{table.path}, line {line}: the regulator {regulator!r} stands in line {lines[regulator]} already"
+            )
             raise UserError(message)
-        yield number, regulator, line
-    if not seen:
-        message = f"{path}: no line below the targets; is the file cut off?"
-        raise UserError(message)
+        yield line, regulator, fields
+
+
+def _read_list(table: WrittenTable, columns: _ListColumns, genes: Sequence[str]) -> PriorNetwork:
+    place = {gene: index for index, gene in enumerate(genes)}
+    edges = np.zeros((len(genes), len(genes)), dtype=bool)
+    is_regulator, is_target = np.zeros((2, len(genes)), dtype=bool)
+    for _, source, target, is_edge in _edges(table, columns):
+        if source in place:
+            is_regulator[place[source]] = True
+        if target in place:
+            is_target[place[target]] = True
+        if source in place and target in place:
+            edges[place[source], place[target]] = is_edge
+    return PriorNetwork(edges, np.outer(is_regulator, is_target), is_regulator)
+
+
+def _edges(table: WrittenTable, columns: _ListColumns) -> Iterator[tuple[int, str, str, bool]]:
+    """Line, source and target of each pair of a list, and whether it is an edge."""
+    lines: dict[tuple[str, str], tuple[int, bool]] = {}
+    is_plain = True
+    for line, fields in table.rows:
+        source, target = fields[columns.source], fields[columns.target]
+        if not source or not target:
+            message = f"{table.path}, line {line}: an edge without the name of its {'target' if source else 'source'}"
+            raise UserError(message)
+        weight = 1.0 if columns.weight is None else finite_numbers(table, line, [columns.weight], fields)[0]
+        is_edge = weight != 0
+        is_plain &= weight in {0, 1}
+        earlier, was_edge = lines.setdefault((source, target), (line, is_edge))
+        if was_edge != is_edge:
+            message = (
+                f"{table.path}, line {line}: the weight from {source!r} to {target!r} is {'not ' * is_edge}0, and "
+                f"in line {earlier} it is {'not ' * was_edge}0; name each pair once"
+            )
+            raise UserError(message)
+        yield line, source, target, is_edge
+    if not is_plain:
+        logger.info("%s: every weight but 0 is read as an edge; their sizes and signs are not used", table.path)
 
 
 def unite_networks(networks: Sequence[PriorNetwork]) -> PriorNetwork:
@@ -258,22 +347,3 @@ def unite_networks(networks: Sequence[PriorNetwork]) -> PriorNetwork:
         known=np.any([network.known for network in networks], axis=0),
         is_regulator=np.any([network.is_regulator for network in networks], axis=0),
     )
-
-
-def _plain_lines(path: Path) -> Iterator[str]:
-    """Lines of a text file, without their ends; the last one has to have an end."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            message = f"{path} has more than {_LARGEST} bytes, which is not the file expected here"
-            raise UserError(message)
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror}"
-        raise UserError(message) from error
-    except UnicodeDecodeError as error:
-        message = f"{path} is not a text file (byte {error.start} is no UTF-8)"
-        raise UserError(message) from error
-    if content and not content.endswith("\n"):
-        message = f"{path}: the last line has no end: the file is cut off; fetch it again"
-        raise UserError(message)
-    yield from content.splitlines()

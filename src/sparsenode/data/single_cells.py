@@ -11,14 +11,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sparsenode.data.cells import CELL_OPTIONS, Cells, describe_units, order_cells, scale_cells
+from sparsenode.data.cells import (
+    CELL_OPTIONS,
+    Cells,
+    describe_units,
+    order_cells,
+    scale_cells,
+    trajectory_problem,
+)
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.expression import Found, find_kind, highly_variable, normalize
 from sparsenode.data.h5ad_cells import CellFile, matrix_name, open_cells
@@ -35,6 +42,7 @@ from sparsenode.data.regulators import Priors, base_network_file, read_network, 
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256
+from sparsenode.labels import TRUTH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -175,7 +183,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "networks": {
         "type": "object",
-        "propertyNames": {"pattern": "^[A-Za-z0-9_+-]+$"},
+        "propertyNames": {
+            "pattern": "^[A-Za-z0-9_+-]+$",
+            "not": {"const": TRUTH},
+            "x-allowed": f"letters, digits, _, + and -; not {TRUTH}, which is the true network",
+        },
         "additionalProperties": {
             "type": ["string", "array"],
             "items": {"type": "string", "minLength": 1},
@@ -185,8 +197,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         },
         "default": {_BASE: base_network_file().url},
         "description": (
-            "Prior networks by name: paths or http(s) addresses of tables of regulators (rows) and targets (columns); "
-            "several tables are united. A gene is a regulator if it is one of any network; `{}`: none is known."
+            "Prior networks by name: paths or http(s) addresses of tables; several tables are united. A table is a "
+            "matrix of 0 and 1 (lines: regulators; columns: targets; the first column, called `tf`, `regulator` or "
+            "nothing, names the regulators) or a list of edges with the columns source, target and, where there is "
+            "one, weight (0: no edge). Fields are separated by commas, semicolons or tabs. A gene is a regulator if "
+            "it is one of any network; `{}`: none is known."
         ),
     },
     **CELL_OPTIONS,
@@ -317,6 +332,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
         problem = f"genes.regulators names {unknown[0]!r}, which is none of the networks; there are: {there}"
     elif not (genes["highly_variable"] or genes["regulators"] or genes["names"]):
         problem = "genes chooses none; set highly_variable, regulators or names"
+    else:
+        problem = trajectory_problem([*options["donors"]["train"], *options["donors"]["test"]], options["lineages"])
     if problem:
         message = f"data source single_cells: {problem}"
         raise UserError(message)
@@ -432,7 +449,7 @@ def _choose_genes(
             f"like {_some(measured.names.tolist())}"
         )
         raise UserError(message)
-    regulators = _regulators(networks, asked["regulators"]) if asked["regulators"] else []
+    regulators = _regulators(networks, asked["regulators"], place_of) if asked["regulators"] else []
     found = [name for name in regulators if name in place_of]
     if regulators and not found:
         message = (
@@ -449,13 +466,13 @@ def _choose_genes(
     return dict(sorted(reasons.items()))
 
 
-def _regulators(networks: Mapping[str, Sequence[Path]], asked: bool | Sequence[str]) -> list[str]:
+def _regulators(networks: Mapping[str, Sequence[Path]], asked: bool | Sequence[str], genes: Iterable[str]) -> list[str]:
     """Names of the regulators of the networks asked for, or of the base network, or where there is none, of all."""
     chosen = [_BASE] if _BASE in networks else list(networks)
     if not isinstance(asked, bool):
         chosen = list(asked)
     paths = [path for name in chosen for path in networks[name]]
-    return list(dict.fromkeys(name for path in paths for name in read_regulators(path)))
+    return list(dict.fromkeys(name for path in paths for name in read_regulators(path, genes)))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,16 +1,155 @@
-"""Reading of text tables without guessing: a table is whole and all numbers, or an error names where not."""
+"""Reading of text tables without guessing: a table is whole and all numbers, or an error names where not.
 
+Published tables are read in the form in which they were published. Tables that people write (`read_written_table`) are
+separated by commas, semicolons or tabs, with or without quotes, a byte-order mark and blanks around their fields; names
+are text.
+"""
+
+import codecs
+import contextlib
 import csv
 import gzip
 import io
+import itertools
+import math
+import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
+
+LARGEST = 2**30  # bytes of a table
+_FIRST_LINES = 20  # lines by which the separator is found
+_SEPARATORS = ("\t", ";", ",")
+_FORM = "a line of column names and lines of fields separated by commas, semicolons or tabs"
+_COMMA = re.compile(r"[+-]?\d+(,\d+)+([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    """A table that somebody has written: the names of its columns, and the number and the fields of each line below.
+
+    Fields are text, without quotes and blanks around them. The lines are read while they are iterated over, once.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[int, list[str]]]
+
+
+def read_written_table(path: Path, *, names_rows: Callable[[Sequence[str]], bool] = lambda _: False) -> WrittenTable:
+    """Open a table that somebody has written; gzipped if its name ends in `.gz`.
+
+    R writes names of rows without a name for their column, so that the line of column names is one field short. Such a
+    line is allowed where `names_rows` says that the names in it are those of all other columns; the first column then
+    has the name "".
+
+    Raises:
+        UserError: the file cannot be read, is no text, has a column twice or no line below the column names; while
+            iterating, a line with more or fewer fields or with quotation marks out of place. The message names line
+            and column.
+    """
+    content = read_table_text(path)
+    separator = _find_separator(path, content)
+    lines = _written_lines(path, content, separator)
+    header_line, header = next(lines, (1, []))
+    if not header:
+        message = f"cannot read {path}: the file is empty; {_FORM} are needed"
+        raise UserError(message)
+    first = next(lines, None)
+    if first is None:
+        message = f"{path} has no rows: no line below the column names in line {header_line}"
+        raise UserError(message)
+    if len(first[1]) == len(header) + 1 and names_rows(header):
+        header = ["", *header]
+    repeated = next((name for name, count in Counter(header).items() if count > 1), None)
+    if repeated is not None:
+        fields = [str(field) for field, name in enumerate(header, start=1) if name == repeated]
+        message = (
+            f"{path}, line {header_line}: the column {repeated!r} stands there more than once, as fields "
+            f"{' and '.join(fields)}; give each column a name of its own"
+        )
+        raise UserError(message)
+    return WrittenTable(path, tuple(header), _of_width(path, header_line, header, itertools.chain([first], lines)))
+
+
+def _written_lines(path: Path, content: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of each line that is not empty, without blanks around the fields."""
+    padded = any(blank in content for blank in " \xa0\t" if blank != separator)
+    if padded and '"' in content:
+        # The csv module takes no blanks between a quotation mark and the end of its field.
+        content = re.sub(rf'("(?:[^"]|"")*")[ \xa0]+(?=[{separator}\r\n]|\Z)', r"\1", content)
+    hint = f"a table has {_FORM}"
+    for line, row in _csv_rows(path, content, separator, skipinitialspace=True, hint=hint):
+        fields = [field.strip() for field in row] if padded else row
+        if len(fields) > 1 or any(fields):
+            yield line, fields
+
+
+def _find_separator(path: Path, content: str) -> str:
+    """The separator by which the first two lines have as many fields, or by which the first one has most."""
+    beginning = "".join(itertools.islice(io.StringIO(content, newline=""), _FIRST_LINES))
+
+    def fit(separator: str) -> tuple[int, int]:
+        widths = []
+        # A line with quotation marks out of place is refused when it is read.
+        with contextlib.suppress(UserError):
+            for _, fields in itertools.islice(_written_lines(path, beginning, separator), 2):
+                widths.append(len(fields))
+        first, second = (*widths, 0, 0)[:2]
+        is_fit = max(first, second) > 1 and second in {first, first + 1}
+        return is_fit * (2 if second == first else 1), first
+
+    fits = {separator: fit(separator) for separator in _SEPARATORS}
+    return max(fits, key=lambda separator: fits[separator]) if any(map(any, fits.values())) else ","
+
+
+def _of_width(
+    path: Path, header_line: int, header: Sequence[str], lines: Iterator[tuple[int, list[str]]]
+) -> Iterator[tuple[int, list[str]]]:
+    """The lines, as long as each has a field for every column."""
+    for line, fields in lines:
+        if len(fields) != len(header):
+            number = f"{path}, line {line}: {len(fields)} fields where line {header_line} names {len(header)} columns"
+            if len(fields) < len(header):
+                message = f"{number}, none for the column {header[len(fields)]!r}; is the line cut off?"
+            else:
+                message = (
+                    f"{number}: {fields[len(header)]!r} follows the last column, {header[-1]!r}; give every column a "
+                    "name, quote text with commas, and write numbers with a decimal point"
+                )
+            raise UserError(message)
+        yield line, fields
+
+
+def finite_numbers(table: WrittenTable, line: int, columns: Sequence[int], fields: Sequence[str]) -> list[float]:
+    """Numbers in the fields of a line of a table, at the places `columns`.
+
+    Raises:
+        UserError: a field holds what is not a finite number; the message names line and column.
+    """
+    picked = [fields[column] for column in columns]
+    try:
+        numbers = [float(text) for text in picked]
+        if all(map(math.isfinite, numbers)) and "_" not in "".join(picked):  # Python's own numbers may hold underscores
+            return numbers
+    except ValueError:
+        pass
+    wrong = next(column for column in columns if not _is_finite_number(fields[column]))
+    text = fields[wrong]
+    problem = f"{text!r} is not a finite number"
+    if not text:
+        problem = "nothing stands where a number is needed"
+    elif _COMMA.fullmatch(text):
+        problem = f"{text!r} has a comma; write numbers with a decimal point and without separators of thousands"
+    message = f"{table.path}, line {line}, column {table.columns[wrong]!r}: {problem}"
+    raise UserError(message)
 
 
 def read_numeric_table(path: Path, separator: str) -> tuple[list[str], Floats]:
@@ -78,20 +217,32 @@ def read_text_columns(path: Path, columns: Sequence[str]) -> list[list[str]]:
 
 def _text_lines(path: Path, *, skipinitialspace: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Number and fields of each line of a CSV file, as many as the first has, or an error that names the line."""
-    content = io.StringIO(read_table_text(path), newline="")
-    reader = csv.reader(content, skipinitialspace=skipinitialspace, strict=True)
     width = None
+    for line, row in _csv_rows(path, read_table_text(path), skipinitialspace=skipinitialspace):
+        width = len(row) if width is None else width
+        if len(row) != width:
+            message = f"{path}, line {line}: {len(row)} fields where line 1 has {width}; is the file cut off?"
+            raise UserError(message)
+        yield line, row
+
+
+def _csv_rows(
+    path: Path,
+    content: str,
+    separator: str = ",",
+    *,
+    skipinitialspace: bool = False,
+    hint: str = "is the file cut off?",
+) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of each line of a text, or an error that names the line."""
+    reader = csv.reader(
+        io.StringIO(content, newline=""), delimiter=separator, skipinitialspace=skipinitialspace, strict=True
+    )
     try:
         for row in reader:
-            width = len(row) if width is None else width
-            if len(row) != width:
-                message = (
-                    f"{path}, line {reader.line_num}: {len(row)} fields where line 1 has {width}; is the file cut off?"
-                )
-                raise UserError(message)
             yield reader.line_num, row
     except csv.Error as error:
-        message = f"{path}, line {reader.line_num}: {error}; is the file cut off?"
+        message = f"{path}, line {reader.line_num}: {error}; {hint}"
         raise UserError(message) from error
 
 
@@ -103,22 +254,42 @@ def _at_least_one(path: Path, lines: Iterator[tuple[int, list[str]]]) -> list[tu
     return found
 
 
-def read_table_text(path: Path) -> str:
-    """The text of a file that is to be a table.
+def read_table_text(path: Path, *, limit: int = LARGEST) -> str:
+    """The text of a file that is to be a table, without a byte-order mark; unpacked where its name ends in `.gz`.
 
     Raises:
-        UserError: the file cannot be read, is no text, or is a web page.
+        UserError: the file cannot be read, is no text, is a web page, or has more than `limit` bytes.
     """
+    content = _read_bytes(path, limit)
     try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror}"
-        raise UserError(message) from error
+        # A byte-order mark says how a text is encoded; spreadsheets write one.
+        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        message = f"{path} is not a text file (byte {error.start} is no UTF-8)"
+        place = f"byte {error.start} is no UTF-{'16' if encoding == 'utf-16' else '8'}"
+        message = f"{path} is not a text file ({place}); save a table as UTF-8"
         raise UserError(message) from error
-    if content[:512].lstrip().lower().startswith(("<!doctype html", "<html")):
+    if text[:512].lstrip().lower().startswith(("<!doctype html", "<html")):
         message = f"{path} is a web page (HTML) in place of a table; delete it and fetch the data again"
+        raise UserError(message)
+    return text
+
+
+def _read_bytes(path: Path, limit: int) -> bytes:
+    packed = path.suffix == ".gz"
+    what = f"{'the gzip file ' if packed else ''}{path}"
+    try:
+        # At most `limit` bytes and one are read: a small gzip file may unpack to any size.
+        with gzip.open(path, "rb") if packed else path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except (EOFError, zlib.error) as error:
+        message = f"{path}: the gzip file is cut off or damaged ({error}); fetch it again"
+        raise UserError(message) from error
+    except OSError as error:
+        message = f"cannot read {what}: {error.strerror or error}"
+        raise UserError(message) from error
+    if len(content) > limit:
+        message = f"{path} {'unpacks to' if packed else 'has'} more than {limit} bytes, which is no table that is read"
         raise UserError(message)
     return content
 
@@ -140,33 +311,6 @@ def _raise_first_problem(path: Path, header: list[str], lines: list[str], separa
 
 def _is_finite_number(text: str) -> bool:
     try:
-        return bool(np.isfinite(float(text)))
+        return "_" not in text and math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def gzip_lines(path: Path, *, limit: int) -> Iterator[str]:
-    """Lines of a gzipped text file, without their ends; at most `limit` bytes are unpacked.
-
-    Raises:
-        UserError: the file cannot be read, is no gzip or is cut off, or unpacks to more than `limit` bytes.
-    """
-    unpacked = 0
-    try:
-        with gzip.open(path, "rb") as stream:
-            # A line is bounded too: a bomb may hold no line end at all.
-            while line := stream.readline(limit + 1):
-                unpacked += len(line)
-                if unpacked > limit:
-                    message = f"{path} unpacks to more than {limit} bytes, which is not the file expected here"
-                    raise UserError(message)
-                yield line.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        message = f"{path} does not unpack to text"
-        raise UserError(message) from error
-    except (EOFError, zlib.error) as error:
-        message = f"{path}: the gzip file is cut off or damaged ({error}); fetch it again"
-        raise UserError(message) from error
-    except OSError as error:
-        message = f"cannot read the gzip file {path}: {error.strerror or error}"
-        raise UserError(message) from error

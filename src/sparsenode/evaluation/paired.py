@@ -16,6 +16,7 @@ from sparsenode.evaluation.baselines import baselines_of, oracles_of, predict_ba
 from sparsenode.evaluation.forecast import predict_rows
 from sparsenode.evaluation.plans import KEYS, Observations, Plan, add_means, sum_by_subject
 from sparsenode.evaluation.tables import NO_SEED, cross_table
+from sparsenode.labels import BASELINE, ORACLE
 
 if TYPE_CHECKING:
     from sparsenode.ensemble import Ensemble
@@ -39,9 +40,9 @@ def entry_errors(ensemble: Ensemble, data: Observations, plan: Plan) -> tuple[np
 
 def reference_errors(data: Observations, plan: Plan) -> dict[str, np.ndarray]:
     """Mean squared errors over features (entry,) of the baselines and of the cubic oracle, by method."""
-    predicted = {f"baseline:{name}": predict_baseline(name, data, plan) for name in baselines_of(plan)}
+    predicted = {f"{BASELINE}{name}": predict_baseline(name, data, plan) for name in baselines_of(plan)}
     if "cubic" in oracles_of(plan):
-        predicted["oracle:cubic"] = predict_oracle("cubic", data, plan)
+        predicted[f"{ORACLE}cubic"] = predict_oracle("cubic", data, plan)
     observed = data.values[plan.observation]
     return {name: np.square(forecast - observed).mean(axis=1) for name, forecast in predicted.items()}
 

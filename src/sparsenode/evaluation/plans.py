@@ -19,7 +19,7 @@ import pandas as pd
 
 from sparsenode.data.contract import dense, expected_levels, known_observations
 from sparsenode.errors import UserError
-from sparsenode.evaluation.tables import ALL
+from sparsenode.labels import ALL, SUBJECT
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -34,8 +34,6 @@ ONE_STEP = "one_step"
 BOTH = "train+validation"
 """Split of the errors over all observations of a trajectory that are not held out for the test, where validation
 observations stand within it: what a study without a validation split calls training."""
-SUBJECT = "subject "
-"""What the name of a subject follows in the column `trajectory` where the mean over its trajectories is meant."""
 MOST_LEADS = 60
 """Lead times are told apart up to this many; more, as of irregular times, are put into `LEAD_BINS` bins."""
 LEAD_BINS = 20

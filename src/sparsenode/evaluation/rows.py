@@ -34,6 +34,7 @@ from sparsenode.evaluation.structure import (
     source_numbers,
 )
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
+from sparsenode.labels import BASELINE, ORACLE, PRIOR
 
 if TYPE_CHECKING:
     from sparsenode.ensemble import Ensemble
@@ -104,11 +105,12 @@ def error_rows(
         for name, trivial in protocol.baselines.items():
             reference = add_means(groups, trivial.mse)[1]
             skill = (1 - mse / np.where(reference > 0, reference, np.nan))[:, told]
-            tables.append(cross_table(keys, columns, skill, metric="skill", reference=f"baseline:{name}", **label))
+            tables.append(cross_table(keys, columns, skill, metric="skill", reference=f"{BASELINE}{name}", **label))
         if protocol.oracles:
             mean, cubic = (add_means(groups, protocol.oracles[name].mse)[1] for name in ("mean", "cubic"))
             explained = ((mean - mse) / np.where(mean > cubic, mean - cubic, np.nan))[:, told]
-            tables.append(cross_table(keys, columns, explained, metric="explained", reference="oracle:cubic", **label))
+            told_of = {"metric": "explained", "reference": f"{ORACLE}cubic"}
+            tables.append(cross_table(keys, columns, explained, **told_of, **label))
     return tables
 
 
@@ -135,13 +137,13 @@ def baseline_rows(
 ) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
     """Errors and forecasts of baselines and oracles; those of windows stand under the model they belong to."""
     keys = pd.DataFrame({"strength": [np.nan], "seed": [-1]})
-    named = {f"baseline:{name}": errors for name, errors in protocol.baselines.items()}
-    named |= {f"oracle:{name}": errors for name, errors in protocol.oracles.items()}
+    named = {f"{BASELINE}{name}": errors for name, errors in protocol.baselines.items()}
+    named |= {f"{ORACLE}{name}": errors for name, errors in protocol.oracles.items()}
     tables, forecasts = [], []
     for method, errors in named.items():
         label = {"dataset": dataset, "model": model, "method": method}
         tables.extend(mean_rows(errors, keys, data, protocol, label))
-        if method.startswith("baseline:"):
+        if method.startswith(BASELINE):
             forecasts.append(forecast_rows(errors.kept, keys, data, protocol, label))
     return tables, forecasts
 
@@ -395,13 +397,13 @@ def random_priors(truth: Truth, dataset: str) -> list[pd.DataFrame]:
         wanted = select_pairs(edges, known)
         found = rank_pairs(np.zeros(len(wanted)), wanted)
         values = np.array([[found[metric] for metric in PRIOR_METRICS]])
-        tables.append(_prior_table(keys, values, name, dataset=dataset, method="baseline:random"))
+        tables.append(_prior_table(keys, values, name, dataset=dataset, method=f"{BASELINE}random"))
     return tables
 
 
 def _prior_table(keys: pd.DataFrame, values: np.ndarray, name: str, **constants: Any) -> pd.DataFrame:
     metrics = pd.DataFrame({"metric": [f"prior_{metric}" for metric in PRIOR_METRICS]})
-    return cross_table(keys, metrics, values, trajectory=ALL, reference=f"prior:{name}", **constants)
+    return cross_table(keys, metrics, values, trajectory=ALL, reference=f"{PRIOR}{name}", **constants)
 
 
 def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
@@ -411,7 +413,7 @@ def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
     found = score_pairs(np.zeros(len(edges)), edges, threshold=1.0)
     kept = {name: found[name] for name in (*RANKING_METRICS, "balanced_accuracy")}
     table = make_table(
-        dataset=dataset, method="baseline:random", trajectory=ALL, metric=list(kept), value=list(kept.values())
+        dataset=dataset, method=f"{BASELINE}random", trajectory=ALL, metric=list(kept), value=list(kept.values())
     )
     return mark_undefined(table)
 

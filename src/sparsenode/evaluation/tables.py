@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.labels import ALL, PEER
+
 COLUMNS = (
     "dataset",
     "model",
@@ -27,12 +29,8 @@ COLUMNS = (
     "reason",
 )
 NUMBERS = {"strength": np.float64, "seed": np.int64, "value": np.float64}
-ALL = "all"
-"""Name in the column `trajectory` of an unweighted mean over trajectories, or of what concerns them all."""
 NO_SEED = -1
 """Entry of the column `seed` where no single seed is meant (baselines, statistics over seeds)."""
-PEER = "peer:"
-"""How the names of peers begin among the methods: methods of others that are scored in the same table."""
 
 
 def make_table(**columns: Any) -> pd.DataFrame:
@@ -83,3 +81,6 @@ def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _is_sequence(column: Any) -> bool:
     return isinstance(column, (np.ndarray, pd.Series, pd.Index, list, tuple))
+
+
+__all__ = ["ALL", "COLUMNS", "NO_SEED", "NUMBERS", "PEER", "cross_table", "join_tables", "make_table"]

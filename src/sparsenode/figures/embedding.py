@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsenode.errors import UserError
 from sparsenode.figures import style
+from sparsenode.labels import SHARED
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EMBEDDING = "X_diffmap"
-SHARED = "shared by several lineages"
 MOST_DONORS = 6
 """Of more donors than this the first ones are shown, those of the training before others."""
 _COLORS = (style.VERMILION, style.BLUE, style.GREEN, style.ORANGE, style.PURPLE, style.SKY)

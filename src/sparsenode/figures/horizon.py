@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation.plans import LEAD, SUBJECT
-from sparsenode.evaluation.tables import ALL
+from sparsenode.evaluation.plans import LEAD
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, pick
+from sparsenode.labels import ALL, SUBJECT
 
 if TYPE_CHECKING:
     from anndata import AnnData

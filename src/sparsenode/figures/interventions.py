@@ -13,7 +13,8 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL, NO_SEED
 from sparsenode.figures import style
 from sparsenode.figures.style import pick
-from sparsenode.interventions import NO_FATE, TRUTH
+from sparsenode.interventions import TRUTH
+from sparsenode.labels import NO_FATE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,10 +15,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.priors import TRUTH
 from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL, PEER
 from sparsenode.files import write_atomically
+from sparsenode.labels import TRUTH
 from sparsenode.methods import get_method
 
 if TYPE_CHECKING:
