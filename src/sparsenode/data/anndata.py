@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _SPLITS = ("train", "validation", "test")
 _PHASES = ("fit", "extrapolation")
 _NAMED = 8  # names listed in a message
+_RAW = "raw"  # name by which the values of `raw` are chosen, where no layer has it
 
 
 def _name_or_null(description: str) -> dict[str, Any]:
@@ -37,7 +38,10 @@ def _name_or_null(description: str) -> dict[str, Any]:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "path": {"type": "string", "minLength": 1, "description": "The h5ad file."},
-    "layer": _name_or_null("Layer to model; null: X."),
+    "layer": _name_or_null(
+        "Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of `raw` the features "
+        "that the file itself has are modeled, or those of `genes`."
+    ),
     "time": {
         "type": "string",
         "default": "time",
@@ -120,6 +124,9 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     from sparsenode.data.contract import read_h5ad
 
     adata = read_h5ad(Path(options["path"]))
+    layer = options["layer"]
+    if _is_raw(adata, layer):
+        adata, layer = _with_values_of_raw(adata, options["genes"]), None
     file = _File(adata, Path(options["path"]))
     genes = options["genes"] or [str(name) for name in adata.var_names]
     columns = file.positions(genes)
@@ -135,7 +142,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         for name in dict.fromkeys(labels.tolist())
         for chosen in [np.flatnonzero(labels == name)]
     }
-    values = file.values(options["layer"], columns)
+    values = file.values(layer, columns)
     if options["transform"] == "log1p":
         if (values < 0).any():
             message = f"{file.path}: negative values, which `transform: log1p` does not allow"
@@ -199,6 +206,24 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     )
 
 
+def _is_raw(adata: AnnData, layer: str | None) -> bool:
+    """Whether the values of `raw` are chosen: by name, or since there are no others."""
+    if adata.raw is None or _RAW in adata.layers:
+        return False
+    return layer == _RAW or (layer is None and adata.X is None)
+
+
+def _with_values_of_raw(adata: AnnData, genes: Sequence[str] | None) -> AnnData:
+    """The data with the values of `raw` as X, of the features of the data; of those of `raw` if `genes` need them."""
+    import anndata
+
+    raw = adata.raw.to_adata()
+    names, own = set(raw.var_names), set(adata.var_names)
+    if not raw.var_names.is_unique or not own <= names or not set(genes or ()) <= own:
+        return raw
+    return anndata.AnnData(raw[:, adata.var_names].X, obs=adata.obs, var=adata.var, varp=dict(adata.varp))
+
+
 @dataclass(frozen=True)
 class _File:
     """The user's file, with a clear error for everything that is asked of it in vain."""
@@ -251,11 +276,12 @@ class _File:
         return np.asarray(names.get_indexer(list(genes)), dtype=np.int_)
 
     def values(self, layer: str | None, columns: NDArray[np.int_]) -> Floats:
+        names = [*self.adata.layers, *([_RAW] if _is_raw(self.adata, _RAW) else [])]
         if layer is not None and layer not in self.adata.layers:
-            raise self.fail("the layer", layer, list(self.adata.layers))
+            raise self.fail("the layer", layer, names)
         matrix = self.adata.X if layer is None else self.adata.layers[layer]
         if matrix is None:
-            message = f"{self.path} has no X; name a layer"
+            message = f"{self.path} has no X; name a layer; there are: {', '.join(names[:_NAMED]) or 'none'}"
             raise UserError(message)
         return _dense(matrix[:, columns])
 

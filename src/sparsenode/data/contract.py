@@ -117,8 +117,10 @@ def read_h5ad(path: Path) -> AnnData:
         raise UserError(message)
     try:
         return anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+    except MemoryError:
+        raise
+    except Exception as error:  # anndata's own, on forms that it does not know, have no public name
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
         message = f"{path} cannot be read as an h5ad file: {reason}"
         raise UserError(message) from error
 
