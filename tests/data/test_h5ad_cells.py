@@ -357,7 +357,9 @@ def test_text_of_a_fixed_length_and_forms_that_nobody_knows(write: Callable[...,
             file.labels("later")
         with pytest.raises(UserError, match=r"obs\['cell_type'\] cannot be read \(.*codes.*is the file damaged\?"):
             file.labels("cell_type")
-        with pytest.raises(UserError, match=r"layers\['cube'\] has the shape \(60, 40, 2\); a matrix of two dimensions"):
+        with pytest.raises(
+            UserError, match=r"layers\['cube'\] has the shape \(60, 40, 2\); a matrix of two dimensions"
+        ):
             file.values("cube", np.arange(CELLS), np.arange(FEATURES))
 
 

@@ -39,8 +39,8 @@ def _name_or_null(description: str) -> dict[str, Any]:
 OPTIONS: dict[str, dict[str, Any]] = {
     "path": {"type": "string", "minLength": 1, "description": "The h5ad file."},
     "layer": _name_or_null(
-        "Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of `raw` the features "
-        "that the file itself has are modeled, or those of `genes`."
+        "Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of `raw` those "
+        "features are modeled that the file itself has, or those of `genes`."
     ),
     "time": {
         "type": "string",

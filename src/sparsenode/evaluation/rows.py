@@ -349,6 +349,7 @@ _ONE_KIND = "all pairs of known truth are edges, or none is"
 UNDEFINED = {
     "sign_accuracy": "no true edge of known sign is predicted",
     "out_degree": "no source has a target",
+    **dict.fromkeys(("exact_sparsity", "mean_out_degree"), "one variable makes no pair"),
     "out_degree_correlation": "all sources have equally many targets",
     **dict.fromkeys(("auprc", "auprc_ratio", "early_precision"), _NO_EDGE),
     **dict.fromkeys((f"{metric}_{end}" for metric in ("auprc", "auprc_ratio") for end in ENDS), _NO_EDGE),
