@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsenode.data.centering import refuse_rounded, refuse_rounded_times
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError
@@ -142,7 +143,8 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         for name in dict.fromkeys(labels.tolist())
         for chosen in [np.flatnonzero(labels == name)]
     }
-    values = file.values(layer, columns)
+    values, kind = file.values(layer, columns)
+    refuse_rounded([values[chosen] for chosen in rows.values()], kind, genes, str(file.path))
     if options["transform"] == "log1p":
         if (values < 0).any():
             message = f"{file.path}: negative values, which `transform: log1p` does not allow"
@@ -166,6 +168,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
         where = f"{file.path}, trajectory {name!r}"
         own_times, time_offset, time_scale = times[chosen], 0.0, 1.0
+        refuse_rounded_times(own_times, file.number_type(options["time"]), where)
         if options["repeated_times"] == "error":
             resolve_repeated_times(own_times, values[chosen], "error", where, instead="`keep`")
         if options["time_scaling"] == "unit":
@@ -266,6 +269,12 @@ class _File:
             raise UserError(message)
         return times
 
+    def number_type(self, name: str) -> np.dtype:
+        """The type in which the file has the numbers of a column of `obs`; double precision where it is text."""
+        kind = self.column(name).dtype
+        kind = getattr(kind, "numpy_dtype", kind)
+        return kind if isinstance(kind, np.dtype) and kind.kind in "fiu" else np.dtype(np.float64)
+
     def positions(self, genes: Sequence[str]) -> NDArray[np.int_]:
         names = self.adata.var_names
         if not names.is_unique:
@@ -275,7 +284,8 @@ class _File:
             raise self.fail("the feature", missing[0], [str(name) for name in names])
         return np.asarray(names.get_indexer(list(genes)), dtype=np.int_)
 
-    def values(self, layer: str | None, columns: NDArray[np.int_]) -> Floats:
+    def values(self, layer: str | None, columns: NDArray[np.int_]) -> tuple[Floats, np.dtype]:
+        """Values of the columns, (observation, feature), and the type in which the file has them."""
         names = [*self.adata.layers, *([_RAW] if _is_raw(self.adata, _RAW) else [])]
         if layer is not None and layer not in self.adata.layers:
             raise self.fail("the layer", layer, names)
@@ -283,7 +293,8 @@ class _File:
         if matrix is None:
             message = f"{self.path} has no X; name a layer; there are: {', '.join(names[:_NAMED]) or 'none'}"
             raise UserError(message)
-        return _dense(matrix[:, columns])
+        chosen = matrix[:, columns]
+        return _dense(chosen), np.dtype(chosen.dtype)
 
     def network(self, name: str, columns: NDArray[np.int_]) -> Floats:
         if name not in self.adata.varp:

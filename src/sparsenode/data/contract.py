@@ -15,10 +15,11 @@
 - `uns["sparsenode"]`: `contract_version`, `name`, `kind`, `time_unit`, `value_unit`, `scaling`, `transform`,
   `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each
   trajectory (of those that were averaged, where its observations are averages) or the last of its first
-  `known_observations`, `source_unit` (what `offset + scale * X` is in, or empty), `offset` and `scale`
-  (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels` (trajectory,), what to multiply the
-  values of the group's training trajectories by to expect those of each, `source_files`, `validation`, `settings`
-  (JSON), `truth_signed` (false where the truth tells edges and not their signs) and `provenance`, whose `networks`
+  `known_observations`, `center` (feature,), what was subtracted from modeling units far from zero so that single
+  precision holds their movement (absent where it is 0 for all), `source_unit` (what `offset + scale * X` is in, or
+  empty), `offset` and `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels`
+  (trajectory,), what to multiply the values of the group's training trajectories by to expect those of each,
+  `source_files`, `validation`, `settings` (JSON), `truth_signed` (false where the truth tells edges and not their signs) and `provenance`, whose `networks`
   say of each prior network its `density` (the share of edges among the known pairs, which is the precision of a random
   prediction), `edges`, `known_pairs` and `regulators`.
 
@@ -133,6 +134,11 @@ def trajectory_slices(adata: AnnData) -> dict[str, slice]:
 def known_observations(adata: AnnData) -> int:
     """How many of a trajectory's first observations a forecast is given, at least one: it starts from the last."""
     return max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
+
+
+def subtracted_center(adata: AnnData) -> NDArray[np.float64]:
+    """What was subtracted from modeling units, (feature,): `X` and `initial_states` plus it are in these units."""
+    return np.asarray(adata.uns["sparsenode"].get("center", np.zeros(adata.n_vars)), dtype=np.float64)
 
 
 def expected_levels(adata: AnnData) -> NDArray[np.float64]:
@@ -276,7 +282,7 @@ def _check_order(adata: AnnData) -> str | None:
         if (steps < 0).any():
             row = rows.start + int(np.argmax(steps < 0))
             return (
-                f"trajectory {name!r}: time decreases from {times[row]:g} to {times[row + 1]:g} at "
+                f"trajectory {name!r}: time decreases from {times[row]:.15g} to {times[row + 1]:.15g} at "
                 "observation "
                 f"{adata.obs_names[row + 1]!r}; sort its observations by time"
             )

@@ -440,8 +440,10 @@ def forecast_rows(
     rows["time_unit"] = np.full(members * count * width, data.time_unit, object)
     rows["value_unit"] = np.full(members * count * width, data.unit, object)
     rows["feature"] = np.tile(np.asarray(data.features, object)[features], members * count)
-    rows["observed"] = np.tile(data.values[observation][:, features].astype(np.float32).ravel(), members)
-    rows["predicted"] = kept.astype(np.float32).ravel()
+    observed, predicted = data.values[observation][:, features].astype(np.float32), kept.astype(np.float32)
+    if data.center is not None:
+        observed, predicted = observed + data.center[features], predicted + data.center[features]
+    rows["observed"], rows["predicted"] = np.tile(observed.ravel(), members), predicted.ravel()
     return pd.DataFrame(rows)
 
 
