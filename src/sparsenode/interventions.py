@@ -222,6 +222,11 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
             found.append(Intervention(f"{feature} {settings.each}", {feature: float(words[settings.each][place])}))
     if not found:
         raise UserError(f"dataset {dataset}: interventions names none; give `clamp` or `each`")
+    if everything := [one.name for one in found if not one.free(data.features).any()]:
+        raise UserError(
+            f"dataset {dataset}: the intervention {everything[0]!r} holds every variable, so that nothing is left to "
+            "follow; hold fewer, or leave out `interventions`"
+        )
     return found
 
 

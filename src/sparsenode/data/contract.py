@@ -13,15 +13,15 @@
   `varp["truth_known"]`, False where nobody knows whether there is an edge, and sparse `varp["known_NAME"]` where a
   prior tells of some pairs alone: elsewhere it has no edge because nothing is known.
 - `uns["sparsenode"]`: `contract_version`, `name`, `kind`, `time_unit`, `value_unit`, `scaling`, `transform`,
-  `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each
-  trajectory (of those that were averaged, where its observations are averages) or the last of its first
-  `known_observations`, `center` (feature,), what was subtracted from modeling units far from zero so that single
-  precision holds their movement (absent where it is 0 for all), `source_unit` (what `offset + scale * X` is in, or
-  empty), `offset` and `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels`
-  (trajectory,), what to multiply the values of the group's training trajectories by to expect those of each,
-  `source_files`, `validation`, `settings` (JSON), `truth_signed` (false where the truth tells edges and not their signs) and `provenance`, whose `networks`
-  say of each prior network its `density` (the share of edges among the known pairs, which is the precision of a random
-  prediction), `edges`, `known_pairs` and `regulators`.
+  `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each trajectory
+  (of those that were averaged, where its observations are averages) or the last of its first `known_observations`,
+  `center` (feature,), what was subtracted from modeling units far from zero so that single precision holds their
+  movement (absent where it is 0 for all), `source_unit` (what `offset + scale * X` is in, or empty), `offset` and
+  `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels` (trajectory,), what to
+  multiply the values of the group's training trajectories by to expect those of each, `source_files`, `validation`,
+  `settings` (JSON), `truth_signed` (false where the truth tells edges and not their signs) and `provenance`, whose
+  `networks` say of each prior network its `density` (the share of edges among the known pairs, which is the precision
+  of a random prediction), `edges`, `known_pairs` and `regulators`.
 
 In memory `initial_states` is a data frame and `source_files` a dictionary; in the file the one is an array in
 the order of the trajectories and of the features, the other JSON: names with a slash cannot be keys of an
