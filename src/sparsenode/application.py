@@ -201,13 +201,9 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
 
 
 def _read_h5ad(path: Path) -> AnnData:
-    import anndata
+    from sparsenode.data.contract import read_h5ad
 
-    try:
-        return anndata.read_h5ad(path)
-    except (OSError, ValueError, KeyError) as error:
-        message = f"cannot read {path}: {error}; an AnnData file (h5ad) is needed"
-        raise UserError(message) from error
+    return read_h5ad(path)
 
 
 def _states_of(adata: AnnData, path: Path, features: Sequence[str], layer: str | None) -> pd.DataFrame:

@@ -124,7 +124,7 @@ def test_models_and_forecasts_are_those_of_values_near_zero(
     # What is subtracted is subtracted from both, so that the same numbers are learned from.
     center = preprocess(cells_of(near + FAR), "far").uns["sparsenode"]["center"]
     preprocess(cells_of(near + FAR - center), "near")
-    metrics, forecasts, models, tables, rates = {}, {}, {}, {}, {}
+    metrics, zeros, forecasts, models, tables, rates = {}, {}, {}, {}, {}, {}
     for name, shift in (("near", FAR - center), ("far", FAR)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"dataset": name, **SETTINGS}))
         model = tmp_path / f"{name}.safetensors"
@@ -141,7 +141,9 @@ def test_models_and_forecasts_are_those_of_values_near_zero(
             networks=folder / "networks",
             selection=folder / "selection",
         )
-        metrics[name] = pd.read_parquet(folder / "metrics.parquet").query("metric in ['mse', 'skill']")
+        table = pd.read_parquet(folder / "metrics.parquet").query("metric in ['mse', 'skill']")
+        by_zeros = (table["method"] == "baseline:zeros") | (table["reference"] == "baseline:zeros")
+        metrics[name], zeros[name] = table[~by_zeros], table[table["method"] == "baseline:zeros"]
         forecasts[name] = pd.read_parquet(folder / "forecasts.parquet")
         states = pd.DataFrame(near[[0, 10]] + shift, index=["x", "y"], columns=["A", "B", "C"])
         states.to_csv(tmp_path / "states.csv")
@@ -154,6 +156,8 @@ def test_models_and_forecasts_are_those_of_values_near_zero(
         np.testing.assert_allclose(held[0][..., 0] - shift[0], 2, rtol=0, atol=1e-6)
     assert (models["near"].centers, models["far"].centers) == ((), tuple(center))
     np.testing.assert_allclose(metrics["far"]["value"], metrics["near"]["value"], rtol=1e-4)
+    whole = zeros["far"].query("trajectory == 'all' and split == 'test'")["value"]
+    np.testing.assert_allclose(whole, np.square(near[30:] + FAR).mean(), rtol=1e-6)
     np.testing.assert_allclose(rates["far"], rates["near"], rtol=0, atol=1e-5)
     by_feature = dict(zip("ABC", center, strict=True))
     for far, plain in zip([forecasts["far"], *tables["far"]], [forecasts["near"], *tables["near"]], strict=True):
