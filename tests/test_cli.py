@@ -385,7 +385,19 @@ def test_damaged_h5ad(model_file, tmp_path, capsys):
     states = tmp_path / "states.h5ad"
     states.write_bytes(b"not a file of that kind")
     arguments = ["--model", model_file, "--initial-states", states, "--output", tmp_path / "out.csv"]
-    assert "cannot read" in error_of(capsys, "forecast", *arguments, "--times", 0, 1)
+    assert "states.h5ad cannot be read as an h5ad file" in error_of(capsys, "forecast", *arguments, "--times", 0, 1)
+
+
+def test_h5ad_without_values(model_file, tmp_path, capsys):
+    import anndata
+
+    states, names = tmp_path / "states.h5ad", pd.DataFrame(index=["a", "b"])
+    layers = {"scaled": np.ones((2, 2))}
+    anndata.AnnData(None, names, pd.DataFrame(index=list(FEATURES)), layers=layers).write_h5ad(states)
+    for command in (("forecast", "--initial-states", states, "--times", 0, 1), ("rates", "--states", states)):
+        arguments = [*command, "--model", model_file, "--output", tmp_path / "out.csv"]
+        assert "states.h5ad has no X; name a layer by --layer; there are: scaled" in error_of(capsys, *arguments)
+        assert main([str(one) for one in [*arguments, "--layer", "scaled"]]) == 0
 
 
 def test_rates_and_network(model_file, states_file, tmp_path):

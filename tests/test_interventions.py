@@ -104,6 +104,34 @@ def test_the_true_system_as_a_model_foretells_every_intervention(springs: anndat
     assert set(table["status"]) <= {"finished", "undefined"}
 
 
+def test_a_center_changes_neither_truth_nor_forecasts(springs: anndata.AnnData) -> None:
+    plain = evaluate_interventions(springs, [linear([true_matrix(springs)])], CHOSEN, ALL_HELD)
+    center = np.array([3.0, 0.0, -2.0, 0.5])
+    centered, facts = springs.copy(), springs.uns["sparsenode"]
+    centered.X = springs.X - center.astype(np.float32)
+    centered.layers["noise_free"] = springs.layers["noise_free"] - center.astype(np.float32)
+    states = facts["initial_states"] - center
+    centered.uns["sparsenode"] = {**facts, "center": center, "initial_states": states}
+    model = linear([true_matrix(springs)])
+    # The model of the data less the center: the same forces at the same places.
+    force = torch.as_tensor(center @ true_matrix(springs)[:4], dtype=torch.float32)
+    shifted = replace(model, parameters=replace(model.parameters, biases=(force.expand(1, 1, 4).clone(),)))
+    found = evaluate_interventions(centered, [shifted], CHOSEN, ALL_HELD)
+    assert found["status"].tolist() == plain["status"].tolist()
+    np.testing.assert_allclose(found["value"], plain["value"], rtol=1e-2, atol=1e-4)
+
+
+def test_where_all_variables_are_held_nothing_is_left_to_compare(springs: anndata.AnnData) -> None:
+    clamp = {"all of them": {f"x{number}": "low" for number in range(1, 5)}}
+    message = "dataset springs: the intervention 'all of them' holds every variable, so that nothing is left to follow"
+    with pytest.raises(UserError, match=message):
+        resolve_interventions(read_observations(springs), InterventionSettings(each="low", clamp=clamp), "springs")
+    data = read_observations(springs)
+    single = replace(data, values=data.values[:, :1], features=("x1",))
+    with pytest.raises(UserError, match="the intervention 'x1 high' holds every variable"):
+        resolve_interventions(single, InterventionSettings(each="high"), "springs")
+
+
 def test_a_model_without_couplings_is_as_good_as_claiming_no_effect(springs: anndata.AnnData) -> None:
     matrix = true_matrix(springs)
     own = np.concatenate((np.diag(matrix[:4].diagonal()), matrix[4:]))

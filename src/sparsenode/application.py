@@ -48,7 +48,7 @@ def forecast_file(
     slopes = read_slopes(initial_states, ensemble, states)
     groups, levels = read_groups(initial_states, ensemble, states)
     forecasts = ensemble.forecast(
-        states.to_numpy(np.float32), rows, slopes=slopes, groups=groups, levels=levels, clamp=clamp
+        states.to_numpy(np.float64), rows, slopes=slopes, groups=groups, levels=levels, clamp=clamp
     )
     tables = [
         _tidy(
@@ -79,7 +79,7 @@ def rates_file(
             f"{model} gives the acceleration at a position and a velocity, and its velocity is not a matter of the "
             "position alone; call Ensemble.rates with velocities"
         )
-    rates = ensemble.rates(table.to_numpy(np.float32))
+    rates = ensemble.rates(table.to_numpy(np.float64))
     names = table.index.astype(str).to_numpy()
     _write_table(_tidy(ensemble, rates, {"observation": names}, value="rate"), output)
 
@@ -126,14 +126,14 @@ def read_initial_states(
     """
     if path.suffix != ".h5ad":
         return read_states(path, features, layer=layer), None
-    from sparsenode.data.contract import known_observations, read_trajectories
+    from sparsenode.data.contract import known_observations, read_trajectories, subtracted_center
 
     adata = _read_h5ad(path)
     if "sparsenode" not in adata.uns:
         return _states_of(adata, path, features, layer), None
     _refuse_layer(layer, path, "a dataset whose initial states are in modeling units,")
     adata = read_trajectories(path)
-    states = adata.uns["sparsenode"]["initial_states"]
+    states = adata.uns["sparsenode"]["initial_states"] + subtracted_center(adata)
     passed = known_observations(adata) - 1
     times = [np.unique(adata.obs["time"].to_numpy()[adata.obs["trajectory"] == name][passed:]) for name in states.index]
     return _in_order(states, features, path), times
@@ -225,20 +225,24 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
 
 
 def _read_h5ad(path: Path) -> AnnData:
-    import anndata
+    from sparsenode.data.contract import read_h5ad
 
-    try:
-        return anndata.read_h5ad(path)
-    except (OSError, ValueError, KeyError) as error:
-        message = f"cannot read {path}: {error}; an AnnData file (h5ad) is needed"
-        raise UserError(message) from error
+    return read_h5ad(path)
 
 
 def _states_of(adata: AnnData, path: Path, features: Sequence[str], layer: str | None) -> pd.DataFrame:
+    from sparsenode.data.contract import subtracted_center
+
     if layer is not None and layer not in adata.layers:
         message = f"{path} has no layer {layer!r}; there are: {', '.join(adata.layers) or 'none'}"
         raise UserError(message)
-    return _in_order(adata.to_df(layer=layer), features, path)
+    if layer is None and adata.X is None:
+        message = f"{path} has no X; name a layer by --layer; there are: {', '.join(adata.layers) or 'none'}"
+        raise UserError(message)
+    table = adata.to_df(layer=layer)
+    if layer is None and "center" in adata.uns.get("sparsenode", {}):
+        table = table.astype(np.float64) + subtracted_center(adata)
+    return _in_order(table, features, path)
 
 
 def _refuse_layer(layer: str | None, path: Path, what: str) -> None:

@@ -58,6 +58,9 @@ class Ensemble:
     `members[i]` says which strength and seed the rows i of all results belong to, and how training ended; a diverged
     member stands at its last sound state. `settings` are the frozen settings, `features` the names of the variables,
     `groups` those of the learned starts, if starts are learned.
+
+    `centers` (feature,) are what the data of the training had subtracted (see `sparsenode.data.centering`), empty where
+    nothing was: states are given, and forecasts returned, with it.
     """
 
     settings: dict[str, Any]
@@ -66,6 +69,7 @@ class Ensemble:
     metadata: dict[str, Any]
     parameters: Parameters
     groups: tuple[str, ...] = ()
+    centers: tuple[float, ...] = ()
 
     @property
     def model_settings(self) -> ModelSettings:
@@ -133,10 +137,11 @@ class Ensemble:
         for row, row_times in enumerate(times):
             if len(row_times) == 0 or np.any(np.diff(row_times) < 0) or not np.all(np.isfinite(row_times)):
                 raise UserError(f"times of row {row} are empty, decrease or are not finite; sort them")
-        numbers = self._group_numbers(groups, initial_states)
+        numbers = self._group_numbers(groups, self._centered(initial_states))
         held = self._held(clamp or {})
         field = self.field if held is None else clamped(self.field, ~held.isnan())
         settings = self.model_settings
+        initial_states = self._centered(initial_states)
         elapsed = [np.asarray(row_times, dtype=float) - float(row_times[0]) for row_times in times]
         # Rows of similar length share one grid, so that a short row costs no long solve.
         needed = np.array([max(1, math.ceil(row_times[-1] / settings.solver.step - 1e-9)) for row_times in elapsed])
@@ -171,7 +176,7 @@ class Ensemble:
                 )
                 forecast = torch.matmul(matrix, nodes[:, position])
                 results[row] = (forecast if held is None else _hold(forecast, held, 1)).numpy()
-        return results
+        return [result + np.array(self.centers) for result in results] if self.centers else results
 
     @torch.no_grad()
     def rates(self, states: Floats, velocities: Floats | None = None) -> Floats:
@@ -180,7 +185,7 @@ class Ensemble:
         First order: dx/dt. Second order: the acceleration at the given `velocities`, else at the learned initial ones.
         """
         self._check_states(states)
-        start = self._start(states, velocities)
+        start = self._start(self._centered(states), velocities)
         rates = self.field.rate(self.layers(), start)[..., -len(self.features) :].numpy()
         return np.asarray(rates / self.model_settings.time_scale**self.model_settings.order)
 
@@ -243,7 +248,12 @@ class Ensemble:
                 raise UserError(f"cannot hold {name!r} at {value}; give a finite number, in the units of the data")
         if not clamp:
             return None
-        return torch.tensor([clamp.get(name, math.nan) for name in self.features], dtype=torch.float32)
+        held = np.array([[clamp.get(name, math.nan) for name in self.features]])
+        return torch.as_tensor(self._centered(held)[0], dtype=torch.float32)
+
+    def _centered(self, states: Floats) -> Floats:
+        """States (row, feature) as the networks see them."""
+        return np.asarray(states, np.float64) - np.array(self.centers) if self.centers else states
 
     def _start(
         self,
@@ -266,7 +276,7 @@ class Ensemble:
     @torch.no_grad()
     def _mean_jacobian(self, states: Floats, velocities: Floats | None, of: Callable[[Tensor], Tensor]) -> Floats:
         self._check_states(states)
-        start, layers = self._start(states, velocities), self.layers()
+        start, layers = self._start(self._centered(states), velocities), self.layers()
         means = []
         for member in range(len(self.members)):
             one = layers.select(slice(member, member + 1))
@@ -295,6 +305,7 @@ def save_ensemble(
     features: Sequence[str],
     metadata: Mapping[str, Any],
     groups: Sequence[str] = (),
+    centers: Sequence[float] = (),
 ) -> None:
     """Write trained members as safetensors: weights, and all else as JSON in the header."""
     header = {
@@ -304,6 +315,7 @@ def save_ensemble(
         "features": list(features),
         "metadata": dict(metadata),
         "groups": list(groups),
+        **({"centers": list(centers)} if len(centers) else {}),
     }
     tensors = {name: tensor.detach().contiguous() for name, tensor in parameters.named().items()}
     # Written by Python and not by safetensors, whose file errors are no OSError and whose files others cannot read.
@@ -340,6 +352,7 @@ def load_ensemble(path: str | Path) -> Ensemble:
         content["metadata"],
         network.from_named(tensors),
         tuple(content.get("groups", ())),
+        tuple(content.get("centers", ())),
     )
 
 

@@ -191,6 +191,7 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
     """
     training = data.values[(data.split == "train") & (data.phase == "fit")]
     words = {"low": training.min(axis=0), "high": training.max(axis=0)}
+    center = np.zeros(len(data.features)) if data.center is None else data.center
     places = {feature: place for place, feature in enumerate(data.features)}
     known_fates = _fate_names(data)
     found = []
@@ -203,7 +204,8 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
             if feature not in places:
                 raise UserError(f"{where}: no variable is named {feature!r}; the nearest: "
                                 f"{nearest_names(feature, data.features)}")  # fmt: skip
-            values[feature] = float(words[value][places[feature]]) if isinstance(value, str) else float(value)
+            place = places[feature]
+            values[feature] = float(words[value][place]) if isinstance(value, str) else float(value) - center[place]
         expected = settings.expected.get(name, {})
         for kind, fates in expected.items():
             for fate in fates:
@@ -217,6 +219,11 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
             found.append(Intervention(f"{feature} {settings.each}", {feature: float(words[settings.each][place])}))
     if not found:
         raise UserError(f"dataset {dataset}: interventions names none; give `clamp` or `each`")
+    if everything := [one.name for one in found if not one.free(data.features).any()]:
+        raise UserError(
+            f"dataset {dataset}: the intervention {everything[0]!r} holds every variable, so that nothing is left to "
+            "follow; hold fewer, or leave out `interventions`"
+        )
     return found
 
 
@@ -278,16 +285,19 @@ class _Comparison:
         first = data.initial_states[codes] if data.noise_free is None else data.noise_free[rows[:, 0]]
         system = module.system_from_provenance(provenance)
         places = {feature: place for place, feature in enumerate(data.features)}
-        held = [
-            module.solve(system, first, times, {places[name]: value for name, value in one.clamp.items()})
-            for one in interventions
-        ]
+        center = np.zeros(len(data.features)) if data.center is None else data.center
+
+        def solve(clamp: Mapping[str, float]) -> np.ndarray:
+            held = {places[name]: value + center[places[name]] for name, value in clamp.items()}
+            return np.asarray(module.solve(system, first + center, times, held) - center)
+
+        held = [solve(one.clamp) for one in interventions]
         phase = data.phase[rows]
         return cls(
             data,
             interventions,
             Starts(data.initial_states[codes], rows[:, 0], list(times)),
-            module.solve(system, first, times, {}),
+            solve({}),
             np.stack(held),
             {name: phase == name for name in ("fit", "extrapolation") if (phase == name).any()},
         )

@@ -1,10 +1,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from anndata import settings as settings_of_anndata
 from scipy.sparse import csr_matrix
 
 from sparsenode.data import complete_options, source
@@ -256,3 +258,59 @@ def test_a_column_tells_what_is_extrapolation(cells: AnnData, options: Callable[
     cells.obs["part"] = "late"
     with pytest.raises(UserError, match="phases late in 'part'; allowed: fit, extrapolation"):
         load(options(phase="part"), {})
+
+
+def test_the_values_of_raw_where_they_are_named_or_there_are_no_others(
+    cells: AnnData, options: Callable[..., dict]
+) -> None:
+    everything = cells.copy()
+    everything.X = everything.layers["counts"]
+    cells.raw = everything
+    cells._inplace_subset_var(["C", "A"])
+    counts = everything.to_df()
+    for changes in ({"layer": "raw"}, {"layer": "raw", "truth": "network", "regulators": "factor"}):
+        raw = load(options(**changes), {})
+        assert raw.features == ("C", "A")
+        for part in raw.trajectories:
+            np.testing.assert_array_equal(part.values, counts.loc[list(part.observation_names), ["C", "A"]])
+    assert raw.truth.tolist() == [[0, -1], [0, 0]]
+    only = load(options(layer="raw", genes=["B", "A"], regulators="factor"), {})
+    np.testing.assert_array_equal(
+        only.trajectories[0].values, counts.loc[list(only.trajectories[0].observation_names), ["B", "A"]]
+    )
+    assert only.is_regulator.tolist() == [False, True]
+    cells.layers.clear()
+    cells.X = None
+    np.testing.assert_array_equal(load(options(), {}).trajectories[0].values, raw.trajectories[0].values)
+    with pytest.raises(UserError, match=r"the layer 'spliced' is not there; there are: raw$"):
+        load(options(layer="spliced"), {})
+
+
+def test_no_values_at_all(cells: AnnData, options: Callable[..., dict]) -> None:
+    cells.X = None
+    with pytest.raises(UserError, match=r"cells\.h5ad has no X; name a layer; there are: counts$"):
+        load(options(), {})
+
+
+def test_columns_and_an_index_in_which_values_may_be_missing(cells: AnnData, options: Callable[..., dict]) -> None:
+    expected = load(options(split="stage"), {})
+    for table in (cells.obs, cells.var):
+        table.index = table.index.astype("string")
+    for column in ("sample", "stage"):
+        cells.obs[column] = cells.obs[column].astype("string")
+    cells.X = cells.X.astype(np.float64)
+    with settings_of_anndata.override(allow_write_nullable_strings=True):
+        found = load(options(split="stage"), {})
+    assert found.features == expected.features
+    for part, same in zip(found.trajectories, expected.trajectories, strict=True):
+        assert (part.name, part.observation_names) == (same.name, same.observation_names)
+        assert part.splits.tolist() == same.splits.tolist()
+        np.testing.assert_array_equal(part.values, same.values)
+
+
+def test_a_form_that_nobody_knows(cells: AnnData, options: Callable[..., dict]) -> None:
+    chosen = options()
+    with h5py.File(chosen["path"], "r+") as file:
+        file["obs"]["donor"].attrs["encoding-type"] = "moment-array"
+    with pytest.raises(UserError, match=r"cells\.h5ad cannot be read as an h5ad file: No read method registered"):
+        load(chosen, {})

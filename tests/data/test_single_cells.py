@@ -297,6 +297,34 @@ def test_values_without_a_layer_of_counts_are_those_of_x(options: Options) -> No
     assert facts(load(options(change, values="spliced"), {}))["s1d2"]["values"] == "counts"
 
 
+def to_raw(adata: AnnData) -> None:
+    """Counts are in `raw` only, of all features; X has logarithms that were centered and scaled, of a few."""
+    everything = adata.copy()
+    everything.X = everything.layers.pop("counts")
+    adata.raw = everything
+    logs = np.log1p(adata.X.toarray())
+    adata.X = (logs - logs.mean(axis=0)) / (logs.std(axis=0) + 1)
+    adata.layers.clear()
+    adata._inplace_subset_var(np.arange(0, adata.n_vars, 2))
+
+
+def test_counts_in_raw_are_named_taken_or_pointed_out(options: Options) -> None:
+    expected = load(options(), {})
+    refused(
+        options(to_raw),
+        r"X of donor 's1d2': \d+ values are negative.*; the file has counts in raw\.X \(`values: raw`\)$",
+    )
+    assert_same(load(options(to_raw, values="raw"), {}), expected)
+
+    def without_others(adata: AnnData) -> None:
+        to_raw(adata)
+        adata.X = None
+
+    found = load(options(without_others), {})
+    assert_same(found, expected)
+    assert found.provenance["values"] == "raw.X"
+
+
 def test_names_and_columns_of_another_file(options: Options) -> None:
     def rename(adata: AnnData) -> None:
         adata.obs = adata.obs.rename(columns={"batch": "sample", "cell_type": "leiden"})

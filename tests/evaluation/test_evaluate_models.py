@@ -1,5 +1,7 @@
 """Evaluation of files that training really wrote, and what it refuses."""
 
+import importlib
+import inspect
 import json
 from types import SimpleNamespace
 
@@ -7,6 +9,7 @@ import networkx
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
@@ -21,6 +24,8 @@ from sparsenode.figures.precision_recall import draw_precision_recall
 from sparsenode.figures.stability import draw_stability
 from sparsenode.figures.strengths import draw_strengths
 from sparsenode.figures.trajectories import draw_trajectories
+from sparsenode.peers import peer_names
+from sparsenode.peers.inference import infer_peer
 from sparsenode.training import train_members
 
 DATASET = {
@@ -109,6 +114,59 @@ def test_blocks_are_joined_and_all_files_and_figures_written(trained, tmp_path):
     given = {name: files[name] for name in ("selection", "networks")}
     draw_precision_recall(dataset="toy", **given, outputs=curves, dots_per_inch=40)
     assert curves[0].is_file()
+
+
+ONE_VARIABLE = {
+    "joint": ({"order": 1, "hidden": [4], "iterations": 2}, "l1"),
+    "per_target": ({"order": 1, "hidden": [4], "iterations": 2, "network": "per_target"}, "grouplasso"),
+    "second": ({"order": 2, "hidden": [4], "iterations": 2, "network": "per_target"}, "lassonet"),
+}
+
+
+@pytest.mark.parametrize(("model", "truth"), [("joint", "network"), ("per_target", None), ("second", "network")])
+def test_one_variable_goes_the_whole_way(model, truth, tmp_path):
+    generator = np.random.default_rng(0)
+    times = np.tile(np.linspace(0, 2, 10), 4)
+    names = np.repeat([f"t{number}" for number in range(4)], 10)
+    values = np.repeat(generator.uniform(1, 2, 4), 10) * np.exp(-times) + 0.01 * generator.standard_normal(40)
+    obs = pd.DataFrame({"time": times, "trajectory": names}, index=[f"o{number}" for number in range(40)])
+    cells = AnnData(values[:, None], obs, pd.DataFrame(index=["A"]), varp={"network": np.ones((1, 1))})
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    options = {"path": str(tmp_path / "cells.h5ad"), "trajectory": "trajectory", "test_trajectories": ["t3"]}
+    dataset = {"source": "anndata", "options": {**options, "truth": truth}, "validation": DATASET["validation"]}
+    data = tmp_path / "toy.h5ad"
+    preprocess_dataset("toy", dataset, tmp_path, data)
+    settings, method = ONE_VARIABLE[model]
+    frozen = {"dataset": "toy", "model": model, "method": method, "model_settings": settings}
+    frozen["method_settings"] = {"regularizer": method, "strengths": [0.001, 0.1], "options": {}}
+    (tmp_path / "settings.json").write_text(json.dumps(frozen))
+    arguments = {"threads": 1, "device": "cpu"}
+    train_members(
+        data, tmp_path / "settings.json", range(2), tmp_path / "m.safetensors", tmp_path / "m.parquet", **arguments
+    )
+    peers = [tmp_path / "peers" / f"{name}.parquet" for name in peer_names()] if truth else []
+    for path in peers:
+        infer_peer(data, path.stem, {}, 2, settings["order"], path)
+        assert pd.read_parquet(path).columns.tolist() == ["seed", "source", "target", "score", "sign"]
+    files = evaluate(tmp_path, tmp_path, models=[tmp_path / "m.safetensors"], peers=peers)
+    metrics = pd.read_parquet(files["metrics"])
+    assert set(metrics["status"]) == {"finished", "untrained", "undefined"}
+    undefined = metrics[metrics["status"] == "undefined"]
+    assert dict(zip(undefined["metric"], undefined["reason"], strict=True)) == {
+        "exact_sparsity": "one variable makes no pair",
+        "mean_out_degree": "one variable makes no pair",
+        "out_degree": "no source has a target",
+    }
+    files = {name: files[name] for name in ("metrics", "forecasts", "networks", "selection", "data")}
+    drawn = ["strengths", "pareto", "trajectories", "network", "stability", "network_graph"]
+    if truth is not None:
+        assert len(read_rankings(files["networks"])) == 0
+        drawn += ["precision_recall", "balanced_accuracy"]
+    for name in drawn:
+        draw = getattr(importlib.import_module(f"sparsenode.figures.{name}"), f"draw_{name}")
+        taken = {key: value for key, value in files.items() if key in inspect.signature(draw).parameters}
+        draw(dataset="toy", **taken, outputs=[tmp_path / f"{name}.png"], dots_per_inch=30)
+        assert (tmp_path / f"{name}.png").is_file()
 
 
 def test_a_model_of_other_settings_is_refused(trained, tmp_path):

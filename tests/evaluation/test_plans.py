@@ -1,6 +1,9 @@
 """Which forecasts are asked for, by brute force over observations."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from sparsenode.errors import UserError
@@ -37,6 +40,15 @@ def test_rolling_forecasts_start_wherever_there_is_past_and_horizon(data):
         entries = plan.row == row
         np.testing.assert_allclose(times[plan.position[entries]], data.time[plan.observation[entries]])
         assert times[0] == data.time[plan.starts[row]]
+
+
+def test_rolling_forecasts_of_times_since_1970_are_the_same(data):
+    plain = plans.plan_rolling(data, ROLLING)
+    far = plans.plan_rolling(replace(data, time=data.time + 1.7e9), ROLLING)
+    np.testing.assert_array_equal(far.starts, plain.starts)
+    np.testing.assert_array_equal(far.observation, plain.observation)
+    np.testing.assert_array_equal(far.given, plain.given)
+    pd.testing.assert_frame_equal(far.groups, plain.groups)
 
 
 def test_lead_times_are_groups_and_the_horizon_is_their_union(data):

@@ -183,3 +183,10 @@ def test_without_rankings_the_members_stand_alone(gene_metrics, rankings, tmp_pa
     figure = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings.iloc[:0])
     assert not any("peer" in text or "true" in text for text in texts_of(figure))
     figure.savefig(tmp_path / "accuracy.png", dpi=30)
+
+
+def test_a_truth_that_tells_of_no_pair_is_said_to(gene_metrics, rankings, tmp_path):
+    plain = gene_metrics[~gene_metrics["metric"].isin(["balanced_accuracy", "known_sparsity"])]
+    figure = balanced_accuracy.draw("genes", plain, CHOICES, rankings.iloc[:0])
+    assert "no pair of two variables has a known truth" in [text.get_text() for text in figure.axes[0].texts]
+    figure.savefig(tmp_path / "accuracy.png", dpi=30)

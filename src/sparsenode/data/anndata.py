@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsenode.data.centering import refuse_rounded, refuse_rounded_times
 from sparsenode.data.logical import ALLOWED, logical_matrix, logical_values
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
@@ -31,6 +32,7 @@ _SPLITS = ("train", "validation", "test")
 _PHASES = ("fit", "extrapolation")
 _NAMED = 8  # names listed in a message
 _ONLY = "trajectory"  # name of the trajectory that all observations are, where no column names any
+_RAW = "raw"  # name by which the values of `raw` are chosen, where no layer has it
 
 
 def _name_or_null(description: str) -> dict[str, Any]:
@@ -39,7 +41,10 @@ def _name_or_null(description: str) -> dict[str, Any]:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "path": {"type": "string", "minLength": 1, "description": "The h5ad file."},
-    "layer": _name_or_null("Layer to model; null: X."),
+    "layer": _name_or_null(
+        "Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of `raw` those "
+        "features are modeled that the file itself has, or those of `genes`."
+    ),
     "time": {
         "type": "string",
         "default": "time",
@@ -122,6 +127,9 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     from sparsenode.data.contract import read_h5ad
 
     adata = read_h5ad(Path(options["path"]))
+    layer = options["layer"]
+    if _is_raw(adata, layer):
+        adata, layer = _with_values_of_raw(adata, options["genes"]), None
     file = _File(adata, Path(options["path"]))
     genes = options["genes"] or [str(name) for name in adata.var_names]
     columns = file.positions(genes)
@@ -137,7 +145,8 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         for name in dict.fromkeys(labels.tolist())
         for chosen in [np.flatnonzero(labels == name)]
     }
-    values = file.values(options["layer"], columns)
+    values, kind = file.values(layer, columns)
+    refuse_rounded([values[chosen] for chosen in rows.values()], kind, genes, str(file.path))
     if options["transform"] == "log1p":
         if (values < 0).any():
             message = f"{file.path}: negative values, which `transform: log1p` does not allow"
@@ -161,6 +170,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
         where = f"{file.path}, trajectory {name!r}"
         own_times, time_offset, time_scale = times[chosen], 0.0, 1.0
+        refuse_rounded_times(own_times, file.number_type(options["time"]), where)
         if options["repeated_times"] == "error":
             resolve_repeated_times(own_times, values[chosen], "error", where, instead="`keep`")
         if options["time_scaling"] == "unit":
@@ -205,6 +215,24 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     )
 
 
+def _is_raw(adata: AnnData, layer: str | None) -> bool:
+    """Whether the values of `raw` are chosen: by name, or since there are no others."""
+    if adata.raw is None or _RAW in adata.layers:
+        return False
+    return layer == _RAW or (layer is None and adata.X is None)
+
+
+def _with_values_of_raw(adata: AnnData, genes: Sequence[str] | None) -> AnnData:
+    """The data with the values of `raw` as X, of the features of the data; of those of `raw` if `genes` need them."""
+    import anndata
+
+    raw = adata.raw.to_adata()
+    names, own = set(raw.var_names), set(adata.var_names)
+    if not raw.var_names.is_unique or not own <= names or not set(genes or ()) <= own:
+        return raw
+    return anndata.AnnData(raw[:, adata.var_names].X, obs=adata.obs, var=adata.var, varp=dict(adata.varp))
+
+
 @dataclass(frozen=True)
 class _File:
     """The user's file, with a clear error for everything that is asked of it in vain."""
@@ -247,6 +275,12 @@ class _File:
             raise UserError(message)
         return times
 
+    def number_type(self, name: str) -> np.dtype:
+        """The type in which the file has the numbers of a column of `obs`; double precision where it is text."""
+        kind = self.column(name).dtype
+        kind = getattr(kind, "numpy_dtype", kind)
+        return kind if isinstance(kind, np.dtype) and kind.kind in "fiu" else np.dtype(np.float64)
+
     def positions(self, genes: Sequence[str]) -> NDArray[np.int_]:
         names = self.adata.var_names
         if not names.is_unique:
@@ -256,14 +290,17 @@ class _File:
             raise self.fail("the feature", missing[0], [str(name) for name in names])
         return np.asarray(names.get_indexer(list(genes)), dtype=np.int_)
 
-    def values(self, layer: str | None, columns: NDArray[np.int_]) -> Floats:
+    def values(self, layer: str | None, columns: NDArray[np.int_]) -> tuple[Floats, np.dtype]:
+        """Values of the columns, (observation, feature), and the type in which the file has them."""
+        names = [*self.adata.layers, *([_RAW] if _is_raw(self.adata, _RAW) else [])]
         if layer is not None and layer not in self.adata.layers:
-            raise self.fail("the layer", layer, list(self.adata.layers))
+            raise self.fail("the layer", layer, names)
         matrix = self.adata.X if layer is None else self.adata.layers[layer]
         if matrix is None:
-            message = f"{self.path} has no X; name a layer"
+            message = f"{self.path} has no X; name a layer; there are: {', '.join(names[:_NAMED]) or 'none'}"
             raise UserError(message)
-        return _dense(matrix[:, columns])
+        chosen = matrix[:, columns]
+        return _dense(chosen), np.dtype(chosen.dtype)
 
     def network(self, name: str, columns: NDArray[np.int_]) -> Floats:
         if name not in self.adata.varp:

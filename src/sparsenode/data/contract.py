@@ -13,14 +13,15 @@
   `varp["truth_known"]`, False where nobody knows whether there is an edge, and sparse `varp["known_NAME"]` where a
   prior tells of some pairs alone: elsewhere it has no edge because nothing is known.
 - `uns["sparsenode"]`: `contract_version`, `name`, `kind`, `time_unit`, `value_unit`, `scaling`, `transform`,
-  `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each
-  trajectory (of those that were averaged, where its observations are averages) or the last of its first
-  `known_observations`, `source_unit` (what `offset + scale * X` is in, or empty), `offset` and `scale`
-  (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels` (trajectory,), what to multiply the
-  values of the group's training trajectories by to expect those of each, `source_files`, `validation`, `settings`
-  (JSON), `truth_signed` (false where the truth tells edges and not their signs) and `provenance`, whose `networks`
-  say of each prior network its `density` (the share of edges among the known pairs, which is the precision of a random
-  prediction), `edges`, `known_pairs` and `regulators`.
+  `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each trajectory
+  (of those that were averaged, where its observations are averages) or the last of its first `known_observations`,
+  `center` (feature,), what was subtracted from modeling units far from zero so that single precision holds their
+  movement (absent where it is 0 for all), `source_unit` (what `offset + scale * X` is in, or empty), `offset` and
+  `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels` (trajectory,), what to
+  multiply the values of the group's training trajectories by to expect those of each, `source_files`, `validation`,
+  `settings` (JSON), `truth_signed` (false where the truth tells edges and not their signs) and `provenance`, whose
+  `networks` say of each prior network its `density` (the share of edges among the known pairs, which is the precision
+  of a random prediction), `edges`, `known_pairs` and `regulators`.
 
 In memory `initial_states` is a data frame and `source_files` a dictionary; in the file the one is an array in
 the order of the trajectories and of the features, the other JSON: names with a slash cannot be keys of an
@@ -119,8 +120,10 @@ def read_h5ad(path: Path) -> AnnData:
         raise UserError(message)
     try:
         return anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+    except MemoryError:
+        raise
+    except Exception as error:  # anndata's own, on forms that it does not know, have no public name
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
         message = f"{path} cannot be read as an h5ad file: {reason}"
         raise UserError(message) from error
 
@@ -133,6 +136,11 @@ def trajectory_slices(adata: AnnData) -> dict[str, slice]:
 def known_observations(adata: AnnData) -> int:
     """How many of a trajectory's first observations a forecast is given, at least one: it starts from the last."""
     return max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
+
+
+def subtracted_center(adata: AnnData) -> NDArray[np.float64]:
+    """What was subtracted from modeling units, (feature,): `X` and `initial_states` plus it are in these units."""
+    return np.asarray(adata.uns["sparsenode"].get("center", np.zeros(adata.n_vars)), dtype=np.float64)
 
 
 def expected_levels(adata: AnnData) -> NDArray[np.float64]:
@@ -287,7 +295,7 @@ def _check_order(adata: AnnData) -> str | None:
         if (steps < 0).any():
             row = rows.start + int(np.argmax(steps < 0))
             return (
-                f"trajectory {name!r}: time decreases from {times[row]:g} to {times[row + 1]:g} at "
+                f"trajectory {name!r}: time decreases from {times[row]:.15g} to {times[row + 1]:.15g} at "
                 "observation "
                 f"{adata.obs_names[row + 1]!r}; sort its observations by time"
             )

@@ -18,7 +18,7 @@ import numpy as np
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import h5py
     from numpy.typing import NDArray
@@ -30,6 +30,9 @@ _PIECE = 4_000_000  # values read at once
 _GAP = 100_000  # stored values that are read and thrown away rather than start another piece
 _NAMED = 8  # names listed in a message
 _LARGEST_WHOLE = 2**24  # whole numbers up to here are exact in float32
+_LARGEST_HALF = 2**22  # and up to here a half is told from them
+RAW = "raw"
+"""Name by which the matrix of `raw` is chosen, in a file that has no layer of this name."""
 
 
 @contextmanager
@@ -85,12 +88,37 @@ class CellFile:
         """A column of `obs` as text, (cell,); empty where a cell has no entry."""
         return self._column("obs", column)
 
-    def features(self, column: str | None) -> NDArray[np.str_]:
-        """A column of `var` as text, (feature,), or its index."""
-        return self._column("var", column)
+    @property
+    def has_values(self) -> bool:
+        """Whether there is an X."""
+        return "X" in self.file and _text(self.file["X"].attrs.get("encoding-type", "")) != "null"
+
+    @property
+    def has_raw(self) -> bool:
+        """Whether `raw` has values, with features of its own."""
+        import h5py
+
+        raw = self.file.get("raw")
+        return isinstance(raw, h5py.Group) and "X" in raw and isinstance(raw.get("var"), h5py.Group)
+
+    @property
+    def matrices(self) -> list[str]:
+        """Names of the matrices of values: X, `raw` and the layers, as far as they are there."""
+        raw = [RAW] if self.has_raw and RAW not in self.layers else []
+        return [*(["X"] if self.has_values else []), *raw, *self.layers]
+
+    def matrix_name(self, layer: str | None) -> str:
+        """What messages call a matrix of values."""
+        if layer is None:
+            return "X"
+        return "raw.X" if self._is_raw(layer) else f"layers[{layer!r}]"
+
+    def features(self, column: str | None, layer: str | None = None) -> NDArray[np.str_]:
+        """A column of the `var` of a matrix of values as text, (feature,), or its index."""
+        return self._column(self._features_of(layer), column)
 
     def embedding(self, name: str, cells: NDArray[np.int_]) -> Floats:
-        """Coordinates of `cells` (ascending) in `obsm[name]`, (cell, dimension).
+        """Coordinates of `cells` (ascending) in `obsm[name]`, (cell, dimension): an array, sparse, or a data frame.
 
         Raises:
             UserError: there is no such table of numbers, or a coordinate is not finite.
@@ -101,16 +129,16 @@ class CellFile:
         if name not in self.embeddings:
             raise self.fail("obsm", name, self.embeddings)
         table = self.file["obsm"][name]
-        count = len(self.file["obs"][_index(self.file["obs"])])
-        if not isinstance(table, h5py.Dataset) or table.ndim != 2 or table.dtype.kind not in "fiu":
-            message = f"{where} is no dense table of numbers"
-            raise UserError(message)
-        if len(table) != count:
-            message = f"{where} has {len(table)} rows for {count} cells"
-            raise UserError(message)
         with _reading(where):
-            found = _dense_pieces(table, cells, np.arange(table.shape[1]))
-            coordinates = np.vstack([part.astype(np.float64) for part in found])
+            if _encoding(table) == "dataframe" or (isinstance(table, h5py.Dataset) and table.dtype.names):
+                frame = _read_frame(table, where)
+                self._check_cells(frame.shape, where)
+                coordinates = frame[cells]
+            else:
+                shape = _shape(table, where)
+                self._check_cells(shape, where)
+                pieces = _matrix_pieces(table, shape, cells, np.arange(shape[1]), where, _double)
+                coordinates = np.vstack([part.toarray() for part in pieces])
         if not np.isfinite(coordinates).all():
             message = f"{where} holds values that are NaN or infinite"
             raise UserError(message)
@@ -125,55 +153,69 @@ class CellFile:
         Raises:
             UserError: there is no such matrix, it is damaged, or it does not hold numbers.
         """
-        import h5py
-        from scipy.sparse import csr_matrix, vstack
+        from scipy.sparse import vstack
 
-        where = f"{self.path}: {matrix_name(layer)}"
+        where = f"{self.path}: {self.matrix_name(layer)}"
         matrix = self._matrix(layer)
         with _reading(where):
-            if isinstance(matrix, h5py.Dataset):
-                _check_numbers(matrix, where)
-                _check_shape(self, matrix.shape, where)
-                parts = (csr_matrix(part) for part in _dense_pieces(matrix, cells, features))
-                found = vstack([_single(part) for part in parts], format="csr")
-            else:
-                kind, shape = _compressed_form(matrix, where)
-                _check_numbers(matrix["data"], where)
-                _check_shape(self, shape, where)
-                lines, across, count = (cells, features, shape[1]) if kind == "csr" else (features, cells, shape[0])
-                found = vstack(list(_compressed_pieces(matrix, lines, across, count, where)), format="csr")
-                found = found if kind == "csr" else found.T.tocsr()
+            shape = _shape(matrix, where)
+            expected = self._count("obs"), self._count(self._features_of(layer))
+            if shape != expected:
+                message = f"{where} has the shape {shape}, expected {expected}, one row a cell and one column a feature"
+                raise UserError(message)
+            pieces = _matrix_pieces(matrix, shape, cells, features, where, _single)
+            found = vstack(list(pieces), format="csr")
             found.sum_duplicates()
             found.eliminate_zeros()
         return found
 
+    def _is_raw(self, layer: str | None) -> bool:
+        return layer == RAW and RAW not in self.layers and self.has_raw
+
+    def _features_of(self, layer: str | None) -> str:
+        """Where the features of a matrix are listed."""
+        return "raw/var" if self._is_raw(layer) else "var"
+
+    def _count(self, table: str) -> int:
+        """Rows of a data frame."""
+        group = self.file[table]
+        name = _index(group)
+        with _reading(f"{self.path}: {table}[{name!r}]"):
+            index = group[name]
+            # With an encoding of its own, such as that of strings of which some may be missing, it is a group.
+            return len(_read_column(index)) if _is_group(index) else len(index)
+
+    def _check_cells(self, shape: tuple[int, ...], where: str) -> None:
+        count = self._count("obs")
+        if shape[0] != count:
+            message = f"{where} has {shape[0]} rows for {count} cells"
+            raise UserError(message)
+
     def _matrix(self, layer: str | None) -> Any:
+        if self._is_raw(layer):
+            return self.file["raw"]["X"]
         if layer is not None:
             if layer not in self.layers:
-                raise self.fail("layers", layer, self.layers)
+                raise self.fail("layers", layer, [name for name in self.matrices if name != "X"])
             return self.file["layers"][layer]
-        if "X" not in self.file or _text(self.file["X"].attrs.get("encoding-type", "")) == "null":
-            message = f"{self.path} has no X; name a layer; there are: {_listed(self.layers)}"
+        if not self.has_values:
+            message = f"{self.path} has no X; name a layer; there are: {_listed(self.matrices)}"
             raise UserError(message)
         return self.file["X"]
 
     def _column(self, table: str, column: str | None) -> NDArray[np.str_]:
         group = self.file[table]
         name = _index(group) if column is None else column
+        title = table.replace("/", ".")
         if name not in group:
             shown = [known for known in group if not known.startswith("_")]
-            raise self.fail(table, name, shown)
-        with _reading(f"{self.path}: {table}[{name!r}]"):
+            raise self.fail(title, name, shown)
+        with _reading(f"{self.path}: {title}[{name!r}]"):
             return _as_text(_read_column(group[name]))
 
     def fail(self, table: str, name: str, known: Sequence[str]) -> UserError:
         """The error that `table` has no entry `name`, and what there is."""
         return UserError(f"{self.path}: {table} has no {name!r}; there are: {_listed(known)}")
-
-
-def matrix_name(layer: str | None) -> str:
-    """What messages call a matrix of values."""
-    return "X" if layer is None else f"layers[{layer!r}]"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -186,16 +228,34 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _reading(where: str) -> Iterator[None]:
-    """Turn what h5py raises on a damaged file into an error that says where."""
+    """Turn what is raised on a damaged file, or on a form that cannot be read, into an error that says where."""
     try:
         yield
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+    except (UserError, MemoryError):
+        raise
+    except (OSError, KeyError, RuntimeError) as error:  # what h5py raises where bytes or parts are missing
         message = f"{where} cannot be read ({_reason(error)}); is the file damaged?"
+        raise UserError(message) from error
+    except Exception as error:  # anndata's own, on forms that it does not know, have no public name
+        message = (
+            f"{where} is in a form that cannot be read here ({_reason(error)}); read the file with anndata, and write "
+            "this part as plain columns or a plain matrix"
+        )
         raise UserError(message) from error
 
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _is_group(element: Any) -> bool:
+    import h5py
+
+    return isinstance(element, h5py.Group)
+
+
+def _encoding(element: Any) -> str:
+    return _text(element.attrs.get("encoding-type", ""))
 
 
 def _index(group: h5py.Group) -> str:
@@ -224,11 +284,19 @@ def _as_text(column: Any) -> NDArray[np.str_]:
     return text
 
 
-def _check_shape(cells: CellFile, shape: tuple[int, ...], where: str) -> None:
-    expected = tuple(len(cells.file[table][_index(cells.file[table])]) for table in ("obs", "var"))
-    if shape != expected:
-        message = f"{where} has the shape {shape}, expected {expected}, one row a cell and one column a feature"
-        raise UserError(message)
+def _read_frame(element: Any, where: str) -> Floats:
+    """A table whose columns have names, (row, column)."""
+    import pandas as pd
+    from anndata.io import read_elem
+
+    values = read_elem(element)
+    # anndata takes an array of records for a matrix of one column.
+    table = pd.DataFrame(values.reshape(len(values)) if isinstance(values, np.ndarray) else values)
+    for name, column in table.items():
+        if not pd.api.types.is_numeric_dtype(column):
+            message = f"{where} holds {column.dtype} in its column {str(name)!r}, no numbers"
+            raise UserError(message)
+    return np.column_stack([column.to_numpy(dtype=np.float64, na_value=np.nan) for _, column in table.items()])
 
 
 def _check_numbers(values: h5py.Dataset, where: str) -> None:
@@ -237,10 +305,58 @@ def _check_numbers(values: h5py.Dataset, where: str) -> None:
         raise UserError(message)
 
 
+def _native(values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers in a type that sparse matrices can have: of this machine's byte order, and no half precision."""
+    if values.dtype == np.float16:
+        return values.astype(np.float32)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
 def _single(values: csr_matrix) -> csr_matrix:
-    """Values in single precision, or in double where whole numbers would be rounded."""
-    exact = values.dtype.kind == "f" or values.nnz == 0 or abs(values.data).max() <= _LARGEST_WHOLE
+    """Values in single precision, or in double where whole numbers would be rounded, or other numbers to whole ones."""
+    limit = _LARGEST_HALF if values.dtype in (np.float64, np.longdouble) else _LARGEST_WHOLE
+    exact = values.dtype == np.float32 or values.nnz == 0 or abs(values.data).max() <= limit
     return values.astype(np.float32 if exact else np.float64)
+
+
+def _shape(matrix: Any, where: str) -> tuple[int, ...]:
+    """The shape of a matrix of numbers, dense or sparse."""
+    if _is_group(matrix):
+        shape = _compressed_form(matrix, where)[1]
+        _check_numbers(matrix["data"], where)
+        return shape
+    _check_numbers(matrix, where)
+    if matrix.ndim != 2:
+        message = f"{where} has the shape {matrix.shape}; a matrix of two dimensions is needed"
+        raise UserError(message)
+    return tuple(matrix.shape)
+
+
+def _double(values: csr_matrix) -> csr_matrix:
+    return values.astype(np.float64)
+
+
+def _matrix_pieces(
+    matrix: Any,
+    shape: tuple[int, ...],
+    cells: NDArray[np.int_],
+    columns: NDArray[np.int_],
+    where: str,
+    convert: Callable[[csr_matrix], csr_matrix],
+) -> Iterator[csr_matrix]:
+    """Chosen rows and columns of a matrix, in pieces from above to below, each (row, column), their values converted.
+
+    A sparse matrix by columns is one piece, put together from pieces of it.
+    """
+    from scipy.sparse import csr_matrix, vstack
+
+    if not _is_group(matrix):
+        yield from (convert(csr_matrix(_native(part))) for part in _dense_pieces(matrix, cells, columns))
+    elif _compressed_form(matrix, where)[0] == "csr":
+        yield from map(convert, _compressed_pieces(matrix, cells, columns, shape[1], where))
+    else:
+        pieces = _compressed_pieces(matrix, columns, cells, shape[0], where)
+        yield vstack([convert(part) for part in pieces], format="csr").T.tocsr()
 
 
 def _dense_pieces(table: h5py.Dataset, rows: NDArray[np.int_], columns: NDArray[np.int_]) -> Iterator[NDArray[Any]]:
@@ -289,8 +405,9 @@ def _compressed_pieces(
         if len(places) and (places.min() < 0 or places.max() >= count):
             message = f"{where} is damaged: a value stands outside of the matrix"
             raise UserError(message)
-        block = csr_matrix((data[begin:end], places, bounds[first : last + 1] - begin), shape=(last - first, count))
-        yield _single(block[piece - first][:, across])
+        values = _native(data[begin:end])
+        block = csr_matrix((values, places, bounds[first : last + 1] - begin), shape=(last - first, count))
+        yield block[piece - first][:, across]
 
 
 def _pieces(bounds: NDArray[np.int64], lines: NDArray[np.int_]) -> Iterator[NDArray[np.int_]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.data import complete_options, source
+from sparsenode.data.centering import center_values
 from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_problem, write_trajectories
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.priors import add_priors
@@ -79,6 +80,7 @@ def assemble(
     _check_names(name, raw)
     _check_raw(name, raw, first, known)
     splits = set_validation_aside(raw.trajectories, validation, keep_first=max(first, known))
+    raw, center = center_values(name, raw, splits)
     initial_states = np.stack([_initial_state(part, first, known) for part in raw.trajectories])
     feature_weight = settings.get("feature_weight", "movement")
     movement = _movement(raw.trajectories, splits, initial_states)
@@ -132,6 +134,7 @@ def assemble(
                 "transform": raw.transform,
                 "offset": np.stack([_or(part.offset, np.zeros(count)) for part in raw.trajectories]),
                 "scale": np.stack([_or(part.scale, np.ones(count)) for part in raw.trajectories]),
+                **({} if center is None else {"center": center}),
                 "levels": np.array([part.level for part in raw.trajectories]),
                 "time_offset": np.array([part.time_offset for part in raw.trajectories]),
                 "time_scale": np.array([part.time_scale for part in raw.trajectories]),

@@ -28,7 +28,7 @@ from sparsenode.data.cells import (
 )
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.expression import Found, find_kind, highly_variable, normalize
-from sparsenode.data.h5ad_cells import CellFile, matrix_name, open_cells
+from sparsenode.data.h5ad_cells import RAW, CellFile, open_cells
 from sparsenode.data.pseudotime import (
     FEWEST_CELLS,
     PSEUDOTIME_OPTIONS,
@@ -113,7 +113,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "values": _name(
         None,
-        "Matrix to take: the name of a layer, or `X`; null: the layer `counts` where there is one, else X. What it "
+        "Matrix to take: the name of a layer, `X`, or `raw` for that of `raw`, whose features are its own; null: the "
+        "layer `counts` where there is one, else X, else that of `raw`. What it "
         "holds is found out: counts, which are divided by a size factor, the cell's total over the median total of the "
         "donor's cells in use; normalized counts, which stay as they are; or natural logarithms of one plus them.",
     ),
@@ -220,20 +221,42 @@ class _Donor:
 
 @dataclass(frozen=True)
 class _Measured:
-    """The genes of a file: their names and places, (gene,), and how their values are read."""
+    """The genes of a file: their names and places, (gene,), and how their values are read.
+
+    `matrix` is what messages call the matrix of the values.
+    """
 
     file: CellFile
     layer: str | None
+    matrix: str
     names: NDArray[np.str_]
     places: NDArray[np.int_]
     counts_per_cell: float | None
 
     def normalized(self, donor: _Donor) -> tuple[csr_matrix, Found]:
         """Normalized counts of a donor's cells, (cell, gene), and what they were."""
-        where = f"{self.file.path}: {matrix_name(self.layer)} of donor {donor.name!r}"
+        where = f"{self.file.path}: {self.matrix} of donor {donor.name!r}"
         values = self.file.values(self.layer, donor.cells, self.places)
-        found = find_kind(values, where)
+        try:
+            found = find_kind(values, where)
+        except UserError as error:
+            raise UserError(f"{error}{self._elsewhere(donor)}") from error
         return normalize(values, found.kind, self.counts_per_cell, where), found
+
+    def _elsewhere(self, donor: _Donor) -> str:
+        """What other matrices of the file hold that can be modeled, for a message."""
+        kinds = []
+        for name in self.file.matrices:
+            layer = None if name == "X" else name
+            if layer == self.layer:
+                continue
+            try:
+                features = np.arange(len(self.file.features(None, layer)))
+                kind = find_kind(self.file.values(layer, donor.cells, features), name).kind
+            except UserError:
+                continue
+            kinds.append(f"{kind} in {self.file.matrix_name(layer)} (`values: {name}`)")
+        return f"; the file has {', '.join(kinds)}" if kinds else ""
 
 
 @dataclass(frozen=True)
@@ -290,7 +313,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         donors = _find_donors(file, options)
         chosen = _choose_genes(measured, donors, options, networks)
         followed = [_follow(measured, donor, list(chosen), options) for donor in donors if donor.split]
-    _check_kinds(followed, f"{path}: {matrix_name(measured.layer)}")
+    _check_kinds(followed, f"{path}: {measured.matrix}")
     cells = [part for one in followed for part in one.cells]
     genes = measured.names[list(chosen)].tolist()
     trajectories, kept = scale_cells(options, cells, genes)
@@ -310,7 +333,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         provenance={
             "file": path.name,
             **({} if _is_remote(options["file"]) else {"sha256": file_sha256(path)}),
-            "values": matrix_name(measured.layer),
+            "values": measured.matrix,
             "donors": json.dumps({one.donor: one.facts for one in followed}),
             **({"networks": priors.facts} if priors else {}),
         },
@@ -356,10 +379,17 @@ def _path(place: str, files: Mapping[str, Path], *, unpack: bool = False) -> Pat
 
 def _measured(file: CellFile, options: Mapping[str, Any]) -> _Measured:
     """Genes of the file, and the matrix of their values."""
-    names = file.features(options["gene_names"])
+    layer = options["values"]
+    if layer == "X":
+        layer = None
+    elif layer is None and _COUNTS in file.layers:
+        layer = _COUNTS
+    elif layer is None and not file.has_values and file.has_raw:
+        layer = RAW
+    names = file.features(options["gene_names"], layer)
     places = np.arange(len(names))
     if (wanted := options["feature_types"]) is not None:
-        types = file.features(wanted["column"])
+        types = file.features(wanted["column"], layer)
         places = np.flatnonzero(types == wanted["keep"])
         if not len(places):
             there = _listed(sorted(set(types.tolist())))
@@ -368,12 +398,7 @@ def _measured(file: CellFile, options: Mapping[str, Any]) -> _Measured:
     if not len(places):
         message = f"{file.path} has no features"
         raise UserError(message)
-    layer = options["values"]
-    if layer is None and _COUNTS in file.layers:
-        layer = _COUNTS
-    elif layer == "X":
-        layer = None
-    return _Measured(file, layer, names[places], places, options["counts_per_cell"])
+    return _Measured(file, layer, file.matrix_name(layer), names[places], places, options["counts_per_cell"])
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -508,7 +533,7 @@ def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: 
     logger.info(
         "donor %s: %s holds %s (%s); %d cells, neighbors by %s",
         donor.name,
-        matrix_name(measured.layer),
+        measured.matrix,
         found.kind,
         found.evidence,
         len(donor.cells),

@@ -32,7 +32,7 @@ def resolve_repeated_times(
     if how == "error" and len(kept) < len(times):
         first = kept[counts > 1][0]
         message = (
-            f"{where}: {len(times) - len(kept)} observations repeat a time (first {first:g}); "
+            f"{where}: {len(times) - len(kept)} observations repeat a time (first {first:.15g}); "
             f"choose {instead} to allow it"
         )
         raise UserError(message)

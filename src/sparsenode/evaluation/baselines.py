@@ -134,7 +134,8 @@ def predict_baseline(name: str, data: Observations, plan: Plan, *, union: bool =
     if name == "initial_state":
         return plan.initial_states[plan.row]
     if name == "zeros":
-        return np.zeros((len(plan.observation), len(data.features)))
+        zeros = np.zeros((len(plan.observation), len(data.features)))
+        return zeros if data.center is None else zeros - data.center
     if name in PAST_BASELINES:
         return (predict_constant_velocity if name == "constant_velocity" else predict_last_cycle)(data, plan)
     return fit_known_polynomial(data, plan, {"training_mean": 0, "linear": 1}[name], union=union)

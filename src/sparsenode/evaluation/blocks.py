@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,8 @@ def load_blocks(
         members = [(member.strength, member.seed) for block in found for member in block.members]
         if len(set(members)) < len(members):
             raise UserError(f"several model files of {key} hold the same seeds: give each block of seeds once")
-    return [join_ensembles(found) for found in blocks.values()]
+    # What is compared with the data of the training is less the center, as these are.
+    return [replace(join_ensembles(found), centers=()) for found in blocks.values()]
 
 
 def check_settings(found: Mapping[str, Any], frozen: Mapping[str, Any], path: Path, origin: Path) -> None:

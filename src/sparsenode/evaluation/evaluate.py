@@ -55,7 +55,7 @@ from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol
 from sparsenode.evaluation.rows import Truth
 from sparsenode.evaluation.selection import choose_strength, write_selection
 from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity
-from sparsenode.evaluation.structure import pool_members, select_pairs
+from sparsenode.evaluation.structure import NO_PAIR, pool_members, select_pairs
 from sparsenode.evaluation.tables import join_tables
 from sparsenode.files import file_sha256, write_atomically
 from sparsenode.methods import get_method
@@ -248,9 +248,11 @@ def evaluate_ensembles(
         )
     result.metrics = join_tables(parts.metrics)
     result.forecasts = rows.join_forecasts(parts.forecasts)
-    if truth.edges is not None:
-        if peers:
-            parts.rankings.append(peer_rankings(peers, truth, data.features))
+    if truth.edges is not None and peers:
+        parts.rankings.append(peer_rankings(peers, truth, data.features))
+    if true_network(adata) is not None:
+        if truth.edges is None:
+            logger.warning("%s: %s, so that no network can be set beside it", dataset, NO_PAIR)
         result.rankings = join_rankings(parts.rankings)
     return result
 

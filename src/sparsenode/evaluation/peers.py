@@ -49,6 +49,8 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
         reason = str(error).partition("\n")[0]
         raise UserError(f"cannot read {path}: {reason}; `sparsenode infer-peer` writes such a file") from error
     count = len(features)
+    if count == 1:  # there is no pair to score
+        return PeerScores(path.stem, (0,), np.zeros((1, 1, 1)), np.zeros((1, 1, 1)))
     place = {name: number for number, name in enumerate(features)}
     source, target = (table[column].map(place).to_numpy(np.float64) for column in ("source", "target"))
     if np.isnan(source).any() or np.isnan(target).any():

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense, expected_levels, known_observations
+from sparsenode.data.contract import dense, expected_levels, known_observations, subtracted_center
 from sparsenode.errors import UserError
 from sparsenode.labels import ALL, SUBJECT
 
@@ -60,7 +60,8 @@ class Observations:
     `values` (observation, feature); `noise_free` likewise or None; `weights` (feature,); `initial_states`
     (trajectory, feature), `scale` (trajectory, feature) and `levels` (trajectory,) by the codes in `trajectory`, whose
     names are `trajectory_names`. `known` observations are given to a forecast of a whole trajectory, or 0 where it
-    starts from the mean of several; `source_unit` is that of the values times `scale`, or empty.
+    starts from the mean of several; `source_unit` is that of the values times `scale`, or empty. The values plus
+    `center` (feature,) are in modeling units, None where they are already.
     """
 
     values: np.ndarray
@@ -81,6 +82,7 @@ class Observations:
     source_unit: str
     time_unit: str
     known: int
+    center: np.ndarray | None = None
 
     def rows_of(self, code: int) -> np.ndarray:
         """Numbers of a trajectory's observations."""
@@ -111,6 +113,7 @@ def read_observations(adata: AnnData) -> Observations:
         source_unit=str(facts.get("source_unit", "")),
         time_unit=str(facts["time_unit"]),
         known=0 if averaged > 1 else known_observations(adata),
+        center=subtracted_center(adata) if "center" in facts else None,
         **text,
     )
 
@@ -245,7 +248,8 @@ def _rolling_rows(data: Observations, own: np.ndarray, rolling: RollingSettings)
     """Start and scored observations of each forecast of one trajectory, and how many observations it is given."""
     time = data.time[own]
     past, horizon, stride = rolling.past, rolling.horizon, rolling.stride
-    slack = 1e-9 * max(1.0, float(np.abs(time).max()))
+    # Of times far from zero, such as seconds since 1970, only the rounding is a matter of their size.
+    slack = max(1e-9 * max(1.0, float(np.ptp(time))), 4.0 * float(np.spacing(np.abs(time).max())))
     found: list[tuple[np.ndarray, int]] = []
     next_start = time[0] + past
     for place in range(max(data.known, 1) - 1, len(own)):

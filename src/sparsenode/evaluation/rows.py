@@ -351,6 +351,7 @@ _ONE_KIND = "all pairs of known truth are edges, or none is"
 UNDEFINED = {
     "sign_accuracy": "no true edge of known sign is predicted",
     "out_degree": "no source has a target",
+    **dict.fromkeys(("exact_sparsity", "mean_out_degree"), "one variable makes no pair"),
     "out_degree_correlation": "all sources have equally many targets",
     **dict.fromkeys(("auprc", "auprc_ratio", "early_precision"), _NO_EDGE),
     **dict.fromkeys((f"{metric}_{end}" for metric in ("auprc", "auprc_ratio") for end in ENDS), _NO_EDGE),
@@ -441,8 +442,10 @@ def forecast_rows(
     rows["time_unit"] = np.full(members * count * width, data.time_unit, object)
     rows["value_unit"] = np.full(members * count * width, data.unit, object)
     rows["feature"] = np.tile(np.asarray(data.features, object)[features], members * count)
-    rows["observed"] = np.tile(data.values[observation][:, features].astype(np.float32).ravel(), members)
-    rows["predicted"] = kept.astype(np.float32).ravel()
+    observed, predicted = data.values[observation][:, features].astype(np.float32), kept.astype(np.float32)
+    if data.center is not None:
+        observed, predicted = observed + data.center[features], predicted + data.center[features]
+    rows["observed"], rows["predicted"] = np.tile(observed.ravel(), members), predicted.ravel()
     return pd.DataFrame(rows)
 
 

@@ -17,6 +17,8 @@ from sparsenode.evaluation.paired import LEVEL
 
 RANKING_METRICS = ("auroc", "auprc", "auprc_ratio", "early_precision", "balanced_accuracy_at_95")
 """Metrics of scores that need no threshold."""
+NO_PAIR = "no pair of two variables has a known truth"
+"""What figures of structure say in place of curves, where a truth tells of no pair off the diagonal."""
 BEST_SHARE = 0.05
 """Share of the known pairs that `balanced_accuracy_at_95` takes as edges: 95 % sparsity."""
 

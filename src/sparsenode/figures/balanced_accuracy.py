@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.evaluation.peers import favored_rankings
+from sparsenode.evaluation.structure import NO_PAIR
 from sparsenode.figures import style
 from sparsenode.figures.published import Published, read_published
 from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
@@ -85,7 +86,8 @@ def draw(
     for axes, model in zip(panels, models, strict=False):
         axes.set_title(model)
         axes.axhline(50, color=style.GRAY, linewidth=0.8, zorder=1)
-        axes.axvline(share, color=style.GRAY, linewidth=0.8, zorder=1)
+        if np.isfinite(share):
+            axes.axvline(share, color=style.GRAY, linewidth=0.8, zorder=1)
         for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
             own = pick(members[model], method=method)
             chosen = choices.get((model, method), Choice(None, "")).strength
@@ -97,6 +99,8 @@ def draw(
                 densities[seen], 100 * accuracies[seen], color=look.color, linestyle=look.line, linewidth=1.1, zorder=2
             )
         axis.draw(axes, "x")
+        if rankings.empty and members[model].empty:
+            axes.text(0.5, 0.25, NO_PAIR, ha="center", color=style.GRAY, transform=axes.transAxes)
     for axes in panels[len(models) :]:
         axes.set_visible(False)
     for axes in panels[: len(models)]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import trajectory_slices
+from sparsenode.data.contract import subtracted_center, trajectory_slices
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.figures import style
@@ -119,6 +119,7 @@ def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajec
         np.asarray(facts.get(key, np.full((len(rows), adata.n_vars), default)), np.float64)[:, places]
         for key, default in (("offset", 0.0), ("scale", 1.0))
     )
+    center = subtracted_center(adata)[places]
     trajectory, observed, restore = {}, {}, {}
     for number, (name, own) in enumerate(rows.items()):
         if group_of[name] not in genes or donor_of[name] not in shown:
@@ -126,9 +127,9 @@ def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajec
         trajectory[group_of[name], donor_of[name]] = name
         for gene in genes[group_of[name]]:
             place = candidates.index(gene)
-            unit = float(offset[number, place]), float(scale[number, place])
+            unit = float(offset[number, place] - scale[number, place] * center[place]), float(scale[number, place])
             restore[gene, name] = unit
-            observed[gene, name] = Trend(time[own], unit[0] + unit[1] * values[own, place])
+            observed[gene, name] = Trend(time[own], unit[0] + unit[1] * (values[own, place] + center[place]))
     return Trends(
         genes,
         {donor: roles[donor] for donor in shown},

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.evaluation.peers import favored_rankings
-from sparsenode.evaluation.structure import auprc_ratio
+from sparsenode.evaluation.structure import NO_PAIR, auprc_ratio
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, Look, pick
@@ -63,13 +63,16 @@ def draw(dataset: str, rankings: pd.DataFrame, choices: Mapping[tuple[str, str],
     models = [str(model) for model in dict.fromkeys(ours["model"])] or [""]
     estimators = [name for name in ESTIMATORS if (ours["estimator"] == name).any()] or [""]
     looks = style.looks([*style.method_order(ours["method"]), *style.peer_order(rankings["method"])])
+    absence = "no method has a chosen strength (too few members finished)"
+    if rankings.empty and any(choice.strength is not None for choice in choices.values()):
+        absence = NO_PAIR
     figure = Figure(figsize=(3.3 * max(len(estimators), 2), 0.3 + 5.6 * len(models)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(models), 1))
     for part, model in zip(parts, models, strict=True):
         panels = part.subplots(1, len(estimators), sharey=True, squeeze=False)[0]
         for axes, estimator in zip(panels, estimators, strict=True):
             curves = select_curves(rankings, model, estimator)
-            axes.set_title(ESTIMATORS.get(estimator, "no method has a chosen strength (too few members finished)"))
+            axes.set_title(ESTIMATORS.get(estimator, absence))
             _draw_panel(axes, curves, looks, choices)
         panels[0].set_ylabel("precision: share of true edges\namong the pairs ranked above")
         edges = next(iter(curves.values()))[1] if curves else np.empty(0)

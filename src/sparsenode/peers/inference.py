@@ -47,11 +47,17 @@ def infer_peer(data: Path, peer: str, options: Mapping[str, Any], seeds: int, or
 def score_pairs(peer: Peer, samples: Samples, features: list[str], seeds: int) -> pd.DataFrame:
     """Scores and signs of all ordered pairs off the diagonal, for each seed.
 
+    Of one variable there is no pair: the peer, which may take no such data, is not asked, and the table has no rows.
+
     Raises:
         UserError: a score is not finite or below 0.
     """
     import pandas as pd
 
+    if len(features) == 1:
+        logger.warning("%s: one variable makes no pair to score", peer.name)
+        kinds = {"seed": np.int64, "source": object, "target": object, "score": np.float64, "sign": np.int64}
+        return pd.DataFrame({name: np.empty(0, kind) for name, kind in kinds.items()})
     source, target = np.nonzero(~np.eye(len(features), dtype=bool))
     names = np.asarray(features, dtype=object)
     tables = []

@@ -126,7 +126,10 @@ def train_members(
             pd.DataFrame(result.history).to_parquet(temporary, index=False)
         given = problems[-1][1].given
         groups = given.groups if given is not None else ()
-        save_ensemble(output, result.parameters, result.members, frozen, list(adata.var_names), metadata, groups)
+        centers = [float(one) for one in adata.uns["sparsenode"].get("center", ())]
+        save_ensemble(
+            output, result.parameters, result.members, frozen, list(adata.var_names), metadata, groups, centers
+        )
         if kept is not None:
             kept.remove()
 

@@ -1,0 +1,182 @@
+"""Values that are far from zero beside their movement: centered before they become single precision.
+
+Single precision has 24 bits. Of 10,000,000 to 10,000,001.5 it keeps whole numbers only; less 10,000,000.7 it keeps all.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparsenode.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
+
+logger = logging.getLogger(__name__)
+
+_ROUNDING = 2.0**-24  # largest relative rounding error of single precision
+_MOST_ROUNDING = 1e-4  # rounding error as a share of the standard deviation, from which values are centered
+_LOST = 0.05  # rounding error as a share of the movement within trajectories, from which it is lost
+_NONE = {"measured": 1e-12, "simulated": 1e-8}  # movement as a share of the size that arithmetic or a solver makes
+_FAR, _SHARE = 100, 0.1  # spans that times lie from zero, and share of a step that rounding may be
+_WHOLE = 1.0  # what times that are all alike may be apart
+_FEWEST_STEPS = 16  # between neighboring numbers of the source's precision, that a movement takes
+_NAMED = 3  # features named in a message
+
+
+def center_values(
+    name: str, raw: RawTrajectories, splits: Sequence[NDArray[np.str_]]
+) -> tuple[RawTrajectories, Floats | None]:
+    """Trajectories whose features are centered where single precision would round their movement away.
+
+    Parameters:
+        name: name of the dataset, for messages.
+        raw: trajectories in modeling units, in double precision.
+        splits: split of each observation, (observation,) of every trajectory.
+
+    Returns:
+        The trajectories, with the offsets that lead back, and what was subtracted, (feature,): 0 for features that stay
+        as they are, and None where all do.
+
+    Raises:
+        UserError: measured movement within trajectories is lost in single precision all the same.
+    """
+    parts = raw.trajectories
+    training = [
+        part.values[(split == "train") & (part.phases == "fit")] for part, split in zip(parts, splits, strict=True)
+    ]
+    training = [values for values in training if len(values)]
+    count = sum(len(values) for values in training)
+    mean = np.sum([values.sum(axis=0) for values in training], axis=0) / count
+    spread = _deviation(training, [mean] * len(training))
+    largest = np.max([np.abs(part.values).max(axis=0) for part in parts], axis=0)
+    least = _NONE.get(raw.kind, _NONE["measured"]) * largest
+    far = (_ROUNDING * largest > _MOST_ROUNDING * spread) & (spread > least)
+    center = np.zeros(len(raw.features))
+    center[far] = [_rounded(*each) for each in zip(mean[far], spread[far], strict=True)]
+    movement = _deviation(training, [values.mean(axis=0) for values in training])
+    farthest = np.max([np.abs(part.values - center).max(axis=0) for part in parts], axis=0)
+    lost = (_ROUNDING * farthest > _LOST * movement) & (movement > least)
+    if lost.any():
+        message = (
+            f"dataset {name}: {int(lost.sum())} of {len(raw.features)} features move too little within their "
+            f"trajectories for single precision: {_describe(raw, lost, movement, largest)}; scale each trajectory by "
+            "its own range (scaling: per_trajectory), or leave these features out"
+        )
+        if raw.kind == "measured":
+            raise UserError(message)
+        logger.warning(message)
+    if not far.any():
+        return raw, None
+    logger.warning(
+        "dataset %s: %d of %d features are far from zero beside their movement, and are centered in X: %s",
+        name,
+        int(far.sum()),
+        len(raw.features),
+        _describe(raw, far, spread, largest),
+    )
+    return replace(raw, trajectories=tuple(_less(part, center) for part in parts)), center
+
+
+def count_steps(parts: Sequence[Floats], kind: np.dtype) -> Floats:
+    """How many neighboring numbers of a source's precision each feature's movement spans, (feature,).
+
+    Parameters:
+        parts: values of each trajectory, (observation, feature), as the source has them.
+        kind: type of the source's numbers; whole numbers count as double precision, in which they are computed with.
+
+    Returns:
+        The largest range within a trajectory over the distance of neighboring numbers at the feature's largest value;
+        infinite for features that move in no trajectory.
+    """
+    precision = kind if kind.kind == "f" else np.dtype(np.float64)
+    with np.errstate(invalid="ignore"):  # what is not finite is refused elsewhere
+        largest = np.max([np.abs(values).max(axis=0) for values in parts], axis=0)
+        extent = np.max([np.ptp(values, axis=0) for values in parts], axis=0)
+        steps = extent / np.spacing(largest.astype(precision)).astype(np.float64)
+    return np.where(extent > 0, steps, np.inf)
+
+
+def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[str], where: str) -> None:
+    """Refuse values in half or single precision that were rounded to a few numbers before they were written.
+
+    Raises:
+        UserError: the movement of features spans fewer than 16 neighboring numbers; `where` says in what.
+    """
+    if kind.kind != "f":
+        return
+    steps = count_steps(parts, kind)
+    few = np.flatnonzero(steps < _FEWEST_STEPS)
+    if not len(few):
+        return
+    names = ", ".join(features[place] for place in few[:_NAMED]) + (", ..." if len(few) > _NAMED else "")
+    message = (
+        f"{where}: of {len(few)} of {len(features)} features ({names}) the movement is lost: the values are in {kind}, "
+        f"and within a trajectory they span at most {steps[few].max():.0f} neighboring numbers of it; write them in "
+        "double precision (float64), or less a constant, or leave these features out"
+    )
+    if kind.itemsize < np.dtype(np.float64).itemsize:
+        raise UserError(message)
+    # In double precision it may as well be what arithmetic leaves of a constant.
+    logger.warning(message)
+
+
+def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
+    """Refuse times far from zero, (observation,) in order, whose steps their precision rounds away.
+
+    Raises:
+        UserError: neighboring numbers are a tenth of the mean step apart, or more; `where` says in what.
+    """
+    precision = kind if kind.kind == "f" else np.dtype(np.float64)
+    largest, span = float(np.abs(times).max()), float(np.ptp(times))
+    distance = float(np.spacing(np.asarray(largest, precision)))
+    step = span / max(len(times) - 1, 1) if span else _WHOLE / _SHARE
+    if largest < _FAR * span or distance < _SHARE * step:
+        return
+    message = (
+        f"{where}: times up to {largest:.15g} in {kind} are {distance:.3g} apart at least, which rounds their steps "
+        f"away (they span {span:.3g}); count them from the first one, or write them in double precision (float64)"
+    )
+    raise UserError(message)
+
+
+def _deviation(parts: Sequence[Floats], means: Sequence[Floats]) -> Floats:
+    """Root of the mean squared distance from the means, (feature,), over all observations of the parts."""
+    total = np.sum([np.square(values - mean).sum(axis=0) for values, mean in zip(parts, means, strict=True)], axis=0)
+    return np.asarray(np.sqrt(total / sum(len(values) for values in parts)))
+
+
+def _rounded(mean: float, spread: float) -> float:
+    """The mean to the digit of its spread."""
+    return round(float(mean), -int(np.floor(np.log10(spread))))
+
+
+def _less(part: Trajectory, center: Floats) -> Trajectory:
+    """A trajectory less the center, and the offset that leads back."""
+    scale = np.ones_like(center) if part.scale is None else part.scale
+    offset = np.zeros_like(center) if part.offset is None else part.offset
+    return replace(
+        part,
+        values=part.values - center,
+        noise_free=None if part.noise_free is None else part.noise_free - center,
+        first_values=None if part.first_values is None else part.first_values - center,
+        offset=offset + scale * center,
+        scale=scale,
+    )
+
+
+def _describe(raw: RawTrajectories, chosen: NDArray[np.bool_], movement: Floats, largest: Floats) -> str:
+    places = np.flatnonzero(chosen)
+    named = [
+        f"{raw.features[place]} by {movement[place]:.3g} beside values up to {largest[place]:.10g}"
+        for place in places[:_NAMED]
+    ]
+    return ", ".join(named) + (", ..." if len(places) > _NAMED else "")
