@@ -1,0 +1,188 @@
+"""What is doubtful about results, told in words: a small table of results, and the same on the terminal."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from sparsenode.errors import UserError
+from sparsenode.files import write_atomically
+
+LOST = "members lost"
+NOT_CHOSEN = "no strength chosen"
+MAGNITUDES = "magnitudes"
+STILL = "nothing moves"
+TRIVIAL = "worse than trivial"
+LARGEST = "largest strength"
+SMALLEST = "smallest strength"
+HEADINGS = {
+    MAGNITUDES: "Values or times are hard to learn from",
+    LOST: "Members were lost in training, and are left out of everything else",
+    NOT_CHOSEN: "No strength was chosen, since fewer than half of the members of each could be used",
+    STILL: "The forecast hardly differs from its initial state: nothing moves",
+    TRIVIAL: "A trivial forecast is better on validation",
+    LARGEST: "The chosen strength is the largest on offer, and larger ones may be better: add some to `strengths`",
+    SMALLEST: "The chosen strength is the smallest on offer, and smaller ones may be better: add some to `strengths`",
+}
+"""What each kind of remark says, in the order in which they are told."""
+
+NOTHING = (
+    "Nothing is doubtful: no member was lost, and every chosen strength lies between others and beats the trivial."
+)
+_MOST_FINDINGS = 6
+_MOST_WARNINGS = 12
+_WARNING = "WARNING: "
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A doubt about a model and method on a dataset, both empty where it concerns all of them.
+
+    `kind` is one of `HEADINGS`; `finding` is what was found, in words or numbers.
+    """
+
+    dataset: str
+    model: str
+    method: str
+    kind: str
+    finding: str
+
+    @property
+    def subject(self) -> str:
+        """Model and method."""
+        return "/".join(name for name in (self.model, self.method) if name)
+
+
+COLUMNS = (*(field.name for field in fields(Remark)), "remark")
+
+
+def write_remarks(remarks: Iterable[Remark], path: Path) -> None:
+    """Write a table of remarks as CSV, `COLUMNS`; `remark` says what the kind means."""
+    with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**asdict(remark), "remark": HEADINGS[remark.kind]} for remark in remarks)
+
+
+def read_remarks(path: Path) -> list[Remark]:
+    """Read a table that `write_remarks` wrote.
+
+    Raises:
+        UserError: it is missing, or no such table.
+    """
+    names = COLUMNS[:-1]
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            remarks = [Remark(**{name: row[name] for name in names}) for row in csv.DictReader(stream)]
+    except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
+        message = f"{path} cannot be read as a table of remarks ({error}); delete it and run again"
+        raise UserError(message) from error
+    if unknown := [remark.kind for remark in remarks if remark.kind not in HEADINGS]:
+        message = f"{path} holds remarks of the kind {unknown[0]!r}, which is not known; delete it and run again"
+        raise UserError(message)
+    return remarks
+
+
+def describe_remarks(remarks: Sequence[Remark], most: int | None = None) -> str:
+    """All remarks as a list in two levels, which is Markdown too: the kind, and below it a line for each dataset.
+
+    With `most`, so many datasets of a kind and findings of a dataset are listed, and the others counted.
+    """
+    lines = []
+    for kind, heading in HEADINGS.items():
+        alike = [remark for remark in remarks if remark.kind == kind]
+        lines += [f"- {heading}:"] * bool(alike)
+        by_dataset = [
+            f"{dataset}: {'; '.join(_cut(_findings_of(alike, dataset), most))}"
+            for dataset in dict.fromkeys(remark.dataset for remark in alike)
+        ]
+        lines += [f"  - {line}" for line in _cut(by_dataset, most)]
+    return "\n".join(lines)
+
+
+def _findings_of(remarks: Sequence[Remark], dataset: str) -> list[str]:
+    """Each finding on a dataset with the models and methods that it is of, the same one once."""
+    subjects: dict[str, list[str]] = {}
+    for remark in remarks:
+        if remark.dataset == dataset:
+            subjects.setdefault(remark.finding, []).append(remark.subject)
+    named = {finding: ", ".join(filter(None, names)) for finding, names in subjects.items()}
+    return [f"{names} ({finding})" if names else finding for finding, names in named.items()]
+
+
+def _cut(texts: Sequence[str], most: int | None) -> list[str]:
+    """At most so many texts, and how many more there are; a single one more is listed too."""
+    if most is None or len(texts) <= most + 1:
+        return list(texts)
+    return [*texts[:most], f"and {len(texts) - most} more"]
+
+
+def collect_remarks(tables: Sequence[Path], output: Path, markdown: Path) -> None:
+    """Join the remarks of several datasets to one table, CSV, and the same for reading as Markdown.
+
+    Raises:
+        UserError: a table cannot be read.
+    """
+    remarks = [remark for table in tables for remark in read_remarks(table)]
+    write_remarks(remarks, output)
+    with write_atomically(markdown) as temporary:
+        temporary.write_text(f"# Remarks\n\n{describe_remarks(remarks) or NOTHING}\n", encoding="utf-8")
+
+
+def tell_run(results: Path | str, datasets: Sequence[str], since: float) -> str:
+    """What to tell on the terminal at the end of a run, in at most some thirty lines; empty if there is nothing.
+
+    Args:
+        results: Folder of the results.
+        datasets: Those of the run. Of one whose evaluation is missing, or older than its models, the warnings in the
+            logs of its jobs are told in place of its remarks.
+        since: Time (seconds since 1970) from which on logs are those of the run.
+    """
+    results = Path(results)
+    remarks: list[Remark] = []
+    logs: list[Path] = []
+    for dataset in datasets:
+        table = results / "remarks" / f"{dataset}.csv"
+        if _is_current(table, [results / "data" / f"{dataset}.h5ad", *_below(results / "models", dataset)]):
+            try:
+                remarks += read_remarks(table)
+            except UserError as error:  # the end of a run is no place to fail
+                return str(error)
+        else:
+            logs += [results / "logs" / "preprocess_dataset" / f"{dataset}.log"]
+            logs += _below(results / "logs" / "train_members", dataset)
+    lines = describe_remarks(remarks, _MOST_FINDINGS).splitlines()
+    lines += [f"- {warning}" for warning in _cut(read_warnings(logs, since), _MOST_WARNINGS)]
+    whole = results / "remarks.md"
+    if remarks and _is_current(whole, [results / "remarks" / f"{dataset}.csv" for dataset in datasets]):
+        lines.append(f"All of it is in {whole}.")
+    return "\n".join(lines)
+
+
+def _below(folder: Path, dataset: str) -> list[Path]:
+    return sorted(path for path in (folder / dataset).rglob("*") if path.is_file())
+
+
+def _is_current(table: Path, inputs: Sequence[Path]) -> bool:
+    """Whether a table is there and as new as all its inputs."""
+    try:
+        made = table.stat().st_mtime
+        return all(path.stat().st_mtime <= made for path in inputs)
+    except OSError:
+        return False
+
+
+def read_warnings(logs: Sequence[Path], since: float) -> list[str]:
+    """Warnings in logs that were written after a time, each once."""
+    lines: dict[str, None] = {}
+    for path in logs:
+        try:
+            if path.stat().st_mtime < since:
+                continue
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        lines |= dict.fromkeys(line.removeprefix(_WARNING) for line in text.splitlines() if line.startswith(_WARNING))
+    return list(lines)
