@@ -28,6 +28,7 @@ SUBCOMMANDS = (
     "evaluate-models",
     "forecast-interventions",
     "collect-metrics",
+    "collect-remarks",
     "tabulate-benchmark",
     "draw-strengths",
     "draw-pareto",

@@ -75,8 +75,10 @@ def read_remarks(path: Path) -> list[Remark]:
     names = COLUMNS[:-1]
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            remarks = [Remark(**{name: row[name] for name in names}) for row in csv.DictReader(stream)]
-    except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
+            header, *rows = csv.reader(stream)
+        places = [header.index(name) for name in names]
+        remarks = [Remark(*(row[place] for place in places)) for row in rows]
+    except (OSError, ValueError, IndexError, csv.Error) as error:
         message = f"{path} cannot be read as a table of remarks ({error}); delete it and run again"
         raise UserError(message) from error
     if unknown := [remark.kind for remark in remarks if remark.kind not in HEADINGS]:
@@ -166,12 +168,11 @@ def _below(folder: Path, dataset: str) -> list[Path]:
 
 
 def _is_current(table: Path, inputs: Sequence[Path]) -> bool:
-    """Whether a table is there and as new as all its inputs."""
-    try:
-        made = table.stat().st_mtime
-        return all(path.stat().st_mtime <= made for path in inputs)
-    except OSError:
+    """Whether a table is there and as new as all its inputs that are."""
+    if not table.is_file():
         return False
+    made = table.stat().st_mtime
+    return all(path.stat().st_mtime <= made for path in inputs if path.exists())
 
 
 def read_warnings(logs: Sequence[Path], since: float) -> list[str]:

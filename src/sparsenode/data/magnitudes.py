@@ -20,8 +20,8 @@ FAR_SPAN = 1000.0
 """The same of a span of time before a model says by its `time_scale` what one is."""
 SUSPICIOUS = 10.0
 """The same once members were lost in training, so that a reason is looked for."""
-FAR_STANDARDIZED = 1e12
-"""The same of values where networks see standardized states."""
+FAR_STANDARDIZED, FAR_LEVEL_STANDARDIZED = 1e12, 1e4
+"""The same of movements, and of values beside movements, where networks see standardized states."""
 _LARGE_LEVEL = 10.0
 
 
@@ -73,17 +73,17 @@ def measure_magnitudes(adata: AnnData) -> Magnitudes:
 def doubts_of_values(magnitudes: Magnitudes, far: float = FAR, *, standardized: bool = False) -> list[str]:
     """Sentences on values that are too small, too large, or too far from zero to learn from, with what to set.
 
-    Networks of `standardized` states take any that have a square in single precision.
+    Networks of `standardized` states take any whose squares and movements single precision can tell.
     """
     least, largest = magnitudes.movements
-    far = max(far, FAR_STANDARDIZED) if standardized else far
+    far, far_level = (FAR_STANDARDIZED, FAR_LEVEL_STANDARDIZED) if standardized else (far, far)
     moves = f"{largest:.2g}" if f"{least:.2g}" == f"{largest:.2g}" else f"{least:.2g} to {largest:.2g}"
     if not 1 / far <= largest <= far:
         return [
             f"values move by {moves} from their initial states, and networks begin with rates of about 1: "
             f"{_scaling_advice(magnitudes)}"
         ]
-    if magnitudes.level > max(far * largest, _LARGE_LEVEL):
+    if magnitudes.level > max(far_level * largest, _LARGE_LEVEL):
         return [
             f"values are as large as {magnitudes.level:.2g} and move by only {moves}: {_scaling_advice(magnitudes)}"
         ]

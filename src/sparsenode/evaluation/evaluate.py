@@ -171,10 +171,10 @@ def evaluate_models(
     adata = read_trajectories(data)
     name = str(adata.uns["sparsenode"]["name"])
     ensembles = load_blocks(models, settings, name, file_sha256(data))
-    magnitudes = measure_magnitudes(adata)
-    check_finished(ensembles, magnitudes)
     # Before the work, not after it: two names that give one key are known now.
     network_keys([(ensemble.settings["model"], ensemble.settings["method"]) for ensemble in ensembles])
+    magnitudes = measure_magnitudes(adata)
+    check_finished(ensembles, magnitudes)
     scored = [read_peer(path, list(adata.var_names)) for path in peers]
     evaluation = evaluate_ensembles(adata, ensembles, settings_of_evaluation, scored)
     for (model, method), table in evaluation.networks.items():
