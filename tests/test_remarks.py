@@ -83,10 +83,22 @@ def test_the_remarks_of_all_datasets_are_one_table(tmp_path: Path):
     write_remarks(REMARKS[4:], tables[1])
     collect_remarks(tables, tmp_path / "all.csv", tmp_path / "all.md")
     assert read_remarks(tmp_path / "all.csv") == REMARKS
-    assert (tmp_path / "all.md").read_text() == f"# Remarks\n\n{describe_remarks(REMARKS)}\n"
+    written = (tmp_path / "all.md").read_text()
+    assert written == f"# Remarks\n\n{describe_remarks(REMARKS)}\n"
     write_remarks([], tables[0])
     collect_remarks(tables[:1], tmp_path / "none.csv", tmp_path / "none.md")
     assert NOTHING in (tmp_path / "none.md").read_text()
+
+
+def test_long_lines_for_reading_are_broken_between_words(tmp_path: Path):
+    finding = "values move by 1e-09: " + "set `scaling: training_range` " * 9 + "a-b" * 60
+    write_remarks([Remark("mine", "tiny", "", MAGNITUDES, finding)], tmp_path / "mine.csv")
+    collect_remarks([tmp_path / "mine.csv"], tmp_path / "all.csv", tmp_path / "all.md")
+    first, *others = (tmp_path / "all.md").read_text().splitlines()[3:]
+    assert first.startswith("  - mine: tiny (values move")
+    assert all(line.startswith("    ") and not line.startswith("     ") for line in others)
+    assert all(len(line) <= 110 for line in [first, *others[:-1]])
+    assert " ".join(line.strip() for line in [first, *others]) == f"- mine: tiny ({finding})"
 
 
 def write_log(path: Path, text: str, time: float) -> None:

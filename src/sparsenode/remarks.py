@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -34,6 +35,7 @@ NOTHING = (
 _MOST_FINDINGS = 6
 _MOST_WARNINGS = 12
 _WARNING = "WARNING: "
+_WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,21 @@ def collect_remarks(tables: Sequence[Path], output: Path, markdown: Path) -> Non
     remarks = [remark for table in tables for remark in read_remarks(table)]
     write_remarks(remarks, output)
     with write_atomically(markdown) as temporary:
-        temporary.write_text(f"# Remarks\n\n{describe_remarks(remarks) or NOTHING}\n", encoding="utf-8")
+        temporary.write_text(f"# Remarks\n\n{_wrap(describe_remarks(remarks) or NOTHING)}\n", encoding="utf-8")
+
+
+def _wrap(text: str) -> str:
+    """A list with lines of a width that can be read where nothing else breaks them."""
+    return "\n".join(
+        textwrap.fill(
+            line,
+            _WIDTH,
+            subsequent_indent=" " * (len(line) - len(line.lstrip(" -"))),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.splitlines()
+    )
 
 
 def tell_run(results: Path | str, datasets: Sequence[str], since: float) -> str:
