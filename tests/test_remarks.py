@@ -54,7 +54,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, content):
 def test_remarks_are_grouped_by_kind_and_dataset():
     assert describe_remarks(REMARKS).splitlines() == [
         f"- {HEADINGS[MAGNITUDES]}:",
-        "  - mine: tiny (values move by 1e-09: set `scaling`)",
+        "  - mine: tiny: values move by 1e-09: set `scaling`",
         f"- {HEADINGS[LOST]}:",
         "  - mine: tiny/none (2 of 2, by iteration 0)",
         f"- {HEADINGS[LARGEST]}:",
@@ -95,10 +95,10 @@ def test_long_lines_for_reading_are_broken_between_words(tmp_path: Path):
     write_remarks([Remark("mine", "tiny", "", MAGNITUDES, finding)], tmp_path / "mine.csv")
     collect_remarks([tmp_path / "mine.csv"], tmp_path / "all.csv", tmp_path / "all.md")
     first, *others = (tmp_path / "all.md").read_text().splitlines()[3:]
-    assert first.startswith("  - mine: tiny (values move")
+    assert first.startswith("  - mine: tiny: values move")
     assert all(line.startswith("    ") and not line.startswith("     ") for line in others)
     assert all(len(line) <= 110 for line in [first, *others[:-1]])
-    assert " ".join(line.strip() for line in [first, *others]) == f"- mine: tiny ({finding})"
+    assert " ".join(line.strip() for line in [first, *others]) == f"- mine: tiny: {finding}"
 
 
 def write_log(path: Path, text: str, time: float) -> None:
@@ -108,11 +108,17 @@ def write_log(path: Path, text: str, time: float) -> None:
 
 
 def test_warnings_of_logs_are_told_once_and_only_those_of_the_run(tmp_path: Path):
-    logs = [tmp_path / "old.log", tmp_path / "new.log", tmp_path / "newer.log", tmp_path / "missing.log"]
+    logs = [tmp_path / f"{number}.log" for number in range(5)]
     write_log(logs[0], "WARNING: stale\n", 10)
-    write_log(logs[1], "INFO: fine\nWARNING: mine/tiny: values are small\nERROR: x\n", 30)
-    write_log(logs[2], "WARNING: mine/tiny: values are small\nWARNING: mine/tiny/l1: lost\n", 30)
-    assert read_warnings(logs, 20) == ["mine/tiny: values are small", "mine/tiny/l1: lost"]
+    write_log(logs[1], "INFO: fine\nWARNING: mine: values are small: set `scaling`\nTraceback: x\n", 30)
+    write_log(logs[2], "WARNING: mine/tiny: values are small: set `scaling`\nWARNING: mine/tiny/l1: lost\n", 30)
+    write_log(logs[3], "WARNING: mine/tiny/l1: lost\nerror: no member has finished: see above\nWARNING: odd\n", 30)
+    assert read_warnings(logs, 20) == [
+        "mine, mine/tiny: values are small: set `scaling`",
+        "mine/tiny/l1: lost",
+        "no member has finished: see above",
+        "odd",
+    ]
 
 
 def test_the_end_of_a_run_tells_remarks_and_where_there_are_none_yet_the_warnings(tmp_path: Path):

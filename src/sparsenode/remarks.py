@@ -34,15 +34,15 @@ NOTHING = (
 )
 _MOST_FINDINGS = 6
 _MOST_WARNINGS = 12
-_WARNING = "WARNING: "
+_TOLD = ("WARNING: ", "error: ")
 _WIDTH = 110
 
 
 @dataclass(frozen=True)
 class Remark:
-    """A doubt about a model and method on a dataset, both empty where it concerns all of them.
+    """A doubt about a model and method on a dataset, the method empty where it concerns all of the model's.
 
-    `kind` is one of `HEADINGS`; `finding` is what was found, in words or numbers.
+    `kind` is one of `HEADINGS`; `finding` is what was found: numbers, or of `MAGNITUDES` a sentence.
     """
 
     dataset: str
@@ -98,22 +98,25 @@ def describe_remarks(remarks: Sequence[Remark], most: int | None = None) -> str:
     for kind, heading in HEADINGS.items():
         alike = [remark for remark in remarks if remark.kind == kind]
         lines += [f"- {heading}:"] * bool(alike)
-        by_dataset = [
-            f"{dataset}: {'; '.join(_cut(_findings_of(alike, dataset), most))}"
-            for dataset in dict.fromkeys(remark.dataset for remark in alike)
-        ]
+        by_dataset: list[str] = []
+        for dataset in dict.fromkeys(remark.dataset for remark in alike):
+            findings = _cut(_findings_of(alike, dataset), most)
+            # Sentences have a line each.
+            by_dataset += [f"{dataset}: {text}" for text in (findings if kind == MAGNITUDES else ["; ".join(findings)])]
         lines += [f"  - {line}" for line in _cut(by_dataset, most)]
     return "\n".join(lines)
 
 
 def _findings_of(remarks: Sequence[Remark], dataset: str) -> list[str]:
     """Each finding on a dataset with the models and methods that it is of, the same one once."""
-    subjects: dict[str, list[str]] = {}
+    subjects: dict[tuple[str, str], list[str]] = {}
     for remark in remarks:
         if remark.dataset == dataset:
-            subjects.setdefault(remark.finding, []).append(remark.subject)
-    named = {finding: ", ".join(filter(None, names)) for finding, names in subjects.items()}
-    return [f"{names} ({finding})" if names else finding for finding, names in named.items()]
+            subjects.setdefault((remark.kind, remark.finding), []).append(remark.subject)
+    return [
+        f"{', '.join(names)}: {finding}" if kind == MAGNITUDES else f"{', '.join(names)} ({finding})"
+        for (kind, finding), names in subjects.items()
+    ]
 
 
 def _cut(texts: Sequence[str], most: int | None) -> list[str]:
@@ -154,8 +157,8 @@ def tell_run(results: Path | str, datasets: Sequence[str], since: float) -> str:
 
     Args:
         results: Folder of the results.
-        datasets: Those of the run. Of one whose evaluation is missing, or older than its models, the warnings in the
-            logs of its jobs are told in place of its remarks.
+        datasets: Those of the run. Of one whose evaluation is missing, or older than its models, the warnings and
+            errors in the logs of its jobs are told in place of its remarks.
         since: Time (seconds since 1970) from which on logs are those of the run.
     """
     results = Path(results)
@@ -171,6 +174,7 @@ def tell_run(results: Path | str, datasets: Sequence[str], since: float) -> str:
         else:
             logs += [results / "logs" / "preprocess_dataset" / f"{dataset}.log"]
             logs += _below(results / "logs" / "train_members", dataset)
+            logs += [results / "logs" / "evaluate_models" / f"{dataset}.log"]
     lines = describe_remarks(remarks, _MOST_FINDINGS).splitlines()
     lines += [f"- {warning}" for warning in _cut(read_warnings(logs, since), _MOST_WARNINGS)]
     whole = results / "remarks.md"
@@ -192,14 +196,22 @@ def _is_current(table: Path, inputs: Sequence[Path]) -> bool:
 
 
 def read_warnings(logs: Sequence[Path], since: float) -> list[str]:
-    """Warnings in logs that were written after a time, each once."""
-    lines: dict[str, None] = {}
+    """Warnings and errors in logs that were written after a time, each once, with all that it is said of before it."""
+    subjects: dict[str, list[str]] = {}
     for path in logs:
         try:
-            if path.stat().st_mtime < since:
-                continue
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = path.read_text(encoding="utf-8", errors="replace") if path.stat().st_mtime >= since else ""
         except OSError:
             continue
-        lines |= dict.fromkeys(line.removeprefix(_WARNING) for line in text.splitlines() if line.startswith(_WARNING))
-    return list(lines)
+        for line in text.splitlines():
+            if not line.startswith(_TOLD):
+                continue
+            subject, _, message = line.partition(": ")[2].partition(": ")
+            if " " in subject or not message:  # no name of a dataset, model and method
+                subject, message = "", line.partition(": ")[2]
+            said_of = subjects.setdefault(message, [])
+            said_of += [subject] * (subject not in said_of)
+    return [
+        ": ".join(filter(None, (", ".join(_cut(said_of, _MOST_FINDINGS)), message)))
+        for message, said_of in subjects.items()
+    ]

@@ -79,7 +79,7 @@ def test_a_good_model_between_the_ends_gives_no_remark():
 
 
 def test_the_median_validation_error_is_compared_with_the_best_trivial_forecast():
-    expected = Remark("mine", "tiny", "l1", TRIVIAL, "error 0.41, and 0.4 of: line in time")
+    expected = Remark("mine", "tiny", "l1", TRIVIAL, "error 0.41; line in time: 0.4")
     assert remarks({("l1", "validation"): [0.1, 0.41, 0.9]}) == [expected]
     assert remarks({("l1", "validation"): [0.1, 0.4, 0.9]}) == []
     assert remarks({("l1", "validation"): [0.1, 0.41, 0.9]}, protocol="rolling") == []
@@ -89,7 +89,7 @@ def test_the_median_validation_error_is_compared_with_the_best_trivial_forecast(
 
 
 def test_a_forecast_that_is_its_initial_state_is_told():
-    expected = Remark("mine", "tiny", "l1", STILL, "error on the training data 1, and 1 of the initial state held")
+    expected = Remark("mine", "tiny", "l1", STILL, "error on the training data 1; initial state held: 1")
     assert remarks({("l1", "train"): [0.9995, 1.0, 1.0]}) == [expected]
     assert remarks({("l1", "train"): [0.9, 0.998, 1.0]}) == []
     # Even where nothing moves and holding it is without a fault.

@@ -253,7 +253,7 @@ def test_what_is_doubtful_stands_below_the_table_of_its_dataset(rows):
     others = rows.assign(dataset="yours")
     remarks = [
         Remark("mine", "small", "pathreg", LARGEST, "1"),
-        Remark("mine", "large", "pathreg", TRIVIAL, "error 2, and 1 of: line in time"),
+        Remark("mine", "large", "pathreg", TRIVIAL, "error 2; line in time: 1"),
         Remark("elsewhere", "small", "l1", LARGEST, "3"),
     ]
     text = benchmark.write_markdown(pd.concat([rows, others]), remarks)
@@ -261,7 +261,7 @@ def test_what_is_doubtful_stands_below_the_table_of_its_dataset(rows):
     below = mine.partition("What is doubtful:\n\n")[2].strip().splitlines()
     assert below == [
         "- A trivial forecast is better on validation:",
-        "  - mine: large/pathreg (error 2, and 1 of: line in time)",
+        "  - mine: large/pathreg (error 2; line in time: 1)",
         "- The chosen strength is the largest on offer, and larger ones may be better: add some to `strengths`:",
         "  - mine: small/pathreg (1)",
     ]

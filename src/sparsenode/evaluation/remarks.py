@@ -118,7 +118,7 @@ def _describe_still(metrics: pd.DataFrame, label: tuple[str, str, float]) -> str
     held = trivial.loc[trivial["method"] == "baseline:initial_state", "value"].to_numpy(dtype=np.float64)
     if not len(errors) or not len(held) or not abs(np.median(errors) - held[0]) <= STILL_SHARE * held[0]:
         return ""
-    return f"error on the training data {np.median(errors):.3g}, and {held[0]:.3g} of the initial state held"
+    return f"error on the training data {np.median(errors):.3g}; initial state held: {held[0]:.3g}"
 
 
 def _describe_worse(metrics: pd.DataFrame, label: tuple[str, str, float], protocol: str) -> str:
@@ -128,7 +128,7 @@ def _describe_worse(metrics: pd.DataFrame, label: tuple[str, str, float], protoc
     name, trivial = least_trivial_error(metrics, **where)
     if not len(errors) or not name or not np.median(errors) > trivial:
         return ""
-    return f"error {np.median(errors):.3g}, and {trivial:.3g} of: {BASELINE_NAMES[name]}"
+    return f"error {np.median(errors):.3g}; {BASELINE_NAMES[name]}: {trivial:.3g}"
 
 
 def _edge_kind(selection: Mapping[str, Any]) -> str:
