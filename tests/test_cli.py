@@ -201,6 +201,15 @@ def test_describe(model_file, capsys):
     assert "loss not finite" in text
 
 
+def test_members_that_were_lost_are_told_where_they_are_among_those_asked_for(model_file, tmp_path, caplog):
+    arguments = ["network", "--model", str(model_file), "--output", str(tmp_path / "network.csv")]
+    assert main([*arguments, "--strength", "0"]) == 0
+    assert not caplog.records
+    assert main(arguments) == 0
+    told = "members were lost in training (1 of 4, by iteration 3); use those whose status is finished"
+    assert caplog.messages == [f"{model_file}: {told}"]
+
+
 @pytest.fixture
 def states_file(tmp_path):
     path = tmp_path / "states.csv"

@@ -24,8 +24,8 @@ HEADINGS = {
     NOT_CHOSEN: "No strength was chosen, since fewer than half of the members of each could be used",
     STILL: "The forecast hardly differs from its initial state: nothing moves",
     TRIVIAL: "A trivial forecast is better on validation",
-    LARGEST: "The chosen strength is the largest on offer, and larger ones may be better: add some to `strengths`",
-    SMALLEST: "The chosen strength is the smallest on offer, and smaller ones may be better: add some to `strengths`",
+    LARGEST: "The chosen strength is the largest on offer; larger ones may be better (`methods.NAME.strengths`)",
+    SMALLEST: "The chosen strength is the smallest on offer; smaller ones may be better (`methods.NAME.strengths`)",
 }
 """What each kind of remark says, in the order in which they are told."""
 

@@ -11,7 +11,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
 from sparsenode.figures import benchmark
 from sparsenode.figures.style import Choice
-from sparsenode.remarks import LARGEST, TRIVIAL, Remark
+from sparsenode.remarks import HEADINGS, LARGEST, TRIVIAL, Remark
 
 CHOICES = {("small", "pathreg"): Choice(1.0, "trajectory"), ("small", "mine"): Choice(None, "trajectory")}
 CHOICES |= {("large", "pathreg"): Choice(0.1, "window")}
@@ -260,9 +260,9 @@ def test_what_is_doubtful_stands_below_the_table_of_its_dataset(rows):
     mine, yours = text.partition("## yours")[::2]
     below = mine.partition("What is doubtful:\n\n")[2].strip().splitlines()
     assert below == [
-        "- A trivial forecast is better on validation:",
+        f"- {HEADINGS[TRIVIAL]}:",
         "  - mine: large/pathreg (error 2; line in time: 1)",
-        "- The chosen strength is the largest on offer, and larger ones may be better: add some to `strengths`:",
+        f"- {HEADINGS[LARGEST]}:",
         "  - mine: small/pathreg (1)",
     ]
     assert "doubtful" not in yours

@@ -76,4 +76,4 @@ def test_the_report_and_the_table_tell_what_is_doubtful(finished):
     succeed(finished.snakemake("--report", "results/report.html"))
     text = finished.result("report.html").read_text(encoding="utf-8")
     finished.result("report.html").unlink()
-    assert "on offer, and " in text
+    assert "on offer; " in text

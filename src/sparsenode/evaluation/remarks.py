@@ -60,6 +60,7 @@ def remarks_of_dataset(
         magnitudes: Those of the dataset's training observations.
     """
     found: dict[tuple[str, str, str, str], None] = {}
+    metrics = metrics[(metrics["metric"] == "mse") & (metrics["trajectory"] == ALL)]  # few of all rows
     for ensemble in ensembles:
         model, method = ensemble.settings["model"], ensemble.settings["method"]
         selection = selections[model, method]
