@@ -38,6 +38,13 @@ def test_a_failure_makes_more_doubtful():
     assert "a step of the solver (0.6) is longer" in step
 
 
+def test_of_members_that_were_mostly_lost_the_data_are_doubted_first():
+    settings = read_model_settings({"time_scale": 0.5})
+    few = [member("diverged", 0), member("finished", 9), member("finished", 9)]
+    assert "first forecasts exploded" in reasons_of_loss(ORDINARY, settings, few)[0]
+    assert "trajectories are long" in reasons_of_loss(ORDINARY, settings, few[:2])[0]
+
+
 def test_where_nothing_is_doubtful_the_course_of_training_tells():
     settings = read_model_settings({})
     [first] = reasons_of_loss(ORDINARY, settings, [member("diverged", 0), member("finished", 9)])

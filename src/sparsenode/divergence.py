@@ -37,11 +37,20 @@ def doubts_of_training(magnitudes: Magnitudes, settings: ModelSettings, *, faile
     return [*doubts, *doubts_of_step(magnitudes, settings.solver.step, settings.time_scale)] if failed else doubts
 
 
+def has_failed(members: Sequence[Member]) -> bool:
+    """Whether at least half of some members were lost; a few may be those of strengths that are too large."""
+    lost = len(lost_members(members))
+    return lost > 0 and 2 * lost >= len(members)
+
+
 def reasons_of_loss(magnitudes: Magnitudes, settings: ModelSettings, members: Sequence[Member]) -> list[str]:
     """Sentences on why some of a model's members may have been lost, with what to set; at least one."""
-    doubts = doubts_of_training(magnitudes, settings, failed=True)
+    doubts = doubts_of_training(magnitudes, settings, failed=has_failed(members))
     if doubts:
         return doubts
     if all(member.iterations == 0 for member in lost_members(members)):
         return ["their first forecasts exploded: set `decay`, a smaller `solver.step` or fewer units"]
-    return ["their forecasts exploded while they learned: set a smaller `learning_rate` or `solver.step`, or `decay`"]
+    return [
+        "their forecasts exploded while they learned: set a smaller `learning_rate`, `solver.step` or strength, or "
+        "`decay`"
+    ]

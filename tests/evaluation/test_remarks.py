@@ -127,7 +127,9 @@ def test_lost_members_are_counted_and_values_that_may_have_lost_them_named():
     assert count == Remark("mine", "tiny", "l1", LOST, "1 of 3, by iteration 0")
     small = replace(ORDINARY, movements=(0.02, 0.03))
     assert remarks(magnitudes=small) == []
-    count, reason = remarks(ensemble=lost, magnitudes=small)
+    # A few that are lost tell of the strengths, and most of them of the data.
+    assert remarks(ensemble=lost, magnitudes=small) == [count]
+    _, reason = remarks(ensemble=trained("finished", "diverged", "diverged"), magnitudes=small)
     assert (reason.model, reason.method, reason.kind) == ("tiny", "", MAGNITUDES)
     assert reason.finding.startswith("values move by 0.02 to 0.03")
 

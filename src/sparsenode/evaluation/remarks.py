@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.divergence import count_lost, doubts_of_training, reasons_of_loss
+from sparsenode.divergence import count_lost, doubts_of_training, has_failed, reasons_of_loss
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import BASELINE_NAMES
 from sparsenode.evaluation.plans import TRAJECTORY
@@ -64,8 +64,8 @@ def remarks_of_dataset(
     for ensemble in ensembles:
         model, method = ensemble.settings["model"], ensemble.settings["method"]
         selection = selections[model, method]
-        lost, still = count_lost(ensemble.members), ""
-        if lost:
+        still = ""
+        if lost := count_lost(ensemble.members):
             found[model, method, LOST, lost] = None
         if selection["chosen"] is None:
             found[model, method, NOT_CHOSEN, _usable(selection)] = None
@@ -77,7 +77,9 @@ def remarks_of_dataset(
                 found[model, method, TRIVIAL, worse] = None
             if edge := _edge_kind(selection):
                 found[model, method, edge, f"{selection['chosen']:g}"] = None
-        doubts = doubts_of_training(magnitudes, ensemble.model_settings, failed=bool(lost or still))
+        doubts = doubts_of_training(
+            magnitudes, ensemble.model_settings, failed=bool(still) or has_failed(ensemble.members)
+        )
         found |= dict.fromkeys((model, "", MAGNITUDES, doubt) for doubt in doubts)
     return [Remark(magnitudes.dataset, *key) for key in found]
 
