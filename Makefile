@@ -34,6 +34,8 @@ run: $(STAMP)
 	@echo "report:  results/report.html"
 	@echo "figures:"
 	@snakemake --cores 1 --quiet all --summary 2> /dev/null | cut -f 1 | grep -E '\.(pdf|png)$$' | sed 's/^/  /'
+	@echo
+	@cat results/remarks.md
 
 test: $(STAMP)
 	pytest --numprocesses auto

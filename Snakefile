@@ -29,3 +29,11 @@ rule all:
         all_figures(),
         all_tables(),
     localrule: True
+
+
+onsuccess:
+    tell_remarks()
+
+
+onerror:
+    tell_remarks()

@@ -29,6 +29,7 @@ SUBCOMMANDS = (
     "evaluate-models",
     "forecast-interventions",
     "collect-metrics",
+    "collect-remarks",
     "tabulate-benchmark",
     "draw-strengths",
     "draw-pareto",
@@ -199,6 +200,15 @@ def test_describe(model_file, capsys):
     assert "dataset pair, model small, method l1" in text
     assert "diverged" in text
     assert "loss not finite" in text
+
+
+def test_members_that_were_lost_are_told_where_they_are_among_those_asked_for(model_file, tmp_path, caplog):
+    arguments = ["network", "--model", str(model_file), "--output", str(tmp_path / "network.csv")]
+    assert main([*arguments, "--strength", "0"]) == 0
+    assert not caplog.records
+    assert main(arguments) == 0
+    told = "members were lost in training (1 of 4, by iteration 3); use those whose status is finished"
+    assert caplog.messages == [f"{model_file}: {told}"]
 
 
 @pytest.fixture

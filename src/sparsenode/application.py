@@ -293,17 +293,20 @@ def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.Da
 
 def _load(model: Path, strength: float | None) -> Ensemble:
     """Read a model file; only the members of a strength where one is given."""
+    from sparsenode.divergence import count_lost
     from sparsenode.ensemble import load_ensemble
 
     ensemble = load_ensemble(model)
-    if strength is None:
-        return ensemble
-    chosen = [row for row, member in enumerate(ensemble.members) if member.strength == strength]
-    if not chosen:
-        known = ", ".join(f"{known:g}" for known in sorted({member.strength for member in ensemble.members}))
-        message = f"--strength: found {strength:g}; allowed: {known}"
-        raise UserError(message)
-    return ensemble.select(chosen)
+    if strength is not None:
+        chosen = [row for row, member in enumerate(ensemble.members) if member.strength == strength]
+        if not chosen:
+            known = ", ".join(f"{known:g}" for known in sorted({member.strength for member in ensemble.members}))
+            message = f"--strength: found {strength:g}; allowed: {known}"
+            raise UserError(message)
+        ensemble = ensemble.select(chosen)
+    if lost := count_lost(ensemble.members):
+        logger.warning("%s: members were lost in training (%s); use those whose status is finished", model, lost)
+    return ensemble
 
 
 def _check_times(

@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_evaluate_models,
         _add_forecast_interventions,
         _add_collect_metrics,
+        _add_collect_remarks,
         _add_tabulate_benchmark,
     ):
         add(subparsers)
@@ -323,6 +324,7 @@ def _add_evaluate_models(subparsers: Subparsers) -> None:
     parser.add_argument("--forecasts", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--networks", type=Path, required=True, help="folder to write")
     parser.add_argument("--selection", type=Path, required=True, help="folder to write")
+    parser.add_argument("--remarks", type=Path, help="CSV file of what is doubtful; default: none is written")
 
 
 def _evaluate_models(arguments: Arguments) -> None:
@@ -339,6 +341,7 @@ def _evaluate_models(arguments: Arguments) -> None:
         arguments.selection,
         EvaluationSettings.read(arguments.evaluation),
         peers=arguments.peers,
+        remarks=arguments.remarks,
     )
 
 
@@ -395,6 +398,21 @@ def _collect_metrics(arguments: Arguments) -> None:
         pd.concat(tables, ignore_index=True).to_csv(path, index=False)
 
 
+def _add_collect_remarks(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "collect-remarks", "write what is doubtful about the results of several datasets", _collect_remarks
+    )
+    parser.add_argument("--remarks", type=Path, nargs="+", required=True, help="CSV files that evaluate-models wrote")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file")
+    parser.add_argument("--markdown", type=Path, required=True, help="the same for reading, a Markdown file")
+
+
+def _collect_remarks(arguments: Arguments) -> None:
+    from sparsenode.remarks import collect_remarks
+
+    collect_remarks(arguments.remarks, arguments.output, arguments.markdown)
+
+
 def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--datasets", nargs="+", required=True, help="names of the datasets")
     parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files, in the same order")
@@ -414,6 +432,9 @@ def _add_tabulate_benchmark(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--benchmarks", type=_json_object, default={}, help="published benchmarks by dataset, as JSON; default: none"
     )
+    parser.add_argument(
+        "--remarks", type=Path, nargs="*", default=[], help="CSV files of what is doubtful, of some or all datasets"
+    )
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
     parser.add_argument("--markdown", type=Path, required=True, help="the same for reading, a Markdown file")
 
@@ -428,6 +449,7 @@ def _tabulate_benchmark(arguments: Arguments) -> None:
         arguments.selections,
         arguments.output,
         arguments.markdown,
+        arguments.remarks,
     )
 
 

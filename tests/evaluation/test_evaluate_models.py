@@ -26,6 +26,7 @@ from sparsenode.figures.strengths import draw_strengths
 from sparsenode.figures.trajectories import draw_trajectories
 from sparsenode.peers import peer_names
 from sparsenode.peers.inference import infer_peer
+from sparsenode.remarks import Remark, read_remarks
 from sparsenode.training import train_members
 
 DATASET = {
@@ -185,6 +186,35 @@ def test_missing_and_repeated_blocks_are_refused(trained, tmp_path):
         evaluate(trained, tmp_path, settings=[])
     with pytest.raises(UserError, match="hold the same seeds"):
         evaluate(trained, tmp_path, models=[trained / "seeds_0.safetensors"] * 2)
+
+
+def test_a_dataset_of_which_no_member_finished_ends_with_an_error_and_writes_nothing(tmp_path):
+    options = {**DATASET["options"], "horizon": 2000.0}
+    preprocess_dataset("toy", {**DATASET, "options": options}, tmp_path, tmp_path / "toy.h5ad")
+    model = {**MODEL, "solver": {"step": 200.0}}
+    content = {"dataset": "toy", "model": "small", "method": "none", "model_settings": model}
+    content["method_settings"] = {"regularizer": "none", "strengths": [0.0], "options": {}}
+    (tmp_path / "settings.json").write_text(json.dumps(content))
+    for seed in (0, 1):
+        files = tmp_path / f"seeds_{seed}.safetensors", tmp_path / f"seeds_{seed}.parquet"
+        train_members(tmp_path / "toy.h5ad", tmp_path / "settings.json", [seed], *files, device="cpu")
+    with pytest.raises(
+        UserError, match=r"no member of the dataset toy has finished .*\(2 of 2, by iteration 0\)"
+    ) as refused:
+        evaluate(tmp_path, tmp_path / "new", remarks=tmp_path / "new" / "remarks.csv")
+    assert "trajectories are long, 3e+03" in str(refused.value)
+    assert "a step of the solver (200) is longer" in str(refused.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_doubtful_is_a_table(trained, tmp_path):
+    files = evaluate(trained, tmp_path, remarks=tmp_path / "remarks.csv")
+    found = read_remarks(tmp_path / "remarks.csv")
+    choice = json.loads((files["selection"] / "small" / "pathreg.json").read_text())
+    assert choice["at_edge"] in {"smallest", "largest"}
+    assert Remark("toy", "small", "pathreg", f"{choice['at_edge']} strength", f"{choice['chosen']:g}") in found
+    # After three iterations a trivial forecast is better.
+    assert {remark.kind for remark in found} <= {"smallest strength", "largest strength", "worse than trivial"}
 
 
 def test_models_whose_networks_would_share_a_key_are_refused_before_any_work(trained, tmp_path, monkeypatch):

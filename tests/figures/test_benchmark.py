@@ -11,6 +11,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
 from sparsenode.figures import benchmark
 from sparsenode.figures.style import Choice
+from sparsenode.remarks import HEADINGS, LARGEST, TRIVIAL, Remark
 
 CHOICES = {("small", "pathreg"): Choice(1.0, "trajectory"), ("small", "mine"): Choice(None, "trajectory")}
 CHOICES |= {("large", "pathreg"): Choice(0.1, "window")}
@@ -246,3 +247,23 @@ def test_missing_tables_are_named(files, tmp_path):
     names, metrics, selections = files
     with pytest.raises(UserError, match="2 datasets, 1 metrics and 2 selections"):
         benchmark.tabulate_benchmark(names, {}, metrics[:1], selections, tmp_path / "b.csv", tmp_path / "b.md")
+
+
+def test_what_is_doubtful_stands_below_the_table_of_its_dataset(rows):
+    others = rows.assign(dataset="yours")
+    remarks = [
+        Remark("mine", "small", "pathreg", LARGEST, "1"),
+        Remark("mine", "large", "pathreg", TRIVIAL, "error 2; line in time: 1"),
+        Remark("elsewhere", "small", "l1", LARGEST, "3"),
+    ]
+    text = benchmark.write_markdown(pd.concat([rows, others]), remarks)
+    mine, yours = text.partition("## yours")[::2]
+    below = mine.partition("What is doubtful:\n\n")[2].strip().splitlines()
+    assert below == [
+        f"- {HEADINGS[TRIVIAL]}:",
+        "  - mine: large/pathreg (error 2; line in time: 1)",
+        f"- {HEADINGS[LARGEST]}:",
+        "  - mine: small/pathreg (1)",
+    ]
+    assert "doubtful" not in yours
+    assert "elsewhere" not in text

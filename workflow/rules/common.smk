@@ -3,13 +3,14 @@
 import os
 import re
 import shlex
+import time
 from pathlib import Path
 from shutil import which
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from sparsenode import cluster, configuration, plan, versions
+from sparsenode import cluster, configuration, plan, remarks, versions
 from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
 
@@ -31,6 +32,7 @@ if workflow.is_main_process:
     for remark in configuration.remarks(config):
         logger.warning(remark)
 
+STARTED = time.time()
 RESULTS = config["results_dir"].rstrip("/")
 DOWNLOADS = config["downloads_dir"].rstrip("/")
 
@@ -65,7 +67,8 @@ def all_figures():
 
 def all_tables():
     benchmarks = configuration.benchmarks_of(config)
-    tables = ["metrics.csv"] + (["benchmark.csv"] if any(benchmarks.values()) else [])
+    tables = ["metrics.csv", "remarks.csv", "remarks.md"]
+    tables += ["benchmark.csv"] if any(benchmarks.values()) else []
     return [f"{RESULTS}/{table}" for table in tables]
 
 
@@ -81,6 +84,13 @@ def of_benchmarks(table):
         return expand(table, dataset=datasets)
 
     return tables
+
+
+def tell_remarks():
+    """Print what is doubtful about the results, at the end of a run that has succeeded or failed."""
+    text = remarks.tell_run(RESULTS, config["run"]["datasets"], STARTED)
+    if text and workflow.is_main_process:
+        logger.warning(f"\nWhat is doubtful about the results:\n{text}\n")
 
 
 def pictures_of(figure):

@@ -9,6 +9,7 @@ rule evaluate_models:
         forecasts=f"{RESULTS}/forecasts/{{dataset}}.parquet",
         networks=directory(f"{RESULTS}/networks/{{dataset}}"),
         selection=directory(f"{RESULTS}/selection/{{dataset}}"),
+        remarks=f"{RESULTS}/remarks/{{dataset}}.csv",
     log:
         f"{RESULTS}/logs/evaluate_models/{{dataset}}.log",
     benchmark:
@@ -25,7 +26,7 @@ rule evaluate_models:
         "sparsenode evaluate-models --data {input.data:q} --models {input.models:q} --settings {input.settings:q}"
         " --peers {input.peers:q}"
         " --evaluation {params.evaluation:q} --threads {threads} --metrics {output.metrics:q} --forecasts {output.forecasts:q}"
-        " --networks {output.networks:q} --selection {output.selection:q} > {log:q} 2>&1"
+        " --networks {output.networks:q} --selection {output.selection:q} --remarks {output.remarks:q} > {log:q} 2>&1"
 
 
 rule collect_metrics:
@@ -47,10 +48,37 @@ rule collect_metrics:
         "sparsenode collect-metrics --metrics {input:q} --output {output:q} > {log:q} 2>&1"
 
 
+rule collect_remarks:
+    input:
+        expand(f"{RESULTS}/remarks/{{dataset}}.csv", dataset=config["run"]["datasets"]),
+    output:
+        table=f"{RESULTS}/remarks.csv",
+        markdown=report(
+            f"{RESULTS}/remarks.md",
+            caption="../report/remarks.rst",
+            category="Remarks",
+            labels={"dataset": "all", "table": "what is doubtful"},
+        ),
+    log:
+        f"{RESULTS}/logs/collect_remarks.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_remarks.tsv"
+    localrule: True
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    params:
+        version=versions.FIGURES,
+    shell:
+        "sparsenode collect-remarks --remarks {input:q} --output {output.table:q} --markdown {output.markdown:q}"
+        " > {log:q} 2>&1"
+
+
 rule tabulate_benchmark:
     input:
         metrics=of_benchmarks(f"{RESULTS}/metrics/{{dataset}}.parquet"),
         selections=of_benchmarks(f"{RESULTS}/selection/{{dataset}}"),
+        remarks=of_benchmarks(f"{RESULTS}/remarks/{{dataset}}.csv"),
     output:
         table=f"{RESULTS}/benchmark.csv",
         markdown=f"{RESULTS}/benchmark.md",
@@ -68,5 +96,5 @@ rule tabulate_benchmark:
         version=versions.FIGURES,
     shell:
         "sparsenode tabulate-benchmark --datasets {params.datasets:q} --benchmarks {params.benchmarks:q}"
-        " --metrics {input.metrics:q} --selections {input.selections:q}"
+        " --metrics {input.metrics:q} --selections {input.selections:q} --remarks {input.remarks:q}"
         " --output {output.table:q} --markdown {output.markdown:q} > {log:q} 2>&1"

@@ -12,6 +12,7 @@ from sparsenode.data import complete_options, source
 from sparsenode.data.centering import center_values
 from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_problem, write_trajectories
 from sparsenode.data.downloads import check_downloaded
+from sparsenode.data.magnitudes import doubts_of_times, doubts_of_values, measure_magnitudes
 from sparsenode.data.priors import add_priors
 from sparsenode.data.validation import set_validation_aside
 from sparsenode.errors import UserError
@@ -49,6 +50,9 @@ def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads
     adata = assemble(name, room.load(options, paths), {**dataset_settings, "options": options}, checksums)
     write_trajectories(adata, output)
     logger.info("%s: %s", output, describe(adata))
+    magnitudes = measure_magnitudes(adata)
+    for doubt in (*doubts_of_values(magnitudes), *doubts_of_times(magnitudes)):
+        logger.warning("%s: %s", name, doubt)
 
 
 def describe(adata: AnnData) -> str:

@@ -19,6 +19,15 @@ from sparsenode.evaluation.plans import ROLLING, Observations, Plan
 BASELINES = ("initial_state", "training_mean", "zeros", "linear")
 PAST_BASELINES = ("constant_velocity", "last_cycle")
 """Of those that are given more than one observation."""
+BASELINE_NAMES = {
+    "baseline:initial_state": "initial state held",
+    "baseline:training_mean": "training mean",
+    "baseline:zeros": "zero",
+    "baseline:linear": "line in time",
+    "baseline:constant_velocity": "constant velocity",
+    "baseline:last_cycle": "last cycle repeated",
+}
+"""Baselines in words."""
 ORACLES = ("mean", "cubic")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import prior_networks, read_settings, true_network
+from sparsenode.data.magnitudes import measure_magnitudes
 from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
 from sparsenode.evaluation.baselines import fit_polynomial
@@ -52,6 +53,7 @@ from sparsenode.evaluation.plans import (
     read_observations,
 )
 from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol, spread
+from sparsenode.evaluation.remarks import check_finished, remarks_of_dataset
 from sparsenode.evaluation.rows import Truth
 from sparsenode.evaluation.selection import choose_strength, write_selection
 from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity
@@ -59,6 +61,7 @@ from sparsenode.evaluation.structure import NO_PAIR, pool_members, select_pairs
 from sparsenode.evaluation.tables import join_tables
 from sparsenode.files import file_sha256, write_atomically
 from sparsenode.methods import get_method
+from sparsenode.remarks import write_remarks
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -148,18 +151,20 @@ def evaluate_models(
     selection: Path,
     settings_of_evaluation: EvaluationSettings | None = None,
     peers: Sequence[Path] = (),
+    remarks: Path | None = None,
 ) -> None:
     """Evaluate all trained blocks of one data set.
 
     Reads the trajectories `data`, the blocks `models`, the frozen `settings` they were trained with and the scores of
     `peers`; writes the tidy table `metrics`, the table `forecasts`, into the folder `networks` of each (model, method)
     `{model}/{method}.csv`, `.graphml`, `.groups.parquet` and `.stability.parquet`, and `network.h5ad` and, with a
-    truth, `rankings.parquet`, and into `selection` a `{model}/{method}.json`.
+    truth, `rankings.parquet`, and into `selection` a `{model}/{method}.json`. What is doubtful about the models goes
+    to the table `remarks`, where one is named.
 
     Raises:
-        UserError: a model file differs from its settings, or was trained on other features; settings without a
-            model file or the reverse; no validation observations to choose a strength on; names of models and methods
-            that cannot be keys of `network.h5ad`.
+        UserError: no member has finished its training; a model file differs from its settings, or was trained on other
+            features; settings without a model file or the reverse; no validation observations to choose a strength on;
+            names of models and methods that cannot be keys of `network.h5ad`.
     """
     from sparsenode.data.contract import read_trajectories
 
@@ -168,6 +173,8 @@ def evaluate_models(
     ensembles = load_blocks(models, settings, name, file_sha256(data))
     # Before the work, not after it: two names that give one key are known now.
     network_keys([(ensemble.settings["model"], ensemble.settings["method"]) for ensemble in ensembles])
+    magnitudes = measure_magnitudes(adata)
+    check_finished(ensembles, magnitudes)
     scored = [read_peer(path, list(adata.var_names)) for path in peers]
     evaluation = evaluate_ensembles(adata, ensembles, settings_of_evaluation, scored)
     for (model, method), table in evaluation.networks.items():
@@ -183,6 +190,8 @@ def evaluate_models(
         write_rankings(evaluation.rankings, networks)
     for (model, method), choice in evaluation.selections.items():
         write_selection(choice, selection / model / f"{method}.json")
+    if remarks is not None:
+        write_remarks(remarks_of_dataset(ensembles, evaluation.metrics, evaluation.selections, magnitudes), remarks)
     with write_atomically(forecasts) as temporary:
         evaluation.forecasts.to_parquet(temporary, index=False)
     with write_atomically(metrics) as temporary:

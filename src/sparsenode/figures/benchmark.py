@@ -15,6 +15,7 @@ from sparsenode.figures import style
 from sparsenode.figures.published import Published, benchmark_note, read_published
 from sparsenode.figures.style import Choice, pick
 from sparsenode.files import write_atomically
+from sparsenode.remarks import Remark, describe_remarks, read_remarks
 
 _TEST = {"metric": "mse", "split": "test", "phase": "fit"}
 _RANKING = {name: {"metric": name, "reference": ""} for name in ("balanced_accuracy_at_95", "auprc", "early_precision")}
@@ -74,11 +75,13 @@ def tabulate_benchmark(
     selections: Sequence[Path],
     output: Path,
     markdown: Path,
+    remarks: Sequence[Path] = (),
 ) -> None:
     """Write the table of several datasets as CSV, and the same for reading as Markdown.
 
     `metrics` and `selections` are the parquet files and the folders of chosen strengths of `datasets`, in their order;
-    `benchmarks` says which published benchmark a dataset repeats, if any. Shares are 0 to 1 in the CSV, and percent in
+    `benchmarks` says which published benchmark a dataset repeats, if any; `remarks` are tables of what is doubtful
+    about the models, which the Markdown tells. Shares are 0 to 1 in the CSV, and percent in
     the Markdown.
 
     Raises:
@@ -95,7 +98,8 @@ def tabulate_benchmark(
     with write_atomically(output) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
     with write_atomically(markdown) as temporary:
-        temporary.write_text(write_markdown(table), encoding="utf-8")
+        doubts = [remark for path in remarks for remark in read_remarks(path)]
+        temporary.write_text(write_markdown(table, doubts), encoding="utf-8")
 
 
 def dataset_rows(
@@ -128,10 +132,10 @@ def dataset_rows(
     return table.reindex(columns=list(COLUMNS))
 
 
-def write_markdown(table: pd.DataFrame) -> str:
+def write_markdown(table: pd.DataFrame, remarks: Sequence[Remark] = ()) -> str:
     """The table for reading: a section for each dataset, without the columns that it has no values of.
 
-    What all published values of its benchmark are of stands above it.
+    What all published values of its benchmark are of stands above it, what is doubtful about its models below.
     """
     parts = ["# Benchmark\n", _EXPLANATION]
     for dataset, rows in table.groupby("dataset", sort=False):
@@ -148,6 +152,8 @@ def write_markdown(table: pd.DataFrame) -> str:
         for (study, remark), named in rows[rows["remark"] != ""].groupby(["study", "remark"], sort=False):
             origin = f"published by {study}: " if study else ""
             parts.append(f"- {origin}{', '.join(_names(named))}: {remark}.")
+        doubts = describe_remarks([remark for remark in remarks if remark.dataset == dataset])
+        parts += [f"\nWhat is doubtful:\n\n{doubts}"] * bool(doubts)
         parts.append("")
     return "\n".join(parts)
 

@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.baselines import BASELINE_NAMES
+from sparsenode.evaluation.remarks import least_trivial_error
 from sparsenode.evaluation.tables import ALL, PEER
 from sparsenode.files import write_atomically
 from sparsenode.labels import TRUTH
@@ -64,14 +66,6 @@ TOLD = f"{MARK} given a prior network made of the true one"
 MOST_DECADES = 1e6
 """Errors are shown over at most this range; what exploded leaves the panel at its top."""
 _NO_DENSITY = 1e-9
-BASELINE_NAMES = {
-    "baseline:initial_state": "initial state held",
-    "baseline:training_mean": "training mean",
-    "baseline:zeros": "zero",
-    "baseline:linear": "line in time",
-    "baseline:constant_velocity": "constant velocity",
-    "baseline:last_cycle": "last cycle repeated",
-}
 
 
 @dataclass(frozen=True)
@@ -316,15 +310,8 @@ def select_errors(
 
 def best_baseline(metrics: pd.DataFrame, *, model: str, protocol: str, split: str, phase: str) -> tuple[str, float]:
     """Name in words and error of the trivial forecast with the least error."""
-    errors = {
-        method: select_errors(metrics, model=model, method=method, protocol=protocol, split=split, phase=phase)["value"]
-        for method in BASELINE_NAMES
-    }
-    means = {method: float(values.mean()) for method, values in errors.items() if len(values)}
-    if not means:
-        return "", float("nan")
-    best = min(means, key=lambda method: means[method])
-    return BASELINE_NAMES[best], means[best]
+    best, error = least_trivial_error(metrics, model=model, protocol=protocol, split=split, phase=phase)
+    return BASELINE_NAMES.get(best, ""), error
 
 
 def error_unit(metrics: pd.DataFrame) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from sparsenode.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
-from sparsenode.ensemble import save_ensemble
+from sparsenode.divergence import count_lost, reasons_of_loss
+from sparsenode.ensemble import Member, save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256, write_atomically
 from sparsenode.memory import BASE_BYTES, evaluations_kept, is_refused, member_bytes, member_size_of, most_members
@@ -22,9 +24,14 @@ from sparsenode.methods import make_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
 from sparsenode.provenance import describe_software
-from sparsenode.settings import read_method_settings, read_model_settings
+from sparsenode.settings import ModelSettings, read_method_settings, read_model_settings
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.loop import train
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_LOG = logging.getLogger(__name__)
 
 
 def train_members(
@@ -114,6 +121,7 @@ def train_members(
             interrupted=interrupted,
             prior=prior,
         )
+        tell_lost(result.members, adata, frozen, model_settings)
         metadata = {
             "memory_bytes": peak_memory(place),
             "data_sha256": data_sha256,
@@ -132,6 +140,26 @@ def train_members(
         )
         if kept is not None:
             kept.remove()
+
+
+def tell_lost(
+    members: Sequence[Member], adata: AnnData, frozen: Mapping[str, Any], model_settings: ModelSettings
+) -> None:
+    """Warn of members that were lost in training: how many, and why, as far as data and settings tell."""
+    from sparsenode.data.magnitudes import measure_magnitudes
+
+    lost = count_lost(members)
+    if not lost:
+        return
+    trained = f"{frozen['dataset']}/{frozen['model']}"
+    _LOG.warning(
+        "%s/%s: members were lost in training, since their loss exploded or was not finite: %s",
+        trained,
+        frozen["method"],
+        lost,
+    )
+    for reason in reasons_of_loss(measure_magnitudes(adata), model_settings, members):
+        _LOG.warning("%s: %s", trained, reason)
 
 
 @contextlib.contextmanager
