@@ -119,6 +119,20 @@ def test_the_table_says_what_will_be_refused(config):
         assert text.count("will be refused") == refused
 
 
+def test_the_table_says_what_spans_take(config, monkeypatch):
+    entry = config["models"]["plain"]
+    for step, memory, told in (
+        (1e-6, 10**9, "solver.step: plain on branches will be refused: a training solve takes"),
+        (1e-2, 10**12, "solver.step: plain on branches takes 13,600 steps of 0.01, one after another"),
+        (0.2, 10**12, ""),
+    ):
+        entry["solver"]["step"] = step
+        monkeypatch.setattr(plan.memory, "machine_bytes", lambda size=memory: size)
+        text = plan.describe_plan(plan.make_plan(config), cores=1)
+        assert text.count("solver.step: ") == bool(told)
+        assert told in text
+
+
 def test_a_file_read_packed_and_unpacked_is_downloaded_once(config, monkeypatch):
     from sparsenode.data.downloads import RemoteFile
 

@@ -40,6 +40,8 @@ INTERVENTION_SECONDS = 20.0
 FIGURE_SECONDS = 5.0
 GPU_SPEED = 100.0
 """How many times as fast as a core a GPU multiplies: a cautious guess, since none was at hand to measure."""
+MANY_STEPS = 5000
+"""Steps of a training solve of which a plan warns."""
 EVALUATION_SHARE = 0.15
 """Time of the evaluation of a dataset, as a share of the time of its training."""
 
@@ -62,6 +64,8 @@ class DataSize:
 class TrainingJob:
     """One training job with its estimates; `disk_mb` is that of the model file, `least_mb` the memory for one member.
 
+    A solve takes `steps` of the model's `solver.step`, whose reverse pass and loss need `solve_mb` at the very least.
+
     `seconds` are those with the `threads` of the configuration. On a single core, `products_seconds` go into products
     and weights, and `overhead_seconds` into starting evaluations.
     """
@@ -76,6 +80,8 @@ class TrainingJob:
     memory_mb: float
     disk_mb: float
     least_mb: float
+    steps: int
+    solve_mb: float
 
     def gpu_seconds(self, speed: float) -> float:
         """Time on a GPU whose products are `speed` times as fast as a core's; with 1 the time on a core."""
@@ -153,6 +159,7 @@ def training_job(
     kept = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
     each = memory.member_bytes(member, rows=rows, evaluations=kept)
     needed = memory.BASE_BYTES + members * each
+    solve = memory.solve_bytes(member, rows=rows, evaluations=evaluations)
     limit = config["memory_mb"]
     return TrainingJob(
         dataset,
@@ -165,24 +172,36 @@ def training_job(
         min(needed / 1e6, limit or math.inf),
         4 * members * member.trained / 1e6,
         (memory.BASE_BYTES + each) / 1e6,
+        intervals,
+        max(solve, memory.loss_bytes(size.observations, intervals)) / 1e6,
     )
 
 
 def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> list[str]:
-    """Sentences on models that will be refused, since not even one member of them fits into `memory_mb`."""
+    """Sentences on models of which no member fits into `memory_mb` or into this machine, or that take long."""
     limit = config["memory_mb"]
-    if limit is None:
-        return []
-    refused = {
-        (job.dataset, job.model): job.least_mb
-        for job in jobs
-        if memory.is_refused(config["models"][job.model]["network"], job.least_mb, limit)
-    }
-    return [
-        f"memory_mb: {model} on {dataset} will be refused: one member needs about {_size(needed)}, and {_size(limit)} "
-        "may be used; set `network` of the model to joint or biological, or take fewer variables or units"
-        for (dataset, model), needed in refused.items()
-    ]
+    usable = memory.USABLE * memory.machine_bytes()
+    remarks = {}
+    for job in jobs:
+        key = job.dataset, job.model
+        settings = config["models"][job.model]
+        step = settings["solver"]["step"]
+        if limit is not None and memory.is_refused(settings["network"], job.least_mb, limit):
+            remarks[key] = (
+                f"memory_mb: {job.model} on {job.dataset} will be refused: one member needs about "
+                f"{_size(job.least_mb)}, and {_size(limit)} may be used; set `network` of the model to joint or "
+                "biological, or take fewer variables or units"
+            )
+        elif 1e6 * job.solve_mb > usable:
+            told = memory.describe_steps(job.steps, step, 1e6 * job.solve_mb, usable)
+            remarks[key] = f"solver.step: {job.model} on {job.dataset} will be refused: {told}"
+        elif job.steps > MANY_STEPS:
+            remarks[key] = (
+                f"solver.step: {job.model} on {job.dataset} takes {job.steps:,} steps of {step:g}, one after another, "
+                "in every training solve; where the system is slower, set a larger `solver.step`, or give the "
+                "times in a larger unit (`time_scaling: unit` of the dataset)"
+            )
+    return list(remarks.values())
 
 
 def wall_seconds(plan: RunPlan, cores: int) -> float:
