@@ -15,6 +15,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation import networks
 from sparsenode.evaluation.evaluate import evaluate_ensembles
 from sparsenode.evaluation.networks import (
+    count_all_edges,
     count_edges,
     group_table,
     join_rankings,
@@ -202,6 +203,16 @@ def test_a_long_list_of_edges_is_the_head_of_the_full_one(monkeypatch, caplog, t
     write_graph(table, names, tmp_path / "n.graphml", edges_found=found)
     graph = networkx.read_graphml(tmp_path / "n.graphml")
     assert (graph.graph["edges_found"], graph.graph["edges_written"]) == (len(whole), len(whole) - 1)
+
+
+def test_edges_are_counted_before_the_list_is_cut(monkeypatch):
+    paths, jacobian, names = random_members(7)
+    whole = network_table(paths, jacobian, names)
+    typical = int(((whole["weight"] > 0) & (whole["source"] != whole["target"])).sum())
+    assert count_all_edges(paths) == (len(whole), len(whole), typical)
+    monkeypatch.setattr(networks, "LISTED_EDGES", 5)
+    assert count_all_edges(paths) == (len(whole), 5, typical)
+    assert count_all_edges(paths[:0]) == (0, 0, 0)
 
 
 def test_a_long_stability_path_lists_the_most_frequent_pairs_of_each_strength(monkeypatch, caplog):
