@@ -13,7 +13,7 @@ from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.errors import UserError
 from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.evaluate import evaluate_models
-from sparsenode.evaluation.networks import read_rankings, read_stability
+from sparsenode.evaluation.networks import read_stability
 from sparsenode.figures.network import draw_network
 from sparsenode.figures.network_graph import draw_network_graph
 from sparsenode.figures.pareto import draw_pareto
@@ -89,7 +89,7 @@ def test_blocks_are_joined_and_all_files_and_figures_written(trained, tmp_path):
     graph = networkx.read_graphml(folder / "small" / "pathreg.graphml")
     assert (graph.number_of_edges(), graph.graph["strength"]) == (9, chosen["chosen"])
     assert set(read_stability(folder, "small", "pathreg")["strength"]) == {0.01, 0.1}
-    rankings = read_rankings(folder)
+    rankings = pd.read_parquet(folder / "rankings.parquet")
     assert rankings.groupby("estimator", observed=True).size().to_dict() == {"paths": 6, "jacobian": 6, "frequency": 6}
     annotated = read_trajectories(folder / "network.h5ad")
     assert {"truth", "network_small_pathreg", "frequency_small_pathreg"} <= set(annotated.varp)

@@ -23,15 +23,16 @@ from sparsenode.evaluation.networks import (
     median_members,
     network_keys,
     network_table,
+    open_rankings,
     pick_members,
     ranking_table,
     read_edges,
     read_groups,
     read_network,
     read_networks,
-    read_rankings,
     read_shares,
     read_stability,
+    split_rankings,
     stability_table,
     strongest,
     target_shares,
@@ -284,8 +285,15 @@ def test_rankings_hold_every_known_pair_of_all_methods_and_peers(tmp_path):
     peer = ranking_table(
         {"score": (PATHS[1], PATHS[1])}, NAMES, (EDGES, KNOWN_PAIRS), model="", method="peer:correlation"
     )
-    write_rankings(join_rankings([ours, peer.astype({"source": str, "method": str})]), tmp_path)
-    table = read_rankings(tmp_path)
+    tables = [ours, peer.astype({"source": str, "method": str})]
+    write_rankings(tables, tmp_path)
+    table = pd.read_parquet(tmp_path / "rankings.parquet")
+    pd.testing.assert_frame_equal(table, join_rankings(tables))
+    single = open_rankings(tmp_path)
+    assert list(single) == [("small", "l1", "paths"), ("small", "l1", "frequency"), ("", "peer:correlation", "score")]
+    for key, (found_scores, found_edges) in split_rankings(table).items():
+        np.testing.assert_array_equal(single[key][0], found_scores)
+        np.testing.assert_array_equal(single[key][1], found_edges)
     assert tuple(table.columns) == networks.RANKING_COLUMNS
     assert len(table) == 3 * KNOWN_PAIRS.sum()
     assert table.groupby(["model", "method", "estimator"], observed=True).size().index.tolist() == [
@@ -297,10 +305,14 @@ def test_rankings_hold_every_known_pair_of_all_methods_and_peers(tmp_path):
     assert ("b<&>", "true") not in mine.index
     assert (table["score"].dtype, table["sign"].dtype, table["edge"].dtype) == (np.float64, np.int64, bool)
     assert all(table[name].dtype == "category" for name in ("model", "method", "estimator", "source", "target"))
-    write_rankings(join_rankings([]), tmp_path)
-    assert list(read_rankings(tmp_path).columns) == list(networks.RANKING_COLUMNS)
+    join_rankings(tables).to_parquet(tmp_path / networks.RANKINGS, index=False)
+    with pytest.raises(UserError, match=r"rankings\.parquet was written by an earlier version; evaluate .* again"):
+        open_rankings(tmp_path)
+    write_rankings([], tmp_path)
+    assert list(pd.read_parquet(tmp_path / "rankings.parquet").columns) == list(networks.RANKING_COLUMNS)
+    assert len(open_rankings(tmp_path)) == 0
     with pytest.raises(UserError, match=r"rankings\.parquet is missing"):
-        read_rankings(tmp_path / "elsewhere")
+        open_rankings(tmp_path / "elsewhere")
 
 
 @pytest.fixture

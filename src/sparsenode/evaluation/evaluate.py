@@ -23,7 +23,6 @@ from sparsenode.evaluation.networks import (
     count_all_edges,
     group_pairs,
     group_table,
-    join_rankings,
     network_keys,
     network_table,
     pick_members,
@@ -125,7 +124,7 @@ class Evaluation:
     edges_found: dict[tuple[str, str], int] = field(default_factory=dict)
     groups: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     stability: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
-    rankings: pd.DataFrame | None = None
+    rankings: list[pd.DataFrame] | None = None
 
 
 @dataclass
@@ -251,8 +250,8 @@ def evaluate_ensembles(
     result.forecasts = rows.join_forecasts(parts.forecasts)
     if truth.edges is not None:
         if peers:
-            parts.rankings.append(peer_rankings(peers, truth, data.features))
-        result.rankings = join_rankings(parts.rankings)
+            parts.rankings.extend(peer_rankings(peers, truth, data.features))
+        result.rankings = parts.rankings
     return result
 
 

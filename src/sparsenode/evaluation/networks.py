@@ -6,8 +6,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -532,24 +531,45 @@ def write_rankings(tables: Sequence[pd.DataFrame], folder: Path) -> None:
                     writer.write_table(content, row_group_size=max(1, len(rows)))
 
 
-@dataclass(frozen=True)
-class RankingFile:
-    """Rankings of a dataset, of which one at a time is in memory.
+RankingKey = tuple[str, str, str]
+"""Model, method and estimator of a ranking."""
+Rankings = Mapping[RankingKey, tuple[np.ndarray, np.ndarray]]
+"""Scores and edges, both (pair,), of the rankings of a dataset."""
+
+
+class RankingFile(Rankings):
+    """Rankings of a file, each of which is read when it is asked for: one at a time is in memory.
 
     `groups` are the numbers of the file's row groups by (model, method, estimator), in the order of the file.
     """
 
-    path: Path
-    groups: Mapping[tuple[str, str, str], tuple[int, ...]]
+    def __init__(self, path: Path, groups: Mapping[RankingKey, Sequence[int]]) -> None:
+        self.path, self.groups = path, groups
 
-    def read(self, key: tuple[str, str, str]) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, key: RankingKey) -> tuple[np.ndarray, np.ndarray]:
         """Scores and edges (pair,) of a ranking."""
         from pyarrow import parquet
 
         with parquet.ParquetFile(self.path) as file:
-            parts = [file.read_row_group(number, columns=["score", "edge"]) for number in self.groups[key]]
-        scores, edges = (np.concatenate([part[name].to_numpy() for part in parts]) for name in ("score", "edge"))
-        return scores.astype(np.float64), edges.astype(bool)
+            rows = file.read_row_groups(list(self.groups[key]), columns=["score", "edge"])
+        return rows["score"].to_numpy(), rows["edge"].to_numpy()
+
+    def __iter__(self) -> Iterator[RankingKey]:
+        """Keys in the order of the file."""
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        """Number of rankings."""
+        return len(self.groups)
+
+
+def split_rankings(table: pd.DataFrame) -> dict[RankingKey, tuple[np.ndarray, np.ndarray]]:
+    """The rankings of a table, one after another."""
+    groups = table.groupby(list(RANKING_KEYS), observed=True, sort=False)
+    return {
+        (str(model), str(method), str(estimator)): (rows["score"].to_numpy(np.float64), rows["edge"].to_numpy(bool))
+        for (model, method, estimator), rows in groups
+    }
 
 
 def open_rankings(folder: Path) -> RankingFile:
@@ -560,8 +580,13 @@ def open_rankings(folder: Path) -> RankingFile:
     """
     from pyarrow import parquet
 
-    path = _find_rankings(folder)
-    groups: dict[tuple[str, str, str], tuple[int, ...]] = {}
+    path = Path(folder) / RANKINGS
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing: rankings are written for a dataset whose true network is known; evaluate its models "
+            "anew (sparsenode evaluate-models)"
+        )
+    groups: dict[RankingKey, list[int]] = {}
     with parquet.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
             keys = file.read_row_group(number, columns=list(RANKING_KEYS))
@@ -573,27 +598,8 @@ def open_rankings(folder: Path) -> RankingFile:
                 )
             if keys.num_rows:
                 model, method, estimator = (str(found.pop()) for found in names)
-                groups[model, method, estimator] = (*groups.get((model, method, estimator), ()), number)
+                groups.setdefault((model, method, estimator), []).append(number)
     return RankingFile(path, groups)
-
-
-def read_rankings(folder: Path) -> pd.DataFrame:
-    """Rankings of a dataset's folder of networks, as `ranking_table` gives them, of all methods and peers, at once.
-
-    Raises:
-        UserError: the folder has none.
-    """
-    return pd.read_parquet(_find_rankings(folder))
-
-
-def _find_rankings(folder: Path) -> Path:
-    path = Path(folder) / RANKINGS
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing: rankings are written for a dataset whose true network is known; evaluate its models "
-            "anew (sparsenode evaluate-models)"
-        )
-    return path
 
 
 def network_keys(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
