@@ -9,7 +9,8 @@ The cost model is small on purpose and meant to be right within a factor of two 
 - the optimizer, the penalty and the gates cost `SECONDS_PER_WEIGHT` for each member and weight;
 - `dopri5` costs `ADAPTIVE_FACTOR` times as much as the coarse grid;
 - a GPU starts evaluations as fast as a core, and computes `gpu_speed` times as fast: an assumption, not a measurement;
-- memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts.
+- memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts;
+- evaluation and figures hold matrices (variable, variable), so many bytes for each pair of variables beside a base.
 
 Light on purpose: the Snakefile imports this module anew in every job.
 """
@@ -42,6 +43,15 @@ GPU_SPEED = 100.0
 """How many times as fast as a core a GPU multiplies: a cautious guess, since none was at hand to measure."""
 MANY_STEPS = 5000
 """Steps of a training solve of which a plan warns."""
+EVALUATION_BASE_MB, FIGURE_BASE_MB = 800.0, 400.0
+"""Libraries, tables of errors and forecasts."""
+LARGE_MB = 2000.0
+"""Memory of a figure from which on it is drawn while no other large one is, since figures run on the login node."""
+_EVALUATION_BYTES = 160
+_RANKING_BYTES = 24
+_CURVE_BYTES = 160
+_NETWORK_BYTES, _EACH_NETWORK_BYTES = 80, 30
+_RANKINGS_OF_METHOD, _RANKINGS_OF_PEER = 4, 2
 EVALUATION_SHARE = 0.15
 """Time of the evaluation of a dataset, as a share of the time of its training."""
 
@@ -127,7 +137,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
     others = {name: entry for name, entry in others.items() if entry[0]}
-    remarks = [*configuration.remarks(config), *memory_remarks(config, training)]
+    remarks = [*configuration.remarks(config), *memory_remarks(config, training), *wide_remarks(config)]
     return RunPlan(training, others, exact, tuple(remarks))
 
 
@@ -202,6 +212,44 @@ def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> li
                 "times in a larger unit (`time_scaling: unit` of the dataset)"
             )
     return list(remarks.values())
+
+
+def evaluation_mb(config: Mapping[str, Any], dataset: str) -> float:
+    """Memory that the evaluation of a dataset needs: matrices of all members of a method, and rankings."""
+    pairs = data_size(config, dataset).features ** 2
+    grid = configuration.grid(config, dataset)
+    members = max(len(configuration.strengths_of(config["methods"][method])) for _, _, method in grid) * config["seeds"]
+    each = _EVALUATION_BYTES + 3 * 4 * members
+    if configuration.has_truth(config, dataset):
+        peers = configuration.peers_of(config, dataset)
+        each += _RANKING_BYTES * (_RANKINGS_OF_METHOD * len(grid) + _RANKINGS_OF_PEER * len(peers))
+    return EVALUATION_BASE_MB + each * pairs / 1e6
+
+
+def figure_mb(config: Mapping[str, Any], dataset: str, figure: str) -> float:
+    """Memory that a figure of a dataset needs."""
+    pairs = data_size(config, dataset).features ** 2
+    networks = _NETWORK_BYTES + _EACH_NETWORK_BYTES * len(configuration.grid(config, dataset))
+    of_pair = {
+        "precision_recall": _CURVE_BYTES,
+        "balanced_accuracy": _CURVE_BYTES,
+        **dict.fromkeys(("network", "network_graph", "joints", "regulators"), networks),
+    }
+    return FIGURE_BASE_MB + of_pair.get(figure, 0) * pairs / 1e6
+
+
+def wide_remarks(config: Mapping[str, Any]) -> list[str]:
+    """Sentences on datasets of so many variables that evaluation or figures need much memory."""
+    remarks = []
+    for dataset in config["run"]["datasets"]:
+        evaluation = evaluation_mb(config, dataset)
+        largest = max(figure_mb(config, dataset, name) for name in configuration.figures_of(config, dataset))
+        if max(evaluation, largest) > LARGE_MB:
+            remarks.append(
+                f"{dataset}: with {data_size(config, dataset).features:,} variables its evaluation needs about "
+                f"{_size(evaluation)} of memory, and the largest of its figures about {_size(largest)}"
+            )
+    return remarks
 
 
 def wall_seconds(plan: RunPlan, cores: int) -> float:

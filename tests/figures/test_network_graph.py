@@ -64,7 +64,7 @@ def test_of_more_edges_the_strongest_are_taken():
 def test_of_a_cut_list_what_is_not_listed_is_only_missed_where_more_is_listed_than_drawn():
     listed = WEIGHTS * (np.abs(WEIGHTS) > 1)
     for wanted, missed, rule in (
-        (1, 3, "its 1 strongest edges of 2 listed, and others"),
+        (1, 3, "its 1 strongest edges of 2 that are listed"),
         (2, 2, "all 2 listed edges that at least half of the seeds have"),
         (3, 0, "all 2 listed edges that at least half of the seeds have\n2 known edges are not listed: not known"),
     ):

@@ -50,7 +50,8 @@ def draw_network(
         unlisted = {key: one.frequency == 0 for key, one in learned.items() if choices[key].is_cut}
         told = style.read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned, unlisted
         figure = draw(dataset, *told)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+        # Their note makes the heading longer.
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2 if unlisted else 1)
 
 
 def draw(
@@ -117,7 +118,7 @@ def draw(
             blank = (unlisted or {}).get((model, method))
             mesh = _draw_matrix(axes, matrix, edges, block)
             if blank is not None:
-                _hatch(axes, blank[np.ix_(order, order)])
+                hatch(axes, blank[np.ix_(order, order)] & ~np.eye(len(order), dtype=bool))
             axes.set_title(_panel_title(metrics, choices[model, method], model, method, learned[model, method]))
         for number, axes in enumerate(grid):
             # All panels have the same order: names stand at the left and below the last panel of a column.
@@ -209,13 +210,12 @@ def _draw_matrix(
     return mesh
 
 
-def _hatch(axes: Axes, mask: np.ndarray) -> None:
-    """Hatch the pairs (source, target) of which nothing is known, self-loops aside."""
+def hatch(axes: Axes, mask: np.ndarray) -> None:
+    """Hatch the cells of a heat map (row, column) of which nothing is known."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
-    pairs = np.argwhere(mask & ~np.eye(len(mask), dtype=bool))
-    cells = PatchCollection([Rectangle((target, source), 1, 1) for source, target in pairs.tolist()])
+    cells = PatchCollection([Rectangle((column, row), 1, 1) for row, column in np.argwhere(mask).tolist()])
     cells.set(facecolor=NOT_KNOWN, edgecolor="#9a9a9a", hatch="/////", linewidth=0, rasterized=True)
     axes.add_collection(cells)
 

@@ -187,7 +187,7 @@ def choose_edges(network: Matrices, reference: Network | None, wanted: int, *, c
     chosen = np.zeros(candidates.shape, bool)
     chosen.ravel()[order[:wanted]] = True
     if len(order) > wanted:
-        rule = f"its {wanted} strongest edges of {len(order)}{' listed, and others' if cut else ''}"
+        rule = f"its {wanted} strongest edges of {len(order)}{' that are listed' if cut else ''}"
     else:
         rule = f"all {len(order)} {'listed ' if cut else ''}edges that at least half of the seeds have"
     if reference is None:
