@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import sparsenode
@@ -255,6 +256,52 @@ def test_names_of_states_are_text(model_file, tmp_path, command, header):
     if command == "forecast":
         start = table[table["time"] == "0.0"].groupby("feature")["predicted"].first().astype(float)
         np.testing.assert_allclose(start[["left", "right"]], [0.1, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_tables_in_pieces_are_those_in_one(model_file, tmp_path, ending, monkeypatch):
+    from sparsenode import application
+
+    states = tmp_path / "states.csv"
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(7, 2)), columns=FEATURES, index=list("abcdefg"))
+    table.to_csv(states)
+    common = ["--model", str(model_file)]
+    subcommands = {
+        "forecast": ["--initial-states", str(states), "--times", "0", "0.5", "2"],
+        "rates": ["--states", str(states)],
+        "network": [],
+    }
+    for name, arguments in subcommands.items():
+        whole, pieces = tmp_path / f"{name}_whole.{ending}", tmp_path / f"{name}_pieces.{ending}"
+        monkeypatch.setattr(application, "LINES_AT_ONCE", 10**6)
+        assert main([name, *common, *arguments, "--output", str(whole)]) == 0
+        monkeypatch.setattr(application, "LINES_AT_ONCE", 2)
+        assert main([name, *common, *arguments, "--output", str(pieces)]) == 0
+        if ending == "csv":
+            assert pieces.read_bytes() == whole.read_bytes()
+        else:
+            pd.testing.assert_frame_equal(pd.read_parquet(pieces), pd.read_parquet(whole))
+            assert pq.ParquetFile(pieces).num_row_groups > pq.ParquetFile(whole).num_row_groups
+
+
+def test_a_forecast_that_is_not_finite_is_a_warning(model_file, tmp_path, caplog):
+    states = tmp_path / "states.csv"
+    pd.DataFrame([[0.1, 0.2], [1e38, -1e38]], columns=FEATURES, index=["a", "b"]).to_csv(states)
+    output = tmp_path / "forecast.csv"
+    arguments = ["--model", model_file, "--initial-states", states, "--times", 0, 1, 200, "--output", output]
+    assert main(["forecast", *map(str, arguments)]) == 0
+    [told] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    lost = ~np.isfinite(pd.read_csv(output)["predicted"].to_numpy().reshape(8, -1)).all(axis=1)
+    assert lost.any()
+    assert told.startswith(f"{lost.sum()} of 8 forecasts leave the range of numbers")
+    assert "the first: b, strength 0, seed 0 (finished), from time " in told
+
+
+def test_a_forecast_of_many_steps_says_so_and_one_of_too_many_is_refused(model_file, states_file, tmp_path, capsys):
+    common = ["forecast", "--model", model_file, "--initial-states", states_file, "--output", tmp_path / "x.csv"]
+    told = error_of(capsys, *common, "--times", 0, 1e12)
+    assert "5,000,000,000,000 steps of 0.2 (`solver.step` of the model), more than 10,000,000" in told
+    assert not (tmp_path / "x.csv").exists()
 
 
 def test_forecast_from_a_plain_anndata(model_file, tmp_path):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sparsenode import device
+from sparsenode import memory
 from sparsenode.device import (
     is_out_of_memory,
     keep_freed_memory,
@@ -47,8 +47,8 @@ def test_memory_of_a_gpu(gpu: None) -> None:
 
 def test_memory_of_the_machine_or_of_its_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own, top = tmp_path / "own", tmp_path / "groups"
-    monkeypatch.setattr(device, "_OWN_CONTROL_GROUPS", own)
-    monkeypatch.setattr(device, "_CONTROL_GROUPS", top)
+    monkeypatch.setattr(memory, "_OWN_CONTROL_GROUPS", own)
+    monkeypatch.setattr(memory, "_CONTROL_GROUPS", top)
     whole = usable_memory("cpu")
     total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
     assert whole == pytest.approx(0.8 * total, rel=1e-3)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from scipy.linalg import expm
 
+from sparsenode import ensemble as ensembles
 from sparsenode.dynamics import gates, network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble import Ensemble, Member, join_ensembles, load_ensemble, save_ensemble
@@ -692,3 +693,45 @@ def test_an_untrained_biological_network_is_the_initialization_of_its_seeds() ->
     fresh = initialize(read_model_settings(settings["model_settings"]), 3, [0, 1], gated=True)
     for name, tensor in replace(biological("pathreg"), settings=settings).untrained().parameters.named().items():
         assert torch.equal(tensor, fresh.named()[name])
+
+
+@pytest.mark.parametrize("model", [{}, {"order": 2}, {"solver": {"scheme": "dopri5", "step": 0.1, "tolerance": 1e-7}}])
+def test_a_long_forecast_in_pieces_is_that_in_one(model: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = random_ensemble("none", **model)
+    states = np.random.default_rng(0).normal(size=(5, 3))
+    times = [np.array([1.0, 1.0, 1.3, 1.3, 2.0]), np.array([0.0]), *(np.linspace(0.0, 2.0, 41) for _ in range(3))]
+    whole = ensemble.forecast(states, times, clamp={"b": 0.5})
+    monkeypatch.setattr(ensembles, "_MOST_INTERVALS", 3)
+    monkeypatch.setattr(ensembles, "_READ_AT_ONCE", 20)
+    monkeypatch.setattr(ensembles, "_BYTES_AT_ONCE", 500)
+    pieces = ensemble.forecast(states, times, clamp={"b": 0.5})
+    for found, expected in zip(pieces, whole, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        assert found.dtype == expected.dtype == np.float32
+
+
+def test_a_long_forecast_is_finite_until_it_explodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = linear()
+    weights = (100.0 * torch.eye(2).expand(2, -1, -1),)
+    exploding = replace(ensemble, parameters=replace(ensemble.parameters, weights=weights))
+    monkeypatch.setattr(ensembles, "_MOST_INTERVALS", 2)
+    (found,) = exploding.forecast(np.ones((1, 2)), [np.array([0.0, 0.1, 0.2, 50.0])])
+    assert np.isfinite(found[:, :3]).all()
+    assert not np.isfinite(found[:, 3]).any()
+
+
+@pytest.mark.parametrize("end", [1e6 + 1.0, 1e300])
+def test_more_steps_than_can_be_waited_for_are_refused(end: float) -> None:
+    assert linear().count_steps([np.array([0.0, 1e6]), np.array([0.0])]).tolist() == [10_000_000, 1]
+    with pytest.raises(
+        UserError, match=r"steps of 0\.1 \(`solver\.step` of the model\), more than 10,000,000: ask for"
+    ):
+        linear().forecast(np.ones((1, 2)), [np.array([0.0, end])])
+
+
+def test_forecasts_larger_than_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensembles, "usable_memory", lambda _device: 4 * 2 * 6 * 2)
+    times = [np.linspace(0.0, 1.0, 3)] * 2
+    assert len(linear().forecast(np.ones((2, 2)), times)) == 2
+    with pytest.raises(UserError, match="forecasts of 2 members at 7 times of 2 states take"):
+        linear().forecast(np.ones((2, 2)), [*times[:1], np.linspace(0.0, 1.0, 4)])

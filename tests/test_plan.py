@@ -119,6 +119,38 @@ def test_the_table_says_what_will_be_refused(config):
         assert text.count("will be refused") == refused
 
 
+def test_the_table_says_what_spans_take(config, monkeypatch):
+    entry = config["models"]["plain"]
+    for step, memory, told in (
+        (1e-6, 10**9, "solver.step: plain on branches will be refused: a training solve takes"),
+        (1e-2, 10**12, "solver.step: plain on branches takes 13,600 steps of 0.01, one after another"),
+        (0.2, 10**12, ""),
+    ):
+        entry["solver"]["step"] = step
+        monkeypatch.setattr(plan.memory, "machine_bytes", lambda size=memory: size)
+        text = plan.describe_plan(plan.make_plan(config), cores=1)
+        assert text.count("solver.step: ") == bool(told)
+        assert told in text
+
+
+def test_memory_of_evaluation_and_figures_grows_with_the_pairs_of_variables(config, monkeypatch):
+    def wide(features):
+        monkeypatch.setattr(plan, "data_size", lambda *_: plan.DataSize(features, 3, 50, 1.0))
+        curves, paths = (plan.figure_mb(config, "branches", name) for name in ("precision_recall", "stability"))
+        return curves, paths, plan.evaluation_mb(config, "branches")
+
+    (curves, paths, evaluation), (more_curves, more_paths, more_evaluation) = wide(11), wide(2000)
+    assert curves == pytest.approx(paths, abs=0.1)
+    assert more_paths == paths  # of many pairs only a summary is read
+    assert 500 < more_curves - curves < 1000
+    # Twenty members (four strengths, five seeds) of three matrices in single precision, at the very least.
+    assert more_evaluation - evaluation > 20 * 3 * 4 * 2000**2 / 1e6
+    text = plan.describe_plan(plan.make_plan(config), cores=1)
+    assert "branches: with 2,000 variables its evaluation needs about" in text
+    wide(11)
+    assert "variables its evaluation" not in plan.describe_plan(plan.make_plan(config), cores=1)
+
+
 def test_a_file_read_packed_and_unpacked_is_downloaded_once(config, monkeypatch):
     from sparsenode.data.downloads import RemoteFile
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from sparsenode import problems
 from sparsenode.errors import UserError
 from sparsenode.problems import Problem, bootstrap_multipliers, check_validation, make_problem, make_problems
 from sparsenode.settings import BootstrapSettings, MethodSettings, ModelSettings, SolverSettings, WindowSettings
@@ -271,6 +272,17 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
         make_problem(replace(rows(2.0, 1.0), weights=[np.ones(3), np.zeros(3)]), SETTINGS, np.ones(2))
     with pytest.raises(UserError, match="no observations of split train"):
         make_problem(rows(), SETTINGS, np.ones(2))
+
+
+def test_spans_beyond_the_memory_are_refused_before_anything_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = (
+        r"1,209,600,000 steps of 0\.5 .* needs at least .* GB, and .* set `solver\.step` of the model to [0-9.e+]+"
+    )
+    with pytest.raises(UserError, match=message) as refusal:
+        make_problem(rows(604_800_000.0, 1.0), SETTINGS, np.ones(2))
+    told = str(refusal.value).partition("`solver.step` of the model to ")[2].partition(" or more")[0]
+    monkeypatch.setattr(problems, "factor_loss", lambda *_arguments, **_settings: None)
+    make_problem(rows(604_800_000.0, 1.0), replace(SETTINGS, solver=SolverSettings(step=float(told))), np.ones(2))
 
 
 def test_several_strengths_without_validation_are_refused_before_training(rotation: anndata.AnnData) -> None:

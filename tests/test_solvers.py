@@ -1,7 +1,9 @@
 """Solves against exact solutions and plain loops, and the exact loss against a loop over all observations."""
 
 import itertools
+import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from torch import Tensor
 from sparsenode.dynamics import mlp
 from sparsenode.dynamics.fields import VectorField, make_field
 from sparsenode.dynamics.mlp import Layers
-from sparsenode.solvers import Grid, dense_output_matrix, factor_loss, solve_nodes
+from sparsenode.solvers import Grid, dense_output_matrix, factor_loss, solve_nodes, solve_pieces
 
 SYSTEM = np.array([[-0.4, 2.0, 0.0], [-1.5, -0.3, -0.5], [0.3, 0.0, -0.2]])  # x' = x SYSTEM
 START = np.array([1.0, -0.5, 0.8])
@@ -497,3 +499,42 @@ def test_pairs_of_neighbors_share_values_and_slopes_where_intervals_meet() -> No
         at = dense_output_matrix(np.array([inner, inner + side * h]), 3) @ nodes
         assert at[0] == pytest.approx(nodes[inner])
         assert side * (at[1] - at[0]) / h == pytest.approx(nodes[4 + inner], abs=1e-4)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("scheme", ["rk4", "dopri5"])
+def test_a_solve_in_pieces_is_the_whole_solve(order: int, scheme: str) -> None:
+    field = make_field(order, 3)
+    layers, state = random_layers(field, "tanh", 2), random_state(field, 2, 4)
+    grid = even_grid(7, [0.7, 1.4, 2.0, 0.3])
+    whole = solve_nodes(field, layers, grid, state, scheme=scheme, tolerance=1e-9)
+    with torch.no_grad():
+        pieces = dict(solve_pieces(field, layers, grid, state, piece=3, scheme=scheme, tolerance=1e-9))
+    assert list(pieces) == [0, 3, 6]
+    exact = {"atol": 0.0, "rtol": 0.0} if scheme == "rk4" else {"atol": 1e-7, "rtol": 1e-7}
+    for first, nodes in pieces.items():
+        count = nodes.shape[2] // 2
+        places = [*range(first, first + count), *range(8 + first, 8 + first + count)]
+        torch.testing.assert_close(nodes, whole[:, :, places], **exact)
+
+
+def test_a_solve_without_gradients_keeps_nothing_for_a_reverse_pass() -> None:
+    field = make_field(1, 3)
+    layers, state = random_layers(field, "tanh", 2), random_state(field, 2, 4)
+    alive: list[weakref.ref[Tensor]] = []
+    most = 0
+
+    def record(at: Layers, values: Tensor) -> tuple[Tensor, list[Tensor]]:
+        nonlocal most
+        rate, recorded = field.record(at, values)
+        most = max(most, sum(one() is not None for one in alive))
+        alive.append(weakref.ref(recorded[1]))
+        return rate, recorded
+
+    watched = replace(field, record=record)
+    with torch.no_grad():
+        free = solve_nodes(watched, layers, even_grid(20, [1.0] * 4), state)
+    assert most <= 8
+    alive.clear()
+    torch.testing.assert_close(solve_nodes(watched, layers, even_grid(20, [1.0] * 4), state), free, atol=0.0, rtol=0.0)
+    assert most > 70

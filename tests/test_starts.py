@@ -19,7 +19,7 @@ from sparsenode.ensemble import Ensemble, load_ensemble, save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.problems import make_problems
 from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings
-from sparsenode.solvers import Grid, dense_output_matrix
+from sparsenode.solvers import dense_output_matrix
 from sparsenode.starts import deviation_nodes, deviations, given_starts, nearest_groups, shrinkage
 from sparsenode.training import TrainingResult, train
 
@@ -135,7 +135,7 @@ def test_nodes_of_a_deviation_are_those_of_its_exponential_decay() -> None:
     decay = torch.tensor([[[2.0, -1.0]]], dtype=torch.float64)  # nothing grows
     for intervals, bound in ((4, 3e-4), (8, 3e-4 / 12), (16, 3e-4 / 180)):
         step = torch.tensor([[1.0], [2.0]], dtype=torch.float64) / intervals
-        nodes = deviation_nodes(deviation, decay, Grid(intervals, step))
+        nodes = deviation_nodes(deviation, decay, step, range(intervals + 1))
         assert nodes.shape == (1, 2, 2 * (intervals + 1), 2)
         position = np.linspace(0.0, intervals, 97)
         matrix = torch.as_tensor(dense_output_matrix(position, intervals))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from sparsenode.ensemble import Ensemble
 
 logger = logging.getLogger(__name__)
+
+LINES_AT_ONCE = 500_000
+"""Lines of a table that are made and written at once, about."""
+MANY_STEPS = 100_000
+"""Steps of a forecast of which it is said that they take long."""
 
 
 def forecast_file(
@@ -47,19 +52,32 @@ def forecast_file(
     rows = _check_times(times, own_times, len(states), initial_states)
     slopes = read_slopes(initial_states, ensemble, states)
     groups, levels = read_groups(initial_states, ensemble, states)
-    forecasts = ensemble.forecast(
-        states.to_numpy(np.float64), rows, slopes=slopes, groups=groups, levels=levels, clamp=clamp
-    )
-    tables = [
-        _tidy(
-            ensemble,
-            forecast,
-            {"trajectory": str(name), "time": time},
-            value="predicted",
-        )
-        for name, time, forecast in zip(states.index, rows, forecasts, strict=True)
-    ]
-    _write_table(pd.concat(tables, ignore_index=True), output)
+    _warn_of_steps(ensemble.count_steps(rows))
+    values = states.to_numpy(np.float64)
+    lost = _Lost(ensemble)
+
+    def tables() -> Iterator[pd.DataFrame]:
+        for part in _batches([len(row) for row in rows], len(ensemble.members) * len(ensemble.features)):
+            forecasts = ensemble.forecast(
+                values[part],
+                rows[part],
+                slopes=None if slopes is None else slopes[part],
+                groups=None if groups is None else groups[part],
+                levels=None if levels is None else levels[part],
+                clamp=clamp,
+            )
+            for name, time, forecast in zip(states.index[part], rows[part], forecasts, strict=True):
+                lost.look(str(name), time, forecast)
+            yield pd.concat(
+                [
+                    _tidy(ensemble, forecast, {"trajectory": str(name), "time": time}, value="predicted")
+                    for name, time, forecast in zip(states.index[part], rows[part], forecasts, strict=True)
+                ],
+                ignore_index=True,
+            )
+
+    _write_tables(tables(), output)
+    lost.warn()
 
 
 def rates_file(
@@ -79,18 +97,32 @@ def rates_file(
             f"{model} gives the acceleration at a position and a velocity, and its velocity is not a matter of the "
             "position alone; call Ensemble.rates with velocities"
         )
-    rates = ensemble.rates(table.to_numpy(np.float64))
-    names = table.index.astype(str).to_numpy()
-    _write_table(_tidy(ensemble, rates, {"observation": names}, value="rate"), output)
+    values, names = table.to_numpy(np.float64), table.index.astype(str).to_numpy(object)
+
+    def tables() -> Iterator[pd.DataFrame]:
+        # Member by member, as the rows of the table are.
+        for number in range(len(ensemble.members)):
+            single = ensemble.select([number])
+            for part in _batches([1] * len(values), len(ensemble.features)):
+                yield _tidy(single, single.rates(values[part]), {"observation": names[part]}, value="rate")
+
+    _write_tables(tables(), output)
 
 
 def network_file(model: Path, output: Path, *, strength: float | None = None) -> None:
     """Write the effective network as a tidy table: source, target, strength, seed, weight (strength of the paths)."""
     ensemble = _load(model, strength)
-    paths = ensemble.path_matrix()
-    sources = np.array(ensemble.features)
-    table = _tidy(ensemble, paths, {"source": sources}, value="weight")
-    _write_table(table.rename(columns={"feature": "target"}), output)
+    sources = np.array(ensemble.features, object)
+
+    def tables() -> Iterator[pd.DataFrame]:
+        for number in range(len(ensemble.members)):
+            single = ensemble.select([number])
+            paths = single.path_matrix()
+            for part in _batches([1] * len(sources), len(sources)):
+                table = _tidy(single, paths[:, part], {"source": sources[part]}, value="weight")
+                yield table.rename(columns={"feature": "target"})
+
+    _write_tables(tables(), output)
 
 
 def describe_model(model: Path, *, strength: float | None = None) -> str:
@@ -325,12 +357,68 @@ def _check_times(
     return [given] * count
 
 
+def _batches(sizes: Sequence[int], each: int) -> Iterator[slice]:
+    """Parts of rows of so many lines times `each` that make a table of about `LINES_AT_ONCE` lines."""
+    first, lines = 0, 0
+    for number, size in enumerate(sizes):
+        if number > first and lines + size * each > LINES_AT_ONCE:
+            yield slice(first, number)
+            first, lines = number, 0
+        lines += size * each
+    if first < len(sizes):
+        yield slice(first, len(sizes))
+
+
+def _warn_of_steps(steps: np.ndarray) -> None:
+    """Say that forecasts will take long, which nothing else shows while they run."""
+    most = int(steps.max(initial=0))
+    if most > MANY_STEPS:
+        logger.warning(
+            "the longest forecast takes %s steps of the solver, one after another: minutes or more", f"{most:,}"
+        )
+
+
+class _Lost:
+    """Counts forecasts that leave the range of numbers."""
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        self.ensemble = ensemble
+        self.count = self.all = 0
+        self.first = ""
+
+    def look(self, name: str, time: np.ndarray, forecast: np.ndarray) -> None:
+        """Look at the forecasts (member, time, feature) of one state."""
+        finite = np.isfinite(forecast).all(axis=2)
+        self.all += len(forecast)
+        broken = np.flatnonzero(~finite.all(axis=1))
+        self.count += len(broken)
+        if len(broken) and not self.first:
+            member = self.ensemble.members[broken[0]]
+            at = time[int(np.argmin(finite[broken[0]]))]
+            self.first = (
+                f"{name}, strength {member.strength:g}, seed {member.seed} ({member.status}), from time {at:g} on"
+            )
+
+    def warn(self) -> None:
+        """Say so, if there were any."""
+        if self.count:
+            logger.warning(
+                "%d of %d forecasts leave the range of numbers and hold values that are not finite, the first: %s; ask "
+                "for earlier times, or take other members (--strength)",
+                self.count,
+                self.all,
+                self.first,
+            )
+
+
 def _tidy(ensemble: Ensemble, values: np.ndarray, rows: dict[str, str | np.ndarray], *, value: str) -> pd.DataFrame:
     """One line per value of an array (member, row, feature); `rows` gives columns that hold for each row or for all."""
     features = len(ensemble.features)
     repeated = {
         name: column if isinstance(column, str) else np.repeat(column, features) for name, column in rows.items()
     }
+    # Objects, of which there is one for each name: arrays of text take the width of the longest name for each line.
+    names = np.array(ensemble.features, object)
     tables = [
         pd.DataFrame(
             {
@@ -338,7 +426,7 @@ def _tidy(ensemble: Ensemble, values: np.ndarray, rows: dict[str, str | np.ndarr
                 "strength": member.strength,
                 "seed": member.seed,
                 "status": member.status,
-                "feature": np.tile(np.array(ensemble.features), len(below) // features),
+                "feature": np.tile(names, len(below) // features),
                 value: below,
             }
         )
@@ -347,9 +435,23 @@ def _tidy(ensemble: Ensemble, values: np.ndarray, rows: dict[str, str | np.ndarr
     return pd.concat(tables, ignore_index=True)
 
 
-def _write_table(table: pd.DataFrame, output: Path) -> None:
+def _write_tables(tables: Iterator[pd.DataFrame], output: Path) -> None:
+    """Write tables below each other, each as it comes: none of them is kept."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
     with write_atomically(output) as path:
-        if output.suffix == ".parquet":
-            table.to_parquet(path, index=False)
-        else:
-            table.to_csv(path, index=False)
+        if output.suffix != ".parquet":
+            with path.open("w", encoding="utf-8", newline="") as stream:
+                for number, table in enumerate(tables):
+                    table.to_csv(stream, index=False, header=number == 0)
+            return
+        writer = None
+        try:
+            for table in tables:
+                rows = pa.Table.from_pandas(table, preserve_index=False)
+                writer = writer or parquet.ParquetWriter(path, rows.schema)
+                writer.write_table(rows)
+        finally:
+            if writer is not None:
+                writer.close()

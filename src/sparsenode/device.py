@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import platform
 import resource
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
 from sparsenode.errors import UserError
-
-_USABLE = 0.8
-"""Share of the memory that members may take: the allocator's gaps and the libraries need the rest."""
-
-_CONTROL_GROUPS = Path("/sys/fs/cgroup")
-_OWN_CONTROL_GROUPS = Path("/proc/self/cgroup")
+from sparsenode.memory import USABLE, machine_bytes
 
 
 def resolve_device(device: str) -> str:
@@ -39,30 +32,9 @@ def usable_memory(device: str, limit: int | None = None) -> int:
     if device == "cuda":
         total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
     else:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        total = min([total, *_control_group_limits()])
-    usable = int(_USABLE * total)
+        total = machine_bytes()
+    usable = int(USABLE * total)
     return usable if limit is None else min(usable, limit)
-
-
-def _control_group_limits() -> Iterator[int]:
-    """Limits of the memory of all control groups that hold this process, version 1 or 2."""
-    try:
-        lines = _OWN_CONTROL_GROUPS.read_text().splitlines()
-    except OSError:  # no Linux
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers not in {"", "memory"}:
-            continue
-        top = _CONTROL_GROUPS / controllers
-        here = top / path.lstrip("/")
-        for folder in (here, *here.parents):
-            if not folder.is_relative_to(top):
-                break
-            for name in ("memory.max", "memory.limit_in_bytes"):
-                with contextlib.suppress(OSError, ValueError):  # no such file, or the word "max"
-                    yield int((folder / name).read_text())
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from sparsenode.device import usable_memory
 from sparsenode.dynamics import network
 from sparsenode.dynamics.fields import VectorField, clamped
 from sparsenode.dynamics.mlp import Layers
@@ -25,13 +26,25 @@ from sparsenode.files import write_atomically
 from sparsenode.methods import get_method
 from sparsenode.model import initialize, make_field, starting_states, takes_slopes
 from sparsenode.settings import ModelSettings, read_model_settings
-from sparsenode.solvers import Grid, dense_output_matrix, solve_nodes
+from sparsenode.solvers import Grid, dense_output_matrix, solve_pieces
 from sparsenode.starts import deviation_nodes, deviations, nearest_groups
 
 PRUNING_THRESHOLD = 1e-5
 """Weights below this count as zero, in the refit and in the sparsity metrics (the study's threshold)."""
 
 FORMAT = "sparsenode ensemble 1"
+
+MOST_STEPS = 10_000_000
+"""Steps of a forecast at most: some hours."""
+
+_BYTES_AT_ONCE = 2**28
+"""Node values and activations that a forecast holds at once, about."""
+
+_MOST_INTERVALS = 4096
+"""Intervals of a piece of a solve at most, so that the matrix that reads times off its nodes stays small."""
+
+_READ_AT_ONCE = 2**24
+"""Entries of that matrix at most: times of a row that are read at once, times nodes."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -123,7 +136,10 @@ class Ensemble:
         `clamp` holds variables, by name, at values from the first time on, whatever their initial state (a knock-out,
         an over-expression); others still start, and at second order move, as the given state says.
 
-        Raises UserError for wrong shapes, an unknown group or variable, or decreasing times.
+        However long they reach, forecasts are solved in pieces of bounded memory.
+
+        Raises UserError for wrong shapes, an unknown group or variable, decreasing times, times that take more than
+        `MOST_STEPS` steps, and forecasts that are larger than the memory.
         """
         self._check_states(initial_states)
         for name, given in (("initial velocities", initial_velocities), ("slopes", slopes)):
@@ -142,41 +158,77 @@ class Ensemble:
         field = self.field if held is None else clamped(self.field, ~held.isnan())
         settings = self.model_settings
         initial_states = self._centered(initial_states)
+        needed = self.count_steps(times)
+        self._check_size(times, needed)
         elapsed = [np.asarray(row_times, dtype=float) - float(row_times[0]) for row_times in times]
-        # Rows of similar length share one grid, so that a short row costs no long solve.
-        needed = np.array([max(1, math.ceil(row_times[-1] / settings.solver.step - 1e-9)) for row_times in elapsed])
-        results: list[Floats] = [np.empty(0)] * len(times)
+        results: list[Floats] = [
+            np.empty((len(self.members), len(row), len(self.features)), np.float32) for row in times
+        ]
         layers = self.layers()
-        for intervals in sorted({int(count) for count in needed}):
-            rows = np.flatnonzero(needed == intervals)
+        # Rows of similar length share one grid, so that a short row costs no long solve.
+        for rows in self._solved_together(needed):
             durations = np.array([elapsed[row][-1] for row in rows])
-            step = np.where(durations > 0, durations, 1.0) / intervals
+            step = np.where(durations > 0, durations, 1.0) / needed[rows[0]]
             start = self._start(
                 initial_states[rows],
                 None if initial_velocities is None else initial_velocities[rows],
                 None if slopes is None else slopes[rows],
                 None if numbers is None else numbers[rows],
             )
-            grid = Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None])
+            grid = Grid(int(needed[rows[0]]), torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None])
             solver = settings.solver
             level = torch.as_tensor(np.ones(len(rows)) if levels is None else levels[rows], dtype=torch.float32)
             if held is not None:
                 # What the network sees is multiplied by the level afterwards, where starts are learned.
                 start = _hold(start, held if numbers is None else held / level[:, None], settings.order)
-            nodes = solve_nodes(field, layers, grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
+            positions = [elapsed[row] / row_step for row, row_step in zip(rows, step, strict=True)]
+            piece = max(1, min(_MOST_INTERVALS, _BYTES_AT_ONCE // (8 * start.numel())))
+            pieces = solve_pieces(
+                field, layers, grid, start, piece=piece, scheme=solver.scheme, tolerance=solver.tolerance
+            )
             if numbers is not None:
                 own = torch.as_tensor(initial_states[rows], dtype=torch.float32)
                 deviation = deviations(self.parameters.references, own, numbers[rows], level)
-                nodes = nodes * level[:, None, None] + deviation_nodes(
-                    deviation, network.own_rates(self.parameters)[0], grid
-                )
-            for position, row in enumerate(rows.tolist()):
-                matrix = torch.as_tensor(
-                    dense_output_matrix(elapsed[row] / step[position], intervals), dtype=torch.float32
-                )
-                forecast = torch.matmul(matrix, nodes[:, position])
-                results[row] = (forecast if held is None else _hold(forecast, held, 1)).numpy()
+                pieces = _add_deviations(pieces, deviation, level, network.own_rates(self.parameters)[0], grid)
+            for place, part, forecast in _read_times(pieces, positions, grid.intervals):
+                results[rows[place]][:, part] = (forecast if held is None else _hold(forecast, held, 1)).numpy()
         return [result + np.array(self.centers) for result in results] if self.centers else results
+
+    def count_steps(self, times: Sequence[Floats]) -> NDArray[np.int64]:
+        """Steps of the solver (row,) that forecasts at such times take, one array of times a row.
+
+        Raises UserError for more than `MOST_STEPS`.
+        """
+        step = self.model_settings.solver.step
+        durations = np.array([float(row_times[-1]) - float(row_times[0]) for row_times in times])
+        counts = np.maximum(1.0, np.ceil(durations / step - 1e-9))
+        if (counts > MOST_STEPS).any():
+            row = int(counts.argmax())
+            raise UserError(
+                f"a forecast from {times[row][0]:g} to {times[row][-1]:g} takes {counts[row]:,.0f} steps of {step:g} "
+                f"(`solver.step` of the model), more than {MOST_STEPS:,}: ask for times nearer to the first one, or "
+                "train with a larger `solver.step`, or on times in a larger unit (`time_scaling: unit` of the dataset)"
+            )
+        return counts.astype(np.int64)
+
+    def _solved_together(self, needed: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Numbers of rows that are solved at once: of equal numbers of steps, few enough for their activations."""
+        widths = sum(weight.shape[-1] for weight in self.parameters.weights) + 8 * len(self.features)
+        most = max(1, _BYTES_AT_ONCE // (4 * widths * max(1, len(self.members))))
+        for intervals in np.unique(needed):
+            rows = np.flatnonzero(needed == intervals)
+            for first in range(0, len(rows), most):
+                yield rows[first : first + most]
+
+    def _check_size(self, times: Sequence[Floats], needed: NDArray[np.int64]) -> None:
+        count = sum(len(row_times) for row_times in times)
+        size, usable = 4 * len(self.members) * count * len(self.features), usable_memory("cpu")
+        if size > usable:
+            raise UserError(
+                f"forecasts of {len(self.members)} members at {count:,} times of {len(needed):,} states take "
+                f"{size / 1e9:.1f} GB, and {usable / 1e9:.1f} GB may be used here: ask for fewer times or states at "
+                "once, or select members"
+            )
 
     @torch.no_grad()
     def rates(self, states: Floats, velocities: Floats | None = None) -> Floats:
@@ -288,6 +340,43 @@ class Ensemble:
                 total += of(self.field.jacobian(one, part)).sum(1)[0]
             means.append(total / len(states))
         return self.field.fold_paths(torch.stack(means)).numpy()
+
+
+def _add_deviations(
+    pieces: Iterable[tuple[int, Tensor]], deviation: Tensor, level: Tensor, decay: Tensor, grid: Grid
+) -> Iterator[tuple[int, Tensor]]:
+    """Pieces of a solve from learned starts, times their rows' levels, with the deviations of the given starts."""
+    for first, nodes in pieces:
+        numbers = range(first, first + nodes.shape[2] // 2)
+        yield first, nodes * level[:, None, None] + deviation_nodes(deviation, decay, grid.step, numbers)
+
+
+def _read_times(
+    pieces: Iterable[tuple[int, Tensor]], positions: Sequence[Floats], whole: int
+) -> Iterator[tuple[int, slice, Tensor]]:
+    """What a solve of `whole` intervals gives at `positions` of rows, in multiples of their steps.
+
+    Number of the row, which of its times, and their values (member, time, feature), piece after piece.
+    """
+    for first, nodes in pieces:
+        intervals = nodes.shape[2] // 2 - 1
+        for place, row_positions in enumerate(positions):
+            for part in _times_within(row_positions, first, intervals, whole):
+                matrix = dense_output_matrix(row_positions[part] - first, intervals)
+                yield place, part, torch.matmul(torch.as_tensor(matrix, dtype=torch.float32), nodes[:, place])
+
+
+def _times_within(positions: Floats, first: int, intervals: int, whole: int) -> Iterator[slice]:
+    """Parts of a row's times, in multiples of its step, that a piece of so many intervals from node `first` holds.
+
+    The last piece of the `whole` also holds times that rounding puts beyond its end.
+    """
+    begin = int(np.searchsorted(positions, first)) if first else 0
+    last = first + intervals == whole
+    end = len(positions) if last else int(np.searchsorted(positions, first + intervals))
+    most = max(1, _READ_AT_ONCE // (2 * (intervals + 1)))
+    for start in range(begin, end, most):
+        yield slice(start, min(start + most, end))
 
 
 def _hold(states: Tensor, held: Tensor, order: int) -> Tensor:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsenode.methods import Method, Pruner
@@ -19,6 +23,12 @@ _COPIES_OF_TRAINED = 14
 _COPIES_OF_MASKS = 4
 _COPIES_OF_ACTIVATIONS = 6
 _ADAPTIVE_EVALUATIONS = 10
+_LEAST_COPIES_OF_ACTIVATIONS = 1.5
+_COPIES_OF_LOSS = 3
+USABLE = 0.8
+"""Share of the memory that members may take: the allocator's gaps and the libraries need the rest."""
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_OWN_CONTROL_GROUPS = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,58 @@ def evaluations_kept(scheme: str, intervals: int) -> int:
     """Evaluations of the field that a solve keeps for its reverse pass; how many dopri5 takes is a guess."""
     coarse = 4 * intervals + 1
     return coarse if scheme == "rk4" else _ADAPTIVE_EVALUATIONS * coarse
+
+
+def solve_bytes(size: MemberSize, *, rows: int, evaluations: int) -> int:
+    """Bytes that the reverse pass of one member's solve needs at the very least: what cannot be had without them."""
+    return int(4 * _LEAST_COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
+
+
+def loss_bytes(observations: int, intervals: int) -> int:
+    """Bytes that factoring the loss of one row takes: the matrix (observation, 2 x nodes) and what it is taken into."""
+    return 8 * _COPIES_OF_LOSS * observations * 2 * (intervals + 1)
+
+
+def _fitting_step(step: float, needed: float, available: float) -> float:
+    """A `solver.step`, of one digit, with which a solve that needs so many bytes should fit into those available."""
+    wished = 1.5 * step * needed / max(available, 1.0)
+    digit = 10.0 ** math.floor(math.log10(wished))
+    return float(f"{math.ceil(wished / digit) * digit:.1g}")
+
+
+def describe_steps(intervals: int, step: float, needed: float, usable: float) -> str:
+    """Say that a solve of so many steps is beyond the memory, both in bytes, and what to set."""
+    return (
+        f"a training solve takes {intervals:,} steps of {step:g} from the first to the last observation of a row, for "
+        f"which one member needs at least {needed / 1e9:.1f} GB, and {usable / 1e9:.1f} GB may be used here: set "
+        f"`solver.step` of the model to {_fitting_step(step, needed, usable):g} or more, give the times in a larger "
+        "unit (`time_scaling: unit` of the dataset), or train on short `windows`"
+    )
+
+
+def machine_bytes() -> int:
+    """Bytes of memory of this machine, free or not, or of the control group, as of a container, around this process."""
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_control_group_limits()])
+
+
+def _control_group_limits() -> Iterator[int]:
+    """Limits of the memory of all control groups that hold this process, version 1 or 2."""
+    try:
+        lines = _OWN_CONTROL_GROUPS.read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in {"", "memory"}:
+            continue
+        top = _CONTROL_GROUPS / controllers
+        here = top / path.lstrip("/")
+        for folder in (here, *here.parents):
+            if not folder.is_relative_to(top):
+                break
+            for name in ("memory.max", "memory.limit_in_bytes"):
+                with contextlib.suppress(OSError, ValueError):  # no such file, or the word "max"
+                    yield int((folder / name).read_text())
 
 
 def is_refused(network: str, needed: float, available: float) -> bool:

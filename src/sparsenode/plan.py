@@ -9,7 +9,8 @@ The cost model is small on purpose and meant to be right within a factor of two 
 - the optimizer, the penalty and the gates cost `SECONDS_PER_WEIGHT` for each member and weight;
 - `dopri5` costs `ADAPTIVE_FACTOR` times as much as the coarse grid;
 - a GPU starts evaluations as fast as a core, and computes `gpu_speed` times as fast: an assumption, not a measurement;
-- memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts.
+- memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts;
+- evaluation and figures hold matrices (variable, variable), so many bytes for each pair of variables beside a base.
 
 Light on purpose: the Snakefile imports this module anew in every job.
 """
@@ -40,6 +41,17 @@ INTERVENTION_SECONDS = 20.0
 FIGURE_SECONDS = 5.0
 GPU_SPEED = 100.0
 """How many times as fast as a core a GPU multiplies: a cautious guess, since none was at hand to measure."""
+MANY_STEPS = 5000
+"""Steps of a training solve of which a plan warns."""
+EVALUATION_BASE_MB, FIGURE_BASE_MB = 800.0, 400.0
+"""Libraries, tables of errors and forecasts."""
+LARGE_MB = 2000.0
+"""Memory of a figure from which on it is drawn while no other large one is, since figures run on the login node."""
+_EVALUATION_BYTES = 160
+_RANKING_BYTES = 24
+_CURVE_BYTES = 160
+_NETWORK_BYTES, _EACH_NETWORK_BYTES = 80, 30
+_RANKINGS_OF_METHOD, _RANKINGS_OF_PEER = 4, 2
 EVALUATION_SHARE = 0.15
 """Time of the evaluation of a dataset, as a share of the time of its training."""
 
@@ -62,6 +74,8 @@ class DataSize:
 class TrainingJob:
     """One training job with its estimates; `disk_mb` is that of the model file, `least_mb` the memory for one member.
 
+    A solve takes `steps` of the model's `solver.step`, whose reverse pass and loss need `solve_mb` at the very least.
+
     `seconds` are those with the `threads` of the configuration. On a single core, `products_seconds` go into products
     and weights, and `overhead_seconds` into starting evaluations.
     """
@@ -76,6 +90,8 @@ class TrainingJob:
     memory_mb: float
     disk_mb: float
     least_mb: float
+    steps: int
+    solve_mb: float
 
     def gpu_seconds(self, speed: float) -> float:
         """Time on a GPU whose products are `speed` times as fast as a core's; with 1 the time on a core."""
@@ -121,7 +137,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
     others = {name: entry for name, entry in others.items() if entry[0]}
-    remarks = [*configuration.remarks(config), *memory_remarks(config, training)]
+    remarks = [*configuration.remarks(config), *memory_remarks(config, training), *wide_remarks(config)]
     return RunPlan(training, others, exact, tuple(remarks))
 
 
@@ -153,6 +169,7 @@ def training_job(
     kept = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
     each = memory.member_bytes(member, rows=rows, evaluations=kept)
     needed = memory.BASE_BYTES + members * each
+    solve = memory.solve_bytes(member, rows=rows, evaluations=evaluations)
     limit = config["memory_mb"]
     return TrainingJob(
         dataset,
@@ -165,24 +182,74 @@ def training_job(
         min(needed / 1e6, limit or math.inf),
         4 * members * member.trained / 1e6,
         (memory.BASE_BYTES + each) / 1e6,
+        intervals,
+        max(solve, memory.loss_bytes(size.observations, intervals)) / 1e6,
     )
 
 
 def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> list[str]:
-    """Sentences on models that will be refused, since not even one member of them fits into `memory_mb`."""
+    """Sentences on models of which no member fits into `memory_mb` or into this machine, or that take long."""
     limit = config["memory_mb"]
-    if limit is None:
-        return []
-    refused = {
-        (job.dataset, job.model): job.least_mb
-        for job in jobs
-        if memory.is_refused(config["models"][job.model]["network"], job.least_mb, limit)
+    usable = memory.USABLE * memory.machine_bytes()
+    remarks = {}
+    for job in jobs:
+        key = job.dataset, job.model
+        settings = config["models"][job.model]
+        step = settings["solver"]["step"]
+        if limit is not None and memory.is_refused(settings["network"], job.least_mb, limit):
+            remarks[key] = (
+                f"memory_mb: {job.model} on {job.dataset} will be refused: one member needs about "
+                f"{_size(job.least_mb)}, and {_size(limit)} may be used; set `network` of the model to joint or "
+                "biological, or take fewer variables or units"
+            )
+        elif 1e6 * job.solve_mb > usable:
+            told = memory.describe_steps(job.steps, step, 1e6 * job.solve_mb, usable)
+            remarks[key] = f"solver.step: {job.model} on {job.dataset} will be refused: {told}"
+        elif job.steps > MANY_STEPS:
+            remarks[key] = (
+                f"solver.step: {job.model} on {job.dataset} takes {job.steps:,} steps of {step:g}, one after another, "
+                "in every training solve; where the system is slower, set a larger `solver.step`, or give the "
+                "times in a larger unit (`time_scaling: unit` of the dataset)"
+            )
+    return list(remarks.values())
+
+
+def evaluation_mb(config: Mapping[str, Any], dataset: str) -> float:
+    """Memory that the evaluation of a dataset needs: matrices of all members of a method, and rankings."""
+    pairs = data_size(config, dataset).features ** 2
+    grid = configuration.grid(config, dataset)
+    members = max(len(configuration.strengths_of(config["methods"][method])) for _, _, method in grid) * config["seeds"]
+    each = _EVALUATION_BYTES + 3 * 4 * members
+    if configuration.has_truth(config, dataset):
+        peers = configuration.peers_of(config, dataset)
+        each += _RANKING_BYTES * (_RANKINGS_OF_METHOD * len(grid) + _RANKINGS_OF_PEER * len(peers))
+    return EVALUATION_BASE_MB + each * pairs / 1e6
+
+
+def figure_mb(config: Mapping[str, Any], dataset: str, figure: str) -> float:
+    """Memory that a figure of a dataset needs."""
+    pairs = data_size(config, dataset).features ** 2
+    networks = _NETWORK_BYTES + _EACH_NETWORK_BYTES * len(configuration.grid(config, dataset))
+    of_pair = {
+        "precision_recall": _CURVE_BYTES,
+        "balanced_accuracy": _CURVE_BYTES,
+        **dict.fromkeys(("network", "network_graph", "joints", "regulators"), networks),
     }
-    return [
-        f"memory_mb: {model} on {dataset} will be refused: one member needs about {_size(needed)}, and {_size(limit)} "
-        "may be used; set `network` of the model to joint or biological, or take fewer variables or units"
-        for (dataset, model), needed in refused.items()
-    ]
+    return FIGURE_BASE_MB + of_pair.get(figure, 0) * pairs / 1e6
+
+
+def wide_remarks(config: Mapping[str, Any]) -> list[str]:
+    """Sentences on datasets of so many variables that evaluation or figures need much memory."""
+    remarks = []
+    for dataset in config["run"]["datasets"]:
+        evaluation = evaluation_mb(config, dataset)
+        largest = max(figure_mb(config, dataset, name) for name in configuration.figures_of(config, dataset))
+        if max(evaluation, largest) > LARGE_MB:
+            remarks.append(
+                f"{dataset}: with {data_size(config, dataset).features:,} variables its evaluation needs about "
+                f"{_size(evaluation)} of memory, and the largest of its figures about {_size(largest)}"
+            )
+    return remarks
 
 
 def wall_seconds(plan: RunPlan, cores: int) -> float:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from sparsenode.data.contract import known_observations, trajectory_slices
+from sparsenode.device import usable_memory
 from sparsenode.errors import UserError
+from sparsenode.memory import describe_steps, loss_bytes
 from sparsenode.noise import draw_rows, draw_weights
 from sparsenode.settings import MethodSettings, ModelSettings
 from sparsenode.solvers import ExactLoss, Grid, factor_loss, stack_losses
@@ -117,7 +119,8 @@ def make_problem(
 
     All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as
     the mean over its observations. A relative loss is 1 for holding the initial state. `multipliers` (observation,) of
-    the weights, by seed, make the loss one of each seed. Raises UserError if there is nothing to learn from.
+    the weights, by seed, make the loss one of each seed. Raises UserError if there is nothing to learn from, or if the
+    steps from the first to the last observation are more than the memory can hold.
     """
     if not rows.times:
         raise UserError("there are no observations of split train and phase fit to train on; check the splits")
@@ -128,6 +131,7 @@ def make_problem(
         )
     durations = np.array([times[-1] for times in rows.times])
     intervals = max(1, math.ceil(durations.max() / settings.solver.step - 1e-9))
+    _check_steps(rows, intervals, settings.solver.step)
     step = np.where(durations > 0, durations, 1.0) / intervals
     weights = [weight / weight.sum() / len(rows.times) for weight in rows.weights]
     per_feature = feature_weight / len(feature_weight)
@@ -166,6 +170,18 @@ def make_problem(
         () if multipliers is None else tuple(multipliers),
         standards,
     )
+
+
+def _check_steps(rows: Rows, intervals: int, step: float) -> None:
+    """Refuse a loss that is larger than the memory, before any of it is allocated."""
+    needed = loss_bytes(max(len(times) for times in rows.times), intervals)
+    # Rows observed at the same times share what their loss is factored into; every other row has its own.
+    needed += sum(
+        loss_bytes(len(times), intervals) // 3 for times in {row.tobytes(): row for row in rows.times}.values()
+    )
+    usable = usable_memory("cpu")
+    if needed > usable:
+        raise UserError(describe_steps(intervals, step, needed, usable))
 
 
 def training_standards(adata: AnnData) -> np.ndarray:

@@ -8,7 +8,7 @@ before training, so that C = V U with orthonormal V turns the squared error over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,40 @@ class _WeightGradients:
         return self.decay, self.skip, *self.weights, *self.biases
 
 
+def _integrate(
+    field: VectorField, layers: Layers, grid: Grid, initial: Tensor, records: list[Any] | None = None
+) -> tuple[Tensor, Tensor]:
+    """States and slopes (member, row, node, state) of the classical Runge-Kutta solve; no slopes at second order.
+
+    Only where `records` is given, what the reverse pass needs is added to it: four evaluations for each interval, and
+    at first order that of the last slope.
+    """
+    step = grid.step
+    half_step, sixth_step = step / 2, step / 6
+    state = initial
+    states, slopes = [initial], []
+    for _ in range(grid.intervals):
+        first, record_1 = field.record(layers, state)
+        second, record_2 = field.record(layers, torch.addcmul(state, first, half_step))
+        third, record_3 = field.record(layers, torch.addcmul(state, second, half_step))
+        fourth, record_4 = field.record(layers, torch.addcmul(state, third, step))
+        total = torch.add(first, second, alpha=2.0).add_(third, alpha=2.0).add_(fourth)
+        state = torch.addcmul(state, total, sixth_step)
+        states.append(state)
+        if field.order == 1:
+            slopes.append(first)
+        if records is not None:
+            records.append((record_1, record_2, record_3, record_4))
+    stacked = torch.stack(states, dim=2)
+    if field.order == 2:
+        return stacked, stacked.new_empty(0)
+    last_slope, last_record = field.record(layers, state)
+    slopes.append(last_slope)
+    if records is not None:
+        records.append(last_record)
+    return stacked, torch.stack(slopes, dim=2)
+
+
 class _RungeKutta4(torch.autograd.Function):
     """The classical Runge-Kutta solve as one node of the graph, with a reverse pass written out.
 
@@ -108,29 +142,11 @@ class _RungeKutta4(torch.autograd.Function):
     ) -> Any:
         half = len(tensors) // 2
         layers = Layers(tensors[:half], tensors[half:], activation, decay, skip, rows_last)
-        step = grid.step
-        half_step, sixth_step = step / 2, step / 6
-        state = initial
-        states, slopes, records = [initial], [], []
-        for _ in range(grid.intervals):
-            first, record_1 = field.record(layers, state)
-            second, record_2 = field.record(layers, torch.addcmul(state, first, half_step))
-            third, record_3 = field.record(layers, torch.addcmul(state, second, half_step))
-            fourth, record_4 = field.record(layers, torch.addcmul(state, third, step))
-            total = torch.add(first, second, alpha=2.0).add_(third, alpha=2.0).add_(fourth)
-            state = torch.addcmul(state, total, sixth_step)
-            states.append(state)
-            slopes.append(first)
-            records.append((record_1, record_2, record_3, record_4))
-        last_record = None
-        if field.order == 1:
-            last_slope, last_record = field.record(layers, state)
-            slopes.append(last_slope)
+        records: list[Any] = []
+        states, slopes = _integrate(field, layers, grid, initial, records)
+        last_record = records.pop() if field.order == 1 else None
         ctx.field, ctx.grid, ctx.layers, ctx.records, ctx.last_record = field, grid, layers, records, last_record
-        stacked = torch.stack(states, dim=2)
-        if field.order == 1:
-            return stacked, torch.stack(slopes, dim=2)
-        return stacked, stacked.new_empty(0)
+        return states, slopes
 
     @staticmethod
     def backward(ctx: Any, states_gradient: Tensor, slopes_gradient: Tensor) -> Any:
@@ -204,20 +220,56 @@ def solve_nodes(
 
     `initial` is (member, row, state). Differentiable once in the initial state, weights and biases.
     """
+    states, slopes = _solve(field, layers, grid, initial, scheme, tolerance)
+    return _join_nodes(field, grid, states, slopes)
+
+
+def solve_pieces(
+    field: VectorField,
+    layers: Layers,
+    grid: Grid,
+    initial: Tensor,
+    *,
+    piece: int,
+    scheme: str = "rk4",
+    tolerance: float = 1e-3,
+) -> Iterator[tuple[int, Tensor]]:
+    """The nodes of a solve in pieces of at most `piece` intervals: number of the first node, and their node values.
+
+    Neighboring pieces share a node, and each has the form of `solve_nodes`. However long the solve is, it takes the
+    memory of one piece.
+    """
+    state = initial
+    for first in range(0, grid.intervals, piece):
+        part = Grid(min(piece, grid.intervals - first), grid.step)
+        states, slopes = _solve(field, layers, part, state, scheme, tolerance)
+        state = states[:, :, -1].contiguous()
+        yield first, _join_nodes(field, part, states, slopes)
+
+
+def _solve(
+    field: VectorField, layers: Layers, grid: Grid, initial: Tensor, scheme: str, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """States and slopes (member, row, node, state); no slopes at second order, where states hold them."""
     if scheme == "dopri5":
-        states, slopes = _solve_dopri5(field, layers, grid, initial, tolerance)
-    else:
-        states, slopes = _RungeKutta4.apply(
-            field,
-            layers.activation,
-            grid,
-            initial,
-            layers.decay,
-            layers.skip,
-            layers.rows_last,
-            *layers.weights,
-            *layers.biases,
-        )
+        return _solve_dopri5(field, layers, grid, initial, tolerance)
+    if not torch.is_grad_enabled():
+        return _integrate(field, layers, grid, initial)
+    solved: tuple[Tensor, Tensor] = _RungeKutta4.apply(
+        field,
+        layers.activation,
+        grid,
+        initial,
+        layers.decay,
+        layers.skip,
+        layers.rows_last,
+        *layers.weights,
+        *layers.biases,
+    )
+    return solved
+
+
+def _join_nodes(field: VectorField, grid: Grid, states: Tensor, slopes: Tensor) -> Tensor:
     if field.order == 2:
         states, slopes = states[..., : field.features], states[..., field.features :]
     return torch.cat((states, slopes * grid.step.unsqueeze(-1)), dim=2)

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from sparsenode.data.contract import observation_counts, trajectory_slices
-from sparsenode.solvers import Grid
 from sparsenode.windows import observation_noise
 
 if TYPE_CHECKING:
@@ -93,14 +92,15 @@ def deviations(references: Sequence[Tensor], given: Tensor, groups: Tensor, leve
     return shrinkage(differences, errors) * differences
 
 
-def deviation_nodes(deviation: Tensor, decay: Tensor, grid: Grid) -> Tensor:
+def deviation_nodes(deviation: Tensor, decay: Tensor, step: Tensor, nodes: range) -> Tensor:
     """Node values (member, row, 2 x nodes, feature) of deviations (member, row, feature) that decay.
 
-    In the form of `solve_nodes`, to whose nodes they are added; `decay` (member, 1, feature), below zero taken as zero.
+    In the form of `solve_nodes`, to whose nodes they are added, at the numbers `nodes` of a grid of `step` (row, 1);
+    `decay` (member, 1, feature), below zero taken as zero.
     """
     rate = decay.clamp(min=0.0).unsqueeze(2)
-    step = grid.step.unsqueeze(-1)
-    times = torch.arange(grid.intervals + 1, dtype=step.dtype, device=step.device)[:, None] * step
+    step = step.unsqueeze(-1)
+    times = torch.arange(nodes.start, nodes.stop, dtype=step.dtype, device=step.device)[:, None] * step
     states = torch.exp(-rate * times) * deviation.unsqueeze(2)
     return torch.cat((states, -rate * step * states), dim=2)
 

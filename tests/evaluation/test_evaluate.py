@@ -14,7 +14,7 @@ from sparsenode.evaluation import blocks, plans, protocols
 from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.degrees import CALIBRATED, RIGID
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
-from sparsenode.evaluation.networks import network_table, read_network, write_network
+from sparsenode.evaluation.networks import join_rankings, network_table, read_network, write_network
 from sparsenode.evaluation.peers import PeerScores
 from sparsenode.evaluation.plans import plan_trajectories, read_observations
 from sparsenode.evaluation.rows import Truth, structure_rows
@@ -262,7 +262,7 @@ def test_jacobians_are_computed_once_and_only_where_they_are_needed(linear_data,
 
 def test_networks_are_ranked_and_followed_over_strengths(evaluation, new_ensemble, system):
     ensemble = new_ensemble()
-    table = evaluation.rankings
+    table = join_rankings(evaluation.rankings)
     assert set(map(tuple, table[["model", "method", "estimator"]].drop_duplicates().to_numpy())) == {
         ("exact", method, name) for method in ("shrunk", "none") for name in ("paths", "jacobian", "frequency")
     }

@@ -16,7 +16,7 @@ from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.errors import UserError
 from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.evaluate import evaluate_models
-from sparsenode.evaluation.networks import read_rankings, read_stability
+from sparsenode.evaluation.networks import open_rankings, read_stability
 from sparsenode.figures.network import draw_network
 from sparsenode.figures.network_graph import draw_network_graph
 from sparsenode.figures.pareto import draw_pareto
@@ -95,7 +95,7 @@ def test_blocks_are_joined_and_all_files_and_figures_written(trained, tmp_path):
     graph = networkx.read_graphml(folder / "small" / "pathreg.graphml")
     assert (graph.number_of_edges(), graph.graph["strength"]) == (9, chosen["chosen"])
     assert set(read_stability(folder, "small", "pathreg")["strength"]) == {0.01, 0.1}
-    rankings = read_rankings(folder)
+    rankings = pd.read_parquet(folder / "rankings.parquet")
     assert rankings.groupby("estimator", observed=True).size().to_dict() == {"paths": 6, "jacobian": 6, "frequency": 6}
     annotated = read_trajectories(folder / "network.h5ad")
     assert {"truth", "network_small_pathreg", "frequency_small_pathreg"} <= set(annotated.varp)
@@ -161,7 +161,7 @@ def test_one_variable_goes_the_whole_way(model, truth, tmp_path):
     files = {name: files[name] for name in ("metrics", "forecasts", "networks", "selection", "data")}
     drawn = ["strengths", "pareto", "trajectories", "network", "stability", "network_graph"]
     if truth is not None:
-        assert len(read_rankings(files["networks"])) == 0
+        assert len(open_rankings(files["networks"])) == 0
         drawn += ["precision_recall", "balanced_accuracy"]
     for name in drawn:
         draw = getattr(importlib.import_module(f"sparsenode.figures.{name}"), f"draw_{name}")

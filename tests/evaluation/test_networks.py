@@ -15,6 +15,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation import networks
 from sparsenode.evaluation.evaluate import evaluate_ensembles
 from sparsenode.evaluation.networks import (
+    count_all_edges,
     count_edges,
     group_table,
     join_rankings,
@@ -22,15 +23,16 @@ from sparsenode.evaluation.networks import (
     median_members,
     network_keys,
     network_table,
+    open_rankings,
     pick_members,
     ranking_table,
     read_edges,
     read_groups,
     read_network,
     read_networks,
-    read_rankings,
     read_shares,
     read_stability,
+    split_rankings,
     stability_table,
     strongest,
     target_shares,
@@ -204,6 +206,16 @@ def test_a_long_list_of_edges_is_the_head_of_the_full_one(monkeypatch, caplog, t
     assert (graph.graph["edges_found"], graph.graph["edges_written"]) == (len(whole), len(whole) - 1)
 
 
+def test_edges_are_counted_before_the_list_is_cut(monkeypatch):
+    paths, jacobian, names = random_members(7)
+    whole = network_table(paths, jacobian, names)
+    typical = int(((whole["weight"] > 0) & (whole["source"] != whole["target"])).sum())
+    assert count_all_edges(paths) == (len(whole), len(whole), typical)
+    monkeypatch.setattr(networks, "LISTED_EDGES", 5)
+    assert count_all_edges(paths) == (len(whole), 5, typical)
+    assert count_all_edges(paths[:0]) == (0, 0, 0)
+
+
 def test_a_long_stability_path_lists_the_most_frequent_pairs_of_each_strength(monkeypatch, caplog):
     paths, _, names = random_members(6)
     paths[2:] *= paths[2:] > 1  # fewer at the second strength
@@ -273,8 +285,15 @@ def test_rankings_hold_every_known_pair_of_all_methods_and_peers(tmp_path):
     peer = ranking_table(
         {"score": (PATHS[1], PATHS[1])}, NAMES, (EDGES, KNOWN_PAIRS), model="", method="peer:correlation"
     )
-    write_rankings(join_rankings([ours, peer.astype({"source": str, "method": str})]), tmp_path)
-    table = read_rankings(tmp_path)
+    tables = [ours, peer.astype({"source": str, "method": str})]
+    write_rankings(tables, tmp_path)
+    table = pd.read_parquet(tmp_path / "rankings.parquet")
+    pd.testing.assert_frame_equal(table, join_rankings(tables))
+    single = open_rankings(tmp_path)
+    assert list(single) == [("small", "l1", "paths"), ("small", "l1", "frequency"), ("", "peer:correlation", "score")]
+    for key, (found_scores, found_edges) in split_rankings(table).items():
+        np.testing.assert_array_equal(single[key][0], found_scores)
+        np.testing.assert_array_equal(single[key][1], found_edges)
     assert tuple(table.columns) == networks.RANKING_COLUMNS
     assert len(table) == 3 * KNOWN_PAIRS.sum()
     assert table.groupby(["model", "method", "estimator"], observed=True).size().index.tolist() == [
@@ -286,10 +305,14 @@ def test_rankings_hold_every_known_pair_of_all_methods_and_peers(tmp_path):
     assert ("b<&>", "true") not in mine.index
     assert (table["score"].dtype, table["sign"].dtype, table["edge"].dtype) == (np.float64, np.int64, bool)
     assert all(table[name].dtype == "category" for name in ("model", "method", "estimator", "source", "target"))
-    write_rankings(join_rankings([]), tmp_path)
-    assert list(read_rankings(tmp_path).columns) == list(networks.RANKING_COLUMNS)
+    join_rankings(tables).to_parquet(tmp_path / networks.RANKINGS, index=False)
+    with pytest.raises(UserError, match=r"rankings\.parquet was written by an earlier version; evaluate .* again"):
+        open_rankings(tmp_path)
+    write_rankings([], tmp_path)
+    assert list(pd.read_parquet(tmp_path / "rankings.parquet").columns) == list(networks.RANKING_COLUMNS)
+    assert len(open_rankings(tmp_path)) == 0
     with pytest.raises(UserError, match=r"rankings\.parquet is missing"):
-        read_rankings(tmp_path / "elsewhere")
+        open_rankings(tmp_path / "elsewhere")
 
 
 @pytest.fixture

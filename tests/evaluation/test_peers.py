@@ -5,17 +5,18 @@ from scipy.stats import spearmanr
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.degrees import calibrate, sample_networks
+from sparsenode.evaluation.networks import join_rankings, split_rankings
 from sparsenode.evaluation.peers import (
     PeerScores,
+    favored_estimators,
     favored_metrics,
-    favored_rankings,
     peer_degree_rows,
     peer_rankings,
     peer_rows,
     read_peer,
 )
 from sparsenode.evaluation.rows import Truth
-from sparsenode.evaluation.structure import score_pairs, select_pairs
+from sparsenode.evaluation.structure import auprc, score_pairs, select_pairs
 
 FEATURES = ("a", "b", "c")
 SIGNS = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
@@ -112,7 +113,7 @@ def test_without_signs_there_is_no_accuracy_of_signs_and_without_a_truth_nothing
     assert "sign_accuracy" not in set(table["metric"])
     nothing = Truth(None, np.zeros((3, 3), bool), np.ones(3, bool))
     assert peer_rows(peers, nothing, "toy") == peer_degree_rows(peers, nothing, "toy") == []
-    assert peer_rankings(peers, nothing, FEATURES).empty
+    assert peer_rankings(peers, nothing, FEATURES) == []
 
 
 def test_what_is_not_defined_says_why():
@@ -146,7 +147,7 @@ def test_rankings_pool_seeds():
     scores = matrices(0, 1)
     signs = np.stack([SIGNS, np.zeros((3, 3))])
     peers = [PeerScores("one", (0, 1), scores, signs), PeerScores("two", (0,), scores[:1], -signs[:1])]
-    table = peer_rankings(peers, TRUTH, FEATURES)
+    table = join_rankings(peer_rankings(peers, TRUTH, FEATURES))
     assert table["method"].value_counts().to_dict() == {"peer:one": 10, "peer:two": 10}
     one = table[(table["method"] == "peer:one") & (table["estimator"] == "peer_shares")]
     shares = scores / scores.sum(axis=1, keepdims=True)
@@ -167,18 +168,12 @@ def test_of_each_peer_the_better_scores_are_kept():
     own = np.array([[[0.0, 5.0, 0.4], [1.0, 0.0, 2.0], [0.0, 1.5, 0.0]]])
     scaled = np.array([[[0.0, 0.5, 2.0], [0.0, 0.0, 6.0], [0.0, 0.1, 0.0]]])
     peers = [PeerScores(name, (0,), scores, np.zeros((1, 3, 3))) for name, scores in (("raw", own), ("share", scaled))]
-    rankings = peer_rankings(peers, truth, FEATURES)
-    ours = rankings.iloc[:3].assign(method="l1", model="m", estimator="paths")
-    kept = favored_rankings(pd.concat([ours, rankings]))
-    assert kept[["method", "estimator"]].drop_duplicates().to_numpy().tolist() == [
-        ["l1", "paths"],
-        ["peer:raw", "peer"],
-        ["peer:share", "peer_shares"],
-    ]
-    assert len(kept) == 3 + 5 + 5
+    rankings = split_rankings(join_rankings(peer_rankings(peers, truth, FEATURES)))
+    areas = {(peer, estimator): auprc(*ranking) for (_, peer, estimator), ranking in rankings.items()}
+    assert favored_estimators(areas) == {"peer:raw": "peer", "peer:share": "peer_shares"}
+    assert favored_estimators(dict.fromkeys(areas, 0.5)) == {"peer:raw": "peer", "peer:share": "peer"}
     metrics = favored_metrics(pd.concat(peer_rows(peers, truth, "toy")))
     assert set(zip(metrics["method"], metrics["estimator"], strict=True)) == {
         ("peer:raw", "peer"),
         ("peer:share", "peer_shares"),
     }
-    assert favored_rankings(rankings.iloc[:0]).columns.tolist() == rankings.columns.tolist()

@@ -657,5 +657,5 @@ def gene_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         networks.write_network(table, files["networks"] / "windows" / f"{method}.csv")
         stability = networks.stability_table(members.paths, members.strengths, GENES)
         networks.write_stability(stability, files["networks"], "windows", method)
-    networks.write_rankings(make_rankings(), files["networks"])
+    networks.write_rankings([make_rankings()], files["networks"])
     return files

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation import structure
+from sparsenode.evaluation.networks import split_rankings
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
 from sparsenode.figures import balanced_accuracy, style
 from sparsenode.figures.published import read_published
@@ -28,6 +29,10 @@ def scored(metrics: pd.DataFrame) -> pd.DataFrame:
         tables.append(make_table(**key, seed=seed, metric="balanced_accuracy", value=[0.6 + strength / 10 + seed / 50]))
         tables.append(make_table(**key, seed=-1, metric="balanced_accuracy", value=[0.99]))
     return join_tables(tables)
+
+
+def draw(name, metrics, choices, rankings, *more):
+    return balanced_accuracy.draw(name, metrics, choices, split_rankings(rankings), *more)
 
 
 def lines_of(axes, color):
@@ -54,7 +59,7 @@ def test_files_are_written(gene_files, gene_metrics, tmp_path):
 
 
 def test_members_medians_and_the_choice_are_shown(gene_metrics, rankings):
-    figure = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings)
+    figure = draw("genes", scored(gene_metrics), CHOICES, rankings)
     [axes] = figure.axes
     dots, medians = lines_of(axes, style.VERMILION)
     assert len(dots.get_xdata()) == 4 * 8
@@ -72,11 +77,11 @@ def test_members_medians_and_the_choice_are_shown(gene_metrics, rankings):
 def test_methods_that_are_given_the_truth_are_marked(gene_metrics, rankings):
     prior = {"name": "perfect", "of": "truth", "corruption": 0.0}
     choices = {**CHOICES, ("windows", "l1"): Choice(0.1, "trajectory", "dash", prior)}
-    figure = balanced_accuracy.draw("genes", scored(gene_metrics), choices, rankings)
+    figure = draw("genes", scored(gene_metrics), choices, rankings)
     assert "l1 †" in texts_of(figure)
     assert "pathreg" in texts_of(figure)
     assert style.TOLD in " ".join(figure.get_suptitle().split())
-    assert style.MARK not in balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings).get_suptitle()
+    assert style.MARK not in draw("genes", scored(gene_metrics), CHOICES, rankings).get_suptitle()
 
 
 def test_pooled_values_and_members_that_diverged_are_left_out(gene_metrics):
@@ -99,7 +104,7 @@ def names_of(axes):
 def test_published_accuracies_stand_right_of_the_axis_of_pairs(gene_metrics, rankings):
     published = read_published("sim350")
     table = scored(gene_metrics)
-    figure = balanced_accuracy.draw("genes", table, CHOICES, rankings, published)
+    figure = draw("genes", table, CHOICES, rankings, published)
     [axes] = figure.axes
     named = names_of(axes)
     expected = {f"{one.method} {100 * one.values['balanced_accuracy']:.3g}" for one in published}
@@ -111,7 +116,7 @@ def test_published_accuracies_stand_right_of_the_axis_of_pairs(gene_metrics, ran
     boxes = [Text.get_window_extent(text) for text in named.values()]
     assert all(box.x0 > right for box in boxes)
     assert not any(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number])
-    without = balanced_accuracy.draw("genes", table, CHOICES, rankings, read_published("breast"))
+    without = draw("genes", table, CHOICES, rankings, read_published("breast"))
     assert PUBLISHED_LABEL not in texts_of(without)
     assert not list(without.axes[0].texts)
     # What is published of weights does not move the axis of pairs.
@@ -120,7 +125,7 @@ def test_published_accuracies_stand_right_of_the_axis_of_pairs(gene_metrics, ran
 
 def test_published_values_are_named_once_in_each_row(gene_metrics, rankings):
     models = pd.concat([scored(gene_metrics).assign(model=f"model_{number}") for number in range(4)])
-    figure = balanced_accuracy.draw("genes", models, {}, rankings, read_published("sim350"))
+    figure = draw("genes", models, {}, rankings, read_published("sim350"))
     seen = [axes for axes in figure.axes if axes.get_visible()]
     assert [bool(names_of(axes)) for axes in seen] == [False, False, True, True]
     assert [len(axes.texts) >= 8 for axes in seen] == [True] * 4
@@ -138,7 +143,7 @@ def test_names_are_set_apart_as_little_as_need_be(values):
 
 
 def test_peers_take_their_best_pairs(rankings, gene_metrics):
-    curves = balanced_accuracy.peer_curves(rankings)
+    curves = balanced_accuracy.peer_curves(split_rankings(rankings))
     assert list(curves) == ["peer:correlation", "peer:sindy"]
     rows = rankings[rankings["method"] == "peer:sindy"].sort_values("score", ascending=False)
     edges = rows["edge"].to_numpy()
@@ -147,7 +152,7 @@ def test_peers_take_their_best_pairs(rankings, gene_metrics):
         [at] = np.flatnonzero(np.isclose(densities, count / 110))
         expected = structure.balanced_accuracy(np.arange(110) < count, edges)
         assert accuracies[at] == pytest.approx(expected)
-    figure = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings)
+    figure = draw("genes", scored(gene_metrics), CHOICES, rankings)
     assert "SINDy (peer),\nbest pairs" in texts_of(figure)
     assert any("(76.4 %)" in text for text in texts_of(figure))
 
@@ -173,14 +178,14 @@ def test_tied_pairs_count_as_the_mean_over_their_orders(pairs):
 def test_models_stand_beside_each_other_and_below(gene_metrics, rankings):
     table = scored(gene_metrics)
     models = [table.assign(model=f"model_{number}") for number in range(4)]
-    figure = balanced_accuracy.draw("genes", pd.concat(models), {}, rankings)
+    figure = draw("genes", pd.concat(models), {}, rankings)
     seen = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in seen] == [f"model_{number}" for number in range(4)]
     assert len({axes.get_subplotspec().rowspan.start for axes in seen}) == 2
 
 
 def test_without_rankings_the_members_stand_alone(gene_metrics, rankings, tmp_path):
-    figure = balanced_accuracy.draw("genes", scored(gene_metrics), CHOICES, rankings.iloc[:0])
+    figure = draw("genes", scored(gene_metrics), CHOICES, rankings.iloc[:0])
     assert not any("peer" in text or "true" in text for text in texts_of(figure))
     figure.savefig(tmp_path / "accuracy.png", dpi=30)
 

@@ -84,3 +84,26 @@ def test_without_truth_or_any_edge(metrics, tmp_path):
     figure = network.draw("toy", metrics, choices, {("small", "l1"): np.zeros((4, 4))}, FEATURES, None)
     figure.savefig(tmp_path / "network.pdf")
     assert "too few members finished" in figure.subfigs[0].axes[0].get_title()
+
+
+def test_of_a_cut_list_the_true_number_of_edges_is_told_and_unlisted_pairs_are_not_known(metrics, tmp_path):
+    counts = {"found": 11, "listed": 3, "typical": 9}
+    choices = {("small", "l1"): Choice(0.01, "trajectory", edges=counts)}
+    weights = {("small", "l1"): LEARNED}
+    unlisted = {("small", "l1"): LEARNED == 0}
+    figure = network.draw("toy", metrics, choices, weights, FEATURES, None, None, unlisted)
+    axes = next(axes for axes in figure.subfigs[0].axes if axes.get_title().startswith("l1"))
+    assert "9 edges" in axes.get_title()
+    [cells] = [item for item in axes.collections if item.get_hatch()]
+    hatched = {tuple(path.vertices.min(axis=0)[::-1].astype(int).tolist()) for path in cells.get_paths()}
+    off = ~np.eye(4, dtype=bool)
+    _, order = network.choose_features(weights, None)
+    assert hatched == {tuple(pair) for pair in np.argwhere((LEARNED == 0)[np.ix_(order, order)] & off).tolist()}
+    heading = " ".join(figure.subfigs[0].get_suptitle().split())
+    assert "hatched: not known, since the pair is not among the 3 edges of the largest share" in heading
+    figure.savefig(tmp_path / "network.png", dpi=40)
+    whole = {("small", "l1"): Choice(0.01, "trajectory", edges={"found": 4, "listed": 4, "typical": 3})}
+    figure = network.draw("toy", metrics, whole, weights, FEATURES, None)
+    assert "hatched" not in figure.subfigs[0].get_suptitle()
+    axes = next(axes for axes in figure.subfigs[0].axes if axes.get_title().startswith("l1"))
+    assert "3 edges" in axes.get_title()

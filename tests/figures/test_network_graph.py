@@ -61,6 +61,18 @@ def test_of_more_edges_the_strongest_are_taken():
     assert network_graph.describe(drawing, None) == []
 
 
+def test_of_a_cut_list_what_is_not_listed_is_only_missed_where_more_is_listed_than_drawn():
+    listed = WEIGHTS * (np.abs(WEIGHTS) > 1)
+    for wanted, missed, rule in (
+        (1, 3, "its 1 strongest edges of 2 that are listed"),
+        (2, 2, "all 2 listed edges that at least half of the seeds have"),
+        (3, 0, "all 2 listed edges that at least half of the seeds have\n2 known edges are not listed: not known"),
+    ):
+        network = learned_of(listed, np.where(listed != 0, FREQUENCY, 0.0))
+        drawing = network_graph.choose_edges(network, REFERENCE, wanted, cut=True)
+        assert (int(drawing.missed.sum()), drawing.rule) == (missed, rule)
+
+
 def test_of_equal_weights_the_one_of_more_seeds_is_taken():
     frequency = np.where(TRUTH != 0, [[0.6], [0], [0.9], [0.7]], 0.0)
     drawing = network_graph.choose_edges(learned_of(np.abs(TRUTH), frequency), None, 1)
@@ -90,6 +102,8 @@ def test_how_many_edges_are_drawn():
     partly = REFERENCE._replace(known=TRUTH != 0)
     assert network_graph.count_wanted(partly, 4, is_truth=True) == 4
     assert network_graph.count_wanted(None, 4, is_truth=False) == 8
+    nothing = REFERENCE._replace(truth=np.zeros((4, 4)))
+    assert network_graph.count_wanted(nothing, 4, is_truth=True) == 4
 
 
 def test_titles_count_and_colors_tell_what_an_edge_is(metrics):

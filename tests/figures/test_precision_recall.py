@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation.networks import join_rankings
+from sparsenode.evaluation.networks import join_rankings, split_rankings
 from sparsenode.evaluation.structure import auprc, auprc_ratio
 from sparsenode.figures import precision_recall, style
 from sparsenode.figures.style import Choice
+
+
+def draw(name, table, *more):
+    return precision_recall.draw(name, split_rankings(table), *more)
 
 
 def panels(figure):
@@ -60,7 +64,7 @@ def test_the_area_is_the_step_average_precision(pairs):
 
 
 def test_a_panel_for_each_estimator_tells_the_ratios_in_order(rankings):
-    figure = precision_recall.draw("genes", rankings)
+    figure = draw("genes", rankings)
     assert [axes.get_title().split(":")[0] for axes in panels(figure)] == ["paths", "jacobian", "frequency"]
     for axes, estimator in zip(panels(figure), ("paths", "jacobian", "frequency"), strict=True):
         mine = rankings[(rankings["method"] == "pathreg") & (rankings["estimator"] == estimator)]
@@ -73,7 +77,7 @@ def test_a_panel_for_each_estimator_tells_the_ratios_in_order(rankings):
 
 def test_peers_are_dashed_gray_and_the_same_in_every_panel(rankings):
     found = []
-    for axes in panels(precision_recall.draw("genes", rankings)):
+    for axes in panels(draw("genes", rankings)):
         by_label = dict(zip(legend_of(axes), axes.get_legend().get_lines(), strict=True))
         [(label, handle)] = [(label, line) for label, line in by_label.items() if "SINDy (peer)" in label]
         assert handle.get_linestyle() == "--"
@@ -91,8 +95,10 @@ def test_a_peer_is_drawn_by_the_better_of_its_scores(rankings):
     better["estimator"], better["score"] = "peer_shares", better["edge"].astype(float)
     worse = better.assign(estimator="peer_worse", score=1.0 - better["score"])
     for estimator in ("frequency", "paths"):
-        curves = precision_recall.select_curves(pd.concat([worse, both, better]), "windows", estimator)
-        np.testing.assert_array_equal(curves["peer:sindy"][0], better["score"])
+        table = split_rankings(pd.concat([worse, both, better]))
+        made = {key: precision_recall.make_curve(*ranking) for key, ranking in table.items()}
+        curves = precision_recall.select_curves(made, "windows", estimator)
+        assert curves["peer:sindy"] is made["", "peer:sindy", "peer_shares"]
         assert list(curves) == ["none", "l1", "pathreg", "peer:correlation", "peer:sindy"]
 
 
@@ -101,7 +107,7 @@ def test_methods_that_are_given_the_truth_are_marked(rankings):
     method = str(rankings.loc[~rankings["method"].str.startswith("peer:"), "method"].iloc[0])
     for prior, marked in ((told, True), ({**told, "of": "motif"}, False), (None, False)):
         choices = {("windows", method): Choice(0.1, "trajectory", "dash", prior)}
-        figure = precision_recall.draw("genes", rankings, choices)
+        figure = draw("genes", rankings, choices)
         names = [text for axes in panels(figure) for text in legend_of(axes) if f" {method}" in text]
         assert names
         assert all(("†" in name) is marked for name in names)
@@ -112,7 +118,7 @@ def test_of_many_methods_the_best_are_drawn(rankings):
     text = rankings.astype({"method": str})
     mine = text[text["method"] == "pathreg"]
     more = [mine.assign(method=f"mine_{number}") for number in range(precision_recall.MOST_LINES)]
-    figure = precision_recall.draw("genes", pd.concat([text, *more]))
+    figure = draw("genes", pd.concat([text, *more]))
     axes = panels(figure)[0]
     # Twelve methods, chance, and how many are not shown: none, l1, and both peers; of equals the first ones.
     assert legend_of(axes)[-1] == "and 5 with less"
@@ -123,7 +129,7 @@ def test_of_many_methods_the_best_are_drawn(rankings):
 def test_models_stand_below_each_other(rankings):
     text = rankings.astype({"model": str})
     other = text[text["model"] == "windows"].assign(model="larger")
-    figure = precision_recall.draw("genes", pd.concat([text, other]))
+    figure = draw("genes", pd.concat([text, other]))
     assert len(panels(figure)) == 6
     assert "model larger: how many of the 26 true edges (of 110 pairs)" in figure.subfigs[1].get_suptitle()
 
@@ -131,7 +137,7 @@ def test_models_stand_below_each_other(rankings):
 def test_without_a_chosen_strength_peers_stand_alone(rankings, tmp_path):
     peers = rankings[rankings["model"] == ""]
     for table, lines in ((peers, 3), (join_rankings([]), 0)):
-        figure = precision_recall.draw("genes", table)
+        figure = draw("genes", table)
         [axes] = panels(figure)
         assert axes.get_title() == "no method has a chosen strength (too few members finished)"
         assert len(axes.get_lines()) == lines

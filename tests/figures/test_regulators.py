@@ -93,6 +93,21 @@ def test_only_the_strongest_are_shown():
     assert np.count_nonzero(shown.to_numpy()) == regulators.REGULATORS
 
 
+def test_pairs_that_a_cut_list_lacks_are_hatched(influences, monkeypatch):
+    counts = influences["group"].value_counts()
+    monkeypatch.setattr(regulators, "STRONGEST_PAIRS", int(counts.max()) + 1)
+    whole = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, seeds="2 seeds")
+    assert not [item for axes in whole.axes for item in axes.collections if item.get_hatch()]
+    assert "hatched" not in whole.get_suptitle()
+    monkeypatch.setattr(regulators, "STRONGEST_PAIRS", int(counts["erythroid"]))
+    figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, seeds="2 seeds")
+    [cells] = [item for item in figure.axes[0].collections if item.get_hatch()]
+    table = regulators.influence_matrix(influences, "erythroid").to_numpy()
+    found = {tuple(path.vertices.min(axis=0)[::-1].astype(int).tolist()) for path in cells.get_paths()}
+    assert found == {tuple(pair) for pair in np.argwhere(table == 0).tolist()}
+    assert f"hatched: weaker than the {counts['erythroid']} strongest pairs of its lineage" in figure.get_suptitle()
+
+
 def test_tables_that_were_not_written_are_asked_for(cell_files, tmp_path):
     (cell_files["networks"] / "cells" / "l1.groups.parquet").unlink()
     files = {name: cell_files[name] for name in ("metrics", "selection", "networks", "data")}

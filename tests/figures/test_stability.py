@@ -24,18 +24,18 @@ def panels(figure):
     return [axes for axes in figure.findobj(match=lambda artist: hasattr(artist, "get_xlim")) if axes.get_visible()]
 
 
-def falling(features: int = 3) -> Paths:
+def falling(reference=None, features: int = 3) -> Paths:
     """Edges are kept up to strength 0.01, other pairs are gone by then."""
     strengths = np.array([0.0, 0.001, 0.01, 0.1])
     frequency = np.zeros((4, features, features), np.float32)
     frequency[0] = 1.0
     frequency[1] = 0.6
     frequency[1:3, 0, 1], frequency[1:3, 1, 2] = 1.0, 0.8
-    return Paths(strengths, frequency)
+    return stability.make_paths(strengths, frequency, reference)
 
 
 def draw(metrics, reference, paths=None):
-    return stability.draw("toy", metrics, CHOICES, {("small", "l1"): paths or falling()}, reference)
+    return stability.draw("toy", metrics, CHOICES, {("small", "l1"): paths or falling(reference)}, reference)
 
 
 def finished(strengths):
@@ -47,7 +47,12 @@ def finished(strengths):
 
 def listed(rows):
     table = pd.DataFrame(rows, columns=["strength", "source", "target", "frequency", "weight"])
-    return table.astype({"source": "category", "target": "category", "frequency": np.float32, "weight": np.float32})
+    table = table.astype({"source": "category", "target": "category", "frequency": np.float32, "weight": np.float32})
+    table.attrs[networks.SUMMARY] = [
+        {"strength": row[0], "group": "pairs", "pairs": 6, "mean": row[3] / 6, "lower": 0.0, "upper": 0.0}
+        for row in rows
+    ]
+    return table
 
 
 def test_files_are_written(gene_files, tmp_path):
@@ -117,12 +122,12 @@ def test_no_line_where_no_strength_was_chosen(metrics):
 def test_pairs_of_which_nothing_is_known_are_left_out():
     known = KNOWN.copy()
     known[0] = False
-    groups = stability.group_pairs(("prior network base", Network(TRUTH, known, signed=True)), 3)
-    assert {name: int(mask.sum()) for name, (_, mask) in groups.items()} == {
+    groups = networks.group_pairs(("prior network base", Network(TRUTH, known, signed=True)), 3)
+    assert {name: int(mask.sum()) for name, mask in groups.items()} == {
         "other pairs": 3,
         "edges of the prior network base": 1,
     }
-    assert int(stability.group_pairs(None, 3)["pairs"][1].sum()) == 6
+    assert int(networks.group_pairs(None, 3)["pairs"].sum()) == 6
 
 
 def test_many_pairs_are_drawn_as_quartiles(metrics):
@@ -132,7 +137,7 @@ def test_many_pairs_are_drawn_as_quartiles(metrics):
     truth = np.zeros((count, count))
     truth[0, 1:] = 1.0
     reference = ("true network", Network(truth, ~np.eye(count, dtype=bool), signed=True))
-    figure = draw(metrics, reference, Paths(np.array([0.01, 0.1]), frequency))
+    figure = draw(metrics, reference, stability.make_paths(np.array([0.01, 0.1]), frequency, reference))
     [axes] = panels(figure)
     assert not [item for item in axes.collections if isinstance(item, LineCollection)]
     areas = [item for item in axes.collections if isinstance(item, PolyCollection)]
@@ -150,7 +155,7 @@ def test_methods_without_strengths_are_shown_where_there_are_no_others(metrics):
     assert stability.methods_with_strengths(metrics, "small") == ["l1", "mine"]
     plain = metrics[metrics["method"] == "none"]
     assert stability.methods_with_strengths(plain, "small") == ["none"]
-    alone = {("small", "none"): Paths(np.array([0.0]), np.ones((1, 3, 3), np.float32))}
+    alone = {("small", "none"): stability.make_paths(np.array([0.0]), np.ones((1, 3, 3), np.float32), None)}
     [axes] = panels(stability.draw("toy", plain, {("small", "none"): Choice(0.0, "")}, alone, None))
     assert axes.get_xlabel() == "strength (0: no regularizer)"
 
@@ -184,11 +189,41 @@ def test_models_stand_below_each_other(two_models, tmp_path):
     figure.savefig(tmp_path / "stability.png", dpi=40)
 
 
-def test_a_path_that_may_have_been_cut_says_so(two_models, monkeypatch):
-    paths = {("small", "l1"): falling()}
-    listed_pairs = int(np.count_nonzero(falling().frequency, axis=(1, 2)).max())
-    for most, cut in ((listed_pairs + 1, False), (listed_pairs, True)):
+def test_what_is_drawn_of_many_pairs_does_not_depend_on_how_many_are_listed(monkeypatch, metrics, tmp_path):
+    """Every edge is kept by every member, and ties with other pairs that are listed before it."""
+    count = 30
+    generator = np.random.default_rng(0)
+    truth = np.where(generator.random((count, count)) < 0.1, 1.0, 0.0) * ~np.eye(count, dtype=bool)
+    members = np.where(generator.random((4, count, count)) < 0.7, generator.random((4, count, count)), 0.0)
+    members[:, truth != 0] = 1e-3
+    reference = ("true network", Network(truth, np.ones((count, count), bool), signed=True))
+    strengths, names = np.array([0.01, 0.01, 0.1, 0.1]), [f"g{number}" for number in range(count)]
+    drawn = []
+    for most in (10**6, 40):
         monkeypatch.setattr(networks, "LISTED_PAIRS", most)
-        figure = stability.draw("toy", two_models, {}, paths, None)
-        told = f"all but the {most} most frequent of a strength count as never selected"
-        assert (told in figure.subfigs[0]._suptitle.get_text()) == cut
+        table = networks.stability_table(members, strengths, names, networks.group_pairs(reference, count))
+        assert len(table) > 1000 if most > 40 else len(table) == 80
+        write_stability(table, tmp_path, "small", "l1")
+        paths = stability.read_paths(tmp_path, finished([0.01, 0.1]), "small", "l1", names)
+        figure = draw(metrics, None, paths)
+        [axes] = panels(figure)
+        means = [line.get_ydata() for line in axes.get_lines() if line.get_linewidth() > 2]
+        areas = [item.get_paths()[0].vertices for item in axes.collections]
+        drawn.append((means, areas))
+        assert f"edges of the true network ({int(truth.sum())}), mean" in [
+            text.get_text() for text in figure.subfigs[0].legends[0].get_texts()
+        ]
+    np.testing.assert_array_equal(drawn[0][0][1], [1.0, 1.0])
+    others = (truth == 0) & ~np.eye(count, dtype=bool)
+    exact = [(members[strengths == strength] >= 1e-5).mean(axis=0)[others] for strength in (0.01, 0.1)]
+    np.testing.assert_allclose(drawn[0][0][0], [one.mean() for one in exact], rtol=1e-6)
+    for first, second in zip(drawn[0][0] + drawn[0][1], drawn[1][0] + drawn[1][1], strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_a_path_without_a_summary_is_made_again(tmp_path):
+    table = listed([(0.1, "b", "a", 0.5, 1.0)])
+    table.attrs.clear()
+    write_stability(table, tmp_path, "m", "l1")
+    with pytest.raises(UserError, match=r"l1\.stability\.parquet has no summary of all pairs.*again"):
+        stability.read_paths(tmp_path, finished([0.1]), "m", "l1", FEATURES)

@@ -73,6 +73,20 @@ def test_settings_of_another_dataset_are_refused(springs: Path, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
+def test_a_solve_of_more_steps_than_the_memory_holds_is_refused_before_training(
+    springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "usable_memory", lambda _device, _limit=None: 10**6)
+    monkeypatch.setattr(job, "train", lambda *_arguments, **_settings: pytest.fail("was trained"))
+    model = {"order": 2, "hidden": [4], "iterations": 4, "solver": {"step": 0.001}}
+    settings = frozen(tmp_path, model_settings=model)
+    with pytest.raises(
+        UserError, match=r"small on springs: a training solve takes [0-9,]+ steps of 0\.001 .* set `solver"
+    ):
+        train_members(springs, settings, [0], tmp_path / "m.safetensors", tmp_path / "h.parquet", device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
 def pruned(folder: Path, prior: str, strengths: list[float], **options: Any) -> Path:
     method = {"regularizer": "dash", "strengths": strengths, "options": {"prior": prior, "epochs": 10, **options}}
     model = {"order": 2, "hidden": [8], "iterations": 10, "check_every": 5, "solver": {"step": 1.0}}

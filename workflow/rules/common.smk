@@ -258,6 +258,30 @@ def training_memory(wildcards, attempt):
     return int((400 + job.memory_mb) * 1.5**attempt)
 
 
+def evaluation_memory(wildcards, attempt):
+    """Memory of an evaluation in MB: with room to spare, and more at each further attempt."""
+    estimate = plan.evaluation_mb(config, wildcards.dataset)
+    return int(max(4000, 1.5 * estimate) * attempt)
+
+
+def figure_memory(figure):
+    """Memory of a figure in MB: half as much again as the estimate."""
+
+    def memory(wildcards):
+        return int(1.5 * plan.figure_mb(config, wildcards.dataset, figure))
+
+    return memory
+
+
+def is_large(figure):
+    """1 for a figure that takes so much memory that no two of them run at once, else 0."""
+
+    def large(wildcards):
+        return int(plan.figure_mb(config, wildcards.dataset, figure) > plan.LARGE_MB)
+
+    return large
+
+
 def gpus_of_training(wildcards):
     """GPUs of a training job: `auto` takes one where training will find it, here or on Slurm in its partition."""
     # Jobs inherit what was found where they were submitted: the nodes that they run on may differ in it.

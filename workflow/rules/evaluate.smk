@@ -17,6 +17,8 @@ rule evaluate_models:
     conda:
         "../../envs/sparsenode.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=evaluation_memory,
     params:
         evaluation=lambda wildcards: configuration.canonical_json(
             config["datasets"][wildcards.dataset]["evaluation"]

@@ -27,6 +27,9 @@ for figure, drawn in FIGURES.items():
         conda:
             "../../envs/sparsenode.yaml"
         threads: 1
+        resources:
+            mem_mb=figure_memory(figure),
+            large_figures=is_large(figure),
         params:
             subcommand=subcommand_of(figure),
             files=file_flags,

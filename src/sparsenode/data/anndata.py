@@ -152,18 +152,8 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
             message = f"{file.path}: negative values, which `transform: log1p` does not allow"
             raise UserError(message)
         values = np.log1p(values)
-    count = len(genes)
-    if options["scaling"] == "none":
-        ranges = [(np.zeros(count), np.ones(count))] * len(rows)
-    else:
-        if not np.isfinite(values).all():
-            message = f"{file.path}: NaN or infinite values cannot be scaled; remove those observations"
-            raise UserError(message)
-        training = [splits[chosen] == "train" for chosen in rows.values()]
-        if not any(part.any() for part in training):
-            message = f"{file.path}: no observation is training data"
-            raise UserError(message)
-        ranges = scaling_ranges([values[chosen] for chosen in rows.values()], training, options["scaling"])
+    training = [splits[chosen] == "train" for chosen in rows.values()]
+    ranges = _ranges([values[chosen] for chosen in rows.values()], training, options["scaling"], file.path)
     groups = file.labels(options["group"], "all")
     subjects = file.labels(options["subject"] or options["trajectory"], _ONLY)
     trajectories = []
@@ -213,6 +203,22 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         is_regulator=None if options["regulators"] is None else file.flags(options["regulators"], columns),
         provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
     )
+
+
+def _ranges(
+    values: Sequence[Floats], training: Sequence[NDArray[np.bool_]], scaling: str, path: Path
+) -> Sequence[tuple[Floats, Floats]]:
+    """Offset and extent (variable,) by which each trajectory is scaled."""
+    if scaling == "none":
+        count = values[0].shape[1]
+        return [(np.zeros(count), np.ones(count))] * len(values)
+    if not all(np.isfinite(trajectory).all() for trajectory in values):
+        message = f"{path}: NaN or infinite values cannot be scaled; remove those observations"
+        raise UserError(message)
+    if not any(rows.any() for rows in training):
+        message = f"{path}: no observation is training data"
+        raise UserError(message)
+    return scaling_ranges(values, training, scaling)
 
 
 def _is_raw(adata: AnnData, layer: str | None) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import prior_networks, read_settings, true_network
+from sparsenode.data.contract import prior_networks, read_settings, reference_network, true_network
 from sparsenode.data.magnitudes import measure_magnitudes
 from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
@@ -21,9 +21,9 @@ from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.degrees import sample_networks
 from sparsenode.evaluation.forecast import Errors, check_features, forecast_errors
 from sparsenode.evaluation.networks import (
-    count_edges,
+    count_all_edges,
+    group_pairs,
     group_table,
-    join_rankings,
     network_keys,
     network_table,
     pick_members,
@@ -127,7 +127,7 @@ class Evaluation:
     edges_found: dict[tuple[str, str], int] = field(default_factory=dict)
     groups: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     stability: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
-    rankings: pd.DataFrame | None = None
+    rankings: list[pd.DataFrame] | None = None
 
 
 @dataclass
@@ -258,11 +258,11 @@ def evaluate_ensembles(
     result.metrics = join_tables(parts.metrics)
     result.forecasts = rows.join_forecasts(parts.forecasts)
     if truth.edges is not None and peers:
-        parts.rankings.append(peer_rankings(peers, truth, data.features))
+        parts.rankings.extend(peer_rankings(peers, truth, data.features))
     if true_network(adata) is not None:
         if truth.edges is None:
             logger.warning("%s: %s, so that no network can be set beside it", dataset, NO_PAIR)
-        result.rankings = join_rankings(parts.rankings)
+        result.rankings = parts.rankings
     return result
 
 
@@ -290,7 +290,8 @@ def read_truth(adata: AnnData) -> Truth:
     deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
     same_degrees = None if edges is None else sample_networks(edges, known)
     made = read_settings(adata).get("priors", {})
-    return Truth(edges, known, regulators, read_priors(adata), signs, deviations, same_degrees, made)
+    groups = group_pairs(reference_network(adata), adata.n_vars)
+    return Truth(edges, known, regulators, read_priors(adata), signs, deviations, same_degrees, made, groups)
 
 
 def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -391,7 +392,9 @@ def _evaluate_ensemble(
         )
     result.selections[key] = selection
     _add_network(result, key, pick_members(paths, chosen), jacobian, truth, data.features)
-    result.stability[key] = stability_table(pick_members(paths, finished), keys["strength"].to_numpy(), data.features)
+    result.stability[key] = stability_table(
+        pick_members(paths, finished), keys["strength"].to_numpy(), data.features, truth.pair_groups
+    )
 
 
 def _add_network(
@@ -402,10 +405,12 @@ def _add_network(
     truth: Truth,
     features: Sequence[str],
 ) -> None:
-    """Add the edges at the chosen strength and their number; `paths` and `jacobian` (member, source, target)."""
+    """Add the edges at the chosen strength and their numbers; `paths` and `jacobian` (member, source, target)."""
     known = None if truth.edges is None else (truth.edges, truth.known)
     result.networks[key] = network_table(paths, jacobian, features, known, truth.deviations)
-    result.edges_found[key] = count_edges(paths)
+    counts = count_all_edges(paths)
+    result.edges_found[key] = counts.found
+    result.selections[key]["edges"] = counts._asdict()
 
 
 def _add_structure(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import itertools
+import json
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,8 @@ from sparsenode.files import write_atomically
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from sparsenode.data.contract import Network
+
 logger = logging.getLogger(__name__)
 
 NETWORK_COLUMNS = ("source", "target", "weight", "share", "sign", "selection_frequency")
@@ -31,7 +33,13 @@ STRONGEST_PAIRS = 2000
 _ENDING = ".groups.parquet"
 _STABILITY_ENDING = ".stability.parquet"
 STABILITY_COLUMNS = ("strength", "source", "target", "frequency", "weight")
+SUMMARY = "summary"
+"""Attribute of a stability path, and of the metadata of its file, that tells of all pairs."""
+SUMMARY_COLUMNS = ("strength", "group", "pairs", "mean", "lower", "upper")
+QUARTILES = (0.25, 0.75)
 RANKING_COLUMNS = ("model", "method", "estimator", "source", "target", "score", "sign", "edge")
+RANKING_TEXT = ("model", "method", "estimator", "source", "target")
+RANKING_KEYS = ("model", "method", "estimator")
 RANKINGS = "rankings.parquet"
 ANNOTATED = "network.h5ad"
 STRONGEST_EDGES = 5000
@@ -117,6 +125,27 @@ def _largest(values: np.ndarray, place: int) -> Any:
 def pick_members(matrices: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Matrices (member, source, target) of some members, by their numbers; all of them are not copied."""
     return matrices if np.array_equal(members, np.arange(len(matrices))) else matrices[members]
+
+
+class EdgeCounts(NamedTuple):
+    """Numbers of edges of a network before its list is cut.
+
+    `found` are those that at least one member selected, self-loops included, `listed` those of its list, and `typical`
+    the pairs of two variables with a path in the median over members.
+    """
+
+    found: int
+    listed: int
+    typical: int
+
+
+def count_all_edges(paths: np.ndarray) -> EdgeCounts:
+    """Numbers of edges of members at one strength; `paths` (member, source, target)."""
+    if len(paths) == 0:
+        return EdgeCounts(0, 0, 0)
+    found, weight = count_edges(paths), median_members(paths)
+    np.fill_diagonal(weight, 0.0)
+    return EdgeCounts(found, min(found, LISTED_EDGES), int(np.count_nonzero(weight)))
 
 
 def count_edges(paths: np.ndarray) -> int:
@@ -320,20 +349,57 @@ def write_graph(
         temporary.write_bytes(content.getvalue())
 
 
-def stability_table(paths: np.ndarray, strengths: np.ndarray, features: Sequence[str]) -> pd.DataFrame:
+def group_pairs(reference: tuple[str, Network] | None, features: int) -> dict[str, np.ndarray]:
+    """Mask (source, target) of each group of pairs by its name, edges of the reference last.
+
+    Pairs of which the reference tells nothing, and self-loops, are in no group.
+    """
+    others = ~np.eye(features, dtype=bool)
+    if reference is None:
+        return {"pairs": others}
+    name, network = reference
+    edges = (network.truth != 0) & network.known & others
+    return {"other pairs": network.known & others & ~edges, f"edges of the {name}": edges}
+
+
+def summarize_frequencies(
+    frequency: np.ndarray, strength: float, groups: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Number, mean and quartiles of the frequencies (source, target) of each group of pairs at one strength.
+
+    None of them are known of a group without a pair.
+    """
+    rows = []
+    for name, mask in groups.items():
+        values = frequency[mask]
+        numbers = [values.mean(), *np.quantile(values, QUARTILES)] if len(values) else [None] * 3
+        told = dict(
+            zip(("mean", "lower", "upper"), (None if one is None else float(one) for one in numbers), strict=True)
+        )
+        rows.append({"strength": float(strength), "group": name, "pairs": len(values), **told})
+    return rows
+
+
+def stability_table(
+    paths: np.ndarray, strengths: np.ndarray, features: Sequence[str], groups: Mapping[str, np.ndarray] | None = None
+) -> pd.DataFrame:
     """How often each pair is selected at each strength: the stability path.
 
     `paths` (member, source, target) and `strengths` (member,) of the finished members. `frequency` is the share of a
     strength's members with the path, `weight` their median path strength. Pairs off the diagonal that some member
     selected, by strength, source and target, whose categories are all the features in their order. Of more than
     `LISTED_PAIRS` at a strength the most frequent so many are listed, of equally frequent ones the strongest, and the
-    log says so.
+    log says so. What `summarize_frequencies` tells of all pairs of `groups` (all that are no self-loops where it is
+    None), listed or not, is in the attribute `SUMMARY` of the table.
     """
+    groups = group_pairs(None, len(features)) if groups is None else groups
+    summary: list[dict[str, Any]] = []
     parts: list[tuple[np.ndarray, ...]] = []
     for value in np.unique(strengths).tolist():
         own = pick_members(paths, np.flatnonzero(strengths == value))
         share, weight = selection_frequency(own), median_members(own)
         np.fill_diagonal(share, 0.0)
+        summary += summarize_frequencies(share.astype(np.float32), value, groups)
         selected = int(np.count_nonzero(share))
         listed = np.sort(strongest(share.ravel(), weight.ravel(), min(selected, LISTED_PAIRS)))
         if len(listed) < selected:
@@ -342,7 +408,7 @@ def stability_table(paths: np.ndarray, strengths: np.ndarray, features: Sequence
         parts.append((np.full(len(listed), value), *pairs, share[pairs], weight[pairs]))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.empty(0)] * 5
     strength, source, target, frequency, weight = columns
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "strength": strength.astype(np.float64),
             "source": _named(source, features),
@@ -351,6 +417,8 @@ def stability_table(paths: np.ndarray, strengths: np.ndarray, features: Sequence
             "weight": weight.astype(np.float32),
         }
     )
+    table.attrs[SUMMARY] = summary
+    return table
 
 
 def write_stability(table: pd.DataFrame, folder: Path, model: str, method: str) -> None:
@@ -365,13 +433,35 @@ def read_stability(folder: Path, model: str, method: str) -> pd.DataFrame:
     Raises:
         UserError: the folder has no such table.
     """
+    return pd.read_parquet(_find_stability(folder, model, method))
+
+
+def read_stability_summary(folder: Path, model: str, method: str) -> pd.DataFrame:
+    """What a stability path tells of whole groups of pairs at each strength (`summarize_frequencies`); no pair is read.
+
+    Raises:
+        UserError: the folder has no such table, or one without a summary.
+    """
+    from pyarrow import parquet
+
+    path = _find_stability(folder, model, method)
+    told = json.loads((parquet.read_schema(path).metadata or {}).get(b"PANDAS_ATTRS", b"{}")).get(SUMMARY)
+    if told is None:
+        raise UserError(
+            f"{path} has no summary of all pairs, since an earlier version wrote it; evaluate the models of this "
+            "dataset again (sparsenode evaluate-models)"
+        )
+    return pd.DataFrame(told, columns=SUMMARY_COLUMNS)
+
+
+def _find_stability(folder: Path, model: str, method: str) -> Path:
     path = Path(folder) / model / f"{method}{_STABILITY_ENDING}"
     if not path.is_file():
         raise UserError(
             f"{path} is missing: selection frequencies at each strength were not written; evaluate the models of this "
             "dataset anew (sparsenode evaluate-models)"
         )
-    return pd.read_parquet(path)
+    return path
 
 
 def ranking_table(
@@ -409,33 +499,107 @@ def join_rankings(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """All rankings of a dataset below each other, text as categories."""
     if not tables:
         return pd.DataFrame({name: [] for name in RANKING_COLUMNS})
-    categories = {
-        name: list(dict.fromkeys(itertools.chain.from_iterable(_values(table[name]) for table in tables)))
-        for name in ("model", "method", "estimator", "source", "target")
-    }
-    kinds = {name: pd.CategoricalDtype(values) for name, values in categories.items()}
+    kinds = _ranking_kinds(tables)
     return pd.concat([table.astype(kinds) for table in tables], ignore_index=True)
 
 
-def write_rankings(table: pd.DataFrame, folder: Path) -> None:
-    """Write the rankings of a dataset into its folder of networks."""
+def _ranking_kinds(tables: Iterable[pd.DataFrame]) -> dict[str, pd.CategoricalDtype]:
+    """Categories of the text of some rankings, in their order."""
+    values: dict[str, dict[Any, None]] = {name: {} for name in RANKING_TEXT}
+    for table in tables:
+        for name in RANKING_TEXT:
+            values[name] |= dict.fromkeys(_values(table[name]))
+    return {name: pd.CategoricalDtype(list(found)) for name, found in values.items()}
+
+
+def write_rankings(tables: Sequence[pd.DataFrame], folder: Path) -> None:
+    """Write the rankings of a dataset into its folder of networks, each (model, method, estimator) in its own rows.
+
+    `RankingFile` reads them one after another: of thousands of variables each takes 100 MB.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    kinds = _ranking_kinds(tables)
+    empty = join_rankings([]).astype({**kinds, "score": np.float64, "sign": np.int64, "edge": bool})
     with write_atomically(folder / RANKINGS) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+        schema = pa.Schema.from_pandas(empty, preserve_index=False)
+        with parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for table in tables:
+                for _, rows in table.groupby(list(RANKING_KEYS), observed=True, sort=False):
+                    content = pa.Table.from_pandas(rows.astype(kinds), schema, preserve_index=False)
+                    writer.write_table(content, row_group_size=max(1, len(rows)))
 
 
-def read_rankings(folder: Path) -> pd.DataFrame:
-    """Rankings of a dataset's folder of networks, as `ranking_table` gives them, of all methods and peers.
+RankingKey = tuple[str, str, str]
+"""Model, method and estimator of a ranking."""
+Rankings = Mapping[RankingKey, tuple[np.ndarray, np.ndarray]]
+"""Scores and edges, both (pair,), of the rankings of a dataset."""
+
+
+class RankingFile(Rankings):
+    """Rankings of a file, each of which is read when it is asked for: one at a time is in memory.
+
+    `groups` are the numbers of the file's row groups by (model, method, estimator), in the order of the file.
+    """
+
+    def __init__(self, path: Path, groups: Mapping[RankingKey, Sequence[int]]) -> None:
+        self.path, self.groups = path, groups
+
+    def __getitem__(self, key: RankingKey) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and edges (pair,) of a ranking."""
+        from pyarrow import parquet
+
+        with parquet.ParquetFile(self.path) as file:
+            rows = file.read_row_groups(list(self.groups[key]), columns=["score", "edge"])
+        return rows["score"].to_numpy(), rows["edge"].to_numpy()
+
+    def __iter__(self) -> Iterator[RankingKey]:
+        """Keys in the order of the file."""
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        """Number of rankings."""
+        return len(self.groups)
+
+
+def split_rankings(table: pd.DataFrame) -> dict[RankingKey, tuple[np.ndarray, np.ndarray]]:
+    """The rankings of a table, one after another."""
+    groups = table.groupby(list(RANKING_KEYS), observed=True, sort=False)
+    return {
+        (str(model), str(method), str(estimator)): (rows["score"].to_numpy(np.float64), rows["edge"].to_numpy(bool))
+        for (model, method, estimator), rows in groups
+    }
+
+
+def open_rankings(folder: Path) -> RankingFile:
+    """Rankings of a dataset's folder of networks, of all methods and peers; which there are, is read at once.
 
     Raises:
-        UserError: the folder has none.
+        UserError: the folder has none, or they are those of an earlier version.
     """
+    from pyarrow import parquet
+
     path = Path(folder) / RANKINGS
     if not path.is_file():
         raise UserError(
             f"{path} is missing: rankings are written for a dataset whose true network is known; evaluate its models "
             "anew (sparsenode evaluate-models)"
         )
-    return pd.read_parquet(path)
+    groups: dict[RankingKey, list[int]] = {}
+    with parquet.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            keys = file.read_row_group(number, columns=list(RANKING_KEYS))
+            names = [set(keys[name].unique().to_pylist()) for name in RANKING_KEYS]
+            if any(len(found) > 1 for found in names):
+                raise UserError(
+                    f"{path} was written by an earlier version; evaluate the models of this dataset again (sparsenode "
+                    "evaluate-models)"
+                )
+            if keys.num_rows:
+                model, method, estimator = (str(found.pop()) for found in names)
+                groups.setdefault((model, method, estimator), []).append(number)
+    return RankingFile(path, groups)
 
 
 def network_keys(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:

@@ -11,7 +11,6 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import (
-    join_rankings,
     mean_shares,
     ranking_table,
     selection_frequency,
@@ -19,7 +18,7 @@ from sparsenode.evaluation.networks import (
 )
 from sparsenode.evaluation.rows import FREQUENCY_THRESHOLD, Truth, degree_rows, mark_undefined
 from sparsenode.evaluation.sparsity import THRESHOLD
-from sparsenode.evaluation.structure import auprc, score_pairs, select_pairs, source_numbers
+from sparsenode.evaluation.structure import score_pairs, select_pairs, source_numbers
 from sparsenode.evaluation.tables import ALL, NO_SEED, PEER, make_table
 
 ESTIMATOR = "peer"
@@ -128,47 +127,44 @@ def peer_degree_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) ->
     ]
 
 
-def peer_rankings(peers: Sequence[PeerScores], truth: Truth, features: Sequence[str]) -> pd.DataFrame:
+def peer_rankings(peers: Sequence[PeerScores], truth: Truth, features: Sequence[str]) -> list[pd.DataFrame]:
     """Scores of all known pairs beside the truth, pooled over seeds, by both estimators: rows of `rankings.parquet`.
 
-    A sign is that of most seeds.
+    One table for each peer. A sign is that of most seeds.
     """
     if truth.edges is None:
-        return join_rankings([])
+        return []
     tables = []
     for peer in peers:
         sign = _pooled_sign(peer)
         told = {estimator: (pooled, sign) for estimator, pooled in _pool(peer).items()}
         tables.append(ranking_table(told, features, (truth.edges, truth.known), model="", method=PEER + peer.name))
-    return join_rankings(tables)
-
-
-def favored_rankings(rankings: pd.DataFrame) -> pd.DataFrame:
-    """Rankings with one estimator of each peer, that of the larger AUPRC: models are to be compared with its best."""
-    peers = rankings[rankings["method"].astype(str).str.startswith(PEER)]
-    areas = {}
-    for (peer, estimator), rows in peers.groupby(["method", "estimator"], observed=True, sort=False):
-        areas[str(peer), str(estimator)] = auprc(rows["score"].to_numpy(), rows["edge"].to_numpy(bool))
-    return _favored(rankings, areas)
+    return tables
 
 
 def favored_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The same of a table of metrics of one dataset: the estimator of each peer whose pooled AUPRC is larger."""
+    """A table of metrics of one dataset with one estimator of each peer, that whose pooled AUPRC is larger."""
     is_area = (metrics["metric"] == "auprc") & (metrics["seed"] == NO_SEED)
     rows = metrics[is_area & metrics["method"].astype(str).str.startswith(PEER)]
     keys = zip(rows["method"], rows["estimator"], strict=True)
-    return _favored(metrics, dict(zip(keys, rows["value"].tolist(), strict=True)))
+    best = favored_estimators(dict(zip(keys, rows["value"].tolist(), strict=True)))
+    kept = [
+        best.get(peer, estimator) == estimator
+        for peer, estimator in zip(metrics["method"], metrics["estimator"], strict=True)
+    ]
+    return metrics[np.array(kept, bool)]
 
 
-def _favored(table: pd.DataFrame, areas: Mapping[tuple[str, str], float]) -> pd.DataFrame:
-    """The table without those rows of peers whose estimator has not the largest of a peer's `areas`, the first one."""
+def favored_estimators(areas: Mapping[tuple[str, str], float]) -> dict[str, str]:
+    """The estimator of each peer that has the largest of its `areas`, by (peer, estimator), the first of equal ones.
+
+    Models are to be compared with the best of a peer.
+    """
     best: dict[str, str] = {}
     for peer, estimator in areas:
         if peer not in best or areas[peer, estimator] > areas[peer, best[peer]]:
             best[peer] = estimator
-    lesser = {key for key in areas if best[key[0]] != key[1]}
-    kept = [key not in lesser for key in zip(table["method"], table["estimator"], strict=True)]
-    return table[np.array(kept, bool)]
+    return best
 
 
 def _pool(peer: PeerScores) -> dict[str, np.ndarray]:

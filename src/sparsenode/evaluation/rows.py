@@ -54,7 +54,8 @@ class Truth:
     those of the true edges: 1 activates, -1 represses, 0 is no edge or one whose sign is not known. `deviations`
     (feature,) are those over the training data, by which sources of different units compare. `same_degrees` are random
     networks (network, edge) of the true one's degrees, as numbers of known pairs, None where there are none.
-    `made_priors` says by name of what those priors are made that are not the source's own.
+    `made_priors` says by name of what those priors are made that are not the source's own. `pair_groups` are masks
+    (source, target) of the groups of pairs that figures tell apart (see `networks.group_pairs`).
     """
 
     edges: np.ndarray | None
@@ -65,6 +66,7 @@ class Truth:
     deviations: np.ndarray | None = None
     same_degrees: np.ndarray | None = None
     made_priors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pair_groups: Mapping[str, np.ndarray] | None = None
 
 
 def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:

@@ -11,8 +11,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from sparsenode.evaluation.peers import favored_rankings
-from sparsenode.evaluation.structure import NO_PAIR
+from sparsenode.evaluation.networks import Rankings
+from sparsenode.evaluation.peers import favored_estimators
+from sparsenode.evaluation.structure import NO_PAIR, auprc
+from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
 from sparsenode.figures.published import Published, read_published
 from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
@@ -46,12 +48,12 @@ def draw_balanced_accuracy(
     Raises:
         UserError: the rankings were not written, or no values are known for the benchmark.
     """
-    from sparsenode.evaluation.networks import read_rankings
+    from sparsenode.evaluation.networks import open_rankings
 
     published = read_published(benchmark)
     with style.style(font_size):
         figure = draw(
-            dataset, style.read_metrics(metrics), style.read_selection(selection), read_rankings(networks), published
+            dataset, style.read_metrics(metrics), style.read_selection(selection), open_rankings(networks), published
         )
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
@@ -60,7 +62,7 @@ def draw(
     dataset: str,
     metrics: pd.DataFrame,
     choices: Mapping[tuple[str, str], Choice],
-    rankings: pd.DataFrame,
+    rankings: Rankings,
     published: Sequence[Published] = (),
 ) -> Figure:
     """A panel for each model; peers and published values are the same in every panel.
@@ -99,7 +101,7 @@ def draw(
                 densities[seen], 100 * accuracies[seen], color=look.color, linestyle=look.line, linewidth=1.1, zorder=2
             )
         axis.draw(axes, "x")
-        if rankings.empty and members[model].empty:
+        if not rankings and members[model].empty:
             axes.text(0.5, 0.25, NO_PAIR, ha="center", color=style.GRAY, transform=axes.transAxes)
     for axes in panels[len(models) :]:
         axes.set_visible(False)
@@ -144,16 +146,19 @@ def select_members(metrics: pd.DataFrame, model: str) -> pd.DataFrame:
     return tables[0][tables[0]["seed"] >= 0].merge(tables[1], on=keys)
 
 
-def peer_curves(rankings: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def peer_curves(rankings: Rankings) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """For each peer the density and the balanced accuracy of its best 1, 2, ... pairs, by the better of its scores."""
-    curves = {}
-    rankings = favored_rankings(rankings)
-    for peer in style.peer_order(rankings["method"].astype(str)):
-        rows = pick(rankings, method=peer)
-        edges = rows["edge"].to_numpy(bool)
-        if edges.any() and not edges.all():
-            curves[peer] = trace(rows["score"].to_numpy(np.float64), edges)
-    return curves
+    areas, curves = {}, {}
+    # One ranking after another: of thousands of variables each is large.
+    for key in rankings:
+        _, peer, estimator = key
+        if peer.startswith(PEER):
+            scores, edges = rankings[key]
+            areas[peer, estimator] = auprc(scores, edges)
+            if edges.any() and not edges.all():
+                curves[peer, estimator] = trace(scores, edges)
+    best = favored_estimators(areas)
+    return {peer: curves[peer, best[peer]] for peer in style.peer_order(best) if (peer, best[peer]) in curves}
 
 
 def trace(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,13 +177,10 @@ def trace(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return some / pairs, accuracy
 
 
-def true_share(rankings: pd.DataFrame) -> float:
+def true_share(rankings: Rankings) -> float:
     """Share of the known pairs that are true edges; NaN where nothing is ranked."""
-    if rankings.empty:
-        return float("nan")
-    first = rankings.iloc[0]
-    one = pick(rankings, **{name: first[name] for name in ("model", "method", "estimator")})
-    return float(one["edge"].mean())
+    first = next(iter(rankings), None)
+    return float("nan") if first is None else float(rankings[first][1].mean())
 
 
 def _draw_method(axes: Axes, axis: SparsityAxis, members: pd.DataFrame, look: Look, chosen: float | None) -> None:

@@ -47,9 +47,11 @@ def draw_network(
     with style.style(font_size):
         weights = {key: one.weights for key, one in learned.items()}
         unsigned = {key: one.unsigned for key, one in learned.items()}
-        told = style.read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned
+        unlisted = {key: one.frequency == 0 for key, one in learned.items() if choices[key].is_cut}
+        told = style.read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned, unlisted
         figure = draw(dataset, *told)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+        # Their note makes the heading longer.
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2 if unlisted else 1)
 
 
 def draw(
@@ -60,10 +62,12 @@ def draw(
     features: Sequence[str],
     reference: tuple[str, Network] | None,
     unsigned: Mapping[tuple[str, str], np.ndarray] | None = None,
+    unlisted: Mapping[tuple[str, str], np.ndarray] | None = None,
 ) -> Figure:
     """For each model the reference and one heat map per method, in the same order of features.
 
-    `learned` holds signed weights (source, target) by (model, method), `unsigned` is true where a sign is not known.
+    `learned` holds signed weights (source, target) by (model, method), `unsigned` is true where a sign is not known,
+    `unlisted`, of networks whose list was cut, where nothing is known of a pair.
     """
     from matplotlib.figure import Figure
 
@@ -90,8 +94,12 @@ def draw(
         notes = ["green: sign not known"] if green else []
         if reference is not None and told is not None and not told.known.all():
             notes.append(f"light gray: pairs of which the {reference[0]} tells nothing")
+        cut = {method: choices[model, method].edges for method in panels[model] if choices[model, method].is_cut}
+        if cut:
+            listed = max(edges["listed"] for edges in cut.values() if edges is not None)
+            notes.append(f"hatched: not known, since the pair is not among the {listed:,} edges of the largest share")
         name = style.heading(dataset, model, models)
-        part.suptitle(_heading(name, metrics, shown, len(features), reference, notes))
+        part.suptitle(_heading(name, metrics, shown, len(features), reference, notes, cut=bool(cut)))
         grid = part.subplots(rows[model], COLUMNS, squeeze=False).ravel()
         last = len(panels[model]) + (reference is not None)
         used = iter(grid)
@@ -106,7 +114,11 @@ def draw(
             axes = next(used)
             mask = neither[method]
             block = None if mask is None else mask[np.ix_(order, order)]
-            mesh = _draw_matrix(axes, scale(learned[model, method])[np.ix_(order, order)], edges, block)
+            matrix = scale(learned[model, method])[np.ix_(order, order)]
+            blank = (unlisted or {}).get((model, method))
+            mesh = _draw_matrix(axes, matrix, edges, block)
+            if blank is not None:
+                hatch(axes, blank[np.ix_(order, order)] & ~np.eye(len(order), dtype=bool))
             axes.set_title(_panel_title(metrics, choices[model, method], model, method, learned[model, method]))
         for number, axes in enumerate(grid):
             # All panels have the same order: names stand at the left and below the last panel of a column.
@@ -198,6 +210,16 @@ def _draw_matrix(
     return mesh
 
 
+def hatch(axes: Axes, mask: np.ndarray) -> None:
+    """Hatch the cells of a heat map (row, column) of which nothing is known."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    cells = PatchCollection([Rectangle((column, row), 1, 1) for row, column in np.argwhere(mask).tolist()])
+    cells.set(facecolor=NOT_KNOWN, edgecolor="#9a9a9a", hatch="/////", linewidth=0, rasterized=True)
+    axes.add_collection(cells)
+
+
 def _label_features(axes: Axes, names: Sequence[str], *, left: bool, below: bool) -> None:
     size = 6.5 if len(names) <= 20 else 4.5
     places = np.arange(len(names)) + 0.5
@@ -217,13 +239,15 @@ def _heading(
     count: int,
     reference: tuple[str, Network] | None,
     further: Sequence[str],
+    *,
+    cut: bool = False,
 ) -> str:
     parts = [f"{name}: learned networks, median over {style.count_seeds(metrics)} at the chosen strength"]
     notes = ["gray: self-loops, not scored", *further]
     if reference is not None:
         notes.append(f"dots: edges of the {reference[0]}")
     if shown < count:
-        notes.append(f"the {shown} of {count} features with the strongest edges")
+        notes.append(f"the {shown} of {count} features with the strongest edges{' of those listed' if cut else ''}")
     random = pick(metrics, method="baseline:random", metric="auprc")["value"]
     if len(random):
         notes.append(f"AUPRC of chance {random.iloc[0]:#.2g}")
@@ -232,6 +256,8 @@ def _heading(
 
 def _panel_title(metrics: pd.DataFrame, choice: Choice, model: str, method: str, matrix: np.ndarray) -> str:
     edges = int(((matrix != 0) & ~np.eye(len(matrix), dtype=bool)).sum())
+    if choice.is_cut and choice.edges is not None:
+        edges = choice.edges["typical"]
     strength = style.format_strength(choice.strength)
     lines = [f"{method}, strength {strength}", f"{edges} edges, {style.describe_divergence(metrics, model, method)}"]
     found = pick(

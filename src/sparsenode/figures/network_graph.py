@@ -106,7 +106,7 @@ def draw(
     is_truth = reference is not None and reference[0] == TRUE
     wanted = count_wanted(told, len(picked), is_truth=is_truth)
     kept = {key: Matrices(*(matrix[block] for matrix in network)) for key, network in learned.items()}
-    drawings = {key: choose_edges(network, told, wanted) for key, network in kept.items()}
+    drawings = {key: choose_edges(network, told, wanted, cut=choices[key].is_cut) for key, network in kept.items()}
     centers = lay_out(edges, list(drawings.values()), is_truth=is_truth)
 
     panels = {
@@ -165,30 +165,42 @@ def choose_features(learned: Mapping[tuple[str, str], Matrices], reference: Netw
 
 
 def count_wanted(reference: Network | None, features: int, *, is_truth: bool) -> int:
-    """Edges that are drawn at most: as many as the truth has, where all of it is known; else one a feature at least."""
+    """Edges that are drawn at most: as many as the truth has, where all of it is known; else one a feature at least.
+
+    So too where the truth has none among the features that are shown.
+    """
     if reference is None:
         return 2 * features
     known = int(np.count_nonzero(reference.truth))
-    return known if is_truth and reference.known.all() else max(known, features)
+    return known if known and is_truth and reference.known.all() else max(known, features)
 
 
-def choose_edges(network: Matrices, reference: Network | None, wanted: int) -> Drawing:
-    """The strongest edges of those that at least half of the seeds have, compared with the `reference`."""
+def choose_edges(network: Matrices, reference: Network | None, wanted: int, *, cut: bool = False) -> Drawing:
+    """The strongest edges of those that at least half of the seeds have, compared with the `reference`.
+
+    Of a network whose list was `cut` the pairs that it lacks have smaller shares than all others. Where fewer are
+    listed than `wanted`, it is not known of them whether they are missed.
+    """
     candidates = _is_stable(network)
     order = np.lexsort((-network.frequency.ravel(), -np.abs(network.weights).ravel()))
     order = order[candidates.ravel()[order]]
     chosen = np.zeros(candidates.shape, bool)
     chosen.ravel()[order[:wanted]] = True
     if len(order) > wanted:
-        rule = f"its {wanted} strongest edges of {len(order)}"
+        rule = f"its {wanted} strongest edges of {len(order)}{' that are listed' if cut else ''}"
     else:
-        rule = f"all {len(order)} edges that at least half of the seeds have"
+        rule = f"all {len(order)} {'listed ' if cut else ''}edges that at least half of the seeds have"
     if reference is None:
         none = np.zeros_like(chosen)
         return Drawing(none, none, chosen, none, rule)
     edges = (reference.truth != 0) & reference.known
     new = chosen & ~edges & reference.known
-    return Drawing(chosen & edges, edges & ~chosen, new, chosen & ~reference.known, rule)
+    missed = edges & ~chosen
+    if cut and len(order) < wanted:
+        unlisted = missed & (network.frequency == 0)
+        missed &= ~unlisted
+        rule += f"\n{int(unlisted.sum())} known edges are not listed: not known" if unlisted.any() else ""
+    return Drawing(chosen & edges, missed, new, chosen & ~reference.known, rule)
 
 
 def _is_stable(network: Matrices) -> np.ndarray:

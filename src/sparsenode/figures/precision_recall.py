@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from sparsenode.evaluation.peers import favored_rankings
+from sparsenode.evaluation.networks import RankingKey, Rankings
+from sparsenode.evaluation.peers import favored_estimators
 from sparsenode.evaluation.structure import NO_PAIR, auprc_ratio
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, Look, pick
+from sparsenode.figures.style import Choice, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,61 +43,86 @@ def draw_precision_recall(
     Raises:
         UserError: the rankings were not written.
     """
-    from sparsenode.evaluation.networks import read_rankings
+    from sparsenode.evaluation.networks import open_rankings
 
     with style.style(font_size):
-        figure = draw(dataset, read_rankings(networks), style.read_selection(selection))
+        figure = draw(dataset, open_rankings(networks), style.read_selection(selection))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2)
 
 
-def draw(dataset: str, rankings: pd.DataFrame, choices: Mapping[tuple[str, str], Choice] | None = None) -> Figure:
+@dataclass(frozen=True)
+class Curve:
+    """What is drawn of a ranking: corners (recall, precision) of its line, and its `area` over that of chance.
+
+    `area` is NaN where there is no edge. The ranking is of so many `pairs`, so many of which are `edges`.
+    """
+
+    corners: tuple[np.ndarray, np.ndarray]
+    area: float
+    edges: int
+    pairs: int
+
+
+def make_curve(scores: np.ndarray, edges: np.ndarray) -> Curve:
+    """The curve of a ranking, of scores and edges (pair,)."""
+    count = int(np.count_nonzero(edges))
+    corners = trace(scores, edges) if count else (np.empty(0), np.empty(0))
+    return Curve(corners, auprc_ratio(scores, edges), count, len(edges))
+
+
+def draw(dataset: str, rankings: Rankings, choices: Mapping[tuple[str, str], Choice] | None = None) -> Figure:
     """For each model a row of panels, one for each estimator; peers, which have none of these, are in every panel.
 
-    `rankings` has one row per pair of each (model, method, estimator), with its `score` and whether it is an `edge`.
     Where no strength was chosen for any method, the peers stand alone.
     """
     from matplotlib.figure import Figure
 
     choices = choices or {}
     told = style.told_notes(choices)
-    ours = rankings[rankings["method"].isin(style.method_order(rankings["method"]))]
-    models = [str(model) for model in dict.fromkeys(ours["model"])] or [""]
-    estimators = [name for name in ESTIMATORS if (ours["estimator"] == name).any()] or [""]
-    looks = style.looks([*style.method_order(ours["method"]), *style.peer_order(rankings["method"])])
+    # One ranking after another: of thousands of variables each is large.
+    curves = {key: make_curve(*rankings[key]) for key in rankings}
+    methods = style.method_order(method for _, method, _ in curves)
+    ours = [key for key in curves if key[1] in methods]
+    models = list(dict.fromkeys(model for model, _, _ in ours)) or [""]
+    estimators = [name for name in ESTIMATORS if any(estimator == name for _, _, estimator in ours)] or [""]
+    looks = style.looks([*methods, *style.peer_order(method for _, method, _ in curves)])
     absence = "no method has a chosen strength (too few members finished)"
-    if rankings.empty and any(choice.strength is not None for choice in choices.values()):
+    if not curves and any(choice.strength is not None for choice in choices.values()):
         absence = NO_PAIR
     figure = Figure(figsize=(3.3 * max(len(estimators), 2), 0.3 + 5.6 * len(models)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(models), 1))
     for part, model in zip(parts, models, strict=True):
         panels = part.subplots(1, len(estimators), sharey=True, squeeze=False)[0]
         for axes, estimator in zip(panels, estimators, strict=True):
-            curves = select_curves(rankings, model, estimator)
+            selected = select_curves(curves, model, estimator)
             axes.set_title(ESTIMATORS.get(estimator, absence))
-            _draw_panel(axes, curves, looks, choices)
+            _draw_panel(axes, selected, looks, choices)
         panels[0].set_ylabel("precision: share of true edges\namong the pairs ranked above")
-        edges = next(iter(curves.values()))[1] if curves else np.empty(0)
+        first = next(iter(selected.values()), Curve((np.empty(0), np.empty(0)), np.nan, 0, 0))
         part.suptitle(
-            f"{style.heading(dataset, model, models)}: how many of the {int(edges.sum())} true edges (of {len(edges)} "
+            f"{style.heading(dataset, model, models)}: how many of the {first.edges} true edges (of {first.pairs} "
             "pairs) are found, and at what precision\neach method at the strength chosen on validation, scores pooled "
             "over seeds; dashed: peers, the same in every panel" + "".join(f"\n{note}" for note in told)
         )
     return figure
 
 
-def select_curves(rankings: pd.DataFrame, model: str, estimator: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Scores and edges (pair,) by method, in the order in which methods are shown, then by peer.
+def select_curves(curves: Mapping[RankingKey, Curve], model: str, estimator: str) -> dict[str, Curve]:
+    """Curves of a model's methods by an estimator, in the order in which methods are shown, then of peers.
 
     A peer has scores of its own, of which the better ones are drawn.
     """
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    mine = pick(rankings, model=model, estimator=estimator)
-    for method in style.method_order(mine["method"].astype(str)):
-        found[method] = _arrays(pick(mine, method=method))
-    favored = favored_rankings(rankings)
-    for peer in style.peer_order(favored["method"].astype(str)):
-        found[peer] = _arrays(pick(favored, method=peer))
-    return found
+    mine = {method: curve for (name, method, by), curve in curves.items() if (name, by) == (model, estimator)}
+    best = favored_estimators({(peer, by): curve.area for (_, peer, by), curve in curves.items() if is_peer(peer)})
+    favored = {peer: curve for (_, peer, by), curve in curves.items() if best.get(peer) == by}
+    return {name: mine[name] for name in style.method_order(mine)} | {
+        name: favored[name] for name in style.peer_order(favored)
+    }
+
+
+def is_peer(method: str) -> bool:
+    """Whether a method is a peer."""
+    return method.startswith(PEER)
 
 
 def trace(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,33 +139,30 @@ def trace(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.repeat(np.concatenate(([0.0], recall)), 2)[1:-1], np.repeat(precision, 2)
 
 
-def _arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    return rows["score"].to_numpy(np.float64), rows["edge"].to_numpy(bool)
-
-
 def _draw_panel(
     axes: Axes,
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    curves: Mapping[str, Curve],
     looks: Mapping[str, Look],
     choices: Mapping[tuple[str, str], Choice],
 ) -> None:
     """One line for each method; the legend below is in the order of their areas."""
-    ratios = {method: auprc_ratio(scores, edges) for method, (scores, edges) in curves.items()}
+    ratios = {method: curve.area for method, curve in curves.items()}
     order = sorted((method for method in curves if np.isfinite(ratios[method])), key=lambda method: -ratios[method])
     handles: list[Any] = []
     labels: list[str] = []
     for method in order[:MOST_LINES]:
-        look, is_peer = looks[method], method.startswith(PEER)
+        look, gray = looks[method], is_peer(method)
         [line] = axes.plot(
-            *trace(*curves[method]), color=look.color, linestyle=look.line, linewidth=1.1 if is_peer else 1.5,
-            zorder=2 if is_peer else 3, solid_joinstyle="miter",
+            *curves[method].corners, color=look.color, linestyle=look.line, linewidth=1.1 if gray else 1.5,
+            zorder=2 if gray else 3, solid_joinstyle="miter",
         )  # fmt: skip
         handles.append(line)
-        labels.append(f"{ratios[method]:.2f}  {style.told_label(method, choices)}{' (peer)' if is_peer else ''}")
+        labels.append(f"{ratios[method]:.2f}  {style.told_label(method, choices)}{' (peer)' if gray else ''}")
     if not curves:
         axes.set_axis_off()
         return
-    chance = float(next(iter(curves.values()))[1].mean())
+    first = next(iter(curves.values()))
+    chance = first.edges / first.pairs
     # In its place among the methods: who stands below it is worse than a guess.
     place = sum(ratios[method] >= 1 for method in order[:MOST_LINES])
     handles.insert(place, axes.axhline(chance, color=style.GRAY, linewidth=0.8, zorder=1))

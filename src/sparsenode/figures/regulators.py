@@ -11,8 +11,9 @@ import pandas as pd
 
 from sparsenode.data.contract import prior_networks
 from sparsenode.errors import UserError
+from sparsenode.evaluation.networks import STRONGEST_PAIRS
 from sparsenode.figures import style
-from sparsenode.figures.network import cluster
+from sparsenode.figures.network import cluster, hatch
 from sparsenode.figures.style import Choice, pick
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def read_priors(adata: AnnData, groups: Sequence[str]) -> dict[str, Prior]:
 def influence_matrix(influences: pd.DataFrame, group: str) -> pd.DataFrame:
     """Influences (regulator, target) of the strongest regulators and targets of a group, 0 where none is listed.
 
+    Of a group with `STRONGEST_PAIRS` pairs others may have weaker ones.
+
     Rows and columns are in the order of a hierarchical clustering.
     """
     mine = pick(influences, group=group).astype({"source": str, "target": str})
@@ -130,9 +133,12 @@ def draw(
     model, method, strength = chosen
     figure = Figure(figsize=(7.6, 0.7 + 3.6 * len(groups)), layout="constrained")
     why = "no sparse method finished" if method == "none" else "the least validation error of all sparse methods"
+    counts = influences["group"].value_counts()
+    cut = {name for name in groups if counts.get(name, 0) >= STRONGEST_PAIRS}
+    note = f"; hatched: weaker than the {STRONGEST_PAIRS:,} strongest pairs of its lineage" if cut else ""
     figure.suptitle(
         f"{dataset}: regulators and targets of each lineage\n"
-        f"model {model}, {method} (strength {strength:g}, {seeds}): {why}\nred: activates; blue: represses"
+        f"model {model}, {method} (strength {strength:g}, {seeds}): {why}\nred: activates; blue: represses{note}"
     )
     for axes, group in zip(np.atleast_1d(figure.subplots(len(groups), 1)), groups, strict=True):
         table = influence_matrix(influences, group)
@@ -142,6 +148,8 @@ def draw(
             continue
         prior = priors.get(group)
         mesh = _draw_matrix(axes, table, prior)
+        if group in cut:
+            hatch(axes, table.to_numpy() == 0)
         found = "no prior network" if prior is None else describe_prior(table, prior)
         axes.set_title(f"{group}: its {len(table)} strongest regulators\n{found}")
         bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=18)

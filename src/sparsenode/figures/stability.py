@@ -12,6 +12,13 @@ import pandas as pd
 
 from sparsenode.data.contract import Network, reference_network
 from sparsenode.errors import UserError
+from sparsenode.evaluation.networks import (
+    SUMMARY_COLUMNS,
+    group_pairs,
+    read_stability,
+    read_stability_summary,
+    summarize_frequencies,
+)
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, StrengthAxis, pick
 
@@ -21,17 +28,37 @@ if TYPE_CHECKING:
 
 MOST_LINES = 500
 """Of more pairs than this, the mean and quartiles are drawn in place of a line for each."""
-BAND = (0.25, 0.75)
-"""Quantiles of the pairs between which an area is filled."""
 COLUMNS = 3
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Selection frequencies (strength, source, target) of one method at its `strengths`, ascending."""
+    """Selection frequencies of one method at its `strengths`, ascending.
+
+    `summary` tells of each group of pairs at each strength (see `evaluation.networks.summarize_frequencies`).
+    `frequency` (strength, source, target) is that of single pairs, None where there are too many to draw.
+    """
 
     strengths: np.ndarray
-    frequency: np.ndarray
+    summary: pd.DataFrame
+    frequency: np.ndarray | None = None
+
+    def band(self, group: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, lower and upper quartile (strength,) over the pairs of a group."""
+        rows = pick(self.summary, group=group).set_index("strength")
+        mean, lower, upper = rows.reindex(self.strengths)[["mean", "lower", "upper"]].to_numpy(np.float64).T
+        return mean, lower, upper
+
+
+def make_paths(strengths: np.ndarray, frequency: np.ndarray, reference: tuple[str, Network] | None) -> Paths:
+    """Paths of frequencies (strength, source, target) of all pairs."""
+    groups = group_pairs(reference, frequency.shape[-1])
+    rows = [
+        row
+        for strength, matrix in zip(strengths, frequency, strict=True)
+        for row in summarize_frequencies(matrix, strength, groups)
+    ]
+    return Paths(strengths, pd.DataFrame(rows, columns=SUMMARY_COLUMNS), frequency)
 
 
 def draw_stability(
@@ -59,8 +86,12 @@ def draw_stability(
         for model in style.models_of(table)
         for method in methods_with_strengths(table, model)
     }
+    # Where single pairs are not drawn, no network of thousands of variables is needed.
+    few = {key: (one.strengths, one.frequency) for key, one in paths.items() if one.frequency is not None}
+    reference = reference_network(adata) if few else None
+    paths |= {key: make_paths(strengths, frequency, reference) for key, (strengths, frequency) in few.items()}
     with style.style(font_size):
-        figure = draw(dataset, table, choices, paths, reference_network(adata))
+        figure = draw(dataset, table, choices, paths, reference)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
@@ -75,29 +106,27 @@ def methods_with_strengths(metrics: pd.DataFrame, model: str) -> list[str]:
 def read_paths(folder: Path, metrics: pd.DataFrame, model: str, method: str, features: Sequence[str]) -> Paths:
     """Selection frequencies of one (model, method) from a dataset's folder of networks.
 
-    A strength at which members finished and which the file does not list is one at which nothing was selected. Pairs
-    that were left out of a long file count as never selected.
+    A strength at which members finished and which the file does not list is one at which nothing was selected.
 
     Raises:
         UserError: the folder has no such table, or it names features that the data do not have.
     """
-    from sparsenode.evaluation.networks import read_stability
-
-    table = read_stability(folder, model, method)
+    summary = read_stability_summary(folder, model, method)
     finished = pick(metrics, metric="seconds", model=model, method=method, status="finished")["strength"]
-    strengths = np.unique(np.concatenate((finished.to_numpy(np.float64), table["strength"].to_numpy(np.float64))))
+    strengths = np.unique(np.concatenate((finished.to_numpy(np.float64), summary["strength"].to_numpy(np.float64))))
+    if sum(_count_pairs(summary).values()) > MOST_LINES:
+        return Paths(strengths, summary)
+    table = read_stability(folder, model, method)
     where = f"the stability path of {model}, {method} in {folder}"
     source, target = (_numbers(table[name], features, where) for name in ("source", "target"))
     frequency = np.zeros((len(strengths), len(features), len(features)), np.float32)
     frequency[np.searchsorted(strengths, table["strength"]), source, target] = table["frequency"]
-    return Paths(strengths, frequency)
+    return Paths(strengths, summary, frequency)
 
 
-def is_cut(paths: Paths) -> bool:
-    """Whether so many pairs are listed at some strength that others may have been left out."""
-    from sparsenode.evaluation.networks import LISTED_PAIRS
-
-    return bool((np.count_nonzero(paths.frequency, axis=(1, 2)) >= LISTED_PAIRS).any())
+def _count_pairs(summary: pd.DataFrame) -> dict[str, int]:
+    """Number of pairs of each group, which is the same at every strength."""
+    return dict(zip(summary["group"], summary["pairs"].astype(int), strict=True))
 
 
 def _numbers(names: pd.Series, features: Sequence[str], where: str) -> np.ndarray:
@@ -117,7 +146,7 @@ def draw(
     paths: Mapping[tuple[str, str], Paths],
     reference: tuple[str, Network] | None,
 ) -> Figure:
-    """For each model a panel per method."""
+    """For each model a panel per method; without a `reference` where no single pair is drawn."""
     from matplotlib.figure import Figure
 
     models = list(dict.fromkeys(model for model, _ in paths))
@@ -130,65 +159,52 @@ def draw(
     parts = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[1.5 + 2.5 * rows[name] for name in models]))
     for part, model in zip(parts, models, strict=True):
         grid = part.subplots(rows[model], columns, squeeze=False, sharey=True)
-        groups = group_pairs(reference, paths[model, methods[model][0]].frequency.shape[1])
+        counts = _count_pairs(pd.concat([paths[model, method].summary for method in methods[model]]))
         for number, axes in enumerate(grid.ravel()):
             axes.set_visible(number < len(methods[model]))
         for axes, method in zip(grid.ravel(), methods[model], strict=False):
-            _draw_panel(axes, paths[model, method], choices.get((model, method), Choice(None, "")), groups)
+            _draw_panel(axes, paths[model, method], choices.get((model, method), Choice(None, "")), counts, reference)
             axes.set_title(f"{method}\n{style.describe_divergence(metrics, model, method)}")
         for axes in grid[:, 0]:
             axes.set_ylabel("selection frequency\n(share of the seeds)")
         grid[0, 0].set_ylim(-0.03, 1.03)
-        cut = any(is_cut(paths[model, method]) for method in methods[model])
-        part.suptitle(_heading(style.heading(dataset, model, models), metrics, model, groups, cut=cut))
-        _legend(part, groups)
+        part.suptitle(_heading(style.heading(dataset, model, models), metrics, model, sum(counts.values())))
+        _legend(part, counts)
     return figure
 
 
-def group_pairs(reference: tuple[str, Network] | None, features: int) -> dict[str, tuple[str, np.ndarray]]:
-    """Color and mask (source, target) of each group of pairs by its name, edges last, to be drawn on top.
-
-    Pairs of which the reference tells nothing, and self-loops, are in no group.
-    """
-    others = ~np.eye(features, dtype=bool)
-    if reference is None:
-        return {"pairs": (style.GRAY, others)}
-    name, network = reference
-    edges = (network.truth != 0) & network.known & others
-    return {
-        "other pairs": (style.GRAY, network.known & others & ~edges),
-        f"edges of the {name}": (style.EDGE, edges),
-    }
+def _color(group: str) -> str:
+    return style.EDGE if group.startswith("edges") else style.GRAY
 
 
-def _draw_panel(axes: Axes, paths: Paths, choice: Choice, groups: Mapping[str, tuple[str, np.ndarray]]) -> None:
+def _draw_panel(
+    axes: Axes, paths: Paths, choice: Choice, counts: Mapping[str, int], reference: tuple[str, Network] | None
+) -> None:
     axis = StrengthAxis(paths.strengths)
     positive = paths.strengths > 0
-    for order, (color, mask) in enumerate(groups.values()):
-        frequency = paths.frequency[:, mask]
-        if frequency.size == 0:
-            continue
-        strengths, values = paths.strengths[positive], frequency[positive]
-        _draw_pairs(axes, strengths, values, color, order, single=_count(groups) <= MOST_LINES)
-        mean = {"color": color, "linewidth": 2.4, "zorder": 6 + order, "path_effects": _rim()}
-        axes.plot(strengths, values.mean(axis=1), marker="o" if len(strengths) == 1 else "", **mean)
+    for order, group in enumerate(name for name, count in counts.items() if count):
+        color, strengths = _color(group), paths.strengths[positive]
+        mean, *quartiles = paths.band(group)
+        if sum(counts.values()) > MOST_LINES:
+            band = [quartile[positive] for quartile in quartiles]
+            axes.fill_between(strengths, *band, color=color, alpha=0.3, linewidth=0, zorder=1 + order)
+        elif paths.frequency is not None:
+            mask = group_pairs(reference, paths.frequency.shape[-1])[group]
+            _draw_pairs(axes, strengths, paths.frequency[positive][:, mask], color, order)
+        look = {"color": color, "linewidth": 2.4, "zorder": 6 + order, "path_effects": _rim()}
+        axes.plot(strengths, mean[positive], marker="o" if len(strengths) == 1 else "", **look)
         if axis.has_zero:
-            axes.plot(axis.place([0.0]), frequency[~positive].mean(axis=1), marker="o", linestyle="none", **mean)
+            axes.plot(axis.place([0.0]), mean[~positive], marker="o", linestyle="none", **look)
     axis.draw(axes)
     if choice.strength is not None:
         axes.axvline(axis.place([choice.strength])[0], color=style.BLACK, linewidth=1.2, linestyle="--", zorder=9)
     axes.set_xlabel(style.strength_label(axis, choice))
 
 
-def _draw_pairs(axes: Axes, strengths: np.ndarray, values: np.ndarray, color: str, order: int, *, single: bool) -> None:
-    """A thin line for each pair, or the area between their quartiles; `values` (strength, pair)."""
+def _draw_pairs(axes: Axes, strengths: np.ndarray, values: np.ndarray, color: str, order: int) -> None:
+    """A thin line for each pair; `values` (strength, pair)."""
     from matplotlib.collections import LineCollection
 
-    if not single:
-        axes.fill_between(
-            strengths, *np.quantile(values, BAND, axis=1), color=color, alpha=0.3, linewidth=0, zorder=1 + order
-        )
-        return
     lines = np.stack((np.broadcast_to(strengths[:, None], values.shape), values), axis=2).swapaxes(0, 1)
     count = values.shape[1]
     axes.add_collection(
@@ -199,10 +215,6 @@ def _draw_pairs(axes: Axes, strengths: np.ndarray, values: np.ndarray, color: st
     )  # fmt: skip
 
 
-def _count(groups: Mapping[str, tuple[str, np.ndarray]]) -> int:
-    return sum(int(mask.sum()) for _, mask in groups.values())
-
-
 def _rim() -> list[Any]:
     """A white rim, by which a line is seen on lines of its own color."""
     from matplotlib.patheffects import Normal, Stroke
@@ -210,25 +222,19 @@ def _rim() -> list[Any]:
     return [Stroke(linewidth=4.2, foreground="white"), Normal()]
 
 
-def _heading(
-    name: str, metrics: pd.DataFrame, model: str, groups: Mapping[str, tuple[str, np.ndarray]], *, cut: bool
-) -> str:
-    from sparsenode.evaluation.networks import LISTED_PAIRS
-
+def _heading(name: str, metrics: pd.DataFrame, model: str, pairs: int) -> str:
     seeds = style.count_seeds(pick(metrics, model=model))
-    told = f"{name}: how often each pair is selected as the strength grows\n{_count(groups)} pairs, {seeds}"
-    return f"{told}; all but the {LISTED_PAIRS:,} most frequent of a strength count as never selected" if cut else told
+    return f"{name}: how often each pair is selected as the strength grows\n{pairs} pairs, {seeds}"
 
 
-def _legend(part: Any, groups: Mapping[str, tuple[str, np.ndarray]]) -> None:
+def _legend(part: Any, counts: Mapping[str, int]) -> None:
     """One legend below all panels: what a line or an area is, in which colors."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    single = _count(groups) <= MOST_LINES
-    handles: list[Any] = [Line2D([], [], color=color, linewidth=2.4) for color, _ in groups.values()]
-    labels = [f"{name} ({int(mask.sum())}), mean" for name, (_, mask) in groups.items()]
-    if single:
+    handles: list[Any] = [Line2D([], [], color=_color(group), linewidth=2.4) for group in counts]
+    labels = [f"{group} ({count}), mean" for group, count in counts.items()]
+    if sum(counts.values()) <= MOST_LINES:
         handles.append(Line2D([], [], color=style.GRAY, linewidth=0.8))
         labels.append("each pair")
     else:

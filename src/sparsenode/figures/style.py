@@ -206,12 +206,20 @@ class Choice:
 
     `regularizer` is the module of the method, empty where it is not known; `prior` says what the prior network that it
     is given is made `of` ("truth", or the name of one of the source), and its `corruption`, the share that is wrong.
+    `edges` are numbers of edges of the network at that strength, `found`, `listed` and `typical` (see
+    `evaluation.networks.EdgeCounts`); None where the network is listed whole and can be counted.
     """
 
     strength: float | None
     protocol: str
     regularizer: str = ""
     prior: Mapping[str, Any] | None = None
+    edges: Mapping[str, int] | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the list of the network's edges was cut, so that of a pair that it lacks nothing is known."""
+        return self.edges is not None and self.edges["listed"] < self.edges["found"]
 
     @property
     def starts_plain(self) -> bool:
@@ -238,7 +246,7 @@ def read_selection(folder: Path) -> dict[tuple[str, str], Choice]:
     choices = {}
     for path in sorted(Path(folder).glob("*/*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        told = content.get("regularizer", ""), content.get("prior")
+        told = content.get("regularizer", ""), content.get("prior"), content.get("edges")
         choices[path.parent.name, path.stem] = Choice(content["chosen"], content["protocol"], *told)
     return choices
 

@@ -19,7 +19,16 @@ from sparsenode.divergence import count_lost, reasons_of_loss
 from sparsenode.ensemble import Member, save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256, write_atomically
-from sparsenode.memory import BASE_BYTES, evaluations_kept, is_refused, member_bytes, member_size_of, most_members
+from sparsenode.memory import (
+    BASE_BYTES,
+    describe_steps,
+    evaluations_kept,
+    is_refused,
+    member_bytes,
+    member_size_of,
+    most_members,
+    solve_bytes,
+)
 from sparsenode.methods import make_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
@@ -53,8 +62,8 @@ def train_members(
     every member's status. `checkpoints` is a folder of this job alone: what is there of the same job (data, settings,
     seeds, versions) is gone on from, anything else is removed with a warning, and all is removed at the end. Raises
     UserError if the data do not fit the settings, lack the prior network that the method takes, if one network per
-    target is larger than the memory, or if another process trains with the same checkpoints, and
-    InterruptedTrainingError after SIGTERM or SIGINT.
+    target, or what a solve of so many steps needs, is larger than the memory, or if another process trains with the
+    same checkpoints, and InterruptedTrainingError after SIGTERM or SIGINT.
     """
     import pandas as pd
 
@@ -102,6 +111,12 @@ def train_members(
             f"here (`memory_mb`, or four fifths of the memory); set `network` of the model {frozen['model']} to joint "
             "or biological, or take fewer variables or units"
         )
+    machine = usable_memory(place)
+    for _, problem in problems:
+        least = solve_bytes(size, rows=problem.rows, evaluations=evaluations_kept("rk4", problem.grid.intervals))
+        if least > machine:
+            told = describe_steps(problem.grid.intervals, model_settings.solver.step, least, machine)
+            raise UserError(f"{frozen['model']} on {frozen['dataset']}: {told}")
     with (
         follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
         matrix_precision(model_settings.precision),

@@ -47,7 +47,9 @@ def data_loss(run: Run, task: Task, problem: Problem, iteration: int, gate_noise
     nodes = solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
     if problem.groups is not None:
         deviation = deviations(parameters.references, positions, problem.groups)
-        nodes = nodes + deviation_nodes(deviation, network.own_rates(parameters)[0], problem.grid)
+        nodes = nodes + deviation_nodes(
+            deviation, network.own_rates(parameters)[0], problem.grid.step, range(problem.grid.intervals + 1)
+        )
     return problem.loss(nodes)
 
 
