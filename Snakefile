@@ -28,4 +28,5 @@ rule all:
     input:
         all_figures(),
         all_tables(),
+        all_results(),
     localrule: True

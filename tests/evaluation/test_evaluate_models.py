@@ -115,7 +115,7 @@ def test_a_model_of_other_settings_is_refused(trained, tmp_path):
     frozen = json.loads((trained / "settings.json").read_text())
     frozen["model_settings"]["iterations"] = 4
     (tmp_path / "settings.json").write_text(json.dumps(frozen))
-    with pytest.raises(UserError, match=r"model_settings\.iterations: 3 in the model, 4 in the settings; train it"):
+    with pytest.raises(UserError, match=r"model_settings\.iterations: 3 in the model, 4 in the settings; delete it and run again"):
         evaluate(trained, tmp_path, settings=[tmp_path / "settings.json"])
     assert not (tmp_path / "metrics.parquet").exists()
 

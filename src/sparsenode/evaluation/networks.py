@@ -15,7 +15,7 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.sparsity import THRESHOLD
-from sparsenode.files import write_atomically
+from sparsenode.files import read_table, reading, write_atomically
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -193,12 +193,18 @@ def read_edges(path: Path) -> pd.DataFrame:
     """Table of edges of a CSV, as `network_table` gives it, `known` as text.
 
     Raises:
-        UserError: the file is missing.
+        UserError: the file is missing or damaged.
     """
-    if not Path(path).is_file():
-        raise UserError(f"{path} is missing: evaluate the models of this dataset anew (sparsenode evaluate-models)")
-    # A gene may be called "NA" or "nan": names are never read as missing values.
-    return pd.read_csv(path, dtype={"source": str, "target": str, KNOWN: str}, keep_default_na=False)
+    text = {"source": str, "target": str, KNOWN: str}
+    numbers = {name: np.float64 for name in NETWORK_COLUMNS if name not in text} | {"sign": np.int64}
+    with reading(Path(path)):
+        with Path(path).open("rb") as file:
+            file.seek(-1, io.SEEK_END)
+            if file.read() != b"\n":
+                raise ValueError("its last line is cut")
+        # A gene may be called "NA" or "nan": names are never read as missing values.
+        table = pd.read_csv(path, dtype={**text, **numbers}, keep_default_na=False)
+        return table[[name for name in table.columns if name in text or name in numbers]]
 
 
 def read_shares(path: Path, features: Sequence[str]) -> Matrices:
@@ -279,15 +285,9 @@ def read_groups(folder: Path, model: str, method: str) -> pd.DataFrame:
     """Influences by group of one (model, method) of a dataset's folder of networks, as `group_table` gives them.
 
     Raises:
-        UserError: the folder has no such table.
+        UserError: the folder has no such table, or it is damaged.
     """
-    path = Path(folder) / model / f"{method}{_ENDING}"
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing: the influences in each group were not written; evaluate the models of this dataset "
-            "anew (sparsenode evaluate-models)"
-        )
-    return pd.read_parquet(path)
+    return read_table(Path(folder) / model / f"{method}{_ENDING}", columns=GROUP_COLUMNS)
 
 
 def write_graph(
@@ -363,15 +363,9 @@ def read_stability(folder: Path, model: str, method: str) -> pd.DataFrame:
     """Stability path of one (model, method) of a dataset's folder of networks, as `stability_table` gives it.
 
     Raises:
-        UserError: the folder has no such table.
+        UserError: the folder has no such table, or it is damaged.
     """
-    path = Path(folder) / model / f"{method}{_STABILITY_ENDING}"
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing: selection frequencies at each strength were not written; evaluate the models of this "
-            "dataset anew (sparsenode evaluate-models)"
-        )
-    return pd.read_parquet(path)
+    return read_table(Path(folder) / model / f"{method}{_STABILITY_ENDING}", columns=STABILITY_COLUMNS)
 
 
 def ranking_table(
@@ -426,16 +420,12 @@ def write_rankings(table: pd.DataFrame, folder: Path) -> None:
 def read_rankings(folder: Path) -> pd.DataFrame:
     """Rankings of a dataset's folder of networks, as `ranking_table` gives them, of all methods and peers.
 
+    Where nothing is known of the true network there are none.
+
     Raises:
-        UserError: the folder has none.
+        UserError: the folder has no such table, or it is damaged.
     """
-    path = Path(folder) / RANKINGS
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing: rankings are written for a dataset whose true network is known; evaluate its models "
-            "anew (sparsenode evaluate-models)"
-        )
-    return pd.read_parquet(path)
+    return read_table(Path(folder) / RANKINGS, columns=RANKING_COLUMNS)
 
 
 def network_keys(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:

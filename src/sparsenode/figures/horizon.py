@@ -15,6 +15,7 @@ from sparsenode.evaluation.plans import LEAD, SUBJECT
 from sparsenode.evaluation.tables import ALL
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, pick
+from sparsenode.files import read_table
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -80,7 +81,7 @@ def read_errors(path: Path) -> pd.DataFrame:
     Raises:
         UserError: there are none.
     """
-    table = pd.read_parquet(path, filters=[("metric", "in", ["mse", "mse_restored"])])
+    table = read_table(path, filters=[("metric", "in", ["mse", "mse_restored"])])
     table = table[table["horizon"].astype(str).str.startswith(LEAD) & table["status"].eq("finished")]
     if table.empty:
         raise UserError(

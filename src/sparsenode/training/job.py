@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +15,13 @@ import torch
 from sparsenode.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
 from sparsenode.ensemble import save_ensemble
 from sparsenode.errors import UserError
-from sparsenode.files import file_sha256, write_atomically
+from sparsenode.files import file_sha256, read_json, write_atomically
 from sparsenode.memory import BASE_BYTES, evaluations_kept, is_refused, member_bytes, member_size_of, most_members
 from sparsenode.methods import get_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
 from sparsenode.provenance import describe_software
-from sparsenode.settings import read_method_settings, read_model_settings
+from sparsenode.settings import FROZEN, read_method_settings, read_model_settings
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.loop import train
 
@@ -55,7 +54,7 @@ def train_members(
 
     torch.set_num_threads(threads)
     keep_freed_memory()
-    frozen = json.loads(settings.read_text(encoding="utf-8"))
+    frozen = read_json(settings, keys=FROZEN)
     adata = read_trajectories(data)
     if adata.uns["sparsenode"]["name"] != frozen["dataset"]:
         raise UserError(
