@@ -196,7 +196,7 @@ def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def results_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-    """Give what the results of a dataset depend on, versions of the code too; looks of figures and interventions aside."""
+    """Give what the results of a dataset depend on, with the versions of the code; looks and interventions aside."""
     return {
         "data": dataset_settings(config, dataset),
         "training": [slice_settings(config, *trained) for trained in grid(config, dataset)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import secrets
@@ -73,7 +74,7 @@ def reading(path: Path, form: str | None = None) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
             raise  # The system refuses the file, which may be sound.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         if "alloc" in reason:

@@ -199,7 +199,7 @@ def read_edges(path: Path) -> pd.DataFrame:
     numbers = {name: np.float64 for name in NETWORK_COLUMNS if name not in text} | {"sign": np.int64}
     with reading(Path(path)):
         with Path(path).open("rb") as file:
-            file.seek(-1, io.SEEK_END)
+            file.seek(max(0, file.seek(0, io.SEEK_END) - 1))
             if file.read() != b"\n":
                 raise ValueError("its last line is cut")
         # A gene may be called "NA" or "nan": names are never read as missing values.
