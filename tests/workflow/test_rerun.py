@@ -146,3 +146,12 @@ def test_blocks_of_another_size_are_used_as_they_are(finished):
     jobs = succeed(finished.snakemake("--dry-run", "--printshellcmds"))
     assert jobs.jobs == {"freeze_settings": 1, "train_members": 1, **EVALUATION}
     assert "--output results/models/branches/windows/l1/seeds_0-0.safetensors" in jobs.output
+
+
+def test_what_is_asked_for_evaluations_holds_for_that_of_every_dataset(workflow):
+    asked = ["--set-resources", "evaluate_models:mem_mb=5000 * attempt", "--set-threads", "evaluate_models=2"]
+    output = succeed(workflow.snakemake("--dry-run", *asked)).output
+    job = output.partition("rule evaluate_models_branches:")[2].partition("\n\n")[0]
+    assert "threads: 2\n" in job
+    assert "mem_mb=5000" in job
+    assert output.count("mem_mb=5000") == 1

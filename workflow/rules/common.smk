@@ -48,6 +48,18 @@ else:
     BLOCKS = seed_blocks.decode_blocks(config, os.environ[SEED_BLOCKS])
 
 
+# What the profile or the command line asks for `evaluate_models` holds for the rule of each dataset. To be said before
+# the first rule, at which Snakemake takes them over.
+for name in ("overwrite_resources", "overwrite_threads"):
+    asked = dict(getattr(workflow.resource_settings, name))
+    if "evaluate_models" in asked:
+        each = {
+            f"evaluate_models_{dataset}": asked["evaluate_models"]
+            for dataset in config["run"]["datasets"]
+        }
+        setattr(workflow.resource_settings, name, each | asked)
+
+
 wildcard_constraints:
     dataset="|".join(config["run"]["datasets"]),
     model="|".join(config["run"]["models"]),
@@ -353,17 +365,6 @@ def peer_settings(part):
         )
 
     return settings
-
-
-def asked_of(rule_name):
-    """Resources that the profile or the command line asks for a rule: for those that have its name and a dataset's."""
-    return dict(workflow.resource_settings.overwrite_resources.get(rule_name, {}))
-
-
-def threads_asked_of(rule_name):
-    return workflow.resource_settings.overwrite_threads.get(
-        rule_name, config["threads"]
-    )
 
 
 def training_memory(wildcards, attempt):

@@ -1,5 +1,4 @@
 # One rule a dataset, evaluate_models_DATASET: which files there are depends on the models and methods of each.
-# What the profile or the command line asks for `evaluate_models` holds for all of them.
 for dataset in config["run"]["datasets"]:
 
     rule:
@@ -21,9 +20,7 @@ for dataset in config["run"]["datasets"]:
             f"{RESULTS}/benchmarks/evaluate_models/{dataset}.tsv"
         conda:
             "../../envs/sparsenode.yaml"
-        threads: threads_asked_of("evaluate_models")
-        resources:
-            **asked_of("evaluate_models"),
+        threads: config["threads"]
         params:
             evaluation=configuration.canonical_json(
                 config["datasets"][dataset]["evaluation"]
