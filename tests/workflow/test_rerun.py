@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from snakemake_runs import EVALUATION, Workflow, succeed
+from snakemake_runs import EVALUATION, FIGURES, Workflow, succeed
 from sparsenode import load_model
 
 pytestmark = pytest.mark.workflow
 
+TABLE = "results/metrics.csv"
 STRONGER = {"methods": {"l1": {"strengths": ["1e-3", "1"]}}}
 MEASURED = ["seconds", "memory_bytes"]
 """Metrics that differ between two runs of the same."""
@@ -92,11 +93,12 @@ def test_a_killed_evaluation_leaves_nothing_that_the_next_run_takes_for_good(cop
     failed = kill_evaluations(copied).snakemake()
     assert failed.status != 0
     assert {member.strength for member in load_model(model(copied)).members} == {1e-3, 1.0}
-    again = succeed(copied.snakemake())
-    assert again.jobs == EVALUATION
-    table = pd.read_csv(copied.result("metrics.csv"))
+    assert not copied.result("metrics/branches.parquet").exists()
+    assert succeed(copied.snakemake("--dry-run")).jobs == EVALUATION
+    succeed(copied.snakemake("--", TABLE))
+    table = pd.read_csv(copied.folder / TABLE)
     assert set(table.loc[table["method"] == "l1", "strength"].dropna()) == {1e-3, 1.0}
-    assert "Nothing to be done" in succeed(copied.snakemake()).output
+    assert succeed(copied.snakemake("--dry-run")).jobs == FIGURES
 
 
 def test_results_from_a_clock_that_was_ahead_are_made_again_after_a_change(copied):
@@ -123,19 +125,21 @@ def model(workflow: Workflow, seeds: str = "0-1") -> Path:
 def test_fewer_seeds_train_nothing_and_more_seeds_only_the_new_ones(copied):
     before, written = metrics(copied), model(copied).stat().st_mtime_ns
     copied.configure(seeds=1)
-    assert succeed(copied.snakemake()).jobs == EVALUATION
+    assert succeed(copied.snakemake("--dry-run")).jobs == EVALUATION
+    succeed(copied.snakemake("--", TABLE))
     assert set(metrics(copied)["seed"]) == {-1, 0}
     single = before[before["seed"] == 0].reset_index(drop=True)
     now = metrics(copied)
     pd.testing.assert_frame_equal(now[now["seed"] == 0].reset_index(drop=True), single)
-    assert "Nothing to be done" in succeed(copied.snakemake()).output
     copied.configure(seeds=3)
-    assert succeed(copied.snakemake()).jobs == {"train_members": 2, **EVALUATION}
+    assert succeed(copied.snakemake("--dry-run")).jobs == {"train_members": 2, **EVALUATION}
+    succeed(copied.snakemake("--", TABLE))
     assert {member.seed for member in load_model(model(copied, "2-2")).members} == {2}
     assert model(copied).stat().st_mtime_ns == written
-    assert "Nothing to be done" in succeed(copied.snakemake()).output
+    assert succeed(copied.snakemake("--dry-run")).jobs == FIGURES
     copied.configure(seeds=2)
-    assert succeed(copied.snakemake()).jobs == EVALUATION
+    assert succeed(copied.snakemake("--dry-run")).jobs == EVALUATION
+    succeed(copied.snakemake("--", TABLE))
     pd.testing.assert_frame_equal(metrics(copied), before)
 
 
