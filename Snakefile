@@ -28,6 +28,7 @@ rule all:
     input:
         all_figures(),
         all_tables(),
+        all_results(),
     localrule: True
 
 

@@ -583,3 +583,44 @@ def test_a_model_with_learned_starts_forecasts_a_dataset_by_its_groups_and_level
     with caplog.at_level("INFO"):
         assert main(["forecast", "--model", str(model), *arguments]) == 0
     assert "each forecast begins at the learned start nearest to its state" in caplog.text
+
+
+def raising(error):
+    def describe(name):
+        raise error
+
+    return describe
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (KeyboardInterrupt(), 130, "error: interrupted: what was begun is not written, and the next run makes it"),
+        (
+            MemoryError("Unable to allocate 94.7 GiB for an array\nof this shape"),
+            1,
+            "error: there is not enough memory (Unable to allocate 94.7 GiB for an array); run fewer jobs at once, or "
+            "take a machine with more (on a cluster, a larger `mem_mb` of the rule)",
+        ),
+        (MemoryError(), 1, "error: there is not enough memory; run fewer jobs"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+            1,
+            "error: there is not enough memory ([enforce fail] DefaultCPUAllocator",
+        ),
+    ],
+)
+def test_an_interruption_and_lack_of_memory_end_in_one_line(monkeypatch, capsys, error, status, message):
+    import torch  # noqa: F401  whose errors are only looked for where it runs
+
+    monkeypatch.setattr("sparsenode.catalog.describe_catalog", raising(error))
+    assert main(["options"]) == status
+    told = capsys.readouterr().err
+    assert told.startswith(message)
+    assert told.count("\n") == 1
+
+
+def test_another_runtime_error_is_a_mistake_of_the_package(monkeypatch):
+    monkeypatch.setattr("sparsenode.catalog.describe_catalog", raising(RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["options"])

@@ -984,3 +984,22 @@ def test_a_method_that_nothing_is_trained_with_is_named(schema):
     assert "nothing is trained with none:" in remark
     given = merge(given, {"models": {"plain": {"methods": None}}})
     assert not configuration.remarks(check_configuration(given, schema))
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"methods": {"l1": {"strengths": ["0.1", "0.01", "0.001"]}}}, True),
+        ({"figures": {"font_size": 12}, "threads": 2, "seeds_per_job": 1, "memory_mb": 900}, True),
+        ({"datasets": {"branches": {"interventions": {"each": "low"}}}}, True),
+        ({"methods": {"l1": {"strengths": ["1e-3", "1e-1"]}}}, False),
+        ({"seeds": 2}, False),
+        ({"models": {"plain": {"hidden": [7]}}}, False),
+        ({"datasets": {"branches": {"options": {"test_share": 0.3}}}}, False),
+        ({"datasets": {"branches": {"evaluation": {"one_step": True}}}}, False),
+    ],
+)
+def test_the_origin_of_results_differs_where_they_may_differ(schema, changes, same):
+    before, after = (check_configuration(merge(SMALL, change), schema) for change in ({}, changes))
+    prints = {configuration.fingerprint(configuration.results_settings(one, "branches")) for one in (before, after)}
+    assert len(prints) == (1 if same else 2)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sparsenode.errors import UserError
-from sparsenode.files import write_atomically
+from sparsenode.files import read_json, reading, write_atomically
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -73,3 +73,46 @@ def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
 def test_an_error_of_another_file_is_not_blamed_on_this_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), write_atomically(tmp_path / "table.csv"):
         (tmp_path / "elsewhere" / "input.csv").read_text()
+
+
+def test_a_damaged_file_of_a_run_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "choice.json"
+    with pytest.raises(UserError, match=r"choice\.json is missing; run again"):
+        read_json(path)
+    path.mkdir()
+    with pytest.raises(UserError, match=r"choice\.json is a folder and no file; delete it and run again"):
+        read_json(path)
+    path.rmdir()
+    for text, reason in (
+        ("", "Expecting value"),
+        ('{"chosen": ', "Expecting value"),
+        ("{}", "it lacks 'chosen'"),
+        ("3", ""),
+    ):
+        path.write_text(text)
+        with pytest.raises(
+            UserError, match=rf"choice\.json is damaged \({reason}.*\); delete it and run again"
+        ) as caught:
+            read_json(path, keys=["chosen"])
+        assert "\n" not in str(caught.value)
+    path.write_text('{"chosen": 0.1}')
+    assert read_json(path, keys=["chosen"]) == {"chosen": 0.1}
+
+
+def test_a_file_that_a_person_may_name_is_not_to_be_deleted_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5ad"
+    path.touch()
+    message = (
+        r"cannot be read as a model \(odd\): it is damaged or of another kind; if it is a result of a run, delete it"
+    )
+    with pytest.raises(UserError, match=message), reading(path, "a model"):
+        raise ValueError("odd\nand more")
+
+
+def test_a_file_that_the_system_refuses_or_that_memory_does_not_hold_is_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    path.touch()
+    with pytest.raises(PermissionError), reading(path):
+        raise PermissionError(13, "Permission denied", str(path))
+    with pytest.raises(MemoryError, match="table: memory allocation failed"), reading(path):
+        raise OSError("memory allocation failed")

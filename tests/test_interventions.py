@@ -631,5 +631,5 @@ def test_from_files_errors_are_one_line(
     assert "no variable is named 'x11'; the nearest: x1" in capsys.readouterr().err
     (files["selection"] / "linear" / "exact.json").unlink()
     assert call(files, output, {"each": "low"}) == 1
-    assert "no chosen strength of linear/exact" in capsys.readouterr().err
+    assert "exact.json is missing; run again" in capsys.readouterr().err
     assert not output.exists()

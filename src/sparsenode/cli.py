@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,6 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InterruptedTrainingError as stop:
         _print(f"error: {stop}", sys.stderr)
         return 128 + stop.signal  # as shells count it
+    except KeyboardInterrupt:
+        _print("error: interrupted: what was begun is not written, and the next run makes it", sys.stderr)
+        return 128 + signal.SIGINT
+    except MemoryError as error:
+        return _tell_lack_of_memory(error)
+    except RuntimeError as error:
+        if not _is_lack_of_memory(error):
+            raise
+        return _tell_lack_of_memory(error)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; further flushes would fail likewise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,6 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print(f"error: the system refused{place}: {error.strerror or error}", sys.stderr)
         return 1
     return 0
+
+
+def _is_lack_of_memory(error: RuntimeError) -> bool:
+    """Whether torch, where it runs, has found too little memory."""
+    if "torch" not in sys.modules:
+        return False
+    from sparsenode.device import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _tell_lack_of_memory(error: Exception) -> int:
+    reason = str(error).strip().partition("\n")[0]
+    advice = "run fewer jobs at once, or take a machine with more (on a cluster, a larger `mem_mb` of the rule)"
+    _print(f"error: there is not enough memory{f' ({reason})' if reason else ''}; {advice}", sys.stderr)
+    return 1
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -245,9 +271,9 @@ def _add_freeze_settings(subparsers: Subparsers) -> None:
 
 def _freeze_settings(arguments: Arguments) -> None:
     from sparsenode.configuration import freeze_settings
+    from sparsenode.settings import FROZEN
 
-    keys = ("dataset", "model", "method", "model_settings", "method_settings")
-    freeze_settings({key: getattr(arguments, key) for key in keys}, arguments.output)
+    freeze_settings({key: getattr(arguments, key) for key in FROZEN}, arguments.output)
 
 
 def _add_train_members(subparsers: Subparsers) -> None:
@@ -308,6 +334,10 @@ def _infer_peer(arguments: Arguments) -> None:
     infer_peer(arguments.data, arguments.peer, arguments.options, arguments.seeds, arguments.order, arguments.output)
 
 
+def _add_seeds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seeds", type=_positive, help="how many seeds of the models to take, from 0 on; default: all")
+
+
 def _add_evaluate_models(subparsers: Subparsers) -> None:
     parser = _subcommand(
         subparsers, "evaluate-models", "forecast, score and choose strengths on a dataset", _evaluate_models
@@ -319,6 +349,7 @@ def _add_evaluate_models(subparsers: Subparsers) -> None:
         "--evaluation", type=_json_object, default={}, help="the dataset's `evaluation` of the configuration, as JSON"
     )
     parser.add_argument("--peers", type=Path, nargs="*", default=[], help="parquet files that infer-peer wrote")
+    _add_seeds(parser)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--metrics", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--forecasts", type=Path, required=True, help="parquet file to write")
@@ -342,6 +373,7 @@ def _evaluate_models(arguments: Arguments) -> None:
         EvaluationSettings.read(arguments.evaluation),
         peers=arguments.peers,
         remarks=arguments.remarks,
+        seeds=arguments.seeds,
     )
 
 
@@ -362,6 +394,7 @@ def _add_forecast_interventions(subparsers: Subparsers) -> None:
         required=True,
         help="the dataset's `interventions` of the configuration, as JSON",
     )
+    _add_seeds(parser)
     parser.add_argument("--threads", type=_positive, default=1)
     parser.add_argument("--output", type=Path, required=True, help="parquet file")
 
@@ -377,6 +410,7 @@ def _forecast_interventions(arguments: Arguments) -> None:
         arguments.selection,
         arguments.output,
         InterventionSettings.read(arguments.interventions),
+        seeds=arguments.seeds,
     )
 
 
@@ -391,10 +425,10 @@ def _add_collect_metrics(subparsers: Subparsers) -> None:
 def _collect_metrics(arguments: Arguments) -> None:
     import pandas as pd
 
-    from sparsenode.files import write_atomically
+    from sparsenode.files import read_table, write_atomically
 
     with write_atomically(arguments.output) as path:
-        tables = [pd.read_parquet(table) for table in arguments.metrics]
+        tables = [read_table(table) for table in arguments.metrics]
         pd.concat(tables, ignore_index=True).to_csv(path, index=False)
 
 

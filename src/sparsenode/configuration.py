@@ -6,6 +6,7 @@ Light on purpose: the Snakefile imports this module anew in every job, so nothin
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sparsenode import versions
 from sparsenode.data.downloads import MIRROR_VARIABLE
 from sparsenode.errors import UserError, did_you_mean
 from sparsenode.files import write_atomically
@@ -194,6 +196,23 @@ def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Give what the preprocessing of one dataset depends on."""
     later = {"methods", "peers", "evaluation", "interventions", "benchmark"}
     return {key: value for key, value in config["datasets"][dataset].items() if key not in later}
+
+
+def results_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Give what the results of a dataset depend on, with the versions of the code; looks and interventions aside."""
+    return {
+        "data": dataset_settings(config, dataset),
+        "training": [slice_settings(config, *trained) for trained in grid(config, dataset)],
+        "seeds": config["seeds"],
+        "peers": {peer: peer_settings(config, dataset, peer) for peer in peers_of(config, dataset)},
+        "evaluation": config["datasets"][dataset]["evaluation"],
+        "versions": [versions.PREPROCESSING, versions.TRAINING, versions.PEERS, versions.EVALUATION],
+    }
+
+
+def fingerprint(values: Any) -> str:
+    """16 hexadecimal digits that differ where values differ, and not where they are only written otherwise."""
+    return hashlib.sha256(canonical_json(values).encode()).hexdigest()[:16]
 
 
 def has_truth(config: Mapping[str, Any], dataset: str) -> bool:

@@ -22,7 +22,7 @@ from sparsenode.dynamics.fields import VectorField, clamped
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
 from sparsenode.errors import UserError, nearest_names
-from sparsenode.files import write_atomically
+from sparsenode.files import reading, write_atomically
 from sparsenode.methods import get_method
 from sparsenode.model import initialize, make_field, starting_states, takes_slopes
 from sparsenode.settings import ModelSettings, read_model_settings
@@ -422,27 +422,24 @@ def load_ensemble(path: str | Path) -> Ensemble:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no model file at {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            content = json.loads((file.metadata() or {}).get("sparsenode", "{}"))
-            if content.get("format") != FORMAT:
-                raise UserError(
-                    f"{path} is not a model of this version: its format is {content.get('format')!r}, not {FORMAT!r}"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
-    except SafetensorError as error:
-        raise UserError(
-            f"{path} cannot be read as a model ({error}); it is cut or of another kind: train it anew"
-        ) from error
-    return Ensemble(
-        content["settings"],
-        tuple(Member(**member) for member in content["members"]),
-        tuple(content["features"]),
-        content["metadata"],
-        network.from_named(tensors),
-        tuple(content.get("groups", ())),
-        tuple(content.get("centers", ())),
-    )
+    with reading(path, "a model"):
+        try:
+            with safe_open(path, framework="pt") as file:
+                content = json.loads((file.metadata() or {}).get("sparsenode", "{}"))
+                if (version := content.get("format")) != FORMAT:
+                    raise UserError(f"{path} is not a model of this version: its format is {version!r}, not {FORMAT!r}")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
+        except SafetensorError as error:
+            raise ValueError(error) from error
+        return Ensemble(
+            content["settings"],
+            tuple(Member(**member) for member in content["members"]),
+            tuple(content["features"]),
+            content["metadata"],
+            network.from_named(tensors),
+            tuple(content.get("groups", ())),
+            tuple(content.get("centers", ())),
+        )
 
 
 def join_ensembles(blocks: Sequence[Ensemble]) -> Ensemble:

@@ -1,13 +1,23 @@
-"""Writing of files such that a reader never sees a half-written one, and their checksums."""
+"""Writing of files such that a reader never sees a half-written one, reading of those of a run, and checksums."""
+
+from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sparsenode.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LONGEST_HEADER = 10**8  # bytes, as safetensors itself allows
 
 
 @contextlib.contextmanager
@@ -43,6 +53,90 @@ def _is_about(error: OSError, path: Path) -> bool:
         return True
     named = Path(error.filename)
     return named.parent == path.parent or named in path.parents
+
+
+@contextlib.contextmanager
+def reading(path: Path, form: str | None = None) -> Iterator[None]:
+    """Tell of a file of a run that cannot be read in one line: the block reads it, and does nothing else.
+
+    Parameters:
+        path: the file, which the same run makes again once it is gone.
+        form: what the file should be, such as "a model", where a person may name any file; None for files that only
+            a run names.
+
+    Raises:
+        UserError: the file is missing or a folder, or it is damaged: cut, empty, or of another kind.
+        MemoryError: there is not enough memory to read it.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing; run again, and it is made")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder and no file; delete it and run again")
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
+            raise  # The system refuses the file, which may be sound.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if "alloc" in reason:
+            raise MemoryError(f"{path}: {reason}") from error
+        if isinstance(error, LookupError):
+            reason = f"it lacks {reason}"
+        if form is None:
+            raise UserError(f"{path} is damaged ({reason}); delete it and run again") from error
+        raise UserError(
+            f"{path} cannot be read as {form} ({reason}): it is damaged or of another kind; if it is a result of a "
+            "run, delete it and run again"
+        ) from error
+
+
+def read_table(path: Path, *, columns: Sequence[str] | None = None, filters: Any = None) -> pd.DataFrame:
+    """A table of a run from its parquet file.
+
+    Parameters:
+        path: the parquet file.
+        columns: names of the columns to read; all where it is None.
+        filters: which rows to read, as `pandas.read_parquet` takes them; all where it is None.
+
+    Raises:
+        UserError: the file is missing or damaged (see `reading`).
+    """
+    import pandas as pd
+
+    with reading(Path(path)):
+        return pd.read_parquet(path, columns=None if columns is None else list(columns), filters=filters)
+
+
+def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """A JSON object of a run from its file.
+
+    Parameters:
+        path: the JSON file.
+        keys: entries that the object has to have.
+
+    Raises:
+        UserError: the file is missing or damaged (see `reading`).
+    """
+    with reading(Path(path)):
+        content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        for key in keys:
+            content[key]
+    return content
+
+
+def tensor_file_header(stream: BinaryIO) -> dict[str, Any]:
+    """What this package has put beside the tensors of a safetensors file, which begins with the length of its header.
+
+    Parameters:
+        stream: the file at its beginning; of a damaged one, some ValueError, LookupError or TypeError is raised.
+    """
+    length = int.from_bytes(stream.read(8), "little")
+    if length > _LONGEST_HEADER:
+        message = "it has no header"
+        raise ValueError(message)
+    described = json.loads(stream.read(length))["__metadata__"]["sparsenode"]
+    header: dict[str, Any] = json.loads(described)
+    return header
 
 
 def file_sha256(path: Path) -> str:

@@ -7,7 +7,6 @@ shares of fates are compared with what is known to be lost or gained.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import check_features
 from sparsenode.evaluation.plans import Observations, read_observations
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
-from sparsenode.files import file_sha256, write_atomically
+from sparsenode.files import file_sha256, read_json, write_atomically
 from sparsenode.labels import BASELINE, NO_FATE, ORACLE, UNCLAMPED, reserved_name
 
 if TYPE_CHECKING:
@@ -108,11 +107,13 @@ def forecast_interventions(
     selection: Path,
     output: Path,
     settings_of_interventions: InterventionSettings,
+    seeds: int | None = None,
 ) -> None:
     """Forecast interventions with all models of one dataset at their chosen strength, and write tidy rows of metrics.
 
     Reads the trajectories `data`, the blocks `models`, the frozen `settings` they were trained with and the folder
-    `selection` of chosen strengths. In the column `trajectory` of the parquet file `output` stands the intervention.
+    `selection` of chosen strengths; takes the first `seeds` seeds, or all where it is None. In the column
+    `trajectory` of the parquet file `output` stands the intervention.
 
     Raises:
         UserError: as `sparsenode.evaluation.evaluate_models`; an unknown variable or fate; nothing to compare with.
@@ -121,16 +122,11 @@ def forecast_interventions(
 
     adata = read_trajectories(data)
     name = str(adata.uns["sparsenode"]["name"])
-    ensembles = load_blocks(models, settings, name, file_sha256(data))
+    ensembles = load_blocks(models, settings, name, file_sha256(data), seeds)
     chosen = {}
     for ensemble in ensembles:
         key = (ensemble.settings["model"], ensemble.settings["method"])
-        path = selection / key[0] / f"{key[1]}.json"
-        try:
-            chosen[key] = json.loads(path.read_text(encoding="utf-8"))["chosen"]
-        except OSError as error:
-            message = f"no chosen strength of {key[0]}/{key[1]} at {path}; evaluate the models first"
-            raise UserError(message) from error
+        chosen[key] = read_json(selection / key[0] / f"{key[1]}.json", keys=["chosen"])["chosen"]
     table = evaluate_interventions(adata, ensembles, chosen, settings_of_interventions)
     with write_atomically(output) as temporary:
         table.to_parquet(temporary, index=False)

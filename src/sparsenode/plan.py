@@ -17,6 +17,7 @@ Light on purpose: the Snakefile imports this module anew in every job.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from sparsenode import configuration, memory
+from sparsenode.errors import UserError
+from sparsenode.files import reading
 from sparsenode.settings import read_model_settings
 
 SECONDS_PER_EVALUATION = 2e-4
@@ -307,7 +310,9 @@ def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
     """Size of a dataset: read from its preprocessed file, or else what is expected of its source."""
     path = Path(config["results_dir"]) / "data" / f"{dataset}.h5ad"
     if path.is_file():
-        return _read_size(path, path.stat().st_mtime_ns)
+        # What reads the values of a damaged file says so; until then an estimate will do.
+        with contextlib.suppress(UserError):
+            return _read_size(path, path.stat().st_mtime_ns)
     entry = config["datasets"][dataset]
     expected = _EXPECTED_SIZES.get(entry["source"])
     # Of a user's own file nothing is known before it is preprocessed: a small single-cell dataset stands in.
@@ -320,7 +325,7 @@ def _read_size(path: Path, _modified: int) -> DataSize:
     import h5py
     import numpy as np
 
-    with h5py.File(path) as file:
+    with reading(path), h5py.File(path) as file:
         obs = file["obs"]
         splits = np.array(obs["split"]["categories"].asstr())[obs["split"]["codes"][:]]
         phases = np.array(obs["phase"]["categories"].asstr())[obs["phase"]["codes"][:]]

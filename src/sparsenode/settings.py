@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+FROZEN = ("dataset", "model", "method", "model_settings", "method_settings")
+"""Entries of the frozen settings, the JSON file that training reads."""
+
 
 @dataclass(frozen=True)
 class SolverSettings:

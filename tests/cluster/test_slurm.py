@@ -103,7 +103,7 @@ def test_default_grid_gives_the_same_as_on_a_workstation(repository, cluster, on
     assert {job.comment.removeprefix("rule_").partition("_wildcards")[0] for job in others} == {
         "preprocess_dataset",
         "infer_peer",
-        "evaluate_models",
+        "evaluate_models_krumsiek11",
         "forecast_interventions",
     }
 

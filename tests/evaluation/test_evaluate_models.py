@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import shutil
 from types import SimpleNamespace
 
 import networkx
@@ -11,10 +12,13 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from sparsenode.cli import main
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.ensemble import join_ensembles, load_ensemble
 from sparsenode.errors import UserError
 from sparsenode.evaluation import evaluate as evaluate_module
+from sparsenode.evaluation.blocks import take_seeds
 from sparsenode.evaluation.evaluate import evaluate_models
 from sparsenode.evaluation.networks import open_rankings, read_stability
 from sparsenode.figures.network import draw_network
@@ -36,6 +40,7 @@ DATASET = {
     "initial_state": {"mean_of_first": 1},
     "feature_weight": "uniform",
 }
+EMPTY = pd.DataFrame({"metric": []})
 MODEL = {"order": 2, "hidden": [5], "velocity_hidden": [4], "iterations": 3, "check_every": 1}
 
 
@@ -174,7 +179,9 @@ def test_a_model_of_other_settings_is_refused(trained, tmp_path):
     frozen = json.loads((trained / "settings.json").read_text())
     frozen["model_settings"]["iterations"] = 4
     (tmp_path / "settings.json").write_text(json.dumps(frozen))
-    with pytest.raises(UserError, match=r"model_settings\.iterations: 3 in the model, 4 in the settings; train it"):
+    with pytest.raises(
+        UserError, match=r"model_settings\.iterations: 3 in the model, 4 in the settings; delete it and run again"
+    ):
         evaluate(trained, tmp_path, settings=[tmp_path / "settings.json"])
     assert not (tmp_path / "metrics.parquet").exists()
 
@@ -215,6 +222,64 @@ def test_what_is_doubtful_is_a_table(trained, tmp_path):
     assert Remark("toy", "small", "pathreg", f"{choice['at_edge']} strength", f"{choice['chosen']:g}") in found
     # After three iterations a trivial forecast is better.
     assert {remark.kind for remark in found} <= {"smallest strength", "largest strength", "worse than trivial"}
+
+
+def cut(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+
+
+@pytest.mark.parametrize("file", ["toy.h5ad", "settings.json", "seeds_1.safetensors", "correlation.parquet"])
+def test_a_damaged_file_is_named_on_one_line_and_nothing_written(trained, tmp_path, capsys, file):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained, folder)
+    peer = [
+        "--data",
+        str(folder / "toy.h5ad"),
+        "--peer",
+        "correlation",
+        "--output",
+        str(folder / "correlation.parquet"),
+    ]
+    assert main(["infer-peer", *peer]) == 0
+    cut(folder / file)
+    files = {name: tmp_path / name for name in ("metrics", "forecasts", "networks", "selection")}
+    arguments = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    arguments += ["--models", *(str(folder / f"seeds_{seed}.safetensors") for seed in (0, 1))]
+    arguments += ["--data", str(folder / "toy.h5ad"), "--settings", str(folder / "settings.json")]
+    assert main(["evaluate-models", *arguments, "--peers", str(folder / "correlation.parquet")]) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith(f"error: {folder / file} ")
+    assert "is damaged" in told
+    assert told.endswith("delete it and run again")
+    assert not any(path.exists() for path in files.values())
+
+
+def test_only_the_seeds_that_are_asked_for_are_taken(trained, tmp_path):
+    both = evaluate(trained, tmp_path / "both")
+    one = evaluate(trained, tmp_path / "one", seeds=1)
+    single = evaluate(trained, tmp_path / "single", models=[trained / "seeds_0.safetensors"])
+    assert set(pd.read_parquet(both["metrics"])["seed"]) == {-1, 0, 1}
+    pd.testing.assert_frame_equal(pd.read_parquet(one["metrics"]), pd.read_parquet(single["metrics"]))
+    with pytest.raises(UserError, match="holds the seed 2, and 3 seeds are asked for"):
+        evaluate(trained, tmp_path, seeds=3)
+
+
+def test_the_members_of_some_seeds_are_taken_out_of_a_block(trained):
+    blocks = [load_ensemble(trained / f"seeds_{seed}.safetensors") for seed in (0, 1)]
+    joined = join_ensembles(blocks)
+    (taken,) = take_seeds([joined], 1)
+    assert taken.members == blocks[0].members
+    assert np.array_equal(taken.path_matrix(), blocks[0].path_matrix())
+    assert take_seeds([joined], 2) == [joined]
+    assert take_seeds(blocks, 1) == [blocks[0]]
+
+
+def test_rankings_are_written_without_rows_where_there_is_no_truth(trained, tmp_path, monkeypatch):
+    evaluation = SimpleNamespace(networks={}, selections={}, rankings=None, metrics=EMPTY, forecasts=EMPTY)
+    monkeypatch.setattr(evaluate_module, "evaluate_ensembles", lambda *given: evaluation)
+    evaluate(trained, tmp_path)
+    assert len(open_rankings(tmp_path / "networks")) == 0
 
 
 def test_models_whose_networks_would_share_a_key_are_refused_before_any_work(trained, tmp_path, monkeypatch):

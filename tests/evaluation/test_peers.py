@@ -64,10 +64,10 @@ def test_files_of_something_else_are_refused(tmp_path):
     for name, message in (
         ("few", "does not score every pair of the 3 features"),
         ("empty", "does not score every pair"),
-        ("columns", "cannot read .*columns.parquet: .*sign"),
+        ("columns", "columns.parquet is damaged .*sign.*; delete it and run again"),
         ("other", "scores 'beta', which is no feature"),
-        ("text", "cannot read .*text.parquet: .*infer-peer"),
-        ("none", "cannot read .*none.parquet"),
+        ("text", "text.parquet is damaged .*; delete it and run again"),
+        ("none", "none.parquet is missing; run again"),
     ):
         with pytest.raises(UserError, match=message):
             read_peer(tmp_path / f"{name}.parquet", FEATURES)

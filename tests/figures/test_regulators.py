@@ -111,6 +111,6 @@ def test_pairs_that_a_cut_list_lacks_are_hatched(influences, monkeypatch):
 def test_tables_that_were_not_written_are_asked_for(cell_files, tmp_path):
     (cell_files["networks"] / "cells" / "l1.groups.parquet").unlink()
     files = {name: cell_files[name] for name in ("metrics", "selection", "networks", "data")}
-    with pytest.raises(UserError, match=r"l1\.groups\.parquet is missing.*evaluate the models of this dataset anew"):
+    with pytest.raises(UserError, match=r"l1\.groups\.parquet is missing; run again"):
         regulators.draw_regulators(dataset="cells", **files, outputs=[tmp_path / "r.png"])
     assert json.loads((cell_files["selection"] / "cells" / "l1.json").read_text())["chosen"] == 0.1

@@ -29,8 +29,8 @@ FIGURES = {
     )
 }
 """Jobs of the figures of a dataset of the tests, by rule."""
-EVALUATION = {"evaluate_models": 1, **FIGURES, "collect_metrics": 1, "collect_remarks": 1}
-"""Jobs of a dataset of the tests once it is trained, by rule."""
+EVALUATION = {"evaluate_models_branches": 1, **FIGURES, "collect_metrics": 1, "collect_remarks": 1}
+"""Jobs of the dataset `branches` of the tests once it is trained, by rule."""
 
 
 @dataclass(frozen=True)

@@ -169,3 +169,18 @@ def test_a_full_disk_is_a_warning_and_leaves_the_last_checkpoint(
     assert "no checkpoint: cannot write" in caplog.text
     assert files(tmp_path) == before
     assert checkpoints.load()[0] == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_training_goes_on_where_memory_does_not_suffice_for_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    checkpoints = filled(tmp_path, 1)
+
+    def refuse(*_tensors: object, **_metadata: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr("sparsenode.training.checkpoints.save", refuse)
+    assert not checkpoints.save(2, TENSORS, {})
+    assert "not enough memory for one; the training goes on" in caplog.text
+    assert checkpoints.load()[0] == 1

@@ -70,7 +70,7 @@ def test_another_horizon_trains_nothing_anew(workflow, mirror):
     done = workflow.snakemake("--dry-run", mirror=mirror)
     assert done.status == 0, done.output
     assert not {"preprocess_dataset", "train_members"} & set(done.jobs)
-    assert done.jobs["evaluate_models"] == 1
+    assert done.jobs["evaluate_models_walks"] == 1
 
 
 def test_a_trial_number_without_quotes_stops_before_any_job(workflow):

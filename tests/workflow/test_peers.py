@@ -21,7 +21,7 @@ def test_peers_stand_in_the_metrics_and_depend_on_their_own_settings_alone(workf
     assert seeds == {"peer:correlation": [0, -1], "peer:trees": [0, 1, -1]}
     rankings = pd.read_parquet(workflow.result("networks/branches/rankings.parquet"))
     assert {"peer:correlation", "peer:trees"} <= set(rankings["method"])
-    evaluation = {"evaluate_models": 1, "collect_metrics": 1}
+    evaluation = {"evaluate_models_branches": 1, "collect_metrics": 1}
     for changes, jobs in (
         ({}, {}),
         ({"seeds": 4}, {"infer_peer": 1, "train_members": 2, **evaluation}),

@@ -10,7 +10,7 @@ from shutil import which
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from sparsenode import cluster, configuration, plan, remarks, versions
+from sparsenode import cluster, configuration, plan, remarks, seed_blocks, versions
 from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
 
@@ -38,8 +38,28 @@ DOWNLOADS = config["downloads_dir"].rstrip("/")
 
 configuration.set_environment(config)
 
-# An environment variable, which jobs on a cluster inherit.
+# Environment variables, which jobs on a cluster inherit: what the run has found when it was started counts for them.
 TRAINING_GPUS = "SPARSENODE_TRAINING_GPUS"
+SEED_BLOCKS = "SPARSENODE_SEED_BLOCKS"
+
+# Blocks of seeds of each (dataset, model, method). They depend on the models that are there: jobs see others.
+if workflow.is_main_process or SEED_BLOCKS not in os.environ:
+    BLOCKS = seed_blocks.blocks_of_run(config)
+    os.environ[SEED_BLOCKS] = seed_blocks.encode_blocks(config, BLOCKS)
+else:
+    BLOCKS = seed_blocks.decode_blocks(config, os.environ[SEED_BLOCKS])
+
+
+# What the profile or the command line asks for `evaluate_models` holds for the rule of each dataset. To be said before
+# the first rule, at which Snakemake takes them over.
+for name in ("overwrite_resources", "overwrite_threads"):
+    asked = dict(getattr(workflow.resource_settings, name))
+    if "evaluate_models" in asked:
+        each = {
+            f"evaluate_models_{dataset}": asked["evaluate_models"]
+            for dataset in config["run"]["datasets"]
+        }
+        setattr(workflow.resource_settings, name, each | asked)
 
 
 wildcard_constraints:
@@ -56,24 +76,134 @@ wildcard_constraints:
 
 def all_figures():
     return [
-        f"{RESULTS}/figures/{dataset}/{figure}.pdf"
+        f"{RESULTS}/figures/{dataset}/{figure}.{ending}"
         for dataset in config["run"]["datasets"]
         for figure in configuration.figures_of(config, dataset)
+        for ending in FIGURE_ENDINGS[figure].values()
     ] + [
-        f"{RESULTS}/figures/comparisons/{comparison}.pdf"
+        f"{RESULTS}/figures/comparisons/{comparison}.{ending}"
         for comparison in configuration.comparisons_of(config)
+        for ending in ("pdf", "png")
     ]
 
 
 def all_tables():
     benchmarks = configuration.benchmarks_of(config)
     tables = ["metrics.csv", "remarks.csv", "remarks.md"]
-    tables += ["benchmark.csv"] if any(benchmarks.values()) else []
+    if any(benchmarks.values()):
+        tables += ["benchmark.csv", "benchmark.md"]
     return [f"{RESULTS}/{table}" for table in tables]
 
 
-def of_benchmarks(table):
-    """One table of each dataset that the table of benchmarks holds."""
+def all_results():
+    """What the figures and tables are made from: a target of its own, so that none of it remains away after a failure."""
+    results = []
+    for dataset in config["run"]["datasets"]:
+        results += [
+            f"{RESULTS}/data/{dataset}.h5ad",
+            *settings_of(dataset),
+            *models_of(dataset),
+            *(
+                path.replace(".safetensors", ".history.parquet")
+                for path in models_of(dataset)
+            ),
+            *peers_of(dataset),
+            f"{RESULTS}/metrics/{dataset}.parquet",
+            f"{RESULTS}/forecasts/{dataset}.parquet",
+            *networks_of(dataset),
+            *selections_of(dataset),
+        ]
+        if config["datasets"][dataset]["interventions"] is not None:
+            results.append(f"{RESULTS}/interventions/{dataset}.parquet")
+    return results
+
+
+def settings_of(dataset):
+    return [
+        f"{RESULTS}/settings/{dataset}/{model}/{method}.json"
+        for _, model, method in configuration.grid(config, dataset)
+    ]
+
+
+def models_of(dataset):
+    return [
+        f"{RESULTS}/models/{dataset}/{model}/{method}/seeds_{first}-{last}.safetensors"
+        for _, model, method in configuration.grid(config, dataset)
+        for first, last in BLOCKS[dataset, model, method]
+    ]
+
+
+def peers_of(dataset):
+    return [
+        f"{RESULTS}/peers/{dataset}/{peer}.parquet"
+        for peer in configuration.peers_of(config, dataset)
+    ]
+
+
+def networks_of(dataset):
+    """All files of the folder of networks of a dataset."""
+    return [
+        f"{RESULTS}/networks/{dataset}/{model}/{method}.{ending}"
+        for _, model, method in configuration.grid(config, dataset)
+        for ending in ("csv", "graphml", "groups.parquet", "stability.parquet")
+    ] + [
+        f"{RESULTS}/networks/{dataset}/{name}"
+        for name in ("network.h5ad", "rankings.parquet")
+    ]
+
+
+def selections_of(dataset):
+    """All files of the folder of chosen strengths of a dataset."""
+    return [
+        f"{RESULTS}/selection/{dataset}/{model}/{method}.json"
+        for _, model, method in configuration.grid(config, dataset)
+    ]
+
+
+# What the commands take as a folder, and rules as its files: a file that is gone is seen, and nothing old is left.
+FOLDERS = {"networks": networks_of, "selection": selections_of}
+
+
+def of_dataset(files):
+    """The input function of a rule with the wildcard `dataset`, of a function of its name."""
+    return lambda wildcards: files(wildcards.dataset)
+
+
+def origin_of(*datasets, interventions=False):
+    """What the results of datasets were made with: a parameter of what is made of them.
+
+    So they are made again after a change, whatever a failure has left, and whatever the clocks say.
+    """
+    settings = {
+        dataset: configuration.results_settings(config, dataset) for dataset in datasets
+    }
+    if interventions:
+        settings |= {
+            f"interventions of {dataset}": config["datasets"][dataset]["interventions"]
+            for dataset in datasets
+        }
+    return configuration.fingerprint(settings)
+
+
+def origin_of_figure(figure):
+    """The parameter `origin` of a figure of a dataset."""
+    inputs = FIGURES[figure].inputs
+
+    def origin(wildcards):
+        if set(inputs) == {"data"}:
+            dataset = configuration.dataset_settings(config, wildcards.dataset)
+            return configuration.fingerprint([dataset, versions.PREPROCESSING])
+        return origin_of(wildcards.dataset, interventions="interventions" in inputs)
+
+    return origin
+
+
+def origin_of_comparison(wildcards):
+    return origin_of(*configuration.datasets_compared(config, wildcards.comparison))
+
+
+def of_benchmarks(files):
+    """Files of each dataset that the table of benchmarks holds: a pattern, or a function of the dataset's name."""
 
     def tables(wildcards):
         datasets = list(configuration.benchmarks_of(config))
@@ -81,7 +211,7 @@ def of_benchmarks(table):
             raise WorkflowError(
                 "no dataset of the run has a `benchmark` or a known true network, so that there is nothing to tabulate"
             )
-        return expand(table, dataset=datasets)
+        return of_datasets(files, datasets)
 
     return tables
 
@@ -93,16 +223,29 @@ def tell_remarks():
         logger.warning(f"\nWhat is doubtful about the results:\n{text}\n")
 
 
+def of_datasets(files, datasets):
+    """Files of datasets: a pattern, or a function of a dataset's name that gives a list."""
+    if callable(files):
+        return [path for dataset in datasets for path in files(dataset)]
+    return expand(files, dataset=datasets)
+
+
+# The files of each figure, by the name of the command's flag.
+FIGURE_ENDINGS = {
+    figure: {"pdf": "pdf", "png": "png"}
+    | ({"animation": "gif"} if drawn.animated else {})
+    for figure, drawn in FIGURES.items()
+}
+
+
 def pictures_of(figure):
     """The files of a figure, those that the report shows marked."""
-    endings = {"pdf": "pdf", "png": "png"}
     shown = {"png": figure.replace("_", " ")}
     if FIGURES[figure].animated:
-        endings["animation"] = "gif"
         shown["animation"] = f"{shown['png']} (animation)"
     pictures = {
         kind: f"{RESULTS}/figures/{{dataset}}/{figure}.{ending}"
-        for kind, ending in endings.items()
+        for kind, ending in FIGURE_ENDINGS[figure].items()
     }
     for kind, label in shown.items():
         pictures[kind] = report(
@@ -116,19 +259,23 @@ def pictures_of(figure):
 
 
 def file_flags(wildcards, input, output):
-    """The files that a job reads and writes, each as the flag of its name."""
-    files = [*input.items(), *output.items()]
-    return " ".join(f"--{name} {shlex.quote(str(path))}" for name, path in files)
+    """The files and folders that a job reads and writes, each as the flag of its name."""
+    paths = dict([*input.items(), *output.items()]) | {
+        name: f"{RESULTS}/{name}/{wildcards.dataset}"
+        for name in FOLDERS
+        if name in input.keys()
+    }
+    return " ".join(
+        f"--{name} {shlex.quote(str(path))}" for name, path in paths.items()
+    )
 
 
-def compared(table):
-    """One table of each dataset of a comparison."""
+def compared(files):
+    """Files of each dataset of a comparison: a pattern, or a function of the dataset's name."""
 
     def tables(wildcards):
-        return expand(
-            table,
-            dataset=configuration.datasets_compared(config, wildcards.comparison),
-        )
+        datasets = configuration.datasets_compared(config, wildcards.comparison)
+        return of_datasets(files, datasets)
 
     return tables
 
@@ -190,31 +337,20 @@ def grid_or_error(wildcards):
 
 
 def settings_of_block(wildcards):
-    """The settings of a training job, whose seeds have to be one of the configuration's blocks."""
+    """The settings of a training job, whose seeds have to be one of the run's blocks."""
+    grid_or_error(wildcards)
     block = (int(wildcards.first), int(wildcards.last))
-    if block not in configuration.seed_blocks(config):
-        blocks = ", ".join(
-            f"{first}-{last}" for first, last in configuration.seed_blocks(config)
-        )
+    chosen = BLOCKS[wildcards.dataset, wildcards.model, wildcards.method]
+    if block not in chosen:
+        blocks = ", ".join(f"{first}-{last}" for first, last in chosen)
         raise WorkflowError(
             f"seeds {block[0]}-{block[1]} are no block of the configuration; there are: {blocks}"
         )
     return f"{RESULTS}/settings/{wildcards.dataset}/{wildcards.model}/{wildcards.method}.json"
 
 
-def settings_of_dataset(wildcards):
-    return [
-        f"{RESULTS}/settings/{dataset}/{model}/{method}.json"
-        for dataset, model, method in configuration.grid(config, wildcards.dataset)
-    ]
-
-
-def models_of_dataset(wildcards):
-    return [
-        f"{RESULTS}/models/{dataset}/{model}/{method}/seeds_{first}-{last}.safetensors"
-        for dataset, model, method in configuration.grid(config, wildcards.dataset)
-        for first, last in configuration.seed_blocks(config)
-    ]
+def seeds_of_block(wildcards):
+    return int(wildcards.last) - int(wildcards.first) + 1
 
 
 def interventions_of(wildcards):
@@ -240,28 +376,26 @@ def peer_settings(part):
     return settings
 
 
-def peers_of_dataset(wildcards):
-    return expand(
-        f"{RESULTS}/peers/{wildcards.dataset}/{{peer}}.parquet",
-        peer=configuration.peers_of(config, wildcards.dataset),
-    )
-
-
 def training_memory(wildcards, attempt):
     """Memory of a training job in MB: half as much again as the estimate, and again at each further attempt.
 
     On a cluster two Snakemakes around it count as well.
     """
     job = plan.training_job(
-        config, wildcards.dataset, wildcards.model, wildcards.method
+        config,
+        wildcards.dataset,
+        wildcards.model,
+        wildcards.method,
+        seeds=seeds_of_block(wildcards),
     )
     return int((400 + job.memory_mb) * 1.5**attempt)
 
 
-def evaluation_memory(wildcards, attempt):
+def memory_of_evaluation(dataset):
     """Memory of an evaluation in MB: with room to spare, and more at each further attempt."""
-    estimate = plan.evaluation_mb(config, wildcards.dataset)
-    return int(max(4000, 1.5 * estimate) * attempt)
+    return lambda wildcards, attempt: int(
+        max(4000, 1.5 * plan.evaluation_mb(config, dataset)) * attempt
+    )
 
 
 def figure_memory(figure):
@@ -327,6 +461,10 @@ def memory_limit():
 def training_minutes(wildcards, attempt):
     """Time limit of a training job in minutes: four times the estimate, since machines differ."""
     job = plan.training_job(
-        config, wildcards.dataset, wildcards.model, wildcards.method
+        config,
+        wildcards.dataset,
+        wildcards.model,
+        wildcards.method,
+        seeds=seeds_of_block(wildcards),
     )
     return int(10 + 4 * attempt * job.seconds / 60)

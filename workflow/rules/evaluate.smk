@@ -1,34 +1,45 @@
-rule evaluate_models:
-    input:
-        data=f"{RESULTS}/data/{{dataset}}.h5ad",
-        models=models_of_dataset,
-        settings=settings_of_dataset,
-        peers=peers_of_dataset,
-    output:
-        metrics=f"{RESULTS}/metrics/{{dataset}}.parquet",
-        forecasts=f"{RESULTS}/forecasts/{{dataset}}.parquet",
-        networks=directory(f"{RESULTS}/networks/{{dataset}}"),
-        selection=directory(f"{RESULTS}/selection/{{dataset}}"),
-        remarks=f"{RESULTS}/remarks/{{dataset}}.csv",
-    log:
-        f"{RESULTS}/logs/evaluate_models/{{dataset}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evaluate_models/{{dataset}}.tsv"
-    conda:
-        "../../envs/sparsenode.yaml"
-    threads: config["threads"]
-    resources:
-        mem_mb=evaluation_memory,
-    params:
-        evaluation=lambda wildcards: configuration.canonical_json(
-            config["datasets"][wildcards.dataset]["evaluation"]
-        ),
-        version=versions.EVALUATION,
-    shell:
-        "sparsenode evaluate-models --data {input.data:q} --models {input.models:q} --settings {input.settings:q}"
-        " --peers {input.peers:q}"
-        " --evaluation {params.evaluation:q} --threads {threads} --metrics {output.metrics:q} --forecasts {output.forecasts:q}"
-        " --networks {output.networks:q} --selection {output.selection:q} --remarks {output.remarks:q} > {log:q} 2>&1"
+# One rule a dataset, evaluate_models_DATASET: which files there are depends on the models and methods of each.
+for dataset in config["run"]["datasets"]:
+
+    rule:
+        name:
+            f"evaluate_models_{dataset}"
+        input:
+            data=f"{RESULTS}/data/{dataset}.h5ad",
+            models=models_of(dataset),
+            settings=settings_of(dataset),
+            peers=peers_of(dataset),
+        output:
+            metrics=f"{RESULTS}/metrics/{dataset}.parquet",
+            forecasts=f"{RESULTS}/forecasts/{dataset}.parquet",
+            networks=networks_of(dataset),
+            selection=selections_of(dataset),
+            remarks=f"{RESULTS}/remarks/{dataset}.csv",
+        log:
+            f"{RESULTS}/logs/evaluate_models/{dataset}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/evaluate_models/{dataset}.tsv"
+        conda:
+            "../../envs/sparsenode.yaml"
+        threads: config["threads"]
+        resources:
+            mem_mb=memory_of_evaluation(dataset),
+        params:
+            evaluation=configuration.canonical_json(
+                config["datasets"][dataset]["evaluation"]
+            ),
+            seeds=config["seeds"],
+            networks=f"{RESULTS}/networks/{dataset}",
+            selection=f"{RESULTS}/selection/{dataset}",
+            origin=origin_of(dataset),
+            version=versions.EVALUATION,
+        shell:
+            # What an evaluation of other models and methods has left goes first.
+            "rm -rf {params.networks:q} {params.selection:q} && "
+            "sparsenode evaluate-models --data {input.data:q} --models {input.models:q} --settings {input.settings:q}"
+            " --peers {input.peers:q} --seeds {params.seeds}"
+            " --evaluation {params.evaluation:q} --threads {threads} --metrics {output.metrics:q} --forecasts {output.forecasts:q}"
+            " --networks {params.networks:q} --selection {params.selection:q} --remarks {output.remarks:q} > {log:q} 2>&1"
 
 
 rule collect_metrics:
@@ -46,6 +57,8 @@ rule collect_metrics:
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
+    params:
+        origin=origin_of(*config["run"]["datasets"]),
     shell:
         "sparsenode collect-metrics --metrics {input:q} --output {output:q} > {log:q} 2>&1"
 
@@ -79,7 +92,7 @@ rule collect_remarks:
 rule tabulate_benchmark:
     input:
         metrics=of_benchmarks(f"{RESULTS}/metrics/{{dataset}}.parquet"),
-        selections=of_benchmarks(f"{RESULTS}/selection/{{dataset}}"),
+        selections=of_benchmarks(selections_of),
         remarks=of_benchmarks(f"{RESULTS}/remarks/{{dataset}}.csv"),
     output:
         table=f"{RESULTS}/benchmark.csv",
@@ -94,9 +107,11 @@ rule tabulate_benchmark:
     threads: 1
     params:
         datasets=of_benchmarks("{dataset}"),
+        selections=of_benchmarks(f"{RESULTS}/selection/{{dataset}}"),
         benchmarks=configuration.canonical_json(configuration.benchmarks_of(config)),
+        origin=origin_of(*configuration.benchmarks_of(config)),
         version=versions.FIGURES,
     shell:
         "sparsenode tabulate-benchmark --datasets {params.datasets:q} --benchmarks {params.benchmarks:q}"
-        " --metrics {input.metrics:q} --selections {input.selections:q} --remarks {input.remarks:q}"
+        " --metrics {input.metrics:q} --selections {params.selections:q} --remarks {input.remarks:q}"
         " --output {output.table:q} --markdown {output.markdown:q} > {log:q} 2>&1"

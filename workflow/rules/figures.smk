@@ -1,10 +1,9 @@
 TABLES = {
     "metrics": f"{RESULTS}/metrics/{{dataset}}.parquet",
-    "selection": f"{RESULTS}/selection/{{dataset}}",
     "forecasts": f"{RESULTS}/forecasts/{{dataset}}.parquet",
-    "networks": f"{RESULTS}/networks/{{dataset}}",
     "data": f"{RESULTS}/data/{{dataset}}.h5ad",
     "interventions": f"{RESULTS}/interventions/{{dataset}}.parquet",
+    **{name: of_dataset(files) for name, files in FOLDERS.items()},
 }
 
 
@@ -34,6 +33,7 @@ for figure, drawn in FIGURES.items():
             subcommand=subcommand_of(figure),
             files=file_flags,
             benchmark=benchmark_of(figure),
+            origin=origin_of_figure(figure),
             font_size=config["figures"]["font_size"],
             dots_per_inch=config["figures"]["dots_per_inch"],
             version=versions.FIGURES,
@@ -45,7 +45,7 @@ for figure, drawn in FIGURES.items():
 rule draw_comparison:
     input:
         metrics=compared(TABLES["metrics"]),
-        selections=compared(TABLES["selection"]),
+        selections=compared(selections_of),
     output:
         pdf=f"{RESULTS}/figures/comparisons/{{comparison}}.pdf",
         png=report(
@@ -66,11 +66,13 @@ rule draw_comparison:
     params:
         settings=comparison_settings,
         datasets=compared("{dataset}"),
+        selections=compared(f"{RESULTS}/selection/{{dataset}}"),
+        origin=origin_of_comparison,
         font_size=config["figures"]["font_size"],
         dots_per_inch=config["figures"]["dots_per_inch"],
         version=versions.FIGURES,
     shell:
         "sparsenode draw-comparison --comparison {wildcards.comparison} --settings {params.settings:q}"
-        " --datasets {params.datasets:q} --metrics {input.metrics:q} --selections {input.selections:q}"
+        " --datasets {params.datasets:q} --metrics {input.metrics:q} --selections {params.selections:q}"
         " --font-size {params.font_size} --dots-per-inch {params.dots_per_inch}"
         " --pdf {output.pdf:q} --png {output.png:q} > {log:q} 2>&1"

@@ -1,9 +1,9 @@
 rule forecast_interventions:
     input:
         data=f"{RESULTS}/data/{{dataset}}.h5ad",
-        models=models_of_dataset,
-        settings=settings_of_dataset,
-        selection=f"{RESULTS}/selection/{{dataset}}",
+        models=of_dataset(models_of),
+        settings=of_dataset(settings_of),
+        selection=of_dataset(selections_of),
     output:
         f"{RESULTS}/interventions/{{dataset}}.parquet",
     log:
@@ -15,8 +15,11 @@ rule forecast_interventions:
     threads: config["threads"]
     params:
         interventions=interventions_of,
+        seeds=config["seeds"],
+        selection=f"{RESULTS}/selection/{{dataset}}",
+        origin=lambda wildcards: origin_of(wildcards.dataset),
         version=versions.INTERVENTIONS,
     shell:
         "sparsenode forecast-interventions --data {input.data:q} --models {input.models:q}"
-        " --settings {input.settings:q} --selection {input.selection:q} --interventions {params.interventions:q}"
+        " --settings {input.settings:q} --selection {params.selection:q} --seeds {params.seeds} --interventions {params.interventions:q}"
         " --threads {threads} --output {output:q} > {log:q} 2>&1"

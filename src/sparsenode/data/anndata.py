@@ -194,7 +194,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         scaling=options["scaling"],
         transform=options["transform"],
         truth=truth,
-        truth_known=None if truth is None else ~np.eye(count, dtype=bool),
+        truth_known=None if truth is None else ~np.eye(len(genes), dtype=bool),
         priors=priors,
         priors_known={
             name: logical_matrix(matrix, genes, genes, f"{file.path}: varp['known_{name}']")

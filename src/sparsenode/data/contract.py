@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sparsenode.errors import UserError
-from sparsenode.files import write_atomically
+from sparsenode.files import reading, write_atomically
 from sparsenode.labels import reserved_problem
 
 if TYPE_CHECKING:
@@ -80,10 +80,13 @@ def read_trajectories(path: str | Path) -> AnnData:
     """Read a file of trajectories and check that it keeps the contract.
 
     Raises:
-        UserError: the file cannot be read or breaks the contract; the message says where.
+        UserError: the file is missing or damaged, or breaks the contract; the message says where.
     """
-    adata = read_h5ad(Path(path))
-    _unpack(adata, path)
+    import anndata
+
+    with reading(Path(path)):
+        adata = anndata.read_h5ad(path)
+        _unpack(adata, path)
     check_trajectories(adata, where=str(path))
     return adata
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsenode.errors import UserError
+from sparsenode.files import read_json
+from sparsenode.settings import FROZEN
 
 if TYPE_CHECKING:
     from sparsenode.ensemble import Ensemble
@@ -17,9 +18,20 @@ _ABSENT = object()
 
 
 def load_blocks(
-    models: Sequence[Path], settings: Sequence[Path], dataset: str, data_sha256: str | None = None
+    models: Sequence[Path],
+    settings: Sequence[Path],
+    dataset: str,
+    data_sha256: str | None = None,
+    seeds: int | None = None,
 ) -> list[Ensemble]:
     """Join the blocks of each (model, method) after comparing them with their frozen settings and data.
+
+    Parameters:
+        models: model files, each of a block of seeds.
+        settings: frozen settings, one file for each (model, method).
+        dataset: name of the dataset.
+        data_sha256: checksum of the file of trajectories; None to compare none.
+        seeds: how many seeds to take, from 0 on: a block may have been trained when more were asked for. All if None.
 
     Raises:
         UserError: see `sparsenode.evaluation.evaluate.evaluate_models`.
@@ -28,7 +40,7 @@ def load_blocks(
 
     wanted = {}
     for path in settings:
-        frozen = json.loads(Path(path).read_text(encoding="utf-8"))
+        frozen = read_json(path, keys=FROZEN)
         wanted[frozen["dataset"], frozen["model"], frozen["method"]] = (frozen, path)
     blocks: dict[tuple[str, str, str], list[Ensemble]] = {key: [] for key in wanted}
     for path in models:
@@ -39,8 +51,10 @@ def load_blocks(
         frozen, origin = wanted[key]
         check_settings(block.settings, frozen, path, origin)
         if data_sha256 is not None and block.metadata.get("data_sha256") != data_sha256:
-            raise UserError(f"{path} was trained on another version of the dataset {dataset}: train it anew")
+            raise UserError(f"{path} was trained on another version of the dataset {dataset}; delete it and run again")
         blocks[key].append(block)
+    if seeds is not None:
+        blocks = {key: take_seeds(found, seeds) for key, found in blocks.items()}
     for key, found in blocks.items():
         if key[0] != dataset:
             raise UserError(f"{wanted[key][1]} belongs to data set {key[0]}, but the data are {dataset}")
@@ -49,8 +63,20 @@ def load_blocks(
         members = [(member.strength, member.seed) for block in found for member in block.members]
         if len(set(members)) < len(members):
             raise UserError(f"several model files of {key} hold the same seeds: give each block of seeds once")
+        if seeds is not None and (lacking := sorted(set(range(seeds)) - {seed for _, seed in members})):
+            raise UserError(f"no model file of {key} holds the seed {lacking[0]}, and {seeds} seeds are asked for")
     # What is compared with the data of the training is less the center, as these are.
     return [replace(join_ensembles(found), centers=()) for found in blocks.values()]
+
+
+def take_seeds(blocks: Sequence[Ensemble], seeds: int) -> list[Ensemble]:
+    """The members of the first `seeds` seeds; blocks that have none of them are left out."""
+    taken = []
+    for block in blocks:
+        rows = [row for row, member in enumerate(block.members) if member.seed < seeds]
+        if rows:
+            taken.append(block if len(rows) == len(block.members) else block.select(rows))
+    return taken
 
 
 def check_settings(found: Mapping[str, Any], frozen: Mapping[str, Any], path: Path, origin: Path) -> None:
@@ -62,7 +88,7 @@ def check_settings(found: Mapping[str, Any], frozen: Mapping[str, Any], path: Pa
     differing = list(_differences(found, frozen))
     if differing:
         listed = "; ".join(differing[:5])
-        raise UserError(f"{path} was not trained with the settings in {origin}: {listed}; train it again")
+        raise UserError(f"{path} was not trained with the settings in {origin}: {listed}; delete it and run again")
 
 
 def _differences(found: Any, frozen: Any, key: str = "") -> list[str]:

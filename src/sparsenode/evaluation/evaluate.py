@@ -152,14 +152,15 @@ def evaluate_models(
     settings_of_evaluation: EvaluationSettings | None = None,
     peers: Sequence[Path] = (),
     remarks: Path | None = None,
+    seeds: int | None = None,
 ) -> None:
-    """Evaluate all trained blocks of one data set.
+    """Evaluate all trained blocks of one data set, of the first `seeds` seeds where not all are wanted.
 
     Reads the trajectories `data`, the blocks `models`, the frozen `settings` they were trained with and the scores of
     `peers`; writes the tidy table `metrics`, the table `forecasts`, into the folder `networks` of each (model, method)
-    `{model}/{method}.csv`, `.graphml`, `.groups.parquet` and `.stability.parquet`, and `network.h5ad` and, with a
-    truth, `rankings.parquet`, and into `selection` a `{model}/{method}.json`. What is doubtful about the models goes
-    to the table `remarks`, where one is named.
+    `{model}/{method}.csv`, `.graphml`, `.groups.parquet` and `.stability.parquet`, and `network.h5ad` and
+    `rankings.parquet`, without rows where there is no truth, and into `selection` a `{model}/{method}.json`. What is
+    doubtful about the models goes to the table `remarks`, where one is named.
 
     Raises:
         UserError: no member has finished its training; a model file differs from its settings, or was trained on other
@@ -170,7 +171,7 @@ def evaluate_models(
 
     adata = read_trajectories(data)
     name = str(adata.uns["sparsenode"]["name"])
-    ensembles = load_blocks(models, settings, name, file_sha256(data))
+    ensembles = load_blocks(models, settings, name, file_sha256(data), seeds)
     # Before the work, not after it: two names that give one key are known now.
     network_keys([(ensemble.settings["model"], ensemble.settings["method"]) for ensemble in ensembles])
     magnitudes = measure_magnitudes(adata)
@@ -186,8 +187,7 @@ def evaluate_models(
         told["edges_found"] = evaluation.edges_found[model, method]
         write_graph(table, list(adata.var_names), networks / model / f"{method}.graphml", **told)
     write_annotated(adata, _chosen_networks(evaluation), networks)
-    if evaluation.rankings is not None:
-        write_rankings(evaluation.rankings, networks)
+    write_rankings(evaluation.rankings or [], networks)
     for (model, method), choice in evaluation.selections.items():
         write_selection(choice, selection / model / f"{method}.json")
     if remarks is not None:

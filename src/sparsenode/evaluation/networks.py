@@ -15,7 +15,7 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.sparsity import THRESHOLD
-from sparsenode.files import write_atomically
+from sparsenode.files import read_table, reading, write_atomically
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -222,12 +222,18 @@ def read_edges(path: Path) -> pd.DataFrame:
     """Table of edges of a CSV, as `network_table` gives it, `known` as text.
 
     Raises:
-        UserError: the file is missing.
+        UserError: the file is missing or damaged.
     """
-    if not Path(path).is_file():
-        raise UserError(f"{path} is missing: evaluate the models of this dataset anew (sparsenode evaluate-models)")
-    # A gene may be called "NA" or "nan": names are never read as missing values.
-    return pd.read_csv(path, dtype={"source": str, "target": str, KNOWN: str}, keep_default_na=False)
+    text = {"source": str, "target": str, KNOWN: str}
+    numbers = {name: np.float64 for name in NETWORK_COLUMNS if name not in text} | {"sign": np.int64}
+    with reading(Path(path)):
+        with Path(path).open("rb") as file:
+            file.seek(max(0, file.seek(0, io.SEEK_END) - 1))
+            if file.read() != b"\n":
+                raise ValueError("its last line is cut")
+        # A gene may be called "NA" or "nan": names are never read as missing values.
+        table = pd.read_csv(path, dtype={**text, **numbers}, keep_default_na=False)
+        return table[[name for name in table.columns if name in text or name in numbers]]
 
 
 def read_shares(path: Path, features: Sequence[str]) -> Matrices:
@@ -308,15 +314,9 @@ def read_groups(folder: Path, model: str, method: str) -> pd.DataFrame:
     """Influences by group of one (model, method) of a dataset's folder of networks, as `group_table` gives them.
 
     Raises:
-        UserError: the folder has no such table.
+        UserError: the folder has no such table, or it is damaged.
     """
-    path = Path(folder) / model / f"{method}{_ENDING}"
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing: the influences in each group were not written; evaluate the models of this dataset "
-            "anew (sparsenode evaluate-models)"
-        )
-    return pd.read_parquet(path)
+    return read_table(Path(folder) / model / f"{method}{_ENDING}", columns=GROUP_COLUMNS)
 
 
 def write_graph(
@@ -431,37 +431,32 @@ def read_stability(folder: Path, model: str, method: str) -> pd.DataFrame:
     """Stability path of one (model, method) of a dataset's folder of networks, as `stability_table` gives it.
 
     Raises:
-        UserError: the folder has no such table.
+        UserError: the folder has no such table, or it is damaged.
     """
-    return pd.read_parquet(_find_stability(folder, model, method))
+    return read_table(_find_stability(folder, model, method), columns=STABILITY_COLUMNS)
 
 
 def read_stability_summary(folder: Path, model: str, method: str) -> pd.DataFrame:
     """What a stability path tells of whole groups of pairs at each strength (`summarize_frequencies`); no pair is read.
 
     Raises:
-        UserError: the folder has no such table, or one without a summary.
+        UserError: the folder has no such table, or one without a summary, or it is damaged.
     """
     from pyarrow import parquet
 
     path = _find_stability(folder, model, method)
-    told = json.loads((parquet.read_schema(path).metadata or {}).get(b"PANDAS_ATTRS", b"{}")).get(SUMMARY)
-    if told is None:
+    with reading(path):
+        attributes = json.loads((parquet.read_schema(path).metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    summary = attributes.get(SUMMARY)
+    if summary is None:
         raise UserError(
-            f"{path} has no summary of all pairs, since an earlier version wrote it; evaluate the models of this "
-            "dataset again (sparsenode evaluate-models)"
+            f"{path} has no summary of all pairs, since an earlier version wrote it; delete it and run again"
         )
-    return pd.DataFrame(told, columns=SUMMARY_COLUMNS)
+    return pd.DataFrame(summary, columns=SUMMARY_COLUMNS)
 
 
 def _find_stability(folder: Path, model: str, method: str) -> Path:
-    path = Path(folder) / model / f"{method}{_STABILITY_ENDING}"
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing: selection frequencies at each strength were not written; evaluate the models of this "
-            "dataset anew (sparsenode evaluate-models)"
-        )
-    return path
+    return Path(folder) / model / f"{method}{_STABILITY_ENDING}"
 
 
 def ranking_table(
@@ -575,29 +570,23 @@ def split_rankings(table: pd.DataFrame) -> dict[RankingKey, tuple[np.ndarray, np
 def open_rankings(folder: Path) -> RankingFile:
     """Rankings of a dataset's folder of networks, of all methods and peers; which there are, is read at once.
 
+    Where nothing is known of the true network there are none.
+
     Raises:
-        UserError: the folder has none, or they are those of an earlier version.
+        UserError: the folder has no such table, or it is damaged, or of an earlier version.
     """
     from pyarrow import parquet
 
     path = Path(folder) / RANKINGS
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing: rankings are written for a dataset whose true network is known; evaluate its models "
-            "anew (sparsenode evaluate-models)"
-        )
     groups: dict[RankingKey, list[int]] = {}
-    with parquet.ParquetFile(path) as file:
+    with reading(path), parquet.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
             keys = file.read_row_group(number, columns=list(RANKING_KEYS))
             names = [set(keys[name].unique().to_pylist()) for name in RANKING_KEYS]
-            if any(len(found) > 1 for found in names):
-                raise UserError(
-                    f"{path} was written by an earlier version; evaluate the models of this dataset again (sparsenode "
-                    "evaluate-models)"
-                )
+            if any(len(distinct) > 1 for distinct in names):
+                raise UserError(f"{path} was written by an earlier version; delete it and run again")
             if keys.num_rows:
-                model, method, estimator = (str(found.pop()) for found in names)
+                model, method, estimator = (str(distinct.pop()) for distinct in names)
                 groups.setdefault((model, method, estimator), []).append(number)
     return RankingFile(path, groups)
 

@@ -20,6 +20,7 @@ from sparsenode.evaluation.rows import FREQUENCY_THRESHOLD, Truth, degree_rows, 
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.evaluation.structure import score_pairs, select_pairs, source_numbers
 from sparsenode.evaluation.tables import ALL, NO_SEED, PEER, make_table
+from sparsenode.files import read_table
 
 ESTIMATOR = "peer"
 SHARES = "peer_shares"
@@ -40,13 +41,9 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
     """The scores that `infer_peer` wrote; the peer's name is that of the file.
 
     Raises:
-        UserError: the file cannot be read, or lacks the score of a pair of the features.
+        UserError: the file is missing or damaged, or lacks the score of a pair of the features.
     """
-    try:
-        table = pd.read_parquet(path, columns=list(_COLUMNS))
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"cannot read {path}: {reason}; `sparsenode infer-peer` writes such a file") from error
+    table = read_table(path, columns=_COLUMNS)
     count = len(features)
     if count == 1:  # there is no pair to score
         return PeerScores(path.stem, (0,), np.zeros((1, 1, 1)), np.zeros((1, 1, 1)))
@@ -54,7 +51,7 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
     source, target = (table[column].map(place).to_numpy(np.float64) for column in ("source", "target"))
     if np.isnan(source).any() or np.isnan(target).any():
         unknown = sorted((set(table["source"]) | set(table["target"])) - place.keys())
-        raise UserError(f"{path} scores {unknown[0]!r}, which is no feature of the data; remove it to infer it anew")
+        raise UserError(f"{path} scores {unknown[0]!r}, which is no feature of the data; delete it and run again")
     seeds = sorted(set(table["seed"].tolist()))
     scores = np.full((len(seeds), count, count), np.nan)
     signs = np.zeros_like(scores)
@@ -63,7 +60,7 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
     diagonal = np.arange(count)
     scores[:, diagonal, diagonal] = 0.0
     if not seeds or np.isnan(scores).any():
-        raise UserError(f"{path} does not score every pair of the {count} features; remove it to infer it anew")
+        raise UserError(f"{path} does not score every pair of the {count} features; delete it and run again")
     return PeerScores(path.stem, tuple(seeds), scores, signs)
 
 

@@ -15,6 +15,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, Look
+from sparsenode.files import read_table
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -82,7 +83,7 @@ def draw_gene_trends(
     """
     from sparsenode.data.contract import read_trajectories
 
-    table = pd.read_parquet(forecasts)
+    table = read_table(forecasts)
     trends = read_trends(read_trajectories(data), list(dict.fromkeys(table["feature"].astype(str))), where=str(data))
     with style.style(font_size):
         figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), table, trends)

@@ -14,6 +14,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import LEAD
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, pick
+from sparsenode.files import read_table
 from sparsenode.labels import ALL, SUBJECT
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def read_errors(path: Path) -> pd.DataFrame:
     Raises:
         UserError: there are none.
     """
-    table = pd.read_parquet(path, filters=[("metric", "in", ["mse", "mse_restored"])])
+    table = read_table(path, filters=[("metric", "in", ["mse", "mse_restored"])])
     table = table[table["horizon"].astype(str).str.startswith(LEAD) & table["status"].eq("finished")]
     if table.empty:
         raise UserError(

@@ -13,6 +13,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL, NO_SEED
 from sparsenode.figures import style
 from sparsenode.figures.style import pick
+from sparsenode.files import read_table
 from sparsenode.interventions import TRUTH
 from sparsenode.labels import NO_FATE
 
@@ -36,7 +37,7 @@ def draw_interventions(
 ) -> None:
     """Write the figure of one data set to each path of `outputs`."""
     with style.style(font_size):
-        figure = draw(dataset, pd.read_parquet(interventions))
+        figure = draw(dataset, read_table(interventions))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 

@@ -15,7 +15,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import ROLLING, TRAJECTORY
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, pick
-from sparsenode.files import write_atomically
+from sparsenode.files import read_table, write_atomically
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -200,7 +200,7 @@ def read_forecasts(path: Path, trials: Sequence[str], best: Mapping[str, str]) -
     ]
     if not filters or not trials:
         return pd.DataFrame(columns=columns)
-    table = pd.read_parquet(path, columns=columns, filters=filters)
+    table = read_table(path, columns=columns, filters=filters)
     text = ["model", "protocol", "trajectory", "feature"]
     keys = ["model", "protocol", "trajectory", "start", "time", "feature"]
     return table.astype(dict.fromkeys(text, str)).groupby(keys, sort=False)["predicted"].median().reset_index()

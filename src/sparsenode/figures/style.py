@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import BASELINE_NAMES
 from sparsenode.evaluation.remarks import least_trivial_error
 from sparsenode.evaluation.tables import ALL, PEER
-from sparsenode.files import write_atomically
+from sparsenode.files import read_json, read_table, write_atomically
 from sparsenode.labels import TRUTH
 from sparsenode.methods import get_method
 
@@ -194,7 +193,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
     Raises:
         UserError: the file holds no trained model.
     """
-    metrics = pd.read_parquet(path, filters=[("trajectory", "in", ["", ALL])])
+    metrics = read_table(path, filters=[("trajectory", "in", ["", ALL])])
     if not method_order(metrics["method"]):
         raise UserError(f"{path} holds no trained model: evaluate at least one before drawing figures")
     return metrics
@@ -245,7 +244,7 @@ def read_selection(folder: Path) -> dict[tuple[str, str], Choice]:
     """Choices by (model, method) from a folder of `{model}/{method}.json`."""
     choices = {}
     for path in sorted(Path(folder).glob("*/*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, keys=("chosen", "protocol"))
         told = content.get("regularizer", ""), content.get("prior"), content.get("edges")
         choices[path.parent.name, path.stem] = Choice(content["chosen"], content["protocol"], *told)
     return choices

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, Look
+from sparsenode.files import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def draw_trajectories(
 ) -> None:
     """Write the figure of one data set to each path of `outputs`."""
     with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), pd.read_parquet(forecasts))
+        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), read_table(forecasts))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 

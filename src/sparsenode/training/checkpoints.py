@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import logging
 import re
@@ -21,8 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from sparsenode.device import is_out_of_memory
 from sparsenode.errors import UserError
-from sparsenode.files import write_atomically
+from sparsenode.files import tensor_file_header, write_atomically
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,18 +59,24 @@ class Checkpoints:
     def save(self, number: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> bool:
         """Write checkpoint `number`, which counts up, and remove all but the last two.
 
-        Returns False, with a warning in the log, where the file system refuses: the training itself can go on.
+        Returns False, with a warning in the log, where the file system refuses or the memory does not suffice: the
+        training itself can go on.
         """
-        header = {"identity": self.identity, "state": state}
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        content = save(contiguous, metadata={"sparsenode": json.dumps(header)})
         path = self.folder / f"{number:012d}-{self.key}.checkpoint"
         try:
+            header = {"identity": self.identity, "state": state}
+            contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+            content = save(contiguous, metadata={"sparsenode": json.dumps(header)})
             with write_atomically(path) as temporary, temporary.open("wb") as stream:
                 stream.write(hashlib.sha256(content).hexdigest().encode())
                 stream.write(content)
         except (UserError, OSError) as error:
             _LOG.warning("no checkpoint: %s; the training goes on without it", error)
+            return False
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and not is_out_of_memory(error):
+                raise
+            _LOG.warning("no checkpoint: there is not enough memory for one; the training goes on without it")
             return False
         for old in self._files()[:-KEPT]:
             _discard(old)
@@ -87,7 +95,7 @@ class Checkpoints:
         for path in reversed(self._files()):
             try:
                 content = _read(path)
-                tensors, header = load(content), _header(content)
+                tensors, header = load(content), tensor_file_header(io.BytesIO(content))
             except (_DamagedError, SafetensorError, OSError, ValueError, KeyError) as error:
                 _LOG.warning("%s is damaged (%s): it is not used, and removed", path, error)
                 _discard(path)
@@ -159,14 +167,6 @@ def _read(path: Path) -> bytes:
         message = "its checksum is wrong: it was cut or changed"
         raise _DamagedError(message)
     return content
-
-
-def _header(content: bytes) -> dict[str, Any]:
-    """What `save` put beside the tensors: safetensors begins with the length of its JSON header."""
-    length = int.from_bytes(content[:8], "little")
-    described = json.loads(content[8 : 8 + length])["__metadata__"]["sparsenode"]
-    header: dict[str, Any] = json.loads(described)
-    return header
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:

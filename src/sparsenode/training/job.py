@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import signal
 import threading
@@ -18,7 +17,7 @@ from sparsenode.device import keep_freed_memory, matrix_precision, peak_memory, 
 from sparsenode.divergence import count_lost, reasons_of_loss
 from sparsenode.ensemble import Member, save_ensemble
 from sparsenode.errors import UserError
-from sparsenode.files import file_sha256, write_atomically
+from sparsenode.files import file_sha256, read_json, write_atomically
 from sparsenode.memory import (
     BASE_BYTES,
     describe_steps,
@@ -33,7 +32,7 @@ from sparsenode.methods import make_method
 from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
 from sparsenode.provenance import describe_software
-from sparsenode.settings import ModelSettings, read_method_settings, read_model_settings
+from sparsenode.settings import FROZEN, ModelSettings, read_method_settings, read_model_settings
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.loop import train
 
@@ -71,7 +70,7 @@ def train_members(
 
     torch.set_num_threads(threads)
     keep_freed_memory()
-    frozen = json.loads(settings.read_text(encoding="utf-8"))
+    frozen = read_json(settings, keys=FROZEN)
     adata = read_trajectories(data)
     if adata.uns["sparsenode"]["name"] != frozen["dataset"]:
         raise UserError(
