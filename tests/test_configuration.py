@@ -165,7 +165,7 @@ BAD = {
     ),
     "missing option of a source": (
         {"datasets": {"mine": {"source": "anndata"}}},
-        ["datasets.mine.options.path: missing; allowed: text"],
+        ["datasets.mine.options.path: missing; allowed: a path"],
     ),
     "unknown option of a regularizer": (
         {"methods": {"pathreg": {"strengths": ["1"], "options": {"kapa": 1}}}},

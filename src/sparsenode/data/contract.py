@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sparsenode.errors import UserError
-from sparsenode.files import write_atomically
+from sparsenode.files import describe_absence, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,9 +112,8 @@ def read_h5ad(path: Path) -> AnnData:
     """
     import anndata
 
-    if not path.is_file():
-        message = f"{path} is missing"
-        raise UserError(message)
+    if (absence := describe_absence(path)) is not None:
+        raise UserError(absence)
     try:
         return anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
