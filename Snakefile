@@ -3,7 +3,10 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config.yaml"
+include: "workflow/rules/configfiles.smk"
+
+
+configfile: CONFIGFILE
 
 
 report: "workflow/report/workflow.rst"
@@ -29,3 +32,6 @@ rule all:
         all_figures(),
         all_tables(),
     localrule: True
+
+
+check_targets()

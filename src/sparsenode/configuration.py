@@ -40,8 +40,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, is not YAML, names a key twice in one mapping, or is no mapping; with its line.
     """
-    if (absence := describe_absence(path)) is not None:
-        message = f"cannot read the configuration: {absence}"
+    if path.is_dir() or not path.exists():
+        message = f"cannot read the configuration: {describe_absence(path)}"
         raise UserError(message)
     try:
         text = path.read_text(encoding="utf-8")
@@ -124,12 +124,70 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def read_configuration(workflow: Path, overrides: Sequence[Path] = ()) -> dict[str, Any]:
-    """Read and check `config.yaml` of a workflow's folder with override files laid over it, as Snakemake would."""
+def find_workflow() -> Path:
+    """The folder of the workflow: the working folder if it is one, else the clone that the package is installed from.
+
+    Raises:
+        UserError: it is neither.
+    """
+    folders = (Path(), Path(__file__).resolve().parents[2])
+    for folder in folders:
+        if (folder / SCHEMA_PATH).is_file():
+            return folder
+    message = f"no workflow in {Path().absolute()} (no {SCHEMA_PATH}); name its folder: --workflow FOLDER"
+    raise UserError(message)
+
+
+def check_configuration_files(base: Path, overrides: Sequence[Path]) -> list[str]:
+    """Read every file of a configuration once, strictly, before Snakemake merges them, which names neither file nor line.
+
+    Gives a remark where the working folder has a `config.yaml` that is none of them.
+
+    Raises:
+        UserError: see `read_yaml`.
+    """
+    paths = [base, *overrides]
+    for path in paths:
+        if path.is_file():  # not a pipe, which Snakemake has read already
+            read_yaml(path)
+    local = Path("config.yaml")
+    if not local.is_file() or any(path.exists() and path.samefile(local) for path in paths):
+        return []
+    return [
+        f"{local} of the working folder is not read: the base is {base}. Lay it over that by --configfile {local}, or "
+        "give it another name"
+    ]
+
+
+def read_configuration(
+    workflow: Path, overrides: Sequence[Path] = (), assignments: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read and check `config.yaml` of a workflow's folder with override files laid over it, as Snakemake would.
+
+    `assignments`, each `KEY=VALUE`, are laid over all of them, as by Snakemake's `--config`.
+    """
     configuration = read_yaml(workflow / "config.yaml")
     for path in overrides:
         configuration = merge(configuration, read_yaml(path))
+    if assignments:
+        configuration = merge(configuration, _read_assignments(assignments))
     return check_configuration(configuration, read_yaml(workflow / SCHEMA_PATH))
+
+
+def _read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """The values of `KEY=VALUE`, read by Snakemake itself, so that they mean the same."""
+    from snakemake.cli import parse_config
+
+    keys = [assignment.partition("=")[0] for assignment in assignments]
+    if repeated := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        message = f"--config: found {repeated[0]} more than once; allowed: each key once"
+        raise UserError(message)
+    try:
+        values: dict[str, Any] = parse_config(assignments)
+    except ValueError as error:
+        message = f"--config: {error} Found: {' '.join(assignments)}"
+        raise UserError(message) from error
+    return values
 
 
 def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 from shutil import which
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from sparsenode import cluster, configuration, plan, versions
+from sparsenode import cluster, configuration, invocation, plan, versions
 from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
 
@@ -20,13 +21,15 @@ try:
     REMOTE_FILES = configuration.remote_files(CHECKED)
     DOWNLOADED = {file.relative_path: file for file in REMOTE_FILES.values()}
     UNPACKED = [path for path, file in REMOTE_FILES.items() if file.unpack]
+    # The jobs of a run, which read the workflow anew, would only repeat it.
+    if workflow.is_main_process:
+        configuration.check_sources(CHECKED)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 config.clear()
 config.update(CHECKED)
 
-# The jobs of a run, which read the workflow anew, would only repeat it.
 if workflow.is_main_process:
     for remark in configuration.remarks(config):
         logger.warning(remark)
@@ -67,6 +70,63 @@ def all_tables():
     benchmarks = configuration.benchmarks_of(config)
     tables = ["metrics.csv"] + (["benchmark.csv"] if any(benchmarks.values()) else [])
     return [f"{RESULTS}/{table}" for table in tables]
+
+
+def possible_files():
+    """Every file that the run can make, by the outputs of the rules."""
+    jobs = [
+        {
+            "dataset": dataset,
+            "model": model,
+            "method": method,
+            "first": first,
+            "last": last,
+        }
+        for dataset, model, method in configuration.grid(config)
+        for first, last in configuration.seed_blocks(config)
+    ]
+    jobs += [
+        {"dataset": dataset, "peer": peer}
+        for dataset in config["run"]["datasets"]
+        for peer in configuration.peers_of(config, dataset)
+    ]
+    jobs += [{"comparison": name} for name in configuration.comparisons_of(config)]
+    jobs += [{"url_path": path} for path in DOWNLOADED]
+    jobs += [{"unpacked_path": path} for path in UNPACKED]
+    allowed = {
+        (dataset, figure)
+        for dataset in config["run"]["datasets"]
+        for figure in configuration.figures_of(config, dataset)
+    }
+    return {
+        str(output.apply_wildcards(job))
+        for rule in workflow.rules
+        for output in rule.output
+        for job in jobs
+        if set(output.get_wildcard_names()) <= set(job)
+        if rule.name.removeprefix("draw_") not in FIGURES
+        or (job["dataset"], rule.name.removeprefix("draw_")) in allowed
+    }
+
+
+def check_targets():
+    """Refuse targets that nothing makes, with the nearest names; Snakemake's message has none."""
+    if not workflow.is_main_process:
+        return
+    names = [rule.name for rule in workflow.rules]
+    for target in invocation.targets_of(sys.argv):
+        path = os.path.relpath(target)
+        made = any(rule.is_producer(path) for rule in workflow.rules)
+        if made and path.startswith(f"{RESULTS}/figures/"):
+            made = path in possible_files()
+        if target in names or (made and not os.path.isabs(target)):
+            continue
+        if made and not os.path.isabs(RESULTS):
+            raise WorkflowError(f"nothing makes {target}; name it as {path}")
+        if not made and not os.path.exists(path):
+            raise WorkflowError(
+                invocation.describe_unknown_target(path, names, possible_files())
+            )
 
 
 def of_benchmarks(table):

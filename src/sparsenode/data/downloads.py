@@ -159,7 +159,7 @@ def download_source(
             place = url if mirror is None else f"{mirror.rstrip('/')}/{urllib.parse.quote(path)}"
             _fetch(part, _Wanted(url, place, output, size, timeout), pause)
         else:
-            place = str(Path(mirror) / path)
+            place = str(Path(mirror).expanduser() / path)
             _copy(part, _Wanted(url, place, output, size, timeout), mirror)
         received, found = part.received, file_sha256(part.path)
         remark = _looks_like(part.path)

@@ -19,7 +19,8 @@ class Outline:
 
     `features` are its variables, `groups` those of its training trajectories, `priors` the prior networks that come
     with it. Of the training data, `trajectories` is their number, `observations` those of the longest one, and
-    `duration` how long the longest one takes, in the dataset's unit of time.
+    `duration` how long the longest one takes, in the dataset's unit of time; `feature_count` is about how many variables
+    there will be, where their names are not known.
     """
 
     features: tuple[str, ...] | None = None
@@ -28,3 +29,4 @@ class Outline:
     trajectories: int | None = None
     observations: int | None = None
     duration: float | None = None
+    feature_count: int | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -300,25 +300,24 @@ def outline(options: Mapping[str, Any]) -> Outline:
     Raises:
         UserError: as `check`.
     """
-    groups, priors = tuple(options["lineages"]), tuple(options["networks"])
-    trajectories = len(options["donors"]["train"]) * len(groups)
+    outline = Outline(
+        groups=tuple(options["lineages"]),
+        priors=tuple(options["networks"]),
+        trajectories=len(options["donors"]["train"]) * len(options["lineages"]),
+        duration=1.0,
+        feature_count=_expected_genes(options),
+    )
     if _is_remote(options["file"]):
-        return Outline(groups=groups, priors=priors, trajectories=trajectories)
+        return outline
     with open_headers(_path(options["file"], {}, unpack=True)) as file:
         training = [donor for donor in _find_donors(file, options) if donor.split == "train"]
     longest = max(
         int(np.isin(donor.cell_types, types).sum()) for donor in training for types in options["lineages"].values()
     )
-    return Outline(
-        groups=groups,
-        priors=priors,
-        trajectories=trajectories,
-        observations=max(1, longest - options["drop_first"] - options["drop_last"]),
-        duration=1.0,
-    )
+    return replace(outline, observations=max(1, longest - options["drop_first"] - options["drop_last"]))
 
 
-def expected_genes(options: Mapping[str, Any]) -> int:
+def _expected_genes(options: Mapping[str, Any]) -> int:
     """About how many genes are modeled: at most, the variable ones of all donors and those that are named."""
     genes = _gene_options(options)
     donors = genes["donors"] or options["donors"]["train"]
