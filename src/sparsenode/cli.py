@@ -100,10 +100,10 @@ class _StoreOnce(argparse.Action):
 
     def __call__(
         self,
-        parser: argparse.ArgumentParser,
+        _parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
         values: Any,
-        option_string: str | None = None,
+        _option: str | None = None,
     ) -> None:
         if self._filled is namespace:
             several = " (with all its values after it)" if self.nargs in {"+", "*"} else ""

@@ -139,7 +139,7 @@ def find_workflow() -> Path:
 
 
 def check_configuration_files(base: Path, overrides: Sequence[Path]) -> list[str]:
-    """Read every file of a configuration once, strictly, before Snakemake merges them, which names neither file nor line.
+    """Read each file of a configuration strictly before Snakemake merges them, which names neither file nor line.
 
     Gives a remark where the working folder has a `config.yaml` that is none of them.
 
@@ -480,8 +480,16 @@ def _source_problems(config: Mapping[str, Any], dataset: str) -> list[str]:
 
 def _outline_problems(config: Mapping[str, Any], dataset: str, outline: Outline) -> Iterator[str]:
     """Yield variables, fates and priors that the configuration names and a dataset does not have."""
+    from sparsenode import data
+
     entry, key = config["datasets"][dataset], f"datasets.{dataset}"
     interventions = entry["interventions"] or {"clamp": {}, "expected": {}}
+    is_solvable = hasattr(data.source(entry["source"]), "solve")
+    if entry["interventions"] and outline.groups is not None and len(outline.groups) < 2 and not is_solvable:
+        yield (
+            f"{key}.interventions: found trajectories of one group, {_names(outline.groups)}; allowed: null, or "
+            "trajectories of two groups (lineages, branches) or more, whose ends are the fates that are compared"
+        )
     for name, clamp in interventions["clamp"].items() if outline.features is not None else ():
         for feature in clamp:
             if feature not in outline.features:
@@ -656,8 +664,10 @@ def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> I
             allowed = describe_allowed(part)
             is_text = error.validator == "type" and "string" in error.validator_value
             if is_text and isinstance(error.instance, int | float | datetime.date) and "in quotes" not in allowed:
-                allowed += f' (text stands in quotes: "{error.instance}")'
-            yield f"{_key(path)}: found {_show(error.instance)}; allowed: {allowed}"
+                allowed += (
+                    " in quotes" if isinstance(error.instance, bool) else f' in quotes, such as "{error.instance}"'
+                )
+            yield f"{_key(path)}: found {_show(error.instance)}{_unquoted(error.instance) * is_text}; allowed: {allowed}"
 
 
 def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
@@ -666,13 +676,15 @@ def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
     for key, entry in entries:
         if isinstance(value, dict) and not isinstance(key, str):
             named = "the name in quotes"
-            if isinstance(key, bool):
-                why = " (YAML reads yes, no, on and off as true or false)"
-            else:
-                why = "" if key is None else " (YAML reads it as a number, a date or a list)"
-                named = f'text in quotes, such as "{"null" if key is None else key}"'
-            yield f"{_key(path)}: found the key {_show(key)}{why}; allowed: {named}"
+            if not isinstance(key, bool):
+                named += f', such as "{"null" if key is None else key}"'
+            yield f"{_key(path)}: found {_show(key)} as a key{_unquoted(key)}; allowed: {named}"
         yield from _key_problems(entry, [*path, key])
+
+
+def _unquoted(value: Any) -> str:
+    """Why a value without quotes may not be what was written."""
+    return " (YAML reads yes, no, on and off without quotes so)" if isinstance(value, bool) else ""
 
 
 def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:

@@ -256,14 +256,12 @@ def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
 @lru_cache
 def _outlined_size(source: str, options: str, stamps: tuple[int | None, ...]) -> DataSize:
     """Size by the names and columns of a file of the user's own; `stamps` are the times at which such files changed."""
-    outline = None
+    outline = Outline()
     # Without the file nothing is known: a small single-cell dataset stands in.
     if None not in stamps:
-        outline = configuration.outline_of(
-            {"datasets": {source: {"source": source, "options": json.loads(options)}}}, source
-        )
-    outline = outline or Outline()
-    features = outline.feature_count or 100 if outline.features is None else len(outline.features)
+        entry = {"source": source, "options": json.loads(options)}
+        outline = configuration.outline_of({"datasets": {source: entry}}, source) or outline
+    features = outline.feature_count or len(outline.features or ()) or 100
     return DataSize(features, outline.trajectories or 3, outline.observations or 500, outline.duration or 1.0)
 
 

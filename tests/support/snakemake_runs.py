@@ -52,8 +52,8 @@ class Done:
 class Workflow:
     """The repository's workflow in a folder, with a base configuration and the way in which jobs are run.
 
-    The folder is like a clone of the repository with a `config.yaml` of its own: all else that the workflow is made of is
-    linked to the repository's.
+    The folder is like a clone of the repository with a `config.yaml` of its own: all else that the workflow is made of
+    is linked to the repository's.
 
     `environment` is laid over that of the tests. By default it sends clients of Slurm nowhere: where they are installed
     and no controller is, Snakemake's plugin for Slurm would wait for one at every start. `prefix` is a command that

@@ -115,18 +115,22 @@ def check_targets():
         return
     names = [rule.name for rule in workflow.rules]
     for target in invocation.targets_of(sys.argv):
-        path = os.path.relpath(target)
-        made = any(rule.is_producer(path) for rule in workflow.rules)
-        if made and path.startswith(f"{RESULTS}/figures/"):
-            made = path in possible_files()
-        if target in names or (made and not os.path.isabs(target)):
+        # As Snakemake takes them: absolute paths as they are, others from the working folder.
+        path = target if os.path.isabs(target) else os.path.relpath(target)
+        other = os.path.relpath(path) if os.path.isabs(path) else os.path.abspath(path)
+        if target in names or is_made(path) or os.path.exists(path):
             continue
-        if made and not os.path.isabs(RESULTS):
-            raise WorkflowError(f"nothing makes {target}; name it as {path}")
-        if not made and not os.path.exists(path):
-            raise WorkflowError(
-                invocation.describe_unknown_target(path, names, possible_files())
-            )
+        if is_made(other):
+            raise WorkflowError(f"nothing makes {target}; name it {other}")
+        problem = invocation.describe_unknown_target(path, names, possible_files())
+        raise WorkflowError(problem)
+
+
+def is_made(path):
+    """Whether a rule makes a file; a figure is only made of the datasets that allow it."""
+    if not any(rule.is_producer(path) for rule in workflow.rules):
+        return False
+    return not path.startswith(f"{RESULTS}/figures/") or path in possible_files()
 
 
 def of_benchmarks(table):

@@ -184,7 +184,8 @@ def _column_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]
         if name is None:
             continue
         if name not in columns:
-            yield f"{option}: found {name!r}; allowed: a column of `obs` of {file.path}; {describe_names(name, columns)}"
+            names = describe_names(name, columns)
+            yield f"{option}: found {name!r}; allowed: a column of `obs` of {file.path}. {names}"
             continue
         column = file.column("obs", name)
         if column.missing:
@@ -221,7 +222,7 @@ def _split_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     for name in missing:
         yield (
             f"test_trajectories: found {name!r}; allowed: a trajectory of {file.path} (its column "
-            f"{options['trajectory']!r} of `obs`); {describe_names(name, labels)}"
+            f"{options['trajectory']!r} of `obs`). {describe_names(name, labels)}"
         )
     if not missing and not _is_training(file, options).any():
         yield f"{'test_trajectories' if test else 'split'}: no observation of {file.path} is left to train on"
@@ -237,15 +238,16 @@ def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     for option, (what, names) in named.items():
         name = options[option]
         if name is not None and name not in names:
-            yield f"{option}: found {name!r}; allowed: {what} of {file.path}; {describe_names(name, names)}"
+            yield f"{option}: found {name!r}; allowed: {what} of {file.path}. {describe_names(name, names)}"
     if options["layer"] is None and not file.has_matrix:
-        yield f"layer: found null, but {file.path} has no X; allowed: {', '.join(file.layers) or 'none, it has no layer'}"
+        layers = ", ".join(file.layers) or "none, it has no layer"
+        yield f"layer: found null, but {file.path} has no X; allowed: {layers}"
     features = file.column("var", None)
     if len(features.present) < len(features.codes):
         yield f"path: names of features repeat in {file.path}; see `AnnData.var_names_make_unique`"
     names = set(features.present)
     for name in [gene for gene in options["genes"] or () if gene not in names][:_NAMED]:
-        yield f"genes: found {name!r}; allowed: a feature of {file.path}; {describe_names(name, features.present)}"
+        yield f"genes: found {name!r}; allowed: a feature of {file.path}. {describe_names(name, features.present)}"
 
 
 def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source

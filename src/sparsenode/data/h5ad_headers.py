@@ -130,7 +130,7 @@ class Headers:
 
     def fail(self, table: str, name: str, names: Sequence[str], /) -> UserError:
         """The error that `table` has no entry `name`, and what there is."""
-        return UserError(f"{self.path}: {table} has no {name!r}; {describe_names(name, names)}")
+        return UserError(f"{self.path}: {table} has no {name!r}. {describe_names(name, names)}")
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def describe_names(name: str, names: Sequence[str]) -> str:
     hint = did_you_mean(name, names)
     more = f", ... ({len(names)} in all)" if len(names) > _NAMED else ""
     listed = ", ".join(label or "(empty)" for label in names[:_NAMED]) or "none"
-    return " ".join([*([hint] if hint else []), f"there are: {listed}{more}"])
+    return f"{f'{hint} ' if hint else ''}There are: {listed}{more}"
 
 
 def _text(value: Any) -> str:

@@ -17,10 +17,10 @@ PATH_OPTION: dict[str, Any] = {
 class Outline:
     """Names and size of a dataset; None where only the made dataset will tell.
 
-    `features` are its variables, `groups` those of its training trajectories, `priors` the prior networks that come
-    with it. Of the training data, `trajectories` is their number, `observations` those of the longest one, and
-    `duration` how long the longest one takes, in the dataset's unit of time; `feature_count` is about how many variables
-    there will be, where their names are not known.
+    `features` are its variables, or where these are chosen by their values those that they are chosen from, and
+    `feature_count` is then about how many will be chosen. `groups` are those of its training trajectories, `priors` the
+    prior networks that come with it. Of the training data, `trajectories` is their number, `observations` those of the
+    longest one, and `duration` how long the longest one takes, in the dataset's unit of time.
     """
 
     features: tuple[str, ...] | None = None

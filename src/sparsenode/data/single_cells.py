@@ -310,11 +310,13 @@ def outline(options: Mapping[str, Any]) -> Outline:
     if _is_remote(options["file"]):
         return outline
     with open_headers(_path(options["file"], {}, unpack=True)) as file:
+        features = tuple(dict.fromkeys(_genes(file, options)[1].tolist()))
         training = [donor for donor in _find_donors(file, options) if donor.split == "train"]
     longest = max(
         int(np.isin(donor.cell_types, types).sum()) for donor in training for types in options["lineages"].values()
     )
-    return replace(outline, observations=max(1, longest - options["drop_first"] - options["drop_last"]))
+    observations = max(1, longest - options["drop_first"] - options["drop_last"])
+    return replace(outline, features=features, observations=observations)
 
 
 def _expected_genes(options: Mapping[str, Any]) -> int:
