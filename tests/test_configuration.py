@@ -313,7 +313,7 @@ BAD = {
         {"datasets": {"cycle": {"source": "yeast", "priors": {"good": {"of": "truth"}}}}},
         ["datasets.cycle.priors.good.of: found truth; allowed: a prior of the source, since the true network"],
     ),
-    "empty results folder": ({"results_dir": ""}, ['results_dir: found ""; allowed: text that is not empty']),
+    "empty results folder": ({"results_dir": ""}, ['results_dir: found ""; allowed: a path, without braces']),
 }
 
 
@@ -674,8 +674,15 @@ def test_merge_replaces_lists_and_merges_mappings():
     ("text", "expected"),
     [
         ("- a\n- b\n", "holds a list; a configuration is a mapping"),
-        ("a: [1\n", "is not valid YAML"),
-        ("a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        ("a: [1\n", r"config\.yaml, line 2, column 1: not valid YAML: .* expected ',' or '\]'"),
+        ("a:\n\tb: 1\n", r"config\.yaml, line 2, column 1: not valid YAML: .*; indent by blanks, not by tabs"),
+        ("a: 1\nb: c: d\n", r"config\.yaml, line 2, column 5: not valid YAML: mapping values are not allowed here"),
+        ("a: !!python/object/apply:os.getcwd []\n", r"config\.yaml, line 1, column 4: not valid YAML: "),
+        ("a: 2020-13-45\n", r"config\.yaml: not valid YAML: month must be in 1\.\.12"),
+        ("a: \x00\n", r"config\.yaml: not valid YAML: "),
+        ("a: 1\nb: 2\na: 3\n", r"config\.yaml, line 3: the key 'a' is in line 1 already; keep one of them"),
+        ("a: {b: 1, c: {d: 1,\n d: 2}}\n", r"config\.yaml, line 2: the key 'd' is in line 1 already"),
+        ("a:\n  - {b: 1, b: 2}\n", r"config\.yaml, line 2: the key 'b' is in line 2 already"),
     ],
 )
 def test_unreadable_yaml(tmp_path, text, expected):

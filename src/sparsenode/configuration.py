@@ -661,13 +661,11 @@ def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> I
         elif "propertyNames" in error.absolute_schema_path:
             yield f"{_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(part)}"
         else:
-            allowed = describe_allowed(part)
+            value, allowed = error.instance, describe_allowed(part)
             is_text = error.validator == "type" and "string" in error.validator_value
-            if is_text and isinstance(error.instance, int | float | datetime.date) and "in quotes" not in allowed:
-                allowed += (
-                    " in quotes" if isinstance(error.instance, bool) else f' in quotes, such as "{error.instance}"'
-                )
-            yield f"{_key(path)}: found {_show(error.instance)}{_unquoted(error.instance) * is_text}; allowed: {allowed}"
+            if is_text and isinstance(value, int | float | datetime.date) and "in quotes" not in allowed:
+                allowed += " in quotes" if isinstance(value, bool) else f' in quotes, such as "{value}"'
+            yield f"{_key(path)}: found {_show(value)}{_unquoted(value) if is_text else ''}; allowed: {allowed}"
 
 
 def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:

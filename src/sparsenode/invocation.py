@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -17,10 +19,9 @@ def targets_of(command: Sequence[str]) -> list[str]:
         return []
     from snakemake.cli import get_argument_parser
 
-    try:
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
         return list(map(str, get_argument_parser().parse_args(command[1:]).targets))
-    except SystemExit:  # what it does not know, Snakemake has let pass all the same
-        return []
+    return []
 
 
 def repeated_option(arguments: Sequence[str]) -> str | None:
@@ -42,18 +43,19 @@ def describe_unknown_target(target: str, rules: Collection[str], files: Iterable
     """
     if "/" not in target and (hint := did_you_mean(target, list(rules))):
         return f"there is no rule and no file {target!r}; {hint}"
+    files = list(files)
     paths = [PurePosixPath(file).parts for file in files]
     parts = PurePosixPath(target).parts
     depth = next((depth for depth in range(len(parts)) if not _names_below(paths, parts[: depth + 1])), len(parts) - 1)
-    names = list(dict.fromkeys(path[depth] for path in paths if path[:depth] == parts[:depth] and len(path) > depth))
-    folder = f" in {'/'.join(parts[:depth])}/" if depth else ""
-    if not names:
-        return f"nothing makes {target}"
-    listed = sorted(names)
-    if len(listed) > _LISTED:
-        listed = [*nearest_names(parts[depth], listed, count=_LISTED).split(", "), "..."]
+    names = sorted({path[depth] for path in paths if path[:depth] == parts[:depth] and len(path) > depth})
     hint = did_you_mean(parts[depth], names)
-    sentences = [f"there is no {parts[depth]}{folder}", hint, f"there are: {', '.join(listed)}"]
+    if not hint and (namesakes := [file for file, path in zip(files, paths, strict=True) if path[-1] == parts[-1]]):
+        hint = f"did you mean {min(namesakes)!r}?"
+    listed = names
+    if len(names) > _LISTED:
+        listed = [nearest_names(parts[depth], names, count=_LISTED), "..."]
+    folder = f" in {PurePosixPath(*parts[:depth])}/" if depth else ""
+    sentences = [f"there is no {parts[depth]}{folder}", hint, f"there are: {', '.join(listed) or 'none'}"]
     return f"nothing makes {target}: {'; '.join(part for part in sentences if part)}"
 
 

@@ -122,7 +122,11 @@ def check(options: Mapping[str, Any]) -> list[str]:
         UserError: the file is not there or no h5ad file.
     """
     with open_headers(Path(options["path"])) as file:
-        return [*_column_problems(file, options), *_split_problems(file, options), *_entry_problems(file, options)]
+        problems = [*_column_problems(file, options), *_test_problems(file, options), *_entry_problems(file, options)]
+        if not problems and not _is_training(file, options).any():
+            option = "split" if options["split"] is not None else "test_trajectories"
+            problems.append(f"{option}: no observation of {file.path} is left to train on")
+        return problems
 
 
 def outline(options: Mapping[str, Any]) -> Outline:
@@ -207,25 +211,19 @@ def _time_problems(file: Headers, name: str) -> Iterator[str]:
         yield f"{where} is infinite for {infinite} observations; remove those observations"
 
 
-def _split_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
-    """Test data that are not there, or that leave nothing to train on."""
-    columns = file.columns("obs")
-    used = [options[key] for key in ("trajectory", "split", "phase")]
-    if any(name is not None and name not in columns for name in used):
-        return
-    test = options["test_trajectories"]
+def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+    """Test trajectories that are not there."""
+    test, column = options["test_trajectories"], options["trajectory"]
     if options["split"] is not None and test:
         yield "split: found with test_trajectories; allowed: one of them"
+    if column is not None and column not in file.columns("obs"):
         return
-    labels = ["all"] if options["trajectory"] is None else sorted(file.column("obs", options["trajectory"]).present)
-    missing = [name for name in test if name not in labels]
-    for name in missing:
+    labels = ["all"] if column is None else sorted(file.column("obs", column).present)
+    for name in [name for name in test if name not in labels][:_NAMED]:
+        names = describe_names(name, labels)
         yield (
-            f"test_trajectories: found {name!r}; allowed: a trajectory of {file.path} (its column "
-            f"{options['trajectory']!r} of `obs`). {describe_names(name, labels)}"
+            f"test_trajectories: found {name!r}; allowed: a trajectory of {file.path} (column {column!r} of `obs`). {names}"
         )
-    if not missing and not _is_training(file, options).any():
-        yield f"{'test_trajectories' if test else 'split'}: no observation of {file.path} is left to train on"
 
 
 def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
