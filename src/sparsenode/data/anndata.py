@@ -221,9 +221,8 @@ def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     labels = ["all"] if column is None else sorted(file.column("obs", column).present)
     for name in [name for name in test if name not in labels][:_NAMED]:
         names = describe_names(name, labels)
-        yield (
-            f"test_trajectories: found {name!r}; allowed: a trajectory of {file.path} (column {column!r} of `obs`). {names}"
-        )
+        where = f"{file.path} (column {column!r} of `obs`)"
+        yield f"test_trajectories: found {name!r}; allowed: a trajectory of {where}. {names}"
 
 
 def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
