@@ -331,7 +331,10 @@ BAD = {
         {"datasets": {datetime.date(2020, 1, 2): {"source": "krumsiek11"}}},
         ['datasets: found the date 2020-01-02 as a key; allowed: the name in quotes, such as "2020-01-02"'],
     ),
-    "key that is nothing": ({None: 1}, ["configuration: found nothing (null) as a key; allowed: the name in quotes"]),
+    "key that is nothing": (
+        {"datasets": {None: {"source": "krumsiek11"}}},
+        ['datasets: found nothing (null) as a key; allowed: the name in quotes, such as "null"'],
+    ),
     "key that is a list": (
         {"models": {("a", "b"): {}}},
         ["models: found ", "as a key; allowed: the name in quotes"],
