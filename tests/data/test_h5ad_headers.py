@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy.sparse import csr_matrix
 
 from sparsenode.data.h5ad_cells import open_cells
-from sparsenode.data.h5ad_headers import open_headers
+from sparsenode.data.h5ad_headers import describe_names, open_headers
 from sparsenode.errors import UserError
 
 COLUMNS = {
@@ -101,7 +101,7 @@ def test_names_and_shape(path: Path) -> None:
         assert not file.has_matrix
 
 
-@pytest.mark.parametrize("column", ["Truth", "donor"])
+@pytest.mark.parametrize("column", ["Truth", "wrong"])
 def test_a_column_that_is_not_there_is_named_with_the_nearest(path: Path, column: str) -> None:
     hint = r"did you mean 'truth'\? " if column == "Truth" else ""
     with (
@@ -109,6 +109,13 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(path: Path, column
         pytest.raises(UserError, match=rf"cells\.h5ad: obs has no '{column}'\. {hint}There"),
     ):
         file.labels(column)
+
+
+def test_of_many_names_the_nearest_are_listed() -> None:
+    assert describe_names("gata1", ["GATA2", "GATA1"]) == "did you mean 'GATA1'? There are: GATA2, GATA1"
+    assert describe_names("x", []) == "There are: none"
+    genes = [f"GENE{number}" for number in range(100)]
+    assert describe_names("GENE4x", genes) == "The nearest of 100: GENE4, GENE40, GENE41"
 
 
 def test_a_column_of_no_known_form(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.data.h5ad_cells import open_cells
-from sparsenode.errors import UserError, did_you_mean
+from sparsenode.errors import UserError, did_you_mean, nearest_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sparsenode.data.trajectories import Floats
 
-_NAMED = 12  # names listed in a message
+_NAMED = 12  # of more names, a message lists the nearest
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,16 @@ class Headers:
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of observations and features."""
-        return len(self.column("obs", None).codes), len(self.column("var", None).codes)
+        return self._length("obs"), self._length("var")
+
+    def _length(self, table: str) -> int:
+        """Rows of `obs` or `var`, by its index, whose form may be any of a column's."""
+        import h5py
+
+        index = self.file[table][_index(self.file[table])]
+        if isinstance(index, h5py.Group):
+            index = index["codes" if "codes" in index else "values"]
+        return len(index)
 
     @property
     def has_matrix(self) -> bool:
@@ -145,11 +154,11 @@ def open_headers(path: Path) -> Iterator[Headers]:
 
 
 def describe_names(name: str, names: Sequence[str]) -> str:
-    """What there is in place of a `name` that there is not: the nearest, and the first of all."""
+    """What there is in place of a `name` that there is not: all names, or of many the nearest."""
+    if len(names) > _NAMED:
+        return f"The nearest of {len(names)}: {nearest_names(name, names)}"
     hint = did_you_mean(name, names)
-    more = f", ... ({len(names)} in all)" if len(names) > _NAMED else ""
-    listed = ", ".join(label or "(empty)" for label in names[:_NAMED]) or "none"
-    return f"{f'{hint} ' if hint else ''}There are: {listed}{more}"
+    return f"{f'{hint} ' if hint else ''}There are: {', '.join(label or '(empty)' for label in names) or 'none'}"
 
 
 def _text(value: Any) -> str:
