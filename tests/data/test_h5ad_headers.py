@@ -115,7 +115,7 @@ def test_of_many_names_the_nearest_are_listed() -> None:
     assert describe_names("gata1", ["GATA2", "GATA1"]) == "did you mean 'GATA1'? There are: GATA2, GATA1"
     assert describe_names("x", []) == "There are: none"
     genes = [f"GENE{number}" for number in range(100)]
-    assert describe_names("GENE4x", genes) == "The nearest of 100: GENE4, GENE40, GENE41"
+    assert describe_names("GENE4x", genes) == "The nearest of 100: GENE4, GENE14, GENE24"
 
 
 def test_a_column_of_no_known_form(path: Path) -> None:
