@@ -73,7 +73,7 @@ def all_tables():
 
 
 def possible_files():
-    """Every file that the run can make, by the outputs of the rules."""
+    """Every file that the run can make, by the outputs that it declares."""
     jobs = [
         {
             "dataset": dataset,
@@ -100,12 +100,12 @@ def possible_files():
     }
     return {
         str(output.apply_wildcards(job))
-        for rule in workflow.rules
-        for output in rule.output
+        for producer in workflow.rules
+        for output in producer.output
         for job in jobs
         if set(output.get_wildcard_names()) <= set(job)
-        if rule.name.removeprefix("draw_") not in FIGURES
-        or (job["dataset"], rule.name.removeprefix("draw_")) in allowed
+        if producer.name.removeprefix("draw_") not in FIGURES
+        or (job["dataset"], producer.name.removeprefix("draw_")) in allowed
     }
 
 
@@ -113,7 +113,7 @@ def check_targets():
     """Refuse targets that nothing makes, with the nearest names; Snakemake's message has none."""
     if not workflow.is_main_process:
         return
-    names = [rule.name for rule in workflow.rules]
+    names = [producer.name for producer in workflow.rules]
     for target in invocation.targets_of(sys.argv):
         # As Snakemake takes them: absolute paths as they are, others from the working folder.
         path = target if os.path.isabs(target) else os.path.relpath(target)
@@ -127,10 +127,10 @@ def check_targets():
 
 
 def is_made(path):
-    """Whether a rule makes a file; a figure is only made of the datasets that allow it."""
-    if not any(rule.is_producer(path) for rule in workflow.rules):
-        return False
-    return not path.startswith(f"{RESULTS}/figures/") or path in possible_files()
+    """Whether the run makes a file; figures and models only of what its configuration has them of."""
+    producers = [each for each in workflow.rules if each.is_producer(path)]
+    listed = path.startswith((f"{RESULTS}/figures/", f"{RESULTS}/models/"))
+    return any(producers) and (not listed or path in possible_files())
 
 
 def of_benchmarks(table):
