@@ -3,7 +3,10 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config.yaml"
+include: "workflow/rules/configfiles.smk"
+
+
+configfile: CONFIGFILE
 
 
 report: "workflow/report/workflow.rst"
@@ -38,3 +41,6 @@ onsuccess:
 
 onerror:
     tell_remarks()
+
+
+check_targets()

@@ -185,6 +185,74 @@ def test_plan_of_a_bad_configuration(repository, capsys, tmp_path):
     assert "found 0; allowed: a number above 0" in error_of(capsys, "plan", "--workflow", repository, "--gpu-speed", 0)
 
 
+def test_plan_takes_values_as_snakemake_does(repository, capsys):
+    run = "run={datasets: [second_order], models: [second_order], methods: [none]}"
+    assert main(["plan", "--workflow", str(repository), "--config", "seeds=7", "seeds_per_job=7", run]) == 0
+    assert "\nmembers: 7\n" in capsys.readouterr().out
+    for value, problem in (
+        ("seeds=many", 'seeds: found "many"; allowed: an integer at least 1'),
+        ("seeds", "--config: Invalid config definition"),
+    ):
+        assert problem in error_of(capsys, "plan", "--workflow", repository, "--config", value)
+    message = error_of(capsys, "plan", "--workflow", repository, "--config", "seeds=1", "seeds=2")
+    assert "--config: found seeds more than once; allowed: each key once" in message
+
+
+def test_plan_says_what_a_file_lacks(repository, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = "datasets={mine: {source: anndata, options: {path: cells.h5ad}}}"
+    run = "run={datasets: [mine], models: [mine], methods: [none]}"
+    message = error_of(capsys, "plan", "--config", own, run, "models={mine: {}}")
+    assert f"datasets.mine.options: cells.h5ad is missing (looked for at {tmp_path}/cells.h5ad)" in message
+
+
+def test_an_option_of_one_value_is_given_once(capsys, tmp_path):
+    for arguments in (
+        ["describe", "--model", "a", "--strength", "1", "--strength", "2"],
+        ["describe", "--model", "a", "--model", "a", "--strength", "1"],
+        ["plan", "--configfile", "a", "--configfile", "b"],
+        ["plan", "--cores", "1", "--cores", "1"],
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+        assert "found more than once; allowed: once" in capsys.readouterr().err
+    # Each call begins anew.
+    for _ in range(2):
+        assert "no model file" in error_of(capsys, "describe", "--model", tmp_path / "a", "--strength", 1)
+
+
+def test_options_of_several_values_are_joined():
+    common = ["--output", "o", "--markdown", "m"]
+    tables = ["--datasets", "a", "--metrics", "x", "--selections", "s", "--datasets", "b", "c", "--metrics", "y"]
+    parsed = build_parser().parse_args(["tabulate-benchmark", *tables, *common])
+    assert parsed.datasets == ["a", "b", "c"]
+    assert list(map(str, parsed.metrics)) == ["x", "y"]
+    held = ["--clamp", "A=0", "--clamp", "B=0", "C=1", "--times", "0", "--times", "1", "2"]
+    parsed = build_parser().parse_args(["forecast", "--model", "m", "--initial-states", "s", "--output", "o", *held])
+    assert parsed.clamp == [("A", 0.0), ("B", 0.0), ("C", 1.0)]
+    assert parsed.times == [0.0, 1.0, 2.0]
+    parsed = build_parser().parse_args(["forecast", "--model", "m", "--initial-states", "s", "--output", "o"])
+    assert parsed.clamp == []
+
+
+def test_every_option_of_several_values_is_joined_or_given_once():
+    """None takes the last of several without a word."""
+    subparsers = next(action for action in build_parser()._actions if hasattr(action, "choices") and action.choices)
+    for name, parser in subparsers.choices.items():
+        for action in parser._actions:
+            silent = type(action).__name__ == "_StoreAction" and action.option_strings
+            assert not silent, f"{name}: {action.option_strings}"
+
+
+def test_a_home_folder_in_the_path_of_an_option(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    parsed = build_parser().parse_args(["describe", "--model=~/model.safetensors"])
+    assert str(parsed.model) == "/home/ada/model.safetensors"
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["describe", "--model=~nobody_at_all/model.safetensors"])
+
+
 def test_collected_metrics_are_all_rows(tmp_path):
     first, second = pd.DataFrame({"value": [1.0, 2.0]}), pd.DataFrame({"value": [3.0]})
     first.to_parquet(tmp_path / "a.parquet")
@@ -319,6 +387,16 @@ def test_forecast_from_a_plain_anndata(model_file, tmp_path):
     assert set(pd.read_csv(output)["trajectory"]) == {"a", "b"}
 
 
+def test_repeated_options_hold_every_variable(model_file, states_file, tmp_path):
+    arguments = ["forecast", "--model", model_file, "--initial-states", states_file, "--times", 0, 1]
+    for name, held in (
+        ("joined", ["--clamp", "left=0", "right=1"]),
+        ("repeated", ["--clamp", "left=0", "--clamp", "right=1"]),
+    ):
+        assert main([str(part) for part in [*arguments, *held, "--output", tmp_path / f"{name}.csv"]]) == 0
+    assert (tmp_path / "joined.csv").read_bytes() == (tmp_path / "repeated.csv").read_bytes()
+
+
 def test_forecast_of_a_dataset_uses_its_own_times(tmp_path, model_file):
     """A preprocessed dataset brings its initial states and times; features that the model lacks are refused."""
     settings = {
@@ -425,8 +503,9 @@ def test_what_cannot_be_held_is_refused(model_file, states_file, tmp_path, capsy
     arguments = ["--model", model_file, "--initial-states", states_file, "--output", tmp_path / "out.csv"]
     message = error_of(capsys, "forecast", *arguments, "--times", 0, 1, "--clamp", "Lefd=0")
     assert "cannot hold 'Lefd': the model has no such variable; the nearest: left, right" in message
-    message = error_of(capsys, "forecast", *arguments, "--times", 0, 1, "--clamp", "left=0", "right=1", "left=1")
-    assert "--clamp: found left more than once" in message
+    for held in (["--clamp", "left=0", "right=1", "left=1"], ["--clamp", "left=0", "--clamp", "left=1"]):
+        message = error_of(capsys, "forecast", *arguments, "--times", 0, 1, *held)
+        assert "--clamp: found left more than once" in message
     assert not (tmp_path / "out.csv").exists()
 
 

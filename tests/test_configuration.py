@@ -1,5 +1,7 @@
 import copy
 import dataclasses
+import datetime
+import json
 import math
 import re
 import subprocess
@@ -13,6 +15,7 @@ from sparsenode.configuration import (
     canonical_json,
     check_configuration,
     check_folders,
+    check_sources,
     merge,
     pairs,
     read_configuration,
@@ -165,7 +168,7 @@ BAD = {
     ),
     "missing option of a source": (
         {"datasets": {"mine": {"source": "anndata"}}},
-        ["datasets.mine.options.path: missing; allowed: text"],
+        ["datasets.mine.options.path: missing; allowed: a path"],
     ),
     "unknown option of a regularizer": (
         {"methods": {"pathreg": {"strengths": ["1"], "options": {"kapa": 1}}}},
@@ -352,7 +355,84 @@ BAD = {
         {"datasets": {"cells": {"source": "hematopoiesis", "options": {"networks": {"truth": ["HSC"]}}}}},
         ["datasets.cells.options.networks: found the name 'truth'; allowed: letters, digits, _, + and -; not base or"],
     ),
-    "empty results folder": ({"results_dir": ""}, ['results_dir: found ""; allowed: text that is not empty']),
+    "key that is a number": (
+        {"datasets": {"branches": {"interventions": {"clamp": {"knockout": {7157: 0, "Gata1": 0}}}}}},
+        [
+            "datasets.branches.interventions.clamp.knockout: found the number 7157 as a key; allowed: the name in "
+            'quotes, such as "7157"'
+        ],
+    ),
+    "key that is a truth value": (
+        {"datasets": {"branches": {"interventions": {"clamp": {"knockout": {False: 0}}}}}},
+        ["found false as a key (YAML reads yes, no, on and off without quotes so); allowed: the name in quotes"],
+    ),
+    "key that is a date": (
+        {"datasets": {datetime.date(2020, 1, 2): {"source": "krumsiek11"}}},
+        ['datasets: found the date 2020-01-02 as a key; allowed: the name in quotes, such as "2020-01-02"'],
+    ),
+    "key that is nothing": (
+        {"datasets": {None: {"source": "krumsiek11"}}},
+        ['datasets: found nothing (null) as a key; allowed: the name in quotes, such as "null"'],
+    ),
+    "key that is a list": (
+        {"models": {("a", "b"): {}}},
+        ["models: found ", "as a key; allowed: the name in quotes"],
+    ),
+    "key within a list": (
+        {"datasets": {"walks": {"source": "mocap", "options": {"trials": [{1: 2}]}}}},
+        ["datasets.walks.options.trials[0]: found the number 1 as a key"],
+    ),
+    "date in place of a name": (
+        {"models": {"plain": {"datasets": [datetime.date(2020, 1, 2)]}}},
+        ['models.plain.datasets[0]: found the date 2020-01-02; allowed: text in quotes, such as "2020-01-02"'],
+    ),
+    "number in place of a name": (
+        {"run": {"peers": [1]}},
+        ['run.peers[0]: found the number 1; allowed: text in quotes, such as "1"'],
+    ),
+    "truth value in place of a name": (
+        {"run": {"peers": [False]}},
+        ["run.peers[0]: found false (YAML reads yes, no, on and off without quotes so); allowed: text in quotes"],
+    ),
+    "braces in the results": (
+        {"results_dir": "runs/{name}"},
+        ['results_dir: found "runs/{name}"; allowed: a path, without braces ({ and }), which Snakemake would take for'],
+    ),
+    "braces in the downloads": (
+        {"downloads_dir": "{x}"},
+        ['downloads_dir: found "{x}"; allowed: a path, without braces'],
+    ),
+    "braces in a file": (
+        {"datasets": {"mine": {"source": "anndata", "options": {"path": "{run}/cells.h5ad"}}}},
+        ['datasets.mine.options.path: found "{run}/cells.h5ad"; allowed: a path, without braces'],
+    ),
+    "braces in an address": (
+        {
+            "datasets": {
+                "mine": {
+                    "source": "single_cells",
+                    "options": {"file": "https://host/{run}.h5ad", "donors": {"train": ["a"], "test": []}},
+                }
+            }
+        },
+        ['datasets.mine.options.file: found "https://host/{run}.h5ad"; allowed: a path, without braces'],
+    ),
+    "braces in a network": (
+        {
+            "datasets": {
+                "mine": {
+                    "source": "single_cells",
+                    "options": {
+                        "file": "cells.h5ad",
+                        "donors": {"train": ["a"], "test": []},
+                        "networks": {"base": ["a.csv", "b{.csv"]},
+                    },
+                }
+            }
+        },
+        ['datasets.mine.options.networks.base[1]: found "b{.csv"; allowed: a path, without braces'],
+    ),
+    "empty results folder": ({"results_dir": ""}, ['results_dir: found ""; allowed: a path, without braces']),
 }
 
 
@@ -446,10 +526,12 @@ def test_every_key_is_described(schema):
 def test_experiments_are_valid(repository, experiments):
     config = read_configuration(repository, [repository / "experiments" / f"{name}.yaml" for name in experiments])
     assert pairs(config)
+    check_sources(config)
 
 
 def test_default_configuration_is_valid(repository):
     config = read_configuration(repository)
+    check_sources(config)
     assert len(config["run"]["datasets"]) == 2
     assert len(config["run"]["methods"]) == 8
     for method in set(config["run"]["methods"]) - {"none"}:
@@ -713,8 +795,15 @@ def test_merge_replaces_lists_and_merges_mappings():
     ("text", "expected"),
     [
         ("- a\n- b\n", "holds a list; a configuration is a mapping"),
-        ("a: [1\n", "is not valid YAML"),
-        ("a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        ("a: [1\n", r"config\.yaml, line 2, column 1: not valid YAML: .* expected ',' or '\]'"),
+        ("a:\n\tb: 1\n", r"config\.yaml, line 2, column 1: not valid YAML: .*; indent by blanks, not by tabs"),
+        ("a: 1\nb: c: d\n", r"config\.yaml, line 2, column 5: not valid YAML: mapping values are not allowed here"),
+        ("a: !!python/object/apply:os.getcwd []\n", r"config\.yaml, line 1, column 4: not valid YAML: "),
+        ("a: 2020-13-45\n", r"config\.yaml: not valid YAML: month must be in 1\.\.12"),
+        ("a: \x00\n", r"config\.yaml: not valid YAML: "),
+        ("a: 1\nb: 2\na: 3\n", r"config\.yaml, line 3: the key 'a' is in line 1 already; keep one of them"),
+        ("a: {b: 1, c: {d: 1,\n d: 2}}\n", r"config\.yaml, line 2: the key 'd' is in line 1 already"),
+        ("a:\n  - {b: 1, b: 2}\n", r"config\.yaml, line 2: the key 'b' is in line 2 already"),
     ],
 )
 def test_unreadable_yaml(tmp_path, text, expected):
@@ -734,6 +823,191 @@ def test_file_in_place_of_the_results(tmp_path):
     config = {"results_dir": str(tmp_path / "taken" / "below"), "downloads_dir": str(tmp_path)}
     with pytest.raises(UserError, match=r"results_dir: found .*taken, which is a file; allowed: a folder"):
         check_folders(config)
+
+
+def test_a_home_folder_is_put_in_for_its_sign_in_every_path(schema, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    cells = {"file": "~/cells.h5ad", "donors": {"train": ["a"], "test": []}}
+    remote = {**cells, "file": "https://host/~ada/cells.h5ad", "networks": {}}
+    changes = {
+        "results_dir": "~/runs/",
+        "downloads_dir": "./far//~",
+        "mirror": "~/mirror",
+        "datasets": {
+            "mine": {"source": "anndata", "options": {"path": "~/cells.h5ad"}},
+            "cells": {"source": "single_cells", "options": {**cells, "networks": {"a": "~/a.csv", "b": ["~/b", "c~"]}}},
+            "remote": {"source": "single_cells", "options": remote},
+        },
+    }
+    config = check_configuration(merge(SMALL, changes), schema)
+    assert [config[key] for key in ("results_dir", "downloads_dir", "mirror")] == [
+        "/home/ada/runs",
+        "far/~",
+        "/home/ada/mirror",
+    ]
+    options = {name: config["datasets"][name]["options"] for name in ("mine", "cells", "remote")}
+    assert options["mine"]["path"] == options["cells"]["file"] == "/home/ada/cells.h5ad"
+    assert options["cells"]["networks"] == {"a": "/home/ada/a.csv", "b": ["/home/ada/b", "c~"]}
+    assert options["remote"]["file"] == "https://host/~ada/cells.h5ad"
+    assert check_configuration({**SMALL, "mirror": "https://host/~ada"}, schema)["mirror"] == "https://host/~ada"
+    with pytest.raises(UserError, match=r"the path '~nobody_at_all/x', whose home folder is not known"):
+        check_configuration({**SMALL, "results_dir": "~nobody_at_all/x"}, schema)
+
+
+def test_every_option_that_names_a_file_is_marked_as_a_path():
+    """Such as `~` in it could be forgotten: what a source lists as its files is what its schema marks."""
+    from sparsenode import data
+
+    marked = {
+        name
+        for name in data.source_names()
+        for schema in data.source(name).OPTIONS.values()
+        if "x-path" in json.dumps(schema)
+    }
+    assert marked == {name for name in data.source_names() if hasattr(data.source(name), "local_files")}
+
+
+@pytest.fixture
+def cells(tmp_path, monkeypatch):
+    """Twelve cells of two lineages in a file of the working folder, and a configuration on it."""
+    import anndata
+    import numpy as np
+    import pandas as pd
+
+    monkeypatch.chdir(tmp_path)
+    obs = pd.DataFrame(
+        {"time": np.arange(12.0), "branch": ["up"] * 6 + ["down"] * 6}, index=[f"c{n}" for n in range(12)]
+    )
+    adata = anndata.AnnData(np.ones((12, 3), dtype=np.float32), obs)
+    adata.var_names = ["A", "B", "C"]
+    adata.varp["prior_motif"] = np.eye(3)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    entry = {"source": "anndata", "options": {"path": "cells.h5ad", "trajectory": "branch", "group": "branch"}}
+    return {"run": {"datasets": ["mine"], "methods": ["none", "l1"]}, "datasets": {"mine": entry}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"options": {"path": "cell.h5ad"}}, ["datasets.mine.options: cell.h5ad is missing (looked for at /"]),
+        ({"options": {"path": "."}}, ["datasets.mine.options: . is a folder, and a file is read"]),
+        ({"options": {"time": "tme"}}, ["datasets.mine.options.time: found 'tme'; allowed: a column of `obs`"]),
+        (
+            {"options": {"time": "tme", "layer": "counts"}},
+            ["datasets.mine.options.time: found", "datasets.mine.options.layer: found 'counts'"],
+        ),
+        (
+            {"interventions": {"clamp": {"low": {"a": 0}, "high": {"B": 1}}}},
+            ['datasets.mine.interventions.clamp.low: found "a"; allowed: a variable of the dataset, of which the '],
+        ),
+        (
+            {"interventions": {"clamp": {"low": {"A": 0}}, "expected": {"low": {"lost": ["upp"], "gained": ["down"]}}}},
+            ["datasets.mine.interventions.expected.low.lost: found \"upp\" (did you mean 'up'?); allowed: up, down"],
+        ),
+        (
+            {"options": {"group": None}, "interventions": {"each": "low"}},
+            ["datasets.mine.interventions: found trajectories of one group, all; allowed: null, or "],
+        ),
+        (
+            {"priors": {"half": {"of": "motifs", "corruption": 0.5}}},
+            ["datasets.mine.priors.half.of: found \"motifs\" (did you mean 'motif'?); allowed: motif"],
+        ),
+        ({"priors": {"half": {"of": "motif", "corruption": 0.5}}}, []),
+    ],
+)
+def test_what_a_dataset_names_is_there_before_anything_is_planned(schema, cells, changes, expected):
+    config = check_configuration(merge(merge(SMALL, cells), {"datasets": {"mine": changes}}), schema)
+    if not expected:
+        check_sources(config)
+        return
+    with pytest.raises(UserError) as caught:
+        check_sources(config)
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == len(expected)
+    for line, problem in zip(lines, expected, strict=True):
+        assert line.startswith(f"  {problem}")
+
+
+def test_a_prior_of_a_file_that_a_method_is_given_is_there(schema, cells):
+    methods = {"dash": {"strengths": ["0.1"], "options": {"prior": "motifs"}}}
+    changes = {"run": {"methods": ["dash"]}, "methods": methods}
+    config = check_configuration(merge(merge(SMALL, cells), changes), schema)
+    with pytest.raises(UserError, match=r"methods\.dash\.options\.prior: found \"motifs\" .*; allowed: motif "):
+        check_sources(config)
+    config["methods"]["dash"]["options"]["prior"] = "motif"
+    check_sources(config)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "problem"),
+    [
+        ("second_order", {"test_trajectories": 30}, "test_trajectories: no trajectory is left for training"),
+        ("hill", {"nodes": 2}, "regulators_per_target: more regulators than there are other genes"),
+        ("sim350", {"times": [0, 3, 2]}, "times: [0.0, 3.0, 2.0] have to increase, from 0 on"),
+        ("sim690", {"test_times": [1, 3]}, "test_times: [1.0, 3.0] have to increase, from 0 on"),
+        ("hematopoiesis", {"donors": {"train": ["s1d1"], "test": ["s1d1"]}}, "donors.train and donors.test share s1d1"),
+    ],
+)
+def test_options_that_contradict_each_other_are_known_before_anything_is_planned(schema, source, options, problem):
+    changes = {"datasets": {"branches": {"source": source, "options": options}}}
+    config = check_configuration(merge(SMALL, changes), schema)
+    with pytest.raises(UserError) as caught:
+        check_sources(config)
+    assert str(caught.value).splitlines()[1] == f"  datasets.branches.options.{problem}"
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "nearest"),
+    [("krumsiek11", "gata1", "Gata1"), ("second_order", "x6", "x1"), ("hill", "gene_1", "gene_")],
+)
+def test_variables_of_simulated_data_are_known(schema, source, name, nearest):
+    changes = {"datasets": {"branches": {"source": source, "interventions": {"clamp": {"held": {name: 0}}}}}}
+    config = check_configuration(merge(SMALL, changes), schema)
+    with pytest.raises(UserError, match=rf'clamp\.held: found "{name}"; allowed: .* nearest are .*{nearest}'):
+        check_sources(config)
+
+
+def test_a_mirror_is_a_folder(schema, tmp_path):
+    config = check_configuration(merge(SMALL, {"mirror": str(tmp_path)}), schema)
+    check_sources(config)
+    config["mirror"] = str(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"mirror: found .*nowhere, which is no folder; allowed: a folder laid out as"):
+        check_sources(config)
+
+
+def test_only_datasets_of_the_run_are_looked_for(schema):
+    other = {"other": {"source": "anndata", "options": {"path": "nowhere.h5ad"}}}
+    check_sources(check_configuration(merge(SMALL, {"datasets": other}), schema))
+
+
+def test_files_of_a_configuration_are_read_strictly(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base, mine = tmp_path / "clone" / "config.yaml", tmp_path / "mine.yaml"
+    base.parent.mkdir()
+    base.write_text("seeds: 1\n")
+    mine.write_text("seeds: 2\n")
+    assert configuration.check_configuration_files(base, [mine]) == []
+    (tmp_path / "config.yaml").write_text("seeds: 3\n")
+    (remark,) = configuration.check_configuration_files(base, [mine])
+    assert remark.startswith(f"config.yaml of the working folder is not read: the base is {base}")
+    assert configuration.check_configuration_files(base, [tmp_path / "config.yaml"]) == []
+    mine.write_text("a: 1\na: 2\n")
+    with pytest.raises(UserError, match=r"mine\.yaml, line 2: the key 'a' is in line 1 already"):
+        configuration.check_configuration_files(base, [mine])
+
+
+def test_json_is_a_configuration_too(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{\n\t"seeds": 1,\n\t"run": {"datasets": ["a"]}}\n')
+    assert read_yaml(path) == {"seeds": 1, "run": {"datasets": ["a"]}}
+
+
+def test_the_workflow_is_found_from_elsewhere(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert configuration.find_workflow() == repository
+    monkeypatch.chdir(repository)
+    assert configuration.find_workflow().absolute() == repository
 
 
 def test_the_workflow_imports_nothing_heavy(repository):

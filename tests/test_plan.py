@@ -4,6 +4,7 @@ import pytest
 
 from sparsenode import configuration, plan
 from sparsenode.cli import main
+from sparsenode.data import complete_options
 from sparsenode.data.preprocess import preprocess_dataset
 
 MODELS = {
@@ -89,6 +90,41 @@ def test_size_is_read_from_preprocessed_data(config, tmp_path):
     rows, duration = plan.training_rows(size, {"length": 8, "stride": 4, "batch": None})
     assert rows == pytest.approx(len(windows), abs=4)
     assert duration == pytest.approx(8)
+
+
+def test_the_size_of_a_file_of_ones_own_is_read_from_its_headers(config, tmp_path):
+    """As it will be once it is preprocessed."""
+    import anndata
+    import numpy as np
+    import pandas as pd
+
+    names = [f"{donor} {lineage}" for donor in ("a", "b") for lineage in ("up", "down")]
+    obs = pd.DataFrame(
+        {"time": np.tile(np.linspace(0, 6, 13), 4), "course": np.repeat(names, 13)}, index=[f"c{n}" for n in range(52)]
+    )
+    adata = anndata.AnnData(np.random.default_rng(0).random((52, 17)).astype(np.float32), obs)
+    adata.var_names = [f"g{number}" for number in range(17)]
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    options = {"path": str(tmp_path / "cells.h5ad"), "trajectory": "course", "test_trajectories": ["b up"]}
+    config["datasets"]["mine"] = {**config["datasets"]["branches"], "source": "anndata"}
+    config["datasets"]["mine"]["options"] = complete_options("anndata", options)
+    expected = plan.data_size(config, "mine")
+    assert expected == plan.DataSize(17, 3, 13, 6.0)
+    validation = {"by": "none-in-source", "share": 0.2, "seed": 0}
+    settings = {**configuration.dataset_settings(config, "mine"), "validation": validation}
+    preprocess_dataset("mine", settings, tmp_path, tmp_path / "results" / "data" / "mine.h5ad")
+    assert plan.data_size(config, "mine") == plan.DataSize(17, 3, 13, 6.0, exact=True)
+    adata[:, :5].copy().write_h5ad(tmp_path / "cells.h5ad")
+    (tmp_path / "results" / "data" / "mine.h5ad").unlink()
+    assert plan.data_size(config, "mine").features == 5
+
+
+def test_a_file_that_is_not_there_is_taken_for_a_small_one(config, tmp_path):
+    config["datasets"]["mine"] = {
+        "source": "anndata",
+        "options": complete_options("anndata", {"path": str(tmp_path / "nowhere.h5ad")}),
+    }
+    assert plan.data_size(config, "mine") == plan.DataSize(100, 3, 500, 1.0)
 
 
 def test_the_table_names_every_job_and_the_totals(config):

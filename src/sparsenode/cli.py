@@ -113,8 +113,39 @@ def _subcommand(
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
     )
+    # Of a repeated option, argparse would take the last without a word.
+    parser.register("action", None, _StoreOnce)
+    parser.register("type", Path, _path)
     parser.set_defaults(run=run)
     return parser
+
+
+class _StoreOnce(argparse.Action):
+    """Store the value of an option, which may be given once."""
+
+    _filled: argparse.Namespace | None = None
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        _option: str | None = None,
+    ) -> None:
+        if self._filled is namespace:
+            several = " (with all its values after it)" if self.nargs in {"+", "*"} else ""
+            raise argparse.ArgumentError(self, f"found more than once; allowed: once{several}")
+        self._filled = namespace
+        setattr(namespace, self.dest, values)
+
+
+def _path(text: str) -> Path:
+    """Read a path given as an argument; shells leave `~` in `--option=~/file` as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        message = f"found {text!r}, whose home folder is not known; write the path in full"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -177,11 +208,18 @@ def _add_plan(subparsers: Subparsers) -> None:
         "--configfile", type=Path, nargs="+", default=[], metavar="FILE", help="laid over config.yaml in turn"
     )
     parser.add_argument(
+        "--config",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="laid over all files, as by `snakemake --config`",
+    )
+    parser.add_argument(
         "--workflow",
         type=Path,
-        default=Path(),
         metavar="FOLDER",
-        help="where config.yaml and workflow/ stand",
+        help="where config.yaml and workflow/ stand; default: the working folder, or else the clone that sparsenode is "
+        "installed from",
     )
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="default: all of this machine")
     parser.add_argument(
@@ -203,7 +241,10 @@ def _plan(arguments: Arguments) -> None:
     if not gpu_speed > 0:
         message = f"--gpu-speed: found {gpu_speed:g}; allowed: a number above 0"
         raise UserError(message)
-    config = configuration.read_configuration(arguments.workflow, arguments.configfile)
+    workflow = arguments.workflow or configuration.find_workflow()
+    config = configuration.read_configuration(workflow, arguments.configfile, arguments.config)
+    configuration.check_folders(config)
+    configuration.check_sources(config)
     made = plan.make_plan(config)
     _print(plan.describe_plan(made, cores=arguments.cores, gpu_speed=gpu_speed))
 
@@ -343,12 +384,16 @@ def _add_evaluate_models(subparsers: Subparsers) -> None:
         subparsers, "evaluate-models", "forecast, score and choose strengths on a dataset", _evaluate_models
     )
     parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
-    parser.add_argument("--models", type=Path, nargs="+", required=True, help="safetensors files")
-    parser.add_argument("--settings", type=Path, nargs="+", required=True, help="frozen settings, JSON files")
+    parser.add_argument("--models", type=Path, nargs="+", action="extend", required=True, help="safetensors files")
+    parser.add_argument(
+        "--settings", type=Path, nargs="+", action="extend", required=True, help="frozen settings, JSON files"
+    )
     parser.add_argument(
         "--evaluation", type=_json_object, default={}, help="the dataset's `evaluation` of the configuration, as JSON"
     )
-    parser.add_argument("--peers", type=Path, nargs="*", default=[], help="parquet files that infer-peer wrote")
+    parser.add_argument(
+        "--peers", type=Path, nargs="*", action="extend", default=[], help="parquet files that infer-peer wrote"
+    )
     _add_seeds(parser)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--metrics", type=Path, required=True, help="parquet file to write")
@@ -385,8 +430,10 @@ def _add_forecast_interventions(subparsers: Subparsers) -> None:
         _forecast_interventions,
     )
     parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
-    parser.add_argument("--models", type=Path, nargs="+", required=True, help="safetensors files")
-    parser.add_argument("--settings", type=Path, nargs="+", required=True, help="frozen settings, JSON files")
+    parser.add_argument("--models", type=Path, nargs="+", action="extend", required=True, help="safetensors files")
+    parser.add_argument(
+        "--settings", type=Path, nargs="+", action="extend", required=True, help="frozen settings, JSON files"
+    )
     parser.add_argument("--selection", type=Path, required=True, help="folder of chosen strengths")
     parser.add_argument(
         "--interventions",
@@ -418,7 +465,7 @@ def _add_collect_metrics(subparsers: Subparsers) -> None:
     parser = _subcommand(
         subparsers, "collect-metrics", "write the metrics of several datasets to one CSV", _collect_metrics
     )
-    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files")
+    parser.add_argument("--metrics", type=Path, nargs="+", action="extend", required=True, help="parquet files")
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
 
 
@@ -448,10 +495,17 @@ def _collect_remarks(arguments: Arguments) -> None:
 
 
 def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--datasets", nargs="+", required=True, help="names of the datasets")
-    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="parquet files, in the same order")
+    parser.add_argument("--datasets", nargs="+", action="extend", required=True, help="names of the datasets")
     parser.add_argument(
-        "--selections", type=Path, nargs="+", required=True, help="folders of chosen strengths, in the same order"
+        "--metrics", type=Path, nargs="+", action="extend", required=True, help="parquet files, in the same order"
+    )
+    parser.add_argument(
+        "--selections",
+        type=Path,
+        nargs="+",
+        action="extend",
+        required=True,
+        help="folders of chosen strengths, in the same order",
     )
 
 
@@ -581,12 +635,14 @@ def _add_forecast(subparsers: Subparsers) -> None:
         "--times",
         type=float,
         nargs="+",
+        action="extend",
         help="increasing, the first one being that of the initial state; a dataset's h5ad file brings its own",
     )
     parser.add_argument(
         "--clamp",
         type=_held_variable,
         nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=VALUE",
         help="hold variables from the start on (knock-out, over-expression), in the units of the training data",

@@ -5,7 +5,9 @@ Light on purpose: the Snakefile imports this module anew in every job, so nothin
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import datetime
 import hashlib
 import json
 import math
@@ -18,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from sparsenode import versions
 from sparsenode.data.downloads import MIRROR_VARIABLE
-from sparsenode.errors import UserError, did_you_mean
-from sparsenode.files import write_atomically
+from sparsenode.errors import UserError, did_you_mean, nearest_names
+from sparsenode.files import describe_absence, write_atomically
 from sparsenode.labels import reserved_name
 from sparsenode.typed import settings_problems
 
 if TYPE_CHECKING:
     from sparsenode.data.downloads import RemoteFile
+    from sparsenode.data.outline import Outline
     from sparsenode.methods import Method
 
 Schema = Mapping[str, Any]
@@ -36,27 +39,81 @@ SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file of key-value pairs with the safe loader.
+    """Read a YAML or JSON file of key-value pairs with the safe loader.
 
     Raises:
-        UserError: the file is missing, is not YAML, or is no mapping.
+        UserError: the file is missing, is not YAML, names a key twice in one mapping, or is no mapping; with its line.
     """
-    import yaml
-
+    if path.is_dir() or not path.exists():
+        message = f"cannot read the configuration: {describe_absence(path)}"
+        raise UserError(message)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         message = f"cannot read {path}: {error.strerror}; check the path"
         raise UserError(message) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        message = f"{path} is not valid YAML: {error}"
+    except UnicodeDecodeError as error:
+        message = f"{path} is not valid YAML: byte {error.start} is no UTF-8"
         raise UserError(message) from error
+    values = _parse(text, path)
     if values is None:
         return {}
     if not isinstance(values, dict):
         message = f"{path} holds {_show(values)}; a configuration is a mapping of keys to values"
         raise UserError(message)
     return values
+
+
+def _parse(text: str, path: Path) -> Any:
+    """The values of a text, in YAML or, with tabs between its parts, in JSON."""
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        problems = list(_repeated_keys(root))
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        if text.lstrip().startswith("{"):
+            with contextlib.suppress(json.JSONDecodeError):
+                return json.loads(text)
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = " ".join(part for part in (error.context, error.problem) if part)
+        tab = "; indent by blanks, not by tabs" if "'\\t'" in reason else ""
+        message = f"{path}{where}: not valid YAML: {reason}{tab}"
+        raise UserError(message) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        message = f"{path}: not valid YAML: {reason}"
+        raise UserError(message) from error
+    if problems:
+        message = "\n".join(f"{path}, {problem}" for problem in problems)
+        raise UserError(message)
+    return values
+
+
+def _repeated_keys(root: Any) -> Iterator[str]:
+    """Yield keys that occur twice in one mapping, of which YAML would take the last without a word."""
+    import yaml
+
+    nodes, seen = [root], set[int]()
+    while nodes:
+        node = nodes.pop(0)
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[tuple[str, str], int] = {}
+            for key, value in node.value:
+                nodes.append(value)
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                identity, line = (key.tag, key.value), key.start_mark.line + 1
+                if identity in lines:
+                    yield f"line {line}: the key {key.value!r} is in line {lines[identity]} already; keep one of them"
+                lines.setdefault(identity, line)
 
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,12 +128,70 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def read_configuration(workflow: Path, overrides: Sequence[Path] = ()) -> dict[str, Any]:
-    """Read and check `config.yaml` of a workflow's folder with override files laid over it, as Snakemake would."""
+def find_workflow() -> Path:
+    """The folder of the workflow: the working folder if it is one, else the clone that the package is installed from.
+
+    Raises:
+        UserError: it is neither.
+    """
+    folders = (Path(), Path(__file__).resolve().parents[2])
+    for folder in folders:
+        if (folder / SCHEMA_PATH).is_file():
+            return folder
+    message = f"no workflow in {Path().absolute()} (no {SCHEMA_PATH}); name its folder: --workflow FOLDER"
+    raise UserError(message)
+
+
+def check_configuration_files(base: Path, overrides: Sequence[Path]) -> list[str]:
+    """Read each file of a configuration strictly before Snakemake merges them, which names neither file nor line.
+
+    Gives a remark where the working folder has a `config.yaml` that is none of them.
+
+    Raises:
+        UserError: see `read_yaml`.
+    """
+    paths = [base, *overrides]
+    for path in paths:
+        if path.is_file():  # not a pipe, which Snakemake has read already
+            read_yaml(path)
+    local = Path("config.yaml")
+    if not local.is_file() or any(path.exists() and path.samefile(local) for path in paths):
+        return []
+    return [
+        f"{local} of the working folder is not read: the base is {base}. Lay it over that by --configfile {local}, or "
+        "give it another name"
+    ]
+
+
+def read_configuration(
+    workflow: Path, overrides: Sequence[Path] = (), assignments: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read and check `config.yaml` of a workflow's folder with override files laid over it, as Snakemake would.
+
+    `assignments`, each `KEY=VALUE`, are laid over all of them, as by Snakemake's `--config`.
+    """
     configuration = read_yaml(workflow / "config.yaml")
     for path in overrides:
         configuration = merge(configuration, read_yaml(path))
+    if assignments:
+        configuration = merge(configuration, _read_assignments(assignments))
     return check_configuration(configuration, read_yaml(workflow / SCHEMA_PATH))
+
+
+def _read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """The values of `KEY=VALUE`, read by Snakemake itself, so that they mean the same."""
+    from snakemake.cli import parse_config
+
+    keys = [assignment.partition("=")[0] for assignment in assignments]
+    if repeated := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        message = f"--config: found {repeated[0]} more than once; allowed: each key once"
+        raise UserError(message)
+    try:
+        values: dict[str, Any] = parse_config(assignments)
+    except ValueError as error:
+        message = f"--config: {error} Found: {' '.join(assignments)}"
+        raise UserError(message) from error
+    return values
 
 
 def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
@@ -90,6 +205,7 @@ def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, 
     """
     schema = _inline(schema, schema.get("$defs", {}))
     completed = _plain(config)
+    _report(list(_key_problems(completed)))
     # YAML has such numbers (.nan, .inf), which every bound of a schema lets pass.
     _report(list(_number_problems(completed)))
     _report(list(_schema_problems(completed, schema)))
@@ -341,6 +457,80 @@ def check_folders(config: Mapping[str, Any]) -> None:
     )
 
 
+def check_sources(config: Mapping[str, Any]) -> None:
+    """Check that what the datasets of the run name is there and fits: files, and what is named within them.
+
+    Of files no more is read than names; it is done before every run, and heeds what changes outside the configuration.
+
+    Raises:
+        UserError: lists every problem, one a line, as `key.path: found X; allowed: Y`.
+    """
+    problems = [problem for dataset in config["run"]["datasets"] for problem in _source_problems(config, dataset)]
+    mirror = config["mirror"]
+    if mirror is not None and "://" not in mirror and not Path(mirror).is_dir():
+        problems.append(f"mirror: found {mirror}, which is no folder; allowed: a folder laid out as HOST/PATH, or null")
+    _report(problems)
+
+
+def outline_of(config: Mapping[str, Any], dataset: str) -> Outline | None:
+    """Names and size of a dataset, as far as its source can tell before it is made; None if it cannot.
+
+    Raises:
+        UserError: a file of the user's own is not there, or lacks what the options name.
+    """
+    from sparsenode import data
+
+    entry = config["datasets"][dataset]
+    outline = getattr(data.source(entry["source"]), "outline", None)
+    return None if outline is None else outline(entry["options"])
+
+
+def _source_problems(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """What is wrong with the source of one dataset, or with what the rest of the configuration names of it."""
+    from sparsenode import data
+
+    entry, key = config["datasets"][dataset], f"datasets.{dataset}"
+    if absences := [absence for path in local_files(config, dataset) if (absence := describe_absence(Path(path)))]:
+        return [f"{key}.options: {absence}" for absence in absences]
+    check = getattr(data.source(entry["source"]), "check", None)
+    try:
+        problems = [] if check is None else [f"{key}.options.{problem}" for problem in check(entry["options"])]
+        outline = outline_of(config, dataset) if not problems else None
+    except UserError as error:
+        return [f"{key}.options: {error}"]
+    return problems if outline is None else list(_outline_problems(config, dataset, outline))
+
+
+def _outline_problems(config: Mapping[str, Any], dataset: str, outline: Outline) -> Iterator[str]:
+    """Yield variables, fates and priors that the configuration names and a dataset does not have."""
+    from sparsenode import data
+
+    entry, key = config["datasets"][dataset], f"datasets.{dataset}"
+    interventions = entry["interventions"] or {"clamp": {}, "expected": {}}
+    is_solvable = hasattr(data.source(entry["source"]), "solve")
+    if entry["interventions"] and outline.groups is not None and len(outline.groups) < 2 and not is_solvable:
+        yield (
+            f"{key}.interventions: found trajectories of one group, {_names(outline.groups)}; allowed: null, or "
+            "trajectories of two groups (lineages, branches) or more, whose ends are the fates that are compared"
+        )
+    for name, clamp in interventions["clamp"].items() if outline.features is not None else ():
+        for feature in clamp:
+            if feature not in outline.features:
+                nearest = nearest_names(feature, outline.features)
+                yield (
+                    f"{key}.interventions.clamp.{name}: found {json.dumps(feature)}; allowed: a variable of the "
+                    f"dataset, of which the nearest are {nearest}"
+                )
+    for name, fates in interventions["expected"].items() if outline.groups is not None else ():
+        for kind in ("lost", "gained"):
+            for fate in fates[kind]:
+                if fate not in outline.groups:
+                    yield _unknown(f"{key}.interventions.expected.{name}.{kind}", fate, outline.groups)
+    if outline.priors is not None and _priors_of_source(config, dataset) is None:
+        yield from _unknown_origins(config, dataset, outline.priors)
+        yield from _unknown_priors(config, dataset, outline.priors)
+
+
 def set_environment(config: Mapping[str, Any]) -> None:
     """Set what the jobs of the workflow find in their environment: the command line, and the mirror.
 
@@ -404,6 +594,8 @@ def _show(value: Any) -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
+    if isinstance(value, datetime.date):
+        return f"the date {value}"
     text = json.dumps(value, default=str)
     text = text if len(text) <= 60 else text[:57] + "..."
     return f"the number {text}" if isinstance(value, int | float) else text
@@ -492,7 +684,28 @@ def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> I
         elif "propertyNames" in error.absolute_schema_path:
             yield f"{_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(part)}"
         else:
-            yield f"{_key(path)}: found {_show(error.instance)}; allowed: {describe_allowed(part)}"
+            value, allowed = error.instance, describe_allowed(part)
+            is_text = error.validator == "type" and "string" in error.validator_value
+            if is_text and isinstance(value, int | float | datetime.date) and "in quotes" not in allowed:
+                allowed += " in quotes" if isinstance(value, bool) else f' in quotes, such as "{value}"'
+            yield f"{_key(path)}: found {_show(value)}{_unquoted(value) if is_text else ''}; allowed: {allowed}"
+
+
+def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
+    """Yield the keys within a value that are no text, as `key: found; allowed`."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        if isinstance(value, dict) and not isinstance(key, str):
+            named = "the name in quotes"
+            if not isinstance(key, bool):
+                named += f', such as "{"null" if key is None else key}"'
+            yield f"{_key(path)}: found {_show(key)} as a key{_unquoted(key)}; allowed: {named}"
+        yield from _key_problems(entry, [*path, key])
+
+
+def _unquoted(value: Any) -> str:
+    """Why a value without quotes may not be what was written."""
+    return " (YAML reads yes, no, on and off without quotes so)" if isinstance(value, bool) else ""
 
 
 def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
@@ -506,7 +719,10 @@ def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
 
 
 def _complete(value: Any, schema: Schema) -> Any:
-    """Fill in defaults, and give numbers the type that the schema states (JSON takes 1 and 1.0 for the same)."""
+    """Fill in defaults, and give values the form that the schema states.
+
+    Numbers get its type (JSON takes 1 and 1.0 for the same); in paths (`x-path`), a home folder is put in for `~`.
+    """
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         for key, part in properties.items():
@@ -520,6 +736,8 @@ def _complete(value: Any, schema: Schema) -> Any:
         return value
     if isinstance(value, list):
         return [_complete(entry, schema.get("items", {})) for entry in value]
+    if isinstance(value, str) and schema.get("x-path"):
+        return _expand(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         kinds = schema.get("type", ())
         if "number" in kinds:
@@ -527,6 +745,17 @@ def _complete(value: Any, schema: Schema) -> Any:
         if "integer" in kinds:
             return int(value)
     return value
+
+
+def _expand(path: str) -> str:
+    """A path as programs read it, with the home folder in the place of `~`; an address stays as it is."""
+    if path.startswith(("http://", "https://")):
+        return path
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError as error:
+        message = f"the configuration names the path {path!r}, whose home folder is not known; write the path in full"
+        raise UserError(message) from error
 
 
 def _check_options(options: dict[str, Any], properties: Mapping[str, Any], path: Sequence[str]) -> list[str]:
@@ -694,11 +923,18 @@ def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
         if made["of"] == "truth" and not has_truth(config, dataset):
             allowed = "a prior of the source, since the true network is not known"
             yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
-        of_source = _priors_of_source(config, dataset)
-        if of_source is not None and made["of"] not in {"truth", *of_source}:
+    of_source = _priors_of_source(config, dataset)
+    if of_source is not None:
+        yield from _unknown_origins(config, dataset, of_source)
+    yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
+
+
+def _unknown_origins(config: Mapping[str, Any], dataset: str, of_source: Sequence[str]) -> Iterator[str]:
+    """Yield priors of a dataset that are made of a network that its source does not bring."""
+    for prior, made in config["datasets"][dataset]["priors"].items():
+        if made["of"] not in {"truth", *of_source}:
             known = [*(["truth"] if has_truth(config, dataset) else []), *of_source]
             yield _unknown(f"datasets.{dataset}.priors.{prior}.of", made["of"], known)
-    yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
 
 
 def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], key: str) -> Iterator[str]:
@@ -812,15 +1048,12 @@ def _priors_of_source(config: Mapping[str, Any], dataset: str) -> list[str] | No
     return None if always is None else [*always, *entry["options"].get("networks", ())]
 
 
-def _prior_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield methods that are given a prior network that their dataset does not have."""
-    for dataset, _, method in grid(config):
+def _unknown_priors(config: Mapping[str, Any], dataset: str, of_source: Sequence[str]) -> Iterator[str]:
+    """Yield methods that are given a prior network that a dataset does not have."""
+    known = [*config["datasets"][dataset]["priors"], *of_source]
+    for method in dict.fromkeys(method for _, _, method in grid(config, dataset)):
         wanted = config["methods"][method]["options"].get("prior")
-        of_source = _priors_of_source(config, dataset)
-        if wanted is None or of_source is None:
-            continue
-        known = [*config["datasets"][dataset]["priors"], *of_source]
-        if wanted not in known:
+        if wanted is not None and wanted not in known:
             key = f"methods.{method}.options.prior"
             found = _unknown(key, wanted, known)
             yield f"{found} (prior networks of the dataset {dataset}; `datasets.{dataset}.priors` makes others)"
@@ -837,7 +1070,9 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"run.datasets: found {dataset}, for which run.models has no model; allowed: {allowed}"
     for model in config["run"]["models"]:
         yield from _trained_model_problems(config, model)
-    yield from _prior_problems(config)
+    for dataset in config["run"]["datasets"]:
+        if (of_source := _priors_of_source(config, dataset)) is not None:
+            yield from _unknown_priors(config, dataset, of_source)
     yield from _network_problems(config)
     for dataset, model in pairs(config):
         needed = config["models"][model]["velocity_observations"] or 1

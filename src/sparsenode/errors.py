@@ -21,10 +21,12 @@ _LONGEST = 100  # characters of a name that others are compared with
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """A question with the known name that an unknown one may stand for; empty where none is near."""
+    """A question with the known name that an unknown one may stand for, in whatever case; empty where none is near."""
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1)
+    close = [other for other in known if other.lower() == name.lower()][:1] or difflib.get_close_matches(
+        name, known, n=1
+    )
     return f"did you mean {close[0]!r}?" if close else ""
 
 

@@ -139,6 +139,20 @@ def tensor_file_header(stream: BinaryIO) -> dict[str, Any]:
     return header
 
 
+def describe_absence(path: Path) -> str | None:
+    """Say what is in the place of a file that is to be read: nothing, or a folder; None where the file is there."""
+    if path.is_file():
+        return None
+    if path.is_dir():
+        store = path.suffix == ".zarr" or any((path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
+        instead = "write the data as one h5ad file (AnnData.write_h5ad)" if store else "name a file in it"
+        return f"{path} is a folder{' (a zarr store)' if store else ''}, and a file is read; {instead}"
+    if path.exists():
+        return f"{path} is neither a file nor a folder; name a file"
+    where = f" (looked for at {path.absolute()})" if not path.is_absolute() else ""
+    return f"{path} is missing{where}; check the path"
+
+
 def file_sha256(path: Path) -> str:
     """Checksum of a file, as 64 hexadecimal digits."""
     with path.open("rb") as stream:

@@ -18,6 +18,7 @@ Light on purpose: the Snakefile imports this module anew in every job.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsenode import configuration, memory
+from sparsenode.data.outline import Outline
 from sparsenode.errors import UserError
 from sparsenode.files import reading
 from sparsenode.settings import read_model_settings
@@ -314,9 +316,25 @@ def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
         with contextlib.suppress(UserError):
             return _read_size(path, path.stat().st_mtime_ns)
     entry = config["datasets"][dataset]
-    expected = _EXPECTED_SIZES.get(entry["source"])
-    # Of a user's own file nothing is known before it is preprocessed: a small single-cell dataset stands in.
-    return expected(entry["options"]) if expected else DataSize(100, 3, 500, 1.0)
+    if entry["source"] in _EXPECTED_SIZES:
+        return _EXPECTED_SIZES[entry["source"]](entry["options"])
+    stamps = tuple(
+        path.stat().st_mtime_ns if path.is_file() else None
+        for path in map(Path, configuration.local_files(config, dataset))
+    )
+    return _outlined_size(entry["source"], configuration.canonical_json(entry["options"]), stamps)
+
+
+@lru_cache
+def _outlined_size(source: str, options: str, stamps: tuple[int | None, ...]) -> DataSize:
+    """Size by the names and columns of a file of the user's own; `stamps` are the times at which such files changed."""
+    outline = Outline()
+    # Without the file nothing is known: a small single-cell dataset stands in.
+    if None not in stamps:
+        entry = {"source": source, "options": json.loads(options)}
+        outline = configuration.outline_of({"datasets": {source: entry}}, source) or outline
+    features = outline.feature_count or len(outline.features or ()) or 100
+    return DataSize(features, outline.trajectories or 3, outline.observations or 500, outline.duration or 1.0)
 
 
 @lru_cache

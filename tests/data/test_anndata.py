@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.priors import corrupt
 from sparsenode.errors import UserError
 
-load = source("anndata").load
+load, check, outline = (getattr(source("anndata"), name) for name in ("load", "check", "outline"))
 
 
 @pytest.fixture
@@ -314,3 +315,72 @@ def test_a_form_that_nobody_knows(cells: AnnData, options: Callable[..., dict]) 
         file["obs"]["donor"].attrs["encoding-type"] = "moment-array"
     with pytest.raises(UserError, match=r"cells\.h5ad cannot be read as an h5ad file: No read method registered"):
         load(chosen, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"time": "pseudotme"}, r"time: found 'pseudotme'; allowed: a column of `obs` .* did you mean 'pseudotime'\?"),
+        ({"time": "donor"}, r"time: the column 'donor' of `obs` of .* holds 'x'; allowed: a column of numbers"),
+        ({"time": "endless"}, r"time: the column 'endless' of `obs` of .* is infinite for 1 observations"),
+        ({"time": "holes"}, r"time: the column 'holes' of `obs` of .* is empty for 2 observations"),
+        ({"trajectory": "Sample"}, r"trajectory: found 'Sample'; .* did you mean 'sample'\?"),
+        ({"group": "lineage"}, r"group: found 'lineage'; allowed: a column of `obs`"),
+        ({"subject": "some"}, r"subject: the column 'some' of `obs` of .* is empty for 12 observations"),
+        ({"split": "donor"}, r"split: the column 'donor' of `obs` of .* holds 'x'; allowed: train, validation, test"),
+        ({"phase": "stage"}, r"phase: the column 'stage' of `obs` of .* holds 'test'; allowed: fit, extrapolation"),
+        ({"split": "stage", "test_trajectories": ["s1"]}, r"split: found with test_trajectories; allowed: one of them"),
+        ({"test_trajectories": ["s3"]}, r"test_trajectories: found 's3'; allowed: .* There are: s1, s2$"),
+        ({"test_trajectories": ["s1", "s2"]}, r"test_trajectories: no observation of .* is left to train on"),
+        ({"trajectory": None, "test_trajectories": ["trajectory"]}, r"test_trajectories: no observation of .* is left"),
+        ({"layer": "Counts"}, r"layer: found 'Counts'; allowed: a layer of .* did you mean 'counts'\?"),
+        ({"truth": "networks"}, r"truth: found 'networks'; allowed: an entry of `varp` of .* did you mean 'network'\?"),
+        ({"regulators": "tf"}, r"regulators: found 'tf'; allowed: a column of `var` of .* There are: factor$"),
+        ({"genes": ["A", "b", "D"]}, r"genes: found 'b'; allowed: a feature of .* did you mean 'B'\?"),
+    ],
+)
+def test_what_a_file_lacks_is_known_by_its_headers(
+    cells: AnnData, options: Callable[..., dict], changes: dict, problem: str
+) -> None:
+    """What `check` finds, `load` refuses too."""
+    cells.obs["endless"] = [np.inf, *range(11)]
+    cells.obs["holes"] = [np.nan, np.nan, *range(10)]
+    cells.obs["some"] = pd.Categorical([None] * 12, categories=["x"])
+    chosen = options(**changes)
+    problems = check(chosen)
+    assert re.search(problem, problems[0])
+    assert len(problems) == (2 if "D" in changes.get("genes", ()) else 1)
+    if "is left" not in problem:
+        with pytest.raises(UserError):
+            load(chosen, {})
+
+
+def test_what_fits_has_no_problem(options: Callable[..., dict]) -> None:
+    assert check(options()) == []
+    named = {"truth": "network", "regulators": "factor", "genes": ["C"], "layer": "counts", "subject": "donor"}
+    assert check(options(**named, test_trajectories=["s2"])) == []
+    assert check(options(**named, split="stage")) == []
+
+
+def test_a_file_without_a_matrix_or_with_repeated_names(cells: AnnData, options: Callable[..., dict]) -> None:
+    cells.X = None
+    cells.var_names = ["A", "B", "A"]
+    problems = check(options())
+    assert problems[0].startswith("layer: found null, but ")
+    assert problems[0].endswith(" has no X; allowed: counts")
+    assert problems[1].startswith("path: names of features repeat in ")
+
+
+def test_the_outline_is_that_of_the_dataset(cells: AnnData, options: Callable[..., dict]) -> None:
+    cells.varp["prior_motif"] = cells.varp["network"]
+    chosen = options(test_trajectories=["s1"], group="donor", genes=["C", "A"])
+    told, raw = outline(chosen), load(chosen, {})
+    training = [part for part in raw.trajectories if (part.splits == "train").all()]
+    assert told.features == raw.features
+    assert told.groups == ("x",)
+    assert told.priors == tuple(raw.priors) == ("motif",)
+    assert told.trajectories == len(training) == 1
+    assert told.observations == len(training[0].times) == 7
+    assert told.duration == pytest.approx(np.ptp(training[0].times))
+    assert outline(options(time_scaling="unit")).duration == 1
+    assert outline(options(split="stage", trajectory=None)).observations == 9

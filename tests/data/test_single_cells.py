@@ -3,6 +3,7 @@ import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from sparsenode.configuration import read_configuration, remote_files
 from sparsenode.data import complete_options
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.single_cells import load, local_files, required_files
+from sparsenode.data.single_cells import check, load, local_files, outline, required_files
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
@@ -354,7 +355,11 @@ def test_embedding_of_the_file_or_own_components(options: Options, caplog: pytes
     own = load(options(embedding=None), {})
     assert "neighbors by principal components of its 2" in caplog.text
     caplog.clear()
-    missing = load(options(embedding="X_none"), {})
+    refused(options(embedding="X_none"), r"obsm has no 'X_none'; there are: GEX_X_pca")
+    chosen = options()
+    with h5py.File(chosen["file"], "a") as file:
+        del file["obsm/GEX_X_pca"]
+    missing = load(chosen, {})
     assert "neighbors by principal components of its 2" in caplog.text
     assert_same(own, missing)
 
@@ -534,7 +539,7 @@ def test_repeated_names_of_genes(options: Options, caplog: pytest.LogCaptureFixt
 
 def test_genes_that_are_not_there(options: Options, network: Path) -> None:
     refused(
-        options(genes={"names": ["GATA1"]}), r"no gene 'GATA1' \(genes\.names\); the 250 genes are named like GENE0,"
+        options(genes={"names": ["GATA1"]}), r"no gene 'GATA1' \(genes\.names\); the nearest of the 250 genes: GENE1, "
     )
     network.write_text("TF.human,TAL1\nGATA1,1\nSPI1,0\n")
     refused(
@@ -606,3 +611,51 @@ def test_columns_that_are_not_there(options: Options) -> None:
     refused(options(cell_type="leiden"), "obs has no 'leiden'")
     refused(options(values="spliced"), "layers has no 'spliced'; there are: counts")
     refused(options(gene_names="symbol"), "var has no 'symbol'; there are: feature_types")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"donor": "Batch"}, r"obs has no 'Batch'\. did you mean 'batch'\? There are: "),
+        ({"cell_type": "type"}, r"obs has no 'type'\. "),
+        ({"values": "count"}, r"layers has no 'count'\. did you mean 'counts'\?"),
+        ({"gene_names": "symbol"}, r"var has no 'symbol'\. "),
+        (
+            {"feature_types": {"column": "feature_types", "keep": "RNA"}},
+            r"no feature is 'RNA' in var\['feature_types'\]",
+        ),
+        ({"donors": {"train": ["s1d9"], "test": []}}, r"no cell of donor 's1d9' in obs\['batch'\]; there are: s1d2, "),
+        ({"donors": {"train": ["s1d2"], "test": ["s1d2"]}}, r"donors\.train and donors\.test share s1d2"),
+        ({"lineages": {"a": ["HSC", "Erythroblasts"]}}, r"no cell of cell type 'Erythroblasts' in obs\['cell_type'\]"),
+        ({"lineages": {"a": ["Lymph prog"]}, "root": "NK"}, r"lineage 'a' of donor 's1d2' has 13 cells"),
+        ({"embedding": "X_pca"}, r"obsm has no 'X_pca'\. "),
+        ({"genes": {"names": ["Gene0"]}}, r"no gene 'Gene0' \(genes\.names\); the nearest of the 250 genes: GENE0"),
+        ({"genes": {"regulators": ["motif"]}}, r"genes\.regulators names 'motif', which is none of the networks"),
+    ],
+)
+def test_what_a_file_lacks_is_known_by_its_headers(options: Options, changes: dict, message: str) -> None:
+    """What `check` refuses, `load` refuses too."""
+    chosen = options(**changes)
+    with pytest.raises(UserError, match=message):
+        check(chosen)
+    with pytest.raises(UserError):
+        load(chosen, {})
+
+
+def test_what_fits_has_no_problem_and_an_outline(options: Options, made: AnnData) -> None:
+    assert check(options()) == []
+    assert check(options(file="https://example.org/cells.h5ad")) == []
+    told = outline(options())
+    assert told.groups == tuple(LINEAGES)
+    assert told.priors == ("base",)
+    assert (told.trajectories, told.feature_count) == (3, 40)
+    raw = load(options(), {})
+    assert set(raw.features) <= set(told.features or ())
+    longest = max(len(part.times) for part in raw.trajectories if (part.splits == "train").all())
+    assert told.observations == longest
+    assert outline(options(file="https://example.org/cells.h5ad")).trajectories == 3
+
+
+def test_a_packed_file_is_to_be_unpacked_before_anything_is_planned(options: Options) -> None:
+    with pytest.raises(UserError, match=r"cells\.h5ad\.gz is packed, and read in pieces; unpack it"):
+        check(options(file="cells.h5ad.gz"))

@@ -52,6 +52,9 @@ class Done:
 class Workflow:
     """The repository's workflow in a folder, with a base configuration and the way in which jobs are run.
 
+    The folder is like a clone of the repository with a `config.yaml` of its own: all else that the workflow is made of
+    is linked to the repository's.
+
     `environment` is laid over that of the tests. By default it sends clients of Slurm nowhere: where they are installed
     and no controller is, Snakemake's plugin for Slurm would wait for one at every start. `prefix` is a command that
     runs Snakemake.
@@ -66,6 +69,9 @@ class Workflow:
 
     def configure(self, **changes: Any) -> None:
         """Write the base configuration with changes laid over it."""
+        for name in ("Snakefile", "workflow", "envs", "profiles"):
+            if not (link := self.folder / name).is_symlink():
+                link.symlink_to(self.repository / name)
         text = yaml.safe_dump(configuration.merge(self.base, changes), sort_keys=False)
         (self.folder / "config.yaml").write_text(text, encoding="utf-8")
 
@@ -74,9 +80,8 @@ class Workflow:
         environment = {key: value for key, value in os.environ.items() if key != "SPARSENODE_MIRROR"}
         if mirror is not None:
             environment["SPARSENODE_MIRROR"] = str(mirror)
-        snakefile = ["--snakefile", str(self.repository / "Snakefile")]
         return subprocess.Popen(
-            [*self.prefix, sys.executable, "-m", "snakemake", *snakefile, *self.execution, *arguments],
+            [*self.prefix, sys.executable, "-m", "snakemake", *self.execution, *arguments],
             cwd=self.folder,
             env=environment | dict(self.environment),
             stdout=subprocess.PIPE,

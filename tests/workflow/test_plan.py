@@ -1,11 +1,27 @@
 """What Snakemake would do, and what it refuses before anything is done."""
 
-import pytest
+from dataclasses import replace
+from pathlib import Path
 
-from snakemake_runs import EVALUATION, succeed
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from snakemake_runs import EVALUATION, Workflow, succeed
 from sparsenode import configuration
 
 pytestmark = pytest.mark.workflow
+
+
+def write_cells(path: Path) -> None:
+    """A file of two courses of ten observations of three features."""
+    obs = pd.DataFrame({"time": np.tile(np.arange(10.0), 2), "course": ["a"] * 10 + ["b"] * 10})
+    obs.index = [f"c{number}" for number in range(20)]
+    adata = anndata.AnnData(np.random.default_rng(0).random((20, 3)).astype(np.float32), obs)
+    adata.var_names = ["A", "B", "C"]
+    adata.write_h5ad(path)
 
 
 def test_dry_run_counts_the_jobs(workflow):
@@ -37,7 +53,10 @@ def test_a_comparison_takes_the_tables_of_its_datasets(workflow):
     done = succeed(workflow.snakemake("--dry-run"))
     assert done.jobs["draw_comparison"] == 1
     refused = workflow.snakemake("--dry-run", "results/figures/comparisons/kinds.pdf")
-    assert "No rule to produce results/figures/comparisons/kinds.pdf" in refused.output
+    assert refused.status == 1
+    assert (
+        "there is no kinds.pdf in results/figures/comparisons/; there are: penalty.pdf, penalty.png" in refused.output
+    )
 
 
 def test_a_benchmark_has_a_table(workflow):
@@ -53,7 +72,7 @@ def test_a_benchmark_has_a_table(workflow):
 
 def test_a_table_of_nothing_is_refused(workflow):
     own = {"source": "anndata", "options": {"path": "mine.h5ad", "time": "time"}}
-    (workflow.folder / "mine.h5ad").touch()
+    write_cells(workflow.folder / "mine.h5ad")
     workflow.configure(datasets={"mine": own}, run={"datasets": ["mine"]}, models={"windows": {"datasets": ["mine"]}})
     done = workflow.snakemake("--dry-run", "results/benchmark.csv")
     assert done.status == 1
@@ -83,14 +102,27 @@ def test_one_figure_builds_only_its_dataset(workflow):
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("results/figures/springs/pareto.pdf", "No rule to produce results/figures/springs/pareto.pdf"),
-        ("results/models/branches/windows/l1/seeds_0-7.safetensors", "there are: 0-1"),
+        ("results/figures/springs/pareto.pdf", "there is no springs in results/figures/; "),
+        ("results/figures/branch/pareto.pdf", "there is no branch in results/figures/; did you mean 'branches'?"),
+        (
+            "results/figures/branches/paretto.pdf",
+            "no paretto.pdf in results/figures/branches/; did you mean 'pareto.pdf'?",
+        ),
+        ("results/figures/branches/skeleton.pdf", "there is no skeleton.pdf in results/figures/branches/; "),
+        ("results/data/branch.h5ad", "there is no branch.h5ad in results/data/; did you mean 'branches.h5ad'?"),
+        ("metrics.csv", "there is no metrics.csv; did you mean 'results/metrics.csv'?"),
+        ("evaluate_model", "there is no rule and no file 'evaluate_model'; did you mean 'evaluate_models'?"),
+        (
+            "results/models/branches/windows/l1/seeds_0-7.safetensors",
+            "did you mean 'seeds_0-1.safetensors'?; there are: seeds_0-1.history.parquet, seeds_0-1.safetensors",
+        ),
     ],
 )
 def test_target_outside_the_grid_is_refused(workflow, target, expected):
     done = workflow.snakemake(target)
     assert done.status == 1
     assert expected in done.output
+    assert "Traceback" not in done.output
     assert not (workflow.folder / "results").exists()
 
 
@@ -108,6 +140,104 @@ def test_bad_configuration_stops_before_any_job(workflow):
     assert "methods.l1.strengths[0]: found the number 0.1; allowed: " in done.output
     assert "Traceback" not in done.output
     assert not (workflow.folder / "results").exists()
+
+
+def test_what_a_file_lacks_is_said_though_its_results_are_there(workflow):
+    """A mistyped path of a dataset that was made before would otherwise be "Nothing to be done"."""
+    write_cells(workflow.folder / "mine.h5ad")
+    own = {"source": "anndata", "options": {"path": "mine.h5ad", "trajectory": "course"}}
+    setup = {"run": {"datasets": ["mine"]}, "models": {"windows": {"datasets": ["mine"]}}}
+    workflow.configure(**setup, datasets={"mine": own})
+    succeed(workflow.snakemake("results/data/mine.h5ad"))
+    made = workflow.result("data/mine.h5ad").read_bytes()
+    for options, problem in (
+        ({"path": "main.h5ad"}, "datasets.mine.options: main.h5ad is missing (looked for at "),
+        ({"time": "tme"}, "datasets.mine.options.time: found 'tme'; allowed: a column of `obs` of mine.h5ad. did you"),
+        ({"test_trajectories": ["c"]}, "datasets.mine.options.test_trajectories: found 'c'; allowed: a trajectory of"),
+    ):
+        workflow.configure(**setup, datasets={"mine": {**own, "options": {**own["options"], **options}}})
+        for arguments in (["results/data/mine.h5ad"], ["--dry-run"]):
+            done = workflow.snakemake(*arguments)
+            assert done.status == 1
+            assert problem in done.output
+            assert "Traceback" not in done.output
+    assert workflow.result("data/mine.h5ad").read_bytes() == made
+    workflow.configure(**setup, datasets={"mine": own})
+    assert "Nothing to be done" in succeed(workflow.snakemake("results/data/mine.h5ad")).output
+
+
+def elsewhere(repository, folder):
+    """The workflow of the repository itself, run from another folder."""
+    return Workflow(repository, folder, {}, ["--snakefile", str(repository / "Snakefile"), "--cores", "2"])
+
+
+OWN = {
+    "datasets": {"mine": {"source": "anndata", "options": {"path": "mine.h5ad"}}},
+    "models": {"mine": {"hidden": [5]}},
+    "run": {"datasets": ["mine"], "models": ["mine"], "methods": ["none", "pathreg"]},
+}
+
+
+def test_a_run_from_another_folder_has_the_default_configuration_as_its_base(repository, tmp_path):
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(OWN))
+    write_cells(tmp_path / "mine.h5ad")
+    workflow = elsewhere(repository, tmp_path)
+    done = succeed(workflow.snakemake("--dry-run", "--configfile", "mine.yaml"))
+    assert done.jobs["train_members"] == 2
+    assert "is not read" not in done.output
+    # A file of another program, or of another run.
+    (tmp_path / "config.yaml").write_text("samples: {a: b}\n")
+    done = succeed(workflow.snakemake("--dry-run", "--configfile", "mine.yaml"))
+    assert done.jobs["train_members"] == 2
+    assert done.output.count("config.yaml of the working folder is not read: the base is ") == 1
+    done = workflow.snakemake("--dry-run", "--configfile", "config.yaml", "mine.yaml")
+    assert 'configuration: unknown key: found "samples"' in done.output
+
+
+def test_paths_of_a_configuration_are_those_of_the_folder_that_is_named(repository, tmp_path):
+    (tmp_path / "below").mkdir()
+    write_cells(tmp_path / "below" / "mine.h5ad")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(OWN))
+    workflow = elsewhere(repository, tmp_path)
+    done = workflow.snakemake("--configfile", "mine.yaml", "--", "results/data/mine.h5ad")
+    assert done.status == 1
+    assert f"mine.h5ad is missing (looked for at {tmp_path}/mine.h5ad)" in done.output
+    succeed(workflow.snakemake("--configfile", "mine.yaml", "--directory", "below", "--", "results/data/mine.h5ad"))
+    assert (tmp_path / "below" / "results" / "data" / "mine.h5ad").is_file()
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_home_folder_is_no_folder_of_that_name(workflow, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    at_home = replace(workflow, environment={**workflow.environment, "HOME": str(home)})
+    at_home.configure(results_dir="~/runs")
+    settings = home / "runs" / "settings" / "branches" / "windows" / "l1.json"
+    succeed(at_home.snakemake("--", str(settings)))
+    assert settings.is_file()
+    assert not (workflow.folder / "~").exists()
+
+
+def test_options_that_snakemake_would_drop_are_refused(workflow):
+    (workflow.folder / "a.yaml").write_text("seeds: 1\n")
+    done = workflow.snakemake("--dry-run", "--configfile", "a.yaml", "--configfile", "a.yaml")
+    assert done.status == 1
+    assert "--configfile: found 2 times, of which Snakemake takes the last alone" in done.output
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("seeds: 1\nrun: [a\n", "config.yaml, line 3, column 1: not valid YAML: "),
+        ("seeds: 1\nseeds: 2\n", "config.yaml, line 2: the key 'seeds' is in line 1 already"),
+    ],
+)
+def test_a_mistake_of_yaml_names_file_and_line(workflow, text, problem):
+    (workflow.folder / "config.yaml").write_text(text)
+    done = workflow.snakemake("--dry-run")
+    assert done.status == 1
+    assert problem in done.output
+    assert "Traceback" not in done.output
 
 
 def test_file_in_place_of_the_results_folder(workflow):

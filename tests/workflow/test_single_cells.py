@@ -104,7 +104,7 @@ def test_a_file_that_is_cut_short_leaves_nothing(workflow, configuration):
     path.write_bytes(path.read_bytes()[:-100])
     done = workflow.snakemake("--until", "preprocess_dataset")
     assert done.status != 0
-    assert "error: cells.h5ad is cut short or no h5ad file" in workflow.read_log("preprocess_dataset/mine")
+    assert "datasets.mine.options: cells.h5ad is cut short or no h5ad file" in done.output
     assert not workflow.result("data/mine.h5ad").exists()
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import sys
 import time
 from pathlib import Path
 from shutil import which
@@ -10,7 +11,15 @@ from shutil import which
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from sparsenode import cluster, configuration, plan, remarks, seed_blocks, versions
+from sparsenode import (
+    cluster,
+    configuration,
+    invocation,
+    plan,
+    remarks,
+    seed_blocks,
+    versions,
+)
 from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
 
@@ -21,13 +30,15 @@ try:
     REMOTE_FILES = configuration.remote_files(CHECKED)
     DOWNLOADED = {file.relative_path: file for file in REMOTE_FILES.values()}
     UNPACKED = [path for path, file in REMOTE_FILES.items() if file.unpack]
+    # The jobs of a run, which read the workflow anew, would only repeat it.
+    if workflow.is_main_process:
+        configuration.check_sources(CHECKED)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 config.clear()
 config.update(CHECKED)
 
-# The jobs of a run, which read the workflow anew, would only repeat it.
 if workflow.is_main_process:
     for remark in configuration.remarks(config):
         logger.warning(remark)
@@ -110,6 +121,7 @@ def all_results():
             *peers_of(dataset),
             f"{RESULTS}/metrics/{dataset}.parquet",
             f"{RESULTS}/forecasts/{dataset}.parquet",
+            f"{RESULTS}/remarks/{dataset}.csv",
             *networks_of(dataset),
             *selections_of(dataset),
         ]
@@ -200,6 +212,67 @@ def origin_of_figure(figure):
 
 def origin_of_comparison(wildcards):
     return origin_of(*configuration.datasets_compared(config, wildcards.comparison))
+
+
+def possible_files():
+    """Every file that the run can make, by the outputs that it declares."""
+    jobs = [
+        {
+            "dataset": dataset,
+            "model": model,
+            "method": method,
+            "first": first,
+            "last": last,
+        }
+        for dataset, model, method in configuration.grid(config)
+        for first, last in BLOCKS[dataset, model, method]
+    ]
+    jobs += [
+        {"dataset": dataset, "peer": peer}
+        for dataset in config["run"]["datasets"]
+        for peer in configuration.peers_of(config, dataset)
+    ]
+    jobs += [{"comparison": name} for name in configuration.comparisons_of(config)]
+    jobs += [{"url_path": path} for path in DOWNLOADED]
+    jobs += [{"unpacked_path": path} for path in UNPACKED]
+    allowed = {
+        (dataset, figure)
+        for dataset in config["run"]["datasets"]
+        for figure in configuration.figures_of(config, dataset)
+    }
+    return {
+        str(output.apply_wildcards(job))
+        for producer in workflow.rules
+        for output in producer.output
+        for job in jobs
+        if set(output.get_wildcard_names()) <= set(job)
+        if producer.name.removeprefix("draw_") not in FIGURES
+        or (job["dataset"], producer.name.removeprefix("draw_")) in allowed
+    }
+
+
+def check_targets():
+    """Refuse targets that nothing makes, with the nearest names; Snakemake's message has none."""
+    if not workflow.is_main_process:
+        return
+    names = [producer.name for producer in workflow.rules]
+    for target in invocation.targets_of(sys.argv):
+        # As Snakemake takes them: absolute paths as they are, others from the working folder.
+        path = target if os.path.isabs(target) else os.path.relpath(target)
+        other = os.path.relpath(path) if os.path.isabs(path) else os.path.abspath(path)
+        if target in names or is_made(path) or os.path.exists(path):
+            continue
+        if is_made(other):
+            raise WorkflowError(f"nothing makes {target}; name it {other}")
+        problem = invocation.describe_unknown_target(path, names, possible_files())
+        raise WorkflowError(problem)
+
+
+def is_made(path):
+    """Whether the run makes a file; figures and models only of what its configuration has them of."""
+    producers = [each for each in workflow.rules if each.is_producer(path)]
+    listed = path.startswith((f"{RESULTS}/figures/", f"{RESULTS}/models/"))
+    return any(producers) and (not listed or path in possible_files())
 
 
 def of_benchmarks(files):

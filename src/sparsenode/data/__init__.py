@@ -6,7 +6,11 @@ downloaded) and `load(options, files)` (everything else; `files` are keyed by th
 downloaded). One whose provenance names `skeletons` sets `HAS_BODY`, one of cells along lineages `HAS_CELLS`, one
 whose data have a true network `HAS_TRUTH` (or it has an option `truth`). `PRIORS` names the prior networks
 that it brings beside those that its option `networks` names, where that is known without its files. A
-source that reads files of the user's own also defines `local_files(options)`. One that can be simulated again under an
+source that reads files of the user's own also defines `local_files(options)`, and marks the options that name them
+by `outline.PATH_OPTION`. One whose options can contradict each other, or a file of the user's own, defines
+`check(options)`, which lists what is wrong, each as `option: found; allowed`, or raises a UserError; one that can say
+something of its dataset before it is made defines `outline(options)`, an `outline.Outline`. Both are called before each
+run: they are quick, import nothing heavy, and read no more than names. One that can be simulated again under an
 intervention defines `system_from_provenance(provenance)`, given the provenance and beside it the source's `options` and
 the trajectories' `scale`, and `solve(system, initial_states, times, clamp)`, where `clamp` holds features, by number,
 at values. To add a source, add a file: it is found by its name.

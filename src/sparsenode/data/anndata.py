@@ -13,26 +13,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.data.centering import refuse_rounded, refuse_rounded_times
+from sparsenode.data.h5ad_headers import describe_names, open_headers
 from sparsenode.data.logical import ALLOWED, logical_matrix, logical_values
+from sparsenode.data.outline import PATH_OPTION, Outline
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas
     from anndata import AnnData
     from numpy.typing import NDArray
 
     from sparsenode.data.downloads import RemoteFile
+    from sparsenode.data.h5ad_headers import Headers
 
 _SPLITS = ("train", "validation", "test")
 _PHASES = ("fit", "extrapolation")
 _NAMED = 8  # names listed in a message
 _ONLY = "trajectory"  # name of the trajectory that all observations are, where no column names any
 _RAW = "raw"  # name by which the values of `raw` are chosen, where no layer has it
+_PRIOR = "prior_"
 
 
 def _name_or_null(description: str) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def _name_or_null(description: str) -> dict[str, Any]:
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "path": {"type": "string", "minLength": 1, "description": "The h5ad file."},
+    "path": {**PATH_OPTION, "description": "The h5ad file."},
     "layer": _name_or_null(
         "Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of `raw` those "
         "features are modeled that the file itself has, or those of `genes`."
@@ -118,6 +122,141 @@ def local_files(options: Mapping[str, Any]) -> list[Path]:
     return [Path(options["path"])]
 
 
+def check(options: Mapping[str, Any]) -> list[str]:
+    """What the options name and the file does not have, each as `option: found; allowed`.
+
+    Raises:
+        UserError: the file is not there or no h5ad file.
+    """
+    with open_headers(Path(options["path"])) as file:
+        problems = [*_column_problems(file, options), *_test_problems(file, options), *_entry_problems(file, options)]
+        if not problems and not _is_training(file, options).any():
+            option = "split" if options["split"] is not None else "test_trajectories"
+            problems.append(f"{option}: no observation of {file.path} is left to train on")
+        return problems
+
+
+def outline(options: Mapping[str, Any]) -> Outline:
+    """Names and size of the dataset by the file's headers, once `check` has nothing to say.
+
+    Raises:
+        UserError: the file is not there, or a column that the options name is not.
+    """
+    with open_headers(Path(options["path"])) as file:
+        count = file.shape[0]
+        rows = _is_training(file, options)
+        labels = _row_labels(file, options["trajectory"], _ONLY, count)[rows]
+        groups = dict.fromkeys(_row_labels(file, options["group"], "all", count)[rows].tolist())
+        names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        times = file.numbers(options["time"])
+        duration = 1.0
+        if options["time_scaling"] == "none" and times is not None and len(names):
+            spans = [np.ptp(times[rows][codes == code]) for code in range(len(names))]
+            duration = float(max(spans))
+        return Outline(
+            features=tuple(options["genes"] or file.features(None).tolist()),
+            groups=tuple(groups),
+            priors=tuple(_prior_names(file.entries("varp"))),
+            trajectories=len(names),
+            observations=int(counts.max(initial=0)),
+            duration=duration,
+        )
+
+
+def _prior_names(keys: Sequence[str]) -> list[str]:
+    """Names of the prior networks among the keys of `varp`."""
+    return sorted(key.removeprefix(_PRIOR) for key in keys if key.startswith(_PRIOR) and key != _PRIOR)
+
+
+def _row_labels(file: Headers, column: str | None, single: str, count: int) -> NDArray[np.str_]:
+    """A column of `obs` as text, or without one the `single` label of all, (observation,)."""
+    return np.full(count, single) if column is None else file.labels(column)
+
+
+def _is_training(file: Headers, options: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which observations are training data, before validation data are set aside, (observation,)."""
+    count = file.shape[0]
+    rows = np.ones(count, dtype=bool)
+    if options["split"] is not None:
+        rows &= file.labels(options["split"]) == "train"
+    else:
+        rows &= ~np.isin(_row_labels(file, options["trajectory"], _ONLY, count), options["test_trajectories"])
+    if options["phase"] is not None:
+        rows &= file.labels(options["phase"]) == "fit"
+    return rows
+
+
+def _column_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+    """Columns of `obs` that are not there, are empty in some rows, or hold what they must not."""
+    allowed = {"split": _SPLITS, "phase": _PHASES}
+    columns = file.columns("obs")
+    for option in ("time", "trajectory", "group", "subject", "split", "phase"):
+        name = options[option]
+        if name is None:
+            continue
+        if name not in columns:
+            names = describe_names(name, columns)
+            yield f"{option}: found {name!r}; allowed: a column of `obs` of {file.path}. {names}"
+            continue
+        column = file.column("obs", name)
+        if column.missing:
+            yield f"{option}: the column {name!r} of `obs` of {file.path} is empty for {column.missing} observations"
+        elif option == "time":
+            yield from _time_problems(file, name)
+        elif wrong := [label for label in column.present if label not in allowed.get(option, column.present)]:
+            names = ", ".join(allowed[option])
+            yield f"{option}: the column {name!r} of `obs` of {file.path} holds {wrong[0]!r}; allowed: {names}"
+
+
+def _time_problems(file: Headers, name: str) -> Iterator[str]:
+    times = file.numbers(name)
+    where = f"time: the column {name!r} of `obs` of {file.path}"
+    if times is None:
+        yield f"{where} holds {file.column('obs', name).present[0]!r}; allowed: a column of numbers"
+    elif not np.isfinite(times).all():
+        infinite = int((~np.isfinite(times)).sum())
+        yield f"{where} is infinite for {infinite} observations; remove those observations"
+
+
+def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+    """Test trajectories that are not there."""
+    test, column = options["test_trajectories"], options["trajectory"]
+    if options["split"] is not None and test:
+        yield "split: found with test_trajectories; allowed: one of them"
+    if column is not None and column not in file.columns("obs"):
+        return
+    labels = [_ONLY] if column is None else sorted(file.column("obs", column).present)
+    for name in [name for name in test if name not in labels][:_NAMED]:
+        names = describe_names(name, labels)
+        where = f"{file.path} (column {column!r} of `obs`)"
+        yield f"test_trajectories: found {name!r}; allowed: a trajectory of {where}. {names}"
+
+
+def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+    """Layers, features, networks and flags that are not there."""
+    raw = [_RAW] if file.has_raw and _RAW not in file.layers else []
+    named = {
+        "layer": ("a layer", [*file.layers, *raw]),
+        "truth": ("an entry of `varp`", file.entries("varp")),
+        "regulators": ("a column of `var`", file.columns("var")),
+    }
+    for option, (what, names) in named.items():
+        name = options[option]
+        if name is not None and name not in names:
+            yield f"{option}: found {name!r}; allowed: {what} of {file.path}. {describe_names(name, names)}"
+    if options["layer"] is None and not file.has_matrix and not raw:
+        layers = ", ".join(file.layers) or "none, it has no layer"
+        yield f"layer: found null, but {file.path} has no X; allowed: {layers}"
+    features = file.column("var", None)
+    if len(features.present) < len(features.codes):
+        yield f"path: names of features repeat in {file.path}; see `AnnData.var_names_make_unique`"
+    names = set(features.present)
+    if raw and (options["layer"] == _RAW or not file.has_matrix):
+        names |= set(file.column("raw/var", None).present)
+    for name in [gene for gene in options["genes"] or () if gene not in names][:_NAMED]:
+        yield f"genes: found {name!r}; allowed: a feature of {file.path}. {describe_names(name, features.present)}"
+
+
 def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
     """Trajectories of the file, each sorted by time (equal times stay in the file's order).
 
@@ -183,7 +322,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
             )
         )
     truth = None if options["truth"] is None else file.network(options["truth"], columns)
-    priors = file.networks("prior_", columns)
+    priors = file.networks(_PRIOR, columns)
     known = {name: matrix for name, matrix in file.networks("known_", columns).items() if name in priors}
     return RawTrajectories(
         kind="measured",

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sparsenode.errors import UserError
-from sparsenode.files import reading, write_atomically
+from sparsenode.files import describe_absence, reading, write_atomically
 from sparsenode.labels import reserved_problem
 
 if TYPE_CHECKING:
@@ -118,9 +118,8 @@ def read_h5ad(path: Path) -> AnnData:
     """
     import anndata
 
-    if not path.is_file():
-        message = f"{path} is missing"
-        raise UserError(message)
+    if (absence := describe_absence(path)) is not None:
+        raise UserError(absence)
     try:
         return anndata.read_h5ad(path)
     except MemoryError:

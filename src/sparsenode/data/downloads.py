@@ -166,7 +166,7 @@ def download_source(
     if mirror is not None and mirror.startswith(("http://", "https://")):
         address = f"{mirror.rstrip('/')}/{urllib.parse.quote(path)}"
     elif mirror is not None:
-        address, fetch = str(Path(mirror) / path), _copy
+        address, fetch = str(Path(mirror).expanduser() / path), _copy
     target = _Target(url, output, size, timeout)
     pooch.get_logger().setLevel("WARNING")  # the lines of this module name the address as well
     files = pooch.create(

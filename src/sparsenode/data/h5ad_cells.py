@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.errors import UserError
+from sparsenode.files import describe_absence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,9 +45,8 @@ def open_cells(path: Path) -> Iterator[CellFile]:
     """
     import h5py
 
-    if not path.is_file():
-        message = f"{path} is missing"
-        raise UserError(message)
+    if (absence := describe_absence(path)) is not None:
+        raise UserError(absence)
     try:
         file = h5py.File(path, "r")
     except OSError as error:

@@ -15,6 +15,7 @@ import numpy as np
 
 from sparsenode.data.cells import CELL_OPTIONS, Cells, describe_units, order_cells, scale_cells
 from sparsenode.data.downloads import RemoteFile, known_file
+from sparsenode.data.outline import Outline
 from sparsenode.data.pseudotime import PseudotimeSettings, diffuse, diffusion_embedding
 from sparsenode.data.regulators import NETWORK_OPTIONS, network_files, read_priors
 from sparsenode.data.tables import read_numeric_table
@@ -97,7 +98,9 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         UserError: a table is damaged, donors overlap, too few cells are left, repeated pseudotimes or constant genes
             are refused by the options, or a diffusion map does not connect a donor's cells.
     """
-    _check_donors(options)
+    if problems := check(options):
+        message = f"data source hematopoiesis: {problems[0]}"
+        raise UserError(message)
     genes: list[str] = []
     cells = []
     for split in ("train", "test"):
@@ -128,11 +131,15 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     )
 
 
-def _check_donors(options: Mapping[str, Any]) -> None:
+def check(options: Mapping[str, Any]) -> list[str]:
+    """Options that contradict each other, each as what is wrong."""
     both = sorted(set(options["donors"]["train"]) & set(options["donors"]["test"]))
-    if both:
-        message = f"data source hematopoiesis: donors.train and donors.test share {', '.join(both)}"
-        raise UserError(message)
+    return [f"donors.train and donors.test share {', '.join(both)}"] if both else []
+
+
+def outline(options: Mapping[str, Any]) -> Outline:
+    """The lineages; the tables tell of the genes."""
+    return Outline(groups=tuple(options["lineages"]))
 
 
 def _read_cells(path: Path) -> tuple[list[str], Floats, Floats]:

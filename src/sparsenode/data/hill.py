@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.downloads import RemoteFile
+from sparsenode.data.outline import Outline
 from sparsenode.data.simulation import (
     INTERVAL,
     draw_uniform,
@@ -201,7 +202,9 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     Raises:
         UserError: the options contradict one another, or the draw has no edge.
     """
-    _check(options)
+    if problems := check(options):
+        message = "data source hill: " + "; ".join(problems)
+        raise UserError(message)
     seed, count, nodes = options["seed"], options["trajectories"], options["nodes"]
     system = draw_system(options)
     start = np.random.default_rng([seed, _START]).random((count, nodes))
@@ -214,7 +217,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     scaled = system.scaled(scale)
     return RawTrajectories(
         kind="simulated",
-        features=tuple(f"gene_{index + 1:0{len(str(nodes))}d}" for index in range(nodes)),
+        features=_features(nodes),
         trajectories=make_trajectories(
             states, np.tile(times, (count, 1)), np.tile(within, (count, 1)), scale, noise, training=training
         ),
@@ -240,7 +243,8 @@ def system_from_provenance(provenance: Mapping[str, Any]) -> System:
     return System(**read_arrays(System, provenance, origin=origin, source=source, integers=integers))
 
 
-def _check(options: Mapping[str, Any]) -> None:
+def check(options: Mapping[str, Any]) -> list[str]:
+    """Options that contradict each other, each as `option: what is wrong`."""
     ranges = ("regulators_per_target", "hill_coefficient", "half_saturation", "strength", "basal", "decay")
     problems = [
         f"{key} {list(options[key])}: the first must not be above the second"
@@ -253,9 +257,16 @@ def _check(options: Mapping[str, Any]) -> None:
         problems.append("regulators_per_target: without regulators there is no network")
     if options["test_trajectories"] >= options["trajectories"]:
         problems.append("test_trajectories: no trajectory is left for training")
-    if problems:
-        message = "data source hill: " + "; ".join(problems)
-        raise UserError(message)
+    return problems
+
+
+def outline(options: Mapping[str, Any]) -> Outline:
+    """Names of the genes."""
+    return Outline(features=_features(options["nodes"]))
+
+
+def _features(nodes: int) -> tuple[str, ...]:
+    return tuple(f"gene_{index + 1:0{len(str(nodes))}d}" for index in range(nodes))
 
 
 def draw_system(options: Mapping[str, Any]) -> System:

@@ -6,13 +6,14 @@ is downloaded.
 """
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sparsenode.data.downloads import RemoteFile
+from sparsenode.data.outline import Outline
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256
@@ -70,6 +71,12 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     )
 
 
+def outline(options: Mapping[str, Any]) -> Outline:  # noqa: ARG001  the same for every source
+    """Names of the genes and branches."""
+    lines = _scanpy_file("datasets", "krumsiek11.txt").read_text(encoding="utf-8").splitlines()
+    return Outline(features=tuple(_gene_names(lines)), groups=tuple(FATES))
+
+
 def read_couplings(path: Path, genes: list[str]) -> Floats:
     """Couplings of a scanpy simulation model, (source, target), signed; lines read target, source, strength.
 
@@ -101,10 +108,14 @@ def _scanpy_file(folder: str, name: str) -> Path:
     raise UserError(message)
 
 
+def _gene_names(lines: Sequence[str]) -> list[str]:
+    header = next((line for line in lines if line.startswith("# it ")), "")
+    return header.split()[2:]
+
+
 def _read_simulation(path: Path) -> tuple[list[str], Floats]:
     lines = path.read_text(encoding="utf-8").splitlines()
-    header = next((line for line in lines if line.startswith("# it ")), "")
-    genes = header.split()[2:]
+    genes = _gene_names(lines)
     values = np.loadtxt(path, comments="#", ndmin=2)
     if values.shape != (len(FATES) * STEPS, len(genes) + 1):
         expected = (len(FATES) * STEPS, len(genes) + 1)

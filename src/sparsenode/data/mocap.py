@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sparsenode.data.acclaim import ROTATIONS, Skeleton, read_motion, read_skeleton, skeleton_to_json
 from sparsenode.data.downloads import RemoteFile, known_file
+from sparsenode.data.outline import Outline
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.data.transforms import value_range
 from sparsenode.errors import UserError
@@ -262,6 +263,12 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
             "credit": _CREDIT,
         },
     )
+
+
+def outline(options: Mapping[str, Any]) -> Outline:
+    """The motions that are trained on; the files tell which joints move."""
+    trained = [trial.motion for trial in _trials_in_use(options) if trial.split == "train"]
+    return Outline(groups=tuple(dict.fromkeys(trained)))
 
 
 def _is_shown(trial: _Trial) -> bool:

@@ -105,6 +105,15 @@ class PublishedNetwork:
         return [known_file(url) for url in (self.equations, self.edges, self.genes)]
 
 
+def check(options: Mapping[str, Any]) -> list[str]:
+    """Times that are not in order, each as `option: what is wrong`."""
+    return [
+        f"{key}: {list(times)} have to increase, from 0 on"
+        for key in ("times", "test_times")
+        if (times := options[key]) is not None and (times[0] != 0 or (np.diff(times) <= 0).any())
+    ]
+
+
 def load_network(
     network: PublishedNetwork, options: Mapping[str, Any], files: Mapping[str, Path], where: str
 ) -> RawTrajectories:
@@ -118,8 +127,11 @@ def load_network(
             cannot be solved up to the last time.
     """
     equations, edges, genes = (files[file.relative_path] for file in network.files())
-    times = _times(options, "times", where)
-    test_times = times if options["test_times"] is None else _times(options, "test_times", where)
+    if problems := check(options):
+        message = f"data source {where}: {problems[0]}"
+        raise UserError(message)
+    times = np.array(options["times"], np.float64)
+    test_times = times if options["test_times"] is None else np.array(options["test_times"], np.float64)
     names, is_input = read_genes(genes)
     system = read_equations(equations, names)
     truth, known = _truth(read_edges(edges, names), system, names, equations, edges)
@@ -206,14 +218,6 @@ def draw_starts(options: Mapping[str, Any], is_input: NDArray[np.bool_], count: 
     # Of three uniform numbers the one in the middle is Beta(2, 2).
     others = np.median(uniform[:, 1:], axis=1) + shift
     return np.clip(np.where(is_input, inputs, others), 0.0, 1.0)
-
-
-def _times(options: Mapping[str, Any], key: str, where: str) -> Floats:
-    times = np.array(options[key], np.float64)
-    if times[0] != 0.0 or (np.diff(times) <= 0).any():
-        message = f"data source {where}: {key} {list(options[key])} have to increase, from 0 on"
-        raise UserError(message)
-    return times
 
 
 def _truth(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sparsenode.data.downloads import RemoteFile
+from sparsenode.data.outline import Outline
 from sparsenode.data.simulation import INTERVAL, check_provenance, draw_uniform, make_trajectories, regular_times
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
@@ -135,7 +136,9 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     Raises:
         UserError: the options contradict one another, or allow no stable system.
     """
-    _check(options)
+    if problems := check(options):
+        message = "data source second_order: " + "; ".join(problems)
+        raise UserError(message)
     seed, count = options["seed"], options["trajectories"]
     system = draw_system(options, np.random.default_rng([seed, _SYSTEM]))
     start = np.random.default_rng([seed, _START]).uniform(-1.0, 1.0, size=(count, options["oscillators"]))
@@ -148,7 +151,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     scaled = system.scaled(scale)
     return RawTrajectories(
         kind="simulated",
-        features=tuple(f"x{index + 1}" for index in range(options["oscillators"])),
+        features=_features(options),
         trajectories=make_trajectories(positions, times, within, scale, noise, training=training),
         time_unit="time unit",
         value_unit="standard deviation",
@@ -176,7 +179,8 @@ def system_from_provenance(provenance: Mapping[str, Any]) -> System:
     return System(stiffness, damping, coupling, float(provenance["options"]["velocity"]), scale[0])
 
 
-def _check(options: Mapping[str, Any]) -> None:
+def check(options: Mapping[str, Any]) -> list[str]:
+    """Options that contradict each other, each as `option: what is wrong`."""
     problems = [
         f"{key} {list(options[key])}: the first must not be above the second"
         for key in ("couplings_per_oscillator", "coupling", "frequency", "damping")
@@ -186,9 +190,16 @@ def _check(options: Mapping[str, Any]) -> None:
         problems.append("couplings_per_oscillator: more couplings than there are other oscillators")
     if options["test_trajectories"] >= options["trajectories"]:
         problems.append("test_trajectories: no trajectory is left for training")
-    if problems:
-        message = "data source second_order: " + "; ".join(problems)
-        raise UserError(message)
+    return problems
+
+
+def outline(options: Mapping[str, Any]) -> Outline:
+    """Names of the oscillators."""
+    return Outline(features=_features(options))
+
+
+def _features(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f"x{index + 1}" for index in range(options["oscillators"]))
 
 
 def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> System:

@@ -10,10 +10,10 @@ from typing import Any
 
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.equations import solve, system_from_provenance
-from sparsenode.data.published_networks import SIMULATION_OPTIONS, PublishedNetwork, load_network
+from sparsenode.data.published_networks import SIMULATION_OPTIONS, PublishedNetwork, check, load_network
 from sparsenode.data.trajectories import RawTrajectories
 
-__all__ = ["HAS_TRUTH", "OPTIONS", "PRIORS", "load", "required_files", "solve", "system_from_provenance"]
+__all__ = ["HAS_TRUTH", "OPTIONS", "PRIORS", "check", "load", "required_files", "solve", "system_from_provenance"]
 
 _ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/phoenix/main/ground_truth_simulator/clean_data"
 _NETWORK = PublishedNetwork(

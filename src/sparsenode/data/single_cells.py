@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +29,7 @@ from sparsenode.data.cells import (
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.expression import Found, find_kind, highly_variable, normalize
 from sparsenode.data.h5ad_cells import RAW, CellFile, open_cells
+from sparsenode.data.outline import PATH_OPTION, Outline
 from sparsenode.data.pseudotime import (
     FEWEST_CELLS,
     PSEUDOTIME_OPTIONS,
@@ -40,7 +41,7 @@ from sparsenode.data.pseudotime import (
 )
 from sparsenode.data.regulators import Priors, base_network_file, read_network, read_regulators, unite_networks
 from sparsenode.data.trajectories import RawTrajectories
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import file_sha256
 from sparsenode.labels import TRUTH
 
@@ -57,6 +58,7 @@ _BASE = "base"  # the network whose regulators are the regulators
 _NAMED = 40  # donors or cell types listed in a message
 _NAMED_GENES = 5
 _COUNTS = "counts"
+_EMBEDDING = "GEX_X_pca"
 _COMPONENT_GENES = 2000
 _WEAK_ORDER = 0.3  # rank correlation of pseudotime and the order of cell types
 
@@ -107,8 +109,7 @@ _GENES: dict[str, dict[str, Any]] = {
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "file": {
-        "type": "string",
-        "minLength": 1,
+        **PATH_OPTION,
         "description": "The h5ad file: a path, or an http(s) address it is downloaded from (and unpacked, if `.gz`).",
     },
     "values": _name(
@@ -164,9 +165,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "description": "Cell type that all lineages come from: pseudotime is counted from one of its cells.",
     },
     "embedding": _name(
-        "GEX_X_pca",
-        "Entry of `obsm` by which cells are near each other; null, or where there is no such entry: the principal "
-        "components of the logarithms of the donor's 2000 most variable genes.",
+        _EMBEDDING,
+        "Entry of `obsm` by which cells are near each other; null, or where the file has no entry of the default's "
+        "name: the principal components of the logarithms of the donor's 2000 most variable genes.",
     ),
     "pseudotime": {
         "type": "object",
@@ -190,10 +191,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "x-allowed": f"letters, digits, _, + and -; not {TRUTH}, which is the true network",
         },
         "additionalProperties": {
+            **PATH_OPTION,
             "type": ["string", "array"],
-            "items": {"type": "string", "minLength": 1},
+            "items": PATH_OPTION,
             "minItems": 1,
-            "minLength": 1,
             "uniqueItems": True,
         },
         "default": {_BASE: base_network_file().url},
@@ -293,6 +294,69 @@ def _network_places(options: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(place for places in _networks(options).values() for place in places))
 
 
+def check(options: Mapping[str, Any]) -> list[str]:
+    """What can be seen to be wrong before the file of cells is preprocessed, if it is one of the user's own.
+
+    Raises:
+        UserError: as `load`, as far as options and the file's names tell.
+    """
+    _check_options(options)
+    if not _is_remote(options["file"]):
+        with open_cells(_path(options["file"], {}, unpack=True)) as file:
+            layer, names, _ = _genes(file, options)
+            if layer is not None and layer not in file.matrices:
+                raise file.fail("layers", layer, [name for name in file.matrices if name != "X"])
+            _find_donors(file, options)
+            _check_named_genes(file, names, _gene_options(options)["names"])
+            _has_embedding(file, options["embedding"])
+    return []
+
+
+def outline(options: Mapping[str, Any]) -> Outline:
+    """Names and size of the dataset as far as they are known: which genes vary most is found out from the values.
+
+    Raises:
+        UserError: as `check`.
+    """
+    outline = Outline(
+        groups=tuple(options["lineages"]),
+        priors=tuple(options["networks"]),
+        trajectories=len(options["donors"]["train"]) * len(options["lineages"]),
+        duration=1.0,
+        feature_count=_expected_genes(options),
+    )
+    if _is_remote(options["file"]):
+        return outline
+    with open_cells(_path(options["file"], {}, unpack=True)) as file:
+        features = tuple(dict.fromkeys(_genes(file, options)[1].tolist()))
+        training = [donor for donor in _find_donors(file, options) if donor.split == "train"]
+    longest = max(
+        int(np.isin(donor.cell_types, types).sum()) for donor in training for types in options["lineages"].values()
+    )
+    observations = max(1, longest - options["drop_first"] - options["drop_last"])
+    return replace(outline, features=features, observations=observations)
+
+
+def _expected_genes(options: Mapping[str, Any]) -> int:
+    """About how many genes are modeled: at most, the variable ones of all donors and those that are named."""
+    genes = _gene_options(options)
+    donors = genes["donors"] or options["donors"]["train"]
+    return max(1, genes["highly_variable"] * len(donors) + len(genes["names"]))
+
+
+def _has_embedding(file: CellFile, embedding: str | None) -> bool:
+    """Whether the file has the embedding; it may do without that of the default's name alone.
+
+    Raises:
+        UserError: another one is named, and is not there.
+    """
+    if embedding is None or embedding in file.embeddings:
+        return embedding is not None
+    if embedding != _EMBEDDING:
+        raise file.fail("obsm", embedding, file.embeddings)
+    return False
+
+
 def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
     """One trajectory for each donor and lineage, named like `s1d2 erythroid`; `files` by HOST/PATH.
 
@@ -378,7 +442,12 @@ def _path(place: str, files: Mapping[str, Path], *, unpack: bool = False) -> Pat
 
 
 def _measured(file: CellFile, options: Mapping[str, Any]) -> _Measured:
-    """Genes of the file, and the matrix of their values."""
+    layer, names, places = _genes(file, options)
+    return _Measured(file, layer, file.matrix_name(layer), names, places, options["counts_per_cell"])
+
+
+def _genes(file: CellFile, options: Mapping[str, Any]) -> tuple[str | None, NDArray[np.str_], NDArray[np.int_]]:
+    """The layer of the values, None for X, and names and places of the genes of the file, both (gene,)."""
     layer = options["values"]
     if layer == "X":
         layer = None
@@ -398,7 +467,7 @@ def _measured(file: CellFile, options: Mapping[str, Any]) -> _Measured:
     if not len(places):
         message = f"{file.path} has no features"
         raise UserError(message)
-    return _Measured(file, layer, file.matrix_name(layer), names[places], places, options["counts_per_cell"])
+    return layer, names[places], places
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -467,13 +536,8 @@ def _choose_genes(
         for donor in (donor for donor in donors if donor.name in sources):
             for place in highly_variable(measured.normalized(donor)[0], asked["highly_variable"]):
                 reasons.setdefault(int(place), []).append(f"highly variable in {donor.name}")
+    _check_named_genes(measured.file, measured.names, asked["names"])
     place_of = {name: place for place, name in reversed(list(enumerate(measured.names.tolist())))}
-    if missing := [name for name in asked["names"] if name not in place_of]:
-        message = (
-            f"{measured.file.path}: no gene {missing[0]!r} (genes.names); the {len(measured.names)} genes are named "
-            f"like {_some(measured.names.tolist())}"
-        )
-        raise UserError(message)
     regulators = _regulators(networks, asked["regulators"], place_of) if asked["regulators"] else []
     found = [name for name in regulators if name in place_of]
     if regulators and not found:
@@ -489,6 +553,16 @@ def _choose_genes(
     _check_repeated(measured, reasons)
     logger.info("%d of %d genes chosen: %s", len(reasons), len(measured.names), _tally(reasons))
     return dict(sorted(reasons.items()))
+
+
+def _check_named_genes(file: CellFile, measured: NDArray[np.str_], names: Sequence[str]) -> None:
+    genes = set(measured.tolist())
+    if missing := [name for name in names if name not in genes]:
+        message = (
+            f"{file.path}: no gene {missing[0]!r} (genes.names); the nearest of the {len(genes)} genes: "
+            f"{nearest_names(missing[0], sorted(genes))}"
+        )
+        raise UserError(message)
 
 
 def _regulators(networks: Mapping[str, Sequence[Path]], asked: bool | Sequence[str], genes: Iterable[str]) -> list[str]:
@@ -580,7 +654,7 @@ def _nearness(
     file: CellFile, donor: _Donor, normalized: csr_matrix, embedding: str | None
 ) -> tuple[Any, Literal["normalized", "embedding"], str]:
     """What cells are compared by, of which kind that is, and what to call it."""
-    if embedding in file.embeddings and embedding is not None:
+    if _has_embedding(file, embedding) and embedding is not None:
         return file.embedding(embedding, donor.cells), "embedding", f"obsm[{embedding!r}]"
     variable = highly_variable(normalized, _COMPONENT_GENES)
     return normalized[:, variable], "normalized", f"principal components of its {len(variable)} most variable genes"
