@@ -214,7 +214,7 @@ def test_a_missing_file_and_another_format_are_refused(tmp_path: Path) -> None:
         (np.zeros((1, 3)), [np.array([0.0, 1.0])], "has 2 variables"),
         (np.zeros(2), [np.array([0.0, 1.0])], "has 2 variables"),
         (np.array([[0.0, np.nan]]), [np.array([0.0, 1.0])], "NaN or infinite"),
-        (np.zeros((1, 2)), [], "0 arrays of times"),
+        (np.zeros((1, 2)), [], "times are empty"),
         (np.zeros((1, 2)), [np.array([])], "are empty, decrease"),
         (np.zeros((1, 2)), [np.array([1.0, 0.0])], "decrease"),
         (np.zeros((1, 2)), [np.array([0.0, np.inf])], "not finite"),

@@ -7,6 +7,6 @@ makes the results anew. A change that leaves every value as it is (speed, messag
 PREPROCESSING = 5
 PEERS = 1
 TRAINING = 4
-EVALUATION = 11
+EVALUATION = 12
 INTERVENTIONS = 3
 FIGURES = 10
