@@ -148,6 +148,11 @@ class Ensemble:
         initial_velocities = self._like(initial_velocities, initial_states, "initial velocities")
         slopes = self._like(slopes, initial_states, "slopes")
         times = time_arrays(times, len(initial_states))
+        levels = None if levels is None else np.asarray(levels, np.float64)
+        if levels is not None and levels.shape != (len(initial_states),):
+            raise UserError(
+                f"{len(initial_states)} initial states but levels of shape {levels.shape}; give one for each"
+            )
         numbers = self._group_numbers(groups, initial_states)
         held = self._held(clamp or {})
         field = self.field if held is None else clamped(self.field, ~held.isnan())

@@ -64,9 +64,9 @@ def time_arrays(times: Times, count: int) -> list[Floats]:
         UserError: another number of rows, times that are empty, decrease or are no finite numbers.
     """
     times = _without_gradient(times)
-    if isinstance(times, (str, bytes, Mapping)) or hasattr(times, "columns") or not isinstance(times, Iterable):
+    if _is_scalar(times) or isinstance(times, Mapping) or hasattr(times, "columns"):
         raise UserError(f"times are {_kind_of(times)}; {_TIMES_NEEDED}")
-    entries = list(np.atleast_1d(times) if isinstance(times, np.ndarray) else times)
+    entries = list(times)
     numbers = sum(_is_scalar(entry) for entry in entries)
     if not count and not entries:
         return []
@@ -142,7 +142,7 @@ def _check_finite(values: Floats, name: str, features: Sequence[str], table: pd.
 
 
 def _increasing(times: Any, name: str) -> Floats:
-    array = _number_array(times, name).astype(np.float64)
+    array = _number_array(times, name).astype(np.float64, copy=False)
     if array.ndim != 1:
         raise UserError(f"{name} have {array.ndim} axes, of lengths {list_names(array.shape)}; {_TIMES_NEEDED}")
     if len(array) == 0 or np.any(np.diff(array) < 0) or not np.all(np.isfinite(array)):
@@ -165,6 +165,8 @@ def _shape_in_words(shape: Sequence[int]) -> str:
 
 
 def _kind_of(value: Any) -> str:
+    if _is_scalar(value) and not isinstance(value, (str, bytes)):
+        return "one value"
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
