@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.linalg import expm
@@ -215,7 +217,7 @@ def test_a_missing_file_and_another_format_are_refused(tmp_path: Path) -> None:
         (np.zeros((1, 3)), [np.array([0.0, 1.0])], "has 2 variables"),
         (np.zeros(2), [np.array([0.0, 1.0])], "has 2 variables"),
         (np.array([[0.0, np.nan]]), [np.array([0.0, 1.0])], "NaN or infinite"),
-        (np.zeros((1, 2)), [], "0 arrays of times"),
+        (np.zeros((1, 2)), [], "times are empty"),
         (np.zeros((1, 2)), [np.array([])], "are empty, decrease"),
         (np.zeros((1, 2)), [np.array([1.0, 0.0])], "decrease"),
         (np.zeros((1, 2)), [np.array([0.0, np.inf])], "not finite"),
@@ -735,3 +737,45 @@ def test_forecasts_larger_than_the_memory_are_refused(monkeypatch: pytest.Monkey
     assert len(linear().forecast(np.ones((2, 2)), times)) == 2
     with pytest.raises(UserError, match="forecasts of 2 members at 7 times of 2 states take"):
         linear().forecast(np.ones((2, 2)), [*times[:1], np.linspace(0.0, 1.0, 4)])
+
+
+def test_forecasts_and_rates_take_states_in_every_form_and_one_array_of_times() -> None:
+    ensemble, values, times = linear(), np.array([[1.0, 0.0], [0.5, -2.0]]), np.array([0.0, 0.5, 2.0])
+    expected = ensemble.forecast(values, [times, times])
+    table = pd.DataFrame({"y": values[:, 1], "x": values[:, 0]})
+    annotated = anndata.AnnData(table.set_axis(["s", "t"]))
+    for states in (values.tolist(), table, annotated, torch.tensor(values)):
+        for shared in (times, times.tolist(), torch.tensor(times)):
+            np.testing.assert_array_equal(ensemble.forecast(states, shared), expected)
+        np.testing.assert_array_equal(ensemble.rates(states), ensemble.rates(values))
+        np.testing.assert_array_equal(ensemble.mean_jacobian(states), ensemble.mean_jacobian(values))
+        np.testing.assert_array_equal(ensemble.mean_absolute_jacobian(states), ensemble.mean_absolute_jacobian(values))
+
+
+def test_velocities_and_slopes_take_the_forms_of_states() -> None:
+    ensemble = random_ensemble("none", order=2)
+    states, velocities = np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 0.0, -1.0]])
+    table = pd.DataFrame(velocities[:, ::-1], columns=["c", "b", "a"])
+    (expected,) = ensemble.forecast(states, [0.0, 1.0], velocities)
+    for form in (table, velocities.tolist(), torch.tensor(velocities)):
+        np.testing.assert_array_equal(ensemble.forecast(states, [0.0, 1.0], form)[0], expected)
+        np.testing.assert_array_equal(ensemble.rates(states, form), ensemble.rates(states, velocities))
+    with pytest.raises(UserError, match=r"velocities of shape \(2, 3\) do not fit initial states of shape \(1, 3\)"):
+        ensemble.rates(states, np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("features", [2, 20_000])
+def test_a_model_says_what_it_is_on_one_screen(features: int) -> None:
+    ensemble = linear()
+    names = tuple(f"gene {'x' * 200}{number}" if features > 2 else "xy"[number] for number in range(features))
+    members = tuple(Member(1.5 * number, number % 50, "finished" if number else "diverged", "", 9, 1.0)
+                    for number in range(features))  # fmt: skip
+    text = repr(replace(ensemble, members=members, features=names))
+    lines = text.splitlines()
+    assert len(lines) <= 10
+    assert max(map(len, lines)) <= 250
+    assert lines[0] == f"Ensemble of {features} trained members (sparsenode): dataset plane, model small, method none"
+    assert f"variables ({features}): " in text
+    assert f"  {features - 1} members finished, 1 diverged" in lines
+    assert "strengths (2): 0, 1.5" in repr(replace(ensemble, members=members[:2]))
+    assert str(ensemble) == repr(ensemble)

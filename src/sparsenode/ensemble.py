@@ -28,6 +28,7 @@ from sparsenode.model import initialize, make_field, starting_states, takes_slop
 from sparsenode.settings import ModelSettings, read_model_settings
 from sparsenode.solvers import Grid, dense_output_matrix, solve_pieces
 from sparsenode.starts import deviation_nodes, deviations, nearest_groups
+from sparsenode.states import States, Times, list_names, state_array, time_arrays
 
 PRUNING_THRESHOLD = 1e-5
 """Weights below this count as zero, in the refit and in the sparsity metrics (the study's threshold)."""
@@ -64,7 +65,7 @@ class Member:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ensemble:
     """All members of one (data set, model, method), evaluated with deterministic gates.
 
@@ -83,6 +84,26 @@ class Ensemble:
     parameters: Parameters
     groups: tuple[str, ...] = ()
     centers: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        """What it is, in a few lines, however many members and variables it has."""
+        settings = self.model_settings
+        strengths = sorted({member.strength for member in self.members})
+        seeds = sorted({member.seed for member in self.members})
+        diverged = sum(member.status != "finished" for member in self.members)
+        hidden = list_names(settings.hidden) or "none"
+        return "\n".join(
+            [
+                f"Ensemble of {len(self.members)} trained members (sparsenode): dataset {self.settings['dataset']}, "
+                f"model {self.settings['model']}, method {self.settings['method']}",
+                f"  variables ({len(self.features)}): {list_names(self.features)}",
+                f"  strengths ({len(strengths)}): {list_names(f'{strength:g}' for strength in strengths)}",
+                f"  seeds ({len(seeds)}): {list_names(seeds)}",
+                f"  {len(self.members) - diverged} members finished, {diverged} diverged",
+                f"  vector field of order {settings.order}, hidden layers: {hidden}",
+                "  use: members, select, forecast, rates, mean_jacobian, path_matrix, weight_sparsity",
+            ]
+        )
 
     @property
     def model_settings(self) -> ModelSettings:
@@ -115,17 +136,19 @@ class Ensemble:
     @torch.no_grad()
     def forecast(
         self,
-        initial_states: Floats,
-        times: Sequence[Floats],
-        initial_velocities: Floats | None = None,
-        slopes: Floats | None = None,
+        initial_states: States,
+        times: Times,
+        initial_velocities: States | None = None,
+        slopes: States | None = None,
         groups: Sequence[str] | None = None,
         levels: Floats | None = None,
         clamp: Mapping[str, float] | None = None,
     ) -> list[Floats]:
-        """Forecasts (member, time, feature), one array a row.
+        """Forecasts (member, time, feature), a list of one array a row.
 
-        `initial_states` (row, feature) hold at `times[row][0]`; times must not decrease. A second-order model takes
+        `initial_states` are an array, a tensor or a list (row, feature), or a DataFrame or AnnData with the features by
+        name; `times` one array for all rows, or a list of one a row. States hold at the first of their times, which
+        must not decrease. A second-order model takes
         the initial velocity from its own network unless `initial_velocities` (row, feature, per time unit) are
         given; a network that is given the past needs `slopes` (row, feature, per time unit), those of the last
         `velocity_observations` observations (see `sparsenode.windows.past_slopes`). With learned starts `groups` names
@@ -141,18 +164,15 @@ class Ensemble:
         Raises UserError for wrong shapes, an unknown group or variable, decreasing times, times that take more than
         `MOST_STEPS` steps, and forecasts that are larger than the memory.
         """
-        self._check_states(initial_states)
-        for name, given in (("initial velocities", initial_velocities), ("slopes", slopes)):
-            if given is not None and given.shape != initial_states.shape:
-                raise UserError(
-                    f"{name} of shape {given.shape} do not fit initial states of shape "
-                    f"{initial_states.shape}; give one for each variable of each row"
-                )
-        if len(times) != len(initial_states):
-            raise UserError(f"{len(initial_states)} initial states but {len(times)} arrays of times; give one for each")
-        for row, row_times in enumerate(times):
-            if len(row_times) == 0 or np.any(np.diff(row_times) < 0) or not np.all(np.isfinite(row_times)):
-                raise UserError(f"times of row {row} are empty, decrease or are not finite; sort them")
+        initial_states = state_array(initial_states, self.features)
+        initial_velocities = self._like(initial_velocities, initial_states, "initial velocities")
+        slopes = self._like(slopes, initial_states, "slopes")
+        times = time_arrays(times, len(initial_states))
+        levels = None if levels is None else np.asarray(levels, np.float64)
+        if levels is not None and levels.shape != (len(initial_states),):
+            raise UserError(
+                f"{len(initial_states)} initial states but levels of shape {levels.shape}; give one for each"
+            )
         numbers = self._group_numbers(groups, self._centered(initial_states))
         held = self._held(clamp or {})
         field = self.field if held is None else clamped(self.field, ~held.isnan())
@@ -231,21 +251,22 @@ class Ensemble:
             )
 
     @torch.no_grad()
-    def rates(self, states: Floats, velocities: Floats | None = None) -> Floats:
+    def rates(self, states: States, velocities: States | None = None) -> Floats:
         """Rate (member, observation, feature) that the network gives at states (observation, feature).
 
-        First order: dx/dt. Second order: the acceleration at the given `velocities`, else at the learned initial ones.
+        States have any of the forms that `forecast` takes. First order: dx/dt. Second order: the acceleration at the
+        given `velocities`, else at the learned initial ones.
         """
-        self._check_states(states)
-        start = self._start(self._centered(states), velocities)
+        states = state_array(states, self.features)
+        start = self._start(self._centered(states), self._like(velocities, states, "velocities"))
         rates = self.field.rate(self.layers(), start)[..., -len(self.features) :].numpy()
         return np.asarray(rates / self.model_settings.time_scale**self.model_settings.order)
 
-    def mean_absolute_jacobian(self, states: Floats, velocities: Floats | None = None) -> Floats:
+    def mean_absolute_jacobian(self, states: States, velocities: States | None = None) -> Floats:
         """Mean over states of |d rate_target / d x_source|, (member, source, target), per `time_scale` of the model."""
         return self._mean_jacobian(states, velocities, torch.abs)
 
-    def mean_jacobian(self, states: Floats, velocities: Floats | None = None) -> Floats:
+    def mean_jacobian(self, states: States, velocities: States | None = None) -> Floats:
         """Mean over states of d rate_target / d x_source, (member, source, target): signs of the influences."""
         return self._mean_jacobian(states, velocities, lambda values: values)
 
@@ -270,14 +291,17 @@ class Ensemble:
         """Share (member,) of the vector field's effective weights below the threshold."""
         return network.weight_sparsity(self.parameters, threshold).numpy()
 
-    def _check_states(self, states: Floats) -> None:
-        if states.ndim != 2 or states.shape[1] != len(self.features):
+    def _like(self, values: States | None, states: Floats, name: str) -> Floats | None:
+        """Values (row, feature) of another kind beside the states."""
+        if values is None:
+            return None
+        array = state_array(values, self.features, name)
+        if array.shape != states.shape:
             raise UserError(
-                f"states of shape {states.shape} do not fit: the model has {len(self.features)} variables "
-                f"({', '.join(self.features[:3])}, ...), so (row, {len(self.features)}) is needed"
+                f"{name} of shape {array.shape} do not fit initial states of shape {states.shape}; give one for each "
+                "variable of each row"
             )
-        if not np.all(np.isfinite(states)):
-            raise UserError("states hold NaN or infinite values; a forecast needs every variable at its start")
+        return array
 
     def _group_numbers(self, groups: Sequence[str] | None, states: Floats) -> Tensor | None:
         if not self.groups:
@@ -326,9 +350,10 @@ class Ensemble:
         return starting_states(self.parameters, self.model_settings, positions, past, groups=groups)
 
     @torch.no_grad()
-    def _mean_jacobian(self, states: Floats, velocities: Floats | None, of: Callable[[Tensor], Tensor]) -> Floats:
-        self._check_states(states)
-        start, layers = self._start(self._centered(states), velocities), self.layers()
+    def _mean_jacobian(self, states: States, velocities: States | None, of: Callable[[Tensor], Tensor]) -> Floats:
+        states = state_array(states, self.features)
+        start = self._start(self._centered(states), self._like(velocities, states, "velocities"))
+        layers = self.layers()
         means = []
         for member in range(len(self.members)):
             one = layers.select(slice(member, member + 1))

@@ -11,15 +11,17 @@ from sparsenode.configuration import describe_allowed
 from sparsenode.data import complete_options
 from sparsenode.data.acclaim import Motion, read_motion, read_skeleton, skeleton_from_json
 from sparsenode.data.contract import read_trajectories, trajectory_slices
+from sparsenode.data.kinematics import bone_segments, joint_positions
 from sparsenode.data.mocap import (
     OPTIONS,
     body_part,
+    choose_branches,
     load,
+    mean_angles,
     person_scale,
     required_files,
     resample,
     side_of,
-    without_jumps,
 )
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.trajectories import RawTrajectories
@@ -99,8 +101,11 @@ def test_a_thumb_that_flips_by_half_a_turn(
     rows = row("35", "01", "train"), row("35", "33", "test")
     with caplog.at_level(logging.INFO):
         corrected = load_real(mirror, *rows)
-    assert "35_33: 2 half turns of lthumb.rz corrected, at frame 193, 197" in caplog.text
+    assert "35_33: half a turn taken out of lthumb.rz in 4 of 409 frames: 193 to 196" in caplog.text
+    assert "more than 90 degrees" not in caplog.text
     kept = load_real(mirror, *rows, half_turns="keep")
+    assert "angles are more than 90 degrees from their mean" in caplog.text
+    assert "calibration: 35_33 lthumb.rz (up to 160, from frame 193); people may move" in caplog.text
     thumb = corrected.features.index("lthumb.rz")
     found, file = degrees_of(corrected, "35_33")[:, thumb], degrees_of(kept, "35_33")[:, thumb]
     assert np.abs(np.diff(file)).max() > 130
@@ -109,10 +114,65 @@ def test_a_thumb_that_flips_by_half_a_turn(
 
 
 def test_a_thumb_that_turns_and_turns(mirror: Path) -> None:
-    rows = row("35", "01", "train"), row("08", "02", "calibration"), row("08", "01", "test")
-    degrees = [degrees_of(load_real(mirror, *rows, half_turns=how), "08_01") for how in ("correct", "keep")]
-    assert degrees[0].min() > -180
-    assert degrees[1].min() < -1000
+    calibration, test = row("08", "02", "calibration"), row("08", "01", "test")
+    rows = row("35", "01", "train"), calibration, test
+    corrected, kept = (degrees_of(load_real(mirror, *rows, half_turns=how), "08_01") for how in ("correct", "keep"))
+    # The file goes down to -1155 degrees by half turns that add up.
+    thumb = load_real(mirror, *rows).features.index("rthumb.rz")
+    file = real_motion(mirror, "08_01")
+    read = file.values[::4, file.channels.index(("rthumb", "rz"))]
+    assert read.min() < -1150
+    assert -95 < corrected[:, thumb].min() < corrected[:, thumb].max() < -40
+    assert -95 < kept[:, thumb].min() < kept[:, thumb].max() < 125
+    np.testing.assert_allclose((corrected[:, thumb] - read + 1) % 180, 1.0, atol=1e-6)
+    np.testing.assert_allclose((kept[:, thumb] - read + 1) % 360, 1.0, atol=1e-6)
+    for other in range(corrected.shape[1]):
+        if other != thumb:
+            np.testing.assert_array_equal(corrected[:, other], kept[:, other])
+
+
+def test_a_hand_that_is_half_a_turn_off_from_the_first_frame_to_the_last(
+    mirror: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = row("35", "01", "train"), row("08", "01", "calibration"), row("08", "09 10", "test")
+    with caplog.at_level(logging.INFO):
+        raw = load_real(mirror, *rows)
+    for joint in ("rhand", "rthumb"):
+        assert f"08_10: half a turn taken out of {joint}.rx in 273 of 273 frames: 1 to 273" in caplog.text
+    assert "more than 90 degrees" not in caplog.text
+    file = real_motion(mirror, "08_10")
+    read = file.values[::4, [file.channels.index(tuple(name.split("."))) for name in raw.features]]
+    turned = np.zeros(len(raw.features))
+    turned[raw.features.index("rhand.rx")], turned[raw.features.index("rthumb.rx")] = -180, 180
+    np.testing.assert_allclose(degrees_of(raw, "08_10"), read + turned, atol=1e-9)
+    # What was observed is drawn as it can be: the thumb lies along the forearm as in the trial before.
+    bones = ("rradius", "rthumb")
+    assert all(np.abs(between(mirror, raw, name, bones) - 25).max() < 15 for name in ("08_09", "08_10"))
+    kept = load_real(mirror, *rows, half_turns="keep")
+    assert between(mirror, kept, "08_10", bones).min() > 140
+
+
+def between(mirror: Path, raw: RawTrajectories, name: str, bones: tuple[str, str]) -> np.ndarray:
+    """Degrees (sample,) between the directions of two bones in a trial."""
+    skeleton = read_skeleton(mirror / "mocap.cs.cmu.edu" / "subjects" / name[:2] / f"{name[:2]}.asf")
+    places = joint_positions(skeleton, [tuple(feature.split(".")) for feature in raw.features], degrees_of(raw, name))
+    segments = dict(zip([bone.name for bone in skeleton.bones], bone_segments(skeleton), strict=True))
+    first, second = (places[:, end] - places[:, start] for start, end in (segments[bone] for bone in bones))
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return np.degrees(np.arccos((first * second).sum(axis=1) / lengths))
+
+
+def test_no_published_trial_has_an_angle_far_from_its_mean(mirror: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_real(
+        mirror,
+        row("35", TRAINING, "train"),
+        row("35", TESTING, "test"),
+        row("07", "01", "calibration"),
+        row("07", "02 03 06 07 08 09 10 11", "test"),
+        row("08", "01", "calibration"),
+        row("08", "02 03 04 06 08 09 10", "test"),
+    )
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_from_the_files_to_the_file(mirror: Path, tmp_path: Path) -> None:
@@ -330,16 +390,118 @@ def test_jumps_of_a_whole_turn_are_taken_out(tmp_path: Path) -> None:
         np.testing.assert_allclose(degrees_of(raw, "35_01"), turning[::4, :-1], atol=1e-9)
 
 
-def test_steps_without_jumps_stay_as_they_are() -> None:
-    angles = np.array([[0.0], [129.0], [0.0], [-131.0], [-131.0], [40.0], [590.0]])
-    found, changed = without_jumps(angles, 180.0, 130.0)
-    assert found[:, 0].tolist() == [0, 129, 0, 49, 49, 40, 50]
-    assert changed[:, 0].tolist() == [False, False, False, True, False, True, True]
-    found, changed = without_jumps(angles[:6], 360.0, 180.0)
-    np.testing.assert_array_equal(found, angles[:6])
-    assert not changed.any()
+@pytest.mark.parametrize("how", ["correct", "keep"])
+def test_trials_that_begin_whole_turns_apart_are_brought_together(tmp_path: Path, how: str) -> None:
+    tables = {name: random_angles(seed) for seed, name in enumerate(["35_01", "35_02", "35_03", "07_01", "07_03"])}
+    moved = {name: table + 360 * (number - 2) for number, (name, table) in enumerate(tables.items())}
+    chosen = options(*OWN, row("07", "01", "calibration"), row("07", "03", "test"), half_turns=how)
+    one = load(chosen, write(tmp_path / "one", chosen, tables))
+    other = load(chosen, write(tmp_path / "other", chosen, moved))
+    assert one.features == other.features
+    for before, after in zip(one.trajectories, other.trajectories, strict=True):
+        np.testing.assert_allclose(after.values, before.values, atol=1e-9)
+
+
+def test_frames_after_the_calibration_tell_nothing_of_the_mean(tmp_path: Path) -> None:
+    rows = row("07", "01", "calibration", stop=0.1), row("07", "01", "test", start=0.2), row("07", "03", "test")
+    chosen = options(*OWN, *rows, half_turn_joints=["lowerback"])
+    angles = random_angles(4)
+    later = angles.copy()
+    later[13:] += 80.0
+    one, other = (
+        load(chosen, write(tmp_path, chosen, {"07_01": table, "07_03": random_angles(5) + 85}))
+        for table in (angles, later)
+    )
+    for before, after in zip(one.trajectories, other.trajectories, strict=True):
+        if before.name != "07_01":
+            np.testing.assert_array_equal(before.values, after.values)
+
+
+HAND = np.array([30.8, 31.1, 29.5, -96.6, -90.2, 88.4, 87.2, 61.5, 28.3])
+
+
+@pytest.mark.parametrize("mean", [-10.0, 0.0, 30.0, 60.0])
+def test_a_hand_that_flips_twice_comes_back(mean: float) -> None:
+    found = choose_branches(HAND[:, None], np.array([mean]), np.array([180.0]), np.array([0.25]))
+    np.testing.assert_allclose(found[:, 0], [30.8, 31.1, 29.5, 83.4, 89.8, 88.4, 87.2, 61.5, 28.3])
+    kept = choose_branches(HAND[:, None], np.array([mean]), np.array([360.0]), np.array([0.25]))
+    np.testing.assert_array_equal(kept[:, 0], HAND)
+
+
+def test_a_hand_that_flips_in_a_trial_is_mended_there_and_a_hip_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    skeleton = SKELETON.replace("lfemur", "lhand")
+    tables = {f"35_0{number}": 30 + random_angles(number)[:, :] * 0.1 for number in (1, 2, 3)}
+    tables["35_03"][20:29, [3, 4]] = HAND[:, None]  # lowerback.rx and lhand.rx
+    found = {}
+    for how in ("correct", "keep"):
+        chosen = options(*OWN, half_turns=how)
+        files = write(tmp_path, chosen, tables, skeletons={"35": skeleton})
+        for path in files.values():
+            path.write_text(path.read_text().replace("lfemur", "lhand"))
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            raw = load({**chosen, "rate": 120.0}, files)
+        found[how] = degrees_of(raw, "35_03")
+        assert ("lhand.rx in 2 of 49 frames: 24 to 25" in caplog.text) == (how == "correct")
+        assert "35_03 lowerback.rx (up to 12" in caplog.text
+        assert ("35_03 lhand.rx (up to 12" in caplog.text) == (how == "keep")
+    np.testing.assert_allclose(found["keep"], tables["35_03"][:, :-1])
+    mended = tables["35_03"][:, :-1].copy()
+    mended[23:25, 4] += 180
+    np.testing.assert_allclose(found["correct"], mended)
+
+
+def test_joints_that_flip_can_be_named(tmp_path: Path) -> None:
+    flipped = random_angles(3)
+    flipped[10:, 3] += 180
+    flipped[20:, 5] -= 150
+    chosen = options(*OWN, half_turn_joints=["lowerback"])
+    found = degrees_of(load(chosen, write(tmp_path, chosen, {"35_03": flipped})), "35_03")
+    expected = flipped.copy()
+    expected[10:, 3] -= 180
+    np.testing.assert_allclose(found, expected[::4, :-1], atol=1e-9)
+    chosen = options(*OWN, half_turn_joints=["lowerback", "tail"])
+    with pytest.raises(UserError, match=r"half_turn_joints: .* no joint 'tail' .* root, lowerback, lfemur, rfemur"):
+        load(chosen, write(tmp_path, chosen))
+
+
+def test_angles_that_turn_on_are_unwrapped_from_the_branch_nearest_to_the_mean() -> None:
     noise = np.random.default_rng(0).uniform(-500, 500, (60, 3))
-    np.testing.assert_allclose(without_jumps(noise, 360.0, 180.0)[0], np.unwrap(noise, axis=0, period=360.0))
+    mean, turns, on = np.array([0.0, 400.0, -1000.0]), np.full(3, 360.0), np.ones(3)
+    found = choose_branches(noise, mean, turns, on)
+    assert (np.abs(found[0] - mean) <= 180).all()
+    expected = np.unwrap(noise, axis=0, period=360.0)
+    np.testing.assert_allclose(found - found[0], expected - expected[0], atol=1e-9)
+
+
+def test_an_angle_on_its_branch_stays_the_same_to_the_last_bit() -> None:
+    angles = np.random.default_rng(1).uniform(-60, 60, (50, 2))
+    np.testing.assert_array_equal(choose_branches(angles, np.zeros(2), np.full(2, 180.0), np.full(2, 0.25)), angles)
+
+
+def test_a_hand_that_moves_smoothly_does_not_flip_to_and_fro_and_comes_back_beyond_two_thirds_of_the_period() -> None:
+    time = np.arange(200.0)
+    slow = np.minimum(time, 110 + 8 * np.sin(time))[:, None]  # about 90 degrees from the mean, and then 102 to 118
+    settings = np.zeros(1), np.array([180.0]), np.array([0.25])
+    np.testing.assert_array_equal(choose_branches(slow, *settings), slow)
+    beyond = np.linspace(0.0, 180.0, 181)[:, None]
+    np.testing.assert_array_equal(
+        choose_branches(beyond, *settings)[:, 0], np.where(time < 120, time, time - 180)[:181]
+    )
+
+
+def test_the_mean_is_that_of_the_branch_where_most_frames_are() -> None:
+    generator = np.random.default_rng(2)
+    angles = 53 + 5 * generator.standard_normal((100, 1))
+    flipped = angles.copy()
+    flipped[::3] -= 180  # a third
+    half, share = np.array([180.0]), np.array([0.25])
+    np.testing.assert_allclose(mean_angles([flipped[:50], flipped[50:]], half, share), angles.mean(axis=0))
+    around = np.array([[179.0], [-179.0], [178.0], [-176.0]])
+    np.testing.assert_allclose(mean_angles([around], np.array([360.0]), np.ones(1)) % 360, 180.5)
+    np.testing.assert_allclose(mean_angles([around + 720], np.array([360.0]), np.ones(1)) % 360, 180.5)
 
 
 def test_a_frame_depends_on_no_later_one(tmp_path: Path) -> None:

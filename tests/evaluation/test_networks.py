@@ -143,6 +143,18 @@ def test_edges_are_ranked_by_their_share_in_what_the_target_gets(tmp_path):
     np.testing.assert_allclose(frequency, (PATHS > 0).mean(axis=0), rtol=1e-6)
 
 
+def test_rows_come_by_share_and_what_a_variable_does_to_itself_last(tmp_path):
+    paths = np.array([[[9.0, 1.0, 2.0], [3.0, 9.0, 0.0], [1.0, 3.0, 9.0]]])
+    table = network_table(paths, paths, ["a", "b", "c"])
+    edges = list(zip(table["source"], table["target"], table["share"].tolist(), strict=True))
+    assert edges == [
+        ("a", "c", 1.0), ("b", "a", 0.75), ("c", "b", 0.75), ("a", "b", 0.25), ("c", "a", 0.25),
+        ("c", "c", 4.5), ("a", "a", 2.25), ("b", "b", 2.25),
+    ]  # fmt: skip
+    write_network(table, tmp_path / "network.csv")
+    np.testing.assert_array_equal(read_network(tmp_path / "network.csv", ["a", "b", "c"]).weights, paths[0])
+
+
 def test_graphs_are_read_by_networkx_with_all_features_and_the_table_as_edges(tmp_path):
     table = network_table(PATHS, -PATHS, [*NAMES[:2], "c"], (EDGES, KNOWN_PAIRS))
     features = [*NAMES[:2], "c", "alone"]
@@ -187,7 +199,7 @@ def random_members(features, seed=0):
     return paths, rng.normal(size=paths.shape), [f"g{number}" for number in range(features)]
 
 
-def test_a_long_list_of_edges_is_the_head_of_the_full_one(monkeypatch, caplog, tmp_path):
+def test_a_long_list_of_edges_holds_those_of_the_largest_share(monkeypatch, caplog, tmp_path):
     paths, jacobian, names = random_members(7)
     truth = paths[0] > 1, paths[1] > 0
     whole = network_table(paths, jacobian, names, truth)
@@ -197,7 +209,10 @@ def test_a_long_list_of_edges_is_the_head_of_the_full_one(monkeypatch, caplog, t
         caplog.clear()
         with caplog.at_level("INFO"):
             table = network_table(paths, jacobian, names, truth)
-        pd.testing.assert_frame_equal(table, whole.head(most))
+        place = whole["source"].str[1:] + whole["target"].str[1:]
+        largest = whole.assign(place=place).sort_values(["share", "weight", "place"], ascending=[False, False, True])
+        expected = whole[whole.index.isin(largest.index[:most])]
+        pd.testing.assert_frame_equal(table, expected.reset_index(drop=True), check_dtype=most > 0)
         assert f"of {len(whole)} edges the {most} of the largest share are listed" in caplog.text
     found = count_edges(paths)
     assert found == len(whole)

@@ -33,10 +33,12 @@ _CREDIT = (
     "the database was created with funding from NSF EIA-0196217."
 )
 _TURN, _HALF_TURN = 360.0, 180.0
-_MOST_BETWEEN_FRAMES = 130.0  # degrees; no joint turns this far in 1/120 s
+_FLIPPING_JOINTS = ("lhand", "rhand", "lthumb", "rthumb")
+_SHARE_OF_LAST = 0.25  # a flipping joint that turns on smoothly stays on its branch up to 2/3 of a period from the mean
+_DOUBTFUL = 90.0  # degrees from the mean
 _ON_A_FRAME = 1e-6  # frames; times this close to a frame are the frame's
 _FEWEST_SAMPLES = 2
-_NAMED = 5  # frames listed in a log line
+_NAMED = 5  # frames or angles listed in a log line
 _REGIONS = {
     "leg": ("hipjoint", "femur", "tibia", "foot", "toes"),
     "arm": ("clavicle", "humerus", "radius", "wrist", "hand", "fingers", "thumb"),
@@ -131,9 +133,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "enum": ["correct", "keep"],
         "default": "correct",
         "description": (
-            "`correct`: take out the half turns by which an angle, mostly a thumb's, jumps from one frame to the "
-            "next; `keep`: leave them. Jumps of a whole turn are always taken out."
+            "`correct`: take out half turns of the `half_turn_joints`, such that each frame is near the person's mean "
+            "over the trials for training or calibration; `keep`: leave them. Whole turns are always taken out."
         ),
+    },
+    "half_turn_joints": {
+        "type": "array",
+        "items": {"type": "string"},
+        "uniqueItems": True,
+        "default": list(_FLIPPING_JOINTS),
+        "description": "Joints of the skeleton of which the capture sees too little, so that their angles flip.",
     },
     "scaling": {
         "enum": ["person", "training_range"],
@@ -184,6 +193,31 @@ class _Trial:
 
 
 @dataclass(frozen=True)
+class _Recording:
+    """What is used of a trial's file: numbers of `frames` (frame,), and `angles` (frame, channel) as they are there.
+
+    `times` (sample,) in seconds from the trial's start, and `places` (sample,), where they lie among the frames.
+    """
+
+    trial: _Trial
+    frames: NDArray[np.int64]
+    angles: Floats
+    times: Floats
+    places: Floats
+
+
+@dataclass(frozen=True)
+class _Branches:
+    """How the angles of each channel, (channel,), may be read: plus any number of times `period`, in degrees.
+
+    `share_of_last` says how far the frame before decides between them, the rest is up to the mean.
+    """
+
+    period: Floats
+    share_of_last: Floats
+
+
+@dataclass(frozen=True)
 class _Samples:
     """A trial's `times` (sample,) in seconds from its start and `angles` (sample, channel) in degrees."""
 
@@ -217,10 +251,12 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     """
     trials = _trials_in_use(options)
     skeletons, channels = _read_skeletons(trials, files)
-    samples = [
-        _read_samples(options, trial, skeletons[trial.subject], channels, files[trial.motion_file.relative_path])
+    branches = _branches(options, channels)
+    recordings = [
+        _read_recording(options, trial, skeletons[trial.subject], channels, files[trial.motion_file.relative_path])
         for trial in trials
     ]
+    samples = _correct(recordings, branches, channels)
     training = [part.angles for part in samples if part.trial.split == "train"]
     _, extent = value_range(np.vstack(training))
     moving = (extent >= options["least_range"]) & (extent > 0)
@@ -389,50 +425,137 @@ def _read_skeletons(
     return skeletons, tuple((bone, name) for bone, names in freedoms.items() for name in names if name in ROTATIONS)
 
 
-def _read_samples(
+def _branches(options: Mapping[str, Any], channels: Sequence[Channel]) -> _Branches:
+    """Hands and thumbs turn less than half about; other joints, and the body, may turn on and on."""
+    joints = list(dict.fromkeys(bone for bone, _ in channels))
+    for name in options["half_turn_joints"]:
+        if name not in joints and name not in _FLIPPING_JOINTS:
+            message = (
+                f"data source mocap: half_turn_joints: the skeleton has no joint {name!r} that turns; there are: "
+                f"{', '.join(joints)}"
+            )
+            raise UserError(message)
+    flips = np.array([bone in options["half_turn_joints"] for bone, _ in channels])
+    half_turns = flips & (options["half_turns"] == "correct")
+    return _Branches(
+        period=np.where(half_turns, _HALF_TURN, _TURN),
+        share_of_last=np.where(flips, _SHARE_OF_LAST, 1.0),
+    )
+
+
+def _read_recording(
     options: Mapping[str, Any], trial: _Trial, skeleton: Skeleton, channels: Sequence[Channel], path: Path
-) -> _Samples:
+) -> _Recording:
     motion = read_motion(path, skeleton)
-    column = {channel: index for index, channel in enumerate(motion.channels)}
-    angles, _ = without_jumps(motion.values[:, [column[channel] for channel in channels]], _TURN, _TURN / 2)
-    if options["half_turns"] == "correct":
-        angles, turned = without_jumps(angles, _HALF_TURN, _MOST_BETWEEN_FRAMES)
-        _log_half_turns(trial.name, turned, channels, motion.frames)
-    times, sampled = resample(angles, options["rate"], options["source_rate"], trial.start, trial.stop)
+    count = len(motion.frames)
+    times, places = _sampling(count, options["rate"], options["source_rate"], trial.start, trial.stop)
     if len(times) < _FEWEST_SAMPLES:
-        length = (len(angles) - 1) / options["source_rate"]
+        length = (count - 1) / options["source_rate"]
         stop = "its end" if trial.stop is None else f"{trial.stop:g} s"
         message = (
             f"{path}: a recording of {length:g} s, of which {len(times)} samples at rate {options['rate']:g} lie "
             f"between {trial.start:g} s and {stop}; it takes at least two: change start or stop of {trial.name}"
         )
         raise UserError(message)
-    return _Samples(trial, times, sampled)
+    column = {channel: index for index, channel in enumerate(motion.channels)}
+    first = int(places[0])
+    used = slice(first, math.ceil(places[-1]) + 1)
+    angles = motion.values[used, [column[channel] for channel in channels]]
+    return _Recording(trial, motion.frames[used], angles, times, places - first)
 
 
-def without_jumps(angles: Floats, period: float, most: float) -> tuple[Floats, NDArray[np.bool_]]:
-    """Take the nearest multiple of `period` out of each step between neighboring frames that is above `most`.
+def _correct(recordings: Sequence[_Recording], branches: _Branches, channels: Sequence[Channel]) -> list[_Samples]:
+    """The samples of all recordings, whole and half turns taken out; what is to be forecast tells nothing of others."""
+    means: dict[str, Floats] = {}
+    for subject in dict.fromkeys(recording.trial.subject for recording in recordings):
+        in_view = [recording for recording in recordings if recording.trial.split in {"train", "calibration"}]
+        personal = [recording.angles for recording in in_view if recording.trial.subject == subject]
+        training = [recording.angles for recording in in_view if recording.trial.split == "train"]
+        means[subject] = mean_angles(personal or training, branches.period, branches.share_of_last)
+    corrected = [
+        choose_branches(recording.angles, means[recording.trial.subject], branches.period, branches.share_of_last)
+        for recording in recordings
+    ]
+    for recording, angles in zip(recordings, corrected, strict=True):
+        _log_half_turns(recording, angles, channels)
+    _warn_of_far_angles(recordings, corrected, means, channels)
+    return [
+        _Samples(recording.trial, recording.times, _interpolate(angles, recording.places))
+        for recording, angles in zip(recordings, corrected, strict=True)
+    ]
 
-    All later frames move along, so that the other steps stay as they are; a frame depends on no later one.
-    Shapes: `angles` (frame, channel) in degrees; returns angles of that shape, and where steps were changed,
-    (frame, channel), True at the frame after the step.
+
+def choose_branches(angles: Floats, mean: Floats, period: Floats, share_of_last: Floats) -> Floats:
+    """Take as many times `period` out of each angle as bring it nearest to where it is expected.
+
+    The first frame is expected at the `mean`; each later one at the mean, moved by `share_of_last` of how far the frame
+    before is from it: at 1 angles turn on and on, and one jump that is read wrongly moves all that follow; at less they
+    come back to the mean, and those that move smoothly do not flip to and fro where two branches are equally far. A
+    frame depends on no later one. Shapes: `angles` (frame, channel), all others (channel,), in degrees.
     """
-    steps = np.diff(angles, axis=0)
-    turns = np.where(np.abs(steps) > most, np.round(steps / period), 0.0)
-    # Whole numbers are added up, so that a channel without jumps stays the same to the last bit.
-    total = np.vstack([np.zeros((1, angles.shape[1])), np.cumsum(turns, axis=0)])
-    changed = np.vstack([np.zeros((1, angles.shape[1]), dtype=bool), turns != 0])
-    return angles - period * total, changed
+    chosen = np.empty_like(angles)
+    expected = mean
+    for frame, read in enumerate(angles):
+        # Whole numbers are taken times the period, so that an angle on its branch stays the same to the last bit.
+        chosen[frame] = read - period * np.round((read - expected) / period)
+        expected = mean + share_of_last * (chosen[frame] - mean)
+    return chosen
 
 
-def _log_half_turns(
-    name: str, turned: NDArray[np.bool_], channels: Sequence[Channel], frames: NDArray[np.int64]
-) -> None:
+def mean_angles(recordings: Sequence[Floats], period: Floats, share_of_last: Floats) -> Floats:
+    """Mean (channel,) in degrees over all frames of some recordings (frame, channel), each angle on its nearest branch.
+
+    Branches are chosen near the mean direction, where most frames are.
+    """
+    frames = np.vstack(recordings)
+    circles = 2 * np.pi * frames / period
+    direction = np.arctan2(np.sin(circles).mean(axis=0), np.cos(circles).mean(axis=0)) * period / (2 * np.pi)
+    direction += period * np.round((np.median(frames, axis=0) - direction) / period)
+    corrected = [choose_branches(angles, direction, period, share_of_last) for angles in recordings]
+    return np.asarray(np.vstack(corrected).mean(axis=0))
+
+
+def _log_half_turns(recording: _Recording, corrected: Floats, channels: Sequence[Channel]) -> None:
+    turned = np.round((corrected - recording.angles) / _HALF_TURN) % 2 == 1
     for index in np.flatnonzero(turned.any(axis=0)).tolist():
-        found = frames[turned[:, index]].tolist()
-        shown = ", ".join(map(str, found[:_NAMED])) + (", ..." if len(found) > _NAMED else "")
+        frames = np.flatnonzero(turned[:, index])
+        stretches = [recording.frames[stretch] for stretch in np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)]
+        listed = [
+            f"{stretch[0]} to {stretch[-1]}" if len(stretch) > 1 else f"{stretch[0]}" for stretch in stretches[:_NAMED]
+        ]
         logger.info(
-            "mocap: %s: %d half turns of %s corrected, at frame %s", name, len(found), ".".join(channels[index]), shown
+            "mocap: %s: half a turn taken out of %s in %d of %d frames: %s",
+            recording.trial.name,
+            ".".join(channels[index]),
+            len(frames),
+            len(corrected),
+            ", ".join(listed) + (", ..." if len(stretches) > _NAMED else ""),
+        )
+
+
+def _warn_of_far_angles(
+    recordings: Sequence[_Recording],
+    corrected: Sequence[Floats],
+    means: Mapping[str, Floats],
+    channels: Sequence[Channel],
+) -> None:
+    far: list[tuple[float, str]] = []
+    for recording, angles in zip(recordings, corrected, strict=True):
+        distance = np.abs(angles - means[recording.trial.subject])
+        for index in np.flatnonzero((distance > _DOUBTFUL).any(axis=0)).tolist():
+            frame = recording.frames[np.argmax(distance[:, index] > _DOUBTFUL)]
+            most = float(distance[:, index].max())
+            far.append(
+                (most, f"{recording.trial.name} {'.'.join(channels[index])} (up to {most:.0f}, from frame {frame})")
+            )
+    if far:
+        listed = [text for _, text in sorted(far, key=lambda entry: -entry[0])[:_NAMED]]
+        logger.warning(
+            "mocap: angles are more than %g degrees from their mean over the trials for training or calibration: %s; "
+            "people may move or turn so far, or the capture has flipped there: look at the trials, and name a joint "
+            "that flips by half turns in `half_turn_joints`",
+            _DOUBTFUL,
+            ", ".join(listed) + (f", and {len(far) - _NAMED} more" if len(far) > _NAMED else ""),
         )
 
 
@@ -445,7 +568,13 @@ def resample(
     `rate` and `source_rate` are per second, `start` and `stop` in seconds from the first frame. Returns times
     (sample,) in seconds from `start`, and values (sample, channel); none where the recording ends before `start`.
     """
-    last = float(len(values) - 1)
+    times, places = _sampling(len(values), rate, source_rate, start, stop)
+    return times, _interpolate(values, places)
+
+
+def _sampling(frames: int, rate: float, source_rate: float, start: float, stop: float | None) -> tuple[Floats, Floats]:
+    """Times of the samples in seconds from `start`, and where they lie among the frames, both (sample,)."""
+    last = float(frames - 1)
     end = last if stop is None else min(stop * source_rate, last)
     step = source_rate / rate
     # Half of what counts as on a frame, so that a last sample beyond the end is on it.
@@ -453,11 +582,14 @@ def resample(
     index = np.arange(count)
     places = start * source_rate + step * index
     nearest = np.round(places)
-    places = np.where(np.abs(places - nearest) < _ON_A_FRAME, nearest, places)
+    return index / rate, np.where(np.abs(places - nearest) < _ON_A_FRAME, nearest, places)
+
+
+def _interpolate(values: Floats, places: Floats) -> Floats:
     below = np.floor(places).astype(np.int64)
     above = np.ceil(places).astype(np.int64)
     share = (places - below)[:, None]
-    return index / rate, values[below] + share * (values[above] - values[below])
+    return np.asarray(values[below] + share * (values[above] - values[below]))
 
 
 def _scale(

@@ -163,7 +163,7 @@ def network_table(
     truth: tuple[np.ndarray, np.ndarray] | None = None,
     deviations: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Edges that at least one member selected, those of the largest share first; self-loops included.
+    """Edges that at least one member selected, by `share`, the largest first; self-loops come after all others.
 
     `paths` and `jacobian` (member, source, target): path strengths and mean signed Jacobians of the members at one
     strength. `weight` is the median path strength over members (0 if most members have no path), `share` the mean over
@@ -186,6 +186,9 @@ def network_table(
     if len(order) < selected:
         logger.info("of %d edges the %d of the largest share are listed", selected, len(order))
     source, target = np.unravel_index(order, frequency.shape)
+    # Of a self-loop the share is relative to all others' and may be any size: it is no part of the ranking.
+    order = np.argsort(source == target, kind="stable")
+    source, target = source[order], target[order]
     names = np.asarray(features, dtype=object)
     table = pd.DataFrame(
         {
