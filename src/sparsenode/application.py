@@ -317,7 +317,7 @@ def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.Da
         row, column = wrong[0]
         place = f"row {table.index[row]!r}, column {table.columns[column]!r}"
         value = table.iat[row, column]
-        first = repr(value) if isinstance(value, str) else value
+        first = repr(value) if isinstance(value, str | bytes) else str(value)
         message = f"{path}: {len(wrong)} values are no finite numbers, the first {first} at {place}"
         raise UserError(message)
     return numbers
