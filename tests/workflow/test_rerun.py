@@ -158,4 +158,4 @@ def test_what_is_asked_for_evaluations_holds_for_that_of_every_dataset(workflow)
     job = output.partition("rule evaluate_models_branches:")[2].partition("\n\n")[0]
     assert "threads: 2\n" in job
     assert "mem_mb=5000" in job
-    assert output.count("mem_mb=5000") == 1
+    assert output.count(" mem_mb=5000,") == 1

@@ -176,6 +176,11 @@ def selections_of(dataset):
 FOLDERS = {"networks": networks_of, "selection": selections_of}
 
 
+def folder_of(name, dataset=None):
+    """The parameter of a rule that is such a folder, of a dataset or of that in the wildcard."""
+    return lambda wildcards: f"{RESULTS}/{name}/{dataset or wildcards.dataset}"
+
+
 def of_dataset(files):
     """The input function of a rule with the wildcard `dataset`, of a function of its name."""
     return lambda wildcards: files(wildcards.dataset)

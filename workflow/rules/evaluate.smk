@@ -29,8 +29,8 @@ for dataset in config["run"]["datasets"]:
                 config["datasets"][dataset]["evaluation"]
             ),
             seeds=config["seeds"],
-            networks=f"{RESULTS}/networks/{dataset}",
-            selection=f"{RESULTS}/selection/{dataset}",
+            networks=folder_of("networks", dataset),
+            selection=folder_of("selection", dataset),
             origin=origin_of(dataset),
             version=versions.EVALUATION,
         shell:

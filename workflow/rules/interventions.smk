@@ -16,7 +16,7 @@ rule forecast_interventions:
     params:
         interventions=interventions_of,
         seeds=config["seeds"],
-        selection=f"{RESULTS}/selection/{{dataset}}",
+        selection=folder_of("selection"),
         origin=lambda wildcards: origin_of(wildcards.dataset),
         version=versions.INTERVENTIONS,
     shell:
