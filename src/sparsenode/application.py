@@ -351,7 +351,7 @@ def _check_times(
         return own_times
     given = np.asarray(times, np.float64)
     if len(given) < 2 or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
-        found = " ".join(f"{time:g}" for time in given)
+        found = " ".join(f"{time:.15g}" for time in given)
         message = f"--times: found {found}; allowed: two or more finite numbers that increase"
         raise UserError(message)
     return [given] * count

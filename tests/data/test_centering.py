@@ -213,10 +213,18 @@ def test_values_that_were_rounded_before_are_refused(
     near: np.ndarray, preprocess: Preprocess, kind: str, far: float, scaling: str
 ) -> None:
     values = (near + far * np.array([1, 0, 0])).astype(kind)
-    message = rf"cells_mine\.h5ad: of 1 of 3 features \(A\) the movement is lost: the values are in {kind}, .* double"
+    message = rf"cells_mine\.h5ad: the movement of 1 of 3 features \(A\) is lost in rounding: .* in {kind}, .* double"
     with pytest.raises(UserError, match=message):
         preprocess(cells_of(values), scaling=scaling)
     preprocess(cells_of(values), genes=["B", "C"], scaling=scaling)
+
+
+def test_what_double_precision_has_rounded_is_told(
+    near: np.ndarray, preprocess: Preprocess, caplog: pytest.LogCaptureFixture
+) -> None:
+    preprocess(cells_of(near + np.array([0, 1e16, 0])))
+    assert "the movement of 1 of 3 features (B) is lost in rounding: within a trajectory" in caplog.text
+    assert "in float64, span at most 1 neighboring numbers of it; if they are no constants" in caplog.text
 
 
 def test_steps_between_neighboring_numbers() -> None:

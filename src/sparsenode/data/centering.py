@@ -119,14 +119,13 @@ def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[s
         return
     names = ", ".join(features[place] for place in few[:_NAMED]) + (", ..." if len(few) > _NAMED else "")
     message = (
-        f"{where}: of {len(few)} of {len(features)} features ({names}) the movement is lost: the values are in {kind}, "
-        f"and within a trajectory they span at most {steps[few].max():.0f} neighboring numbers of it; write them in "
-        "double precision (float64), or less a constant, or leave these features out"
+        f"{where}: the movement of {len(few)} of {len(features)} features ({names}) is lost in rounding: within a "
+        f"trajectory their values, in {kind}, span at most {steps[few].max():.0f} neighboring numbers of it"
     )
     if kind.itemsize < np.dtype(np.float64).itemsize:
-        raise UserError(message)
-    # In double precision it may as well be what arithmetic leaves of a constant.
-    logger.warning(message)
+        raise UserError(f"{message}; write them in double precision (float64), or leave these features out")
+    # It may as well be what arithmetic leaves of a constant.
+    logger.warning("%s; if they are no constants, write them less a number near their mean", message)
 
 
 def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
