@@ -495,8 +495,8 @@ def _outline_problems(config: Mapping[str, Any], dataset: str, outline: Outline)
         if outline.features is not None and feature not in outline.features:
             nearest = nearest_names(feature, outline.features)
             yield (
-                f"{key}.interventions.clamp.{name}: found {json.dumps(feature)}; allowed: a variable of the dataset, of "
-                f"which the nearest are {nearest}"
+                f"{key}.interventions.clamp.{name}: found {json.dumps(feature)}; allowed: a variable of the dataset, "
+                f"of which the nearest are {nearest}"
             )
     expected = [(name, kind, fates[kind]) for name, fates in interventions["expected"].items() for kind in fates]
     for name, kind, fates in expected:
