@@ -513,19 +513,19 @@ def _outline_problems(config: Mapping[str, Any], dataset: str, outline: Outline)
             f"{key}.interventions: found trajectories of one group, {_names(outline.groups)}; allowed: null, or "
             "trajectories of two groups (lineages, branches) or more, whose ends are the fates that are compared"
         )
-    for name, clamp in interventions["clamp"].items() if outline.features is not None else ():
-        for feature in clamp:
-            if feature not in outline.features:
-                nearest = nearest_names(feature, outline.features)
-                yield (
-                    f"{key}.interventions.clamp.{name}: found {json.dumps(feature)}; allowed: a variable of the "
-                    f"dataset, of which the nearest are {nearest}"
-                )
-    for name, fates in interventions["expected"].items() if outline.groups is not None else ():
-        for kind in ("lost", "gained"):
-            for fate in fates[kind]:
-                if fate not in outline.groups:
-                    yield _unknown(f"{key}.interventions.expected.{name}.{kind}", fate, outline.groups)
+    held = [(name, feature) for name, clamp in interventions["clamp"].items() for feature in clamp]
+    for name, feature in held:
+        if outline.features is not None and feature not in outline.features:
+            nearest = nearest_names(feature, outline.features)
+            yield (
+                f"{key}.interventions.clamp.{name}: found {json.dumps(feature)}; allowed: a variable of the dataset, "
+                f"of which the nearest are {nearest}"
+            )
+    expected = [(name, kind, fates[kind]) for name, fates in interventions["expected"].items() for kind in fates]
+    for name, kind, fates in expected:
+        for fate in fates:
+            if outline.groups is not None and fate not in outline.groups:
+                yield _unknown(f"{key}.interventions.expected.{name}.{kind}", fate, outline.groups)
     if outline.priors is not None and _priors_of_source(config, dataset) is None:
         yield from _unknown_origins(config, dataset, outline.priors)
         yield from _unknown_priors(config, dataset, outline.priors)

@@ -277,7 +277,7 @@ def is_made(path):
     """Whether the run makes a file; figures and models only of what its configuration has them of."""
     producers = [each for each in workflow.rules if each.is_producer(path)]
     listed = path.startswith((f"{RESULTS}/figures/", f"{RESULTS}/models/"))
-    return any(producers) and (not listed or path in possible_files())
+    return bool(producers) and (not listed or path in possible_files())
 
 
 def of_benchmarks(files):

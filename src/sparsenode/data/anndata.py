@@ -250,10 +250,10 @@ def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     features = file.column("var", None)
     if len(features.present) < len(features.codes):
         yield f"path: names of features repeat in {file.path}; see `AnnData.var_names_make_unique`"
-    names = set(features.present)
+    genes = set(features.present)
     if raw and (options["layer"] == _RAW or not file.has_matrix):
-        names |= set(file.column("raw/var", None).present)
-    for name in [gene for gene in options["genes"] or () if gene not in names][:_NAMED]:
+        genes |= set(file.column("raw/var", None).present)
+    for name in [gene for gene in options["genes"] or () if gene not in genes][:_NAMED]:
         yield f"genes: found {name!r}; allowed: a feature of {file.path}. {describe_names(name, features.present)}"
 
 
