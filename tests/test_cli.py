@@ -362,7 +362,7 @@ def test_a_forecast_that_is_not_finite_is_a_warning(model_file, tmp_path, caplog
     lost = ~np.isfinite(pd.read_csv(output)["predicted"].to_numpy().reshape(8, -1)).all(axis=1)
     assert lost.any()
     assert told.startswith(f"{lost.sum()} of 8 forecasts leave the range of numbers")
-    assert "the first: b, strength 0, seed 0 (finished), from time " in told
+    assert "the first: b, strength 0, seed 0 (finished); ask for earlier times" in told
 
 
 def test_a_forecast_of_many_steps_says_so_and_one_of_too_many_is_refused(model_file, states_file, tmp_path, capsys):

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -66,15 +66,9 @@ def forecast_file(
                 levels=None if levels is None else levels[part],
                 clamp=clamp,
             )
-            for name, time, forecast in zip(states.index[part], rows[part], forecasts, strict=True):
-                lost.look(str(name), time, forecast)
-            yield pd.concat(
-                [
-                    _tidy(ensemble, forecast, {"trajectory": str(name), "time": time}, value="predicted")
-                    for name, time, forecast in zip(states.index[part], rows[part], forecasts, strict=True)
-                ],
-                ignore_index=True,
-            )
+            names = states.index[part].astype(str).to_numpy(object)
+            lost.look(names, forecasts)
+            yield _tidy_forecasts(ensemble, names, rows[part], forecasts)
 
     _write_tables(tables(), output)
     lost.warn()
@@ -386,18 +380,15 @@ class _Lost:
         self.count = self.all = 0
         self.first = ""
 
-    def look(self, name: str, time: np.ndarray, forecast: np.ndarray) -> None:
-        """Look at the forecasts (member, time, feature) of one state."""
-        finite = np.isfinite(forecast).all(axis=2)
-        self.all += len(forecast)
-        broken = np.flatnonzero(~finite.all(axis=1))
-        self.count += len(broken)
-        if len(broken) and not self.first:
-            member = self.ensemble.members[broken[0]]
-            at = time[int(np.argmin(finite[broken[0]]))]
-            self.first = (
-                f"{name}, strength {member.strength:g}, seed {member.seed} ({member.status}), from time {at:g} on"
-            )
+    def look(self, names: np.ndarray, forecasts: Sequence[np.ndarray]) -> None:
+        """Look at the forecasts (member, time, feature) of some states, by their names."""
+        for name, forecast in zip(names, forecasts, strict=True):
+            self.all += len(forecast)
+            broken = np.flatnonzero(~np.isfinite(forecast).all(axis=(1, 2)))
+            self.count += len(broken)
+            if len(broken) and not self.first:
+                member = self.ensemble.members[broken[0]]
+                self.first = f"{name}, strength {member.strength:g}, seed {member.seed} ({member.status})"
 
     def warn(self) -> None:
         """Say so, if there were any."""
@@ -409,6 +400,30 @@ class _Lost:
                 self.all,
                 self.first,
             )
+
+
+def _tidy_forecasts(
+    ensemble: Ensemble, names: np.ndarray, times: Sequence[np.ndarray], forecasts: Sequence[np.ndarray]
+) -> pd.DataFrame:
+    """One line per value of forecasts (member, time, feature), of one state after another."""
+    members, features = ensemble.members, np.array(ensemble.features, object)
+    lines = np.array([len(row) for row in times]) * len(features)  # of one member of each state
+    of_member = np.repeat(lines, len(members))
+
+    def by_member(values: Sequence[Any], kind: Any) -> np.ndarray:
+        return np.repeat(np.tile(np.array(values, kind), len(names)), of_member)
+
+    return pd.DataFrame(
+        {
+            "trajectory": np.repeat(names, lines * len(members)),
+            "time": np.concatenate([np.tile(np.repeat(row, len(features)), len(members)) for row in times]),
+            "strength": by_member([member.strength for member in members], np.float64),
+            "seed": by_member([member.seed for member in members], np.int64),
+            "status": by_member([member.status for member in members], object),
+            "feature": np.tile(features, int(lines.sum()) * len(members) // len(features)),
+            "predicted": np.concatenate([forecast.ravel() for forecast in forecasts]),
+        }
+    )
 
 
 def _tidy(ensemble: Ensemble, values: np.ndarray, rows: dict[str, str | np.ndarray], *, value: str) -> pd.DataFrame:

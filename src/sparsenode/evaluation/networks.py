@@ -375,7 +375,7 @@ def summarize_frequencies(
     rows = []
     for name, mask in groups.items():
         values = frequency[mask]
-        numbers = [values.mean(), *np.quantile(values, QUARTILES)] if len(values) else [None] * 3
+        numbers: list[Any] = [values.mean(), *np.quantile(values, QUARTILES)] if len(values) else [None] * 3
         told = dict(
             zip(("mean", "lower", "upper"), (None if one is None else float(one) for one in numbers), strict=True)
         )
