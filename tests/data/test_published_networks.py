@@ -348,8 +348,8 @@ def test_listed_edges_without_an_equation_are_left_open(
     ("changes", "message"),
     [
         ({"times": [1, 2]}, r"data source sim350: times: \[1, 2\] have to increase, from 0 on"),
-        ({"times": [0, 3, 2]}, r"times \[0, 3, 2\] have to increase"),
-        ({"test_times": [0, 3, 2]}, r"test_times \[0, 3, 2\] have to increase"),
+        ({"times": [0, 3, 2]}, r"times: \[0, 3, 2\] have to increase"),
+        ({"test_times": [0, 3, 2]}, r"test_times: \[0, 3, 2\] have to increase"),
         ({"times": [0, 0]}, r"options.times: \[0, 0\] has non-unique elements"),
         ({"noise": -1}, "options.noise: -1 is less than the minimum of 0"),
         ({"start": "even"}, "options.start: 'even' is not one of"),
