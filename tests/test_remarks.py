@@ -140,6 +140,18 @@ def test_the_end_of_a_run_tells_remarks_and_where_there_are_none_yet_the_warning
     assert tell_run(tmp_path, ["mine"], 20) == ""
 
 
+def test_the_end_of_a_run_tells_what_preprocessing_doubts_and_no_remark_repeats(tmp_path: Path):
+    finding = "values move by 1e-09"
+    write_remarks([Remark("mine", "tiny", "", MAGNITUDES, finding)], tmp_path / "remarks" / "mine.csv")
+    log = tmp_path / "logs" / "preprocess_dataset" / "mine.log"
+    text = f"WARNING: mine: {finding}\nWARNING: walk 07_01: lhand.rx is 120 degrees from its mean\n"
+    write_log(log, text, 30)
+    lines = tell_run(tmp_path, ["mine"], 20).splitlines()
+    assert lines[-1] == "- walk 07_01: lhand.rx is 120 degrees from its mean"
+    assert sum(finding in line for line in lines) == 1
+    assert len(tell_run(tmp_path, ["mine"], 40).splitlines()) == len(lines) - 1
+
+
 def test_the_end_of_a_run_says_where_all_of_it_is(tmp_path: Path):
     table = tmp_path / "remarks" / "mine.csv"
     write_remarks(REMARKS[:4], table)

@@ -17,6 +17,7 @@ class InterruptedTrainingError(Exception):
         self.saved = saved
 
 
+_NAMED = 12  # of more names, a message lists the nearest
 _LONGEST = 100  # characters of a name that others are compared with
 
 
@@ -44,3 +45,11 @@ def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
         return difflib.SequenceMatcher(None, beginning, other.lower()).ratio()
 
     return ", ".join(heapq.nlargest(count, known, key=likeness))
+
+
+def describe_names(name: str, names: Sequence[str]) -> str:
+    """What there is in place of a `name` that there is not: all names, or of many the nearest."""
+    if len(names) > _NAMED:
+        return f"The nearest of {len(names)}: {nearest_names(name, names)}"
+    hint = did_you_mean(name, names)
+    return f"{f'{hint} ' if hint else ''}There are: {', '.join(label or '(empty)' for label in names) or 'none'}"

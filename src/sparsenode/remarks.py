@@ -172,11 +172,15 @@ def tell_run(results: Path | str, datasets: Sequence[str], since: float) -> str:
             except UserError as error:  # the end of a run is no place to fail
                 return str(error)
         else:
-            logs += [results / "logs" / "preprocess_dataset" / f"{dataset}.log"]
             logs += _below(results / "logs" / "train_members", dataset)
             logs += [results / "logs" / "evaluate_models" / f"{dataset}.log"]
+    # What preprocessing has doubted and no remark repeats: angles far from their mean, values that were centered.
+    told = {remark.finding for remark in remarks}
+    preprocessing = [results / "logs" / "preprocess_dataset" / f"{dataset}.log" for dataset in datasets]
+    warnings = read_warnings(dict.fromkeys([*preprocessing, *logs]), since)
+    warnings = [warning for warning in warnings if not any(finding in warning for finding in told)]
     lines = describe_remarks(remarks, _MOST_FINDINGS).splitlines()
-    lines += [f"- {warning}" for warning in _cut(read_warnings(logs, since), _MOST_WARNINGS)]
+    lines += [f"- {warning}" for warning in _cut(warnings, _MOST_WARNINGS)]
     whole = results / "remarks.md"
     if remarks and _is_current(whole, [results / "remarks" / f"{dataset}.csv" for dataset in datasets]):
         lines.append(f"All of it is in {whole}.")
@@ -195,7 +199,7 @@ def _is_current(table: Path, inputs: Sequence[Path]) -> bool:
     return all(path.stat().st_mtime <= made for path in inputs if path.exists())
 
 
-def read_warnings(logs: Sequence[Path], since: float) -> list[str]:
+def read_warnings(logs: Iterable[Path], since: float) -> list[str]:
     """Warnings and errors in logs that were written after a time, each once, with all that it is said of before it."""
     subjects: dict[str, list[str]] = {}
     for path in logs:

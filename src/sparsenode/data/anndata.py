@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.data.centering import refuse_rounded, refuse_rounded_times
-from sparsenode.data.h5ad_headers import describe_names, open_headers
+from sparsenode.data.h5ad_headers import open_headers
 from sparsenode.data.logical import ALLOWED, logical_matrix, logical_values
 from sparsenode.data.outline import PATH_OPTION, Outline
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, describe_names
 from sparsenode.files import file_sha256
 
 if TYPE_CHECKING:

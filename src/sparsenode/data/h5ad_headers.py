@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.data.h5ad_cells import CellFile, open_cells
-from sparsenode.errors import UserError, did_you_mean, nearest_names
+from sparsenode.errors import UserError, describe_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sparsenode.data.trajectories import Floats
-
-_NAMED = 12  # of more names, a message lists the nearest
 
 
 @dataclass(frozen=True)
@@ -156,14 +154,6 @@ def open_headers(path: Path) -> Iterator[Headers]:
     """
     with open_cells(path) as cells:
         yield Headers(cells.file, path)
-
-
-def describe_names(name: str, names: Sequence[str]) -> str:
-    """What there is in place of a `name` that there is not: all names, or of many the nearest."""
-    if len(names) > _NAMED:
-        return f"The nearest of {len(names)}: {nearest_names(name, names)}"
-    hint = did_you_mean(name, names)
-    return f"{f'{hint} ' if hint else ''}There are: {', '.join(label or '(empty)' for label in names) or 'none'}"
 
 
 def _text(value: Any) -> str:
