@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sparsenode.data.names import find_unreadable
 from sparsenode.errors import UserError
 from sparsenode.files import write_atomically
 
@@ -202,7 +203,7 @@ def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> No
     Raises:
         UserError: what is wrong first, `where`, and at which observation or entry.
     """
-    for check in (_check_values, _check_columns, _check_order, _check_features, _check_metadata):
+    for check in (_check_values, _check_columns, _check_names, _check_order, _check_features, _check_metadata):
         problem = check(adata)
         if problem is not None:
             message = f"{where}: {problem}"
@@ -260,6 +261,12 @@ def _check_columns(adata: AnnData) -> str | None:
     if not (observation_counts(adata) > 0).all():
         return "the column 'count' of `obs` holds what is no number above 0"
     return None
+
+
+def _check_names(adata: AnnData) -> str | None:
+    named = {name: adata.obs[name].cat.categories for name in ("trajectory", "group", "subject")}
+    problems = (find_unreadable(what, names) for what, names in {"feature": adata.var_names, **named}.items())
+    return next(filter(None, problems), None)
 
 
 def _check_order(adata: AnnData) -> str | None:

@@ -14,6 +14,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import LEAD, SUBJECT
 from sparsenode.evaluation.tables import ALL
 from sparsenode.figures import style
+from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import Choice, pick
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
     own = adata.obs.loc[splits == split, "trajectory"].astype(str).groupby(subjects).unique()
     people = "skeletons" in facts.get("provenance", {})
     subject, trial = ("person", "trials") if people else ("subject", "trajectories")
-    titles = {}
+    titles, labels = {}, name_labels(tested.index)
     for name in sorted(tested.index, key=lambda name: name not in trained.index):
         # A mean over a subject's trajectories is listed only where it differs from that over all, or from a single one.
         entries = [f"{SUBJECT}{name}", *([ALL] if len(tested) == 1 else own[name] if len(own[name]) == 1 else [])]
@@ -113,7 +114,7 @@ def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
         if entry is None:
             continue
         known = name in trained.index
-        titles[entry] = f"{'same' if known else 'another'} {subject} ({name})"
+        titles[entry] = f"{'same' if known else 'another'} {subject} ({labels[name]})"
         if known and tested[name] > trained[name]:
             titles[entry] += f", later {trial}"
     if not 0 < len(titles) <= MOST_SUBJECTS:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from sparsenode.data.contract import Network, reference_network
 from sparsenode.figures import style
+from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import Choice, pick
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def draw(
 
     models = style.models_of(metrics)
     shown, order = choose_features(learned, reference)
-    names = [features[number] for number in order]
+    names = list(name_labels(features[number] for number in order).values())
     told = None if reference is None else restrict(reference[1], np.ix_(order, order))
     panels = {
         model: [method for method in style.method_order(metrics["method"]) if (model, method) in choices]

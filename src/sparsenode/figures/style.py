@@ -20,6 +20,7 @@ from matplotlib.path import Path as Path2D
 from sparsenode.data.priors import TRUTH
 from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL, PEER
+from sparsenode.figures.layout import settle
 from sparsenode.files import write_atomically
 from sparsenode.methods import get_method
 
@@ -179,12 +180,10 @@ def style(font_size: float = 9.0) -> Iterator[None]:
 def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float = 150, layouts: int = 1) -> None:
     """Write a figure to each path, in the format of its ending; the same figure gives the same bytes every time.
 
-    The layout starts `layouts` times from the one before; panels of a fixed shape below a heading need two.
+    The layout starts `layouts` times from the one before (`layout.settle`).
     """
     # The layout is found here, not again for each format.
-    for _ in range(layouts):
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    settle(figure, layouts=layouts)
     for path in outputs:
         # Neither dates nor program versions, by which equal figures would differ.
         metadata = {".pdf": {"CreationDate": None, "Producer": None, "Creator": None}, ".png": {"Software": None}}
