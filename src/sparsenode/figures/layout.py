@@ -6,6 +6,7 @@ run into each other, and into the legend. What it leaves is done here, after it,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,30 +23,52 @@ if TYPE_CHECKING:
 MOST_TURNS = 6
 """How often a layout is found again after something was broken into lines or the figure grew."""
 MOST_GROWTH = 4.0
-"""How many times as high as it was made a figure becomes for its legends."""
+"""How many times as wide and as high as it was made a figure becomes for its legends."""
+WIDER = 1.25
+"""By how much a figure grows at a time whose panels have no room."""
+LEAST_MOVE = 0.002
+"""Share of a figure's side by which its panels may still move from one layout to the next."""
 GAP = 4.0
 """Room between neighboring texts, in points."""
 
 
-def settle(figure: Figure, *, layouts: int = 1) -> None:
-    """Find the layout of a figure and keep it.
-
-    The layout starts `layouts` times from the one before; panels of a fixed shape below a heading need two.
-    """
+def settle(figure: Figure) -> None:
+    """Find the layout of a figure, each from the one before until it stays, and keep it; it may grow for it."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         if text.get_text() != (written := legible(text.get_text())):
             text.set_text(written)
-    made = figure.get_figheight()
-    for turn in range(MOST_TURNS):
-        figure.draw_without_rendering()
-        changes = [*(_break_texts(part, figure) for part in parts_of(figure)), _grow(figure, MOST_GROWTH * made)]
-        if not any(changes) and turn >= layouts - 1:
+    made = figure.get_size_inches()
+    wholes: dict[Text, str] = {}
+    before = np.empty(0)
+    for _ in range(MOST_TURNS):
+        if not _draw(figure):
+            figure.set_size_inches(WIDER * figure.get_size_inches())
+            continue
+        changes = [
+            *(_break_texts(part, figure, wholes) for part in parts_of(figure)),
+            _grow(figure, MOST_GROWTH * made),
+        ]
+        changes += [_lower_below_label(axes) for axes in figure.axes]
+        places = np.array([axes.get_position().extents for axes in figure.axes]).ravel()
+        if not any(changes) and places.shape == before.shape and np.abs(places - before).max(initial=0.0) < LEAST_MOVE:
             break
+        before = places
     figure.set_layout_engine("none")
     for part in parts_of(figure):
         _lower_legends(part, figure)
+
+
+def _draw(figure: Figure) -> bool:
+    """Find one layout; False where the panels have no room beside their labels."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="constrained_layout not applied")
+        try:
+            figure.draw_without_rendering()
+        except UserWarning:
+            return False
+    return True
 
 
 def parts_of(figure: Any) -> Iterator[Any]:
@@ -59,10 +82,10 @@ def _axes_of(part: Any, figure: Figure) -> list[Axes]:
     return [axes for axes in figure.axes if axes.figure is part and axes.get_visible()]
 
 
-def _break_texts(part: Any, figure: Figure) -> bool:
+def _break_texts(part: Any, figure: Figure, wholes: dict[Text, str]) -> bool:
     """Break headings of a part at its width, and titles and labels of panels where their neighbors' begin."""
     gap = GAP * figure.dpi / 72
-    changed = [_break_lines(text, part.bbox.width - gap) for text in _headings(part)]
+    changed = [_break_lines(text, part.bbox.width - gap, wholes) for text in _headings(part)]
     panels = _axes_of(part, figure)
     right = min([part.bbox.x1, *(box.x0 for box in map(_box, _beside(part, figure)))])
     for kind in ("title", "xlabel", "ylabel"):
@@ -70,7 +93,8 @@ def _break_texts(part: Any, figure: Figure) -> bool:
         low, high = (part.bbox.y0, part.bbox.y1) if kind == "ylabel" else (part.bbox.x0, right)
         for axes, text in texts:
             others = [other for other, _ in texts if other is not axes]
-            changed.append(_break_lines(text, _room(axes, others, low, high, across=kind == "ylabel") - gap))
+            room = _room(axes, others, low, high, across=kind == "ylabel") - gap
+            changed.append(_break_lines(text, room, wholes))
     return any(changed)
 
 
@@ -100,25 +124,41 @@ def _headings(part: Any) -> list[Text]:
     return [text for text in part.texts if text.get_rotation() == 0 and text.get_text().strip() and text.get_visible()]
 
 
-def _break_lines(text: Text, room: float) -> bool:
-    """Break each line of a text that is longer than `room`, in pixels, between words, or within one that is longer."""
-    whole = text.get_text()
+def _break_lines(text: Text, room: float, wholes: dict[Text, str]) -> bool:
+    """Break the lines of a text that are longer than `room`, in pixels, into as few as possible of about one length.
+
+    `wholes` holds the texts as they were before they were broken.
+    """
+    before = text.get_text()
+    whole = wholes.setdefault(text, before)
+    lines = [_fill(text, line, room) for line in whole.split("\n")]
+    for number, line in enumerate(whole.split("\n")):
+        for share in (0.9, 0.8, 0.7, 0.6):
+            narrower = _fill(text, line, share * room) if len(lines[number]) > 1 else []
+            if len(narrower) != len(lines[number]):
+                break
+            lines[number] = narrower
+    text.set_text("\n".join(line for broken in lines for line in broken))
+    return text.get_text() != before
+
+
+def _fill(text: Text, line: str, room: float) -> list[str]:
+    """A line, broken between words where it is longer than `room`, or within a word that is longer."""
+    if _length(text, line) <= room:
+        return [line]
     lines: list[str] = []
-    for line in whole.split("\n"):
-        current = ""
-        for word in line.split(" "):
-            first, *rest = _pieces(text, word, room)
-            if current and _length(text, f"{current} {first}") > room:
-                lines.append(current)
-                current = first
-            else:
-                current = f"{current} {first}" if current else first
-            for piece in rest:
-                lines.append(current)
-                current = piece
-        lines.append(current)
-    text.set_text("\n".join(lines))
-    return text.get_text() != whole
+    current = ""
+    for word in line.split(" "):
+        first, *rest = _pieces(text, word, room)
+        if current and _length(text, f"{current} {first}") > room:
+            lines.append(current)
+            current = first
+        else:
+            current = f"{current} {first}" if current else first
+        for piece in rest:
+            lines.append(current)
+            current = piece
+    return [*lines, current]
 
 
 def _pieces(text: Text, word: str, room: float) -> list[str]:
@@ -151,23 +191,42 @@ def _beside(part: Any, figure: Figure) -> list[Legend]:
     return [legend for legend in part.legends if _box(legend).x0 > end]
 
 
-def _grow(figure: Figure, highest: float) -> bool:
-    """Make a figure higher where a legend has no room below the heading, or above the next legend."""
+def _grow(figure: Figure, largest: np.ndarray) -> bool:
+    """Make a figure higher where legends have no room below the heading or above the next, wider where beside it."""
     gap = GAP * figure.dpi / 72
-    factors = [1.0]
+    widths, heights = [1.0], [1.0]
     for part in parts_of(figure):
         top = min([part.bbox.y1, *(_box(text).y0 for text in _headings(part) if _box(text).y1 > part.bbox.y1 - 20)])
         room = top - part.bbox.y0 - gap
-        factors += [_box(legend).height / max(room, 1.0) for legend in _beside(part, figure)]
-        legends = [_box(legend) for axes in _axes_of(part, figure) if (legend := axes.get_legend()) is not None
-                   and _box(legend).x0 >= _box(axes).x1]  # fmt: skip
-        for box in legends:
-            below = [other.y1 for other in legends if other.y1 < box.y1 - 1 and _meet(box.intervalx, other.intervalx)]
-            factors.append(box.height / max(box.y1 - max([part.bbox.y0, *below]) - gap, 1.0))
-    height = min(figure.get_figheight() * max(factors), highest)
-    if height < 1.01 * figure.get_figheight():
+        heights += [_box(legend).height / max(room, 1.0) for legend in _beside(part, figure)]
+        legends = [(_box(axes), _box(legend)) for axes in _axes_of(part, figure) if (legend := axes.get_legend())]
+        beside = [box for panel, box in legends if box.x0 >= panel.x1]
+        for box in beside:
+            under = [other.y1 for other in beside if other.y1 < box.y1 - 1 and _meet(box.intervalx, other.intervalx)]
+            heights.append(box.height / max(box.y1 - max([part.bbox.y0, *under]) - gap, 1.0))
+        below = [box for panel, box in legends if box.y1 <= panel.y0]
+        for box in below:
+            nexts = [other.x0 for other in below if other.x0 > box.x0 + 1 and _meet(box.intervaly, other.intervaly)]
+            widths += [(box.width + gap) / max(min(nexts) - box.x0, 1.0)] if nexts else []
+    size = figure.get_size_inches()
+    wanted = np.minimum(size * (max(widths), max(heights)), largest)
+    if (wanted < 1.01 * size).all():
         return False
-    figure.set_size_inches(figure.get_figwidth(), 1.01 * height)
+    figure.set_size_inches(np.where(wanted < 1.01 * size, size, 1.01 * wanted))
+    return True
+
+
+def _lower_below_label(axes: Axes) -> bool:
+    """Put a legend below a panel farther down where the label of the axis reaches into it."""
+    legend, label = axes.get_legend(), _box(axes.xaxis.label)
+    if legend is None or not axes.xaxis.label.get_text():
+        return False
+    box = _box(legend)
+    lack = box.y1 - label.y0
+    if box.y1 > _box(axes).y0 or lack <= 0:
+        return False
+    x, y = axes.transAxes.inverted().transform(legend.get_bbox_to_anchor().p0)
+    legend.set_bbox_to_anchor((x, y - 1.1 * lack / _box(axes).height), transform=axes.transAxes)
     return True
 
 

@@ -83,7 +83,7 @@ def draw_network_graph(
     }
     with style.style(font_size):
         figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, reference_network(adata))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2)
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
 def draw(

@@ -177,13 +177,10 @@ def style(font_size: float = 9.0) -> Iterator[None]:
         yield
 
 
-def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float = 150, layouts: int = 1) -> None:
-    """Write a figure to each path, in the format of its ending; the same figure gives the same bytes every time.
-
-    The layout starts `layouts` times from the one before (`layout.settle`).
-    """
+def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float = 150) -> None:
+    """Write a figure to each path, in the format of its ending; the same figure gives the same bytes every time."""
     # The layout is found here, not again for each format.
-    settle(figure, layouts=layouts)
+    settle(figure)
     for path in outputs:
         # Neither dates nor program versions, by which equal figures would differ.
         metadata = {".pdf": {"CreationDate": None, "Producer": None, "Creator": None}, ".png": {"Software": None}}
