@@ -14,6 +14,7 @@ from rendered_texts import overlaps, texts_of
 from sparsenode.cli import main
 from sparsenode.evaluation.tables import join_tables, make_table
 from sparsenode.figures import FIGURES, style, subcommand_of
+from sparsenode.figures.layout import settle
 
 WORLDS = {
     "toy": ("strengths", "pareto", "trajectories"),
@@ -27,15 +28,14 @@ LONG = "a name of more letters than any panel has room for_and_without_spaces_at
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Figures as they were when their layout had been found, by what lies on each other in them."""
-    figures: list[tuple[Figure, list[tuple[str, str]], dict]] = []
-    settle = style.settle
+    """Extents of the texts of each figure once its layout has been found; figures are not written."""
+    figures: list[dict] = []
 
-    def remember(figure):
+    def look_at(figure, outputs, **settings):
         settle(figure)
-        figures.append((figure, overlaps(figure), texts_of(figure)))
+        figures.append(texts_of(figure))
 
-    monkeypatch.setattr(style, "settle", remember)
+    monkeypatch.setattr(style, "save_figure", look_at)
     return figures
 
 
@@ -94,8 +94,9 @@ def write_fates(path: Path, name: str) -> Path:
 )
 def test_no_text_lies_on_another(world, figure, drawn, tmp_path):
     draw(figure, "dataset", world, tmp_path)
-    for _, overlapping, _ in drawn:
-        assert overlapping == []
+    assert drawn
+    for texts in drawn:
+        assert overlaps(texts) == []
 
 
 def test_every_figure_of_the_registry_is_looked_at():
@@ -112,9 +113,10 @@ def test_long_names_of_variables_trajectories_and_datasets_have_room(files, draw
     table.astype({"feature": "category"}).to_parquet(files["forecasts"], index=False)
     for figure in ("trajectories", "strengths", "pareto"):
         draw(figure, LONG.replace(" ", "_"), files, tmp_path)
-    for _, overlapping, _ in drawn:
-        assert overlapping == []
-    labels = [label for text in drawn[0][2] if "…" in (label := text.partition(": ")[2])]
+    assert drawn
+    for texts in drawn:
+        assert overlaps(texts) == []
+    labels = [label for text in drawn[0] if "…" in (label := text.partition(": ")[2])]
     assert len(labels) == len(set(labels)) == 3 + trajectories
 
 
@@ -140,8 +142,8 @@ def test_a_legend_of_many_methods_has_room_beside_few_panels(files, drawn, tmp_p
             path.write_text(json.dumps({"chosen": 0.0, "protocol": "trajectory"}))
     for figure in ("trajectories", "strengths", "pareto"):
         draw(figure, "toy", files, tmp_path)
-    for _, overlapping, texts in drawn:
-        assert overlapping == []
+    for texts in drawn:
+        assert overlaps(texts) == []
         boxes = [box for name, box in texts.items() if name.startswith("legend")]
         assert all(box.y0 > -5 for box in boxes)
 
@@ -154,7 +156,7 @@ def test_a_legend_lies_below_the_heading_that_reaches_over_it(tmp_path):
         figure.legend([Line2D([], [])], ["a legend"], loc="outside right upper")
         style.save_figure(figure, [tmp_path / "figure.png"])
         texts_of(figure)
-    assert overlaps(figure) == []
+    assert overlaps(texts_of(figure)) == []
     heading, legend = figure.texts[0].get_window_extent(), figure.legends[0].get_window_extent()
     assert legend.y1 < heading.y0
     assert legend.x0 > figure.axes[0].get_window_extent().x1

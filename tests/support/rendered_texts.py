@@ -29,9 +29,9 @@ def texts_of(figure: Figure) -> dict[str, Bbox]:
     return boxes
 
 
-def overlaps(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of texts that lie on each other."""
-    pairs = combinations(texts_of(figure).items(), 2)
+def overlaps(boxes: dict[str, Bbox]) -> list[tuple[str, str]]:
+    """Pairs of texts, by their extents, that lie on each other."""
+    pairs = combinations(boxes.items(), 2)
     return [(one, other) for (one, box), (other, its) in pairs if _overlap(box, its)]
 
 
