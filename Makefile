@@ -14,6 +14,8 @@ STAMP := $(VENV)/installed
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONNOUSERSITE := 1
+# That of Jupyter, where a terminal has inherited it, is not installed here, and matplotlib would not start.
+export MPLBACKEND := agg
 
 .PHONY: run test test-fast lint format lock bench clean-results
 .DEFAULT_GOAL := run

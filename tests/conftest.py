@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from sparsenode.figures import shield_matplotlib
+
 if TYPE_CHECKING:
     import anndata
 
 # Before numpy and torch are imported: tests are small, and more threads than cores make them slow.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
-os.environ.setdefault("MPLBACKEND", "agg")
+# As the command line does: a person's backend and settings of matplotlib are no matter of the tests.
+shield_matplotlib()
 
 # A busy machine must not fail a test: what an example may take is no property of the code.
 settings.register_profile("untimed", deadline=None, derandomize=True)

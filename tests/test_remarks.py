@@ -37,7 +37,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path):
     assert read_remarks(path) == REMARKS
     lines = path.read_text().splitlines()
     assert lines[0] == "dataset,model,method,kind,finding,remark"
-    assert lines[1] == f'mine,tiny,l1,largest strength,3,"{HEADINGS[LARGEST]}"'
+    assert lines[1] == f"mine,tiny,l1,largest strength,3,{HEADINGS[LARGEST]}"
     write_remarks([], path)
     assert read_remarks(path) == []
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import sparsenode
 from sparsenode.errors import InterruptedTrainingError, UserError
-from sparsenode.figures import FIGURES, INPUTS, subcommand_of
+from sparsenode.figures import FIGURES, INPUTS, shield_matplotlib, subcommand_of
 
 Arguments = argparse.Namespace
 Subparsers = Any
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Training that a signal stopped ends with 128 and the number of the signal.
     """
     parsed = build_parser().parse_args(arguments)
+    shield_matplotlib()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         parsed.run(parsed)

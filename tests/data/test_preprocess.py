@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_the_same_settings_give_the_same_bytes_in_another_process(tmp_path: Path
         "import sys; from pathlib import Path; from sparsenode.data.preprocess import preprocess_dataset;"
         f"preprocess_dataset('data', {OSCILLATORS!r}, Path(sys.argv[1]), Path(sys.argv[1]) / 'there.h5ad')"
     )
-    environment = {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)}
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, env=environment)
     digests = {hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("here.h5ad", "there.h5ad")}
     assert len(digests) == 1

@@ -241,7 +241,7 @@ def test_headings_lie_above_the_titles_of_panels(metrics):
     with style.style():
         reference = Network(wide, np.ones((50, 50), bool), signed=True)
         figure = draw(metrics, ("true network", reference), learned, [f"g{number}" for number in range(50)], choices)
-        style.save_figure(figure, [], layouts=2)
+        style.save_figure(figure, [])
     heading = figure.subfigs[0].get_children()
     [box] = [item.get_window_extent() for item in heading if getattr(item, "get_text", str)().startswith("toy")]
     assert all(axes.title.get_window_extent().y1 < box.y0 for axes in panels(figure))

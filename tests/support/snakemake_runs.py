@@ -77,7 +77,9 @@ class Workflow:
 
     def start(self, *arguments: str, mirror: Path | None = None) -> subprocess.Popen[str]:
         """Start Snakemake; what it prints is in the process's standard output."""
-        environment = {key: value for key, value in os.environ.items() if key != "SPARSENODE_MIRROR"}
+        # A person's default profile of Snakemake would lay its own settings over those of the tests.
+        left_out = {"SPARSENODE_MIRROR", "SNAKEMAKE_PROFILE"}
+        environment = {key: value for key, value in os.environ.items() if key not in left_out}
         if mirror is not None:
             environment["SPARSENODE_MIRROR"] = str(mirror)
         return subprocess.Popen(
@@ -106,6 +108,11 @@ def finish(process: subprocess.Popen[str]) -> Done:
     """Wait until a Snakemake that was started has ended."""
     output, _ = process.communicate()
     return Done(process.returncode, output)
+
+
+def first_on_python_path(folder: Path) -> str:
+    """The person's PYTHONPATH with a folder before all others."""
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def succeed(done: Done) -> Done:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from snakemake_runs import succeed
+from snakemake_runs import first_on_python_path, succeed
 
 pytestmark = pytest.mark.workflow
 
@@ -38,7 +38,7 @@ def offline(workflow, tmp_path):
     watch.mkdir()
     (watch / "sitecustomize.py").write_text(WATCH)
     asked = watch / "asked_for.txt"
-    environment = {**workflow.environment, "PYTHONPATH": str(watch), "ASKED_FOR": str(asked)}
+    environment = {**workflow.environment, "PYTHONPATH": first_on_python_path(watch), "ASKED_FOR": str(asked)}
     return replace(workflow, prefix=WITHOUT_NETWORK, environment=environment), asked
 
 

@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from snakemake_runs import first_on_python_path
+
 pytestmark = pytest.mark.workflow
 
 PLACE = "data.example.org/tables/two+genes.csv"
@@ -52,7 +54,7 @@ def table(workflow, tmp_path, monkeypatch):
     start.mkdir()
     (sources / "table.py").write_text(SOURCE)
     (start / "sitecustomize.py").write_text(f"import sparsenode.data as d; d.__path__.append({str(sources)!r})")
-    monkeypatch.setenv("PYTHONPATH", str(start))
+    monkeypatch.setenv("PYTHONPATH", first_on_python_path(start))
     workflow.configure(**PLAIN, datasets=DATASETS)
     path = tmp_path / "mirror" / f"{PLACE}.gz"
     path.parent.mkdir(parents=True)

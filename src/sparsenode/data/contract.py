@@ -37,12 +37,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sparsenode.data.names import find_unreadable
 from sparsenode.errors import UserError
 from sparsenode.files import describe_absence, reading, write_atomically
 from sparsenode.labels import reserved_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -280,9 +281,10 @@ def _check_names(adata: AnnData) -> str | None:
     return problem and f"{problem} in the source of the data, delete this file and run again"
 
 
-def name_problem(names: Mapping[str, Iterable[str]]) -> str | None:
-    """The first of the names, by the kind of what they name, that tables of results use for other things."""
-    return next(filter(None, (reserved_problem(kind, some) for kind, some in names.items())), None)
+def name_problem(names: Mapping[str, Sequence[str]]) -> str | None:
+    """What is wrong with the first bad name, by the kind of what it names: tables use it, or nobody can tell it apart."""
+    problems = (reserved_problem(kind, some) or find_unreadable(kind, some) for kind, some in names.items())
+    return next(filter(None, problems), None)
 
 
 def _check_order(adata: AnnData) -> str | None:

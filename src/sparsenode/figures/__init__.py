@@ -1,5 +1,6 @@
 """Figures: for each a file, in which `draw_NAME` writes it from the tables of one dataset."""
 
+import os
 from typing import NamedTuple
 
 
@@ -69,3 +70,13 @@ INPUTS = {
 def subcommand_of(figure: str) -> str:
     """Name of the subcommand that draws a figure."""
     return f"draw-{figure.replace('_', '-')}"
+
+
+def shield_matplotlib() -> None:
+    """Keep a person's backend and settings from matplotlib in this process; to be called before it is first imported.
+
+    Jupyter exports a backend that other environments do not have, on which the import fails, also that of packages
+    which import matplotlib, such as scanpy.
+    """
+    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MATPLOTLIBRC"] = os.devnull

@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsenode.errors import UserError
 from sparsenode.figures import style
+from sparsenode.figures.names import name_labels
 from sparsenode.labels import SHARED
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def draw(dataset: str, donors: Sequence[Donor], lineages: Sequence[str], time_un
     earliest = min(float(donor.times.min()) for donor in shown)
     latest = max(float(donor.times.max()) for donor in shown)
     points: Any = None
+    donor_labels = name_labels(donor.name for donor in shown)
     for donor, top, bottom in zip(shown, above, below, strict=True):
         # In an order by chance, so that no lineage lies over another; the few cells that lineages share come last.
         order = np.random.default_rng(0).permutation(len(donor.times))
@@ -121,7 +123,7 @@ def draw(dataset: str, donors: Sequence[Donor], lineages: Sequence[str], time_un
         top.scatter(x, y, c=[colors[name] for name in donor.lineages[order]], **looks)
         points = bottom.scatter(x, y, c=donor.times[order], vmin=earliest, vmax=latest, cmap="viridis", **looks)
         what = "averages of cells" if donor.averaged else "cells"
-        top.set_title(f"{donor.name}: {donor.role} donor\n{len(order):,} {what}")
+        top.set_title(f"{donor_labels[donor.name]}: {donor.role} donor\n{len(order):,} {what}")
         for axes in (top, bottom):
             _prepare(axes)
         bottom.set_xlabel("diffusion component 1")
@@ -162,7 +164,8 @@ def _legend(axes: Axes, colors: Mapping[str, str], present: set[str]) -> None:
 
     names = [name for name in colors if name in present]
     handles = [Line2D([], [], color=colors[name], marker="o", markersize=5, linestyle="none") for name in names]
-    labels = [name.replace("by several", "by\nseveral") for name in names]
+    written = name_labels(names, most=len(SHARED)) | {SHARED: SHARED.replace("by several", "by\nseveral")}
+    labels = [written[name] for name in names]
     axes.legend(
         handles,
         labels,

@@ -14,6 +14,7 @@ from sparsenode.data.contract import subtracted_center, trajectory_slices
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.figures import style
+from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import Choice, Look
 from sparsenode.files import read_table
 
@@ -191,13 +192,14 @@ def draw(
         whole = forecasts[(forecasts["model"] == model) & (forecasts["protocol"] == "trajectory")]
         grid = part.subplots(rows, len(trends.donors), squeeze=False, sharex=True)
         panels = [(lineage, gene) for lineage, genes in trends.genes.items() for gene in genes]
+        labels = name_labels([*trends.donors, *(name for panel in panels for name in panel)])
         for row, (lineage, gene) in zip(grid, panels, strict=True):
             for axes, donor in zip(row, trends.donors, strict=True):
                 _draw_panel(axes, trends, (lineage, gene, donor), whole, looks)
             _share_scale(row)
-            row[0].set_ylabel(f"{gene}\n({lineage})")
+            row[0].set_ylabel(f"{labels[gene]}\n({labels[lineage]})")
         for axes, (donor, role) in zip(grid[0], trends.donors.items(), strict=True):
-            axes.set_title(f"{donor}\n({role} donor)")
+            axes.set_title(f"{labels[donor]}\n({role} donor)")
         for axes in grid[-1]:
             axes.set_xlabel(style.time_label(trends.time_unit).removeprefix("time: "))
         part.supylabel(trends.unit, fontsize=grid[0, 0].yaxis.label.get_size())

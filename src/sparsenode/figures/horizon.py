@@ -13,6 +13,7 @@ import pandas as pd
 from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import LEAD
 from sparsenode.figures import style
+from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import Choice, pick
 from sparsenode.files import read_table
 from sparsenode.labels import ALL, SUBJECT
@@ -106,7 +107,7 @@ def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
     own = adata.obs.loc[splits == split, "trajectory"].astype(str).groupby(subjects).unique()
     people = "skeletons" in facts.get("provenance", {})
     subject, trial = ("person", "trials") if people else ("subject", "trajectories")
-    titles = {}
+    titles, labels = {}, name_labels(tested.index)
     for name in sorted(tested.index, key=lambda name: name not in trained.index):
         # A mean over a subject's trajectories is listed only where it differs from that over all, or from a single one.
         entries = [f"{SUBJECT}{name}", *([ALL] if len(tested) == 1 else own[name] if len(own[name]) == 1 else [])]
@@ -114,7 +115,7 @@ def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
         if entry is None:
             continue
         known = name in trained.index
-        titles[entry] = f"{'same' if known else 'another'} {subject} ({name})"
+        titles[entry] = f"{'same' if known else 'another'} {subject} ({labels[name]})"
         if known and tested[name] > trained[name]:
             titles[entry] += f", later {trial}"
     if not 0 < len(titles) <= MOST_SUBJECTS:

@@ -12,6 +12,7 @@ import pandas as pd
 from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL, NO_SEED
 from sparsenode.figures import style
+from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import pick
 from sparsenode.files import read_table
 from sparsenode.interventions import TRUTH
@@ -138,10 +139,11 @@ def _draw_fates(axes: Axes, table: pd.DataFrame, own: pd.DataFrame, name: str) -
     agreement = pick(own, metric="fate_agreement", seed=NO_SEED)
     agrees = dict(zip(agreement["trajectory"], agreement["value"], strict=True))
     left = np.zeros(len(names))
-    for number, fate in enumerate(dict.fromkeys(pick(table, metric="fate_share", status="finished")["reference"])):
+    fates = name_labels(pick(table, metric="fate_share", status="finished")["reference"])
+    for number, fate in enumerate(fates):
         values = pick(shares, reference=fate).set_index("trajectory")["value"].reindex(names).fillna(0.0).to_numpy()
         color = style.LIGHT_GRAY if fate == NO_FATE else _FATE_COLORS[number % len(_FATE_COLORS)]
-        label = "none of them" if fate == NO_FATE else fate
+        label = "none of them" if fate == NO_FATE else fates[fate]
         axes.barh(np.arange(len(names)), values, left=left, height=0.75, color=color, label=label)
         left += values
     for place, intervention in enumerate(names):
@@ -153,7 +155,7 @@ def _draw_fates(axes: Axes, table: pd.DataFrame, own: pd.DataFrame, name: str) -
     told = [value for intervention, value in agrees.items() if intervention != ALL]
     counted = f"\n{told.count(1.0)} of {len(told)} as expected" if told else ""
     axes.set_title(name + (counted if len(shares) else "\nno strength chosen"))
-    axes.set_yticks(np.arange(len(names)), [label.replace("_", " ") for label in names])
+    axes.set_yticks(np.arange(len(names)), list(name_labels(label.replace("_", " ") for label in names).values()))
 
 
 def _finish_fates(figure: Figure, grid: np.ndarray, rows: Sequence[Sequence[tuple[str, str]]], dataset: str) -> None:
@@ -166,7 +168,9 @@ def _finish_fates(figure: Figure, grid: np.ndarray, rows: Sequence[Sequence[tupl
             axes.set_xlabel("share of forecasts")
     grid[0, 0].invert_yaxis()
     last = grid[0, len(rows[0]) - 1]
-    last.legend(title="ends in", alignment="left", loc="upper left", bbox_to_anchor=(1.15, 1.0))
+    bars = last.containers
+    labels = [bar.get_label() for bar in bars]
+    last.legend(bars, labels, title="ends in", alignment="left", loc="upper left", bbox_to_anchor=(1.15, 1.0))
     figure.suptitle(
         f"{dataset}: fates that forecasts end in, from states before commitment\n"
         "✓ known losses and gains are forecast, ✗ they are not"

@@ -153,6 +153,7 @@ def draw(
         for axes in grid[len(panels[model]) :]:
             axes.set_visible(False)
         bar = part.colorbar(mesh, ax=grid, shrink=0.9, aspect=25, pad=0.02, extend="min")
+        style.label_powers(bar.ax.yaxis)
         bar.set_label("strongest path between angles of two joints,\nrelative to the network's strongest")
     return figure
 

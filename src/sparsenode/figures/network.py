@@ -12,6 +12,7 @@ import pandas as pd
 
 from sparsenode.data.contract import Network, reference_network
 from sparsenode.figures import style
+from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import Choice, pick
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def draw_network(
         told = style.read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned, unlisted
         figure = draw(dataset, *told)
         # Their note makes the heading longer.
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2 if unlisted else 1)
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
 def draw(
@@ -73,7 +74,7 @@ def draw(
 
     models = style.models_of(metrics)
     shown, order = choose_features(learned, reference)
-    names = [features[number] for number in order]
+    names = list(name_labels(features[number] for number in order).values())
     told = None if reference is None else restrict(reference[1], np.ix_(order, order))
     panels = {
         model: [method for method in style.method_order(metrics["method"]) if (model, method) in choices]

@@ -12,6 +12,7 @@ import pandas as pd
 from sparsenode.data.contract import Network, reference_network
 from sparsenode.evaluation.networks import Matrices, read_shares
 from sparsenode.figures import style
+from sparsenode.figures.names import name_labels
 from sparsenode.figures.network import MOST_FEATURES, restrict, scale
 from sparsenode.figures.style import Choice
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 COLUMNS = 3
 SUBGRAPH = 30
 """Of more than `MOST_FEATURES` features, as many are shown: fewer, since more edges join them."""
+MOST_LETTERS = 16
+"""Of a feature's name, whose box is to leave room for the edges."""
 LEAST_FREQUENCY = 0.5
 """An edge is drawn if at least this share of the seeds has it."""
 BEND = 0.12
@@ -80,7 +83,7 @@ def draw_network_graph(
     }
     with style.style(font_size):
         figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, reference_network(adata))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2)
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
 def draw(
@@ -99,7 +102,7 @@ def draw(
 
     models = [model for model in style.models_of(metrics) if any(name == model for name, _ in choices)]
     picked = choose_features(learned, None if reference is None else reference[1])
-    names = [features[number] for number in picked]
+    names = list(name_labels((features[number] for number in picked), most=MOST_LETTERS).values())
     block = np.ix_(picked, picked)
     told = None if reference is None else restrict(reference[1], block)
     edges = None if told is None else told.truth

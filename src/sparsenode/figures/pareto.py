@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-THRESHOLDS = {"paths": "below $10^{-5}$", "relative": "below $10^{-3}$ of the largest path"}
+THRESHOLDS = {"paths": "below 10⁻⁵", "relative": "below 10⁻³ of the largest path"}
 
 
 def draw_pareto(

@@ -47,7 +47,7 @@ def draw_precision_recall(
 
     with style.style(font_size):
         figure = draw(dataset, open_rankings(networks), style.read_selection(selection))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch, layouts=2)
+        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
 @dataclass(frozen=True)

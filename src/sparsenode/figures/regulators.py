@@ -13,6 +13,7 @@ from sparsenode.data.contract import prior_networks
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import STRONGEST_PAIRS
 from sparsenode.figures import style
+from sparsenode.figures.names import name_label, name_labels
 from sparsenode.figures.network import cluster, hatch
 from sparsenode.figures.style import Choice, pick
 
@@ -144,14 +145,14 @@ def draw(
         table = influence_matrix(influences, group)
         if table.empty:
             axes.set_axis_off()
-            axes.set_title(f"{group}: no influence of any regulator was learned")
+            axes.set_title(f"{name_label(group)}: no influence of any regulator was learned")
             continue
         prior = priors.get(group)
         mesh = _draw_matrix(axes, table, prior)
         if group in cut:
             hatch(axes, table.to_numpy() == 0)
         found = "no prior network" if prior is None else describe_prior(table, prior)
-        axes.set_title(f"{group}: its {len(table)} strongest regulators\n{found}")
+        axes.set_title(f"{name_label(group)}: its {len(table)} strongest regulators\n{found}")
         bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=18)
         bar.set_label("change of the target's rate\n(scaled expression per pseudotime)")
     return figure
@@ -178,8 +179,9 @@ def _draw_matrix(axes: Axes, table: pd.DataFrame, prior: Prior | None) -> object
         rows, columns = np.nonzero(prior.edges.loc[table.index, table.columns].to_numpy())
         axes.plot(columns + 0.5, rows + 0.5, "o", markersize=3, markerfacecolor="white", markeredgecolor="black",
                   markeredgewidth=0.6)  # fmt: skip
-    axes.set_xticks(np.arange(len(table.columns)) + 0.5, list(table.columns), rotation=90, fontsize=6.5)
-    axes.set_yticks(np.arange(len(table.index)) + 0.5, list(table.index), fontsize=6.5)
+    targets, sources = (list(name_labels(names).values()) for names in (table.columns, table.index))
+    axes.set_xticks(np.arange(len(targets)) + 0.5, targets, rotation=90, fontsize=6.5)
+    axes.set_yticks(np.arange(len(sources)) + 0.5, sources, fontsize=6.5)
     axes.tick_params(length=0)
     axes.set_xlabel("target")
     axes.set_ylabel("regulator")

@@ -14,6 +14,8 @@ import pandas as pd
 from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import ROLLING, TRAJECTORY
 from sparsenode.figures import style
+from sparsenode.figures.layout import settle
+from sparsenode.figures.names import name_label
 from sparsenode.figures.style import Choice, pick
 from sparsenode.files import read_table, write_atomically
 
@@ -312,8 +314,8 @@ def draw(dataset: str, motions: Sequence[Motion]) -> Figure:
 def describe(motion: Motion) -> str:
     """Which trial a motion is of, and what of it was forecast."""
     start, end = motion.times[0], motion.times[-1]
-    person = f"{'same' if motion.trained else 'another'} person ({motion.subject})"
-    return f"{person}, trial {motion.trial}: forecast from {start:.2f} s to {end:.2f} s"
+    person = f"{'same' if motion.trained else 'another'} person ({name_label(motion.subject)})"
+    return f"{person}, trial {name_label(motion.trial)}: forecast from {start:.2f} s to {end:.2f} s"
 
 
 def limits(motions: Sequence[Motion]) -> tuple[np.ndarray, np.ndarray]:
@@ -344,14 +346,13 @@ def animate(dataset: str, motion: Motion, path: Path) -> None:
     heading = figure.suptitle("0")
 
     def update(frame: int) -> None:
-        heading.set_text(f"{dataset}, trial {motion.trial}: {motion.times[frame]:.2f} s")
+        heading.set_text(f"{dataset}, trial {name_label(motion.trial)}: {motion.times[frame]:.2f} s")
         for lines, poses in shown:
             _show(lines, motion, poses[frame])
 
     update(0)
     # The layout is found once: panels would shift with the width of the heading.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    settle(figure)
     with write_atomically(path) as temporary:
         movie = FuncAnimation(figure, update, frames=len(motion.times), init_func=lambda: None, cache_frame_data=False)
         movie.save(temporary, writer=_make_writer(motion.times), dpi=_PIXELS_PER_INCH)

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 import pandas as pd
+from matplotlib.path import Path as Path2D
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import BASELINE_NAMES
 from sparsenode.evaluation.remarks import least_trivial_error
 from sparsenode.evaluation.tables import ALL, PEER
+from sparsenode.figures.layout import settle
 from sparsenode.files import read_json, read_table, write_atomically
 from sparsenode.labels import TRUTH
 from sparsenode.methods import get_method
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 BLACK, GRAY, LIGHT_GRAY = "#000000", "#6f6f6f", "#d0d0d0"
@@ -65,6 +69,9 @@ TOLD = f"{MARK} given a prior network made of the true one"
 MOST_DECADES = 1e6
 """Errors are shown over at most this range; what exploded leaves the panel at its top."""
 _NO_DENSITY = 1e-9
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# Two strokes across an axis, as a marker.
+_BREAK = Path2D([(-2, -3), (0, 3), (0, -3), (2, 3)], [Path2D.MOVETO, Path2D.LINETO] * 2)
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ def told_notes(choices: Mapping[tuple[str, str], Choice]) -> list[str]:
 
 @contextlib.contextmanager
 def style(font_size: float = 9.0) -> Iterator[None]:
-    """Settings of matplotlib for all figures; `font_size` in points."""
+    """Settings of matplotlib for all figures, whatever a person's own are; `font_size` in points."""
     settings = {
         "font.size": font_size,
         "font.family": "DejaVu Sans",
@@ -154,22 +161,19 @@ def style(font_size: float = 9.0) -> Iterator[None]:
         "lines.markersize": 4,
         "pdf.fonttype": 42,
         "figure.dpi": 100,
+        # Names of variables and trajectories may hold dollar signs: no text is a formula.
+        "text.parse_math": False,
     }
     # The writer of PDF files tells at length, at the level of information, how it cuts fonts.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    with mpl.rc_context(settings):
+    with mpl.style.context(["default", settings]):
         yield
 
 
-def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float = 150, layouts: int = 1) -> None:
-    """Write a figure to each path, in the format of its ending; the same figure gives the same bytes every time.
-
-    The layout starts `layouts` times from the one before; panels of a fixed shape below a heading need two.
-    """
+def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float = 150) -> None:
+    """Write a figure to each path, in the format of its ending; the same figure gives the same bytes every time."""
     # The layout is found here, not again for each format.
-    for _ in range(layouts):
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    settle(figure)
     for path in outputs:
         # Neither dates nor program versions, by which equal figures would differ.
         metadata = {".pdf": {"CreationDate": None, "Producer": None, "Creator": None}, ".png": {"Software": None}}
@@ -368,12 +372,12 @@ class StrengthAxis:
         powers = np.arange(np.ceil(np.log10(least) - 1e-9), np.floor(np.log10(largest) + 1e-9) + 1)
         every = max(1, int(np.ceil(len(powers) / 4)))
         ticks = [10.0**power for power in powers[::every]]
-        labels = [f"$10^{{{int(power)}}}$" for power in powers[::every]]
+        labels = [power_of_ten(power) for power in powers[::every]]
         if self.has_zero:
             ticks, labels = [self.zero, *ticks], ["0", *labels]
             between = np.sqrt(self.zero * least)
             axes.plot(
-                [between], [0], marker=r"$/\!/$", color=BLACK, markersize=6, clip_on=False, zorder=5,
+                [between], [0], marker=_BREAK, color=BLACK, markersize=6, clip_on=False, zorder=5,
                 transform=axes.get_xaxis_transform(), linestyle="none",
             )  # fmt: skip
         axes.set_xticks(ticks, labels)
@@ -421,9 +425,22 @@ class SparsityAxis:
             where, along = ((between, 0), axes.get_xaxis_transform()), ((0, between), axes.get_yaxis_transform())
             (x, y), transform = where if which == "x" else along
             axes.plot(
-                [x], [y], marker=r"$/\!/$", color=BLACK, markersize=6, clip_on=False, zorder=5, transform=transform,
+                [x], [y], marker=_BREAK, color=BLACK, markersize=6, clip_on=False, zorder=5, transform=transform,
                 linestyle="none",
             )  # fmt: skip
+
+
+def power_of_ten(exponent: float) -> str:
+    """A whole power of ten as people write it, without a formula: 10⁻³."""
+    return f"10{str(round(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def label_powers(axis: Axis) -> None:
+    """Label the whole powers of ten along a logarithmic axis, also that of a color bar, and nothing between them."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(np.log10(value)) if value > 0 else ""))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def format_strength(strength: float | None) -> str:
@@ -440,16 +457,16 @@ def heading(dataset: str, model: str, models: Sequence[str]) -> str:
 
 def limit_errors(axes: Axes) -> None:
     """Logarithmic scale of errors: what exploded leaves the panel at its top; a short range gets more labels."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     axes.set_yscale("log")
+    label_powers(axes.yaxis)
     low, high = axes.get_ylim()
     high = min(high, MOST_DECADES * low)
     axes.set_ylim(low, high)
     if high < 100 * low:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def time_label(unit: str) -> str:

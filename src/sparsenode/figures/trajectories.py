@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.figures import style
+from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import Choice, Look
 from sparsenode.files import read_table
 
@@ -59,6 +60,7 @@ def draw(
     within = set(forecasts.loc[forecasts["protocol"] == "rolling", "trajectory"])
     names = choose_trajectories(observed[observed["trajectory"].isin(within)] if within else observed)
     features = choose_features(observed)
+    labels = name_labels([*names, *features])
     size = (2.4 + 1.9 * len(names), (0.9 + 1.25 * len(features)) * len(models))
     figure = Figure(figsize=size, layout="constrained")
     looks = style.looks(style.method_order(metrics["method"]))
@@ -71,9 +73,10 @@ def draw(
         grid = part.subplots(len(features), len(names), squeeze=False, sharex="col", sharey="row")
         mine = forecasts[(forecasts["model"] == model) & (forecasts["protocol"] == protocol)]
         for axes, name in zip(grid[0], names, strict=True):
-            axes.set_title(_title(observed, name))
+            axes.set_title(_title(observed, name, labels[name]))
         for row, feature in zip(grid, features, strict=True):
-            row[0].set_ylabel(feature if len(features) > 2 else f"{feature} ({_unit(forecasts, 'value_unit')})")
+            unit = "" if len(features) > 2 else f" ({_unit(forecasts, 'value_unit')})"
+            row[0].set_ylabel(f"{labels[feature]}{unit}")
             for axes, name in zip(row, names, strict=True):
                 _draw_observed(axes, observed, name, feature)
                 chosen = mine[(mine["trajectory"] == name) & (mine["feature"] == feature)]
@@ -145,9 +148,9 @@ def spans(observed: pd.DataFrame, name: str) -> list[tuple[float, float, tuple[s
     return shown
 
 
-def _title(observed: pd.DataFrame, name: str) -> str:
+def _title(observed: pd.DataFrame, name: str, label: str) -> str:
     splits = observed.loc[observed["trajectory"] == name, "split"].unique()
-    return f"{name}\n({splits[0]})" if len(splits) == 1 else name
+    return f"{label}\n({splits[0]})" if len(splits) == 1 else label
 
 
 def _draw_observed(axes: Axes, observed: pd.DataFrame, name: str, feature: str) -> None:

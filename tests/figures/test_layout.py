@@ -1,0 +1,175 @@
+"""No text of a figure lies on another, whatever the names are and however many panels there are."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rendered_texts import overlaps, texts_of
+from sparsenode.cli import main
+from sparsenode.evaluation.tables import join_tables, make_table
+from sparsenode.figures import FIGURES, style, subcommand_of
+from sparsenode.figures.layout import settle
+
+WORLDS = {
+    "toy": ("strengths", "pareto", "trajectories"),
+    "genes": ("network", "precision_recall", "balanced_accuracy", "stability", "network_graph"),
+    "walking": ("horizon", "skeleton", "joints"),
+    "cells": ("embedding", "gene_trends", "regulators"),
+    "held": ("interventions",),
+}
+LONG = "a name of more letters than any panel has room for_and_without_spaces_at_its_end_"
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Extents of the texts of each figure once its layout has been found; figures are not written."""
+    figures: list[dict] = []
+
+    def look_at(figure, outputs, **settings):
+        settle(figure)
+        figures.append(texts_of(figure))
+
+    monkeypatch.setattr(style, "save_figure", look_at)
+    return figures
+
+
+def draw(figure, dataset, files, folder):
+    paths = {name: files[name] for name in FIGURES[figure].inputs}
+    flags = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    outputs = [word for ending in ("pdf", "png") for word in (f"--{ending}", str(folder / f"{figure}.{ending}"))]
+    outputs += ["--animation", str(folder / "figure.gif")] if FIGURES[figure].animated else []
+    assert main([subcommand_of(figure), "--dataset", dataset, *flags, *outputs, "--dots-per-inch", "30"]) == 0
+
+
+@pytest.fixture
+def world(request, tmp_path):
+    """The tables of a made-up dataset."""
+    name = request.param
+    if name == "held":
+        return {"interventions": write_fates(tmp_path / "interventions.parquet", "a fate")}
+    fixture = {"toy": "files", "genes": "gene_files", "walking": "walking_files", "cells": "cell_files"}[name]
+    files = dict(request.getfixturevalue(fixture))
+    if name == "genes":
+        files["metrics"] = write_scored(files["metrics"], tmp_path / "scored.parquet")
+    return files
+
+
+def write_scored(metrics: Path, path: Path) -> Path:
+    """Metrics with a sparsity and an accuracy of each member."""
+    table = pd.read_parquet(metrics)
+    members = table[table["metric"] == "seconds"]
+    scores = [
+        members.assign(metric=metric, estimator="paths", value=np.linspace(0.5, 0.97, len(members)))
+        for metric in ("known_sparsity", "balanced_accuracy")
+    ]
+    pd.concat([table, *scores]).to_parquet(path, index=False)
+    return path
+
+
+def write_fates(path: Path, name: str) -> Path:
+    """Shares of three fates under two interventions, for two models of two methods."""
+    tables = []
+    for model in ("small", "a_model_whose_name_is_long"):
+        for method in ("none", "pathreg"):
+            for held in ("none", f"{name.replace(' ', '_')}_knockout"):
+                for fate in ("none", f"{name} on the left", f"{name} on the right"):
+                    key = {"dataset": "held", "model": model, "method": method, "strength": 0.1, "seed": -1}
+                    tables.append(
+                        make_table(**key, metric="fate_share", trajectory=held, reference=fate, value=[1 / 3])
+                    )  # fmt: skip
+    join_tables(tables).to_parquet(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("world", "figure"),
+    [(world, figure) for world, figures in WORLDS.items() for figure in figures],
+    indirect=["world"],
+)
+def test_no_text_lies_on_another(world, figure, drawn, tmp_path):
+    draw(figure, "dataset", world, tmp_path)
+    assert drawn
+    for texts in drawn:
+        assert overlaps(texts) == []
+
+
+def test_every_figure_of_the_registry_is_looked_at():
+    assert {figure for figures in WORLDS.values() for figure in figures} == set(FIGURES)
+
+
+@pytest.mark.parametrize("trajectories", [1, 2, 4])
+def test_long_names_of_variables_trajectories_and_datasets_have_room(files, drawn, tmp_path, trajectories):
+    table = pd.read_parquet(files["forecasts"])
+    courses = [table[table["trajectory"] == "second"].assign(trajectory=f"{LONG}{number}") for number in range(4)]
+    table = pd.concat(courses[:trajectories])
+    table["feature"] = table["feature"].astype(str).map(lambda name: f"{LONG}{name}")
+    files["forecasts"] = tmp_path / "long.parquet"
+    table.astype({"feature": "category"}).to_parquet(files["forecasts"], index=False)
+    for figure in ("trajectories", "strengths", "pareto"):
+        draw(figure, LONG.replace(" ", "_"), files, tmp_path)
+    assert drawn
+    for texts in drawn:
+        assert overlaps(texts) == []
+    labels = [label for text in drawn[0] if "…" in (label := text.partition(": ")[2])]
+    assert len(labels) == len(set(labels)) == 3 + trajectories
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_legend_of_many_methods_has_room_beside_few_panels(files, drawn, tmp_path, models):
+    """One variable and one trajectory; each of many methods has two lines in the legend."""
+    metrics, table = pd.read_parquet(files["metrics"]), pd.read_parquet(files["forecasts"])
+    methods = [f"method_{number}_of_a_long_name" for number in range(8)]
+    names = ["small", "large"][:models]
+    plain = metrics[metrics["method"] == "none"]
+    others = [plain.assign(method=method, model=model) for method in methods for model in names]
+    metrics = pd.concat([metrics[metrics["model"] == ""], *others])
+    observed = table[(table["feature"] == "a") & (table["trajectory"] == "first")]
+    forecasts = [observed[observed["method"] == "none"].assign(method=method, model=model)
+                 for method in methods for model in names]  # fmt: skip
+    pd.concat([observed[observed["method"] == "baseline:zeros"], *forecasts]).to_parquet(files["forecasts"])
+    metrics.to_parquet(files["metrics"])
+    shutil.rmtree(files["selection"])
+    for model in names:
+        for method in methods:
+            path = files["selection"] / model / f"{method}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"chosen": 0.0, "protocol": "trajectory"}))
+    for figure in ("trajectories", "strengths", "pareto"):
+        draw(figure, "toy", files, tmp_path)
+    for texts in drawn:
+        assert overlaps(texts) == []
+        boxes = [box for name, box in texts.items() if name.startswith("legend")]
+        assert all(box.y0 > -5 for box in boxes)
+
+
+def test_a_legend_lies_below_the_heading_that_reaches_over_it(tmp_path):
+    with style.style():
+        figure = Figure(figsize=(4, 3), layout="constrained")
+        figure.subplots().plot([0, 1])
+        figure.suptitle("A heading that is about as wide as the figure,\nin two lines")
+        figure.legend([Line2D([], [])], ["a legend"], loc="outside right upper")
+        style.save_figure(figure, [tmp_path / "figure.png"])
+        texts_of(figure)
+    assert overlaps(texts_of(figure)) == []
+    heading, legend = figure.texts[0].get_window_extent(), figure.legends[0].get_window_extent()
+    assert legend.y1 < heading.y0
+    assert legend.x0 > figure.axes[0].get_window_extent().x1
+
+
+def test_a_heading_wider_than_the_figure_is_broken_between_words(tmp_path):
+    with style.style():
+        figure = Figure(figsize=(3, 3), layout="constrained")
+        figure.subplots().plot([0, 1])
+        figure.suptitle("words " * 30 + "x" * 200)
+        style.save_figure(figure, [tmp_path / "figure.png"])
+        texts_of(figure)
+    assert figure.texts[0].get_window_extent().width <= figure.bbox.width
+    text = figure.texts[0].get_text()
+    assert text.replace("\n", " ").count("words ") == 30
+    assert text.replace("\n", "").count("x") == 200
