@@ -357,7 +357,7 @@ def _ranges(
     if not any(rows.any() for rows in training):
         message = f"{path}: no observation is training data"
         raise UserError(message)
-    return scaling_ranges(values, training, scaling)
+    return scaling_ranges(values, training, "per_trajectory" if scaling == "per_trajectory" else "training_range")
 
 
 def _is_raw(adata: AnnData, layer: str | None) -> bool:

@@ -281,8 +281,8 @@ def _check_names(adata: AnnData) -> str | None:
     return problem and f"{problem} in the source of the data, delete this file and run again"
 
 
-def name_problem(names: Mapping[str, Sequence[str]]) -> str | None:
-    """What is wrong with the first bad name, by the kind of what it names: tables use it, or nobody can tell it apart."""
+def name_problem(names: Mapping[str, Iterable[str]]) -> str | None:
+    """What is wrong with the first bad name, by what it names: tables use it, or nobody can tell it apart."""
     problems = (reserved_problem(kind, some) or find_unreadable(kind, some) for kind, some in names.items())
     return next(filter(None, problems), None)
 
