@@ -43,7 +43,7 @@ from sparsenode.files import describe_absence, reading, write_atomically
 from sparsenode.labels import reserved_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
