@@ -32,6 +32,7 @@ _TOGETHER = ("cluster", "workflow")
 """Folders whose tests share what takes long to make: one process runs all of them."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each process of a parallel run the whole of a file, or of a folder, the longest ones first."""
     for item in items:
