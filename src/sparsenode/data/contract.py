@@ -169,10 +169,10 @@ def true_network(adata: AnnData) -> Network | None:
     """The true network, dense, or None where there is none."""
     if "truth" not in adata.varp:
         return None
-    known = dense(adata.varp["truth_known"]).astype(bool)
+    known_pairs = dense(adata.varp["truth_known"]).astype(bool)
     signed = bool(adata.uns.get("sparsenode", {}).get("truth_signed", True))
     edges = dense(adata.varp["truth"]).astype(np.float64)
-    return Network(edges if signed else np.abs(edges), known, signed)
+    return Network(edges if signed else np.abs(edges), known_pairs, signed)
 
 
 def prior_networks(adata: AnnData) -> dict[str, Network]:
@@ -188,10 +188,10 @@ def prior_network(adata: AnnData, name: str) -> Network:
     """
     names = _prior_names(adata)
     if name not in names:
-        known = f"there are: {', '.join(names)}" if names else "it has none"
+        available = f"there are: {', '.join(names)}" if names else "it has none"
         message = (
-            f"the dataset {adata.uns['sparsenode']['name']!r} has no prior network {name!r} ({known}); name one of its "
-            "own, or give it one"
+            f"the dataset {adata.uns['sparsenode']['name']!r} has no prior network {name!r} ({available}); name one of "
+            "its own, or give it one"
         )
         raise UserError(message)
     return _prior(adata, name)
@@ -363,10 +363,10 @@ def _prior_names(adata: AnnData) -> list[str]:
 
 def _prior(adata: AnnData, name: str) -> Network:
     edges = dense(adata.varp[f"prior_{name}"]).astype(np.float64)
-    told = f"known_{name}"
-    known = dense(adata.varp[told]) != 0 if told in adata.varp else np.ones(edges.shape, dtype=bool)
+    mask_key = f"known_{name}"
+    known_pairs = dense(adata.varp[mask_key]) != 0 if mask_key in adata.varp else np.ones(edges.shape, dtype=bool)
     # Prior networks do not say whether they have signs; one of activations alone is taken to have none.
-    return Network(edges, known, bool((edges < 0).any()))
+    return Network(edges, known_pairs, bool((edges < 0).any()))
 
 
 def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:

@@ -29,11 +29,11 @@ def read_edge_list(path: Path, source: str, target: str) -> list[Edge]:
 
 def edge_matrix(edges: Iterable[Edge], genes: Sequence[str]) -> NDArray[np.bool_]:
     """Edges among `genes` (source, target); those that name other genes are left out."""
-    place = {gene: number for number, gene in enumerate(genes)}
+    positions = {gene: number for number, gene in enumerate(genes)}
     matrix = np.zeros((len(genes), len(genes)), dtype=bool)
     for source, target in edges:
-        if source in place and target in place:
-            matrix[place[source], place[target]] = True
+        if source in positions and target in positions:
+            matrix[positions[source], positions[target]] = True
     return matrix
 
 
@@ -47,8 +47,8 @@ def read_edge_matrix(path: Path, genes: int) -> Floats:
     widths = [line.count(",") + 1 for line in lines]
     if len(lines) != genes or set(widths) != {genes}:
         wrong = next((number for number, width in enumerate(widths, start=1) if width != genes), None)
-        found = f"{len(lines)} lines" if wrong is None else f"line {wrong} has {widths[wrong - 1]} fields"
-        message = f"{path}: {found}, expected a matrix of {genes} by {genes} genes; is the file cut off?"
+        size = f"{len(lines)} lines" if wrong is None else f"line {wrong} has {widths[wrong - 1]} fields"
+        message = f"{path}: {size}, expected a matrix of {genes} by {genes} genes; is the file cut off?"
         raise UserError(message)
     try:
         matrix = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)

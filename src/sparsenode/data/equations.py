@@ -262,16 +262,16 @@ class _Values:
             levels[number] = 1 + max(levels.get(entry.left, 0), levels.get(entry.right, 0))
         operations = dict(sorted(unordered.items(), key=lambda item: (levels[item[0]], item[1].symbol)))
         genes = [number for number, entry in used.items() if isinstance(entry, _Gene)]
-        place = {number: index for index, number in enumerate([*genes, *activations, *constants, *operations])}
+        positions = {number: index for index, number in enumerate([*genes, *activations, *constants, *operations])}
         return System(
             source=np.array([entry.source for entry in activations.values()], np.int64),
             half_saturation=np.array([entry.half_saturation for entry in activations.values()], np.float64),
             hill_coefficient=np.array([entry.hill_coefficient for entry in activations.values()], np.float64),
             constants=np.array([entry.value for entry in constants.values()], np.float64),
             operation=np.array([_SYMBOLS.index(entry.symbol) for entry in operations.values()], np.int64),
-            left=np.array([place[entry.left] for entry in operations.values()], np.int64),
-            right=np.array([place[entry.right] for entry in operations.values()], np.int64),
-            result=np.array([place[number] for number in results], np.int64),
+            left=np.array([positions[entry.left] for entry in operations.values()], np.int64),
+            right=np.array([positions[entry.right] for entry in operations.values()], np.int64),
+            result=np.array([positions[number] for number in results], np.int64),
         )
 
     def _used(self, results: Sequence[int]) -> list[int]:
@@ -329,10 +329,10 @@ class _Parser:
             if sign.text == "*":
                 result = self.combine(sign, result, self.factor())
                 continue
-            place = self.token.place
+            position = self.token.place
             divisor = self.constant()
             if divisor == 0:
-                self.fail(place, "a division by zero")
+                self.fail(position, "a division by zero")
             result = self.combine(sign, result, self.values.number(_Constant(divisor)))
         return result
 
@@ -356,7 +356,7 @@ class _Parser:
         return result
 
     def activation(self) -> int:
-        place = self.take().place
+        position = self.take().place
         self.expect("(")
         source = self.gene()
         self.expect(",")
@@ -364,15 +364,17 @@ class _Parser:
         self.expect(",")
         coefficient = self.constant()
         self.expect(")")
-        found = f"{ACTIVATION} with EC50 = {half_saturation:g} and n = {coefficient:g}"
+        description = f"{ACTIVATION} with EC50 = {half_saturation:g} and n = {coefficient:g}"
         if half_saturation <= 0 or coefficient <= 0:
-            self.fail(place, f"{found}, which have to be above 0")
+            self.fail(position, f"{description}, which have to be above 0")
         # A product, since a power may overflow.
         if coefficient * np.log(half_saturation) > np.log(0.5 - _POLE):
             power = np.exp(min(coefficient * np.log(half_saturation), 700.0))
-            self.fail(place, f"{found}: EC50^n = {power:.6g} has to be below 1/2, where the activation has a pole")
+            self.fail(
+                position, f"{description}: EC50^n = {power:.6g} has to be below 1/2, where the activation has a pole"
+            )
         if coefficient * np.log(half_saturation) < np.log(_SMALLEST):
-            self.fail(place, f"{found}: EC50^n is too small to tell it from 0")
+            self.fail(position, f"{description}: EC50^n is too small to tell it from 0")
         return self.values.number(_Activation(source, half_saturation, coefficient))
 
     def gene(self) -> int:
@@ -401,16 +403,16 @@ class _Parser:
         return result
 
     def split(self) -> list[_Token]:
-        tokens, place = [], 0
-        while place < len(self.text):
-            if self.text[place] in " \t":
-                place += 1
+        tokens, position = [], 0
+        while position < len(self.text):
+            if self.text[position] in " \t":
+                position += 1
                 continue
-            match = _TOKEN.match(self.text, place)
+            match = _TOKEN.match(self.text, position)
             if match is None:
-                self.fail(place + 1, f"{self.text[place : place + _SHOWN]!r}, which is no part of an equation")
-            tokens.append(_Token(str(match.lastgroup), match.group(), place + 1))
-            place = match.end()
+                self.fail(position + 1, f"{self.text[position : position + _SHOWN]!r}, which is no part of an equation")
+            tokens.append(_Token(str(match.lastgroup), match.group(), position + 1))
+            position = match.end()
         return [*tokens, _Token("end", "", len(self.text) + 1)]
 
     @property
@@ -428,9 +430,9 @@ class _Parser:
 
     def unexpected(self, expected: str) -> NoReturn:
         token = self.token
-        found = "the end of the equation" if token.kind == "end" else repr(token.text[:_SHOWN])
-        self.fail(token.place, f"{found} where {expected} is expected")
+        description = "the end of the equation" if token.kind == "end" else repr(token.text[:_SHOWN])
+        self.fail(token.place, f"{description} where {expected} is expected")
 
-    def fail(self, place: int, found: str) -> NoReturn:
-        message = f"{self.where}, character {place}: found {found}"
+    def fail(self, position: int, description: str) -> NoReturn:
+        message = f"{self.where}, character {position}: found {description}"
         raise UserError(message)

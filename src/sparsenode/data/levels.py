@@ -49,13 +49,13 @@ def learn_levels(values: Floats, seed: int = 0) -> LevelLaw:
         return LevelLaw(cells, 1.0, 0.0)
     generator = np.random.default_rng(seed)
     half = cells // 2
-    sizes = np.array([half // part for part in _PARTS])
+    sizes = np.array([half // divisor for divisor in _PARTS])
     factors = np.zeros(len(sizes))
     for _ in range(_REPEATS):
         order = generator.permutation(cells)
-        own = _scaled_mean(values[order[:half]])
-        others = [_scaled_mean(values[order[half : half + size]]) for size in sizes]
-        factors += [float(other @ own) / float(own @ own) for other in others]
+        half_mean = _scaled_mean(values[order[:half]])
+        sample_means = [_scaled_mean(values[order[half : half + size]]) for size in sizes]
+        factors += [float(sample_mean @ half_mean) / float(half_mean @ half_mean) for sample_mean in sample_means]
     growth, equal = np.polyfit(np.log2(sizes / half), _REPEATS / factors, 1)
     return LevelLaw(cells, float(equal), float(growth))
 

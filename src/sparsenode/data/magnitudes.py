@@ -51,14 +51,14 @@ def measure_magnitudes(adata: AnnData) -> Magnitudes:
     states = metadata["initial_states"]
     squares, count, level, span = np.zeros(adata.n_vars), 0, 0.0, 0.0
     # One trajectory at a time: copies of all values in float64 would double what preprocessing takes.
-    for name, part in trajectory_slices(adata).items():
-        own = training[part]
-        if own.any():
-            values = np.asarray(adata.X[part][own], dtype=np.float64)
+    for name, rows in trajectory_slices(adata).items():
+        is_training = training[rows]
+        if is_training.any():
+            values = np.asarray(adata.X[rows][is_training], dtype=np.float64)
             squares += np.square(values - states.loc[name].to_numpy(dtype=np.float64)).sum(axis=0)
             count += len(values)
             level = max(level, float(np.abs(values).max()))
-            span = max(span, float(np.ptp(times[part])))
+            span = max(span, float(np.ptp(times[rows])))
     movements = np.sqrt(squares / max(count, 1))
     return Magnitudes(
         dataset=str(metadata["name"]),
