@@ -95,9 +95,9 @@ def fit_terms(
     errors = np.zeros((len(thresholds), rates.shape[1]))
     for number in range(_FOLDS if len(thresholds) > 1 else 0):
         out = fold == number
-        for place, threshold in enumerate(thresholds):
-            found = threshold_terms(terms[~out], rates[~out], threshold, ridge)
-            errors[place] += np.square(rates[out] - terms[out] @ found).sum(0)
+        for index, threshold in enumerate(thresholds):
+            coefficients = threshold_terms(terms[~out], rates[~out], threshold, ridge)
+            errors[index] += np.square(rates[out] - terms[out] @ coefficients).sum(0)
     best = len(thresholds) - 1 - errors[::-1].argmin(0)
     fitted = np.stack([threshold_terms(terms, rates, threshold, ridge) for threshold in thresholds])
     return np.asarray(np.take_along_axis(fitted, best[None, None], 0)[0])
@@ -121,5 +121,5 @@ def mean_slopes(powers: np.ndarray, means: np.ndarray) -> np.ndarray:
 
     `powers` (term, input) of the term; `means` (input,) over the observations.
     """
-    others = powers @ means - means[:, None]  # of a product of two, the mean of the other one
-    return np.asarray(powers.T * np.where(powers.sum(1) == 1, 1.0, others))
+    partner_means = powers @ means - means[:, None]  # of a product of two, the mean of the other one
+    return np.asarray(powers.T * np.where(powers.sum(1) == 1, 1.0, partner_means))
