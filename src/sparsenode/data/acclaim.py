@@ -189,7 +189,7 @@ _BYTE_ORDER_MARK = "\xef\xbb\xbf"  # of UTF-8, read as latin-1
 
 
 def _read_text(path: Path) -> str:
-    # Comments may be in any encoding, and all else is ASCII: read so, nothing is refused for a comment's sake.
+    # Comments may be in any encoding, and all else is ASCII: latin-1 reads every byte, so no comment is refused.
     try:
         text = path.read_text(encoding="latin-1").removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
@@ -294,7 +294,7 @@ def _read_bone(path: Path, start: int, lines: Sequence[_Line], degrees: float) -
     number, words = entries["name"]
     if len(words) != 1:
         _refuse(path, number, f"the name is {' '.join(words)!r}, expected one word")
-    # Behind the numbers of the axis stands their order.
+    # The order of the axes follows their numbers.
     number, axis = entries["axis"]
     entries |= {"axis": (number, axis[:3]), "order": (number, axis[3:])}
     freedoms = _freedoms(path, entries.get("dof", (start, [])), _MOVES)

@@ -361,7 +361,7 @@ def _ranges(
 
 
 def _is_raw(adata: AnnData, layer: str | None) -> bool:
-    """Whether the values of `raw` are chosen: by name, or since there are no others."""
+    """Whether the values of `raw` are chosen: by name, or since there are no other values."""
     if adata.raw is None or _RAW in adata.layers:
         return False
     return layer == _RAW or (layer is None and adata.X is None)

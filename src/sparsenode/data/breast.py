@@ -105,7 +105,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         truth_known=known_pairs,
         truth_signed=False,
         priors={"motif": prior},
-        # By the motifs alone: that the measured factors are among them is no news of the truth.
+        # By the motifs only: that the measured factors are among them is no news of the truth.
         is_regulator=(prior != 0).any(axis=1),
         provenance={"truth": facts},
     )

@@ -254,10 +254,18 @@ def equal_groups(cells: int, count: int) -> NDArray[np.int_]:
 
 
 def similar_groups(logs: Floats, count: int, seed: int) -> NDArray[np.int_]:
-    """Numbers (cell,) of `count` groups of cells with similar expression; `logs` (cell, gene) are logarithms.
+    """Numbers (cell,) of `count` groups of cells with similar expression.
 
     k-means on the first ten principal components, the best of ten starts. Groups differ in size, down to single cells
     that are like no other.
+
+    Args:
+        logs: logarithms of expression, (cell, gene).
+        count: number of groups.
+        seed: seed of the k-means.
+
+    Returns:
+        The number of each cell's group, (cell,).
     """
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
@@ -307,7 +315,15 @@ def scale_cells(
     cells: Sequence[Cells],
     genes: Sequence[str],
 ) -> tuple[tuple[Trajectory, ...], NDArray[np.bool_]]:
-    """Trajectories in modeling units of ordered `cells`, and which genes are kept, (gene,).
+    """Trajectories in modeling units of ordered cells, and which genes are kept.
+
+    Args:
+        options: those of the source, complete, with all of `CELL_OPTIONS`.
+        cells: cells of each trajectory, as `order_cells` gives them.
+        genes: names of the genes, (gene,), for messages.
+
+    Returns:
+        One trajectory for each of `cells`, of the genes that are kept, and a mask of these genes, (gene,).
 
     Raises:
         UserError: constant genes are refused by the options, or none would be left.

@@ -37,7 +37,7 @@ def center_values(
 ) -> tuple[RawTrajectories, Floats | None]:
     """Trajectories whose features are centered where single precision would round their movement away.
 
-    Parameters:
+    Args:
         name: name of the dataset, for messages.
         raw: trajectories in modeling units, in double precision.
         splits: split of each observation, (observation,) of every trajectory.
@@ -90,7 +90,7 @@ def center_values(
 def count_steps(parts: Sequence[Floats], kind: np.dtype) -> Floats:
     """How many neighboring numbers of a source's precision each feature's movement spans, (feature,).
 
-    Parameters:
+    Args:
         parts: values of each trajectory, (observation, feature), as the source has them.
         kind: type of the source's numbers; whole numbers count as double precision, in which they are computed with.
 
@@ -109,8 +109,14 @@ def count_steps(parts: Sequence[Floats], kind: np.dtype) -> Floats:
 def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[str], where: str) -> None:
     """Refuse values in half or single precision that were rounded to a few numbers before they were written.
 
+    Args:
+        parts: values of each trajectory, (observation, feature), as the source has them.
+        kind: type of the source's numbers; whole numbers are never refused.
+        features: names of the features, (feature,), for the message.
+        where: the file or dataset, for the message.
+
     Raises:
-        UserError: the movement of features spans fewer than 16 neighboring numbers; `where` says in what.
+        UserError: the movement of features spans fewer than 16 neighboring numbers.
     """
     if kind.kind != "f":
         return
@@ -130,10 +136,15 @@ def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[s
 
 
 def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
-    """Refuse times far from zero, (observation,) in order, whose steps their precision rounds away.
+    """Refuse times far from zero whose steps their precision rounds away.
+
+    Args:
+        times: times of one trajectory, (observation,), in order.
+        kind: type of the source's numbers; whole numbers count as double precision.
+        where: the file and trajectory, for the message.
 
     Raises:
-        UserError: neighboring numbers are a tenth of the mean step apart, or more; `where` says in what.
+        UserError: neighboring numbers are a tenth of the mean step apart, or more.
     """
     precision = kind if kind.kind == "f" else np.dtype(np.float64)
     largest, span = float(np.abs(times).max()), float(np.ptp(times))
@@ -149,7 +160,7 @@ def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
 
 
 def _deviation(matrices: Sequence[Floats], means: Sequence[Floats]) -> Floats:
-    """Root of the mean squared distance from the means, (feature,), over all observations of the parts."""
+    """Root of the mean squared distance from the means, (feature,), over the observations of all matrices."""
     total = np.sum([np.square(values - mean).sum(axis=0) for values, mean in zip(matrices, means, strict=True)], axis=0)
     return np.asarray(np.sqrt(total / sum(len(values) for values in matrices)))
 

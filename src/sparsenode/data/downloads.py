@@ -1,7 +1,7 @@
 """Downloads: checked files, laid out as HOST/PATH below one folder, from the internet or a mirror of it.
 
 pooch fetches a file, checks its checksum and asks again after a failure. What a broken transfer over http(s) has
-brought lies beside the output, under a hidden name, and the next attempt or run goes on from there.
+brought is beside the output, under a hidden name, and the next attempt or run goes on from there.
 """
 
 from __future__ import annotations

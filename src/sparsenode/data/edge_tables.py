@@ -14,7 +14,12 @@ Edge = tuple[str, str]
 
 
 def read_edge_list(path: Path, source: str, target: str) -> list[Edge]:
-    """Edges of a CSV as (source, target), in the file's order, each once; `source` and `target` name the columns.
+    """Edges of a CSV as (source, target), in the file's order, each once.
+
+    Args:
+        path: the CSV file.
+        source: name of the column of sources.
+        target: name of the column of targets.
 
     Raises:
         UserError: see `tables.read_text_columns`, or a name is empty.
@@ -63,7 +68,12 @@ def read_edge_matrix(path: Path, genes: int) -> Floats:
 
 
 def read_genes(path: Path, column: str, count: int) -> tuple[str, ...]:
-    """Names of `count` genes in a column of a CSV, each of which names one gene.
+    """Names of genes in a column of a CSV, each of which names one gene.
+
+    Args:
+        path: the CSV file.
+        column: name of the column.
+        count: number of genes that the trajectories have.
 
     Raises:
         UserError: see `tables.read_text_columns`, another number of genes, or a name that is empty or repeated.

@@ -6,7 +6,7 @@ writes one equation a gene:
     "FUS1","(((1 * fAct(MCM1, 0.46, 1.58)) * (1 - 1 * fAct(TUP1, 0.54, 1.57))) * 1 - 1 * FUS1) / 1"
 
 where fAct(x, EC50, n) = B x^n / (K + x^n) with B = (EC50^n - 1) / (2 EC50^n - 1) and K = B - 1, a Hill function that is
-1/2 at EC50 and 1 at 1, and `input gene` stands for a rate of zero. The text is never evaluated as code. It is read by
+1/2 at EC50 and 1 at 1, and `input gene` means a rate of zero. The text is never evaluated as code. It is read by
 this grammar, and anything else is an error that says where:
 
     equation = "input gene" | sum
@@ -81,7 +81,7 @@ class System:
         return np.asarray(values[self.result].T.reshape(np.shape(states)))
 
     def edges(self) -> NDArray[np.bool_]:
-        """Which genes stand in which equation, (source, target), the genes' own ones among them."""
+        """Which genes are in which equation, (source, target), the genes' own ones among them."""
         genes, activations, constants, count = np.cumsum(self._counts)
         reached = np.zeros((count, genes), dtype=bool)
         np.fill_diagonal(reached, val=True)
@@ -130,11 +130,16 @@ def solve(
 ) -> Floats:
     """States (trajectory, time, gene) of the system, also with genes held, as `simulation.solve_rates`.
 
-    Shapes: `initial_states` (trajectory, gene), at time 0; `times` (time,) or (trajectory, time), none negative.
+    Args:
+        system: the equations.
+        initial_states: states at time 0, (trajectory, gene).
+        times: (time,), or (trajectory, time), none negative.
+        clamp: values at which genes are held, by the gene's number; None for none.
+        genes: names of the genes, for messages.
 
     Raises:
         UserError: `clamp` names a gene that there is not, a state or value is not finite, or the system cannot be
-            solved up to the last time; `genes` are the names in its message.
+            solved up to the last time.
     """
     return solve_rates(system.rates, initial_states, times, clamp, genes)
 
@@ -285,7 +290,7 @@ class _Values:
 
 
 class _Token(NamedTuple):
-    """A `number`, `name`, `sign` or the `end`, as it stands at a character, counted from 1."""
+    """A `number`, `name`, `sign` or the `end`, and the character at which it begins, counted from 1."""
 
     kind: str
     text: str

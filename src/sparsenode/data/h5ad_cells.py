@@ -31,7 +31,7 @@ _PIECE = 4_000_000  # values read at once
 _GAP = 100_000  # stored values that are read and thrown away rather than start another piece
 _NAMED = 8  # names listed in a message
 _LARGEST_WHOLE = 2**24  # whole numbers up to here are exact in float32
-_LARGEST_HALF = 2**22  # and up to here a half is told from them
+_LARGEST_HALF = 2**22  # and up to here a half can be distinguished from them
 RAW = "raw"
 """Name by which the matrix of `raw` is chosen, in a file that has no layer of this name."""
 
@@ -145,10 +145,15 @@ class CellFile:
         return coordinates
 
     def values(self, layer: str | None, cells: NDArray[np.int_], features: NDArray[np.int_]) -> csr_matrix:
-        """Values (cell, feature) of `layers[layer]`, or of X, for `cells` and `features`, both ascending.
+        """Values (cell, feature) of `layers[layer]`, or of X, for chosen cells and features.
 
         In single precision, unless the file has whole numbers beyond it, without stored zeros, sorted. Takes memory
         for what is asked for, twice, and for one piece.
+
+        Args:
+            layer: name of the layer, or `raw` where no layer has this name; None for X.
+            cells: positions of the cells in the file, ascending, (cell,).
+            features: positions of the features in the matrix, ascending, (feature,).
 
         Raises:
             UserError: there is no such matrix, it is damaged, or it does not hold numbers.

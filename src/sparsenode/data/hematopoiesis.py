@@ -151,7 +151,7 @@ def _read_cells(path: Path) -> tuple[list[str], Floats, Floats]:
 
 
 def _embedded(cells: Sequence[Cells]) -> list[Cells]:
-    """The cells of one donor's lineages with their places in a diffusion map of all of them, (cell, 2).
+    """The cells of one donor's lineages with their coordinates in a diffusion map of all of them, (cell, 2).
 
     Equal rows are one cell, which takes part in the map once: the stem belongs to every lineage.
     """

@@ -21,8 +21,10 @@ def bone_segments(skeleton: Skeleton) -> list[tuple[int, int]]:
 def joint_positions(skeleton: Skeleton, channels: Sequence[tuple[str, str]], values: Floats) -> Floats:
     """Positions (frame, joint, 3) in the unit of the skeleton: joint 0 is the root, joint i the end of its i-th bone.
 
-    `values` (frame, channel) are degrees, or lengths for the root's translations, of `channels`: pairs of a bone and
-    a degree of freedom. Those that are left out are zero.
+    Args:
+        skeleton: the bones.
+        channels: pairs of a bone and a degree of freedom, (channel,). Those that are left out are zero.
+        values: degrees, or lengths for the root's translations, (frame, channel).
 
     Raises:
         UserError: a channel is unknown, given twice, or moves a bone otherwise than by a rotation.

@@ -28,8 +28,8 @@ _COST_OF_FREEDOM = 1.2
 class Samples:
     """Observations, each with its derivatives, in the order of the file; those of one time are averaged.
 
-    `observed` and `states`, observed and smoothed, `velocities` (at second order alone, else None) and `rates`, the
-    highest derivative, that which is to be explained: all (observation, variable), in the data set's units.
+    `observed` and `states`, observed and smoothed, `velocities` (only at second order, else None) and `rates`, the
+    highest derivative, that which is to be explained: all (observation, variable), in the dataset's units.
     `stretch` (observation,) numbers the stretches.
     """
 
@@ -113,7 +113,7 @@ Last = Annotated[
 
 
 def training_stretches(adata: AnnData) -> list[np.ndarray]:
-    """Observations of one trajectory, split train and phase fit, that no long run of others interrupts.
+    """Observations of one trajectory, split train and phase fit, that no long run of other observations interrupts.
 
     Observations without weight count as none.
     """
@@ -127,8 +127,13 @@ def training_stretches(adata: AnnData) -> list[np.ndarray]:
 def average_ties(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct times (time,), at each the weighted mean of the values (time, variable), and the sum of the weights.
 
-    Times that increase. Those nearer to the one before than a millionth of the mean step count as one: no slope can be
-    told between them.
+    Times nearer to the one before than a millionth of the mean step count as one: no slope can be determined between
+    them.
+
+    Args:
+        time: times that do not decrease, (observation,).
+        values: (observation, variable).
+        weight: (observation,).
     """
     near = np.diff(time) <= 1e-6 * np.ptp(time) / max(len(time) - 1, 1)
     time_index = np.concatenate(([0], np.cumsum(~near)))
@@ -142,10 +147,15 @@ def average_ties(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tu
 def smooth(time: np.ndarray, values: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Smoothed values and their derivatives, both (time, variable), by the cubic smoothing spline of each variable.
 
-    `time` (time,) increases, in any steps; 5 or more. How smooth each variable is, is chosen by generalized
+    How smooth each variable is, is chosen by generalized
     cross-validation, in which a degree of freedom counts as 1.2 (Kim & Gu 2004), since derivatives suffer more from
     too rough a curve than from too smooth a one. scipy's own choice (`lam=None`) takes one smoothness for all
     variables, and none beyond a bound that noisy data exceed. Long stretches are smoothed in overlapping parts.
+
+    Args:
+        time: times that increase, in any steps, (time,); 5 or more.
+        values: (time, variable).
+        weight: of each time, (time,); None where all weigh the same.
     """
     weight = np.ones(len(time)) if weight is None else weight
     smoothed, slopes = np.empty_like(values), np.empty_like(values)
