@@ -65,17 +65,17 @@ def complete_options(name: str, options: Mapping[str, Any] | None) -> dict[str, 
     """
     import jsonschema
 
-    given = dict(options or {})
+    user_options = dict(options or {})
     problems = [
         f"options.{'.'.join(map(str, error.absolute_path))}: {error.message}" if error.absolute_path
         else f"options: {error.message}"
-        for error in jsonschema.Draft202012Validator(options_schema(name)).iter_errors(given)
+        for error in jsonschema.Draft202012Validator(options_schema(name)).iter_errors(user_options)
     ]  # fmt: skip
     if problems:
-        known = ", ".join(source(name).OPTIONS)
-        message = f"data source {name}: " + "; ".join(sorted(problems)) + f". Its options are: {known}"
+        option_names = ", ".join(source(name).OPTIONS)
+        message = f"data source {name}: " + "; ".join(sorted(problems)) + f". Its options are: {option_names}"
         raise UserError(message)
     defaults = {
         key: copy.deepcopy(schema["default"]) for key, schema in source(name).OPTIONS.items() if "default" in schema
     }
-    return {**defaults, **given}
+    return {**defaults, **user_options}

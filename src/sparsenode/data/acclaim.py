@@ -189,7 +189,7 @@ _BYTE_ORDER_MARK = "\xef\xbb\xbf"  # of UTF-8, read as latin-1
 
 
 def _read_text(path: Path) -> str:
-    # Comments may be in any encoding, and all else is ASCII: read so, nothing is refused for a comment's sake.
+    # Comments may be in any encoding, and all else is ASCII: latin-1 reads every byte, so no comment is refused.
     try:
         text = path.read_text(encoding="latin-1").removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
@@ -294,7 +294,7 @@ def _read_bone(path: Path, start: int, lines: Sequence[_Line], degrees: float) -
     number, words = entries["name"]
     if len(words) != 1:
         _refuse(path, number, f"the name is {' '.join(words)!r}, expected one word")
-    # Behind the numbers of the axis stands their order.
+    # The order of the axes follows their numbers.
     number, axis = entries["axis"]
     entries |= {"axis": (number, axis[:3]), "order": (number, axis[3:])}
     freedoms = _freedoms(path, entries.get("dof", (start, [])), _MOVES)
@@ -335,24 +335,24 @@ def _freedoms(path: Path, line: _Line, allowed: Sequence[str]) -> tuple[str, ...
 def _read_hierarchy(path: Path, lines: Sequence[_Line], bones: Mapping[str, Bone]) -> dict[str, str]:
     """The parent of each bone."""
     parents: dict[str, str] = {}
-    places: dict[str, int] = {}
+    line_numbers: dict[str, int] = {}
     for number, (parent, *children) in (line for _, block in _blocks(path, lines) for line in block):
         for name in (parent, *children):
             if name not in bones and name != ROOT:
                 _refuse(path, number, f"unknown bone {name!r}; the section :bonedata does not have it")
         for name in children:
             if name in parents:
-                _refuse(path, number, f"bone {name!r} hangs from {parents[name]!r} already (line {places[name]})")
-            parents[name], places[name] = parent, number
+                _refuse(path, number, f"bone {name!r} hangs from {parents[name]!r} already (line {line_numbers[name]})")
+            parents[name], line_numbers[name] = parent, number
     if ROOT in parents:
-        _refuse(path, places[ROOT], f"the root hangs from {parents[ROOT]!r}, expected from nothing")
+        _refuse(path, line_numbers[ROOT], f"the root hangs from {parents[ROOT]!r}, expected from nothing")
     if absent := [name for name in bones if name not in parents]:
         raise UserError(f"{path}: bone {absent[0]!r} has no parent in the section :hierarchy")
     try:
         TopologicalSorter({name: (parent,) for name, parent in parents.items()}).prepare()
     except CycleError as error:
         circle: list[str] = error.args[1]
-        _refuse(path, places[circle[0]], f"bones hang from each other in a circle: {', '.join(circle)}")
+        _refuse(path, line_numbers[circle[0]], f"bones hang from each other in a circle: {', '.join(circle)}")
     return parents
 
 
@@ -405,13 +405,15 @@ def _read_uniform(body: str, freedoms: _Freedoms) -> tuple[NDArray[np.int64], Fl
     first = int(words[0])
     if words[::width] != [str(number) for number in range(first, first + count)]:
         return None
-    places, place = {}, 1
+    value_offsets, offset = {}, 1
     for bone in order:
-        if words[place::width].count(bone) != count:
+        if words[offset::width].count(bone) != count:
             return None
-        places[bone] = place + 1
-        place += 1 + len(moving[bone])
-    columns = [words[places[bone] + index :: width] for bone, names in moving.items() for index in range(len(names))]
+        value_offsets[bone] = offset + 1
+        offset += 1 + len(moving[bone])
+    columns = [
+        words[value_offsets[bone] + index :: width] for bone, names in moving.items() for index in range(len(names))
+    ]
     try:
         # Four times as fast as `float`, to the same bits, and without its 1_000.
         values = pa.array([word for column in columns for word in column]).cast(pa.float64()).to_numpy()
@@ -426,7 +428,7 @@ def _read_any(path: Path, body: str, header_lines: int, freedoms: _Freedoms) -> 
     """Frame numbers and values (frame, channel) line by line, in whatever order, or the first error."""
     frames: list[int] = []
     rows: list[dict[str, tuple[float, ...]]] = []
-    places: list[int] = []
+    line_numbers: list[int] = []
     for number, line in enumerate(body.split("\n"), start=header_lines + 1):
         words = line.partition("#")[0].split()
         if not words:
@@ -434,12 +436,12 @@ def _read_any(path: Path, body: str, header_lines: int, freedoms: _Freedoms) -> 
         if _is_frame_number(words):
             frame = int(words[0])
             if frames:
-                _check_complete(path, places[-1], frames[-1], rows[-1], freedoms)
+                _check_complete(path, line_numbers[-1], frames[-1], rows[-1], freedoms)
                 if frame != frames[-1] + 1:
                     _refuse(path, number, f"frame {frame} follows frame {frames[-1]}, expected {frames[-1] + 1}")
             frames.append(frame)
             rows.append({})
-            places.append(number)
+            line_numbers.append(number)
             continue
         bone = words[0]
         if bone not in freedoms:
@@ -448,14 +450,14 @@ def _read_any(path: Path, body: str, header_lines: int, freedoms: _Freedoms) -> 
             _refuse(path, number, f"bone {bone!r} for the second time in frame {frames[-1]}")
         line_of_bone = {f"bone {bone!r}": (number, words[1:])}
         rows[-1][bone] = _numbers(path, line_of_bone, f"bone {bone!r}", len(freedoms[bone]))
-    _check_complete(path, places[-1], frames[-1], rows[-1], freedoms, after="; is the file cut off?")
+    _check_complete(path, line_numbers[-1], frames[-1], rows[-1], freedoms, after="; is the file cut off?")
     values = [[value for bone in freedoms for value in row.get(bone, ())] for row in rows]
     return np.array(frames, np.int64), np.array(values, np.float64)
 
 
 def _check_complete(
-    path: Path, number: int, frame: int, found: Mapping[str, object], freedoms: _Freedoms, after: str = ""
+    path: Path, number: int, frame: int, row: Mapping[str, object], freedoms: _Freedoms, after: str = ""
 ) -> None:
-    missing = [bone for bone, names in freedoms.items() if names and bone not in found]
+    missing = [bone for bone, names in freedoms.items() if names and bone not in row]
     if missing:
         _refuse(path, number, f"frame {frame} has no line for bone {', '.join(map(repr, missing))}{after}")

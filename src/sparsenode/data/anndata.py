@@ -298,19 +298,19 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     trajectories = []
     for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
         where = f"{file.path}, trajectory {name!r}"
-        own_times, time_offset, time_scale = times[chosen], 0.0, 1.0
-        refuse_rounded_times(own_times, file.number_type(options["time"]), where)
+        trajectory_times, time_offset, time_scale = times[chosen], 0.0, 1.0
+        refuse_rounded_times(trajectory_times, file.number_type(options["time"]), where)
         if options["repeated_times"] == "error":
-            resolve_repeated_times(own_times, values[chosen], "error", where, instead="`keep`")
+            resolve_repeated_times(trajectory_times, values[chosen], "error", where, instead="`keep`")
         if options["time_scaling"] == "unit":
-            own_times, time_offset, time_scale = unit_time(own_times)
+            trajectory_times, time_offset, time_scale = unit_time(trajectory_times)
         scale = scale_of_range(extent)
         trajectories.append(
             Trajectory(
                 name=name,
                 group=_single(groups[chosen], options["group"], where),
                 subject=_single(subjects[chosen], options["subject"], where),
-                times=own_times,
+                times=trajectory_times,
                 values=(values[chosen] - offset) / scale,
                 splits=splits[chosen],
                 phases=phases[chosen],
@@ -323,7 +323,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         )
     truth = None if options["truth"] is None else file.network(options["truth"], columns)
     priors = file.networks(_PRIOR, columns)
-    known = {name: matrix for name, matrix in file.networks("known_", columns).items() if name in priors}
+    known_pairs = {name: matrix for name, matrix in file.networks("known_", columns).items() if name in priors}
     return RawTrajectories(
         kind="measured",
         features=tuple(genes),
@@ -337,7 +337,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         priors=priors,
         priors_known={
             name: logical_matrix(matrix, genes, genes, f"{file.path}: varp['known_{name}']")
-            for name, matrix in known.items()
+            for name, matrix in known_pairs.items()
         },
         is_regulator=None if options["regulators"] is None else file.flags(options["regulators"], columns),
         provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
@@ -361,7 +361,7 @@ def _ranges(
 
 
 def _is_raw(adata: AnnData, layer: str | None) -> bool:
-    """Whether the values of `raw` are chosen: by name, or since there are no others."""
+    """Whether the values of `raw` are chosen: by name, or since there are no other values."""
     if adata.raw is None or _RAW in adata.layers:
         return False
     return layer == _RAW or (layer is None and adata.X is None)
@@ -372,8 +372,8 @@ def _with_values_of_raw(adata: AnnData, genes: Sequence[str] | None) -> AnnData:
     import anndata
 
     raw = adata.raw.to_adata()
-    names, own = set(raw.var_names), set(adata.var_names)
-    if not raw.var_names.is_unique or not own <= names or not set(genes or ()) <= own:
+    raw_names, var_names = set(raw.var_names), set(adata.var_names)
+    if not raw.var_names.is_unique or not var_names <= raw_names or not set(genes or ()) <= var_names:
         return raw
     return anndata.AnnData(raw[:, adata.var_names].X, obs=adata.obs, var=adata.var, varp=dict(adata.varp))
 
@@ -385,9 +385,9 @@ class _File:
     adata: AnnData
     path: Path
 
-    def fail(self, what: str, name: str, known: Sequence[str]) -> UserError:
-        shown = ", ".join(list(known)[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
-        return UserError(f"{self.path}: {what} {name!r} is not there; there are: {shown or 'none'}")
+    def fail(self, what: str, name: str, names: Sequence[str]) -> UserError:
+        listed = ", ".join(list(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        return UserError(f"{self.path}: {what} {name!r} is not there; there are: {listed or 'none'}")
 
     def column(self, name: str) -> pandas.Series:
         if name not in self.adata.obs:
@@ -469,11 +469,11 @@ def _dense(matrix: Any) -> Floats:
 
 
 def _single(labels: NDArray[np.str_], column: str | None, where: str) -> str:
-    found = sorted(set(labels.tolist()))
-    if len(found) > 1:
-        message = f"{where}: the column {column!r} of `obs` differs within it: {', '.join(found[:_NAMED])}"
+    distinct = sorted(set(labels.tolist()))
+    if len(distinct) > 1:
+        message = f"{where}: the column {column!r} of `obs` differs within it: {', '.join(distinct[:_NAMED])}"
         raise UserError(message)
-    return str(found[0])
+    return str(distinct[0])
 
 
 def _splits(file: _File, options: Mapping[str, Any], labels: NDArray[np.str_]) -> NDArray[np.str_]:

@@ -59,9 +59,9 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         UserError: a file is damaged, or they do not belong together.
     """
     training, test = (files[file.local_path] for file in (_TRAINING, _TEST))
-    parts = [(*_read_only(path), split) for path, split in ((training, "train"), (test, "test"))]
-    times = np.concatenate([part[0] for part in parts])
-    counts = [part[1].shape[1] for part in parts]
+    tables = [(*_read_only(path), split) for path, split in ((training, "train"), (test, "test"))]
+    times = np.concatenate([table[0] for table in tables])
+    counts = [table[1].shape[1] for table in tables]
     if counts[0] != counts[1] or len(np.unique(times)) < len(times):
         message = f"{test} does not belong to {training}: it has other numbers of genes or some of its times"
         raise UserError(message)
@@ -73,15 +73,15 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     # Nobody has looked at a gene without a motif and without a bound factor.
     tested = np.isin(genes, [source for source, _ in edges])
     is_target = truth.any(axis=0) | (prior != 0).any(axis=0)
-    known = np.outer(tested, is_target) if options["known"] == "experiments" else np.ones_like(truth)
-    np.fill_diagonal(known, val=False)
-    if not (truth & known).any():
+    known_pairs = np.outer(tested, is_target) if options["known"] == "experiments" else np.ones_like(truth)
+    np.fill_diagonal(known_pairs, val=False)
+    if not (truth & known_pairs).any():
         message = f"{files[_VALIDATION.local_path]}: no edge among the {len(genes)} genes of {files[_GENES.local_path]}"
         raise UserError(message)
     facts = {
         "sources_with_experiments": int(tested.sum()),
-        "known_pairs": int(known.sum()),
-        "true_edges": int((truth & known).sum()),
+        "known_pairs": int(known_pairs.sum()),
+        "true_edges": int((truth & known_pairs).sum()),
         "prior_edges": int((prior != 0).sum()),
     }
     logger.info("ChIP-seq network: %(true_edges)d edges among %(known_pairs)d known pairs", facts)
@@ -94,26 +94,26 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
                 group="cancers",
                 subject="cancers",
                 times=times[order],
-                values=np.concatenate([part[1] for part in parts])[order],
-                splits=np.concatenate([constant_labels(part[2], len(part[0])) for part in parts])[order],
+                values=np.concatenate([table[1] for table in tables])[order],
+                splits=np.concatenate([constant_labels(table[2], len(table[0])) for table in tables])[order],
                 phases=constant_labels("fit", len(times)),
             ),
         ),
         time_unit="pseudotime",
         value_unit="expression / 15",
         truth=truth.astype(np.float64),
-        truth_known=known,
+        truth_known=known_pairs,
         truth_signed=False,
         priors={"motif": prior},
-        # By the motifs alone: that the measured factors are among them is no news of the truth.
+        # By the motifs only: that the measured factors are among them is no news of the truth.
         is_regulator=(prior != 0).any(axis=1),
         provenance={"truth": facts},
     )
 
 
 def _read_only(path: Path) -> tuple[Floats, Floats]:
-    found = read_trajectory_table(path)
-    if len(found) != 1:
-        message = f"{path}: {len(found)} trajectories, expected one"
+    trajectories = read_trajectory_table(path)
+    if len(trajectories) != 1:
+        message = f"{path}: {len(trajectories)} trajectories, expected one"
         raise UserError(message)
-    return found[0]
+    return trajectories[0]

@@ -152,8 +152,8 @@ def trajectory_problem(donors: Sequence[str], lineages: Sequence[str]) -> str | 
             name = trajectory_name(donor, lineage)
             other = of_name.setdefault(name, (donor, lineage))
             if other != (donor, lineage):
-                one, two = (f"lineage {of[1]!r} of donor {of[0]!r}" for of in (other, (donor, lineage)))
-                return f"{one} and {two} would both be the trajectory {name!r}; give a lineage another name"
+                first, second = (f"lineage {of[1]!r} of donor {of[0]!r}" for of in (other, (donor, lineage)))
+                return f"{first} and {second} would both be the trajectory {name!r}; give a lineage another name"
     named = {"subject": donors, "group": lineages, "trajectory": list(of_name)}
     return next(filter(None, (reserved_problem(kind, names) for kind, names in named.items())), None)
 
@@ -192,8 +192,8 @@ def order_cells(options: Mapping[str, Any], cells: Cells) -> Cells:
         values = _logarithms(values, cells.name, "`transform: log1p`")
     how = options["repeated_pseudotimes"]
     distinct, values, weights = resolve_repeated_times(times, values, how, cells.name)
-    kept = slice(options["drop_first"], len(distinct) - options["drop_last"])
-    if len(distinct[kept]) < _FEWEST_CELLS:
+    remaining = slice(options["drop_first"], len(distinct) - options["drop_last"])
+    if len(distinct[remaining]) < _FEWEST_CELLS:
         message = (
             f"{cells.name}: {len(distinct)} cells with different pseudotimes, of which drop_first "
             f"{options['drop_first']} and drop_last {options['drop_last']} leave fewer than {_FEWEST_CELLS}"
@@ -201,14 +201,14 @@ def order_cells(options: Mapping[str, Any], cells: Cells) -> Cells:
         raise UserError(message)
     embedding, cell_types = cells.embedding, cells.cell_types
     if embedding is not None:
-        embedding = resolve_repeated_times(times, embedding[order], how, cells.name)[1][kept]
+        embedding = resolve_repeated_times(times, embedding[order], how, cells.name)[1][remaining]
     if cell_types is not None:
-        cell_types = cell_types[order][np.unique(times, return_index=True)[1]][kept]
+        cell_types = cell_types[order][np.unique(times, return_index=True)[1]][remaining]
     ordered = replace(
         cells,
-        times=distinct[kept],
-        values=values[kept],
-        weights=weights[kept],
+        times=distinct[remaining],
+        values=values[remaining],
+        weights=weights[remaining],
         embedding=embedding,
         cell_types=cell_types,
     )
@@ -230,8 +230,8 @@ def _averages(options: Mapping[str, Any], cells: Cells) -> Cells:
     average = {**defaults, **options["average"]}
     if cells.split not in average["splits"]:
         return cells
-    others = len(cells.times) - 1
-    count = round(others / average["cells"])
+    averaged_count = len(cells.times) - 1
+    count = round(averaged_count / average["cells"])
     if count < _FEWEST_AVERAGES:
         message = (
             f"{cells.name}: its {len(cells.times)} cells are too few for averages of {average['cells']}, of which it "
@@ -239,7 +239,7 @@ def _averages(options: Mapping[str, Any], cells: Cells) -> Cells:
         )
         raise UserError(message)
     if average["by"] == "pseudotime":
-        groups = equal_groups(others, count)
+        groups = equal_groups(averaged_count, count)
     else:
         logs = cells.values
         if options["transform"] != "log1p":
@@ -250,14 +250,22 @@ def _averages(options: Mapping[str, Any], cells: Cells) -> Cells:
 
 def equal_groups(cells: int, count: int) -> NDArray[np.int_]:
     """Numbers (cell,) of `count` groups of consecutive cells, whose sizes differ by at most one."""
-    return np.repeat(np.arange(count), [len(part) for part in np.array_split(np.arange(cells), count)])
+    return np.repeat(np.arange(count), [len(group) for group in np.array_split(np.arange(cells), count)])
 
 
 def similar_groups(logs: Floats, count: int, seed: int) -> NDArray[np.int_]:
-    """Numbers (cell,) of `count` groups of cells with similar expression; `logs` (cell, gene) are logarithms.
+    """Numbers (cell,) of `count` groups of cells with similar expression.
 
     k-means on the first ten principal components, the best of ten starts. Groups differ in size, down to single cells
     that are like no other.
+
+    Args:
+        logs: logarithms of expression, (cell, gene).
+        count: number of groups.
+        seed: seed of the k-means.
+
+    Returns:
+        The number of each cell's group, (cell,).
     """
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
@@ -307,71 +315,84 @@ def scale_cells(
     cells: Sequence[Cells],
     genes: Sequence[str],
 ) -> tuple[tuple[Trajectory, ...], NDArray[np.bool_]]:
-    """Trajectories in modeling units of ordered `cells`, and which genes are kept, (gene,).
+    """Trajectories in modeling units of ordered cells, and which genes are kept.
+
+    Args:
+        options: those of the source, complete, with all of `CELL_OPTIONS`.
+        cells: cells of each trajectory, as `order_cells` gives them.
+        genes: names of the genes, (gene,), for messages.
+
+    Returns:
+        One trajectory for each of `cells`, of the genes that are kept, and a mask of these genes, (gene,).
 
     Raises:
         UserError: constant genes are refused by the options, or none would be left.
     """
     # The range is that of single cells: averages have a smaller one, and their errors would not compare.
-    singles = [part.singles or part for part in cells]
-    training = [np.full(len(part.times), part.split == "train") for part in singles]
-    ranges = scaling_ranges([part.values for part in singles], training, options["scaling"])
+    singles = [trajectory.singles or trajectory for trajectory in cells]
+    training = [np.full(len(trajectory.times), trajectory.split == "train") for trajectory in singles]
+    ranges = scaling_ranges([trajectory.values for trajectory in singles], training, options["scaling"])
     if options["constant_genes"] == "error":
-        for part, (_, extent) in zip(cells, ranges, strict=True):
+        for trajectory, (_, extent) in zip(cells, ranges, strict=True):
             shared = options["scaling"] == "training_range"
-            refuse_constant(extent, genes, "all training donors" if shared else part.name)
-    kept = np.ones(len(genes), dtype=bool)
+            refuse_constant(extent, genes, "all training donors" if shared else trajectory.name)
+    gene_mask = np.ones(len(genes), dtype=bool)
     if options["constant_genes"] == "drop":
-        kept = np.all([extent > 0 for part, (_, extent) in zip(cells, ranges, strict=True) if part.split == "train"], 0)
-        if not kept.any():
+        gene_mask = np.all(
+            [extent > 0 for trajectory, (_, extent) in zip(cells, ranges, strict=True) if trajectory.split == "train"],
+            0,
+        )
+        if not gene_mask.any():
             message = "`constant_genes: drop` leaves no gene: each is constant in some training trajectory"
             raise UserError(message)
     levels = _levels(singles) if options["scaling"] == "per_trajectory" else [1.0] * len(cells)
     return tuple(
-        _scaled_trajectory(options, part, (lowest[kept], scale_of_range(extent[kept])), kept, level)
-        for part, (lowest, extent), level in zip(cells, ranges, levels, strict=True)
-    ), kept
+        _scaled_trajectory(
+            options, trajectory, (lowest[gene_mask], scale_of_range(extent[gene_mask])), gene_mask, level
+        )
+        for trajectory, (lowest, extent), level in zip(cells, ranges, levels, strict=True)
+    ), gene_mask
 
 
 def _levels(cells: Sequence[Cells]) -> list[float]:
     """Expected level of each trajectory: 1 in training, else by the laws of its lineage's training trajectories."""
     laws: dict[str, list[LevelLaw]] = {}
-    for part in cells:
-        if part.split == "train":
-            laws.setdefault(part.lineage, []).append(learn_levels(part.values))
+    for trajectory in cells:
+        if trajectory.split == "train":
+            laws.setdefault(trajectory.lineage, []).append(learn_levels(trajectory.values))
     return [
         1.0
-        if part.split == "train" or part.lineage not in laws
-        else float(np.mean([law.at(len(part.times)) for law in laws[part.lineage]]))
-        for part in cells
+        if trajectory.split == "train" or trajectory.lineage not in laws
+        else float(np.mean([law.at(len(trajectory.times)) for law in laws[trajectory.lineage]]))
+        for trajectory in cells
     ]
 
 
 def _scaled_trajectory(
-    options: Mapping[str, Any], part: Cells, ranges: tuple[Floats, Floats], kept: NDArray[np.bool_], level: float
+    options: Mapping[str, Any], cells: Cells, ranges: tuple[Floats, Floats], gene_mask: NDArray[np.bool_], level: float
 ) -> Trajectory:
     offset, scale = ranges
-    singles = part.singles or part
+    singles = cells.singles or cells
     time_offset, time_scale = unit_time(singles.times)[1:] if options["time_scaling"] == "unit" else (0.0, 1.0)
 
     def scaled(values: Floats) -> Floats:
-        return (values[:, kept] - offset) / scale
+        return (values[:, gene_mask] - offset) / scale
 
     return Trajectory(
-        name=part.name,
-        group=part.lineage,
-        subject=part.donor,
-        times=(part.times - time_offset) / time_scale,
-        values=scaled(part.values),
-        splits=constant_labels(part.split, len(part.times)),
-        phases=constant_labels("fit", len(part.times)),
-        weights=part.weights,
+        name=cells.name,
+        group=cells.lineage,
+        subject=cells.donor,
+        times=(cells.times - time_offset) / time_scale,
+        values=scaled(cells.values),
+        splits=constant_labels(cells.split, len(cells.times)),
+        phases=constant_labels("fit", len(cells.times)),
+        weights=cells.weights,
         offset=offset,
         scale=scale,
         time_offset=time_offset,
         time_scale=time_scale,
-        first_values=scaled(singles.values[:_FIRST_CELLS]) if part.singles else None,
-        embeddings={} if part.embedding is None else {EMBEDDING: part.embedding},
-        observation_labels={} if part.cell_types is None else {CELL_TYPE: tuple(part.cell_types.tolist())},
+        first_values=scaled(singles.values[:_FIRST_CELLS]) if cells.singles else None,
+        embeddings={} if cells.embedding is None else {EMBEDDING: cells.embedding},
+        observation_labels={} if cells.cell_types is None else {CELL_TYPE: tuple(cells.cell_types.tolist())},
         level=level,
     )

@@ -37,7 +37,7 @@ def center_values(
 ) -> tuple[RawTrajectories, Floats | None]:
     """Trajectories whose features are centered where single precision would round their movement away.
 
-    Parameters:
+    Args:
         name: name of the dataset, for messages.
         raw: trajectories in modeling units, in double precision.
         splits: split of each observation, (observation,) of every trajectory.
@@ -49,21 +49,22 @@ def center_values(
     Raises:
         UserError: measured movement within trajectories is lost in single precision all the same.
     """
-    parts = raw.trajectories
+    trajectories = raw.trajectories
     training = [
-        part.values[(split == "train") & (part.phases == "fit")] for part, split in zip(parts, splits, strict=True)
+        trajectory.values[(split == "train") & (trajectory.phases == "fit")]
+        for trajectory, split in zip(trajectories, splits, strict=True)
     ]
     training = [values for values in training if len(values)]
     count = sum(len(values) for values in training)
     mean = np.sum([values.sum(axis=0) for values in training], axis=0) / count
     spread = _deviation(training, [mean] * len(training))
-    largest = np.max([np.abs(part.values).max(axis=0) for part in parts], axis=0)
+    largest = np.max([np.abs(trajectory.values).max(axis=0) for trajectory in trajectories], axis=0)
     least = _NONE.get(raw.kind, _NONE["measured"]) * largest
     far = (_ROUNDING * largest > _MOST_ROUNDING * spread) & (spread > least)
     center = np.zeros(len(raw.features))
     center[far] = [_rounded(*each) for each in zip(mean[far], spread[far], strict=True)]
     movement = _deviation(training, [values.mean(axis=0) for values in training])
-    farthest = np.max([np.abs(part.values - center).max(axis=0) for part in parts], axis=0)
+    farthest = np.max([np.abs(trajectory.values - center).max(axis=0) for trajectory in trajectories], axis=0)
     lost = (_ROUNDING * farthest > _LOST * movement) & (movement > least)
     if lost.any():
         message = (
@@ -83,13 +84,13 @@ def center_values(
         len(raw.features),
         _describe(raw, far, spread, largest),
     )
-    return replace(raw, trajectories=tuple(_less(part, center) for part in parts)), center
+    return replace(raw, trajectories=tuple(_less(trajectory, center) for trajectory in trajectories)), center
 
 
 def count_steps(parts: Sequence[Floats], kind: np.dtype) -> Floats:
     """How many neighboring numbers of a source's precision each feature's movement spans, (feature,).
 
-    Parameters:
+    Args:
         parts: values of each trajectory, (observation, feature), as the source has them.
         kind: type of the source's numbers; whole numbers count as double precision, in which they are computed with.
 
@@ -108,8 +109,14 @@ def count_steps(parts: Sequence[Floats], kind: np.dtype) -> Floats:
 def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[str], where: str) -> None:
     """Refuse values in half or single precision that were rounded to a few numbers before they were written.
 
+    Args:
+        parts: values of each trajectory, (observation, feature), as the source has them.
+        kind: type of the source's numbers; whole numbers are never refused.
+        features: names of the features, (feature,), for the message.
+        where: the file or dataset, for the message.
+
     Raises:
-        UserError: the movement of features spans fewer than 16 neighboring numbers; `where` says in what.
+        UserError: the movement of features spans fewer than 16 neighboring numbers.
     """
     if kind.kind != "f":
         return
@@ -117,7 +124,7 @@ def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[s
     few = np.flatnonzero(steps < _FEWEST_STEPS)
     if not len(few):
         return
-    names = ", ".join(features[place] for place in few[:_NAMED]) + (", ..." if len(few) > _NAMED else "")
+    names = ", ".join(features[index] for index in few[:_NAMED]) + (", ..." if len(few) > _NAMED else "")
     message = (
         f"{where}: the movement of {len(few)} of {len(features)} features ({names}) is lost in rounding: within a "
         f"trajectory their values, in {kind}, span at most {steps[few].max():.0f} neighboring numbers of it"
@@ -129,10 +136,15 @@ def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[s
 
 
 def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
-    """Refuse times far from zero, (observation,) in order, whose steps their precision rounds away.
+    """Refuse times far from zero whose steps their precision rounds away.
+
+    Args:
+        times: times of one trajectory, (observation,), in order.
+        kind: type of the source's numbers; whole numbers count as double precision.
+        where: the file and trajectory, for the message.
 
     Raises:
-        UserError: neighboring numbers are a tenth of the mean step apart, or more; `where` says in what.
+        UserError: neighboring numbers are a tenth of the mean step apart, or more.
     """
     precision = kind if kind.kind == "f" else np.dtype(np.float64)
     largest, span = float(np.abs(times).max()), float(np.ptp(times))
@@ -147,10 +159,10 @@ def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
     raise UserError(message)
 
 
-def _deviation(parts: Sequence[Floats], means: Sequence[Floats]) -> Floats:
-    """Root of the mean squared distance from the means, (feature,), over all observations of the parts."""
-    total = np.sum([np.square(values - mean).sum(axis=0) for values, mean in zip(parts, means, strict=True)], axis=0)
-    return np.asarray(np.sqrt(total / sum(len(values) for values in parts)))
+def _deviation(matrices: Sequence[Floats], means: Sequence[Floats]) -> Floats:
+    """Root of the mean squared distance from the means, (feature,), over the observations of all matrices."""
+    total = np.sum([np.square(values - mean).sum(axis=0) for values, mean in zip(matrices, means, strict=True)], axis=0)
+    return np.asarray(np.sqrt(total / sum(len(values) for values in matrices)))
 
 
 def _rounded(mean: float, spread: float) -> float:
@@ -158,24 +170,24 @@ def _rounded(mean: float, spread: float) -> float:
     return round(float(mean), -int(np.floor(np.log10(spread))))
 
 
-def _less(part: Trajectory, center: Floats) -> Trajectory:
+def _less(trajectory: Trajectory, center: Floats) -> Trajectory:
     """A trajectory less the center, and the offset that leads back."""
-    scale = np.ones_like(center) if part.scale is None else part.scale
-    offset = np.zeros_like(center) if part.offset is None else part.offset
+    scale = np.ones_like(center) if trajectory.scale is None else trajectory.scale
+    offset = np.zeros_like(center) if trajectory.offset is None else trajectory.offset
     return replace(
-        part,
-        values=part.values - center,
-        noise_free=None if part.noise_free is None else part.noise_free - center,
-        first_values=None if part.first_values is None else part.first_values - center,
+        trajectory,
+        values=trajectory.values - center,
+        noise_free=None if trajectory.noise_free is None else trajectory.noise_free - center,
+        first_values=None if trajectory.first_values is None else trajectory.first_values - center,
         offset=offset + scale * center,
         scale=scale,
     )
 
 
 def _describe(raw: RawTrajectories, chosen: NDArray[np.bool_], movement: Floats, largest: Floats) -> str:
-    places = np.flatnonzero(chosen)
+    indices = np.flatnonzero(chosen)
     named = [
-        f"{raw.features[place]} by {movement[place]:.3g} beside values up to {largest[place]:.10g}"
-        for place in places[:_NAMED]
+        f"{raw.features[index]} by {movement[index]:.3g} beside values up to {largest[index]:.10g}"
+        for index in indices[:_NAMED]
     ]
-    return ", ".join(named) + (", ..." if len(places) > _NAMED else "")
+    return ", ".join(named) + (", ..." if len(indices) > _NAMED else "")

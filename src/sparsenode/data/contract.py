@@ -11,7 +11,7 @@
   regulate others; the true network does not decide it.
 - `varp["truth"]`, signed, and `varp["prior_NAME"]`: sparse, row = source, column = target; dense
   `varp["truth_known"]`, False where nobody knows whether there is an edge, and sparse `varp["known_NAME"]` where a
-  prior tells of some pairs alone: elsewhere it has no edge because nothing is known.
+  prior tells only of some pairs: elsewhere it has no edge because nothing is known.
 - `uns["sparsenode"]`: `contract_version`, `name`, `kind`, `time_unit`, `value_unit`, `scaling`, `transform`,
   `initial_states` (trajectory, feature), the mean of the first `initial_state_count` observations of each trajectory
   (of those that were averaged, where its observations are averages) or the last of its first `known_observations`,
@@ -169,10 +169,10 @@ def true_network(adata: AnnData) -> Network | None:
     """The true network, dense, or None where there is none."""
     if "truth" not in adata.varp:
         return None
-    known = dense(adata.varp["truth_known"]).astype(bool)
+    known_pairs = dense(adata.varp["truth_known"]).astype(bool)
     signed = bool(adata.uns.get("sparsenode", {}).get("truth_signed", True))
     edges = dense(adata.varp["truth"]).astype(np.float64)
-    return Network(edges if signed else np.abs(edges), known, signed)
+    return Network(edges if signed else np.abs(edges), known_pairs, signed)
 
 
 def prior_networks(adata: AnnData) -> dict[str, Network]:
@@ -188,10 +188,10 @@ def prior_network(adata: AnnData, name: str) -> Network:
     """
     names = _prior_names(adata)
     if name not in names:
-        known = f"there are: {', '.join(names)}" if names else "it has none"
+        available = f"there are: {', '.join(names)}" if names else "it has none"
         message = (
-            f"the dataset {adata.uns['sparsenode']['name']!r} has no prior network {name!r} ({known}); name one of its "
-            "own, or give it one"
+            f"the dataset {adata.uns['sparsenode']['name']!r} has no prior network {name!r} ({available}); name one of "
+            "its own, or give it one"
         )
         raise UserError(message)
     return _prior(adata, name)
@@ -210,7 +210,7 @@ def reference_network(adata: AnnData) -> tuple[str, Network] | None:
 
 
 def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> None:
-    """Check that `adata` keeps the contract, as it stands in memory.
+    """Check that `adata` keeps the contract, in the form that it has in memory.
 
     Raises:
         UserError: what is wrong first, `where`, and at which observation or entry.
@@ -363,10 +363,10 @@ def _prior_names(adata: AnnData) -> list[str]:
 
 def _prior(adata: AnnData, name: str) -> Network:
     edges = dense(adata.varp[f"prior_{name}"]).astype(np.float64)
-    told = f"known_{name}"
-    known = dense(adata.varp[told]) != 0 if told in adata.varp else np.ones(edges.shape, dtype=bool)
-    # Prior networks do not say whether they have signs; one of activations alone is taken to have none.
-    return Network(edges, known, bool((edges < 0).any()))
+    mask_key = f"known_{name}"
+    known_pairs = dense(adata.varp[mask_key]) != 0 if mask_key in adata.varp else np.ones(edges.shape, dtype=bool)
+    # Prior networks do not say whether they have signs; one with only activations is taken to have none.
+    return Network(edges, known_pairs, bool((edges < 0).any()))
 
 
 def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:

@@ -1,7 +1,7 @@
 """Downloads: checked files, laid out as HOST/PATH below one folder, from the internet or a mirror of it.
 
 pooch fetches a file, checks its checksum and asks again after a failure. What a broken transfer over http(s) has
-brought lies beside the output, under a hidden name, and the next attempt or run goes on from there.
+brought is beside the output, under a hidden name, and the next attempt or run goes on from there.
 """
 
 from __future__ import annotations
@@ -81,17 +81,17 @@ def relative_path(url: str) -> str:
     Raises:
         UserError: the address is not http(s), names no file, or would lead out of the folder.
     """
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(parts.netloc):
+    address = urllib.parse.urlsplit(url)
+    if address.scheme not in {"http", "https"} or not _HOST.fullmatch(address.netloc):
         message = f"not an http or https address: {url!r}"
         raise UserError(message)
-    path = urllib.parse.unquote(parts.path).removeprefix("/")
+    path = urllib.parse.unquote(address.path).removeprefix("/")
     segments = path.split("/")
     unsafe = any(segment in {"", ".", ".."} for segment in segments) or re.search(r"[\\\x00-\x1f]", path)
-    if unsafe or parts.query or parts.fragment:
+    if unsafe or address.query or address.fragment:
         message = f"the address {url!r} does not name a plain file (empty or '..' segments, a query or a fragment)"
         raise UserError(message)
-    return f"{parts.netloc}/{path}"
+    return f"{address.netloc}/{path}"
 
 
 @cache
@@ -121,15 +121,15 @@ def check_downloaded(file: RemoteFile, path: Path) -> str:
     if not path.is_file():
         message = f"{path} is missing; it is {'unpacked' if file.unpack else 'downloaded'} from {file.url}"
         raise UserError(message)
-    found = file_sha256(path)
-    if file.sha256 is not None and not file.unpack and found != file.sha256:
+    checksum = file_sha256(path)
+    if file.sha256 is not None and not file.unpack and checksum != file.sha256:
         message = (
-            f"{path} is not the file at {file.url}: {_looks_like(path)}sha256 {found}, expected "
+            f"{path} is not the file at {file.url}: {_looks_like(path)}sha256 {checksum}, expected "
             f"{file.sha256}, "
             f"size {path.stat().st_size}, expected {file.size}; delete it and run again"
         )
         raise UserError(message)
-    return found
+    return checksum
 
 
 def download_source(

@@ -14,7 +14,12 @@ Edge = tuple[str, str]
 
 
 def read_edge_list(path: Path, source: str, target: str) -> list[Edge]:
-    """Edges of a CSV as (source, target), in the file's order, each once; `source` and `target` name the columns.
+    """Edges of a CSV as (source, target), in the file's order, each once.
+
+    Args:
+        path: the CSV file.
+        source: name of the column of sources.
+        target: name of the column of targets.
 
     Raises:
         UserError: see `tables.read_text_columns`, or a name is empty.
@@ -29,11 +34,11 @@ def read_edge_list(path: Path, source: str, target: str) -> list[Edge]:
 
 def edge_matrix(edges: Iterable[Edge], genes: Sequence[str]) -> NDArray[np.bool_]:
     """Edges among `genes` (source, target); those that name other genes are left out."""
-    place = {gene: number for number, gene in enumerate(genes)}
+    positions = {gene: number for number, gene in enumerate(genes)}
     matrix = np.zeros((len(genes), len(genes)), dtype=bool)
     for source, target in edges:
-        if source in place and target in place:
-            matrix[place[source], place[target]] = True
+        if source in positions and target in positions:
+            matrix[positions[source], positions[target]] = True
     return matrix
 
 
@@ -47,8 +52,8 @@ def read_edge_matrix(path: Path, genes: int) -> Floats:
     widths = [line.count(",") + 1 for line in lines]
     if len(lines) != genes or set(widths) != {genes}:
         wrong = next((number for number, width in enumerate(widths, start=1) if width != genes), None)
-        found = f"{len(lines)} lines" if wrong is None else f"line {wrong} has {widths[wrong - 1]} fields"
-        message = f"{path}: {found}, expected a matrix of {genes} by {genes} genes; is the file cut off?"
+        size = f"{len(lines)} lines" if wrong is None else f"line {wrong} has {widths[wrong - 1]} fields"
+        message = f"{path}: {size}, expected a matrix of {genes} by {genes} genes; is the file cut off?"
         raise UserError(message)
     try:
         matrix = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)
@@ -63,7 +68,12 @@ def read_edge_matrix(path: Path, genes: int) -> Floats:
 
 
 def read_genes(path: Path, column: str, count: int) -> tuple[str, ...]:
-    """Names of `count` genes in a column of a CSV, each of which names one gene.
+    """Names of genes in a column of a CSV, each of which names one gene.
+
+    Args:
+        path: the CSV file.
+        column: name of the column.
+        count: number of genes that the trajectories have.
 
     Raises:
         UserError: see `tables.read_text_columns`, another number of genes, or a name that is empty or repeated.

@@ -6,7 +6,7 @@ writes one equation a gene:
     "FUS1","(((1 * fAct(MCM1, 0.46, 1.58)) * (1 - 1 * fAct(TUP1, 0.54, 1.57))) * 1 - 1 * FUS1) / 1"
 
 where fAct(x, EC50, n) = B x^n / (K + x^n) with B = (EC50^n - 1) / (2 EC50^n - 1) and K = B - 1, a Hill function that is
-1/2 at EC50 and 1 at 1, and `input gene` stands for a rate of zero. The text is never evaluated as code. It is read by
+1/2 at EC50 and 1 at 1, and `input gene` means a rate of zero. The text is never evaluated as code. It is read by
 this grammar, and anything else is an error that says where:
 
     equation = "input gene" | sum
@@ -81,7 +81,7 @@ class System:
         return np.asarray(values[self.result].T.reshape(np.shape(states)))
 
     def edges(self) -> NDArray[np.bool_]:
-        """Which genes stand in which equation, (source, target), the genes' own ones among them."""
+        """Which genes are in which equation, (source, target), the genes' own ones among them."""
         genes, activations, constants, count = np.cumsum(self._counts)
         reached = np.zeros((count, genes), dtype=bool)
         np.fill_diagonal(reached, val=True)
@@ -130,11 +130,16 @@ def solve(
 ) -> Floats:
     """States (trajectory, time, gene) of the system, also with genes held, as `simulation.solve_rates`.
 
-    Shapes: `initial_states` (trajectory, gene), at time 0; `times` (time,) or (trajectory, time), none negative.
+    Args:
+        system: the equations.
+        initial_states: states at time 0, (trajectory, gene).
+        times: (time,), or (trajectory, time), none negative.
+        clamp: values at which genes are held, by the gene's number; None for none.
+        genes: names of the genes, for messages.
 
     Raises:
         UserError: `clamp` names a gene that there is not, a state or value is not finite, or the system cannot be
-            solved up to the last time; `genes` are the names in its message.
+            solved up to the last time.
     """
     return solve_rates(system.rates, initial_states, times, clamp, genes)
 
@@ -262,16 +267,16 @@ class _Values:
             levels[number] = 1 + max(levels.get(entry.left, 0), levels.get(entry.right, 0))
         operations = dict(sorted(unordered.items(), key=lambda item: (levels[item[0]], item[1].symbol)))
         genes = [number for number, entry in used.items() if isinstance(entry, _Gene)]
-        place = {number: index for index, number in enumerate([*genes, *activations, *constants, *operations])}
+        positions = {number: index for index, number in enumerate([*genes, *activations, *constants, *operations])}
         return System(
             source=np.array([entry.source for entry in activations.values()], np.int64),
             half_saturation=np.array([entry.half_saturation for entry in activations.values()], np.float64),
             hill_coefficient=np.array([entry.hill_coefficient for entry in activations.values()], np.float64),
             constants=np.array([entry.value for entry in constants.values()], np.float64),
             operation=np.array([_SYMBOLS.index(entry.symbol) for entry in operations.values()], np.int64),
-            left=np.array([place[entry.left] for entry in operations.values()], np.int64),
-            right=np.array([place[entry.right] for entry in operations.values()], np.int64),
-            result=np.array([place[number] for number in results], np.int64),
+            left=np.array([positions[entry.left] for entry in operations.values()], np.int64),
+            right=np.array([positions[entry.right] for entry in operations.values()], np.int64),
+            result=np.array([positions[number] for number in results], np.int64),
         )
 
     def _used(self, results: Sequence[int]) -> list[int]:
@@ -285,7 +290,7 @@ class _Values:
 
 
 class _Token(NamedTuple):
-    """A `number`, `name`, `sign` or the `end`, as it stands at a character, counted from 1."""
+    """A `number`, `name`, `sign` or the `end`, and the character at which it begins, counted from 1."""
 
     kind: str
     text: str
@@ -329,10 +334,10 @@ class _Parser:
             if sign.text == "*":
                 result = self.combine(sign, result, self.factor())
                 continue
-            place = self.token.place
+            position = self.token.place
             divisor = self.constant()
             if divisor == 0:
-                self.fail(place, "a division by zero")
+                self.fail(position, "a division by zero")
             result = self.combine(sign, result, self.values.number(_Constant(divisor)))
         return result
 
@@ -356,7 +361,7 @@ class _Parser:
         return result
 
     def activation(self) -> int:
-        place = self.take().place
+        position = self.take().place
         self.expect("(")
         source = self.gene()
         self.expect(",")
@@ -364,15 +369,17 @@ class _Parser:
         self.expect(",")
         coefficient = self.constant()
         self.expect(")")
-        found = f"{ACTIVATION} with EC50 = {half_saturation:g} and n = {coefficient:g}"
+        description = f"{ACTIVATION} with EC50 = {half_saturation:g} and n = {coefficient:g}"
         if half_saturation <= 0 or coefficient <= 0:
-            self.fail(place, f"{found}, which have to be above 0")
+            self.fail(position, f"{description}, which have to be above 0")
         # A product, since a power may overflow.
         if coefficient * np.log(half_saturation) > np.log(0.5 - _POLE):
             power = np.exp(min(coefficient * np.log(half_saturation), 700.0))
-            self.fail(place, f"{found}: EC50^n = {power:.6g} has to be below 1/2, where the activation has a pole")
+            self.fail(
+                position, f"{description}: EC50^n = {power:.6g} has to be below 1/2, where the activation has a pole"
+            )
         if coefficient * np.log(half_saturation) < np.log(_SMALLEST):
-            self.fail(place, f"{found}: EC50^n is too small to tell it from 0")
+            self.fail(position, f"{description}: EC50^n is too small to tell it from 0")
         return self.values.number(_Activation(source, half_saturation, coefficient))
 
     def gene(self) -> int:
@@ -401,16 +408,16 @@ class _Parser:
         return result
 
     def split(self) -> list[_Token]:
-        tokens, place = [], 0
-        while place < len(self.text):
-            if self.text[place] in " \t":
-                place += 1
+        tokens, position = [], 0
+        while position < len(self.text):
+            if self.text[position] in " \t":
+                position += 1
                 continue
-            match = _TOKEN.match(self.text, place)
+            match = _TOKEN.match(self.text, position)
             if match is None:
-                self.fail(place + 1, f"{self.text[place : place + _SHOWN]!r}, which is no part of an equation")
-            tokens.append(_Token(str(match.lastgroup), match.group(), place + 1))
-            place = match.end()
+                self.fail(position + 1, f"{self.text[position : position + _SHOWN]!r}, which is no part of an equation")
+            tokens.append(_Token(str(match.lastgroup), match.group(), position + 1))
+            position = match.end()
         return [*tokens, _Token("end", "", len(self.text) + 1)]
 
     @property
@@ -428,9 +435,9 @@ class _Parser:
 
     def unexpected(self, expected: str) -> NoReturn:
         token = self.token
-        found = "the end of the equation" if token.kind == "end" else repr(token.text[:_SHOWN])
-        self.fail(token.place, f"{found} where {expected} is expected")
+        description = "the end of the equation" if token.kind == "end" else repr(token.text[:_SHOWN])
+        self.fail(token.place, f"{description} where {expected} is expected")
 
-    def fail(self, place: int, found: str) -> NoReturn:
-        message = f"{self.where}, character {place}: found {found}"
+    def fail(self, position: int, description: str) -> NoReturn:
+        message = f"{self.where}, character {position}: found {description}"
         raise UserError(message)

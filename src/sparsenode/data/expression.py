@@ -86,11 +86,15 @@ def _share_of_multiples(values: csr_matrix, stored: NDArray[np.floating]) -> flo
 def normalize(values: csr_matrix, kind: Kind, total: float | None, where: str) -> csr_matrix:
     """Normalized counts (cell, gene), not logarithms, in place of `values`, which may be changed.
 
-    With a `total` every cell is brought to it. Without, counts are brought to the median of the cells' totals, and
-    what was normalized already stays as it was.
+    Args:
+        values: counts, normalized counts or their logarithms, (cell, gene).
+        kind: what `values` are.
+        total: the sum to which every cell is brought. With None, counts are brought to the median of the cells'
+            totals, and what was normalized already stays as it was.
+        where: the file and matrix, for messages.
 
     Raises:
-        UserError: a cell has no counts; `where` says in what.
+        UserError: a cell has no counts.
     """
     if kind == "logs":
         np.expm1(values.data, out=values.data)

@@ -31,7 +31,7 @@ _PIECE = 4_000_000  # values read at once
 _GAP = 100_000  # stored values that are read and thrown away rather than start another piece
 _NAMED = 8  # names listed in a message
 _LARGEST_WHOLE = 2**24  # whole numbers up to here are exact in float32
-_LARGEST_HALF = 2**22  # and up to here a half is told from them
+_LARGEST_HALF = 2**22  # and up to here a half can be distinguished from them
 RAW = "raw"
 """Name by which the matrix of `raw` is chosen, in a file that has no layer of this name."""
 
@@ -138,17 +138,22 @@ class CellFile:
                 shape = _shape(table, where)
                 self._check_cells(shape, where)
                 pieces = _matrix_pieces(table, shape, cells, np.arange(shape[1]), where, _double)
-                coordinates = np.vstack([part.toarray() for part in pieces])
+                coordinates = np.vstack([piece.toarray() for piece in pieces])
         if not np.isfinite(coordinates).all():
             message = f"{where} holds values that are NaN or infinite"
             raise UserError(message)
         return coordinates
 
     def values(self, layer: str | None, cells: NDArray[np.int_], features: NDArray[np.int_]) -> csr_matrix:
-        """Values (cell, feature) of `layers[layer]`, or of X, for `cells` and `features`, both ascending.
+        """Values (cell, feature) of `layers[layer]`, or of X, for chosen cells and features.
 
         In single precision, unless the file has whole numbers beyond it, without stored zeros, sorted. Takes memory
         for what is asked for, twice, and for one piece.
+
+        Args:
+            layer: name of the layer, or `raw` where no layer has this name; None for X.
+            cells: positions of the cells in the file, ascending, (cell,).
+            features: positions of the features in the matrix, ascending, (feature,).
 
         Raises:
             UserError: there is no such matrix, it is damaged, or it does not hold numbers.
@@ -164,10 +169,10 @@ class CellFile:
                 message = f"{where} has the shape {shape}, expected {expected}, one row a cell and one column a feature"
                 raise UserError(message)
             pieces = _matrix_pieces(matrix, shape, cells, features, where, _single)
-            found = vstack(list(pieces), format="csr")
-            found.sum_duplicates()
-            found.eliminate_zeros()
-        return found
+            selected = vstack(list(pieces), format="csr")
+            selected.sum_duplicates()
+            selected.eliminate_zeros()
+        return selected
 
     def _is_raw(self, layer: str | None) -> bool:
         return layer == RAW and RAW not in self.layers and self.has_raw
@@ -208,8 +213,8 @@ class CellFile:
         name = _index(group) if column is None else column
         title = table.replace("/", ".")
         if name not in group:
-            shown = [known for known in group if not known.startswith("_")]
-            raise self.fail(title, name, shown)
+            columns = [key for key in group if not key.startswith("_")]
+            raise self.fail(title, name, columns)
         with _reading(f"{self.path}: {title}[{name!r}]"):
             return _as_text(_read_column(group[name]))
 
@@ -351,12 +356,12 @@ def _matrix_pieces(
     from scipy.sparse import csr_matrix, vstack
 
     if not _is_group(matrix):
-        yield from (convert(csr_matrix(_native(part))) for part in _dense_pieces(matrix, cells, columns))
+        yield from (convert(csr_matrix(_native(piece))) for piece in _dense_pieces(matrix, cells, columns))
     elif _compressed_form(matrix, where)[0] == "csr":
         yield from map(convert, _compressed_pieces(matrix, cells, columns, shape[1], where))
     else:
         pieces = _compressed_pieces(matrix, columns, cells, shape[0], where)
-        yield vstack([convert(part) for part in pieces], format="csr").T.tocsr()
+        yield vstack([convert(piece) for piece in pieces], format="csr").T.tocsr()
 
 
 def _dense_pieces(table: h5py.Dataset, rows: NDArray[np.int_], columns: NDArray[np.int_]) -> Iterator[NDArray[Any]]:
@@ -400,23 +405,23 @@ def _compressed_pieces(
     for piece in _pieces(bounds, lines):
         first, last = piece[0], piece[-1] + 1
         begin, end = bounds[first], bounds[last]
-        places = indices[begin:end]
+        entry_indices = indices[begin:end]
         # scipy takes what is in there for granted.
-        if len(places) and (places.min() < 0 or places.max() >= count):
+        if len(entry_indices) and (entry_indices.min() < 0 or entry_indices.max() >= count):
             message = f"{where} is damaged: a value stands outside of the matrix"
             raise UserError(message)
         values = _native(data[begin:end])
-        block = csr_matrix((values, places, bounds[first : last + 1] - begin), shape=(last - first, count))
+        block = csr_matrix((values, entry_indices, bounds[first : last + 1] - begin), shape=(last - first, count))
         yield block[piece - first][:, across]
 
 
 def _pieces(bounds: NDArray[np.int64], lines: NDArray[np.int_]) -> Iterator[NDArray[np.int_]]:
     """Cut ascending lines into pieces to read at once: near each other, and not too large."""
     start = 0
-    for place in range(1, len(lines)):
-        gap = bounds[lines[place]] - bounds[lines[place - 1] + 1]
-        size = bounds[lines[place] + 1] - bounds[lines[start]]
+    for index in range(1, len(lines)):
+        gap = bounds[lines[index]] - bounds[lines[index - 1] + 1]
+        size = bounds[lines[index] + 1] - bounds[lines[start]]
         if gap > _GAP or size > _PIECE:
-            yield lines[start:place]
-            start = place
+            yield lines[start:index]
+            start = index
     yield lines[start:]

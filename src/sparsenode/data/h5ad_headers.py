@@ -1,6 +1,6 @@
 """The outline of an h5ad file: names, columns of `obs` and `var`, shapes; never a value of its matrices.
 
-Quick to import and to read, since it is done before every run: h5py and numpy alone, and nothing that grows with the
+Quick to import and to read, since it is done before every run: only h5py and numpy, and nothing that grows with the
 number of cells times features. Columns are read in each form that anndata has written since version 0.7.
 """
 
@@ -40,7 +40,7 @@ class Column:
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Labels that a row has; a categorical column may have others."""
+        """Labels that a row has; a categorical column may have further ones."""
         return tuple(self.labels[code] for code in np.unique(self.codes[self.codes >= 0]))
 
     @property

@@ -105,19 +105,19 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     cells = []
     for split in ("train", "test"):
         for donor in options["donors"][split]:
-            own = []
+            donor_cells = []
             for lineage in options["lineages"]:
                 path = files[_trajectory_file(donor, lineage).relative_path]
-                found, times, values = _read_cells(path)
-                genes = genes or found
-                if found != genes:
+                table_genes, times, values = _read_cells(path)
+                genes = genes or table_genes
+                if table_genes != genes:
                     message = f"{path}: its genes are not those of the other tables, in the same order"
                     raise UserError(message)
-                own.append(Cells(donor, lineage, split, times, values))
-            cells += _embedded(own) if options["embedding"] == "diffmap" else own
-    cells = [order_cells(options, part) for part in cells]
-    trajectories, kept = scale_cells(options, cells, genes)
-    genes = [gene for gene, keep in zip(genes, kept, strict=True) if keep]
+                donor_cells.append(Cells(donor, lineage, split, times, values))
+            cells += _embedded(donor_cells) if options["embedding"] == "diffmap" else donor_cells
+    cells = [order_cells(options, trajectory) for trajectory in cells]
+    trajectories, gene_mask = scale_cells(options, cells, genes)
+    genes = [gene for gene, keep in zip(genes, gene_mask, strict=True) if keep]
     priors = read_priors(options, files, genes)
     return RawTrajectories(
         kind="measured",
@@ -151,21 +151,23 @@ def _read_cells(path: Path) -> tuple[list[str], Floats, Floats]:
 
 
 def _embedded(cells: Sequence[Cells]) -> list[Cells]:
-    """The cells of one donor's lineages with their places in a diffusion map of all of them, (cell, 2).
+    """The cells of one donor's lineages with their coordinates in a diffusion map of all of them, (cell, 2).
 
     Equal rows are one cell, which takes part in the map once: the stem belongs to every lineage.
     """
     # Not in the order of the file, which would change the map by rounding.
-    distinct, places = np.unique(np.vstack([part.values for part in cells]), axis=0, return_inverse=True)
-    early = np.concatenate([part.times <= np.quantile(part.times, _EARLY_SHARE) for part in cells])
+    distinct, row_numbers = np.unique(
+        np.vstack([trajectory.values for trajectory in cells]), axis=0, return_inverse=True
+    )
+    early = np.concatenate([trajectory.times <= np.quantile(trajectory.times, _EARLY_SHARE) for trajectory in cells])
     is_root = np.zeros(len(distinct), dtype=bool)
-    is_root[places[early]] = True
+    is_root[row_numbers[early]] = True
     settings = PseudotimeSettings(neighbors=min(_NEIGHBORS, len(distinct) - 1), pca_components=_COMPONENTS)
     try:
-        found = diffuse(distinct, is_root, settings, where=f"donor {cells[0].donor}")
+        diffusion = diffuse(distinct, is_root, settings, where=f"donor {cells[0].donor}")
     except UserError as error:
         message = f"{error}; or do without a diffusion map: `embedding: none`"
         raise UserError(message) from error
-    ends = np.cumsum([len(part.times) for part in cells])[:-1]
-    coordinates = np.split(diffusion_embedding(found)[places], ends)
-    return [replace(part, embedding=own) for part, own in zip(cells, coordinates, strict=True)]
+    ends = np.cumsum([len(trajectory.times) for trajectory in cells])[:-1]
+    coordinates = np.split(diffusion_embedding(diffusion)[row_numbers], ends)
+    return [replace(trajectory, embedding=embedding) for trajectory, embedding in zip(cells, coordinates, strict=True)]

@@ -139,7 +139,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 class System:
     """dx/dt = basal + what the edges add - decay x.
 
-    Shapes: `basal` and `decay` (node,), the others (edge,). `source` and `target` are nodes, `sign` is 1 or -1,
+    Shapes: `basal` and `decay` (node,), all other arrays (edge,). `source` and `target` are nodes, `sign` is 1 or -1,
     `strength` is the most that the edge adds to the rate of its target, `half_saturation` is a level of its source.
     """
 
@@ -325,7 +325,11 @@ def _draw_edges(
 def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
     """States (trajectory, time, node) of the system, also with nodes held, as `simulation.solve_rates`.
 
-    Shapes: `initial_states` (trajectory, node), at time 0; `times` (time,) or (trajectory, time), none negative.
+    Args:
+        system: the network and its kinetics.
+        initial_states: states at time 0, (trajectory, node).
+        times: (time,), or (trajectory, time), none negative.
+        clamp: values at which nodes are held, by the node's number; None for none.
 
     Raises:
         UserError: `clamp` names a node that there is not, a state or value is not finite, or the system cannot be

@@ -21,8 +21,10 @@ def bone_segments(skeleton: Skeleton) -> list[tuple[int, int]]:
 def joint_positions(skeleton: Skeleton, channels: Sequence[tuple[str, str]], values: Floats) -> Floats:
     """Positions (frame, joint, 3) in the unit of the skeleton: joint 0 is the root, joint i the end of its i-th bone.
 
-    `values` (frame, channel) are degrees, or lengths for the root's translations, of `channels`: pairs of a bone and
-    a degree of freedom. Those that are left out are zero.
+    Args:
+        skeleton: the bones.
+        channels: pairs of a bone and a degree of freedom, (channel,). Those that are left out are zero.
+        values: degrees, or lengths for the root's translations, (frame, channel).
 
     Raises:
         UserError: a channel is unknown, given twice, or moves a bone otherwise than by a rotation.
@@ -34,16 +36,16 @@ def joint_positions(skeleton: Skeleton, channels: Sequence[tuple[str, str]], val
     positions[:, 0] = skeleton.root_position
     positions[:, 0] += np.stack([columns.get((ROOT, freedom), nothing) for freedom in ("tx", "ty", "tz")], axis=-1)
 
-    own = _own_axes(skeleton.root_orientation, skeleton.root_axis_order)
-    turned = {ROOT: own @ _motion(ROOT, skeleton.root_order, columns) @ own.T}
+    axes = _own_axes(skeleton.root_orientation, skeleton.root_axis_order)
+    turned = {ROOT: axes @ _motion(ROOT, skeleton.root_order, columns) @ axes.T}
     bones = {bone.name: bone for bone in skeleton.bones}
     for name in TopologicalSorter({bone.name: (bone.parent,) for bone in skeleton.bones}).static_order():
         if name == ROOT:
             continue
         bone = bones[name]
         # A bone turns about its own axes: into them, around, and back.
-        own = _own_axes(bone.axis, bone.axis_order)
-        turned[name] = turned[bone.parent] @ own @ _motion(name, bone.degrees_of_freedom, columns) @ own.T
+        axes = _own_axes(bone.axis, bone.axis_order)
+        turned[name] = turned[bone.parent] @ axes @ _motion(name, bone.degrees_of_freedom, columns) @ axes.T
         reach = turned[name] @ (np.array(bone.direction) * bone.length)
         positions[:, joints[name]] = positions[:, joints[bone.parent]] + reach
     return positions
@@ -55,8 +57,8 @@ def _own_axes(axis: Sequence[float], order: str) -> Floats:
 
 
 def _motion(name: str, freedoms: Sequence[str], columns: Mapping[tuple[str, str], Floats]) -> Floats:
-    given = [freedom for freedom in freedoms if freedom in ROTATIONS and (name, freedom) in columns]
-    return _rotation([(freedom[1].upper(), columns[name, freedom]) for freedom in given])
+    rotations = [freedom for freedom in freedoms if freedom in ROTATIONS and (name, freedom) in columns]
+    return _rotation([(freedom[1].upper(), columns[name, freedom]) for freedom in rotations])
 
 
 def _joint_numbers(skeleton: Skeleton) -> dict[str, int]:

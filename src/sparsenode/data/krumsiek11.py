@@ -84,8 +84,8 @@ def read_couplings(path: Path, genes: list[str]) -> Floats:
         UserError: a line does not fit, or the file has no list of couplings.
     """
     truth = np.zeros((len(genes), len(genes)))
-    _, found, couplings = path.read_text(encoding="utf-8").partition("# coupling list:\n")
-    if not found:
+    _, heading, couplings = path.read_text(encoding="utf-8").partition("# coupling list:\n")
+    if not heading:
         message = f"{path} has no list of couplings; is the installed scanpy one that this package was tried with?"
         raise UserError(message)
     for line in couplings.splitlines():
@@ -99,9 +99,9 @@ def read_couplings(path: Path, genes: list[str]) -> Floats:
 def _scanpy_file(folder: str, name: str) -> Path:
     # Found without importing scanpy, which takes five seconds.
     specification = importlib.util.find_spec("scanpy")
-    places = (specification.submodule_search_locations or []) if specification else []
-    for place in places:
-        path = Path(place) / folder / name
+    package_folders = (specification.submodule_search_locations or []) if specification else []
+    for package_folder in package_folders:
+        path = Path(package_folder) / folder / name
         if path.is_file():
             return path
     message = f"scanpy's bundled file {folder}/{name} is not there; install scanpy"

@@ -1,7 +1,7 @@
 """How large the values of another trajectory are to be expected, where each is scaled by the range of its own cells.
 
 The range of noisy values grows with the number of cells, so that the same expression is scaled to smaller values where
-there are more of them. And a level that one sample of cells tells is found in another to a part only. Both are known
+there are more of them. And the level of one sample of cells is only partly that of another sample. Both are known
 before any value of the other trajectory is, from its number of cells and from the training cells themselves.
 """
 
@@ -37,9 +37,9 @@ class LevelLaw:
 
 
 def learn_levels(values: Floats, seed: int = 0) -> LevelLaw:
-    """Learn the law from the cells of a training trajectory alone, (cell, gene), before scaling.
+    """Learn the law only from the cells of a training trajectory, (cell, gene), before scaling.
 
-    Half of the cells are scaled by their range, and a half, a quarter and an eighth of the cells, others than those, by
+    Half of the cells are scaled by their range, and a half, a quarter and an eighth of the cells, other than those, by
     theirs. The level of the one sample beside the other is the least-squares factor between their mean expressions
     (a regression through the origin over the genes), averaged over random halves; the law is a line through the
     reciprocals. With fewer than 16 cells nothing is learned.
@@ -49,13 +49,13 @@ def learn_levels(values: Floats, seed: int = 0) -> LevelLaw:
         return LevelLaw(cells, 1.0, 0.0)
     generator = np.random.default_rng(seed)
     half = cells // 2
-    sizes = np.array([half // part for part in _PARTS])
+    sizes = np.array([half // divisor for divisor in _PARTS])
     factors = np.zeros(len(sizes))
     for _ in range(_REPEATS):
         order = generator.permutation(cells)
-        own = _scaled_mean(values[order[:half]])
-        others = [_scaled_mean(values[order[half : half + size]]) for size in sizes]
-        factors += [float(other @ own) / float(own @ own) for other in others]
+        half_mean = _scaled_mean(values[order[:half]])
+        sample_means = [_scaled_mean(values[order[half : half + size]]) for size in sizes]
+        factors += [float(sample_mean @ half_mean) / float(half_mean @ half_mean) for sample_mean in sample_means]
     growth, equal = np.polyfit(np.log2(sizes / half), _REPEATS / factors, 1)
     return LevelLaw(cells, float(equal), float(growth))
 

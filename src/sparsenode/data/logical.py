@@ -30,10 +30,15 @@ def logical_value(value: Any) -> bool | None:
 
 
 def logical_values(column: Any, entries: Sequence[str], where: str) -> NDArray[np.bool_]:
-    """A column of values that say yes or no, (entry,), of the entries of these names.
+    """A column of values that say yes or no, (entry,).
+
+    Args:
+        column: values that `logical_value` takes, (entry,).
+        entries: names of the entries, for the message.
+        where: the file and column, for the message.
 
     Raises:
-        UserError: a value is missing or says neither; `where`, and of which entry.
+        UserError: a value is missing or says neither; the message names its entry.
     """
     import pandas as pd
 
@@ -53,8 +58,14 @@ def logical_values(column: Any, entries: Sequence[str], where: str) -> NDArray[n
 def logical_matrix(matrix: NDArray[Any], rows: Sequence[str], columns: Sequence[str], where: str) -> NDArray[np.bool_]:
     """A matrix (row, column) of truth values, or of 1 and 0.
 
+    Args:
+        matrix: the values, (row, column).
+        rows: names of the rows, for the message.
+        columns: names of the columns, for the message.
+        where: the file and matrix, for the message.
+
     Raises:
-        UserError: another value; `where`, and in which row and column.
+        UserError: there is another value; the message names its row and column.
     """
     values = np.asarray(matrix)
     wrong = np.argwhere((values != 0) & (values != 1))

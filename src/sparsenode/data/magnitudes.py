@@ -51,14 +51,14 @@ def measure_magnitudes(adata: AnnData) -> Magnitudes:
     states = metadata["initial_states"]
     squares, count, level, span = np.zeros(adata.n_vars), 0, 0.0, 0.0
     # One trajectory at a time: copies of all values in float64 would double what preprocessing takes.
-    for name, part in trajectory_slices(adata).items():
-        own = training[part]
-        if own.any():
-            values = np.asarray(adata.X[part][own], dtype=np.float64)
+    for name, rows in trajectory_slices(adata).items():
+        is_training = training[rows]
+        if is_training.any():
+            values = np.asarray(adata.X[rows][is_training], dtype=np.float64)
             squares += np.square(values - states.loc[name].to_numpy(dtype=np.float64)).sum(axis=0)
             count += len(values)
             level = max(level, float(np.abs(values).max()))
-            span = max(span, float(np.ptp(times[part])))
+            span = max(span, float(np.ptp(times[rows])))
     movements = np.sqrt(squares / max(count, 1))
     return Magnitudes(
         dataset=str(metadata["name"]),
@@ -73,7 +73,11 @@ def measure_magnitudes(adata: AnnData) -> Magnitudes:
 def doubts_of_values(magnitudes: Magnitudes, far: float = FAR, *, standardized: bool = False) -> list[str]:
     """Sentences on values that are too small, too large, or too far from zero to learn from, with what to set.
 
-    Networks of `standardized` states take any whose squares and movements single precision can tell.
+    Args:
+        magnitudes: those of the dataset.
+        far: factor from which a magnitude is far from one.
+        standardized: whether networks see standardized states. They take any values whose squares and movements single
+            precision can represent, whatever `far` is.
     """
     least, largest = magnitudes.movements
     far, far_level = (FAR_STANDARDIZED, FAR_LEVEL_STANDARDIZED) if standardized else (far, far)
@@ -93,8 +97,11 @@ def doubts_of_values(magnitudes: Magnitudes, far: float = FAR, *, standardized: 
 def doubts_of_times(magnitudes: Magnitudes, time_scale: float | None = None, far: float = FAR) -> list[str]:
     """Sentences on trajectories that are too long or too short to learn from, with what to set.
 
-    `time_scale` is that of the model; None where no model is known yet, and only what is farther than `FAR_SPAN` is
-    doubtful.
+    Args:
+        magnitudes: those of the dataset.
+        time_scale: that of the model, in `time_unit`; None where no model is known yet, and only what is farther than
+            `FAR_SPAN` is doubtful.
+        far: factor from which a span is far from one.
     """
     scaled = magnitudes.span / (time_scale or 1.0)
     far = max(far, FAR_SPAN) if time_scale is None else far
@@ -109,7 +116,13 @@ def doubts_of_times(magnitudes: Magnitudes, time_scale: float | None = None, far
 
 
 def doubts_of_step(magnitudes: Magnitudes, step: float, time_scale: float) -> list[str]:
-    """Sentences on a step of the solver that is too long for the trajectories or for what moves in them."""
+    """Sentences on a step of the solver that is too long for the trajectories or for what moves in them.
+
+    Args:
+        magnitudes: those of the dataset.
+        step: step of the solver, in `time_unit`.
+        time_scale: that of the model, in `time_unit`.
+    """
     if step >= magnitudes.span:
         return [
             f"one step of the solver ({step:g}) is as long as the longest trajectory ({magnitudes.span:.3g} "

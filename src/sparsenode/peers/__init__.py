@@ -39,7 +39,7 @@ class Peer(Settings):
         """Score all ordered pairs of variables.
 
         Returns:
-            Scores, at least 0 and larger for what is more likely an edge, and signs (-1, 1, or 0 where the peer tells
+            Scores, at least 0 and larger for what is more likely an edge, and signs (-1, 1, or 0 where the peer gives
             none), both (source, target); the diagonal is not looked at.
         """
 

@@ -34,5 +34,5 @@ class Correlation(Peer):
             ([samples.observed], samples.observed) if self.of == "states" else (samples.inputs, samples.rates)
         )
         count = len(targets)
-        found = np.stack([standardize(values).T @ standardize(targets) / count for values in sources])
-        return larger(np.abs(found), np.sign(found))
+        correlations = np.stack([standardize(values).T @ standardize(targets) / count for values in sources])
+        return larger(np.abs(correlations), np.sign(correlations))

@@ -28,8 +28,8 @@ _COST_OF_FREEDOM = 1.2
 class Samples:
     """Observations, each with its derivatives, in the order of the file; those of one time are averaged.
 
-    `observed` and `states`, observed and smoothed, `velocities` (at second order alone, else None) and `rates`, the
-    highest derivative, that which is to be explained: all (observation, variable), in the data set's units.
+    `observed` and `states`, observed and smoothed, `velocities` (only at second order, else None) and `rates`, the
+    highest derivative, that which is to be explained: all (observation, variable), in the dataset's units.
     `stretch` (observation,) numbers the stretches.
     """
 
@@ -58,20 +58,20 @@ def read_samples(adata: AnnData, order: int) -> Samples:
     time = adata.obs["time"].to_numpy(dtype=np.float64)
     values = np.asarray(adata.X, dtype=np.float64)
     weight = adata.obs["weight"].to_numpy(dtype=np.float64)
-    parts: list[tuple[np.ndarray, ...]] = []
+    stretches: list[tuple[np.ndarray, ...]] = []
     longest = 0
     for rows in training_stretches(adata):
         merged = average_ties(time[rows], values[rows], weight[rows])
         longest = max(longest, len(merged[0]))
         if len(merged[0]) >= FEWEST:
-            parts.append(_derivatives(*merged, order))
-    if not parts:
+            stretches.append(_derivatives(*merged, order))
+    if not stretches:
         raise UserError(
             f"derivatives take {FEWEST} training observations (split train, phase fit) of a trajectory in a row, at "
             f"different times; the longest stretch has {longest}: run no peers on these data"
         )
-    observed, states, first, last = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    stretch = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+    observed, states, first, last = (np.concatenate(columns) for columns in zip(*stretches, strict=True))
+    stretch = np.repeat(np.arange(len(stretches)), [len(arrays[0]) for arrays in stretches])
     return Samples(observed, states, first if order == 2 else None, last, stretch)
 
 
@@ -81,11 +81,17 @@ def last_of_stretches(samples: Samples, count: int | None) -> Samples:
         return samples
     from_end = np.zeros(len(samples.stretch), dtype=np.int64)
     for number in np.unique(samples.stretch):
-        own = np.flatnonzero(samples.stretch == number)
-        from_end[own] = np.arange(len(own))[::-1]
-    kept = from_end < count
-    velocities = None if samples.velocities is None else samples.velocities[kept]
-    return Samples(samples.observed[kept], samples.states[kept], velocities, samples.rates[kept], samples.stretch[kept])
+        rows = np.flatnonzero(samples.stretch == number)
+        from_end[rows] = np.arange(len(rows))[::-1]
+    selected = from_end < count
+    velocities = None if samples.velocities is None else samples.velocities[selected]
+    return Samples(
+        samples.observed[selected],
+        samples.states[selected],
+        velocities,
+        samples.rates[selected],
+        samples.stretch[selected],
+    )
 
 
 def inputs_and_targets(samples: Samples, of: str) -> tuple[list[np.ndarray], np.ndarray]:
@@ -107,46 +113,56 @@ Last = Annotated[
 
 
 def training_stretches(adata: AnnData) -> list[np.ndarray]:
-    """Observations of one trajectory, split train and phase fit, that no long run of others interrupts.
+    """Observations of one trajectory, split train and phase fit, that no long run of other observations interrupts.
 
     Observations without weight count as none.
     """
-    wanted = (adata.obs["split"] == "train") & (adata.obs["phase"] == "fit") & (adata.obs["weight"] > 0)
-    chosen = np.flatnonzero(wanted.to_numpy())
+    is_training = (adata.obs["split"] == "train") & (adata.obs["phase"] == "fit") & (adata.obs["weight"] > 0)
+    chosen = np.flatnonzero(is_training.to_numpy())
     trajectory = adata.obs["trajectory"].cat.codes.to_numpy()[chosen]
     breaks = np.flatnonzero((np.diff(trajectory) != 0) | (np.diff(chosen) > _BRIDGED + 1)) + 1
-    return [part for part in np.split(chosen, breaks) if len(part)]
+    return [rows for rows in np.split(chosen, breaks) if len(rows)]
 
 
 def average_ties(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct times (time,), at each the weighted mean of the values (time, variable), and the sum of the weights.
 
-    Times that increase. Those nearer to the one before than a millionth of the mean step count as one: no slope can be
-    told between them.
+    Times nearer to the one before than a millionth of the mean step count as one: no slope can be determined between
+    them.
+
+    Args:
+        time: times that do not decrease, (observation,).
+        values: (observation, variable).
+        weight: (observation,).
     """
     near = np.diff(time) <= 1e-6 * np.ptp(time) / max(len(time) - 1, 1)
-    place = np.concatenate(([0], np.cumsum(~near)))
+    time_index = np.concatenate(([0], np.cumsum(~near)))
     distinct = time[np.concatenate(([True], ~near))]
-    total = np.bincount(place, weights=weight)
+    total = np.bincount(time_index, weights=weight)
     sums = np.zeros((len(distinct), values.shape[1]))
-    np.add.at(sums, place, values * weight[:, None])
+    np.add.at(sums, time_index, values * weight[:, None])
     return distinct, sums / total[:, None], total
 
 
 def smooth(time: np.ndarray, values: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Smoothed values and their derivatives, both (time, variable), by the cubic smoothing spline of each variable.
 
-    `time` (time,) increases, in any steps; 5 or more. How smooth each variable is, is chosen by generalized
+    How smooth each variable is, is chosen by generalized
     cross-validation, in which a degree of freedom counts as 1.2 (Kim & Gu 2004), since derivatives suffer more from
     too rough a curve than from too smooth a one. scipy's own choice (`lam=None`) takes one smoothness for all
     variables, and none beyond a bound that noisy data exceed. Long stretches are smoothed in overlapping parts.
+
+    Args:
+        time: times that increase, in any steps, (time,); 5 or more.
+        values: (time, variable).
+        weight: of each time, (time,); None where all weigh the same.
     """
     weight = np.ones(len(time)) if weight is None else weight
     smoothed, slopes = np.empty_like(values), np.empty_like(values)
     for wide, inner in _parts(len(time)):
-        found = _smooth_part(time[wide], values[wide], weight[wide])
-        kept = slice(inner.start - wide.start, inner.stop - wide.start)
-        smoothed[inner], slopes[inner] = found[0][kept], found[1][kept]
+        segment = _smooth_part(time[wide], values[wide], weight[wide])
+        within = slice(inner.start - wide.start, inner.stop - wide.start)
+        smoothed[inner], slopes[inner] = segment[0][within], segment[1][within]
     return smoothed, slopes
 
 
@@ -188,15 +204,15 @@ def _derivatives(time: np.ndarray, values: np.ndarray, weight: np.ndarray, order
         return values, smoothed, first, first
     # The spline of the slopes, since the curvature of the first spline is rougher than it need be.
     last = smooth(time, first, weight)[1]
-    kept = slice(_ENDS, -_ENDS) if len(time) >= FEWEST + 2 * _ENDS else slice(None)
-    return values[kept], smoothed[kept], first[kept], last[kept]
+    interior = slice(_ENDS, -_ENDS) if len(time) >= FEWEST + 2 * _ENDS else slice(None)
+    return values[interior], smoothed[interior], first[interior], last[interior]
 
 
 def deviation(values: np.ndarray) -> np.ndarray:
     """Standard deviations (variable,), infinite for what is constant, so that it becomes 0 when divided by it."""
-    found = values.std(0)
-    moves = found > 1e-9 * np.abs(values).max(0)
-    return np.where(moves, found, np.inf)
+    deviations = values.std(0)
+    moves = deviations > 1e-9 * np.abs(values).max(0)
+    return np.where(moves, deviations, np.inf)
 
 
 def standardize(values: np.ndarray) -> np.ndarray:

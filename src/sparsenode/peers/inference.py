@@ -1,4 +1,4 @@
-"""One peer on one data set: files in, a table of scores out."""
+"""One peer on one dataset: files in, a table of scores out."""
 
 from __future__ import annotations
 
@@ -22,10 +22,17 @@ logger = logging.getLogger(__name__)
 
 
 def infer_peer(data: Path, peer: str, options: Mapping[str, Any], seeds: int, order: int, output: Path) -> None:
-    """Score all ordered pairs of the variables of the trajectories `data` by a peer, and write them as parquet.
+    """Score all ordered pairs of variables by a peer, and write them as parquet.
 
-    Columns: seed, source, target, score (at least 0) and sign (0 where it is not known). A random peer is asked with
-    each seed below `seeds`, any other once. `order` 2 explains second derivatives by positions and velocities.
+    Columns: seed, source, target, score (at least 0) and sign (0 where it is not known).
+
+    Args:
+        data: file of trajectories.
+        peer: name of the peer.
+        options: those of the peer.
+        seeds: how many seeds a random peer is asked with, from 0; any other peer is asked once.
+        order: order of the derivatives that are explained; 2 explains second ones by positions and velocities.
+        output: the parquet file.
 
     Raises:
         UserError: there is no such peer or option, the data are too few, or what the peer gives is not finite.
@@ -48,6 +55,12 @@ def score_pairs(peer: Peer, samples: Samples, features: list[str], seeds: int) -
     """Scores and signs of all ordered pairs off the diagonal, for each seed.
 
     Of one variable there is no pair: the peer, which may take no such data, is not asked, and the table has no rows.
+
+    Args:
+        peer: the peer, with its options.
+        samples: observations and their derivatives.
+        features: names of the variables, (variable,).
+        seeds: how many seeds a random peer is asked with, from 0; any other peer is asked once.
 
     Raises:
         UserError: a score is not finite or below 0.

@@ -43,12 +43,15 @@ class Lasso(Peer):
         from sparsenode.peers.derivatives import inputs_and_targets, larger, last_of_stretches, standardize
 
         samples = last_of_stretches(samples, self.last)
-        given, explained = inputs_and_targets(samples, self.of)
-        inputs = np.hstack([standardize(values) for values in given])
+        input_kinds, explained = inputs_and_targets(samples, self.of)
+        inputs = np.hstack([standardize(values) for values in input_kinds])
         explained = standardize(explained)
-        parts = _parts(samples.stretch, self.folds)
-        splits = [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in np.unique(parts)]
-        found = np.zeros((inputs.shape[1], explained.shape[1]))
+        fold_numbers = _parts(samples.stretch, self.folds)
+        splits = [
+            (np.flatnonzero(fold_numbers != fold), np.flatnonzero(fold_numbers == fold))
+            for fold in np.unique(fold_numbers)
+        ]
+        flat_coefficients = np.zeros((inputs.shape[1], explained.shape[1]))
         with warnings.catch_warnings():
             # The weakest penalties of a path take longest, and are hardly ever the best.
             warnings.filterwarnings("ignore", category=ConvergenceWarning)
@@ -57,8 +60,8 @@ class Lasso(Peer):
                 if self.of == "states":
                     sources = np.delete(sources, target)
                 model = LassoCV(alphas=self.strengths, cv=splits, max_iter=5000)
-                found[sources, target] = model.fit(inputs[:, sources], explained[:, target]).coef_
-        coefficients = found.reshape(len(given), -1, explained.shape[1])
+                flat_coefficients[sources, target] = model.fit(inputs[:, sources], explained[:, target]).coef_
+        coefficients = flat_coefficients.reshape(len(input_kinds), -1, explained.shape[1])
         return larger(np.abs(coefficients), np.sign(coefficients))
 
 

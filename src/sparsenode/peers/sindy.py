@@ -1,7 +1,7 @@
 """SINDy (Brunton et al. 2016) by pysindy: derivatives as sparse sums of polynomial terms of the states.
 
 Library and optimizer are pysindy's. The derivatives are those that all peers are given: its SmoothedFiniteDifference
-is made for observations at equal steps, and goes far astray at others.
+is made for observations at equal steps, and goes far astray at other steps.
 """
 
 from __future__ import annotations
@@ -77,7 +77,13 @@ class Sindy(Peer):
 
 
 def polynomial_degree(library: str, observations: int, inputs: int) -> int:
-    """Degree of the terms; `auto` is 2 where there are two observations or more for each term of it."""
+    """Degree of the terms.
+
+    Args:
+        library: `linear`, `quadratic`, or `auto`: 2 where there are two observations or more for each term of it.
+        observations: number of observations.
+        inputs: number of inputs.
+    """
     quadratic_terms = (inputs + 1) * (inputs + 2) // 2
     fits = 2 * quadratic_terms <= observations
     return {"linear": 1, "quadratic": 2, "auto": 2 if fits else 1}[library]
@@ -86,25 +92,38 @@ def polynomial_degree(library: str, observations: int, inputs: int) -> int:
 def fit_terms(
     terms: np.ndarray, rates: np.ndarray, stretch: np.ndarray, thresholds: Sequence[float], ridge: float
 ) -> np.ndarray:
-    """Coefficients (term, target) of rates (observation, target), each at the best of the increasing thresholds.
+    """Coefficients (term, target) of the rates, of each target at its best threshold.
 
-    `terms` (observation, term), `stretch` (observation,): each fold leaves out a fifth of each stretch, in a row. Of
-    equally good thresholds the largest is taken.
+    Each fold leaves out a fifth of each stretch, in a row. Of equally good thresholds the largest is taken.
+
+    Args:
+        terms: (observation, term).
+        rates: (observation, target).
+        stretch: number of the stretch of each observation, (observation,).
+        thresholds: sizes below which a coefficient is dropped, increasing.
+        ridge: penalty on squared coefficients.
     """
     fold = np.concatenate([np.arange(count) * _FOLDS // count for count in np.bincount(stretch)])
     errors = np.zeros((len(thresholds), rates.shape[1]))
     for number in range(_FOLDS if len(thresholds) > 1 else 0):
         out = fold == number
-        for place, threshold in enumerate(thresholds):
-            found = threshold_terms(terms[~out], rates[~out], threshold, ridge)
-            errors[place] += np.square(rates[out] - terms[out] @ found).sum(0)
+        for index, threshold in enumerate(thresholds):
+            coefficients = threshold_terms(terms[~out], rates[~out], threshold, ridge)
+            errors[index] += np.square(rates[out] - terms[out] @ coefficients).sum(0)
     best = len(thresholds) - 1 - errors[::-1].argmin(0)
     fitted = np.stack([threshold_terms(terms, rates, threshold, ridge) for threshold in thresholds])
     return np.asarray(np.take_along_axis(fitted, best[None, None], 0)[0])
 
 
 def threshold_terms(terms: np.ndarray, rates: np.ndarray, threshold: float, ridge: float) -> np.ndarray:
-    """Coefficients (term, target) by sequentially thresholded least squares."""
+    """Coefficients (term, target) by sequentially thresholded least squares.
+
+    Args:
+        terms: (observation, term).
+        rates: (observation, target).
+        threshold: size below which a coefficient is dropped.
+        ridge: penalty on squared coefficients.
+    """
     from pysindy.optimizers import STLSQ
 
     # Each round but the last removes a term.
@@ -121,5 +140,5 @@ def mean_slopes(powers: np.ndarray, means: np.ndarray) -> np.ndarray:
 
     `powers` (term, input) of the term; `means` (input,) over the observations.
     """
-    others = powers @ means - means[:, None]  # of a product of two, the mean of the other one
-    return np.asarray(powers.T * np.where(powers.sum(1) == 1, 1.0, others))
+    partner_means = powers @ means - means[:, None]  # of a product of two inputs, the mean of the other input
+    return np.asarray(powers.T * np.where(powers.sum(1) == 1, 1.0, partner_means))
