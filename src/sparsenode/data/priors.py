@@ -21,18 +21,18 @@ def add_priors(name: str, raw: RawTrajectories, wanted: Mapping[str, Mapping[str
     Raises:
         UserError: there is no truth or no prior of that name, the name is taken, or too few places are empty.
     """
-    priors, known = dict(raw.priors), dict(raw.priors_known)
+    priors, masks = dict(raw.priors), dict(raw.priors_known)
     for prior, entry in wanted.items():
         where = f"dataset {name}, priors.{prior}"
         if prior in raw.priors:
             message = f"{where}: the source has a prior of that name; choose another one"
             raise UserError(message)
-        network, told = _origin(raw, entry["of"], where)
+        network, mask = _origin(raw, entry["of"], where)
         share, seed = entry.get("corruption", 0.0), entry.get("seed", 0)
-        priors[prior] = corrupt(network, share, seed, told=told, where=where)
-        if told is not None:
-            known[prior] = told | (priors[prior] != 0)
-    return replace(raw, priors=priors, priors_known=known)
+        priors[prior] = corrupt(network, share, seed, told=mask, where=where)
+        if mask is not None:
+            masks[prior] = mask | (priors[prior] != 0)
+    return replace(raw, priors=priors, priors_known=masks)
 
 
 def _origin(raw: RawTrajectories, of: str, where: str) -> tuple[Floats, Any]:
@@ -66,22 +66,22 @@ def corrupt(
     Raises:
         UserError: too few places are empty.
     """
-    own = np.eye(len(network), dtype=bool)
-    known = np.ones(network.size, bool) if told is None else (np.asarray(told, bool) | own).ravel()
+    diagonal = np.eye(len(network), dtype=bool)
+    known_pairs = np.ones(network.size, bool) if told is None else (np.asarray(told, bool) | diagonal).ravel()
     generator = np.random.default_rng(seed)
-    taken = (network != 0) | own
+    taken = (network != 0) | diagonal
     # All are put in an order before those that are not known are left out: which pairs are known moves no other edge.
     edges, empty = (generator.permutation(np.flatnonzero(pairs)) for pairs in (network, ~taken))
-    edges, empty = edges[known[edges]], empty[known[empty]]
+    edges, empty = edges[known_pairs[edges]], empty[known_pairs[empty]]
     count = round(share * len(edges))
     if count > len(empty):
         message = (
             f"{where}: {count} of {len(edges)} edges are to be moved, but only {len(empty)} known pairs have no edge"
         )
         raise UserError(message)
-    moved, places = edges[:count], empty[:count]
+    moved, destinations = edges[:count], empty[:count]
     corrupted = np.array(network, dtype=np.float64)
     flat = corrupted.reshape(-1)
-    flat[places] = flat[moved]
+    flat[destinations] = flat[moved]
     flat[moved] = 0.0
     return corrupted

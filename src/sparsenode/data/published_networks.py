@@ -134,7 +134,7 @@ def load_network(
     test_times = times if options["test_times"] is None else np.array(options["test_times"], np.float64)
     names, is_input = read_genes(genes)
     system = read_equations(equations, names)
-    truth, known = _truth(read_edges(edges, names), system, names, equations, edges)
+    truth, truth_known = _truth(read_edges(edges, names), system, names, equations, edges)
 
     def simulate(stream: int, count: int, times: Floats) -> Floats:
         return solve(system, draw_starts(options, is_input, count, stream), times, genes=names)
@@ -153,7 +153,7 @@ def load_network(
         time_unit="time unit",
         value_unit="level",
         truth=truth,
-        truth_known=known,
+        truth_known=truth_known,
         # Otherwise it would be read off the truth.
         is_regulator=np.ones(len(names), dtype=bool),
         provenance=describe_system(system),
@@ -181,17 +181,17 @@ def read_edges(path: Path, genes: Sequence[str]) -> Floats:
     Raises:
         UserError: the file is no such table, an edge has an unknown gene or no sign, or stands there twice.
     """
-    places = {gene: place for place, gene in enumerate(genes)}
+    positions = {gene: position for position, gene in enumerate(genes)}
     signs = np.zeros((len(genes), len(genes)))
     for line, (source, target, _, activation, _, _) in read_text_table(path, _EDGE_COLUMNS):
         for gene in (source, target):
-            if gene not in places:
+            if gene not in positions:
                 message = f"{path}, line {line}: no gene is named {gene!r}; the nearest: {nearest_names(gene, genes)}"
                 raise UserError(message)
         if activation not in _SIGNS:
             message = f"{path}, line {line}: found activation {activation!r}, expected {' or '.join(_SIGNS)}"
             raise UserError(message)
-        edge = places[source], places[target]
+        edge = positions[source], positions[target]
         if signs[edge]:
             message = f"{path}, line {line}: the edge from {source} to {target} stands there a second time"
             raise UserError(message)
@@ -216,16 +216,16 @@ def draw_starts(options: Mapping[str, Any], is_input: NDArray[np.bool_], count: 
     low, high = ndtr(-mean / deviation), ndtr((1.0 - mean) / deviation)
     inputs = mean + deviation * ndtri(low + (high - low) * uniform[:, 0])
     # Of three uniform numbers the one in the middle is Beta(2, 2).
-    others = np.median(uniform[:, 1:], axis=1) + shift
-    return np.clip(np.where(is_input, inputs, others), 0.0, 1.0)
+    non_inputs = np.median(uniform[:, 1:], axis=1) + shift
+    return np.clip(np.where(is_input, inputs, non_inputs), 0.0, 1.0)
 
 
 def _truth(
     signs: Floats, system: System, genes: Sequence[str], equations: Path, edges: Path
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Truth, and where it is known, (source, target), of listed signs and a system."""
-    others = ~np.eye(len(genes), dtype=bool)
-    exists = system.edges() & others
+    off_diagonal = ~np.eye(len(genes), dtype=bool)
+    exists = system.edges() & off_diagonal
     if unlisted := _pairs(exists & (signs == 0), genes):
         message = (
             f"{edges} does not list {len(unlisted)} edges of the equations in {equations}, such as {unlisted[0]}; "
@@ -235,7 +235,7 @@ def _truth(
     open_ones = (signs != 0) & ~exists
     if absent := _pairs(open_ones, genes):
         logger.info("%s: no equation has the edges %s; the truth leaves them open", edges, ", ".join(absent))
-    return np.where(exists, signs, 0.0), others & ~open_ones
+    return np.where(exists, signs, 0.0), off_diagonal & ~open_ones
 
 
 def _pairs(edges: NDArray[np.bool_], genes: Sequence[str]) -> list[str]:

@@ -213,8 +213,8 @@ def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> S
     for _ in range(_DRAWS):
         coupling = np.zeros((count, count))
         for target in range(count):
-            others = np.delete(np.arange(count), target)
-            sources = generator.choice(others, size=generator.integers(fewest, most, endpoint=True), replace=False)
+            candidates = np.delete(np.arange(count), target)
+            sources = generator.choice(candidates, size=generator.integers(fewest, most, endpoint=True), replace=False)
             signs = generator.choice([-1.0, 1.0], size=len(sources))
             coupling[target, sources] = signs * draw_uniform(generator, options["coupling"], len(sources))
         stiffness = draw_uniform(generator, options["frequency"], count) ** 2

@@ -113,18 +113,18 @@ def _unsolvable(time: float, values: Floats, names: Sequence[str] | None, *, eva
     node = int(lost.argmax() if lost.any() else size.argmax())
     name = f"node {node}" if names is None else names[node]
     if evaluations:
-        found = f"{evaluations} evaluations of its rates reach no farther, and {name} changes fastest there"
+        reason = f"{evaluations} evaluations of its rates reach no farther, and {name} changes fastest there"
         advice = (
             "take earlier times, or slower rates: where fast ones hold each other, the method cannot take large steps"
         )
     else:
-        found = (
+        reason = (
             f"{name} is not finite"
             if lost.any()
             else f"{name} changes without bound, by {size[node]:.3g} a unit of time"
         )
         advice = "take earlier times or other starts, or see whether the equations let it grow for ever"
-    return UserError(f"cannot solve the simulated system beyond time {time:.6g}: {found}; {advice}")
+    return UserError(f"cannot solve the simulated system beyond time {time:.6g}: {reason}; {advice}")
 
 
 def read_arrays(

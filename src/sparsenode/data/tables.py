@@ -212,7 +212,7 @@ def read_text_columns(path: Path, columns: Sequence[str]) -> list[list[str]]:
         message = f"{path}, line 1: no column {missing[0]!r}; there are: {', '.join(header) or 'none'}"
         raise UserError(message)
     rows = [row for _, row in _at_least_one(path, lines)]
-    return [[row[place].strip() for row in rows] for place in map(header.index, columns)]
+    return [[row[index].strip() for row in rows] for index in map(header.index, columns)]
 
 
 def _text_lines(path: Path, *, skipinitialspace: bool = False) -> Iterator[tuple[int, list[str]]]:
@@ -247,11 +247,11 @@ def _csv_rows(
 
 
 def _at_least_one(path: Path, lines: Iterator[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
-    found = list(lines)
-    if not found:
+    rows = list(lines)
+    if not rows:
         message = f"{path}: no line below the column names; is the file cut off?"
         raise UserError(message)
-    return found
+    return rows
 
 
 def read_table_text(path: Path, *, limit: int = LARGEST) -> str:
@@ -266,8 +266,8 @@ def read_table_text(path: Path, *, limit: int = LARGEST) -> str:
         encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        place = f"byte {error.start} is no UTF-{'16' if encoding == 'utf-16' else '8'}"
-        message = f"{path} is not a text file ({place}); save a table as UTF-8"
+        invalid_byte = f"byte {error.start} is no UTF-{'16' if encoding == 'utf-16' else '8'}"
+        message = f"{path} is not a text file ({invalid_byte}); save a table as UTF-8"
         raise UserError(message) from error
     if text[:512].lstrip().lower().startswith(("<!doctype html", "<html")):
         message = f"{path} is a web page (HTML) in place of a table; delete it and fetch the data again"

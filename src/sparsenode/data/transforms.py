@@ -28,17 +28,17 @@ def resolve_repeated_times(
     Raises:
         UserError: times repeat and `how` is `error`; `where` says in what, `instead` what else can be chosen.
     """
-    kept, starts, counts = np.unique(times, return_index=True, return_counts=True)
-    if how == "error" and len(kept) < len(times):
-        first = kept[counts > 1][0]
+    distinct_times, starts, counts = np.unique(times, return_index=True, return_counts=True)
+    if how == "error" and len(distinct_times) < len(times):
+        first = distinct_times[counts > 1][0]
         message = (
-            f"{where}: {len(times) - len(kept)} observations repeat a time (first {first:.15g}); "
+            f"{where}: {len(times) - len(distinct_times)} observations repeat a time (first {first:.15g}); "
             f"choose {instead} to allow it"
         )
         raise UserError(message)
     if how == "mean":
-        return kept, np.add.reduceat(values, starts, axis=0) / counts[:, None], counts.astype(np.float64)
-    return kept, values[starts], np.ones(len(kept))
+        return distinct_times, np.add.reduceat(values, starts, axis=0) / counts[:, None], counts.astype(np.float64)
+    return distinct_times, values[starts], np.ones(len(distinct_times))
 
 
 def value_range(values: Floats) -> tuple[Floats, Floats]:
@@ -59,8 +59,10 @@ def scaling_ranges(
     observations.
     """
     if scaling == "per_trajectory":
-        return [value_range(part) for part in values]
-    together = np.vstack([part[chosen] for part, chosen in zip(values, training, strict=True)])
+        return [value_range(trajectory_values) for trajectory_values in values]
+    together = np.vstack(
+        [trajectory_values[chosen] for trajectory_values, chosen in zip(values, training, strict=True)]
+    )
     return [value_range(together)] * len(values)
 
 
