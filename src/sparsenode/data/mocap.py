@@ -362,7 +362,7 @@ def _entry_problem(table: Sequence[_Trial]) -> str | None:
 
 
 def _overlapping(table: Sequence[_Trial]) -> set[str]:
-    """Trials of which some frames stand in the table twice."""
+    """Trials of which some frames are in the table twice."""
     names = set()
     for entry, other in combinations(table, 2):
         ends = [math.inf if trial.stop is None else trial.stop for trial in (entry, other)]
@@ -403,7 +403,7 @@ def _split_problem(trials: Sequence[_Trial], scaling: str) -> str | None:
 
 
 def _calibration_problem(trials: Sequence[_Trial]) -> str | None:
-    """How far joints swing is compared between persons, which means something for the same motions alone."""
+    """How far joints swing is compared between persons, which means something only for the same motions."""
     training = {trial.motion for trial in trials if trial.split == "train"}
     for subject in dict.fromkeys(trial.subject for trial in trials if trial.split == "calibration"):
         calibration_motions = {
@@ -476,7 +476,7 @@ def _read_recording(
 
 
 def _correct(recordings: Sequence[_Recording], branches: _Branches, channels: Sequence[Channel]) -> list[_Samples]:
-    """The samples of all recordings, whole and half turns taken out; what is to be forecast tells nothing of others."""
+    """The samples of all recordings without whole and half turns; what is to be forecast changes no other recording."""
     means: dict[str, Floats] = {}
     for subject in dict.fromkeys(recording.trial.subject for recording in recordings):
         in_view = [recording for recording in recordings if recording.trial.split in {"train", "calibration"}]
@@ -502,7 +502,16 @@ def choose_branches(angles: Floats, mean: Floats, period: Floats, share_of_last:
     The first frame is expected at the `mean`; each later one at the mean, moved by `share_of_last` of how far the frame
     before is from it: at 1 angles turn on and on, and one jump that is read wrongly moves all that follow; at less they
     come back to the mean, and those that move smoothly do not flip to and fro where two branches are equally far. A
-    frame depends on no later one. Shapes: `angles` (frame, channel), all others (channel,), in degrees.
+    frame depends on no later one.
+
+    Args:
+        angles: (frame, channel) in degrees.
+        mean: (channel,) in degrees, where the first frame is expected.
+        period: (channel,) in degrees.
+        share_of_last: (channel,), how far the frame before decides where the next one is expected.
+
+    Returns:
+        The angles (frame, channel) in degrees.
     """
     chosen = np.empty_like(angles)
     expected = mean
@@ -514,9 +523,14 @@ def choose_branches(angles: Floats, mean: Floats, period: Floats, share_of_last:
 
 
 def mean_angles(recordings: Sequence[Floats], period: Floats, share_of_last: Floats) -> Floats:
-    """Mean (channel,) in degrees over all frames of some recordings (frame, channel), each angle on its nearest branch.
+    """Mean (channel,) in degrees over all frames of some recordings, each angle on its nearest branch.
 
     Branches are chosen near the mean direction, where most frames are.
+
+    Args:
+        recordings: each (frame, channel) in degrees.
+        period: (channel,) in degrees.
+        share_of_last: (channel,), as for `choose_branches`.
     """
     frames = np.vstack(recordings)
     circles = 2 * np.pi * frames / period
@@ -573,11 +587,20 @@ def _warn_of_far_angles(
 def resample(
     values: Floats, rate: float, source_rate: float, start: float = 0.0, stop: float | None = None
 ) -> tuple[Floats, Floats]:
-    """Sample `values` (frame, channel) at the times `start + k / rate` up to `stop` or the last frame.
+    """Sample `values` at the times `start + k / rate` up to `stop` or the last frame.
 
-    Linear between the two frames beside a time; where a frame is at that time, its values and no others count.
-    `rate` and `source_rate` are per second, `start` and `stop` in seconds from the first frame. Returns times
-    (sample,) in seconds from `start`, and values (sample, channel); none where the recording ends before `start`.
+    Linear between the two frames beside a time; where a frame is at that time, only its values count.
+
+    Args:
+        values: (frame, channel).
+        rate: samples per second.
+        source_rate: frames per second.
+        start: seconds from the first frame.
+        stop: seconds from the first frame; the last frame, if not given.
+
+    Returns:
+        Times (sample,) in seconds from `start`, and values (sample, channel); none where the recording ends before
+        `start`.
     """
     times, positions = _sampling(len(values), rate, source_rate, start, stop)
     return times, _interpolate(values, positions)
@@ -634,8 +657,13 @@ def person_scale(
 
     The mean over the `calibration` observations is mapped to what the mean over the `training` observations is
     mapped to by the `shared` offset and scale, and so is the spread, where both are above `least_spread`
-    (degrees): the square root of the mean over trials of the variance within a trial. Shapes: every trial
-    (sample, channel) in degrees.
+    (degrees): the square root of the mean over trials of the variance within a trial.
+
+    Args:
+        training: every training trial, (sample, channel) in degrees.
+        calibration: every calibration trial of the person, (sample, channel) in degrees.
+        shared: offset and scale of the persons with training trials, each (channel,) in degrees.
+        least_spread: degrees; smaller spreads are raised to it.
     """
     offset, scale = shared
     scaled_mean = (np.vstack(training).mean(axis=0) - offset) / scale

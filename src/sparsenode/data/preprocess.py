@@ -36,8 +36,13 @@ _LEAST_MOVEMENT = 0.01
 def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads: Path, output: Path) -> None:
     """Write the trajectories of the dataset `name` to `output`, an h5ad file that keeps the contract.
 
-    `dataset_settings` is the dataset's entry of the configuration; `downloads` the folder that holds the
-    source's files as HOST/PATH. Nothing is written unless all of it is right.
+    Nothing is written unless all of it is right.
+
+    Args:
+        name: that of the dataset.
+        dataset_settings: the dataset's entry of the configuration.
+        downloads: the folder that holds the source's files as HOST/PATH.
+        output: path of the file to write.
 
     Raises:
         UserError: settings, downloaded files or the data are not usable.
@@ -69,6 +74,12 @@ def assemble(
     source_files: Mapping[str, str],
 ) -> AnnData:
     """The AnnData of `raw` trajectories, with validation, initial states, feature weights and priors of `settings`.
+
+    Args:
+        name: that of the dataset.
+        raw: what the source has loaded.
+        settings: the dataset's entry of the configuration, with all options of its source.
+        source_files: checksums of the source's files by HOST/PATH.
 
     Raises:
         UserError: a trajectory is too short, a prior cannot be made, values are not finite, or validation leaves
@@ -114,7 +125,7 @@ def assemble(
     var = pd.DataFrame(
         {
             "weight": _feature_weights(movement) if feature_weight == "movement" else np.ones(len(raw.features)),
-            # All are candidates where the source does not say: the true network is for the evaluation alone.
+            # All are candidates where the source does not say: the true network is only for the evaluation.
             "is_regulator": np.ones(len(raw.features), dtype=bool) if raw.is_regulator is None else raw.is_regulator,
             **{column: list(values) for column, values in raw.feature_labels.items()},
         },
@@ -158,7 +169,7 @@ def assemble(
 
 
 def _check_names(dataset: str, raw: RawTrajectories) -> None:
-    """Names that tables of results use for other things, and one for two trajectories (donor and lineage make one)."""
+    """Refuse names that tables of results use for other things, and a name of two trajectories (donor and lineage)."""
     names = [trajectory.name for trajectory in raw.trajectories]
     problem = name_problem(
         {
@@ -178,7 +189,7 @@ def _check_names(dataset: str, raw: RawTrajectories) -> None:
 
 
 def _check_raw(name: str, raw: RawTrajectories, first: int, known_count: int) -> None:
-    """What later steps rely on, found before they stumble; the contract's own check comes at the end."""
+    """Check what later steps rely on before they fail; the contract's own check comes at the end."""
     for trajectory in raw.trajectories:
         where = f"dataset {name}, trajectory {trajectory.name!r}"
         averaged = trajectory.first_values is not None

@@ -13,10 +13,15 @@ from sparsenode.labels import TRUTH
 
 
 def add_priors(name: str, raw: RawTrajectories, wanted: Mapping[str, Mapping[str, Any]]) -> RawTrajectories:
-    """`raw` with further prior networks beside those of its source; `name` is that of the dataset.
+    """`raw` with further prior networks beside those of its source.
 
-    `wanted` says by name what each is made `of` (`truth` or a prior of the source), its `corruption` (the share of its
-    edges that are moved, 0 to 1) and the `seed` of that. Each depends on nothing but these three.
+    Each depends on nothing but its origin, its corruption and its seed.
+
+    Args:
+        name: that of the dataset.
+        raw: trajectories of a source.
+        wanted: by name, what each prior is made `of` (`truth` or a prior of the source), its `corruption` (the share
+            of its edges that are moved, 0 to 1) and the `seed` of that.
 
     Raises:
         UserError: there is no truth or no prior of that name, the name is taken, or too few places are empty.
@@ -55,13 +60,20 @@ def _names(raw: RawTrajectories) -> str:
 def corrupt(
     network: Floats, share: float, seed: int, *, told: NDArray[Any] | None = None, where: str = "prior network"
 ) -> Floats:
-    """Move a `share` of the edges of `network` (source, target) to random places, with their signs and sizes.
+    """Move a `share` of the edges of `network` to random places, with their signs and sizes.
 
-    As the priors of PHOENIX are made (Hossain et al. 2024, `prior_matrix_maker.R`: edges are relocated to a source and
-    another target, and keep their signs). Here always to a place where the network has no edge, so that as many edges
-    are left and exactly the share of them is wrong. Pairs that the network does not tell of (where `told` is False, but
-    for the diagonal) neither lose an edge nor gain one, since nobody could call it wrong. With one seed, a larger share
-    moves what a smaller one does, to the same places, and more. 0 gives the network itself.
+    This is how the priors of PHOENIX are made (Hossain et al. 2024, `prior_matrix_maker.R`: edges are relocated to a
+    source and another target, and keep their signs). Here they always go to a place where the network has no edge, so
+    that as many edges are left and exactly the share of them is wrong. Pairs that the network does not tell of (where
+    `told` is False, but for the diagonal) neither lose an edge nor gain one, since nobody could call it wrong. With one
+    seed, a larger share moves what a smaller one does, to the same places, and more. 0 gives the network itself.
+
+    Args:
+        network: (source, target), 0 where there is no edge.
+        share: 0 to 1.
+        seed: of the choice of edges and places.
+        told: (source, target), of which pairs the network tells; None for all.
+        where: what the network is, for messages.
 
     Raises:
         UserError: too few places are empty.

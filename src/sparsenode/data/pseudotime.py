@@ -140,7 +140,7 @@ class PseudotimeSettings:
 
 
 def settings_from_options(options: Mapping[str, Any] | None) -> PseudotimeSettings:
-    """Settings of the options given, defaults for the others.
+    """Settings of the options given, with defaults for all other options.
 
     Raises:
         UserError: an option is unknown, or its value not allowed.
@@ -157,10 +157,10 @@ def settings_from_options(options: Mapping[str, Any] | None) -> PseudotimeSettin
 class Diffusion:
     """Cells in diffusion pseudotime.
 
-    Shapes: `pseudotime` (cell,), from 0 at the root to 1, unless smoothed; `components` (cell, component), without
-    the constant one, the root type on the lower side of each; `eigenvalues` (component,). `root` is a row, chosen by
-    `root_rule`; `root_component`, counted from 0, tells the root type from the others for the share `separation` of
-    pairs of cells (.5: not at all).
+    Shapes: `pseudotime` (cell,), from 0 at the root to 1, unless smoothed; `components` (cell, component), without the
+    constant one, the root type on the lower side of each; `eigenvalues` (component,). `root` is a row, chosen by
+    `root_rule`; `root_component`, counted from 0, tells the root type from the other types for the share `separation`
+    of pairs of cells (.5: not at all).
     """
 
     pseudotime: Floats
@@ -190,7 +190,7 @@ def diffuse(
         is_root: (cell,), true for cells of the root type, in the order of the file.
         settings: the knobs.
         kind: what `values` are.
-        compared: (cell,), cells whose types the root type is told from; all, if not given.
+        compared: (cell,), cells whose types the root type is compared with; all, if not given.
         cell_types: (cell,), names for messages.
         where: what the cells are, such as `s1d2`, for messages.
 
@@ -219,10 +219,18 @@ def order_lineages(
 ) -> dict[str, Diffusion]:
     """Pseudotime of each lineage's own cells, from one map or one for each lineage.
 
-    Shapes and arguments as in `diffuse`, where `lineages` has (cell,) flags by name. Arrays of the results have rows
-    for the lineage's cells alone, in their order, while `root` is a row of `values`. With `map: donor` cells of no
-    lineage take part in the map, and an embedding is used as it is; with `map: lineage` expression has its principal
-    components taken within the lineage.
+    Arrays of the results have rows only for the lineage's cells, in their order, while `root` is a row of `values`.
+    With `map: donor` cells of no lineage take part in the map, and an embedding is used as it is; with `map: lineage`
+    expression has its principal components taken within the lineage.
+
+    Args:
+        values: as for `diffuse`.
+        is_root: (cell,), true for cells of the root type, in the order of the file.
+        lineages: flags (cell,) by name of the lineage.
+        settings: the knobs.
+        kind: what `values` are.
+        cell_types: (cell,), names for messages.
+        where: what the cells are, for messages.
 
     Raises:
         UserError: as `diffuse`; a lineage of fewer than 20 cells.
@@ -244,7 +252,17 @@ def compare_roots(
 ) -> dict[str, tuple[int, int, float]]:
     """By lineage: the two root cells, and the rank correlation of the pseudotimes that start at them.
 
-    The maps are made once. Arguments, shapes and errors as in `order_lineages`; of `settings`, the root is not used.
+    The maps are made once. Errors are those of `order_lineages`.
+
+    Args:
+        values: as for `diffuse`.
+        is_root: (cell,), true for cells of the root type, in the order of the file.
+        lineages: flags (cell,) by name of the lineage.
+        settings: the knobs, of which `root` is not used.
+        roots: the two rules by which root cells are chosen.
+        kind: what `values` are.
+        cell_types: (cell,), names for messages.
+        where: what the cells are, for messages.
     """
     maps = _map_lineages(values, is_root, lineages, settings, kind=kind, cell_types=cell_types, where=where)
     compared = {}
@@ -342,7 +360,7 @@ def _map_lineages(
     maps = {}
     for name, lineage in members.items():
         rows = np.flatnonzero(lineage)
-        lineage_map = _map_cells(
+        cell_map = _map_cells(
             values[rows],
             (flags[rows], ~flags[rows]),
             settings,
@@ -350,7 +368,7 @@ def _map_lineages(
             cell_types=None if types is None else types[rows],
             where=f"{where} {name}",
         )
-        maps[name] = _LineageMap(lineage_map, rows, np.ones(len(rows), dtype=bool))
+        maps[name] = _LineageMap(cell_map, rows, np.ones(len(rows), dtype=bool))
     return maps
 
 
@@ -460,7 +478,7 @@ def _refuse_parts(
     cell_types: Sequence[str] | NDArray[np.str_] | None,
     where: str,
 ) -> None:
-    """Refuse a graph in which some cells cannot be reached from others: their pseudotime would be infinite."""
+    """Refuse a graph in which some cells cannot be reached from the rest: their pseudotime would be infinite."""
     from scipy.sparse.csgraph import connected_components
 
     count, label = connected_components(connectivities, directed=False)
@@ -520,7 +538,7 @@ def _order_of(lineage_map: _LineageMap, settings: PseudotimeSettings) -> Diffusi
 
 
 def _separating_component(diffusion_map: _Map, used: int) -> tuple[int, float]:
-    """The component that best tells the root type from the others, and for which share of pairs it does."""
+    """The component that best tells the root type from the other types, and for which share of pairs it does."""
     from scipy.stats import rankdata
 
     is_root = diffusion_map.is_root

@@ -9,7 +9,7 @@ standard deviation of 0.025 is called 5 %, as a share of a level of 1/2.
 
 Starts are drawn in one of two ways. `normal`: all genes alike, so that each is seen high and low. `published`, as the
 simulator does: each input gene keeps near a level of its own (normal within 0 and 1, its mean of Beta(10, 10), its
-standard deviation Beta(15, 15) thirds of the distance to the nearer bound and at least 0.01), and the others are
+standard deviation Beta(15, 15) thirds of the distance to the nearer bound and at least 0.01), and the other genes are
 Beta(2, 2) shifted by a number between -1/4 and 1/4 of each gene's own, cut to 0 and 1. So input genes move less there
 (a standard deviation of .06 in place of .24), and their edges are harder to find.
 """
@@ -117,10 +117,16 @@ def check(options: Mapping[str, Any]) -> list[str]:
 def load_network(
     network: PublishedNetwork, options: Mapping[str, Any], files: Mapping[str, Path], where: str
 ) -> RawTrajectories:
-    """Simulated trajectories of a published network, for the source `where`; `files` by HOST/PATH.
+    """Simulated trajectories of a published network.
 
     Values are levels as published, not scaled. The provenance holds the system, see `equations.system_from_provenance`.
     The truth leaves open the listed edges that no equation has.
+
+    Args:
+        network: addresses of the network's files.
+        options: values of all `SIMULATION_OPTIONS`.
+        files: paths of the downloaded files by HOST/PATH.
+        where: name of the source, for messages.
 
     Raises:
         UserError: times are not in order, a file is damaged, equations and edges do not fit together, or the system
@@ -164,7 +170,7 @@ def read_genes(path: Path) -> tuple[list[str], NDArray[np.bool_]]:
     """Names of the genes, and which of them are input genes (gene,), from a CSV file with the one column `x`.
 
     Raises:
-        UserError: the file is no such table, or a gene stands there twice.
+        UserError: the file is no such table, or a gene is in it twice.
     """
     labels = [name for _, (name,) in read_text_table(path, ("x",))]
     names = [label.removesuffix(_INPUT_SUFFIX) for label in labels]
@@ -179,7 +185,7 @@ def read_edges(path: Path, genes: Sequence[str]) -> Floats:
     """Signs of the edges (source, target), 1 or -1 and 0 where there is none, from a CSV file of edges.
 
     Raises:
-        UserError: the file is no such table, an edge has an unknown gene or no sign, or stands there twice.
+        UserError: the file is no such table, an edge has an unknown gene or no sign, or is in it twice.
     """
     positions = {gene: position for position, gene in enumerate(genes)}
     signs = np.zeros((len(genes), len(genes)))

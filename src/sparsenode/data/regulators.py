@@ -143,12 +143,17 @@ def base_network_file() -> RemoteFile:
 
 
 def cell_type_file(cell_type: str) -> RemoteFile:
-    """The published network of a cell type; in its file's name an underscore stands for a slash."""
+    """The published network of a cell type; in its file's name each slash is an underscore."""
     return known_file(f"{_ADDRESS}/{quote(cell_type.replace('/', '_'))}_matrix.csv.gz")
 
 
 def read_priors(options: Mapping[str, Any], files: Mapping[str, Path], genes: Sequence[str]) -> Priors:
-    """The base network and the networks of `options["networks"]` among `genes`; `files` by HOST/PATH.
+    """The base network and the networks of `options["networks"]` among `genes`.
+
+    Args:
+        options: those of the source, with the cell types of each network by its name in `networks`.
+        files: paths of the downloaded files by HOST/PATH.
+        genes: names of the measured genes.
 
     Raises:
         UserError: a table is damaged, no gene is a regulator of the base network, or a network tells nothing about
@@ -197,8 +202,8 @@ def read_network(path: Path, genes: Sequence[str]) -> PriorNetwork:
     A matrix has a line for each regulator and a column for each target, and holds 0 and 1; its first column names the
     regulators and is called `TF.human`, `tf.name`, `tf`, `regulator`, `source` or nothing. A list has a line for each
     edge and the columns `source` (or `regulator`, `tf`, `from`) and `target` (or `to`), where there is one `weight`,
-    which is 0 for no edge, and others that are not read. It tells of the pairs of any of its sources and any of its
-    targets. See `tables.read_written_table` for how fields are separated.
+    which is 0 for no edge, and other columns that are not read. It tells of the pairs of any of its sources and any of
+    its targets. See `tables.read_written_table` for how fields are separated.
 
     Raises:
         UserError: the file is damaged, too large, has neither form, names a regulator or a target of a matrix twice,

@@ -350,7 +350,7 @@ def _expected_genes(options: Mapping[str, Any]) -> int:
 
 
 def _has_embedding(file: CellFile, embedding: str | None) -> bool:
-    """Whether the file has the embedding; it may do without that of the default's name alone.
+    """Whether the file has the embedding; it may do without it only where the name is the default.
 
     Raises:
         UserError: another one is named, and is not there.
@@ -486,7 +486,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _find_donors(file: CellFile, options: Mapping[str, Any]) -> list[_Donor]:
-    """Donors in use, with their cells of the lineages' types; those whose genes alone are looked at have no split."""
+    """Donors in use, with their cells of the lineages' types; those of which only genes are looked at have no split."""
     donors, types = file.labels(options["donor"]), file.labels(options["cell_type"])
     cell_types = list(
         dict.fromkeys([options["root"], *(name for each in options["lineages"].values() for name in each)])
@@ -596,7 +596,7 @@ def _tally(reasons: Mapping[int, Sequence[str]]) -> str:
 
 
 def _check_repeated(measured: _Measured, chosen: Mapping[int, Any]) -> None:
-    """A name that stands for two genes cannot be modeled; among genes that are not, it does no harm."""
+    """A name that two genes have cannot be modeled; among genes that are not, it does no harm."""
     names, counts = np.unique(measured.names, return_counts=True)
     repeated = set(names[counts > 1].tolist())
     used = sorted(repeated & {str(measured.names[position]) for position in chosen})

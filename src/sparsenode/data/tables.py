@@ -129,7 +129,13 @@ def _of_width(
 
 
 def finite_numbers(table: WrittenTable, line: int, columns: Sequence[int], fields: Sequence[str]) -> list[float]:
-    """Numbers in the fields of a line of a table, at the places `columns`.
+    """Numbers in some fields of a line of a table.
+
+    Args:
+        table: the table, for messages.
+        line: number of the line, for messages.
+        columns: indices of the fields to read.
+        fields: all fields of the line.
 
     Raises:
         UserError: a field holds what is not a finite number; the message names line and column.
@@ -157,8 +163,7 @@ def read_numeric_table(path: Path, separator: str) -> tuple[list[str], Floats]:
 
     Raises:
         UserError: the file cannot be read, is a web page, is cut off, has lines of different lengths,
-        repeated
-            column names, text in a number's place, or a number that is not finite.
+            repeated column names, text in a number's place, or a number that is not finite.
     """
     content = read_table_text(path)
     header = content.partition("\n")[0].removesuffix("\r").split(separator)

@@ -1,8 +1,8 @@
 """The file format of trajectories published with PHOENIX and DASH.
 
-The first line holds how many genes and how many trajectories there are (and empty fields). Of each trajectory follow
-one line for each gene, its values over time, and one line of the times. Lines of one trajectory are equally long;
-where trajectories are not, the shorter ones may be filled up with fields without a value.
+The first line holds how many genes and how many trajectories there are (and empty fields). Each trajectory follows as
+one line for each gene, its values over time, and one line of the times. Lines of one trajectory are equally long; where
+trajectories are not, the shorter ones may be filled up with fields without a value.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def read_trajectory_table(path: Path) -> list[tuple[Floats, Floats]]:
     Fields that fill a trajectory up, with neither a time nor a value, are left out.
 
     Raises:
-        UserError: the file cannot be read, is no such table or is cut off, text stands in a number's place, a value
+        UserError: the file cannot be read, is no such table or is cut off, there is text in a number's place, a value
             is infinite or has no time, or times do not increase.
     """
     lines = read_table_text(path).splitlines()

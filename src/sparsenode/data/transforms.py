@@ -20,13 +20,21 @@ def resolve_repeated_times(
     *,
     instead: str = "`first` or `mean`",
 ) -> tuple[Floats, Floats, Floats]:
-    """Leave one observation of each time; `times` (observation,) are sorted, `values` (observation, feature).
+    """Leave one observation of each time.
 
-    Returns times, values and weights. `first` keeps the first; `mean` averages and gives the average the
-    weight of what went into it, which leaves a least-squares fit as it was; `error` refuses.
+    Args:
+        times: (observation,), sorted.
+        values: (observation, feature).
+        how: `first` keeps the first; `mean` averages and gives the average the weight of what went into it, which
+            leaves a least-squares fit as it was; `error` refuses.
+        where: what the observations are, for messages.
+        instead: what else can be chosen, for messages.
+
+    Returns:
+        Times, values and weights.
 
     Raises:
-        UserError: times repeat and `how` is `error`; `where` says in what, `instead` what else can be chosen.
+        UserError: times repeat and `how` is `error`.
     """
     distinct_times, starts, counts = np.unique(times, return_index=True, return_counts=True)
     if how == "error" and len(distinct_times) < len(times):
@@ -54,9 +62,11 @@ def scaling_ranges(
 ) -> list[tuple[Floats, Floats]]:
     """Smallest value and range, each (feature,), that every trajectory is scaled by.
 
-    Shapes: `values[trajectory]` (observation, feature), `training[trajectory]` (observation,).
-    `per_trajectory` takes a trajectory's own values; `training_range` one range for all, of the training
-    observations.
+    Args:
+        values: of each trajectory, (observation, feature).
+        training: of each trajectory, (observation,), true for training observations.
+        scaling: `per_trajectory` takes a trajectory's own values; `training_range` one range for all, of the
+            training observations.
     """
     if scaling == "per_trajectory":
         return [value_range(trajectory_values) for trajectory_values in values]
@@ -79,6 +89,11 @@ def scale_of_range(extent: Floats) -> Floats:
 
 def refuse_constant(extent: Floats, features: Sequence[str], where: str) -> None:
     """Raise if a feature has no range.
+
+    Args:
+        extent: range of each feature, (feature,).
+        features: names, (feature,).
+        where: what the features do not change in, for messages.
 
     Raises:
         UserError: names the features, and `where` they do not change.

@@ -27,9 +27,13 @@ def set_validation_aside(
     `keep_first`, which make the initial state, nor the last) or `none-in-source` (the source's own splits stay
     as they are).
 
+    Args:
+        trajectories: those of the source, with its splits.
+        validation: `by`, the `share` of the training data, and the `seed`.
+        keep_first: how many first observations of each trajectory make its initial state.
+
     Raises:
-        UserError: the source has validation data of its own, or nothing would be left for training or
-        validation.
+        UserError: the source has validation data of its own, or nothing would be left for training or validation.
     """
     by, share, seed = (
         validation.get("by", "none-in-source"),

@@ -2,9 +2,9 @@
 
 Expression: Pramila et al., Genes & Development 2006 (GSE4987), 5-minute samples of cultures that were arrested by alpha
 factor; log ratios, quantile normalized, so that all samples have one distribution. The prior: binding motifs of
-transcription factors in promoters, as in PANDA (Glass et al., PLoS ONE 2013). Both as prepared for PHOENIX (Hossain et
-al., Genome Biology 2024, github.com/QuackenbushLab/phoenix, MIT): the first replicate is for training, the second for
-the test. Genes are named by their open reading frames, since the common names of some are missing; these stand in
+transcription factors in promoters, as in PANDA (Glass et al., PLoS ONE 2013). Both are as prepared for PHOENIX (Hossain
+et al., Genome Biology 2024, github.com/QuackenbushLab/phoenix, MIT): the first replicate is for training, the second
+for the test. Genes are named by their open reading frames, since the common names of some are missing; these are in
 `var["symbol"]`. Time is in minutes.
 """
 
