@@ -257,7 +257,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         for trial in trials
     ]
     samples = _correct(recordings, branches, channels)
-    training = [part.angles for part in samples if part.trial.split == "train"]
+    training = [trial_samples.angles for trial_samples in samples if trial_samples.trial.split == "train"]
     _, extent = value_range(np.vstack(training))
     moving = (extent >= options["least_range"]) & (extent > 0)
     names = [".".join(channel) for channel in channels]
@@ -279,7 +279,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         options["least_range"],
         ", ".join(constant) or "none",
     )
-    kept = [channel for channel, moves in zip(channels, moving, strict=True) if moves]
+    moving_channels = [channel for channel, moves in zip(channels, moving, strict=True) if moves]
     return RawTrajectories(
         kind="measured",
         features=tuple(name for name, moves in zip(names, moving, strict=True) if moves),
@@ -287,7 +287,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         time_unit="second",
         value_unit="share of the training range",
         scaling=options["scaling"],
-        feature_labels=_feature_labels(kept, list(skeletons[trials[0].subject].degrees_of_freedom)),
+        feature_labels=_feature_labels(moving_channels, list(skeletons[trials[0].subject].degrees_of_freedom)),
         source_unit="degree",
         provenance={
             "skeletons": json.dumps(
@@ -295,7 +295,13 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
             ),
             "constant_channels": json.dumps(constant),
             "constant_degrees": json.dumps(_constant_degrees(samples, moving, constant)),
-            "motions": json.dumps({part.trial.name: part.trial.motion for part in samples if _is_shown(part.trial)}),
+            "motions": json.dumps(
+                {
+                    trial_samples.trial.name: trial_samples.trial.motion
+                    for trial_samples in samples
+                    if _is_shown(trial_samples.trial)
+                }
+            ),
             "credit": _CREDIT,
         },
     )
@@ -318,12 +324,12 @@ def _trials_in_use(options: Mapping[str, Any]) -> list[_Trial]:
         for row in options["trials"]
         for number in row["trials"]
     ]
-    wanted = options["motions"]
-    trials = [trial for trial in table if wanted is None or trial.motion in wanted]
+    motions = options["motions"]
+    trials = [trial for trial in table if motions is None or trial.motion in motions]
     problem = (
         _rate_problem(options)
         or _entry_problem(table)
-        or _motion_problem(table, wanted)
+        or _motion_problem(table, motions)
         or _split_problem(trials, options["scaling"])
     )
     if problem:
@@ -356,20 +362,23 @@ def _entry_problem(table: Sequence[_Trial]) -> str | None:
 
 
 def _overlapping(table: Sequence[_Trial]) -> set[str]:
-    """Trials of which some frames stand in the table twice."""
-    found = set()
-    for one, other in combinations(table, 2):
-        ends = [math.inf if trial.stop is None else trial.stop for trial in (one, other)]
-        if one.name == other.name and one.start <= ends[1] and other.start <= ends[0]:
-            found.add(one.name)
-    return found
+    """Trials of which some frames are in the table twice."""
+    names = set()
+    for entry, other in combinations(table, 2):
+        ends = [math.inf if trial.stop is None else trial.stop for trial in (entry, other)]
+        if entry.name == other.name and entry.start <= ends[1] and other.start <= ends[0]:
+            names.add(entry.name)
+    return names
 
 
-def _motion_problem(table: Sequence[_Trial], wanted: Sequence[str] | None) -> str | None:
-    known = list(dict.fromkeys(trial.motion for trial in table))
-    unknown = [motion for motion in wanted or [] if motion not in known]
+def _motion_problem(table: Sequence[_Trial], motions: Sequence[str] | None) -> str | None:
+    table_motions = list(dict.fromkeys(trial.motion for trial in table))
+    unknown = [motion for motion in motions or [] if motion not in table_motions]
     if unknown:
-        return f"motions: {', '.join(map(repr, unknown))} not in the table of trials; there are: {', '.join(known)}"
+        return (
+            f"motions: {', '.join(map(repr, unknown))} not in the table of trials; "
+            f"there are: {', '.join(table_motions)}"
+        )
     return None
 
 
@@ -394,14 +403,16 @@ def _split_problem(trials: Sequence[_Trial], scaling: str) -> str | None:
 
 
 def _calibration_problem(trials: Sequence[_Trial]) -> str | None:
-    """How far joints swing is compared between persons, which means something for the same motions alone."""
+    """How far joints swing is compared between persons, which means something only for the same motions."""
     training = {trial.motion for trial in trials if trial.split == "train"}
     for subject in dict.fromkeys(trial.subject for trial in trials if trial.split == "calibration"):
-        own = {trial.motion for trial in trials if (trial.subject, trial.split) == (subject, "calibration")}
-        if own != training:
+        calibration_motions = {
+            trial.motion for trial in trials if (trial.subject, trial.split) == (subject, "calibration")
+        }
+        if calibration_motions != training:
             return (
-                f"trials: person {subject} is calibrated on {', '.join(sorted(own))}, but training is on "
-                f"{', '.join(sorted(training))}; calibrate on the same motions, or choose among them by `motions`"
+                f"trials: person {subject} is calibrated on {', '.join(sorted(calibration_motions))}, but training is "
+                f"on {', '.join(sorted(training))}; calibrate on the same motions, or choose among them by `motions`"
             )
     return None
 
@@ -412,8 +423,8 @@ def _read_skeletons(
     """The skeleton of each person, and the rotations, which are the same for all, as (bone, degree of freedom)."""
     paths = {trial.subject: files[trial.skeleton_file.relative_path] for trial in trials}
     skeletons = {subject: read_skeleton(path) for subject, path in paths.items()}
-    first, *others = skeletons
-    for other in others:
+    first, *remaining = skeletons
+    for other in remaining:
         # As lists: dictionaries are equal in any order.
         if list(skeletons[other].degrees_of_freedom.items()) != list(skeletons[first].degrees_of_freedom.items()):
             message = (
@@ -448,7 +459,7 @@ def _read_recording(
 ) -> _Recording:
     motion = read_motion(path, skeleton)
     count = len(motion.frames)
-    times, places = _sampling(count, options["rate"], options["source_rate"], trial.start, trial.stop)
+    times, positions = _sampling(count, options["rate"], options["source_rate"], trial.start, trial.stop)
     if len(times) < _FEWEST_SAMPLES:
         length = (count - 1) / options["source_rate"]
         stop = "its end" if trial.stop is None else f"{trial.stop:g} s"
@@ -458,14 +469,14 @@ def _read_recording(
         )
         raise UserError(message)
     column = {channel: index for index, channel in enumerate(motion.channels)}
-    first = int(places[0])
-    used = slice(first, math.ceil(places[-1]) + 1)
+    first = int(positions[0])
+    used = slice(first, math.ceil(positions[-1]) + 1)
     angles = motion.values[used, [column[channel] for channel in channels]]
-    return _Recording(trial, motion.frames[used], angles, times, places - first)
+    return _Recording(trial, motion.frames[used], angles, times, positions - first)
 
 
 def _correct(recordings: Sequence[_Recording], branches: _Branches, channels: Sequence[Channel]) -> list[_Samples]:
-    """The samples of all recordings, whole and half turns taken out; what is to be forecast tells nothing of others."""
+    """The samples of all recordings without whole and half turns; what is to be forecast changes no other recording."""
     means: dict[str, Floats] = {}
     for subject in dict.fromkeys(recording.trial.subject for recording in recordings):
         in_view = [recording for recording in recordings if recording.trial.split in {"train", "calibration"}]
@@ -491,7 +502,16 @@ def choose_branches(angles: Floats, mean: Floats, period: Floats, share_of_last:
     The first frame is expected at the `mean`; each later one at the mean, moved by `share_of_last` of how far the frame
     before is from it: at 1 angles turn on and on, and one jump that is read wrongly moves all that follow; at less they
     come back to the mean, and those that move smoothly do not flip to and fro where two branches are equally far. A
-    frame depends on no later one. Shapes: `angles` (frame, channel), all others (channel,), in degrees.
+    frame depends on no later one.
+
+    Args:
+        angles: (frame, channel) in degrees.
+        mean: (channel,) in degrees, where the first frame is expected.
+        period: (channel,) in degrees.
+        share_of_last: (channel,), how far the frame before decides where the next one is expected.
+
+    Returns:
+        The angles (frame, channel) in degrees.
     """
     chosen = np.empty_like(angles)
     expected = mean
@@ -503,9 +523,14 @@ def choose_branches(angles: Floats, mean: Floats, period: Floats, share_of_last:
 
 
 def mean_angles(recordings: Sequence[Floats], period: Floats, share_of_last: Floats) -> Floats:
-    """Mean (channel,) in degrees over all frames of some recordings (frame, channel), each angle on its nearest branch.
+    """Mean (channel,) in degrees over all frames of some recordings, each angle on its nearest branch.
 
     Branches are chosen near the mean direction, where most frames are.
+
+    Args:
+        recordings: each (frame, channel) in degrees.
+        period: (channel,) in degrees.
+        share_of_last: (channel,), as for `choose_branches`.
     """
     frames = np.vstack(recordings)
     circles = 2 * np.pi * frames / period
@@ -562,14 +587,23 @@ def _warn_of_far_angles(
 def resample(
     values: Floats, rate: float, source_rate: float, start: float = 0.0, stop: float | None = None
 ) -> tuple[Floats, Floats]:
-    """Sample `values` (frame, channel) at the times `start + k / rate` up to `stop` or the last frame.
+    """Sample `values` at the times `start + k / rate` up to `stop` or the last frame.
 
-    Linear between the two frames beside a time; where a frame is at that time, its values and no others count.
-    `rate` and `source_rate` are per second, `start` and `stop` in seconds from the first frame. Returns times
-    (sample,) in seconds from `start`, and values (sample, channel); none where the recording ends before `start`.
+    Linear between the two frames beside a time; where a frame is at that time, only its values count.
+
+    Args:
+        values: (frame, channel).
+        rate: samples per second.
+        source_rate: frames per second.
+        start: seconds from the first frame.
+        stop: seconds from the first frame; the last frame, if not given.
+
+    Returns:
+        Times (sample,) in seconds from `start`, and values (sample, channel); none where the recording ends before
+        `start`.
     """
-    times, places = _sampling(len(values), rate, source_rate, start, stop)
-    return times, _interpolate(values, places)
+    times, positions = _sampling(len(values), rate, source_rate, start, stop)
+    return times, _interpolate(values, positions)
 
 
 def _sampling(frames: int, rate: float, source_rate: float, start: float, stop: float | None) -> tuple[Floats, Floats]:
@@ -580,15 +614,15 @@ def _sampling(frames: int, rate: float, source_rate: float, start: float, stop: 
     # Half of what counts as on a frame, so that a last sample beyond the end is on it.
     count = max(0, int(np.floor((end - start * source_rate + _ON_A_FRAME / 2) / step)) + 1)
     index = np.arange(count)
-    places = start * source_rate + step * index
-    nearest = np.round(places)
-    return index / rate, np.where(np.abs(places - nearest) < _ON_A_FRAME, nearest, places)
+    positions = start * source_rate + step * index
+    nearest = np.round(positions)
+    return index / rate, np.where(np.abs(positions - nearest) < _ON_A_FRAME, nearest, positions)
 
 
-def _interpolate(values: Floats, places: Floats) -> Floats:
-    below = np.floor(places).astype(np.int64)
-    above = np.ceil(places).astype(np.int64)
-    share = (places - below)[:, None]
+def _interpolate(values: Floats, positions: Floats) -> Floats:
+    below = np.floor(positions).astype(np.int64)
+    above = np.ceil(positions).astype(np.int64)
+    share = (positions - below)[:, None]
     return np.asarray(values[below] + share * (values[above] - values[below]))
 
 
@@ -596,23 +630,23 @@ def _scale(
     options: Mapping[str, Any], samples: Sequence[_Samples], moving: NDArray[np.bool_]
 ) -> tuple[Trajectory, ...]:
     """Trajectories in modeling units, of the channels that move."""
-    training = [part.angles[:, moving] for part in samples if part.trial.split == "train"]
+    training = [trial_samples.angles[:, moving] for trial_samples in samples if trial_samples.trial.split == "train"]
     shared = value_range(np.vstack(training))
     scales = {}
-    for subject in dict.fromkeys(part.trial.subject for part in samples):
-        own = [
-            part.angles[:, moving]
-            for part in samples
-            if part.trial.subject == subject and part.trial.split == "calibration"
+    for subject in dict.fromkeys(trial_samples.trial.subject for trial_samples in samples):
+        calibration = [
+            trial_samples.angles[:, moving]
+            for trial_samples in samples
+            if trial_samples.trial.subject == subject and trial_samples.trial.split == "calibration"
         ]
-        if options["scaling"] == "person" and own:
-            scales[subject] = person_scale(training, own, shared, options["least_spread"])
+        if options["scaling"] == "person" and calibration:
+            scales[subject] = person_scale(training, calibration, shared, options["least_spread"])
         else:
             scales[subject] = shared
     return tuple(
-        _trajectory(part, part.angles[:, moving], *scales[part.trial.subject])
-        for part in samples
-        if _is_shown(part.trial)
+        _trajectory(trial_samples, trial_samples.angles[:, moving], *scales[trial_samples.trial.subject])
+        for trial_samples in samples
+        if _is_shown(trial_samples.trial)
     )
 
 
@@ -623,13 +657,18 @@ def person_scale(
 
     The mean over the `calibration` observations is mapped to what the mean over the `training` observations is
     mapped to by the `shared` offset and scale, and so is the spread, where both are above `least_spread`
-    (degrees): the square root of the mean over trials of the variance within a trial. Shapes: every trial
-    (sample, channel) in degrees.
+    (degrees): the square root of the mean over trials of the variance within a trial.
+
+    Args:
+        training: every training trial, (sample, channel) in degrees.
+        calibration: every calibration trial of the person, (sample, channel) in degrees.
+        shared: offset and scale of the persons with training trials, each (channel,) in degrees.
+        least_spread: degrees; smaller spreads are raised to it.
     """
     offset, scale = shared
-    wanted = (np.vstack(training).mean(axis=0) - offset) / scale
+    scaled_mean = (np.vstack(training).mean(axis=0) - offset) / scale
     ratio = np.maximum(_spread(calibration), least_spread) / np.maximum(_spread(training), least_spread)
-    return np.vstack(calibration).mean(axis=0) - wanted * scale * ratio, scale * ratio
+    return np.vstack(calibration).mean(axis=0) - scaled_mean * scale * ratio, scale * ratio
 
 
 def _spread(trials: Sequence[Floats]) -> Floats:
@@ -657,11 +696,11 @@ def _constant_degrees(
 ) -> dict[str, dict[str, float]]:
     """Mean of each constant channel for each person, in degrees; what is to be forecast is not looked at."""
     degrees = {}
-    for subject in dict.fromkeys(part.trial.subject for part in samples):
+    for subject in dict.fromkeys(trial_samples.trial.subject for trial_samples in samples):
         seen = [
-            part.angles[:, ~moving]
-            for part in samples
-            if part.trial.subject == subject and part.trial.split in {"train", "calibration"}
+            trial_samples.angles[:, ~moving]
+            for trial_samples in samples
+            if trial_samples.trial.subject == subject and trial_samples.trial.split in {"train", "calibration"}
         ]
         means = np.vstack(seen).mean(axis=0).tolist() if seen else [0.0] * len(constant)
         degrees[subject] = dict(zip(constant, means, strict=True))

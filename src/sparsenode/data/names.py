@@ -20,14 +20,14 @@ def find_unreadable(what: str, names: Iterable[str]) -> str | None:
     seen: dict[str, str] = {}
     for number, name in enumerate(names, 1):
         which = f"the name of {what} {number}, {name!a},"
-        shown = appearance(name)
-        if not shown:
+        visible_name = appearance(name)
+        if not visible_name:
             return f"{which} shows nothing; give it a name that can be seen"
         control = next((letter for letter in name if unicodedata.category(letter) in _BREAKING), None)
         if control is not None:
             return f"{which} holds the control character U+{ord(control):04X}; take it out"
-        if seen.setdefault(shown, name) != name:
-            return f"{which} looks like {seen[shown]!a}: they differ in what cannot be seen; rename one of them"
+        if seen.setdefault(visible_name, name) != name:
+            return f"{which} looks like {seen[visible_name]!a}: they differ in what cannot be seen; rename one of them"
     return None
 
 

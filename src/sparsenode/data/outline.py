@@ -10,7 +10,7 @@ PATH_OPTION: dict[str, Any] = {
     "x-path": True,
     "x-allowed": "a path, without braces ({ and }), which Snakemake would take for wildcards",
 }
-"""Schema of an option that names a file; `x-path` says that `~` in it stands for a home folder."""
+"""Schema of an option that names a file; `x-path` says that `~` in it is a home folder."""
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,13 @@ _LEAST_MOVEMENT = 0.01
 def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads: Path, output: Path) -> None:
     """Write the trajectories of the dataset `name` to `output`, an h5ad file that keeps the contract.
 
-    `dataset_settings` is the dataset's entry of the configuration; `downloads` the folder that holds the
-    source's files as HOST/PATH. Nothing is written unless all of it is right.
+    Nothing is written unless all of it is right.
+
+    Args:
+        name: that of the dataset.
+        dataset_settings: the dataset's entry of the configuration.
+        downloads: the folder that holds the source's files as HOST/PATH.
+        output: path of the file to write.
 
     Raises:
         UserError: settings, downloaded files or the data are not usable.
@@ -45,8 +50,8 @@ def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads
     room = source(dataset_settings["source"])
     options = complete_options(dataset_settings["source"], dataset_settings.get("options"))
     needed = {file.local_path: file for file in room.required_files(options)}
-    paths = {place: downloads / place for place in needed}
-    checksums = {place: check_downloaded(file, paths[place]) for place, file in needed.items()}
+    paths = {local_path: downloads / local_path for local_path in needed}
+    checksums = {local_path: check_downloaded(file, paths[local_path]) for local_path, file in needed.items()}
     adata = assemble(name, room.load(options, paths), {**dataset_settings, "options": options}, checksums)
     write_trajectories(adata, output)
     logger.info("%s: %s", output, describe(adata))
@@ -70,6 +75,12 @@ def assemble(
 ) -> AnnData:
     """The AnnData of `raw` trajectories, with validation, initial states, feature weights and priors of `settings`.
 
+    Args:
+        name: that of the dataset.
+        raw: what the source has loaded.
+        settings: the dataset's entry of the configuration, with all options of its source.
+        source_files: checksums of the source's files by HOST/PATH.
+
     Raises:
         UserError: a trajectory is too short, a prior cannot be made, values are not finite, or validation leaves
             nothing to train on.
@@ -78,19 +89,19 @@ def assemble(
     import pandas as pd
 
     first = int(settings.get("initial_state", {}).get("mean_of_first", 1))
-    known = int(settings.get("initial_state", {}).get("known", 1))
+    known_count = int(settings.get("initial_state", {}).get("known", 1))
     validation = dict(settings.get("validation", {}))
     raw = add_priors(name, raw, settings.get("priors", {}))
     _check_names(name, raw)
-    _check_raw(name, raw, first, known)
-    splits = set_validation_aside(raw.trajectories, validation, keep_first=max(first, known))
+    _check_raw(name, raw, first, known_count)
+    splits = set_validation_aside(raw.trajectories, validation, keep_first=max(first, known_count))
     raw, center = center_values(name, raw, splits)
-    initial_states = np.stack([_initial_state(part, first, known) for part in raw.trajectories])
+    initial_states = np.stack([_initial_state(trajectory, first, known_count) for trajectory in raw.trajectories])
     feature_weight = settings.get("feature_weight", "movement")
     movement = _movement(raw.trajectories, splits, initial_states)
-    weights = [_or(part.weights, np.ones(len(part.times))) for part in raw.trajectories]
-    lengths = [len(part.times) for part in raw.trajectories]
-    names = [part.name for part in raw.trajectories]
+    weights = [_or(trajectory.weights, np.ones(len(trajectory.times))) for trajectory in raw.trajectories]
+    lengths = [len(trajectory.times) for trajectory in raw.trajectories]
+    names = [trajectory.name for trajectory in raw.trajectories]
 
     def labels(values: Sequence[str]) -> pd.Categorical:
         return pd.Categorical(np.repeat(values, lengths), categories=list(dict.fromkeys(values)))
@@ -98,21 +109,23 @@ def assemble(
     obs = pd.DataFrame(
         {
             "trajectory": labels(names),
-            "time": np.concatenate([part.times for part in raw.trajectories]).astype(np.float64),
+            "time": np.concatenate([trajectory.times for trajectory in raw.trajectories]).astype(np.float64),
             "split": pd.Categorical(np.concatenate(splits), categories=SPLITS),
-            "phase": pd.Categorical(np.concatenate([part.phases for part in raw.trajectories]), categories=PHASES),
+            "phase": pd.Categorical(
+                np.concatenate([trajectory.phases for trajectory in raw.trajectories]), categories=PHASES
+            ),
             "weight": np.concatenate(weights),
-            "group": labels([part.group for part in raw.trajectories]),
-            "subject": labels([part.subject for part in raw.trajectories]),
+            "group": labels([trajectory.group for trajectory in raw.trajectories]),
+            "subject": labels([trajectory.subject for trajectory in raw.trajectories]),
             **_counts(raw),
             **_observation_labels(raw),
         },
-        index=[label for part in raw.trajectories for label in _observation_names(part)],
+        index=[label for trajectory in raw.trajectories for label in _observation_names(trajectory)],
     )
     var = pd.DataFrame(
         {
             "weight": _feature_weights(movement) if feature_weight == "movement" else np.ones(len(raw.features)),
-            # All are candidates where the source does not say: the true network is for the evaluation alone.
+            # All are candidates where the source does not say: the true network is only for the evaluation.
             "is_regulator": np.ones(len(raw.features), dtype=bool) if raw.is_regulator is None else raw.is_regulator,
             **{column: list(values) for column, values in raw.feature_labels.items()},
         },
@@ -120,7 +133,7 @@ def assemble(
     )
     count = len(raw.features)
     return anndata.AnnData(
-        X=np.vstack([part.values for part in raw.trajectories]).astype(np.float32),
+        X=np.vstack([trajectory.values for trajectory in raw.trajectories]).astype(np.float32),
         obs=obs,
         var=var,
         obsm=_embeddings(raw),
@@ -136,15 +149,15 @@ def assemble(
                 "source_unit": raw.source_unit,
                 "scaling": raw.scaling,
                 "transform": raw.transform,
-                "offset": np.stack([_or(part.offset, np.zeros(count)) for part in raw.trajectories]),
-                "scale": np.stack([_or(part.scale, np.ones(count)) for part in raw.trajectories]),
+                "offset": np.stack([_or(trajectory.offset, np.zeros(count)) for trajectory in raw.trajectories]),
+                "scale": np.stack([_or(trajectory.scale, np.ones(count)) for trajectory in raw.trajectories]),
                 **({} if center is None else {"center": center}),
-                "levels": np.array([part.level for part in raw.trajectories]),
-                "time_offset": np.array([part.time_offset for part in raw.trajectories]),
-                "time_scale": np.array([part.time_scale for part in raw.trajectories]),
+                "levels": np.array([trajectory.level for trajectory in raw.trajectories]),
+                "time_offset": np.array([trajectory.time_offset for trajectory in raw.trajectories]),
+                "time_scale": np.array([trajectory.time_scale for trajectory in raw.trajectories]),
                 "initial_states": pd.DataFrame(initial_states, index=names, columns=list(raw.features)),
                 "initial_state_count": first,
-                "known_observations": known,
+                "known_observations": known_count,
                 "truth_signed": raw.truth_signed,
                 "validation": validation,
                 "source_files": dict(source_files),
@@ -156,13 +169,13 @@ def assemble(
 
 
 def _check_names(dataset: str, raw: RawTrajectories) -> None:
-    """Names that tables of results use for other things, and one for two trajectories (donor and lineage make one)."""
-    names = [part.name for part in raw.trajectories]
+    """Refuse names that tables of results use for other things, and a name of two trajectories (donor and lineage)."""
+    names = [trajectory.name for trajectory in raw.trajectories]
     problem = name_problem(
         {
             "trajectory": names,
-            "subject": [part.subject for part in raw.trajectories],
-            "group": [part.group for part in raw.trajectories],
+            "subject": [trajectory.subject for trajectory in raw.trajectories],
+            "group": [trajectory.group for trajectory in raw.trajectories],
             "feature": raw.features,
             "prior network": raw.priors,
         }
@@ -175,25 +188,25 @@ def _check_names(dataset: str, raw: RawTrajectories) -> None:
         raise UserError(message)
 
 
-def _check_raw(name: str, raw: RawTrajectories, first: int, known: int) -> None:
-    """What later steps rely on, found before they stumble; the contract's own check comes at the end."""
-    for part in raw.trajectories:
-        where = f"dataset {name}, trajectory {part.name!r}"
-        averaged = part.first_values is not None
-        least = max(2, 1 if averaged else first, known + 1)
-        if len(part.times) < least:
+def _check_raw(name: str, raw: RawTrajectories, first: int, known_count: int) -> None:
+    """Check what later steps rely on before they fail; the contract's own check comes at the end."""
+    for trajectory in raw.trajectories:
+        where = f"dataset {name}, trajectory {trajectory.name!r}"
+        averaged = trajectory.first_values is not None
+        least = max(2, 1 if averaged else first, known_count + 1)
+        if len(trajectory.times) < least:
             message = (
-                f"{where}: {len(part.times)} observations; it takes at least {least} "
+                f"{where}: {len(trajectory.times)} observations; it takes at least {least} "
                 "(two, `initial_state.mean_of_first`, and one more than `initial_state.known`)"
             )
             raise UserError(message)
-        if part.first_values is not None and len(part.first_values) < first:
+        if trajectory.first_values is not None and len(trajectory.first_values) < first:
             message = (
                 f"{where}: `initial_state.mean_of_first` is {first}, but its observations are averages, of which the "
-                f"first {len(part.first_values)} single ones are kept; choose at most as many"
+                f"first {len(trajectory.first_values)} single ones are kept; choose at most as many"
             )
             raise UserError(message)
-        finite = np.isfinite(part.values)
+        finite = np.isfinite(trajectory.values)
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             message = (
@@ -203,11 +216,11 @@ def _check_raw(name: str, raw: RawTrajectories, first: int, known: int) -> None:
             raise UserError(message)
 
 
-def _initial_state(part: Trajectory, first: int, known: int) -> Floats:
+def _initial_state(trajectory: Trajectory, first: int, known_count: int) -> Floats:
     """Mean of the first observations, of the single ones where these are averages, or the last of the known ones."""
-    if part.first_values is not None and known == 1:
-        return np.asarray(part.first_values[:first].mean(axis=0))
-    return np.asarray(part.values[known - 1 : max(first, known)].mean(axis=0))
+    if trajectory.first_values is not None and known_count == 1:
+        return np.asarray(trajectory.first_values[:first].mean(axis=0))
+    return np.asarray(trajectory.values[known_count - 1 : max(first, known_count)].mean(axis=0))
 
 
 def _movement(
@@ -217,8 +230,8 @@ def _movement(
 ) -> Floats:
     """Mean squared distance of each feature from its initial state over the training observations, (feature,)."""
     squares = [
-        ((part.values - start) ** 2)[(split == "train") & (part.phases == "fit")]
-        for part, split, start in zip(trajectories, splits, initial_states, strict=True)
+        ((trajectory.values - start) ** 2)[(split == "train") & (trajectory.phases == "fit")]
+        for trajectory, split, start in zip(trajectories, splits, initial_states, strict=True)
     ]
     return np.asarray(np.vstack(squares).mean(axis=0))
 
@@ -231,23 +244,26 @@ def _feature_weights(movement: Floats) -> Floats:
     return np.asarray(1.0 / np.maximum(movement, floor))
 
 
-def _or(given: Floats | None, otherwise: Floats) -> Floats:
-    return otherwise if given is None else given
+def _or(values: Floats | None, otherwise: Floats) -> Floats:
+    return otherwise if values is None else values
 
 
-def _observation_names(part: Trajectory) -> Sequence[str]:
-    if part.observation_names is not None:
-        return part.observation_names
-    return [f"{part.name}:{index}" for index in range(len(part.times))]
+def _observation_names(trajectory: Trajectory) -> Sequence[str]:
+    if trajectory.observation_names is not None:
+        return trajectory.observation_names
+    return [f"{trajectory.name}:{index}" for index in range(len(trajectory.times))]
 
 
 def _counts(raw: RawTrajectories) -> dict[str, Floats]:
     """How many observations each is the mean of, where some are averages: as many as their weights add up to."""
-    if all(part.first_values is None for part in raw.trajectories):
+    if all(trajectory.first_values is None for trajectory in raw.trajectories):
         return {}
-    ones = [np.ones(len(part.times)) for part in raw.trajectories]
+    ones = [np.ones(len(trajectory.times)) for trajectory in raw.trajectories]
     averaged = zip(raw.trajectories, ones, strict=True)
-    counts = [one if part.first_values is None else _or(part.weights, one) for part, one in averaged]
+    counts = [
+        default_counts if trajectory.first_values is None else _or(trajectory.weights, default_counts)
+        for trajectory, default_counts in averaged
+    ]
     return {"count": np.concatenate(counts)}
 
 
@@ -256,32 +272,32 @@ def _observation_labels(raw: RawTrajectories) -> dict[str, Any]:
 
     columns = {}
     for name in raw.trajectories[0].observation_labels:
-        if all(name in part.observation_labels for part in raw.trajectories):
-            values = [label for part in raw.trajectories for label in part.observation_labels[name]]
+        if all(name in trajectory.observation_labels for trajectory in raw.trajectories):
+            values = [label for trajectory in raw.trajectories for label in trajectory.observation_labels[name]]
             columns[name] = pd.Categorical(values, categories=list(dict.fromkeys(values)))
     return columns
 
 
 def _embeddings(raw: RawTrajectories) -> dict[str, NDArray[np.float32]]:
     return {
-        f"X_{name}": np.vstack([part.embeddings[name] for part in raw.trajectories]).astype(np.float32)
+        f"X_{name}": np.vstack([trajectory.embeddings[name] for trajectory in raw.trajectories]).astype(np.float32)
         for name in raw.trajectories[0].embeddings
-        if all(name in part.embeddings for part in raw.trajectories)
+        if all(name in trajectory.embeddings for trajectory in raw.trajectories)
     }
 
 
 def _layers(raw: RawTrajectories) -> dict[str, NDArray[np.float32]]:
-    if any(part.noise_free is None for part in raw.trajectories):
+    if any(trajectory.noise_free is None for trajectory in raw.trajectories):
         return {}
-    parts = [part.noise_free for part in raw.trajectories if part.noise_free is not None]
-    return {"noise_free": np.vstack(parts).astype(np.float32)}
+    noise_free = [trajectory.noise_free for trajectory in raw.trajectories if trajectory.noise_free is not None]
+    return {"noise_free": np.vstack(noise_free).astype(np.float32)}
 
 
 def _networks(raw: RawTrajectories) -> dict[str, Any]:
     from scipy.sparse import csr_matrix
 
     networks: dict[str, Any] = {f"prior_{key}": csr_matrix(prior) for key, prior in sorted(raw.priors.items())}
-    networks |= {f"known_{key}": csr_matrix(known) for key, known in sorted(raw.priors_known.items())}
+    networks |= {f"known_{key}": csr_matrix(mask) for key, mask in sorted(raw.priors_known.items())}
     if raw.truth is not None:
         networks["truth"] = csr_matrix(raw.truth)
         networks["truth_known"] = np.ones(raw.truth.shape, dtype=bool) if raw.truth_known is None else raw.truth_known

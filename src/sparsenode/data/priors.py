@@ -13,26 +13,31 @@ from sparsenode.labels import TRUTH
 
 
 def add_priors(name: str, raw: RawTrajectories, wanted: Mapping[str, Mapping[str, Any]]) -> RawTrajectories:
-    """`raw` with further prior networks beside those of its source; `name` is that of the dataset.
+    """`raw` with further prior networks beside those of its source.
 
-    `wanted` says by name what each is made `of` (`truth` or a prior of the source), its `corruption` (the share of its
-    edges that are moved, 0 to 1) and the `seed` of that. Each depends on nothing but these three.
+    Each depends on nothing but its origin, its corruption and its seed.
+
+    Args:
+        name: that of the dataset.
+        raw: trajectories of a source.
+        wanted: by name, what each prior is made `of` (`truth` or a prior of the source), its `corruption` (the share
+            of its edges that are moved, 0 to 1) and the `seed` of that.
 
     Raises:
         UserError: there is no truth or no prior of that name, the name is taken, or too few places are empty.
     """
-    priors, known = dict(raw.priors), dict(raw.priors_known)
+    priors, masks = dict(raw.priors), dict(raw.priors_known)
     for prior, entry in wanted.items():
         where = f"dataset {name}, priors.{prior}"
         if prior in raw.priors:
             message = f"{where}: the source has a prior of that name; choose another one"
             raise UserError(message)
-        network, told = _origin(raw, entry["of"], where)
+        network, mask = _origin(raw, entry["of"], where)
         share, seed = entry.get("corruption", 0.0), entry.get("seed", 0)
-        priors[prior] = corrupt(network, share, seed, told=told, where=where)
-        if told is not None:
-            known[prior] = told | (priors[prior] != 0)
-    return replace(raw, priors=priors, priors_known=known)
+        priors[prior] = corrupt(network, share, seed, told=mask, where=where)
+        if mask is not None:
+            masks[prior] = mask | (priors[prior] != 0)
+    return replace(raw, priors=priors, priors_known=masks)
 
 
 def _origin(raw: RawTrajectories, of: str, where: str) -> tuple[Floats, Any]:
@@ -55,33 +60,40 @@ def _names(raw: RawTrajectories) -> str:
 def corrupt(
     network: Floats, share: float, seed: int, *, told: NDArray[Any] | None = None, where: str = "prior network"
 ) -> Floats:
-    """Move a `share` of the edges of `network` (source, target) to random places, with their signs and sizes.
+    """Move a `share` of the edges of `network` to random places, with their signs and sizes.
 
-    As the priors of PHOENIX are made (Hossain et al. 2024, `prior_matrix_maker.R`: edges are relocated to a source and
-    another target, and keep their signs). Here always to a place where the network has no edge, so that as many edges
-    are left and exactly the share of them is wrong. Pairs that the network does not tell of (where `told` is False, but
-    for the diagonal) neither lose an edge nor gain one, since nobody could call it wrong. With one seed, a larger share
-    moves what a smaller one does, to the same places, and more. 0 gives the network itself.
+    This is how the priors of PHOENIX are made (Hossain et al. 2024, `prior_matrix_maker.R`: edges are relocated to a
+    source and another target, and keep their signs). Here they always go to a place where the network has no edge, so
+    that as many edges are left and exactly the share of them is wrong. Pairs that the network does not tell of (where
+    `told` is False, but for the diagonal) neither lose an edge nor gain one, since nobody could call it wrong. With one
+    seed, a larger share moves what a smaller one does, to the same places, and more. 0 gives the network itself.
+
+    Args:
+        network: (source, target), 0 where there is no edge.
+        share: 0 to 1.
+        seed: of the choice of edges and places.
+        told: (source, target), of which pairs the network tells; None for all.
+        where: what the network is, for messages.
 
     Raises:
         UserError: too few places are empty.
     """
-    own = np.eye(len(network), dtype=bool)
-    known = np.ones(network.size, bool) if told is None else (np.asarray(told, bool) | own).ravel()
+    diagonal = np.eye(len(network), dtype=bool)
+    known_pairs = np.ones(network.size, bool) if told is None else (np.asarray(told, bool) | diagonal).ravel()
     generator = np.random.default_rng(seed)
-    taken = (network != 0) | own
+    taken = (network != 0) | diagonal
     # All are put in an order before those that are not known are left out: which pairs are known moves no other edge.
     edges, empty = (generator.permutation(np.flatnonzero(pairs)) for pairs in (network, ~taken))
-    edges, empty = edges[known[edges]], empty[known[empty]]
+    edges, empty = edges[known_pairs[edges]], empty[known_pairs[empty]]
     count = round(share * len(edges))
     if count > len(empty):
         message = (
             f"{where}: {count} of {len(edges)} edges are to be moved, but only {len(empty)} known pairs have no edge"
         )
         raise UserError(message)
-    moved, places = edges[:count], empty[:count]
+    moved, destinations = edges[:count], empty[:count]
     corrupted = np.array(network, dtype=np.float64)
     flat = corrupted.reshape(-1)
-    flat[places] = flat[moved]
+    flat[destinations] = flat[moved]
     flat[moved] = 0.0
     return corrupted

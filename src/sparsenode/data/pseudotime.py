@@ -140,27 +140,27 @@ class PseudotimeSettings:
 
 
 def settings_from_options(options: Mapping[str, Any] | None) -> PseudotimeSettings:
-    """Settings of the options given, defaults for the others.
+    """Settings of the options given, with defaults for all other options.
 
     Raises:
         UserError: an option is unknown, or its value not allowed.
     """
-    given = dict(options or {})
-    known = [field.name for field in fields(PseudotimeSettings)]
-    if unknown := [name for name in given if name not in known]:
-        message = f"pseudotime.{unknown[0]} is no option; there are: {', '.join(known)}"
+    option_values = dict(options or {})
+    option_names = [field.name for field in fields(PseudotimeSettings)]
+    if unknown := [name for name in option_values if name not in option_names]:
+        message = f"pseudotime.{unknown[0]} is no option; there are: {', '.join(option_names)}"
         raise UserError(message)
-    return PseudotimeSettings(**given)
+    return PseudotimeSettings(**option_values)
 
 
 @dataclass(frozen=True)
 class Diffusion:
     """Cells in diffusion pseudotime.
 
-    Shapes: `pseudotime` (cell,), from 0 at the root to 1, unless smoothed; `components` (cell, component), without
-    the constant one, the root type on the lower side of each; `eigenvalues` (component,). `root` is a row, chosen by
-    `root_rule`; `root_component`, counted from 0, tells the root type from the others for the share `separation` of
-    pairs of cells (.5: not at all).
+    Shapes: `pseudotime` (cell,), from 0 at the root to 1, unless smoothed; `components` (cell, component), without the
+    constant one, the root type on the lower side of each; `eigenvalues` (component,). `root` is a row, chosen by
+    `root_rule`; `root_component`, counted from 0, tells the root type from the other types for the share `separation`
+    of pairs of cells (.5: not at all).
     """
 
     pseudotime: Floats
@@ -190,7 +190,7 @@ def diffuse(
         is_root: (cell,), true for cells of the root type, in the order of the file.
         settings: the knobs.
         kind: what `values` are.
-        compared: (cell,), cells whose types the root type is told from; all, if not given.
+        compared: (cell,), cells whose types the root type is compared with; all, if not given.
         cell_types: (cell,), names for messages.
         where: what the cells are, such as `s1d2`, for messages.
 
@@ -202,8 +202,8 @@ def diffuse(
             or negative where a logarithm is taken, or the same for all cells; a graph that falls apart.
     """
     flags = np.asarray(is_root, dtype=bool)
-    others = ~flags if compared is None else np.asarray(compared, dtype=bool) & ~flags
-    diffusion_map = _map_cells(values, (flags, others), settings, kind=kind, cell_types=cell_types, where=where)
+    is_other = ~flags if compared is None else np.asarray(compared, dtype=bool) & ~flags
+    diffusion_map = _map_cells(values, (flags, is_other), settings, kind=kind, cell_types=cell_types, where=where)
     return _order(diffusion_map, settings)
 
 
@@ -219,16 +219,24 @@ def order_lineages(
 ) -> dict[str, Diffusion]:
     """Pseudotime of each lineage's own cells, from one map or one for each lineage.
 
-    Shapes and arguments as in `diffuse`, where `lineages` has (cell,) flags by name. Arrays of the results have rows
-    for the lineage's cells alone, in their order, while `root` is a row of `values`. With `map: donor` cells of no
-    lineage take part in the map, and an embedding is used as it is; with `map: lineage` expression has its principal
-    components taken within the lineage.
+    Arrays of the results have rows only for the lineage's cells, in their order, while `root` is a row of `values`.
+    With `map: donor` cells of no lineage take part in the map, and an embedding is used as it is; with `map: lineage`
+    expression has its principal components taken within the lineage.
+
+    Args:
+        values: as for `diffuse`.
+        is_root: (cell,), true for cells of the root type, in the order of the file.
+        lineages: flags (cell,) by name of the lineage.
+        settings: the knobs.
+        kind: what `values` are.
+        cell_types: (cell,), names for messages.
+        where: what the cells are, for messages.
 
     Raises:
         UserError: as `diffuse`; a lineage of fewer than 20 cells.
     """
     maps = _map_lineages(values, is_root, lineages, settings, kind=kind, cell_types=cell_types, where=where)
-    return {name: _order_of(part, settings) for name, part in maps.items()}
+    return {name: _order_of(lineage_map, settings) for name, lineage_map in maps.items()}
 
 
 def compare_roots(
@@ -244,13 +252,23 @@ def compare_roots(
 ) -> dict[str, tuple[int, int, float]]:
     """By lineage: the two root cells, and the rank correlation of the pseudotimes that start at them.
 
-    The maps are made once. Arguments, shapes and errors as in `order_lineages`; of `settings`, the root is not used.
+    The maps are made once. Errors are those of `order_lineages`.
+
+    Args:
+        values: as for `diffuse`.
+        is_root: (cell,), true for cells of the root type, in the order of the file.
+        lineages: flags (cell,) by name of the lineage.
+        settings: the knobs, of which `root` is not used.
+        roots: the two rules by which root cells are chosen.
+        kind: what `values` are.
+        cell_types: (cell,), names for messages.
+        where: what the cells are, for messages.
     """
     maps = _map_lineages(values, is_root, lineages, settings, kind=kind, cell_types=cell_types, where=where)
     compared = {}
-    for name, part in maps.items():
-        one, other = (_order_of(part, replace(settings, root=root)) for root in roots)
-        compared[name] = (one.root, other.root, rank_correlation(one.pseudotime, other.pseudotime))
+    for name, lineage_map in maps.items():
+        first, second = (_order_of(lineage_map, replace(settings, root=root)) for root in roots)
+        compared[name] = (first.root, second.root, rank_correlation(first.pseudotime, second.pseudotime))
     return compared
 
 
@@ -276,7 +294,7 @@ def merge_lineages(tables: Mapping[str, Floats]) -> tuple[Floats, dict[str, Flag
     are the stem from which they branch.
     """
     rows: dict[bytes, int] = {}
-    places = {
+    positions = {
         name: [rows.setdefault(row.tobytes(), len(rows)) for row in np.ascontiguousarray(table) + 0.0]
         for name, table in tables.items()
     }
@@ -286,8 +304,8 @@ def merge_lineages(tables: Mapping[str, Floats]) -> tuple[Floats, dict[str, Flag
     merged = np.empty((len(rows), next(iter(tables.values())).shape[1]))
     flags = {name: np.zeros(len(rows), dtype=bool) for name in tables}
     for name, table in tables.items():
-        merged[places[name]] = table
-        flags[name][places[name]] = True
+        merged[positions[name]] = table
+        flags[name][positions[name]] = True
     return merged, flags
 
 
@@ -336,13 +354,13 @@ def _map_lineages(
             raise UserError(message)
     types = None if cell_types is None else np.asarray(cell_types, dtype=np.str_)
     if settings.map == "donor":
-        others = np.any(list(members.values()), axis=0) & ~flags
-        shared = _map_cells(values, (flags, others), settings, kind=kind, cell_types=types, where=where)
+        is_other = np.any(list(members.values()), axis=0) & ~flags
+        shared = _map_cells(values, (flags, is_other), settings, kind=kind, cell_types=types, where=where)
         return {name: _LineageMap(shared, np.arange(len(flags)), lineage) for name, lineage in members.items()}
     maps = {}
     for name, lineage in members.items():
         rows = np.flatnonzero(lineage)
-        own = _map_cells(
+        cell_map = _map_cells(
             values[rows],
             (flags[rows], ~flags[rows]),
             settings,
@@ -350,7 +368,7 @@ def _map_lineages(
             cell_types=None if types is None else types[rows],
             where=f"{where} {name}",
         )
-        maps[name] = _LineageMap(own, rows, np.ones(len(rows), dtype=bool))
+        maps[name] = _LineageMap(cell_map, rows, np.ones(len(rows), dtype=bool))
     return maps
 
 
@@ -366,8 +384,8 @@ def _map_cells(
     import scanpy
     from scipy.sparse import SparseEfficiencyWarning
 
-    is_root, others = groups
-    _check_cells(values, is_root, others, settings, where)
+    is_root, is_other = groups
+    _check_cells(values, is_root, is_other, settings, where)
     _check_values(values, kind, where)
     adata = _empty_cells(len(is_root))
     adata.obsm["X_pca"] = _embed(values, kind, settings)
@@ -387,9 +405,9 @@ def _map_cells(
         scanpy.tl.diffmap(adata, n_comps=settings.components, random_state=settings.seed)
     components = np.asarray(adata.obsm["X_diffmap"], dtype=np.float64)[:, 1:]
     # Signs of eigenvectors are arbitrary: these do not depend on the solver.
-    components *= np.where(components[is_root].mean(axis=0) > components[others].mean(axis=0), -1.0, 1.0)
+    components *= np.where(components[is_root].mean(axis=0) > components[is_other].mean(axis=0), -1.0, 1.0)
     eigenvalues = np.asarray(adata.uns["diffmap_evals"], dtype=np.float64)[1:]
-    return _Map(components, eigenvalues, connectivities, is_root, others)
+    return _Map(components, eigenvalues, connectivities, is_root, is_other)
 
 
 def _empty_cells(count: int) -> AnnData:
@@ -419,15 +437,15 @@ def _embed(values: Any, kind: str, settings: PseudotimeSettings) -> Floats:
     )
 
 
-def _check_cells(values: Any, is_root: Flags, others: Flags, settings: PseudotimeSettings, where: str) -> None:
+def _check_cells(values: Any, is_root: Flags, is_other: Flags, settings: PseudotimeSettings, where: str) -> None:
     cells = values.shape[0]
-    if len(is_root) != cells or len(others) != cells:
-        message = f"{where}: {cells} cells, but {len(is_root)} and {len(others)} flags that tell their types"
+    if len(is_root) != cells or len(is_other) != cells:
+        message = f"{where}: {cells} cells, but {len(is_root)} and {len(is_other)} flags that tell their types"
         raise UserError(message)
     if not is_root.any():
         message = f"{where}: no cell of the root type; name a root type that is there, or leave these cells out"
         raise UserError(message)
-    if not others.any():
+    if not is_other.any():
         message = f"{where}: no cell of a lineage but those of the root type; add the types that come after it"
         raise UserError(message)
     if cells <= settings.neighbors:
@@ -460,27 +478,27 @@ def _refuse_parts(
     cell_types: Sequence[str] | NDArray[np.str_] | None,
     where: str,
 ) -> None:
-    """Refuse a graph in which some cells cannot be reached from others: their pseudotime would be infinite."""
+    """Refuse a graph in which some cells cannot be reached from the rest: their pseudotime would be infinite."""
     from scipy.sparse.csgraph import connected_components
 
     count, label = connected_components(connectivities, directed=False)
     if count == 1:
         return
     sizes = np.bincount(label)
-    shown = []
-    for part in np.argsort(-sizes, kind="stable")[:_NAMED]:
-        text = f"{sizes[part]} cells"
+    descriptions = []
+    for component in np.argsort(-sizes, kind="stable")[:_NAMED]:
+        text = f"{sizes[component]} cells"
         if cell_types is not None:
-            names, counts = np.unique(np.asarray(cell_types, dtype=np.str_)[label == part], return_counts=True)
+            names, counts = np.unique(np.asarray(cell_types, dtype=np.str_)[label == component], return_counts=True)
             most = np.argsort(-counts, kind="stable")
             listed = [f"{names[index]} {counts[index]}" for index in most[:_NAMED]]
             text += f" ({', '.join([*listed, '...'] if len(most) > _NAMED else listed)})"
-        shown.append(text)
+        descriptions.append(text)
     more = ", ..." if count > _NAMED else ""
     message = (
         f"{where}: the graph of {neighbors} nearest neighbors falls into {count} parts without a way between them: "
-        f"{', '.join(shown)}{more}; pseudotime would be infinite outside the root's part. Raise `neighbors`, add the "
-        "cell types between them, or leave out the smaller part"
+        f"{', '.join(descriptions)}{more}; pseudotime would be infinite outside the root's part. Raise `neighbors`, "
+        "add the cell types between them, or leave out the smaller part"
     )
     raise UserError(message)
 
@@ -509,18 +527,18 @@ def _order(diffusion_map: _Map, settings: PseudotimeSettings) -> Diffusion:
     )
 
 
-def _order_of(part: _LineageMap, settings: PseudotimeSettings) -> Diffusion:
-    result = _order(part.map, settings)
+def _order_of(lineage_map: _LineageMap, settings: PseudotimeSettings) -> Diffusion:
+    result = _order(lineage_map.map, settings)
     return replace(
         result,
-        pseudotime=result.pseudotime[part.members],
-        components=result.components[part.members],
-        root=int(part.rows[result.root]),
+        pseudotime=result.pseudotime[lineage_map.members],
+        components=result.components[lineage_map.members],
+        root=int(lineage_map.rows[result.root]),
     )
 
 
 def _separating_component(diffusion_map: _Map, used: int) -> tuple[int, float]:
-    """The component that best tells the root type from the others, and for which share of pairs it does."""
+    """The component that best tells the root type from the other types, and for which share of pairs it does."""
     from scipy.stats import rankdata
 
     is_root = diffusion_map.is_root

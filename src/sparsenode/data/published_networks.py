@@ -9,7 +9,7 @@ standard deviation of 0.025 is called 5 %, as a share of a level of 1/2.
 
 Starts are drawn in one of two ways. `normal`: all genes alike, so that each is seen high and low. `published`, as the
 simulator does: each input gene keeps near a level of its own (normal within 0 and 1, its mean of Beta(10, 10), its
-standard deviation Beta(15, 15) thirds of the distance to the nearer bound and at least 0.01), and the others are
+standard deviation Beta(15, 15) thirds of the distance to the nearer bound and at least 0.01), and the other genes are
 Beta(2, 2) shifted by a number between -1/4 and 1/4 of each gene's own, cut to 0 and 1. So input genes move less there
 (a standard deviation of .06 in place of .24), and their edges are harder to find.
 """
@@ -117,10 +117,16 @@ def check(options: Mapping[str, Any]) -> list[str]:
 def load_network(
     network: PublishedNetwork, options: Mapping[str, Any], files: Mapping[str, Path], where: str
 ) -> RawTrajectories:
-    """Simulated trajectories of a published network, for the source `where`; `files` by HOST/PATH.
+    """Simulated trajectories of a published network.
 
     Values are levels as published, not scaled. The provenance holds the system, see `equations.system_from_provenance`.
     The truth leaves open the listed edges that no equation has.
+
+    Args:
+        network: addresses of the network's files.
+        options: values of all `SIMULATION_OPTIONS`.
+        files: paths of the downloaded files by HOST/PATH.
+        where: name of the source, for messages.
 
     Raises:
         UserError: times are not in order, a file is damaged, equations and edges do not fit together, or the system
@@ -134,7 +140,7 @@ def load_network(
     test_times = times if options["test_times"] is None else np.array(options["test_times"], np.float64)
     names, is_input = read_genes(genes)
     system = read_equations(equations, names)
-    truth, known = _truth(read_edges(edges, names), system, names, equations, edges)
+    truth, truth_known = _truth(read_edges(edges, names), system, names, equations, edges)
 
     def simulate(stream: int, count: int, times: Floats) -> Floats:
         return solve(system, draw_starts(options, is_input, count, stream), times, genes=names)
@@ -153,7 +159,7 @@ def load_network(
         time_unit="time unit",
         value_unit="level",
         truth=truth,
-        truth_known=known,
+        truth_known=truth_known,
         # Otherwise it would be read off the truth.
         is_regulator=np.ones(len(names), dtype=bool),
         provenance=describe_system(system),
@@ -164,7 +170,7 @@ def read_genes(path: Path) -> tuple[list[str], NDArray[np.bool_]]:
     """Names of the genes, and which of them are input genes (gene,), from a CSV file with the one column `x`.
 
     Raises:
-        UserError: the file is no such table, or a gene stands there twice.
+        UserError: the file is no such table, or a gene is in it twice.
     """
     labels = [name for _, (name,) in read_text_table(path, ("x",))]
     names = [label.removesuffix(_INPUT_SUFFIX) for label in labels]
@@ -179,19 +185,19 @@ def read_edges(path: Path, genes: Sequence[str]) -> Floats:
     """Signs of the edges (source, target), 1 or -1 and 0 where there is none, from a CSV file of edges.
 
     Raises:
-        UserError: the file is no such table, an edge has an unknown gene or no sign, or stands there twice.
+        UserError: the file is no such table, an edge has an unknown gene or no sign, or is in it twice.
     """
-    places = {gene: place for place, gene in enumerate(genes)}
+    positions = {gene: position for position, gene in enumerate(genes)}
     signs = np.zeros((len(genes), len(genes)))
     for line, (source, target, _, activation, _, _) in read_text_table(path, _EDGE_COLUMNS):
         for gene in (source, target):
-            if gene not in places:
+            if gene not in positions:
                 message = f"{path}, line {line}: no gene is named {gene!r}; the nearest: {nearest_names(gene, genes)}"
                 raise UserError(message)
         if activation not in _SIGNS:
             message = f"{path}, line {line}: found activation {activation!r}, expected {' or '.join(_SIGNS)}"
             raise UserError(message)
-        edge = places[source], places[target]
+        edge = positions[source], positions[target]
         if signs[edge]:
             message = f"{path}, line {line}: the edge from {source} to {target} stands there a second time"
             raise UserError(message)
@@ -216,16 +222,16 @@ def draw_starts(options: Mapping[str, Any], is_input: NDArray[np.bool_], count: 
     low, high = ndtr(-mean / deviation), ndtr((1.0 - mean) / deviation)
     inputs = mean + deviation * ndtri(low + (high - low) * uniform[:, 0])
     # Of three uniform numbers the one in the middle is Beta(2, 2).
-    others = np.median(uniform[:, 1:], axis=1) + shift
-    return np.clip(np.where(is_input, inputs, others), 0.0, 1.0)
+    non_inputs = np.median(uniform[:, 1:], axis=1) + shift
+    return np.clip(np.where(is_input, inputs, non_inputs), 0.0, 1.0)
 
 
 def _truth(
     signs: Floats, system: System, genes: Sequence[str], equations: Path, edges: Path
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Truth, and where it is known, (source, target), of listed signs and a system."""
-    others = ~np.eye(len(genes), dtype=bool)
-    exists = system.edges() & others
+    off_diagonal = ~np.eye(len(genes), dtype=bool)
+    exists = system.edges() & off_diagonal
     if unlisted := _pairs(exists & (signs == 0), genes):
         message = (
             f"{edges} does not list {len(unlisted)} edges of the equations in {equations}, such as {unlisted[0]}; "
@@ -235,7 +241,7 @@ def _truth(
     open_ones = (signs != 0) & ~exists
     if absent := _pairs(open_ones, genes):
         logger.info("%s: no equation has the edges %s; the truth leaves them open", edges, ", ".join(absent))
-    return np.where(exists, signs, 0.0), others & ~open_ones
+    return np.where(exists, signs, 0.0), off_diagonal & ~open_ones
 
 
 def _pairs(edges: NDArray[np.bool_], genes: Sequence[str]) -> list[str]:

@@ -96,8 +96,8 @@ class PriorNetwork:
     @property
     def density(self) -> float:
         """Share of edges among the known pairs, which is also the precision of a random prediction; NaN without any."""
-        known = int(self.known.sum())
-        return int(self.edges.sum()) / known if known else float("nan")
+        known_count = int(self.known.sum())
+        return int(self.edges.sum()) / known_count if known_count else float("nan")
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,17 @@ def base_network_file() -> RemoteFile:
 
 
 def cell_type_file(cell_type: str) -> RemoteFile:
-    """The published network of a cell type; in its file's name an underscore stands for a slash."""
+    """The published network of a cell type; in its file's name each slash is an underscore."""
     return known_file(f"{_ADDRESS}/{quote(cell_type.replace('/', '_'))}_matrix.csv.gz")
 
 
 def read_priors(options: Mapping[str, Any], files: Mapping[str, Path], genes: Sequence[str]) -> Priors:
-    """The base network and the networks of `options["networks"]` among `genes`; `files` by HOST/PATH.
+    """The base network and the networks of `options["networks"]` among `genes`.
+
+    Args:
+        options: those of the source, with the cell types of each network by its name in `networks`.
+        files: paths of the downloaded files by HOST/PATH.
+        genes: names of the measured genes.
 
     Raises:
         UserError: a table is damaged, no gene is a regulator of the base network, or a network tells nothing about
@@ -163,8 +168,10 @@ def read_priors(options: Mapping[str, Any], files: Mapping[str, Path], genes: Se
         )
         raise UserError(message)
     for name, cell_types in options["networks"].items():
-        parts = [read_network(files[cell_type_file(cell_type).relative_path], genes) for cell_type in cell_types]
-        networks[name] = unite_networks(parts)
+        cell_type_networks = [
+            read_network(files[cell_type_file(cell_type).relative_path], genes) for cell_type in cell_types
+        ]
+        networks[name] = unite_networks(cell_type_networks)
         if not networks[name].known.any():
             message = (
                 f"options.networks.{name}: the networks of {', '.join(cell_types)} have no regulator and target that "
@@ -195,8 +202,8 @@ def read_network(path: Path, genes: Sequence[str]) -> PriorNetwork:
     A matrix has a line for each regulator and a column for each target, and holds 0 and 1; its first column names the
     regulators and is called `TF.human`, `tf.name`, `tf`, `regulator`, `source` or nothing. A list has a line for each
     edge and the columns `source` (or `regulator`, `tf`, `from`) and `target` (or `to`), where there is one `weight`,
-    which is 0 for no edge, and others that are not read. It tells of the pairs of any of its sources and any of its
-    targets. See `tables.read_written_table` for how fields are separated.
+    which is 0 for no edge, and other columns that are not read. It tells of the pairs of any of its sources and any of
+    its targets. See `tables.read_written_table` for how fields are separated.
 
     Raises:
         UserError: the file is damaged, too large, has neither form, names a regulator or a target of a matrix twice,
@@ -230,7 +237,7 @@ class _ListColumns:
 def _list_columns(names: Sequence[str]) -> _ListColumns | None:
     """The columns of a list of edges by their names, None where the names are not those of a list."""
     sources, targets, weights = (
-        [place for place, name in enumerate(names) if name.lower() in allowed]
+        [position for position, name in enumerate(names) if name.lower() in allowed]
         for allowed in (_SOURCES, _TARGETS, _WEIGHTS)
     )
     if len(sources) == len(targets) == 1 and len(weights) <= 1:
@@ -250,7 +257,7 @@ def _open_network(path: Path, genes: Iterable[str]) -> tuple[WrittenTable, _List
     columns = _list_columns(table.columns)
     if columns is not None:
         used = {columns.source, columns.target, columns.weight}
-        unread = [repr(name) for place, name in enumerate(table.columns) if place not in used]
+        unread = [repr(name) for position, name in enumerate(table.columns) if position not in used]
         if unread:
             logger.info("%s is a list of edges, of which these columns are not read: %s", path, _some(unread))
     elif table.columns[0].lower() not in _FIRST_COLUMNS:
@@ -266,11 +273,11 @@ def _open_network(path: Path, genes: Iterable[str]) -> tuple[WrittenTable, _List
 def _read_matrix(table: WrittenTable, genes: Sequence[str]) -> PriorNetwork:
     column = {name: number for number, name in enumerate(table.columns)}
     targets = [(column[gene], index) for index, gene in enumerate(genes) if column.get(gene)]
-    place = {gene: index for index, gene in enumerate(genes)}
+    gene_indices = {gene: index for index, gene in enumerate(genes)}
     edges = np.zeros((len(genes), len(genes)), dtype=bool)
     is_regulator = np.zeros(len(genes), dtype=bool)
     for line, regulator, fields in _matrix_rows(table):
-        if (source := place.get(regulator)) is None:
+        if (source := gene_indices.get(regulator)) is None:
             continue
         is_regulator[source] = True
         for position, target in targets:
@@ -303,16 +310,16 @@ def _matrix_rows(table: WrittenTable) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def _read_list(table: WrittenTable, columns: _ListColumns, genes: Sequence[str]) -> PriorNetwork:
-    place = {gene: index for index, gene in enumerate(genes)}
+    gene_indices = {gene: index for index, gene in enumerate(genes)}
     edges = np.zeros((len(genes), len(genes)), dtype=bool)
     is_regulator, is_target = np.zeros((2, len(genes)), dtype=bool)
     for _, source, target, is_edge in _edges(table, columns):
-        if source in place:
-            is_regulator[place[source]] = True
-        if target in place:
-            is_target[place[target]] = True
-        if source in place and target in place:
-            edges[place[source], place[target]] = is_edge
+        if source in gene_indices:
+            is_regulator[gene_indices[source]] = True
+        if target in gene_indices:
+            is_target[gene_indices[target]] = True
+        if source in gene_indices and target in gene_indices:
+            edges[gene_indices[source], gene_indices[target]] = is_edge
     return PriorNetwork(edges, np.outer(is_regulator, is_target), is_regulator)
 
 

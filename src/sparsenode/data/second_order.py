@@ -1,7 +1,7 @@
 """second_order: coupled damped oscillators with an exact solution and an exact network.
 
 x'' = -K x - G x' + C x with K and G diagonal and C sparse: the truth is the support of C, read as source ->
-target. Positions alone are observed, from an initial velocity that is a smooth function of the initial
+target. Only positions are observed, from an initial velocity that is a smooth function of the initial
 position, so that a position tells what follows. The reference is Aliee et al., NeurIPS 2022, whose equations
 are not published.
 """
@@ -213,8 +213,8 @@ def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> S
     for _ in range(_DRAWS):
         coupling = np.zeros((count, count))
         for target in range(count):
-            others = np.delete(np.arange(count), target)
-            sources = generator.choice(others, size=generator.integers(fewest, most, endpoint=True), replace=False)
+            candidates = np.delete(np.arange(count), target)
+            sources = generator.choice(candidates, size=generator.integers(fewest, most, endpoint=True), replace=False)
             signs = generator.choice([-1.0, 1.0], size=len(sources))
             coupling[target, sources] = signs * draw_uniform(generator, options["coupling"], len(sources))
         stiffness = draw_uniform(generator, options["frequency"], count) ** 2
@@ -232,8 +232,12 @@ def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> S
 def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
     """Exact positions (trajectory, time, oscillator) by the matrix exponential.
 
-    Shapes: `initial_states` (trajectory, oscillator), the positions at time 0; `times` (trajectory, time). An
-    oscillator in `clamp` is held at its value from time 0 on; the others start with the velocity of their own position.
+    Args:
+        system: the oscillators.
+        initial_states: (trajectory, oscillator), the positions at time 0.
+        times: (trajectory, time).
+        clamp: values by number of the oscillator; these oscillators are held at them from time 0 on, the other ones
+            start with the velocity of their own position.
 
     Raises:
         UserError: `clamp` names an oscillator that there is not.

@@ -28,7 +28,13 @@ def draw_uniform(generator: np.random.Generator, interval: Sequence[float], coun
 
 
 def regular_times(horizon: float, within: int, extrapolation_share: float) -> Floats:
-    """Times (time,): 0 and `within` more up to `horizon`, and as dense beyond it, up to a share longer."""
+    """Times (time,): 0 and `within` more up to `horizon`, and as dense beyond it, up to a share longer.
+
+    Args:
+        horizon: end of the interval that models are trained on.
+        within: number of times in it, 0 not counted.
+        extrapolation_share: how much longer the times go on, as a share of `horizon`.
+    """
     beyond = round(within * extrapolation_share)
     # Through linspace, so that the end of the fit is `horizon` to the last bit.
     fit = np.linspace(0.0, horizon, within + 1)
@@ -44,9 +50,13 @@ def solve_rates(
 ) -> Floats:
     """States (trajectory, time, node) of dx/dt = rates(x), to about 1e-9 of their size, by Dormand and Prince, order 8.
 
-    Shapes: `rates` takes and gives (trajectory, node); `initial_states` (trajectory, node), at time 0; `times` (time,)
-    or (trajectory, time), none negative. A node in `clamp` is held at its value from time 0 on: the system under an
-    intervention. `names` (node,) are those that messages call the nodes by, in place of their numbers.
+    Args:
+        rates: takes states and gives rates, both (trajectory, node).
+        initial_states: (trajectory, node), at time 0.
+        times: (time,) or (trajectory, time), none negative.
+        clamp: values by number of the node; these nodes are held at them from time 0 on: the system under an
+            intervention.
+        names: (node,), what messages call the nodes, in place of their numbers.
 
     Raises:
         UserError: `clamp` names a node that there is not, a state or value is not finite, or the system grows without
@@ -113,24 +123,31 @@ def _unsolvable(time: float, values: Floats, names: Sequence[str] | None, *, eva
     node = int(lost.argmax() if lost.any() else size.argmax())
     name = f"node {node}" if names is None else names[node]
     if evaluations:
-        found = f"{evaluations} evaluations of its rates reach no farther, and {name} changes fastest there"
+        reason = f"{evaluations} evaluations of its rates reach no farther, and {name} changes fastest there"
         advice = (
             "take earlier times, or slower rates: where fast ones hold each other, the method cannot take large steps"
         )
     else:
-        found = (
+        reason = (
             f"{name} is not finite"
             if lost.any()
             else f"{name} changes without bound, by {size[node]:.3g} a unit of time"
         )
         advice = "take earlier times or other starts, or see whether the equations let it grow for ever"
-    return UserError(f"cannot solve the simulated system beyond time {time:.6g}: {found}; {advice}")
+    return UserError(f"cannot solve the simulated system beyond time {time:.6g}: {reason}; {advice}")
 
 
 def read_arrays(
     record: type[Any], provenance: Mapping[str, Any], *, origin: str, source: str, integers: Collection[str] = ()
 ) -> dict[str, NDArray[Any]]:
-    """The fields of a dataclass of arrays from a provenance, those of `integers` whole numbers.
+    """The fields of a dataclass of arrays from a provenance.
+
+    Args:
+        record: the dataclass.
+        provenance: that of a dataset.
+        origin: what the provenance has to come from, for messages.
+        source: the setting that a dataset of this origin has, for messages.
+        integers: names of the fields that hold whole numbers.
 
     Raises:
         UserError: the provenance is not that of its `origin`, for which a dataset with the `source` is needed.
@@ -142,6 +159,12 @@ def read_arrays(
 
 def check_provenance(names: Sequence[str], provenance: Mapping[str, Any], *, origin: str, source: str) -> None:
     """Check that a provenance has all `names`.
+
+    Args:
+        names: keys that are needed.
+        provenance: that of a dataset.
+        origin: what the provenance has to come from, for messages.
+        source: the setting that a dataset of this origin has, for messages.
 
     Raises:
         UserError: it has not, so that it is not that of its `origin`, for which a dataset with the `source` is needed.
@@ -163,10 +186,16 @@ def make_trajectories(
     training: int,
     name: str = "trajectory",
 ) -> tuple[Trajectory, ...]:
-    """Trajectories of exact `states` over their `scale` (feature,), and noise in that unit; the first are for training.
+    """Trajectories of exact `states` over their `scale`, and noise in that unit; the first are for training.
 
-    Shapes: `states` and `noise` (trajectory, time, feature), `times` and `within` (trajectory, time), the latter true
-    in the interval that models are trained on. They are called by `name` and their number.
+    Args:
+        states: (trajectory, time, feature).
+        times: (trajectory, time).
+        within: (trajectory, time), true in the interval that models are trained on.
+        scale: (feature,).
+        noise: (trajectory, time, feature), in units of `scale`.
+        training: how many trajectories are for training; the rest are for testing.
+        name: what trajectories are called, followed by their number.
     """
     width = len(str(len(states) - 1))
     trajectories = []

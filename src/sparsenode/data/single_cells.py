@@ -239,10 +239,10 @@ class _Measured:
         where = f"{self.file.path}: {self.matrix} of donor {donor.name!r}"
         values = self.file.values(self.layer, donor.cells, self.places)
         try:
-            found = find_kind(values, where)
+            assessment = find_kind(values, where)
         except UserError as error:
             raise UserError(f"{error}{self._elsewhere(donor)}") from error
-        return normalize(values, found.kind, self.counts_per_cell, where), found
+        return normalize(values, assessment.kind, self.counts_per_cell, where), assessment
 
     def _elsewhere(self, donor: _Donor) -> str:
         """What other matrices of the file hold that can be modeled, for a message."""
@@ -272,26 +272,31 @@ class _Followed:
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
     """The file of cells and the networks, as far as they are addresses."""
-    cells = [known_file(place, unpack=place.endswith(".gz")) for place in [options["file"]] if _is_remote(place)]
-    networks = [known_file(place) for place in _network_places(options) if _is_remote(place)]
+    cells = [
+        known_file(location, unpack=location.endswith(".gz")) for location in [options["file"]] if _is_remote(location)
+    ]
+    networks = [known_file(location) for location in _network_places(options) if _is_remote(location)]
     return [*cells, *networks]
 
 
 def local_files(options: Mapping[str, Any]) -> list[Path]:
     """The file of cells and the networks, as far as they are paths."""
-    return [Path(place) for place in [options["file"], *_network_places(options)] if not _is_remote(place)]
+    return [Path(location) for location in [options["file"], *_network_places(options)] if not _is_remote(location)]
 
 
-def _is_remote(place: str) -> bool:
-    return place.startswith(("http://", "https://"))
+def _is_remote(location: str) -> bool:
+    return location.startswith(("http://", "https://"))
 
 
 def _networks(options: Mapping[str, Any]) -> dict[str, list[str]]:
-    return {name: [given] if isinstance(given, str) else list(given) for name, given in options["networks"].items()}
+    return {
+        name: [locations] if isinstance(locations, str) else list(locations)
+        for name, locations in options["networks"].items()
+    }
 
 
 def _network_places(options: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys(place for places in _networks(options).values() for place in places))
+    return list(dict.fromkeys(location for locations in _networks(options).values() for location in locations))
 
 
 def check(options: Mapping[str, Any]) -> list[str]:
@@ -345,7 +350,7 @@ def _expected_genes(options: Mapping[str, Any]) -> int:
 
 
 def _has_embedding(file: CellFile, embedding: str | None) -> bool:
-    """Whether the file has the embedding; it may do without that of the default's name alone.
+    """Whether the file has the embedding; it may do without it only where the name is the default.
 
     Raises:
         UserError: another one is named, and is not there.
@@ -371,18 +376,20 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     """
     _check_options(options)
     path = _path(options["file"], files, unpack=True)
-    networks = {name: [_path(place, files) for place in places] for name, places in _networks(options).items()}
+    networks = {
+        name: [_path(location, files) for location in locations] for name, locations in _networks(options).items()
+    }
     with open_cells(path) as file:
         measured = _measured(file, options)
         donors = _find_donors(file, options)
         chosen = _choose_genes(measured, donors, options, networks)
         followed = [_follow(measured, donor, list(chosen), options) for donor in donors if donor.split]
     _check_kinds(followed, f"{path}: {measured.matrix}")
-    cells = [part for one in followed for part in one.cells]
+    cells = [lineage_cells for followed_donor in followed for lineage_cells in followed_donor.cells]
     genes = measured.names[list(chosen)].tolist()
-    trajectories, kept = scale_cells(options, cells, genes)
+    trajectories, keep_mask = scale_cells(options, cells, genes)
     genes, reasons = (
-        [entry for entry, keep in zip(one, kept, strict=True) if keep] for one in (genes, chosen.values())
+        [entry for entry, keep in zip(entries, keep_mask, strict=True) if keep] for entries in (genes, chosen.values())
     )
     priors = _read_priors(networks, genes)
     return RawTrajectories(
@@ -398,7 +405,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
             "file": path.name,
             **({} if _is_remote(options["file"]) else {"sha256": file_sha256(path)}),
             "values": measured.matrix,
-            "donors": json.dumps({one.donor: one.facts for one in followed}),
+            "donors": json.dumps({followed_donor.donor: followed_donor.facts for followed_donor in followed}),
             **({"networks": priors.facts} if priors else {}),
         },
     )
@@ -430,20 +437,20 @@ def _gene_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: schema["default"] for name, schema in _GENES.items()} | options["genes"]
 
 
-def _path(place: str, files: Mapping[str, Path], *, unpack: bool = False) -> Path:
+def _path(location: str, files: Mapping[str, Path], *, unpack: bool = False) -> Path:
     """Where a file given by its path or its address lies."""
-    unpack = unpack and place.endswith(".gz")
-    if _is_remote(place):
-        return files[known_file(place, unpack=unpack).local_path]
+    unpack = unpack and location.endswith(".gz")
+    if _is_remote(location):
+        return files[known_file(location, unpack=unpack).local_path]
     if unpack:
-        message = f"{place} is packed, and read in pieces; unpack it (gunzip) and name the h5ad file"
+        message = f"{location} is packed, and read in pieces; unpack it (gunzip) and name the h5ad file"
         raise UserError(message)
-    return Path(place)
+    return Path(location)
 
 
 def _measured(file: CellFile, options: Mapping[str, Any]) -> _Measured:
-    layer, names, places = _genes(file, options)
-    return _Measured(file, layer, file.matrix_name(layer), names, places, options["counts_per_cell"])
+    layer, names, positions = _genes(file, options)
+    return _Measured(file, layer, file.matrix_name(layer), names, positions, options["counts_per_cell"])
 
 
 def _genes(file: CellFile, options: Mapping[str, Any]) -> tuple[str | None, NDArray[np.str_], NDArray[np.int_]]:
@@ -456,47 +463,52 @@ def _genes(file: CellFile, options: Mapping[str, Any]) -> tuple[str | None, NDAr
     elif layer is None and not file.has_values and file.has_raw:
         layer = RAW
     names = file.features(options["gene_names"], layer)
-    places = np.arange(len(names))
-    if (wanted := options["feature_types"]) is not None:
-        types = file.features(wanted["column"], layer)
-        places = np.flatnonzero(types == wanted["keep"])
-        if not len(places):
+    positions = np.arange(len(names))
+    if (feature_types := options["feature_types"]) is not None:
+        types = file.features(feature_types["column"], layer)
+        positions = np.flatnonzero(types == feature_types["keep"])
+        if not len(positions):
             there = _listed(sorted(set(types.tolist())))
-            message = f"{file.path}: no feature is {wanted['keep']!r} in var[{wanted['column']!r}]; there are: {there}"
+            message = (
+                f"{file.path}: no feature is {feature_types['keep']!r} in var[{feature_types['column']!r}]; "
+                f"there are: {there}"
+            )
             raise UserError(message)
-    if not len(places):
+    if not len(positions):
         message = f"{file.path} has no features"
         raise UserError(message)
-    return layer, names[places], places
+    return layer, names[positions], positions
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [name or "(empty)" for name in names]
-    return (", ".join(shown[:_NAMED]) + (", ..." if len(shown) > _NAMED else "")) or "none"
+    labels = [name or "(empty)" for name in names]
+    return (", ".join(labels[:_NAMED]) + (", ..." if len(labels) > _NAMED else "")) or "none"
 
 
 def _find_donors(file: CellFile, options: Mapping[str, Any]) -> list[_Donor]:
-    """Donors in use, with their cells of the lineages' types; those whose genes alone are looked at have no split."""
+    """Donors in use, with their cells of the lineages' types; those of which only genes are looked at have no split."""
     donors, types = file.labels(options["donor"]), file.labels(options["cell_type"])
-    wanted = list(dict.fromkeys([options["root"], *(name for each in options["lineages"].values() for name in each)]))
+    cell_types = list(
+        dict.fromkeys([options["root"], *(name for each in options["lineages"].values() for name in each)])
+    )
     splits = {name: split for split in ("train", "test") for name in options["donors"][split]}
     splits |= {name: "" for name in _gene_options(options)["donors"] or () if name not in splits}
     for what, column, there, asked in (
         ("donor", options["donor"], donors, splits),
-        ("cell type", options["cell_type"], types, wanted),
+        ("cell type", options["cell_type"], types, cell_types),
     ):
         if missing := [name for name in asked if name not in set(there.tolist())]:
-            known = _listed(sorted(set(there.tolist())))
-            message = f"{file.path}: no cell of {what} {missing[0]!r} in obs[{column!r}]; there are: {known}"
+            listed = _listed(sorted(set(there.tolist())))
+            message = f"{file.path}: no cell of {what} {missing[0]!r} in obs[{column!r}]; there are: {listed}"
             raise UserError(message)
-    in_use = np.isin(types, wanted)
-    found = []
+    in_use = np.isin(types, cell_types)
+    selected = []
     for name, split in splits.items():
         cells = np.flatnonzero((donors == name) & in_use)
         donor = _Donor(name, split, cells, types[cells])
         _check_donor(file, donor, options)
-        found.append(donor)
-    return found
+        selected.append(donor)
+    return selected
 
 
 def _check_donor(file: CellFile, donor: _Donor, options: Mapping[str, Any]) -> None:
@@ -510,11 +522,11 @@ def _check_donor(file: CellFile, donor: _Donor, options: Mapping[str, Any]) -> N
         )
         raise UserError(message)
     for lineage, types in options["lineages"].items():
-        own = {name: counts.get(name, 0) for name in types}
-        if sum(own.values()) < FEWEST_CELLS:
+        lineage_counts = {name: counts.get(name, 0) for name in types}
+        if sum(lineage_counts.values()) < FEWEST_CELLS:
             message = (
-                f"{file.path}: lineage {lineage!r} of donor {donor.name!r} has {sum(own.values())} cells "
-                f"({_counted(own)}); it takes at least {FEWEST_CELLS}; leave out the donor or the lineage"
+                f"{file.path}: lineage {lineage!r} of donor {donor.name!r} has {sum(lineage_counts.values())} cells "
+                f"({_counted(lineage_counts)}); it takes at least {FEWEST_CELLS}; leave out the donor or the lineage"
             )
             raise UserError(message)
 
@@ -534,22 +546,22 @@ def _choose_genes(
         logger.warning("variable genes are taken of the test donors %s too", ", ".join(tested))
     if asked["highly_variable"]:
         for donor in (donor for donor in donors if donor.name in sources):
-            for place in highly_variable(measured.normalized(donor)[0], asked["highly_variable"]):
-                reasons.setdefault(int(place), []).append(f"highly variable in {donor.name}")
+            for position in highly_variable(measured.normalized(donor)[0], asked["highly_variable"]):
+                reasons.setdefault(int(position), []).append(f"highly variable in {donor.name}")
     _check_named_genes(measured.file, measured.names, asked["names"])
-    place_of = {name: place for place, name in reversed(list(enumerate(measured.names.tolist())))}
-    regulators = _regulators(networks, asked["regulators"], place_of) if asked["regulators"] else []
-    found = [name for name in regulators if name in place_of]
-    if regulators and not found:
+    position_of = {name: position for position, name in reversed(list(enumerate(measured.names.tolist())))}
+    regulators = _regulators(networks, asked["regulators"], position_of) if asked["regulators"] else []
+    measured_regulators = [name for name in regulators if name in position_of]
+    if regulators and not measured_regulators:
         message = (
             f"{measured.file.path}: none of the {len(regulators)} regulators of the networks ({_some(regulators)}) is "
             f"among the {len(measured.names)} genes ({_some(measured.names.tolist())}); name genes alike, by "
             "gene_names, or set genes.regulators to false"
         )
         raise UserError(message)
-    for names, reason in ((found, "regulator"), (asked["names"], "named")):
+    for names, reason in ((measured_regulators, "regulator"), (asked["names"], "named")):
         for name in names:
-            reasons.setdefault(place_of[name], []).append(reason)
+            reasons.setdefault(position_of[name], []).append(reason)
     _check_repeated(measured, reasons)
     logger.info("%d of %d genes chosen: %s", len(reasons), len(measured.names), _tally(reasons))
     return dict(sorted(reasons.items()))
@@ -584,10 +596,10 @@ def _tally(reasons: Mapping[int, Sequence[str]]) -> str:
 
 
 def _check_repeated(measured: _Measured, chosen: Mapping[int, Any]) -> None:
-    """A name that stands for two genes cannot be modeled; among genes that are not, it does no harm."""
+    """A name that two genes have cannot be modeled; among genes that are not, it does no harm."""
     names, counts = np.unique(measured.names, return_counts=True)
     repeated = set(names[counts > 1].tolist())
-    used = sorted(repeated & {str(measured.names[place]) for place in chosen})
+    used = sorted(repeated & {str(measured.names[position]) for position in chosen})
     if used:
         message = (
             f"{measured.file.path}: {len(used)} of the genes to model have a name that occurs more than once "
@@ -602,14 +614,14 @@ def _check_repeated(measured: _Measured, chosen: Mapping[int, Any]) -> None:
 def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: Mapping[str, Any]) -> _Followed:
     """Pseudotime of a donor's cells, and its trajectories."""
     file = measured.file
-    normalized, found = measured.normalized(donor)
+    normalized, assessment = measured.normalized(donor)
     nearness, kind, used = _nearness(file, donor, normalized, options["embedding"])
     logger.info(
         "donor %s: %s holds %s (%s); %d cells, neighbors by %s",
         donor.name,
         measured.matrix,
-        found.kind,
-        found.evidence,
+        assessment.kind,
+        assessment.evidence,
         len(donor.cells),
         used,
     )
@@ -623,18 +635,18 @@ def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: 
     values, names = normalized[:, chosen], file.cell_names()[donor.cells]
     cells, facts = [], {}
     for lineage, order in orders.items():
-        own = lineages[lineage]
-        types = donor.cell_types[own]
-        part = Cells(
+        members = lineages[lineage]
+        types = donor.cell_types[members]
+        lineage_cells = Cells(
             donor=donor.name,
             lineage=lineage,
             split=donor.split,
             times=order.pseudotime,
-            values=values[own].toarray().astype(np.float64),
+            values=values[members].toarray().astype(np.float64),
             embedding=diffusion_embedding(order),
             cell_types=types,
         )
-        cells.append(order_cells(options, part))
+        cells.append(order_cells(options, lineage_cells))
         stages = options["lineages"][lineage]
         first, alternative, agreement = compared[lineage]
         facts[lineage] = {
@@ -646,8 +658,10 @@ def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: 
             ),
             "cells": {name: int((types == name).sum()) for name in stages},
         }
-        _log_order(part.name, facts[lineage], settings.root, other)
-    return _Followed(donor.name, cells, found, {"values": found.kind, "neighbors_by": used, "lineages": facts})
+        _log_order(lineage_cells.name, facts[lineage], settings.root, other)
+    return _Followed(
+        donor.name, cells, assessment, {"values": assessment.kind, "neighbors_by": used, "lineages": facts}
+    )
 
 
 def _nearness(
@@ -677,7 +691,7 @@ def _log_order(name: str, facts: Mapping[str, Any], rule: str, other: str) -> No
 
 
 def _check_kinds(followed: Sequence[_Followed], where: str) -> None:
-    kinds = {one.donor: one.found.kind for one in followed}
+    kinds = {followed_donor.donor: followed_donor.found.kind for followed_donor in followed}
     if len(set(kinds.values())) > 1:
         listed = ", ".join(f"{kind} of {name}" for name, kind in kinds.items())
         message = f"{where} holds {listed}; name a matrix with values of one kind by `values`"
@@ -686,11 +700,13 @@ def _check_kinds(followed: Sequence[_Followed], where: str) -> None:
 
 def _read_priors(networks: Mapping[str, Sequence[Path]], genes: Sequence[str]) -> Priors | None:
     """Networks among the genes, and which of these are regulators."""
-    found = {name: unite_networks([read_network(path, genes) for path in paths]) for name, paths in networks.items()}
-    if not found:
+    prior_networks = {
+        name: unite_networks([read_network(path, genes) for path in paths]) for name, paths in networks.items()
+    }
+    if not prior_networks:
         return None
-    for name, network in found.items():
+    for name, network in prior_networks.items():
         if not network.known.any():
             message = f"options.networks.{name}: no regulator and target of it are both among the {len(genes)} genes"
             raise UserError(f"{message}; leave it out")
-    return Priors(found, unite_networks(list(found.values())).is_regulator)
+    return Priors(prior_networks, unite_networks(list(prior_networks.values())).is_regulator)

@@ -129,7 +129,13 @@ def _of_width(
 
 
 def finite_numbers(table: WrittenTable, line: int, columns: Sequence[int], fields: Sequence[str]) -> list[float]:
-    """Numbers in the fields of a line of a table, at the places `columns`.
+    """Numbers in some fields of a line of a table.
+
+    Args:
+        table: the table, for messages.
+        line: number of the line, for messages.
+        columns: indices of the fields to read.
+        fields: all fields of the line.
 
     Raises:
         UserError: a field holds what is not a finite number; the message names line and column.
@@ -157,8 +163,7 @@ def read_numeric_table(path: Path, separator: str) -> tuple[list[str], Floats]:
 
     Raises:
         UserError: the file cannot be read, is a web page, is cut off, has lines of different lengths,
-        repeated
-            column names, text in a number's place, or a number that is not finite.
+            repeated column names, text in a number's place, or a number that is not finite.
     """
     content = read_table_text(path)
     header = content.partition("\n")[0].removesuffix("\r").split(separator)
@@ -212,7 +217,7 @@ def read_text_columns(path: Path, columns: Sequence[str]) -> list[list[str]]:
         message = f"{path}, line 1: no column {missing[0]!r}; there are: {', '.join(header) or 'none'}"
         raise UserError(message)
     rows = [row for _, row in _at_least_one(path, lines)]
-    return [[row[place].strip() for row in rows] for place in map(header.index, columns)]
+    return [[row[index].strip() for row in rows] for index in map(header.index, columns)]
 
 
 def _text_lines(path: Path, *, skipinitialspace: bool = False) -> Iterator[tuple[int, list[str]]]:
@@ -247,11 +252,11 @@ def _csv_rows(
 
 
 def _at_least_one(path: Path, lines: Iterator[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
-    found = list(lines)
-    if not found:
+    rows = list(lines)
+    if not rows:
         message = f"{path}: no line below the column names; is the file cut off?"
         raise UserError(message)
-    return found
+    return rows
 
 
 def read_table_text(path: Path, *, limit: int = LARGEST) -> str:
@@ -266,8 +271,8 @@ def read_table_text(path: Path, *, limit: int = LARGEST) -> str:
         encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        place = f"byte {error.start} is no UTF-{'16' if encoding == 'utf-16' else '8'}"
-        message = f"{path} is not a text file ({place}); save a table as UTF-8"
+        invalid_byte = f"byte {error.start} is no UTF-{'16' if encoding == 'utf-16' else '8'}"
+        message = f"{path} is not a text file ({invalid_byte}); save a table as UTF-8"
         raise UserError(message) from error
     if text[:512].lstrip().lower().startswith(("<!doctype html", "<html")):
         message = f"{path} is a web page (HTML) in place of a table; delete it and fetch the data again"

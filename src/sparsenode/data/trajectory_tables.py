@@ -1,8 +1,8 @@
 """The file format of trajectories published with PHOENIX and DASH.
 
-The first line holds how many genes and how many trajectories there are (and empty fields). Of each trajectory follow
-one line for each gene, its values over time, and one line of the times. Lines of one trajectory are equally long;
-where trajectories are not, the shorter ones may be filled up with fields without a value.
+The first line holds how many genes and how many trajectories there are (and empty fields). Each trajectory follows as
+one line for each gene, its values over time, and one line of the times. Lines of one trajectory are equally long; where
+trajectories are not, the shorter ones may be filled up with fields without a value.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def read_trajectory_table(path: Path) -> list[tuple[Floats, Floats]]:
     Fields that fill a trajectory up, with neither a time nor a value, are left out.
 
     Raises:
-        UserError: the file cannot be read, is no such table or is cut off, text stands in a number's place, a value
+        UserError: the file cannot be read, is no such table or is cut off, there is text in a number's place, a value
             is infinite or has no time, or times do not increase.
     """
     lines = read_table_text(path).splitlines()
@@ -60,26 +60,29 @@ def _read_one(path: Path, lines: list[str], first: int) -> tuple[Floats, Floats]
                 f"{first + len(lines) - 1}, has {width}; is the file cut off?"
             )
             raise UserError(message)
-        rows[index] = [_number(path, text.strip(), first + index, place) for place, text in enumerate(fields, start=1)]
+        rows[index] = [
+            _number(path, text.strip(), first + index, field_number)
+            for field_number, text in enumerate(fields, start=1)
+        ]
     times, values = rows[-1], rows[:-1].T
     timed = np.isfinite(times)
     of_times = f"{path}, line {first + len(lines) - 1}"
     if np.isfinite(values[~timed]).any():
-        place = int(np.argmax(~timed & np.isfinite(values).any(axis=1)))
-        message = f"{of_times}: field {place + 1} holds no time, but values stand above it"
+        column = int(np.argmax(~timed & np.isfinite(values).any(axis=1)))
+        message = f"{of_times}: field {column + 1} holds no time, but values stand above it"
         raise UserError(message)
     times, values = times[timed], values[timed]
     if len(times) == 0 or (np.diff(times) <= 0).any():
         problem = "no times"
         if len(times):
-            place = int(np.argmax(np.diff(times) <= 0))
-            problem = f"the time {times[place + 1]:g} follows {times[place]:g}, where times are to increase"
+            step = int(np.argmax(np.diff(times) <= 0))
+            problem = f"the time {times[step + 1]:g} follows {times[step]:g}, where times are to increase"
         message = f"{of_times}: {problem}; is the file cut off?"
         raise UserError(message)
     return times, values
 
 
-def _number(path: Path, text: str, line: int, place: int) -> float:
+def _number(path: Path, text: str, line: int, field_number: int) -> float:
     """A field as a number, NaN where it is missing."""
     if text in _MISSING:
         return float("nan")
@@ -88,6 +91,6 @@ def _number(path: Path, text: str, line: int, place: int) -> float:
     except ValueError:
         number = float("inf")
     if not np.isfinite(number):
-        message = f"{path}, line {line}, field {place}: {text!r} is not a finite number"
+        message = f"{path}, line {line}, field {field_number}: {text!r} is not a finite number"
         raise UserError(message)
     return number

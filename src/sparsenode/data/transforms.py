@@ -20,25 +20,33 @@ def resolve_repeated_times(
     *,
     instead: str = "`first` or `mean`",
 ) -> tuple[Floats, Floats, Floats]:
-    """Leave one observation of each time; `times` (observation,) are sorted, `values` (observation, feature).
+    """Leave one observation of each time.
 
-    Returns times, values and weights. `first` keeps the first; `mean` averages and gives the average the
-    weight of what went into it, which leaves a least-squares fit as it was; `error` refuses.
+    Args:
+        times: (observation,), sorted.
+        values: (observation, feature).
+        how: `first` keeps the first; `mean` averages and gives the average the weight of what went into it, which
+            leaves a least-squares fit as it was; `error` refuses.
+        where: what the observations are, for messages.
+        instead: what else can be chosen, for messages.
+
+    Returns:
+        Times, values and weights.
 
     Raises:
-        UserError: times repeat and `how` is `error`; `where` says in what, `instead` what else can be chosen.
+        UserError: times repeat and `how` is `error`.
     """
-    kept, starts, counts = np.unique(times, return_index=True, return_counts=True)
-    if how == "error" and len(kept) < len(times):
-        first = kept[counts > 1][0]
+    distinct_times, starts, counts = np.unique(times, return_index=True, return_counts=True)
+    if how == "error" and len(distinct_times) < len(times):
+        first = distinct_times[counts > 1][0]
         message = (
-            f"{where}: {len(times) - len(kept)} observations repeat a time (first {first:.15g}); "
+            f"{where}: {len(times) - len(distinct_times)} observations repeat a time (first {first:.15g}); "
             f"choose {instead} to allow it"
         )
         raise UserError(message)
     if how == "mean":
-        return kept, np.add.reduceat(values, starts, axis=0) / counts[:, None], counts.astype(np.float64)
-    return kept, values[starts], np.ones(len(kept))
+        return distinct_times, np.add.reduceat(values, starts, axis=0) / counts[:, None], counts.astype(np.float64)
+    return distinct_times, values[starts], np.ones(len(distinct_times))
 
 
 def value_range(values: Floats) -> tuple[Floats, Floats]:
@@ -54,13 +62,17 @@ def scaling_ranges(
 ) -> list[tuple[Floats, Floats]]:
     """Smallest value and range, each (feature,), that every trajectory is scaled by.
 
-    Shapes: `values[trajectory]` (observation, feature), `training[trajectory]` (observation,).
-    `per_trajectory` takes a trajectory's own values; `training_range` one range for all, of the training
-    observations.
+    Args:
+        values: of each trajectory, (observation, feature).
+        training: of each trajectory, (observation,), true for training observations.
+        scaling: `per_trajectory` takes a trajectory's own values; `training_range` one range for all, of the
+            training observations.
     """
     if scaling == "per_trajectory":
-        return [value_range(part) for part in values]
-    together = np.vstack([part[chosen] for part, chosen in zip(values, training, strict=True)])
+        return [value_range(trajectory_values) for trajectory_values in values]
+    together = np.vstack(
+        [trajectory_values[chosen] for trajectory_values, chosen in zip(values, training, strict=True)]
+    )
     return [value_range(together)] * len(values)
 
 
@@ -77,6 +89,11 @@ def scale_of_range(extent: Floats) -> Floats:
 
 def refuse_constant(extent: Floats, features: Sequence[str], where: str) -> None:
     """Raise if a feature has no range.
+
+    Args:
+        extent: range of each feature, (feature,).
+        features: names, (feature,).
+        where: what the features do not change in, for messages.
 
     Raises:
         UserError: names the features, and `where` they do not change.

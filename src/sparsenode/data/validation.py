@@ -27,16 +27,20 @@ def set_validation_aside(
     `keep_first`, which make the initial state, nor the last) or `none-in-source` (the source's own splits stay
     as they are).
 
+    Args:
+        trajectories: those of the source, with its splits.
+        validation: `by`, the `share` of the training data, and the `seed`.
+        keep_first: how many first observations of each trajectory make its initial state.
+
     Raises:
-        UserError: the source has validation data of its own, or nothing would be left for training or
-        validation.
+        UserError: the source has validation data of its own, or nothing would be left for training or validation.
     """
     by, share, seed = (
         validation.get("by", "none-in-source"),
         validation.get("share", 0.0),
         validation.get("seed", 0),
     )
-    splits = [part.splits.astype("<U10") for part in trajectories]
+    splits = [trajectory.splits.astype("<U10") for trajectory in trajectories]
     if by != "none-in-source":
         if any((split == "validation").any() for split in splits):
             message = f"validation.by is {by!r}, but the source names validation data; choose 'none-in-source'"
@@ -55,7 +59,10 @@ def set_validation_aside(
                 allowed = "trajectory, time_blocks, inner_blocks, observation, none-in-source"
                 message = f"validation.by is {by!r}; allowed: {allowed}"
                 raise UserError(message)
-    fitted = [(split == "train") & (part.phases == "fit") for part, split in zip(trajectories, splits, strict=True)]
+    fitted = [
+        (split == "train") & (trajectory.phases == "fit")
+        for trajectory, split in zip(trajectories, splits, strict=True)
+    ]
     if not any(chosen.any() for chosen in fitted):
         message = "no observation is training data"
         raise UserError(message)
@@ -66,19 +73,19 @@ def _whole_trajectories(
     trajectories: Sequence[Trajectory], splits: Splits, share: float, generator: np.random.Generator
 ) -> None:
     training = [index for index, split in enumerate(splits) if (split == "train").any()]
-    wanted = max(1, round(share * len(training)))
+    count = max(1, round(share * len(training)))
     left: dict[str, int] = {}
     for index in training:
         left[trajectories[index].group] = left.get(trajectories[index].group, 0) + 1
     chosen: list[int] = []
     for index in generator.permutation(training):
         group = trajectories[index].group
-        if len(chosen) < wanted and left[group] > 1:
+        if len(chosen) < count and left[group] > 1:
             left[group] -= 1
             chosen.append(index)
-    if len(chosen) < wanted:
+    if len(chosen) < count:
         message = (
-            f"validation.by is 'trajectory' with share {share:g}: {wanted} of {len(training)} training "
+            f"validation.by is 'trajectory' with share {share:g}: {count} of {len(training)} training "
             "trajectories "
             "would leave a group without any; choose a smaller share, or 'time_blocks' or 'observation'"
         )
@@ -88,8 +95,8 @@ def _whole_trajectories(
 
 
 def _time_blocks(trajectories: Sequence[Trajectory], splits: Splits, share: float) -> None:
-    for part, split, training, count in _with_training(trajectories, splits, share):
-        _check_left(part, len(training), count, share)
+    for trajectory, split, training, count in _with_training(trajectories, splits, share):
+        _check_left(trajectory, len(training), count, share)
         split[training[-count:]] = "validation"
 
 
@@ -100,8 +107,8 @@ def _inner_blocks(
     generator: np.random.Generator,
     keep_first: int,
 ) -> None:
-    for part, split, training, count in _with_training(trajectories, splits, share):
-        _check_left(part, len(training), count, share)
+    for trajectory, split, training, count in _with_training(trajectories, splits, share):
+        _check_left(trajectory, len(training), count, share)
         after = training[training >= keep_first]
         first = int(generator.integers(max(len(after) - count, 0), endpoint=True))
         split[after[first : first + count]] = "validation"
@@ -114,9 +121,9 @@ def _observations(
     generator: np.random.Generator,
     keep_first: int,
 ) -> None:
-    for part, split, training, count in _with_training(trajectories, splits, share):
+    for trajectory, split, training, count in _with_training(trajectories, splits, share):
         candidates = training[(training >= keep_first) & (training < len(split) - 1)]
-        _check_left(part, len(candidates), count, share)
+        _check_left(trajectory, len(candidates), count, share)
         split[generator.choice(candidates, size=count, replace=False)] = "validation"
 
 
@@ -124,16 +131,16 @@ def _with_training(
     trajectories: Sequence[Trajectory], splits: Splits, share: float
 ) -> Iterator[tuple[Trajectory, NDArray[np.str_], NDArray[np.intp], int]]:
     """Each trajectory with training observations: its splits, which these are, and how many make the share."""
-    for part, split in zip(trajectories, splits, strict=True):
-        training = np.flatnonzero((split == "train") & (part.phases == "fit"))
+    for trajectory, split in zip(trajectories, splits, strict=True):
+        training = np.flatnonzero((split == "train") & (trajectory.phases == "fit"))
         if len(training):
-            yield part, split, training, max(1, round(share * len(training)))
+            yield trajectory, split, training, max(1, round(share * len(training)))
 
 
-def _check_left(part: Trajectory, available: int, count: int, share: float) -> None:
+def _check_left(trajectory: Trajectory, available: int, count: int, share: float) -> None:
     if available - count < _FEWEST_LEFT:
         message = (
-            f"validation.share {share:g} would leave too little of trajectory {part.name!r} for training: "
+            f"validation.share {share:g} would leave too little of trajectory {trajectory.name!r} for training: "
             f"{count} of "
             f"{available} observations; choose a smaller share, or leave the trajectory out"
         )

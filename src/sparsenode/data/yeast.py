@@ -2,9 +2,9 @@
 
 Expression: Pramila et al., Genes & Development 2006 (GSE4987), 5-minute samples of cultures that were arrested by alpha
 factor; log ratios, quantile normalized, so that all samples have one distribution. The prior: binding motifs of
-transcription factors in promoters, as in PANDA (Glass et al., PLoS ONE 2013). Both as prepared for PHOENIX (Hossain et
-al., Genome Biology 2024, github.com/QuackenbushLab/phoenix, MIT): the first replicate is for training, the second for
-the test. Genes are named by their open reading frames, since the common names of some are missing; these stand in
+transcription factors in promoters, as in PANDA (Glass et al., PLoS ONE 2013). Both are as prepared for PHOENIX (Hossain
+et al., Genome Biology 2024, github.com/QuackenbushLab/phoenix, MIT): the first replicate is for training, the second
+for the test. Genes are named by their open reading frames, since the common names of some are missing; these are in
 `var["symbol"]`. Time is in minutes.
 """
 
@@ -56,15 +56,15 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         UserError: a file is damaged, or they do not belong together.
     """
     training, test, named, motifs = (files[file.local_path] for file in required_files(options))
-    parts = []
+    trajectories = []
     for number, (path, split) in enumerate(((training, "train"), (test, "test")), start=1):
-        found = read_trajectory_table(path)
-        count = found[0][1].shape[1]
-        if len(found) != 1 or count != options["genes"]:
-            message = f"{path}: {len(found)} trajectories of {count} genes, expected one of {options['genes']}"
+        replicates = read_trajectory_table(path)
+        count = replicates[0][1].shape[1]
+        if len(replicates) != 1 or count != options["genes"]:
+            message = f"{path}: {len(replicates)} trajectories of {count} genes, expected one of {options['genes']}"
             raise UserError(message)
-        times, values = found[0]
-        parts.append(
+        times, values = replicates[0]
+        trajectories.append(
             Trajectory(
                 name=f"replicate_{number}",
                 group="cell cycle",
@@ -96,7 +96,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     return RawTrajectories(
         kind="measured",
         features=genes,
-        trajectories=tuple(parts),
+        trajectories=tuple(trajectories),
         time_unit="minute",
         value_unit="log ratio",
         priors={"motif": prior.astype(np.float64)},
