@@ -1,4 +1,4 @@
-"""Members that were lost in training: how many, and why, as far as the data and the settings tell."""
+"""Members that were lost in training: how many, and why, as far as the data and the settings show."""
 
 from __future__ import annotations
 

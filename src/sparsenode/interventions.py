@@ -72,8 +72,8 @@ class InterventionSettings:
         try:
             return cls(**values)
         except TypeError as error:
-            known = ", ".join(cls.__dataclass_fields__)
-            message = f"settings of the interventions: {str(error).partition(' ')[2]}; known are {known}"
+            names = ", ".join(cls.__dataclass_fields__)
+            message = f"settings of the interventions: {str(error).partition(' ')[2]}; known are {names}"
             raise UserError(message) from error
 
 
@@ -111,9 +111,14 @@ def forecast_interventions(
 ) -> None:
     """Forecast interventions with all models of one dataset at their chosen strength, and write tidy rows of metrics.
 
-    Reads the trajectories `data`, the blocks `models`, the frozen `settings` they were trained with and the folder
-    `selection` of chosen strengths; takes the first `seeds` seeds, or all where it is None. In the column
-    `trajectory` of the parquet file `output` stands the intervention.
+    Args:
+        data: file of the trajectories.
+        models: model files, each of a block of seeds.
+        settings: frozen settings that the blocks were trained with, one file for each (model, method).
+        selection: folder of the chosen strengths.
+        output: where the rows are written as parquet; the column `trajectory` holds the intervention.
+        settings_of_interventions: which interventions are forecast.
+        seeds: how many seeds to take, from 0 on; all if None.
 
     Raises:
         UserError: as `sparsenode.evaluation.evaluate_models`; an unknown variable or fate; nothing to compare with.
@@ -138,7 +143,13 @@ def evaluate_interventions(
     chosen: Mapping[tuple[str, str], float | None],
     settings: InterventionSettings,
 ) -> pd.DataFrame:
-    """Tidy rows of all ensembles, one for each (model, method), at the strength `chosen` for it.
+    """Tidy rows of all ensembles, each at its chosen strength.
+
+    Args:
+        adata: the trajectories.
+        ensembles: one for each (model, method).
+        chosen: chosen strength by (model, method); None where none was chosen.
+        settings: which interventions are forecast.
 
     Raises:
         UserError: see `forecast_interventions`.
@@ -173,8 +184,8 @@ def evaluate_interventions(
         if rows:
             tables.extend(comparison.rows(ensemble.select(rows), of_model))
         else:
-            told = {"status": "undefined", "reason": "no strength was chosen: too few members finished"}
-            tables.append(make_table(**of_model, metric=comparison.metric, trajectory=ALL, **told))
+            outcome = {"status": "undefined", "reason": "no strength was chosen: too few members finished"}
+            tables.append(make_table(**of_model, metric=comparison.metric, trajectory=ALL, **outcome))
         logger.info("interventions of %s/%s in %.1f s", model, method, time.perf_counter() - started)
     return join_tables(tables)
 
@@ -188,20 +199,20 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
     training = data.values[(data.split == "train") & (data.phase == "fit")]
     words = {"low": training.min(axis=0), "high": training.max(axis=0)}
     center = np.zeros(len(data.features)) if data.center is None else data.center
-    places = {feature: place for place, feature in enumerate(data.features)}
+    indices = {feature: index for index, feature in enumerate(data.features)}
     known_fates = _fate_names(data)
-    found = []
+    interventions = []
     for name, clamp in settings.clamp.items():
         where = f"dataset {dataset}, interventions.clamp.{name}"
         if (use := reserved_name("intervention", name)) is not None:
             raise UserError(f"{where}: an intervention cannot be called {name!r}, since {use}; give it another name")
         values = {}
         for feature, value in clamp.items():
-            if feature not in places:
+            if feature not in indices:
                 raise UserError(f"{where}: no variable is named {feature!r}; the nearest: "
                                 f"{nearest_names(feature, data.features)}")  # fmt: skip
-            place = places[feature]
-            values[feature] = float(words[value][place]) if isinstance(value, str) else float(value) - center[place]
+            index = indices[feature]
+            values[feature] = float(words[value][index]) if isinstance(value, str) else float(value) - center[index]
         expected = settings.expected.get(name, {})
         for kind, fates in expected.items():
             for fate in fates:
@@ -209,18 +220,24 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
                     key = f"dataset {dataset}, interventions.expected.{name}.{kind}"
                     raise UserError(f"{key}: no group of trajectories is named {fate!r}; there are: "
                                     f"{', '.join(known_fates)}")  # fmt: skip
-        found.append(Intervention(name, values, tuple(expected.get("lost", ())), tuple(expected.get("gained", ()))))
+        interventions.append(
+            Intervention(name, values, tuple(expected.get("lost", ())), tuple(expected.get("gained", ())))
+        )
     if settings.each is not None:
-        for place, feature in enumerate(data.features):
-            found.append(Intervention(f"{feature} {settings.each}", {feature: float(words[settings.each][place])}))
-    if not found:
+        for index, feature in enumerate(data.features):
+            interventions.append(
+                Intervention(f"{feature} {settings.each}", {feature: float(words[settings.each][index])})
+            )
+    if not interventions:
         raise UserError(f"dataset {dataset}: interventions names none; give `clamp` or `each`")
-    if everything := [one.name for one in found if not one.free(data.features).any()]:
+    if everything := [
+        intervention.name for intervention in interventions if not intervention.free(data.features).any()
+    ]:
         raise UserError(
             f"dataset {dataset}: the intervention {everything[0]!r} holds every variable, so that nothing is left to "
             "follow; hold fewer, or leave out `interventions`"
         )
-    return found
+    return interventions
 
 
 def _forecast(ensemble: Ensemble, data: Observations, starts: Starts, clamp: Mapping[str, float]) -> list[np.ndarray]:
@@ -280,14 +297,14 @@ class _Comparison:
         times = data.time[rows] - data.time[rows[:, :1]]
         first = data.initial_states[codes] if data.noise_free is None else data.noise_free[rows[:, 0]]
         system = module.system_from_provenance(provenance)
-        places = {feature: place for place, feature in enumerate(data.features)}
+        indices = {feature: index for index, feature in enumerate(data.features)}
         center = np.zeros(len(data.features)) if data.center is None else data.center
 
         def solve(clamp: Mapping[str, float]) -> np.ndarray:
-            held = {places[name]: value + center[places[name]] for name, value in clamp.items()}
+            held = {indices[name]: value + center[indices[name]] for name, value in clamp.items()}
             return np.asarray(module.solve(system, first + center, times, held) - center)
 
-        held = [solve(one.clamp) for one in interventions]
+        held = [solve(intervention.clamp) for intervention in interventions]
         phase = data.phase[rows]
         return cls(
             data,
@@ -303,46 +320,48 @@ class _Comparison:
         tables = []
         for phase, within in self.phases.items():
             trivial = np.array([self._no_effect(number, within) for number in range(len(self.interventions))])
-            told = {**label, **self._label(phase)}
-            tables.extend(self._error_rows(self.metric, trivial[None], NO_KEYS, {**told, "method": NO_EFFECT}))
+            phase_label = {**label, **self._label(phase)}
+            tables.extend(self._error_rows(self.metric, trivial[None], NO_KEYS, {**phase_label, "method": NO_EFFECT}))
             effects = [_mean_change(true, self.free, within)[None] for true in self.held]
-            tables.extend(self._effect_rows(effects, NO_KEYS, {**told, "method": TRUTH}))
+            tables.extend(self._effect_rows(effects, NO_KEYS, {**phase_label, "method": TRUTH}))
         return tables
 
     def rows(self, ensemble: Ensemble, label: Mapping[str, Any]) -> list[pd.DataFrame]:
         """Errors with and without interventions, skills and effects of every member."""
         keys = pd.DataFrame({"seed": [member.seed for member in ensemble.members]})
         free = np.stack(_forecast(ensemble, self.data, self.starts, {}), axis=1)
-        found: dict[str, dict[str, list[np.ndarray]]] = {
+        measures: dict[str, dict[str, list[np.ndarray]]] = {
             phase: {"held": [], "free": [], "effect": []} for phase in self.phases
         }
-        for one, true in zip(self.interventions, self.held, strict=True):
-            predicted = np.stack(_forecast(ensemble, self.data, self.starts, one.clamp), axis=1)
-            others = one.free(self.data.features)
+        for intervention, true in zip(self.interventions, self.held, strict=True):
+            predicted = np.stack(_forecast(ensemble, self.data, self.starts, intervention.clamp), axis=1)
+            free_features = intervention.free(self.data.features)
             for phase, within in self.phases.items():
-                found[phase]["held"].append(_mean_error(predicted, true, within, others))
-                found[phase]["free"].append(_mean_error(free, self.free, within, others))
-                found[phase]["effect"].append(_mean_change(predicted, free, within))
+                measures[phase]["held"].append(_mean_error(predicted, true, within, free_features))
+                measures[phase]["free"].append(_mean_error(free, self.free, within, free_features))
+                measures[phase]["effect"].append(_mean_change(predicted, free, within))
         tables = []
         for phase, within in self.phases.items():
-            told = {**label, **self._label(phase)}
-            errors = np.stack(found[phase]["held"], axis=1)
-            tables.extend(self._error_rows(self.metric, errors, keys, told))
-            tables.extend(self._error_rows("unclamped_mse", np.stack(found[phase]["free"], axis=1), keys, told))
-            tables.extend(self._skill_rows(errors, within, keys, told))
-            tables.extend(self._effect_rows(found[phase]["effect"], keys, told))
-            tables.extend(self._correlation_rows(found[phase]["effect"], within, keys, told))
+            phase_label = {**label, **self._label(phase)}
+            errors = np.stack(measures[phase]["held"], axis=1)
+            tables.extend(self._error_rows(self.metric, errors, keys, phase_label))
+            tables.extend(
+                self._error_rows("unclamped_mse", np.stack(measures[phase]["free"], axis=1), keys, phase_label)
+            )
+            tables.extend(self._skill_rows(errors, within, keys, phase_label))
+            tables.extend(self._effect_rows(measures[phase]["effect"], keys, phase_label))
+            tables.extend(self._correlation_rows(measures[phase]["effect"], within, keys, phase_label))
         return tables
 
     def _label(self, phase: str) -> dict[str, str]:
         return {"split": "test", "phase": phase, "horizon": "trajectory"}
 
     def _no_effect(self, number: int, within: np.ndarray) -> float:
-        others = self.interventions[number].free(self.data.features)
-        return float(_mean_error(self.free, self.held[number], within, others))
+        free_features = self.interventions[number].free(self.data.features)
+        return float(_mean_error(self.free, self.held[number], within, free_features))
 
     def _names(self) -> pd.DataFrame:
-        return pd.DataFrame({"trajectory": [*(one.name for one in self.interventions), ALL]})
+        return pd.DataFrame({"trajectory": [*(intervention.name for intervention in self.interventions), ALL]})
 
     def _error_rows(
         self, metric: str, errors: np.ndarray, keys: pd.DataFrame, label: Mapping[str, Any]
@@ -361,8 +380,8 @@ class _Comparison:
         changes = trivial > np.finfo(np.float32).eps * np.square(self.free).mean()
         with np.errstate(invalid="ignore"):
             values = np.where(changes, 1.0 - errors / np.where(changes, trivial, 1.0), np.nan)
-        told = {**label, "metric": "intervention_skill", "reference": NO_EFFECT}
-        table = cross_table(keys, self._names(), values, **told)
+        constants = {**label, "metric": "intervention_skill", "reference": NO_EFFECT}
+        table = cross_table(keys, self._names(), values, **constants)
         # A forecast that is not finite says so, as its error does.
         unchanged = np.tile(~changes, len(keys))
         table.loc[unchanged, ["status", "reason"]] = ["undefined", "nothing else changes in truth"]
@@ -373,11 +392,11 @@ class _Comparison:
     ) -> list[pd.DataFrame]:
         """Effects (member, feature) of each intervention on the features that it does not hold."""
         tables = []
-        for one, values in zip(self.interventions, effects, strict=True):
-            others = one.free(self.data.features)
-            columns = pd.DataFrame({"reference": np.asarray(self.data.features, object)[others]})
-            told = {**label, "metric": "effect", "trajectory": one.name, "unit": self.data.unit}
-            tables.append(cross_table(keys, columns, values[:, others], **told))
+        for intervention, values in zip(self.interventions, effects, strict=True):
+            free_features = intervention.free(self.data.features)
+            columns = pd.DataFrame({"reference": np.asarray(self.data.features, object)[free_features]})
+            constants = {**label, "metric": "effect", "trajectory": intervention.name, "unit": self.data.unit}
+            tables.append(cross_table(keys, columns, values[:, free_features], **constants))
         return tables
 
     def _correlation_rows(
@@ -385,13 +404,16 @@ class _Comparison:
     ) -> list[pd.DataFrame]:
         """Rank correlation of true and predicted effects over the other features, and over all pairs at once."""
         pairs = []
-        for one, values, true in zip(self.interventions, effects, self.held, strict=True):
-            others = one.free(self.data.features)
-            pairs.append((values[:, others], _mean_change(true, self.free, within)[others]))
-        together = np.concatenate([found for found, _ in pairs], axis=1), np.concatenate([true for _, true in pairs])
+        for intervention, values, true in zip(self.interventions, effects, self.held, strict=True):
+            free_features = intervention.free(self.data.features)
+            pairs.append((values[:, free_features], _mean_change(true, self.free, within)[free_features]))
+        together = (
+            np.concatenate([predicted for predicted, _ in pairs], axis=1),
+            np.concatenate([true for _, true in pairs]),
+        )
         least = SMALLEST * np.abs(together[1]).max(initial=0.0)
         values = np.array(
-            [[rank_correlation(one, true, least) for one in found] for found, true in [*pairs, together]]
+            [[rank_correlation(member, true, least) for member in predicted] for predicted, true in [*pairs, together]]
         ).T
         table = cross_table(keys, self._names(), values, metric="effect_correlation", reference=TRUTH, **label)
         return [_tell_undefined(table, "effects are not finite, all alike, or of fewer than three variables")]
@@ -400,13 +422,13 @@ class _Comparison:
 NO_KEYS = pd.DataFrame({"seed": [NO_SEED]})
 
 
-def _mean_error(predicted: np.ndarray, true: np.ndarray, within: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Mean squared error (...,) over the features `others` and the times `within`, then over trajectories.
+def _mean_error(predicted: np.ndarray, true: np.ndarray, within: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Mean squared error (...,) over the given `features` and the times `within`, then over trajectories.
 
     `predicted` (..., trajectory, time, feature), `true` likewise, `within` (trajectory, time).
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.square(predicted[..., others].astype(np.float64) - true[..., others]).mean(axis=-1)
+        squares = np.square(predicted[..., features].astype(np.float64) - true[..., features]).mean(axis=-1)
         return np.asarray(_mean_over_times(squares[..., None], within)[..., 0])
 
 
@@ -418,8 +440,8 @@ def _mean_change(held: np.ndarray, free: np.ndarray, within: np.ndarray) -> np.n
 
 def _mean_over_times(values: np.ndarray, within: np.ndarray) -> np.ndarray:
     """Mean (..., feature) of values (..., trajectory, time, feature) over each trajectory's times, then over these."""
-    parts = [values[..., row, own, :].mean(axis=-2) for row, own in enumerate(within) if own.any()]
-    return np.asarray(np.mean(parts, axis=0))
+    means = [values[..., row, mask, :].mean(axis=-2) for row, mask in enumerate(within) if mask.any()]
+    return np.asarray(np.mean(means, axis=0))
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray, least: float = 0.0) -> float:
@@ -459,10 +481,10 @@ class Fates:
         each other, or not finite.
         """
         ends, start = self.ends[:, free], self.start[free]
-        places = states[..., free].astype(np.float64)
+        positions = states[..., free].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
-            distances = np.linalg.norm(places[..., None, :] - ends, axis=-1)
-            from_start = np.linalg.norm(places - start, axis=-1)
+            distances = np.linalg.norm(positions[..., None, :] - ends, axis=-1)
+            from_start = np.linalg.norm(positions - start, axis=-1)
         distances = np.nan_to_num(distances, nan=np.inf)
         widest = np.linalg.norm(ends[:, None] - ends, axis=-1).max()
         least = distances.min(axis=-1)
@@ -488,9 +510,9 @@ def read_fates(data: Observations) -> Fates:
         )
     ends: dict[str, list[np.ndarray]] = {name: [] for name in names}
     starts = []
-    for own in _training_rows(data):
-        ends[data.group[own[0]]].append(data.values[own[-END:]].mean(axis=0))
-        starts.append(data.initial_states[data.trajectory[own[0]]])
+    for observations in _training_rows(data):
+        ends[data.group[observations[0]]].append(data.values[observations[-END:]].mean(axis=0))
+        starts.append(data.initial_states[data.trajectory[observations[0]]])
     return Fates(tuple(names), np.array([np.mean(ends[name], axis=0) for name in names]), np.mean(starts, axis=0))
 
 
@@ -498,23 +520,29 @@ def _training_rows(data: Observations) -> list[np.ndarray]:
     """Training observations of each trajectory that has some."""
     training = (data.split == "train") & (data.phase == "fit")
     rows = [np.flatnonzero(training & (data.trajectory == code)) for code in range(len(data.trajectory_names))]
-    return [own for own in rows if len(own)]
+    return [row for row in rows if len(row)]
 
 
 def uncommitted_starts(data: Observations, fates: Fates, count: int, horizon: float) -> Starts:
     """States of the training trajectories before they commit themselves, at most `count` of each, evenly spread.
 
     A trajectory is uncommitted as long as it has always been nearer to the common start than to its own end. The first
-    of its states is the initial state. Forecasts reach over `horizon` lengths of the longest training trajectory.
+    of its states is the initial state.
+
+    Args:
+        data: the observations.
+        fates: ends of the trajectories and their common start.
+        count: how many states of each trajectory at most.
+        horizon: how far forecasts reach, in lengths of the longest training trajectory.
     """
     first = max(data.known, 1) - 1
-    own_rows = _training_rows(data)
-    length = max(float(np.ptp(data.time[own])) for own in own_rows)
+    trajectories = _training_rows(data)
+    length = max(float(np.ptp(data.time[rows])) for rows in trajectories)
     observations, states = [], []
-    for own in own_rows:
-        after = own[first:] if len(own) > first else own[-1:]
-        end = fates.ends[fates.names.index(data.group[own[0]])]
-        to_start, to_end = (np.linalg.norm(data.values[after] - place, axis=1) for place in (fates.start, end))
+    for rows in trajectories:
+        after = rows[first:] if len(rows) > first else rows[-1:]
+        end = fates.ends[fates.names.index(data.group[rows[0]])]
+        to_start, to_end = (np.linalg.norm(data.values[after] - point, axis=1) for point in (fates.start, end))
         committed = np.flatnonzero(to_start >= to_end)
         uncommitted = max(1, int(committed[0]) if len(committed) else len(after))
         chosen = after[np.unique(np.linspace(0, uncommitted - 1, count).round().astype(int))]
@@ -546,7 +574,7 @@ class _FateCount:
 
     def rows(self, ensemble: Ensemble, label: Mapping[str, Any]) -> list[pd.DataFrame]:
         """Shares of fates without and with each intervention, of all members together (seed -1) and of each."""
-        told = {**label, "split": "train", "phase": "fit", "horizon": "trajectory"}
+        constants = {**label, "split": "train", "phase": "fit", "horizon": "trajectory"}
         starts = self.starts
         if ensemble.groups:
             # Learned starts are where such a model begins, and each group has one.
@@ -555,37 +583,43 @@ class _FateCount:
         keys = pd.DataFrame({"seed": [NO_SEED, *(member.seed for member in ensemble.members)]})
         columns = pd.DataFrame({"reference": [*self.fates.names, NO_FATE]})
         without = self._shares(ensemble, starts, Intervention(UNCLAMPED, {}))
-        tables = [cross_table(keys, columns, without, metric=self.metric, trajectory=UNCLAMPED, **told)]
+        tables = [cross_table(keys, columns, without, metric=self.metric, trajectory=UNCLAMPED, **constants)]
         agreements = []
-        for one in self.interventions:
-            shares = self._shares(ensemble, starts, one)
-            tables.append(cross_table(keys, columns, shares, metric=self.metric, trajectory=one.name, **told))
-            if one.lost or one.gained:
-                agreements.append(self._agreement(one, without, shares))
-                columns_of_one = pd.DataFrame({"trajectory": [one.name]})
-                tables.append(cross_table(keys, columns_of_one, agreements[-1][:, None],
-                                          metric="fate_agreement", **told))  # fmt: skip
+        for intervention in self.interventions:
+            shares = self._shares(ensemble, starts, intervention)
+            tables.append(
+                cross_table(keys, columns, shares, metric=self.metric, trajectory=intervention.name, **constants)
+            )
+            if intervention.lost or intervention.gained:
+                agreements.append(self._agreement(intervention, without, shares))
+                intervention_columns = pd.DataFrame({"trajectory": [intervention.name]})
+                tables.append(cross_table(keys, intervention_columns, agreements[-1][:, None],
+                                          metric="fate_agreement", **constants))  # fmt: skip
         if agreements:
             mean = np.mean(agreements, axis=0)
             columns = pd.DataFrame({"trajectory": [ALL]})
-            tables.append(cross_table(keys, columns, mean[:, None], metric="fate_agreement", **told))
+            tables.append(cross_table(keys, columns, mean[:, None], metric="fate_agreement", **constants))
         return tables
 
-    def _shares(self, ensemble: Ensemble, starts: Starts, one: Intervention) -> np.ndarray:
+    def _shares(self, ensemble: Ensemble, starts: Starts, intervention: Intervention) -> np.ndarray:
         """Share of each fate and of none, (1 + member, fate + 1): over members and starts, then over each one's."""
-        ends = np.stack([forecast[:, -1] for forecast in _forecast(ensemble, self.data, starts, one.clamp)], axis=1)
-        found = self.fates.classify(ends, one.free(self.data.features))
-        shares = (found[..., None] == np.arange(len(self.fates.names) + 1)).mean(axis=1)
+        ends = np.stack(
+            [forecast[:, -1] for forecast in _forecast(ensemble, self.data, starts, intervention.clamp)], axis=1
+        )
+        fates = self.fates.classify(ends, intervention.free(self.data.features))
+        shares = (fates[..., None] == np.arange(len(self.fates.names) + 1)).mean(axis=1)
         return np.concatenate((shares.mean(axis=0, keepdims=True), shares))
 
-    def _agreement(self, one: Intervention, without: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    def _agreement(self, intervention: Intervention, without: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """1 where each lost fate's share falls and that of the gained ones together rises, else 0: (1 + member,).
 
         A fate that is not reached without the intervention cannot be lost, nor one be gained that all forecasts reach:
         such a model does not have what is expected of it, and an intervention that changes nothing never agrees.
         Without a word on what is gained, a model that leads nowhere when anything is held would agree with every loss.
         """
-        lost, gained = ([self.fates.names.index(name) for name in names] for names in (one.lost, one.gained))
+        lost, gained = (
+            [self.fates.names.index(name) for name in names] for names in (intervention.lost, intervention.gained)
+        )
         # Shares may differ in the last bit where the same forecasts end there.
         agrees = (shares[:, lost] < without[:, lost] - 1e-9).all(axis=1)
         if gained:

@@ -1,4 +1,4 @@
-"""What is doubtful about results, told in words: a small table of results, and the same on the terminal."""
+"""What is doubtful about results, in words: a small table of results, and the same on the terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEADINGS = {
     LARGEST: "The chosen strength is the largest on offer; larger ones may be better (`methods.NAME.strengths`)",
     SMALLEST: "The chosen strength is the smallest on offer; smaller ones may be better (`methods.NAME.strengths`)",
 }
-"""What each kind of remark says, in the order in which they are told."""
+"""What each kind of remark says, in the order in which they are listed."""
 
 NOTHING = (
     "Nothing is doubtful: no member was lost, and every chosen strength lies between others and beats the trivial."
@@ -42,7 +42,7 @@ _WIDTH = 110
 class Remark:
     """A doubt about a model and method on a dataset, the method empty where it concerns all of the model's.
 
-    `kind` is one of `HEADINGS`; `finding` is what was found: numbers, or of `MAGNITUDES` a sentence.
+    `kind` is one of `HEADINGS`; `finding` is the reason for it: numbers, or of `MAGNITUDES` a sentence.
     """
 
     dataset: str
@@ -78,8 +78,8 @@ def read_remarks(path: Path) -> list[Remark]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             header, *rows = csv.reader(stream)
-        places = [header.index(name) for name in names]
-        remarks = [Remark(*(row[place] for place in places)) for row in rows]
+        positions = [header.index(name) for name in names]
+        remarks = [Remark(*(row[position] for position in positions)) for row in rows]
     except (OSError, ValueError, IndexError, csv.Error) as error:
         message = f"{path} cannot be read as a table of remarks ({error}); delete it and run again"
         raise UserError(message) from error
@@ -92,7 +92,7 @@ def read_remarks(path: Path) -> list[Remark]:
 def describe_remarks(remarks: Sequence[Remark], most: int | None = None) -> str:
     """All remarks as a list in two levels, which is Markdown too: the kind, and below it a line for each dataset.
 
-    With `most`, so many datasets of a kind and findings of a dataset are listed, and the others counted.
+    With `most`, so many datasets of a kind and findings of a dataset are listed, and all further ones are counted.
     """
     lines = []
     for kind, heading in HEADINGS.items():
@@ -129,6 +129,11 @@ def _cut(texts: Sequence[str], most: int | None) -> list[str]:
 def collect_remarks(tables: Sequence[Path], output: Path, markdown: Path) -> None:
     """Join the remarks of several datasets to one table, CSV, and the same for reading as Markdown.
 
+    Args:
+        tables: tables of remarks.
+        output: where the joined table is written.
+        markdown: where the same is written as Markdown.
+
     Raises:
         UserError: a table cannot be read.
     """
@@ -153,12 +158,12 @@ def _wrap(text: str) -> str:
 
 
 def tell_run(results: Path | str, datasets: Sequence[str], since: float) -> str:
-    """What to tell on the terminal at the end of a run, in at most some thirty lines; empty if there is nothing.
+    """What to print on the terminal at the end of a run, in at most some thirty lines; empty if there is nothing.
 
     Args:
         results: Folder of the results.
         datasets: Those of the run. Of one whose evaluation is missing, or older than its models, the warnings and
-            errors in the logs of its jobs are told in place of its remarks.
+            errors in the logs of its jobs are printed in place of its remarks.
         since: Time (seconds since 1970) from which on logs are those of the run.
     """
     results = Path(results)
@@ -175,10 +180,10 @@ def tell_run(results: Path | str, datasets: Sequence[str], since: float) -> str:
             logs += _below(results / "logs" / "train_members", dataset)
             logs += [results / "logs" / "evaluate_models" / f"{dataset}.log"]
     # What preprocessing has doubted and no remark repeats: angles far from their mean, values that were centered.
-    told = {remark.finding for remark in remarks}
+    findings = {remark.finding for remark in remarks}
     preprocessing = [results / "logs" / "preprocess_dataset" / f"{dataset}.log" for dataset in datasets]
     warnings = read_warnings(dict.fromkeys([*preprocessing, *logs]), since)
-    warnings = [warning for warning in warnings if not any(finding in warning for finding in told)]
+    warnings = [warning for warning in warnings if not any(finding in warning for finding in findings)]
     lines = describe_remarks(remarks, _MOST_FINDINGS).splitlines()
     lines += [f"- {warning}" for warning in _cut(warnings, _MOST_WARNINGS)]
     whole = results / "remarks.md"
@@ -195,8 +200,8 @@ def _is_current(table: Path, inputs: Sequence[Path]) -> bool:
     """Whether a table is there and as new as all its inputs that are."""
     if not table.is_file():
         return False
-    made = table.stat().st_mtime
-    return all(path.stat().st_mtime <= made for path in inputs if path.exists())
+    table_time = table.stat().st_mtime
+    return all(path.stat().st_mtime <= table_time for path in inputs if path.exists())
 
 
 def read_warnings(logs: Iterable[Path], since: float) -> list[str]:

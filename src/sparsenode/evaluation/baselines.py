@@ -73,9 +73,9 @@ def fit_known_polynomial(data: Observations, plan: Plan, degree: int, *, union: 
         for sees, candidates in ((False, training), (True, both)):
             entries = np.flatnonzero((group == name) & (sees_both == sees))
             if len(entries):
-                own = candidates & (data.group == name)
-                known = np.flatnonzero(own if own.any() else candidates)
-                fit = fit_polynomial(data.time[known], data.values[known], degree)
+                group_mask = candidates & (data.group == name)
+                observations = np.flatnonzero(group_mask if group_mask.any() else candidates)
+                fit = fit_polynomial(data.time[observations], data.values[observations], degree)
                 predicted[entries] = fit(data.time[plan.observation[entries]])
     return predicted
 
@@ -96,7 +96,7 @@ def predict_constant_velocity(data: Observations, plan: Plan) -> np.ndarray:
     """The last two given observations, prolonged by a line: (entry, feature)."""
     last, before = plan.starts, plan.starts - 1
     steps = data.time[last] - data.time[before]
-    # Two observations at one time tell no velocity.
+    # Two observations at one time give no velocity.
     slopes = (data.values[last] - data.values[before]) / np.where(steps > 0, steps, np.inf)[:, None]
     elapsed = data.time[plan.observation] - data.time[last[plan.row]]
     return np.asarray(data.values[last[plan.row]] + slopes[plan.row] * elapsed[:, None])
@@ -126,19 +126,25 @@ def predict_last_cycle(data: Observations, plan: Plan) -> np.ndarray:
     The period is that of `estimate_period`. Observations are taken to be evenly spaced.
     """
     predicted = np.empty((len(plan.observation), len(data.features)))
-    for row, (start, given) in enumerate(zip(plan.starts, plan.given, strict=True)):
+    for row, (start, count) in enumerate(zip(plan.starts, plan.given, strict=True)):
         first, last = np.searchsorted(plan.row, [row, row + 1])
-        past = data.values[start - given + 1 : start + 1]
+        past = data.values[start - count + 1 : start + 1]
         period = estimate_period(past)
-        predicted[first:last] = past[given - period + (plan.position[first:last] - 1) % period]
+        predicted[first:last] = past[count - period + (plan.position[first:last] - 1) % period]
     return predicted
 
 
 def predict_baseline(name: str, data: Observations, plan: Plan, *, union: bool = False) -> np.ndarray:
-    """Forecast of one of `baselines_of`, (entry, feature); with `union`, as scored on training and validation.
+    """Forecast of one of `baselines_of`, (entry, feature).
 
     `initial_state` holds the state that the forecast starts from; `training_mean` and `linear` are the mean and the
     least-squares line in time of the known observations; `zeros` is zero.
+
+    Args:
+        name: name of the baseline.
+        data: the observations.
+        plan: the forecasts.
+        union: whether training and validation are scored as one.
     """
     if name == "initial_state":
         return plan.initial_states[plan.row]

@@ -26,7 +26,7 @@ def load_blocks(
 ) -> list[Ensemble]:
     """Join the blocks of each (model, method) after comparing them with their frozen settings and data.
 
-    Parameters:
+    Args:
         models: model files, each of a block of seeds.
         settings: frozen settings, one file for each (model, method).
         dataset: name of the dataset.
@@ -38,35 +38,35 @@ def load_blocks(
     """
     from sparsenode.ensemble import join_ensembles, load_ensemble
 
-    wanted = {}
+    frozen_settings = {}
     for path in settings:
         frozen = read_json(path, keys=FROZEN)
-        wanted[frozen["dataset"], frozen["model"], frozen["method"]] = (frozen, path)
-    blocks: dict[tuple[str, str, str], list[Ensemble]] = {key: [] for key in wanted}
+        frozen_settings[frozen["dataset"], frozen["model"], frozen["method"]] = (frozen, path)
+    blocks: dict[tuple[str, str, str], list[Ensemble]] = {key: [] for key in frozen_settings}
     for path in models:
         block = load_ensemble(path)
         key = (block.settings["dataset"], block.settings["model"], block.settings["method"])
-        if key not in wanted:
+        if key not in frozen_settings:
             raise UserError(f"{path} holds {key}, for which no frozen settings were given: pass their JSON file too")
-        frozen, origin = wanted[key]
+        frozen, origin = frozen_settings[key]
         check_settings(block.settings, frozen, path, origin)
         if data_sha256 is not None and block.metadata.get("data_sha256") != data_sha256:
             raise UserError(f"{path} was trained on another version of the dataset {dataset}; delete it and run again")
         blocks[key].append(block)
     if seeds is not None:
-        blocks = {key: take_seeds(found, seeds) for key, found in blocks.items()}
-    for key, found in blocks.items():
+        blocks = {key: take_seeds(ensembles, seeds) for key, ensembles in blocks.items()}
+    for key, ensembles in blocks.items():
         if key[0] != dataset:
-            raise UserError(f"{wanted[key][1]} belongs to data set {key[0]}, but the data are {dataset}")
-        if not found:
-            raise UserError(f"no trained model was given for {wanted[key][1]}: train it first")
-        members = [(member.strength, member.seed) for block in found for member in block.members]
+            raise UserError(f"{frozen_settings[key][1]} belongs to data set {key[0]}, but the data are {dataset}")
+        if not ensembles:
+            raise UserError(f"no trained model was given for {frozen_settings[key][1]}: train it first")
+        members = [(member.strength, member.seed) for block in ensembles for member in block.members]
         if len(set(members)) < len(members):
             raise UserError(f"several model files of {key} hold the same seeds: give each block of seeds once")
         if seeds is not None and (lacking := sorted(set(range(seeds)) - {seed for _, seed in members})):
             raise UserError(f"no model file of {key} holds the seed {lacking[0]}, and {seeds} seeds are asked for")
     # What is compared with the data of the training is less the center, as these are.
-    return [replace(join_ensembles(found), centers=()) for found in blocks.values()]
+    return [replace(join_ensembles(ensembles), centers=()) for ensembles in blocks.values()]
 
 
 def take_seeds(blocks: Sequence[Ensemble], seeds: int) -> list[Ensemble]:
@@ -91,18 +91,18 @@ def check_settings(found: Mapping[str, Any], frozen: Mapping[str, Any], path: Pa
         raise UserError(f"{path} was not trained with the settings in {origin}: {listed}; delete it and run again")
 
 
-def _differences(found: Any, frozen: Any, key: str = "") -> list[str]:
-    if isinstance(found, Mapping) and isinstance(frozen, Mapping):
+def _differences(trained: Any, frozen: Any, key: str = "") -> list[str]:
+    if isinstance(trained, Mapping) and isinstance(frozen, Mapping):
         return [
             difference
-            for name in sorted({*found, *frozen})
+            for name in sorted({*trained, *frozen})
             for difference in _differences(
-                found.get(name, _ABSENT), frozen.get(name, _ABSENT), f"{key}.{name}" if key else name
+                trained.get(name, _ABSENT), frozen.get(name, _ABSENT), f"{key}.{name}" if key else name
             )
         ]
-    if isinstance(found, (list, tuple)) and isinstance(frozen, (list, tuple)):
-        same = list(found) == list(frozen)
+    if isinstance(trained, (list, tuple)) and isinstance(frozen, (list, tuple)):
+        same = list(trained) == list(frozen)
     else:
-        same = found == frozen
-    shown = ["nothing" if value is _ABSENT else repr(value) for value in (found, frozen)]
-    return [] if same else [f"{key}: {shown[0]} in the model, {shown[1]} in the settings"]
+        same = trained == frozen
+    texts = ["nothing" if value is _ABSENT else repr(value) for value in (trained, frozen)]
+    return [] if same else [f"{key}: {texts[0]} in the model, {texts[1]} in the settings"]

@@ -19,7 +19,7 @@ BURN_IN = 100
 ROUNDS = 20
 """Rounds from one random network to the next: in each about half of the edges are to be exchanged."""
 TRIPLES = 4
-"""Every such round exchanges the targets of three edges, the others those of two."""
+"""Every such round exchanges the targets of three edges, every other round those of two."""
 CALIBRATED = ("auprc", "early_precision", "balanced_accuracy")
 """Metrics that are compared; the rows are `auprc_degree_mean`, `auprc_degree_z`, `auprc_degree_ratio` and so on."""
 RIGID = "no other network of the same degrees was found by exchanging targets: too few edges, or too few known pairs"
@@ -32,23 +32,30 @@ def sample_networks(
 ) -> np.ndarray | None:
     """Random networks of the same in- and out-degrees among the known pairs off the diagonal, all equally probable.
 
-    `edges` and `known` (source, target), boolean. Returns (network, edge), each edge as its number among the known
-    pairs (the order of `structure.select_pairs`); None where the true network is the only one that was found.
-
     A Markov chain of exchanges: two edges swap their targets, or three pass them on, if that gives only known pairs,
     and neither a self-loop nor a pair twice. Without the triples a directed cycle of three could never turn around;
     with them the chain reaches every network where all pairs are known (Rao, Jana & Bandyopadhyay 1996, Sankhya A
-    58:225). Where many pairs are unknown there may be others that it does not reach.
+    58:225). Where many pairs are unknown there may be networks that it does not reach.
+
+    Args:
+        edges: the true network (source, target), boolean.
+        known: pairs whose truth is known, (source, target), boolean.
+        count: number of random networks.
+        seed: seed of the random numbers.
+
+    Returns:
+        The networks (network, edge), each edge as its number among the known pairs (the order of
+        `structure.select_pairs`); None where the exchanges led to no network but the true one.
     """
     allowed = np.asarray(known, bool) & ~np.eye(len(edges), dtype=bool)
     source, target = np.nonzero(np.asarray(edges, bool) & allowed)
     numbers = np.cumsum(allowed.ravel()) - 1
     generator = np.random.default_rng(seed)
     networks = np.empty((count, len(source)), np.int64)
-    for place in range(count):
-        for number in range(ROUNDS + (BURN_IN if place == 0 else 0)):
+    for row in range(count):
+        for number in range(ROUNDS + (BURN_IN if row == 0 else 0)):
             target = exchange_targets(source, target, allowed, 3 if number % TRIPLES == 0 else 2, generator)
-        networks[place] = numbers[source * len(edges) + target]
+        networks[row] = numbers[source * len(edges) + target]
     true = numbers[np.flatnonzero(np.asarray(edges, bool) & allowed)]
     return None if (np.sort(networks, axis=1) == true).all() else networks
 
@@ -60,7 +67,7 @@ def exchange_targets(
 
     A group may if none of its pairs, old or new, is also a pair of another edge or group. This holds after the exchange
     as well as before, so that every round is as probable backward as forward, and the chain uniform. How many groups
-    are drawn is random, down to none, so that each can also move alone and the chain has no period.
+    are drawn is random, down to none, so that each can also move by itself and the chain has no period.
     """
     groups = int(generator.integers(0, len(source) // size + 1))
     if groups == 0:
@@ -69,8 +76,8 @@ def exchange_targets(
     passed_on = np.roll(chosen, 1, axis=1)
     old = source * len(allowed) + target
     new = source[chosen] * len(allowed) + target[passed_on]
-    _, place, times = np.unique(np.concatenate((old, new.ravel())), return_inverse=True, return_counts=True)
-    alone = times[place] == 1
+    _, positions, times = np.unique(np.concatenate((old, new.ravel())), return_inverse=True, return_counts=True)
+    alone = times[positions] == 1
     free = alone[chosen] & alone[len(old) :].reshape(new.shape) & allowed.ravel()[new]
     may = free.all(axis=1)
     exchanged = target.copy()
@@ -81,23 +88,27 @@ def exchange_targets(
 def score_networks(scores: np.ndarray, predicted: np.ndarray, networks: np.ndarray) -> dict[str, np.ndarray]:
     """The `CALIBRATED` metrics (network,) of one vector of scores, were each of the networks the true one.
 
-    `scores` and `predicted` (pair,); `networks` (network, edge), numbers of pairs. As in `structure`, ties included.
-    The pairs are sorted once, since only the edges' places differ between networks.
+    As in `structure`, ties included. The pairs are sorted once, since only the edges' places differ between networks.
+
+    Args:
+        scores: score of each known pair, (pair,).
+        predicted: which pairs are predicted as edges, (pair,).
+        networks: numbers of the pairs that are edges, (network, edge).
     """
     ranked = np.sort(np.asarray(scores, np.float64))
-    pairs, wanted = len(ranked), networks.shape[1]
+    pairs, edge_count = len(ranked), networks.shape[1]
     reached = pairs - np.searchsorted(ranked, scores, "left")
     before = pairs - np.searchsorted(ranked, scores, "right")
-    early = np.clip(wanted - before, 0, reached - before) / (reached - before)
+    early = np.clip(edge_count - before, 0, reached - before) / (reached - before)
     upto = np.sort(reached[networks], axis=1)
-    found = np.stack([np.searchsorted(own, own, "right") for own in upto])
+    true_positives = np.stack([np.searchsorted(row, row, "right") for row in upto])
     hits = np.asarray(predicted, bool)[networks].sum(axis=1)
-    absent = pairs - wanted
+    absent = pairs - edge_count
     respected = 1.0 - (np.count_nonzero(predicted) - hits) / absent if absent else np.full(len(hits), np.nan)
     return {
-        "auprc": (found / upto).mean(axis=1),
+        "auprc": (true_positives / upto).mean(axis=1),
         "early_precision": early[networks].mean(axis=1),
-        "balanced_accuracy": (hits / wanted + respected) / 2,
+        "balanced_accuracy": (hits / edge_count + respected) / 2,
     }
 
 
@@ -106,19 +117,24 @@ def calibrate(
 ) -> Mapping[str, tuple[float, str]]:
     """Scores beside random networks: for each metric the `mean` of these, the true network's `z` score and `ratio`.
 
-    `scores`, `predicted` and `edges` (pair,), `networks` from `sample_networks`. Each value has the reason why it is
-    NaN, or "". `z` is the distance from the mean in standard deviations of the random networks, `ratio` the value over
-    the mean.
+    Each value has the reason why it is NaN, or "". `z` is the distance from the mean in standard deviations of the
+    random networks, `ratio` the value over the mean.
+
+    Args:
+        scores: score of each known pair, (pair,).
+        predicted: which pairs are predicted as edges, (pair,).
+        edges: which pairs are true edges, (pair,).
+        networks: random networks from `sample_networks`.
     """
     kinds = ("mean", "z", "ratio")
     if networks is None:
         return {f"{name}_degree_{kind}": (float("nan"), RIGID) for name in CALIBRATED for kind in kinds}
     true = score_networks(scores, predicted, np.flatnonzero(edges)[None])
-    told: dict[str, tuple[float, str]] = {}
+    calibrated: dict[str, tuple[float, str]] = {}
     for name, values in score_networks(scores, predicted, networks).items():
         mean, deviation, value = float(values.mean()), float(values.std(ddof=1)), float(true[name][0])
         varies = np.ptp(values) > 1e-12  # more than rounding
-        told[f"{name}_degree_mean"] = mean, ""
-        told[f"{name}_degree_z"] = ((value - mean) / deviation, "") if varies else (float("nan"), CONSTANT)
-        told[f"{name}_degree_ratio"] = (value / mean, "") if mean > 0 else (float("nan"), EMPTY)
-    return told
+        calibrated[f"{name}_degree_mean"] = mean, ""
+        calibrated[f"{name}_degree_z"] = ((value - mean) / deviation, "") if varies else (float("nan"), CONSTANT)
+        calibrated[f"{name}_degree_ratio"] = (value / mean, "") if mean > 0 else (float("nan"), EMPTY)
+    return calibrated

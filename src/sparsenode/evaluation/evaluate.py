@@ -1,4 +1,4 @@
-"""Everything that is measured on one data set: the metrics, forecasts, networks and choices of all its ensembles."""
+"""Everything that is measured on one dataset: the metrics, forecasts, networks and choices of all its ensembles."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ class EvaluationSettings:
         Raises:
             UserError: an unknown key, or one that is missing.
         """
-        given = dict(values)
+        settings = dict(values)
         try:
-            if given.get("rolling") is not None:
-                given["rolling"] = RollingSettings(**given["rolling"])
-            return cls(**given)
+            if settings.get("rolling") is not None:
+                settings["rolling"] = RollingSettings(**settings["rolling"])
+            return cls(**settings)
         except TypeError as error:
             reason = str(error).partition(" ")[2]
             raise UserError(
@@ -154,13 +154,22 @@ def evaluate_models(
     remarks: Path | None = None,
     seeds: int | None = None,
 ) -> None:
-    """Evaluate all trained blocks of one data set, of the first `seeds` seeds where not all are wanted.
+    """Evaluate all trained blocks of one dataset, and write what was measured.
 
-    Reads the trajectories `data`, the blocks `models`, the frozen `settings` they were trained with and the scores of
-    `peers`; writes the tidy table `metrics`, the table `forecasts`, into the folder `networks` of each (model, method)
-    `{model}/{method}.csv`, `.graphml`, `.groups.parquet` and `.stability.parquet`, and `network.h5ad` and
-    `rankings.parquet`, without rows where there is no truth, and into `selection` a `{model}/{method}.json`. What is
-    doubtful about the models goes to the table `remarks`, where one is named.
+    Args:
+        data: file of the trajectories.
+        models: model files, each of a block of seeds.
+        settings: frozen settings that the blocks were trained with, one file for each (model, method).
+        metrics: where the tidy table of metrics is written.
+        forecasts: where the table of forecasts is written.
+        networks: folder into which `{model}/{method}.csv`, `.graphml`, `.groups.parquet` and `.stability.parquet` of
+            each (model, method) are written, and `network.h5ad` and `rankings.parquet`, without rows where there is no
+            truth.
+        selection: folder into which a `{model}/{method}.json` of each choice of a strength is written.
+        settings_of_evaluation: how models are scored and chosen; the default where it is None.
+        peers: files of the scores of peers.
+        remarks: where the table of what is doubtful about the models is written; None to write none.
+        seeds: how many seeds to take, from 0 on; all if None.
 
     Raises:
         UserError: no member has finished its training; a model file differs from its settings, or was trained on other
@@ -183,9 +192,11 @@ def evaluate_models(
         write_groups(evaluation.groups[model, method], networks, model, method)
         write_stability(evaluation.stability[model, method], networks, model, method)
         chosen = evaluation.selections[model, method]["chosen"]
-        told = {"dataset": name, "model": model, "method": method} | ({} if chosen is None else {"strength": chosen})
-        told["edges_found"] = evaluation.edges_found[model, method]
-        write_graph(table, list(adata.var_names), networks / model / f"{method}.graphml", **told)
+        attributes = {"dataset": name, "model": model, "method": method} | (
+            {} if chosen is None else {"strength": chosen}
+        )
+        attributes["edges_found"] = evaluation.edges_found[model, method]
+        write_graph(table, list(adata.var_names), networks / model / f"{method}.graphml", **attributes)
     write_annotated(adata, _chosen_networks(evaluation), networks)
     write_rankings(evaluation.rankings or [], networks)
     for (model, method), choice in evaluation.selections.items():
@@ -213,6 +224,12 @@ def evaluate_ensembles(
 ) -> Evaluation:
     """Measure ensembles, one for each (model, method), and the networks of peers on an AnnData of trajectories.
 
+    Args:
+        adata: the trajectories.
+        ensembles: one for each (model, method).
+        settings: how models are scored and chosen; the default where it is None.
+        peers: scores of peers.
+
     Raises:
         UserError: see `evaluate_models`.
     """
@@ -221,22 +238,22 @@ def evaluate_ensembles(
     dataset = str(adata.uns["sparsenode"]["name"])
     truth = read_truth(adata)
     result = Evaluation(pd.DataFrame(), pd.DataFrame(), {}, {})
-    parts = _Parts()
+    tables = _Parts()
     shared = [make_protocol(data, plan_trajectories(data))]
     if settings.one_step:
         shared.append(make_protocol(data, plan_one_step(data)))
     if settings.rolling is not None:
         shared.append(make_protocol(data, plan_rolling(data, settings.rolling)))
     for protocol in shared:
-        parts.add(*rows.baseline_rows(data, protocol, dataset=dataset, model=""))
+        tables.add(*rows.baseline_rows(data, protocol, dataset=dataset, model=""))
     references = reference_errors(data, shared[0].plan) if settings.interval_repeats else {}
     windows: dict[tuple[int, int], Protocol] = {}
     models_done = set()
     if truth.edges is not None:
-        parts.metrics.append(rows.random_structure(truth, dataset))
-        parts.metrics.extend(peer_rows(peers, truth, dataset))
-        parts.metrics.extend(peer_degree_rows(peers, truth, dataset))
-    parts.metrics.extend(rows.random_priors(truth, dataset))
+        tables.metrics.append(rows.random_structure(truth, dataset))
+        tables.metrics.extend(peer_rows(peers, truth, dataset))
+        tables.metrics.extend(peer_degree_rows(peers, truth, dataset))
+    tables.metrics.extend(rows.random_priors(truth, dataset))
     for ensemble in ensembles:
         started = time.perf_counter()
         model, method = ensemble.settings["model"], ensemble.settings["method"]
@@ -248,21 +265,21 @@ def evaluate_ensembles(
                 windows[window] = make_protocol(data, plan_windows(data, cut_windows(adata, *window)))
             protocols.append(windows[window])
             if model not in models_done:
-                parts.add(*rows.baseline_rows(data, windows[window], dataset=dataset, model=model))
+                tables.add(*rows.baseline_rows(data, windows[window], dataset=dataset, model=model))
             models_done.add(model)
         label = {"dataset": dataset, "model": model, "method": method}
-        _evaluate_ensemble(result, parts, ensemble, data, truth, protocols, label, settings, references)
+        _evaluate_ensemble(result, tables, ensemble, data, truth, protocols, label, settings, references)
         logger.info(
             "evaluated %s/%s: %d members in %.1f s", model, method, len(ensemble.members), time.perf_counter() - started
         )
-    result.metrics = join_tables(parts.metrics)
-    result.forecasts = rows.join_forecasts(parts.forecasts)
+    result.metrics = join_tables(tables.metrics)
+    result.forecasts = rows.join_forecasts(tables.forecasts)
     if truth.edges is not None and peers:
-        parts.rankings.extend(peer_rankings(peers, truth, data.features))
+        tables.rankings.extend(peer_rankings(peers, truth, data.features))
     if true_network(adata) is not None:
         if truth.edges is None:
             logger.warning("%s: %s, so that no network can be set beside it", dataset, NO_PAIR)
-        result.rankings = parts.rankings
+        result.rankings = tables.rankings
     return result
 
 
@@ -279,8 +296,8 @@ def read_truth(adata: AnnData) -> Truth:
     shape = (adata.n_vars, adata.n_vars)
     edges = signs = None
     network = true_network(adata)
-    known = np.zeros(shape, bool) if network is None else network.known & ~np.eye(adata.n_vars, dtype=bool)
-    if network is not None and known.any():
+    known_pairs = np.zeros(shape, bool) if network is None else network.known & ~np.eye(adata.n_vars, dtype=bool)
+    if network is not None and known_pairs.any():
         edges = network.truth != 0
         signs = np.sign(network.truth) if network.signed else None
     regulators = (
@@ -288,10 +305,12 @@ def read_truth(adata: AnnData) -> Truth:
     )
     training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
-    same_degrees = None if edges is None else sample_networks(edges, known)
-    made = read_settings(adata).get("priors", {})
+    same_degrees = None if edges is None else sample_networks(edges, known_pairs)
+    prior_settings = read_settings(adata).get("priors", {})
     groups = group_pairs(reference_network(adata), adata.n_vars)
-    return Truth(edges, known, regulators, read_priors(adata), signs, deviations, same_degrees, made, groups)
+    return Truth(
+        edges, known_pairs, regulators, read_priors(adata), signs, deviations, same_degrees, prior_settings, groups
+    )
 
 
 def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -299,15 +318,15 @@ def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     priors = {}
     for name, network in prior_networks(adata).items():
         edges = network.truth != 0
-        known = network.known & ~np.eye(len(edges), dtype=bool)
-        if (edges & known).any() and (known & ~edges).any():
-            priors[name] = edges, known
+        known_pairs = network.known & ~np.eye(len(edges), dtype=bool)
+        if (edges & known_pairs).any() and (known_pairs & ~edges).any():
+            priors[name] = edges, known_pairs
     return priors
 
 
 def _evaluate_ensemble(
     result: Evaluation,
-    parts: _Parts,
+    tables: _Parts,
     ensemble: Ensemble,
     data: Observations,
     truth: Truth,
@@ -316,7 +335,7 @@ def _evaluate_ensemble(
     settings: EvaluationSettings,
     references: Mapping[str, np.ndarray],
 ) -> None:
-    """Add the rows of one ensemble to `parts`.
+    """Add the rows of one ensemble to `tables`.
 
     To `result` its selection, at the chosen strength its network and the influences of regulators in each group, and
     the stability over all strengths.
@@ -328,12 +347,12 @@ def _evaluate_ensemble(
     )
     finished = np.flatnonzero(members["status"] == "finished")
     keys = members.loc[finished, ["strength", "seed"]].reset_index(drop=True)
-    parts.metrics.append(rows.training_rows(ensemble, label))
+    tables.metrics.append(rows.training_rows(ensemble, label))
     errors = []
     for protocol in protocols:
-        found = forecast_errors(ensemble, data, protocol.plan, protocol.kept)
-        errors.append(found)
-        parts.metrics.extend(rows.error_rows(found.pick(finished), keys, data, protocol, label))
+        protocol_errors = forecast_errors(ensemble, data, protocol.plan, protocol.kept)
+        errors.append(protocol_errors)
+        tables.metrics.extend(rows.error_rows(protocol_errors.pick(finished), keys, data, protocol, label))
     # By the last protocol: rolling forecasts where the dataset asks for them, else windows for a model trained on them.
     # Never by single steps, which noise and the data's own inertia decide.
     last = max(number for number, protocol in enumerate(protocols) if protocol.name != ONE_STEP)
@@ -349,17 +368,19 @@ def _evaluate_ensemble(
         {**label, **_tell_method(ensemble, truth)},
         settings.least_feature_sparsity,
     )
-    parts.metrics.append(rows.selection_row(selection, label))
-    parts.metrics.extend(rows.sparsity_rows(ensemble, paths, finished, keys, truth, label))
+    tables.metrics.append(rows.selection_row(selection, label))
+    tables.metrics.extend(rows.sparsity_rows(ensemble, paths, finished, keys, truth, label))
     is_chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
     chosen = finished[is_chosen]
     order = ensemble.settings["model_settings"].get("order", 1)
     states, velocities = _jacobian_states(data, order)
-    # With a truth the Jacobians of all that finished are scored; else those of the chosen members alone are looked at.
-    wanted, of_chosen = (finished, is_chosen) if truth.edges is not None else (chosen, np.ones(len(chosen), bool))
+    # With a truth the Jacobians of all that finished are scored; else only those of the chosen members.
+    jacobian_members, of_chosen = (
+        (finished, is_chosen) if truth.edges is not None else (chosen, np.ones(len(chosen), bool))
+    )
     signed = absolute = np.empty((0, *paths.shape[1:]))
-    if len(wanted):
-        whole = ensemble.select(wanted.tolist())
+    if len(jacobian_members):
+        whole = ensemble.select(jacobian_members.tolist())
         signed = np.asarray(whole.mean_jacobian(states, velocities))
         if truth.edges is not None or truth.priors:
             absolute = np.asarray(whole.mean_absolute_jacobian(states, velocities))
@@ -373,22 +394,24 @@ def _evaluate_ensemble(
                 "paths": pick_members(paths, chosen),
                 "jacobian": pick_members(absolute, np.flatnonzero(of_chosen)),
             }
-            parts.metrics.extend(rows.prior_rows(scores, members.loc[chosen, ["strength", "seed"]], truth, label))
+            tables.metrics.extend(rows.prior_rows(scores, members.loc[chosen, ["strength", "seed"]], truth, label))
         if settings.interval_repeats:
             plan = protocols[0].plan
             compared = {**label, "strength": selection["chosen"]}
-            own, together = entry_errors(selected, data, plan)
-            parts.metrics.extend(
-                paired_rows(own, together, references, plan, compared, repeats=settings.interval_repeats)
+            member_errors, together = entry_errors(selected, data, plan)
+            tables.metrics.extend(
+                paired_rows(member_errors, together, references, plan, compared, repeats=settings.interval_repeats)
             )
     result.groups[key] = group_table(influences, data.features, truth.regulators)
     del influences
     if truth.edges is not None:
         scores = {"paths": pick_members(paths, finished), "jacobian": absolute}
-        _add_structure(parts, scores, signed, keys, selection, truth, data.features, label)
-    for protocol, found in zip(protocols, errors, strict=True):
-        parts.forecasts.append(
-            rows.forecast_rows(found.kept[chosen], members.loc[chosen, ["strength", "seed"]], data, protocol, label)
+        _add_structure(tables, scores, signed, keys, selection, truth, data.features, label)
+    for protocol, protocol_errors in zip(protocols, errors, strict=True):
+        tables.forecasts.append(
+            rows.forecast_rows(
+                protocol_errors.kept[chosen], members.loc[chosen, ["strength", "seed"]], data, protocol, label
+            )
         )
     result.selections[key] = selection
     _add_network(result, key, pick_members(paths, chosen), jacobian, truth, data.features)
@@ -406,15 +429,15 @@ def _add_network(
     features: Sequence[str],
 ) -> None:
     """Add the edges at the chosen strength and their numbers; `paths` and `jacobian` (member, source, target)."""
-    known = None if truth.edges is None else (truth.edges, truth.known)
-    result.networks[key] = network_table(paths, jacobian, features, known, truth.deviations)
+    known_edges = None if truth.edges is None else (truth.edges, truth.known)
+    result.networks[key] = network_table(paths, jacobian, features, known_edges, truth.deviations)
     counts = count_all_edges(paths)
     result.edges_found[key] = counts.found
     result.selections[key]["edges"] = counts._asdict()
 
 
 def _add_structure(
-    parts: _Parts,
+    tables: _Parts,
     scores: Mapping[str, np.ndarray],
     jacobian: np.ndarray,
     keys: pd.DataFrame,
@@ -425,19 +448,19 @@ def _add_structure(
 ) -> None:
     """Add what the networks of the finished members are worth beside the truth: their metrics, and rankings."""
     assert truth.edges is not None  # noqa: S101 the caller asks for structure only where there is a truth
-    parts.metrics.extend(rows.structure_rows(scores, jacobian, keys, truth, label, _mostly_usable(selection)))
+    tables.metrics.extend(rows.structure_rows(scores, jacobian, keys, truth, label, _mostly_usable(selection)))
     chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
     if not chosen.any():
         return
     rows_of_chosen = np.flatnonzero(chosen)
     of_chosen = {name: pick_members(matrices, rows_of_chosen) for name, matrices in scores.items()}
-    parts.metrics.extend(rows.interval_rows(of_chosen, truth, {**label, "strength": selection["chosen"]}))
+    tables.metrics.extend(rows.interval_rows(of_chosen, truth, {**label, "strength": selection["chosen"]}))
     pooled = pool_members(of_chosen, pick_members(jacobian, rows_of_chosen), truth.deviations)
-    compared = {name: (one.scores, one.presence) for name, one in pooled.items()}
-    parts.metrics.extend(rows.degree_rows(compared, truth, {**label, "strength": selection["chosen"]}))
-    signed = {name: (one.scores, one.signs) for name, one in pooled.items()}
+    compared = {name: (estimate.scores, estimate.presence) for name, estimate in pooled.items()}
+    tables.metrics.extend(rows.degree_rows(compared, truth, {**label, "strength": selection["chosen"]}))
+    signed = {name: (estimate.scores, estimate.signs) for name, estimate in pooled.items()}
     named = {"model": label["model"], "method": label["method"]}
-    parts.rankings.append(ranking_table(signed, features, (truth.edges, truth.known), **named))
+    tables.rankings.append(ranking_table(signed, features, (truth.edges, truth.known), **named))
 
 
 def _mostly_usable(selection: Mapping[str, Any]) -> list[float]:
@@ -457,7 +480,7 @@ def _select(
     label: Mapping[str, Any],
     least_feature_sparsity: float,
 ) -> dict[str, Any]:
-    """Choose the strength on the validation observations of the fit phase; `label` stands beside the choice."""
+    """Choose the strength on the validation observations of the fit phase; `label` is added to the choice."""
     groups = plan.groups[~plan.groups["horizon"].str.startswith(LEAD)]
     columns = groups[(groups["split"] == "validation") & (groups["phase"] == "fit")]
     if columns.empty and members["strength"].nunique() > 1:
@@ -525,8 +548,8 @@ def _group_influences(
     groups = list(dict.fromkeys(data.group[training].tolist()))
     influences = {}
     for group in groups:
-        own = np.flatnonzero(training & (data.group == group))
-        moves = np.ptp(fit_polynomial(data.time[own], data.values[own], 3)(data.time[own]), axis=0)
+        indices = np.flatnonzero(training & (data.group == group))
+        moves = np.ptp(fit_polynomial(data.time[indices], data.values[indices], 3)(data.time[indices]), axis=0)
         jacobian = everywhere
         if len(groups) > 1:
             jacobian = np.asarray(ensemble.mean_jacobian(*_jacobian_states(data, order, group)))
@@ -544,19 +567,19 @@ def _jacobian_states(data: Observations, order: int, group: str | None = None) -
 
     wanted_group = True if group is None else data.group == group
     training = np.flatnonzero((data.split == "train") & (data.phase == "fit") & wanted_group)
-    wanted = next(
+    state_count = next(
         (count for features, count in JACOBIAN_STATES.items() if len(data.features) <= features),
         MANY_FEATURES_JACOBIAN_STATES,
     )
-    places = spread(len(training), wanted)
-    states = data.values[training[places]]
+    positions = spread(len(training), state_count)
+    states = data.values[training[positions]]
     if order == 1:
         return states, None
     velocities = np.empty_like(states)
-    for number, place in enumerate(places):
-        near = training[max(0, place - 3) : place + 4]
-        near = near[data.trajectory[near] == data.trajectory[training[place]]]
-        velocities[number] = local_fit(data.time[near], data.values[near], data.time[training[place]])[1]
+    for number, position in enumerate(positions):
+        near = training[max(0, position - 3) : position + 4]
+        near = near[data.trajectory[near] == data.trajectory[training[position]]]
+        velocities[number] = local_fit(data.time[near], data.values[near], data.time[training[position]])[1]
     return states, velocities
 
 

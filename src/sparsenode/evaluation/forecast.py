@@ -1,4 +1,4 @@
-"""Forecasts of an ensemble on a data set, and their squared errors."""
+"""Forecasts of an ensemble on a dataset, and their squared errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Errors:
 
 
 def error_units(data: Observations) -> dict[str, str]:
-    """Unit of each mean squared error that is measured on a data set."""
+    """Unit of each mean squared error that is measured on a dataset."""
     units = {"mse": data.unit}
     if np.ptp(data.weights) > 0:
         units["mse_weighted"] = "share of movement"
@@ -70,10 +70,10 @@ def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, kept: Ke
     kept_values = np.full((members, len(kept.entries), len(kept.features)), np.nan, np.float32)
     for first, last, predicted in predict_rows(ensemble, data, plan):
         sums.add(predicted, first, last)
-        wanted = np.flatnonzero((kept.entries >= first) & (kept.entries < last))
-        if len(wanted):
-            chosen = predicted[:, kept.entries[wanted] - first]
-            kept_values[:, wanted] = chosen[..., kept.features]
+        entries = np.flatnonzero((kept.entries >= first) & (kept.entries < last))
+        if len(entries):
+            chosen = predicted[:, kept.entries[entries] - first]
+            kept_values[:, entries] = chosen[..., kept.features]
     return sums.means(kept_values)
 
 
@@ -157,13 +157,15 @@ class _ErrorSums:
                 for name, total in self.sums.items():
                     _add_by_group(total[member], group, measures[name](squares, forecast))
 
-    def means(self, kept: np.ndarray) -> Errors:
-        return Errors({name: self._mean(total) for name, total in self.sums.items()}, kept)
+    def means(self, kept_values: np.ndarray) -> Errors:
+        return Errors({name: self._mean(total) for name, total in self.sums.items()}, kept_values)
 
     def _mean(self, sums: np.ndarray) -> np.ndarray:
         """Means over the entries of each group, unions last."""
-        parts = [list(numbers) for numbers in self.plan.parts]
-        return np.stack([sums[:, part].sum(axis=1) / self.counts[part].sum() for part in parts], axis=1)
+        simple_groups = [list(numbers) for numbers in self.plan.parts]
+        return np.stack(
+            [sums[:, columns].sum(axis=1) / self.counts[columns].sum() for columns in simple_groups], axis=1
+        )
 
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -217,9 +219,9 @@ def check_features(ensemble: Ensemble, data: Observations, name: str) -> None:
         UserError: the features differ.
     """
     if tuple(ensemble.features) != data.features:
-        found, wanted = list(ensemble.features)[:5], list(data.features)[:5]
+        trained, expected = list(ensemble.features)[:5], list(data.features)[:5]
         message = (
-            f"{name} was trained on {len(ensemble.features)} features ({found} ...), but the data have "
-            f"{len(data.features)} ({wanted} ...): train it again on these data"
+            f"{name} was trained on {len(ensemble.features)} features ({trained} ...), but the data have "
+            f"{len(data.features)} ({expected} ...): train it again on these data"
         )
         raise UserError(message)

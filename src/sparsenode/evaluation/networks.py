@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 NETWORK_COLUMNS = ("source", "target", "weight", "share", "sign", "selection_frequency")
 KNOWN = "known"
-"""Further column of a dataset with a truth: "true", "false", or "unknown" where the truth does not tell."""
+"""Further column of a dataset with a truth: "true", "false", or "unknown" where the truth does not say."""
 GROUP_COLUMNS = ("group", "source", "target", "value")
 STRONGEST_PAIRS = 2000
 """Pairs of each group (lineage, branch) that are written out at most."""
@@ -34,7 +34,7 @@ _ENDING = ".groups.parquet"
 _STABILITY_ENDING = ".stability.parquet"
 STABILITY_COLUMNS = ("strength", "source", "target", "frequency", "weight")
 SUMMARY = "summary"
-"""Attribute of a stability path, and of the metadata of its file, that tells of all pairs."""
+"""Attribute of a stability path, and of the metadata of its file, that describes all pairs."""
 SUMMARY_COLUMNS = ("strength", "group", "pairs", "mean", "lower", "upper")
 QUARTILES = (0.25, 0.75)
 RANKING_COLUMNS = ("model", "method", "estimator", "source", "target", "score", "sign", "edge")
@@ -69,17 +69,17 @@ def selection_frequency(paths: np.ndarray) -> np.ndarray:
 
 
 def target_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
-    """Share of each source in what a target gets from all others, (member, source, target), of such scores.
+    """Share of each source in what a target gets from all other variables, (member, source, target), of such scores.
 
     Scores are first multiplied by the `deviations` (source,) of the sources, so that their units do not matter. With
-    shares a target whose rate is large does not outweigh the others, nor a network of large weights. A target without
-    any score gets zeros. Signed scores keep their signs.
+    shares a target whose rate is large does not outweigh the other targets, nor a network of large weights. A target
+    without any score gets zeros. Signed scores keep their signs.
     """
     moved = np.array(matrices, np.float64)
     if deviations is not None:
         moved *= np.asarray(deviations)[:, None]
-    size, own = np.abs(moved), np.arange(moved.shape[-1])
-    size[..., own, own] = 0.0
+    size, diagonal = np.abs(moved), np.arange(moved.shape[-1])
+    size[..., diagonal, diagonal] = 0.0
     total = size.sum(axis=-2, keepdims=True)
     moved /= np.where(total > 0, total, np.inf)
     return moved
@@ -96,7 +96,7 @@ def mean_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) -> n
 
 
 def median_members(matrices: np.ndarray) -> np.ndarray:
-    """Median over members (source, target), found source by source; `matrices` (member, source, target)."""
+    """Median over members (source, target), computed source by source; `matrices` (member, source, target)."""
     medians = np.empty(matrices.shape[1:], matrices.dtype)
     for source in range(len(medians)):
         medians[source] = np.median(matrices[:, source], axis=0)
@@ -117,9 +117,9 @@ def strongest(first: np.ndarray, second: np.ndarray, most: int) -> np.ndarray:
     return chosen[np.lexsort((-second[chosen], -first[chosen]))][:most]
 
 
-def _largest(values: np.ndarray, place: int) -> Any:
-    """The value at a place, counted from 1 for the largest."""
-    return np.partition(values, len(values) - place)[len(values) - place]
+def _largest(values: np.ndarray, rank: int) -> Any:
+    """The value of a rank, counted from 1 for the largest."""
+    return np.partition(values, len(values) - rank)[len(values) - rank]
 
 
 def pick_members(matrices: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -143,17 +143,17 @@ def count_all_edges(paths: np.ndarray) -> EdgeCounts:
     """Numbers of edges of members at one strength; `paths` (member, source, target)."""
     if len(paths) == 0:
         return EdgeCounts(0, 0, 0)
-    found, weight = count_edges(paths), median_members(paths)
+    selected, weight = count_edges(paths), median_members(paths)
     np.fill_diagonal(weight, 0.0)
-    return EdgeCounts(found, min(found, LISTED_EDGES), int(np.count_nonzero(weight)))
+    return EdgeCounts(selected, min(selected, LISTED_EDGES), int(np.count_nonzero(weight)))
 
 
 def count_edges(paths: np.ndarray) -> int:
     """Number of edges that at least one member selected; `paths` (member, source, target)."""
-    found = np.zeros(paths.shape[1:], bool)
+    selected = np.zeros(paths.shape[1:], bool)
     for matrix in paths:
-        found |= matrix >= THRESHOLD
-    return int(found.sum())
+        selected |= matrix >= THRESHOLD
+    return int(selected.sum())
 
 
 def network_table(
@@ -163,30 +163,36 @@ def network_table(
     truth: tuple[np.ndarray, np.ndarray] | None = None,
     deviations: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Edges that at least one member selected, by `share`, the largest first; self-loops come after all others.
+    """Edges that at least one member selected, by `share`, the largest first; self-loops come after all other edges.
 
-    `paths` and `jacobian` (member, source, target): path strengths and mean signed Jacobians of the members at one
-    strength. `weight` is the median path strength over members (0 if most members have no path), `share` the mean over
-    members of the source's share in what the target gets from all others, by paths times the sources' `deviations`
+    `weight` is the median path strength over members (0 if most members have no path), `share` the mean over members
+    of the source's share in what the target gets from all other variables, by paths times the sources' `deviations`
     (of a self-loop relative to that): the score that edges are ranked by. `sign` is that of the median mean Jacobian
     (+1 activation, -1 repression, 0 neither), `selection_frequency` the share of members with the path. Of more than
     `LISTED_EDGES` edges the first so many are listed, which the log says; of fewer, a pair that is not listed was
-    selected by none. With a `truth`, edges and where they are known (source, target), the column `known` says whether
-    an edge is a true one.
+    selected by none.
+
+    Args:
+        paths: path strengths (member, source, target) of the members at one strength.
+        jacobian: their mean signed Jacobians, of the same shape.
+        features: names of the variables.
+        truth: edges and where they are known, both (source, target); the column `known` then says whether an edge is a
+            true one.
+        deviations: standard deviation of each source, (source,).
     """
     if len(paths) == 0:
         return pd.DataFrame({name: [] for name in (*NETWORK_COLUMNS, *([KNOWN] if truth else []))})
     frequency = selection_frequency(paths)
     weight = median_members(paths)
     share = mean_shares(paths, deviations)
-    # Shares are not negative, so what no member selected stands last.
+    # Shares are not negative, so what no member selected comes last.
     share[frequency == 0] = -1.0
     selected = int(np.count_nonzero(frequency))
     order = strongest(share.ravel(), weight.ravel(), min(selected, LISTED_EDGES))
     if len(order) < selected:
         logger.info("of %d edges the %d of the largest share are listed", selected, len(order))
     source, target = np.unravel_index(order, frequency.shape)
-    # Of a self-loop the share is relative to all others' and may be any size: it is no part of the ranking.
+    # Of a self-loop the share is relative to all other edges and may be any size: it is no part of the ranking.
     order = np.argsort(source == target, kind="stable")
     source, target = source[order], target[order]
     names = np.asarray(features, dtype=object)
@@ -201,9 +207,9 @@ def network_table(
         }
     )
     if truth is not None:
-        edges, known = truth
-        told = np.where(edges[source, target], "true", "false").astype(object)
-        table[KNOWN] = np.where(known[source, target], told, "unknown")
+        edges, known_pairs = truth
+        labels = np.where(edges[source, target], "true", "false").astype(object)
+        table[KNOWN] = np.where(known_pairs[source, target], labels, "unknown")
     return table
 
 
@@ -215,8 +221,8 @@ def write_network(table: pd.DataFrame, path: Path) -> None:
     kinds: dict[str, Any] = {"source": str, "target": str, "weight": np.float32, "share": np.float32, "sign": np.int64}
     kinds |= {"selection_frequency": np.float32, KNOWN: str}
     # pandas takes ten times as long, which is felt with hundreds of thousands of edges.
-    known = {name: kind for name, kind in kinds.items() if name in table}
-    rows = pa.Table.from_pandas(table.astype(known), preserve_index=False)
+    column_kinds = {name: kind for name, kind in kinds.items() if name in table}
+    rows = pa.Table.from_pandas(table.astype(column_kinds), preserve_index=False)
     with write_atomically(path) as temporary:
         csv.write_csv(rows, temporary, csv.WriteOptions(quoting_style="needed"))
 
@@ -276,11 +282,15 @@ def group_table(
 ) -> pd.DataFrame:
     """Influences of the regulators in each group (lineage, branch), strongest first, `STRONGEST_PAIRS` each at most.
 
-    `influences` (member, source, target) by group: mean signed Jacobians of the members at one strength over the
-    group's states, times how far the source moves along the group. `value` is their median over members: how much
-    faster the target rises, in modeling units, once the source has gone through its course. Self-loops, which hold the
-    decay, are left out, and so are sources that are no regulators (feature,). A pair that is not listed is weaker
-    than all those of its group, or nothing.
+    `value` is the median of the influences over members: how much faster the target rises, in modeling units, once the
+    source has gone through its course. Self-loops, which hold the decay, are left out, and so are sources that are no
+    regulators. A pair that is not listed is weaker than all those of its group, or nothing.
+
+    Args:
+        influences: mean signed Jacobians (member, source, target) of the members at one strength over a group's states,
+            times how far the source moves along the group, by group.
+        features: names of the variables.
+        is_regulator: which variables are regulators, (feature,); all where it is None.
     """
     names = np.asarray(features, dtype=object)
     allowed = np.ones(len(names), bool) if is_regulator is None else np.asarray(is_regulator, bool)
@@ -332,19 +342,25 @@ def write_graph(
 ) -> None:
     """Write a table of edges as GraphML, a directed graph with all features as nodes.
 
-    The `STRONGEST_EDGES` first edges at most; the graph's attributes `edges_found` and `edges_written` say so, beside
-    those given. `edges_found` are those of the table, unless it is given because the table was cut.
+    The `STRONGEST_EDGES` first edges at most; the graph's attributes `edges_found` and `edges_written` say so.
+
+    Args:
+        table: edges, as of `network_table`.
+        features: names of the nodes.
+        path: where the file is written.
+        edges_found: number of edges before the table was cut; that of the table where it is None.
+        **attributes: further attributes of the graph.
     """
     import networkx
 
     written = table.iloc[:STRONGEST_EDGES]
-    found = len(table) if edges_found is None else edges_found
-    graph = networkx.DiGraph(**attributes, edges_found=found, edges_written=len(written))
+    edge_count = len(table) if edges_found is None else edges_found
+    graph = networkx.DiGraph(**attributes, edges_found=edge_count, edges_written=len(written))
     graph.add_nodes_from(str(name) for name in features)
     columns = [name for name in table.columns if name not in {"source", "target"}]
     values = zip(*(written[name].tolist() for name in columns), strict=True)
-    for source, target, told in zip(written["source"], written["target"], values, strict=True):
-        graph.add_edge(source, target, **dict(zip(columns, told, strict=True)))
+    for source, target, edge_values in zip(written["source"], written["target"], values, strict=True):
+        graph.add_edge(source, target, **dict(zip(columns, edge_values, strict=True)))
     # Through memory, and by Python's own writer of XML: the same bytes with and without lxml, and plain write errors.
     content = io.BytesIO()
     networkx.write_graphml_xml(graph, content)
@@ -355,14 +371,14 @@ def write_graph(
 def group_pairs(reference: tuple[str, Network] | None, features: int) -> dict[str, np.ndarray]:
     """Mask (source, target) of each group of pairs by its name, edges of the reference last.
 
-    Pairs of which the reference tells nothing, and self-loops, are in no group.
+    Pairs of which the reference says nothing, and self-loops, are in no group.
     """
-    others = ~np.eye(features, dtype=bool)
+    off_diagonal = ~np.eye(features, dtype=bool)
     if reference is None:
-        return {"pairs": others}
+        return {"pairs": off_diagonal}
     name, network = reference
-    edges = (network.truth != 0) & network.known & others
-    return {"other pairs": network.known & others & ~edges, f"edges of the {name}": edges}
+    edges = (network.truth != 0) & network.known & off_diagonal
+    return {"other pairs": network.known & off_diagonal & ~edges, f"edges of the {name}": edges}
 
 
 def summarize_frequencies(
@@ -376,10 +392,14 @@ def summarize_frequencies(
     for name, mask in groups.items():
         values = frequency[mask]
         numbers: list[Any] = [values.mean(), *np.quantile(values, QUARTILES)] if len(values) else [None] * 3
-        told = dict(
-            zip(("mean", "lower", "upper"), (None if one is None else float(one) for one in numbers), strict=True)
+        statistics = dict(
+            zip(
+                ("mean", "lower", "upper"),
+                (None if number is None else float(number) for number in numbers),
+                strict=True,
+            )
         )
-        rows.append({"strength": float(strength), "group": name, "pairs": len(values), **told})
+        rows.append({"strength": float(strength), "group": name, "pairs": len(values), **statistics})
     return rows
 
 
@@ -388,19 +408,24 @@ def stability_table(
 ) -> pd.DataFrame:
     """How often each pair is selected at each strength: the stability path.
 
-    `paths` (member, source, target) and `strengths` (member,) of the finished members. `frequency` is the share of a
-    strength's members with the path, `weight` their median path strength. Pairs off the diagonal that some member
-    selected, by strength, source and target, whose categories are all the features in their order. Of more than
-    `LISTED_PAIRS` at a strength the most frequent so many are listed, of equally frequent ones the strongest, and the
-    log says so. What `summarize_frequencies` tells of all pairs of `groups` (all that are no self-loops where it is
-    None), listed or not, is in the attribute `SUMMARY` of the table.
+    `frequency` is the share of a strength's members with the path, `weight` their median path strength. Pairs off the
+    diagonal that some member selected, by strength, source and target, whose categories are all the features in their
+    order. Of more than `LISTED_PAIRS` at a strength the most frequent so many are listed, of equally frequent ones the
+    strongest, and the log says so. What `summarize_frequencies` computes of all pairs of `groups`, listed or not, is in
+    the attribute `SUMMARY` of the table.
+
+    Args:
+        paths: path strengths (member, source, target) of the finished members.
+        strengths: their strengths, (member,).
+        features: names of the variables.
+        groups: masks (source, target) of groups of pairs by name; all pairs that are no self-loops where it is None.
     """
     groups = group_pairs(None, len(features)) if groups is None else groups
     summary: list[dict[str, Any]] = []
-    parts: list[tuple[np.ndarray, ...]] = []
+    column_blocks: list[tuple[np.ndarray, ...]] = []
     for value in np.unique(strengths).tolist():
-        own = pick_members(paths, np.flatnonzero(strengths == value))
-        share, weight = selection_frequency(own), median_members(own)
+        strength_paths = pick_members(paths, np.flatnonzero(strengths == value))
+        share, weight = selection_frequency(strength_paths), median_members(strength_paths)
         np.fill_diagonal(share, 0.0)
         summary += summarize_frequencies(share.astype(np.float32), value, groups)
         selected = int(np.count_nonzero(share))
@@ -408,8 +433,10 @@ def stability_table(
         if len(listed) < selected:
             logger.info("at the strength %g, of %d pairs the %d most frequent are listed", value, selected, len(listed))
         pairs = np.unravel_index(listed, share.shape)
-        parts.append((np.full(len(listed), value), *pairs, share[pairs], weight[pairs]))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.empty(0)] * 5
+        column_blocks.append((np.full(len(listed), value), *pairs, share[pairs], weight[pairs]))
+    columns = (
+        [np.concatenate(column) for column in zip(*column_blocks, strict=True)] if column_blocks else [np.empty(0)] * 5
+    )
     strength, source, target, frequency, weight = columns
     table = pd.DataFrame(
         {
@@ -440,7 +467,7 @@ def read_stability(folder: Path, model: str, method: str) -> pd.DataFrame:
 
 
 def read_stability_summary(folder: Path, model: str, method: str) -> pd.DataFrame:
-    """What a stability path tells of whole groups of pairs at each strength (`summarize_frequencies`); no pair is read.
+    """Summary of whole groups of pairs at each strength (`summarize_frequencies`) of a stability path; no pair is read.
 
     Raises:
         UserError: the folder has no such table, or one without a summary, or it is damaged.
@@ -472,11 +499,15 @@ def ranking_table(
 ) -> pd.DataFrame:
     """Scores of all known pairs off the diagonal beside the truth, for curves of precision and recall.
 
-    `scores` and their signs, both (source, target), by estimator; `truth` the edges and where they are known. A `sign`
-    of 0 is not known. A peer is the method `peer:NAME` of the model "".
+    Args:
+        scores: scores and their signs, both (source, target), by estimator; a sign of 0 is not known.
+        features: names of the variables.
+        truth: edges and where they are known, both (source, target).
+        model: name of the model; "" for a peer.
+        method: name of the method; `peer:NAME` for a peer.
     """
-    edges, known = truth
-    source, target = np.nonzero(np.asarray(known, bool) & ~np.eye(len(features), dtype=bool))
+    edges, known_pairs = truth
+    source, target = np.nonzero(np.asarray(known_pairs, bool) & ~np.eye(len(features), dtype=bool))
     tables = [
         pd.DataFrame(
             {
@@ -507,7 +538,7 @@ def _ranking_kinds(tables: Iterable[pd.DataFrame]) -> dict[str, pd.CategoricalDt
     for table in tables:
         for name in RANKING_TEXT:
             values[name] |= dict.fromkeys(_values(table[name]))
-    return {name: pd.CategoricalDtype(list(found)) for name, found in values.items()}
+    return {name: pd.CategoricalDtype(list(distinct)) for name, distinct in values.items()}
 
 
 def write_rankings(tables: Sequence[pd.DataFrame], folder: Path) -> None:
@@ -625,7 +656,7 @@ def write_annotated(adata: AnnData, networks: Mapping[tuple[str, str], pd.DataFr
 
     Tables of edges by (model, method) become sparse matrices, row = source, column = target: the signed weights
     `varp["network_{model}_{method}"]` and the selection frequencies `varp["frequency_{model}_{method}"]`. An edge whose
-    sign is not known stands among the frequencies alone.
+    sign is not known is only among the frequencies.
 
     Raises:
         UserError: names that cannot be keys (`network_keys`), or the file cannot be written.

@@ -27,15 +27,15 @@ LEVEL = 0.95
 
 def entry_errors(ensemble: Ensemble, data: Observations, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Mean squared error over features of each member, (member, entry), and of the members' mean forecast, (entry,)."""
-    own = np.empty((len(ensemble.members), len(plan.observation)))
+    member_errors = np.empty((len(ensemble.members), len(plan.observation)))
     together = np.empty(len(plan.observation))
     for first, last, predicted in predict_rows(ensemble, data, plan):
         observed = data.values[plan.observation[first:last]]
         with np.errstate(over="ignore", invalid="ignore"):
             for member, forecast in enumerate(predicted):
-                own[member, first:last] = np.square(forecast - observed).mean(axis=1)
+                member_errors[member, first:last] = np.square(forecast - observed).mean(axis=1)
             together[first:last] = np.square(predicted.mean(axis=0, dtype=np.float64) - observed).mean(axis=1)
-    return own, together
+    return member_errors, together
 
 
 def reference_errors(data: Observations, plan: Plan) -> dict[str, np.ndarray]:
@@ -48,9 +48,12 @@ def reference_errors(data: Observations, plan: Plan) -> dict[str, np.ndarray]:
 
 
 def bootstrap_means(differences: np.ndarray, shares: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Means (repeat,) of differences (member, observation) over observations drawn again, members by their `shares`.
+    """Means (repeat,) of differences over observations drawn again, members weighted by their shares.
 
-    `shares` (repeat, member) add up to 1 in each repeat.
+    Args:
+        differences: (member, observation).
+        shares: weight of each member, (repeat, member), adding up to 1 in each repeat.
+        generator: source of the random numbers.
     """
     repeats, count = len(shares), differences.shape[1]
     drawn = generator.multinomial(count, np.full(count, 1.0 / count), size=repeats)
@@ -69,10 +72,18 @@ def paired_rows(
 ) -> list[pd.DataFrame]:
     """Rows of `mse_reduction` and `mse_sum_reduction`: the error of a reference less that of the model.
 
-    `own` (member, entry) and `together` (entry,) come from `entry_errors`, `references` (entry,) by method. Positive:
-    the model errs less. The estimator `mean` is over the members, `lower` and `upper` are the ends of a 95 % interval
-    of the percentile bootstrap over members and, within each trajectory, split and phase, over observations; `repeats`
-    of 1,000 and more. `mean_forecast` is that of the mean over the members' forecasts.
+    Positive: the model errs less. The estimator `mean` is over the members, `lower` and `upper` are the ends of a 95 %
+    interval of the percentile bootstrap over members and, within each trajectory, split and phase, over observations.
+    `mean_forecast` is that of the mean over the members' forecasts.
+
+    Args:
+        own: squared errors of the members, (member, entry), from `entry_errors`.
+        together: squared errors of the members' mean forecast, (entry,), from `entry_errors`.
+        references: squared errors (entry,) of the trivial forecasts, by method.
+        plan: the forecasts that the entries belong to.
+        label: constant columns of the rows.
+        repeats: number of bootstrap samples, 1,000 or more.
+        seed: seed of the random numbers.
     """
     generator = np.random.default_rng(seed)
     members = len(own)
@@ -84,18 +95,20 @@ def paired_rows(
     tables = []
     for method, reference in references.items():
         columns = []
-        for one in entries:
-            differences = reference[one] - own[:, one]
+        for indices in entries:
+            differences = reference[indices] - own[:, indices]
             drawn = bootstrap_means(differences, shares, generator)
-            columns.append(np.concatenate(([differences.mean(), (reference[one] - together[one]).mean()], drawn)))
+            columns.append(
+                np.concatenate(([differences.mean(), (reference[indices] - together[indices]).mean()], drawn))
+            )
         values = np.stack(columns, axis=1)
-        shown = {"reference": method, "seed": NO_SEED, **label}
-        for metric, (named, found) in {
+        constants = {"reference": method, "seed": NO_SEED, **label}
+        for metric, (named, reductions) in {
             "mse_reduction": add_means(groups, values),
             "mse_sum_reduction": sum_by_subject(groups, values),
         }.items():
             tail = (1.0 - LEVEL) / 2.0
-            ends = np.quantile(found[2:], [tail, 1.0 - tail], axis=0)
-            told = np.concatenate((found[:2], ends))
-            tables.append(cross_table(estimators, named[KEYS], told, metric=metric, **shown))
+            ends = np.quantile(reductions[2:], [tail, 1.0 - tail], axis=0)
+            estimates = np.concatenate((reductions[:2], ends))
+            tables.append(cross_table(estimators, named[KEYS], estimates, metric=metric, **constants))
     return tables

@@ -47,10 +47,10 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
     count = len(features)
     if count == 1:  # there is no pair to score
         return PeerScores(path.stem, (0,), np.zeros((1, 1, 1)), np.zeros((1, 1, 1)))
-    place = {name: number for number, name in enumerate(features)}
-    source, target = (table[column].map(place).to_numpy(np.float64) for column in ("source", "target"))
+    numbers = {name: number for number, name in enumerate(features)}
+    source, target = (table[column].map(numbers).to_numpy(np.float64) for column in ("source", "target"))
     if np.isnan(source).any() or np.isnan(target).any():
-        unknown = sorted((set(table["source"]) | set(table["target"])) - place.keys())
+        unknown = sorted((set(table["source"]) | set(table["target"])) - numbers.keys())
         raise UserError(f"{path} scores {unknown[0]!r}, which is no feature of the data; delete it and run again")
     seeds = sorted(set(table["seed"].tolist()))
     scores = np.full((len(seeds), count, count), np.nan)
@@ -70,7 +70,7 @@ def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[p
     By two estimators: `peer`, the scores as the peer gives them, and `peer_shares`, the same as shares of what each
     target gets, as trained networks are ranked (`networks.target_shares`), so that neither side has the better scale.
     Pooled over seeds is the mean of either. A pair is then predicted where at least half of the seeds score it.
-    `sign_accuracy` only of peers that tell signs.
+    `sign_accuracy` only of peers that have signs.
     """
     if truth.edges is None:
         return []
@@ -87,7 +87,7 @@ def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[p
                 (*peer.seeds, NO_SEED), (*singles[estimator], pooled), present, signs, strict=True
             ):
                 scores, presence, sign = (select_pairs(matrix, truth.known) for matrix in matrices)
-                found = score_pairs(
+                metrics = score_pairs(
                     scores,
                     edges,
                     threshold=FREQUENCY_THRESHOLD,
@@ -102,8 +102,8 @@ def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[p
                     seed=seed,
                     trajectory=ALL,
                     estimator=estimator,
-                    metric=list(found),
-                    value=list(found.values()),
+                    metric=list(metrics),
+                    value=list(metrics.values()),
                 )
                 tables.append(mark_undefined(table))
     return tables
@@ -134,8 +134,10 @@ def peer_rankings(peers: Sequence[PeerScores], truth: Truth, features: Sequence[
     tables = []
     for peer in peers:
         sign = _pooled_sign(peer)
-        told = {estimator: (pooled, sign) for estimator, pooled in _pool(peer).items()}
-        tables.append(ranking_table(told, features, (truth.edges, truth.known), model="", method=PEER + peer.name))
+        signed_scores = {estimator: (pooled, sign) for estimator, pooled in _pool(peer).items()}
+        tables.append(
+            ranking_table(signed_scores, features, (truth.edges, truth.known), model="", method=PEER + peer.name)
+        )
     return tables
 
 
@@ -145,11 +147,11 @@ def favored_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
     rows = metrics[is_area & metrics["method"].astype(str).str.startswith(PEER)]
     keys = zip(rows["method"], rows["estimator"], strict=True)
     best = favored_estimators(dict(zip(keys, rows["value"].tolist(), strict=True)))
-    kept = [
+    mask = [
         best.get(peer, estimator) == estimator
         for peer, estimator in zip(metrics["method"], metrics["estimator"], strict=True)
     ]
-    return metrics[np.array(kept, bool)]
+    return metrics[np.array(mask, bool)]
 
 
 def favored_estimators(areas: Mapping[tuple[str, str], float]) -> dict[str, str]:

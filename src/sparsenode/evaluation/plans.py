@@ -1,9 +1,9 @@
 """Which forecasts a protocol asks for, and which observation each of their values is compared with.
 
-A *protocol* says what a forecast is given, and stands in the column `horizon` of the metrics. "trajectory": one solve
+A *protocol* says what a forecast is given, and is named in the column `horizon` of the metrics. "trajectory": one solve
 from each trajectory's initial state over all of its observations, whatever their split. "window": a solve from the
 first observation of each window of the model's own length. "rolling": solves from within the trajectories that are
-given the time before, as the dataset's `rolling` says; "rolling@0.5" is the error at that lead time alone. "one_step":
+given the time before, as the dataset's `rolling` says; "rolling@0.5" is the error at only that lead time. "one_step":
 solves from each observation to the next one.
 """
 
@@ -33,9 +33,9 @@ LEAD = f"{ROLLING}@"
 ONE_STEP = "one_step"
 BOTH = "train+validation"
 """Split of the errors over all observations of a trajectory that are not held out for the test, where validation
-observations stand within it: what a study without a validation split calls training."""
+observations are within it: what a study without a validation split calls training."""
 MOST_LEADS = 60
-"""Lead times are told apart up to this many; more, as of irregular times, are put into `LEAD_BINS` bins."""
+"""Lead times are kept apart up to this many; more, as of irregular times, are put into `LEAD_BINS` bins."""
 LEAD_BINS = 20
 KEYS = ["trajectory", "split", "phase", "horizon"]
 
@@ -158,19 +158,19 @@ def plan_trajectories(data: Observations) -> Plan:
     """
     first = max(data.known, 1) - 1
     rows = [data.rows_of(code)[first:] for code in range(len(data.trajectory_names))]
-    given = np.full(len(rows), data.known)
-    return _make_plan(TRAJECTORY, data, data.initial_states, rows, given, first_scored=int(first > 0))
+    counts = np.full(len(rows), data.known)
+    return _make_plan(TRAJECTORY, data, data.initial_states, rows, counts, first_scored=int(first > 0))
 
 
 def plan_windows(data: Observations, windows: Sequence[np.ndarray]) -> Plan:
-    """One forecast per window from its first observation; the others of the window are scored.
+    """One forecast per window from its first observation; its other observations are scored.
 
     `windows` holds the observation numbers of each, in order of time, within one trajectory, split and phase. Where
     windows overlap, an observation counts once for each.
     """
     starts = np.array([window[0] for window in windows], dtype=np.int64)
-    given = np.full(len(windows), max(data.known, 1))
-    return _make_plan(WINDOW, data, data.values[starts], windows, given, first_scored=1)
+    counts = np.full(len(windows), max(data.known, 1))
+    return _make_plan(WINDOW, data, data.values[starts], windows, counts, first_scored=1)
 
 
 def plan_one_step(data: Observations) -> Plan:
@@ -186,11 +186,11 @@ def plan_one_step(data: Observations) -> Plan:
     steps: list[np.ndarray] = []
     for code in range(len(data.trajectory_names)):
         rows = data.rows_of(code)
-        own = rows[max(data.known, 1) - 1 :]
-        for split, phase in dict.fromkeys(zip(data.split[own], data.phase[own], strict=True)):
-            part = own[(data.split[own] == split) & (data.phase[own] == phase)]
-            follows = np.flatnonzero(np.diff(data.time[part]) > 0)
-            steps.extend(part[place : place + 2] for place in follows)
+        observations = rows[max(data.known, 1) - 1 :]
+        for split, phase in dict.fromkeys(zip(data.split[observations], data.phase[observations], strict=True)):
+            stretch = observations[(data.split[observations] == split) & (data.phase[observations] == phase)]
+            follows = np.flatnonzero(np.diff(data.time[stretch]) > 0)
+            steps.extend(stretch[position : position + 2] for position in follows)
     stepped = {str(data.split[step[0]]) for step in steps}
     if alone := [name for name in dict.fromkeys(data.split.tolist()) if name not in stepped]:
         logger.warning("no one-step forecasts of the split %s: its observations stand alone", " and ".join(alone))
@@ -201,8 +201,8 @@ def plan_one_step(data: Observations) -> Plan:
         )
         raise UserError(message)
     starts = np.array([step[0] for step in steps])
-    given = np.full(len(steps), max(data.known, 1))
-    return _make_plan(ONE_STEP, data, data.values[starts], steps, given, first_scored=1)
+    counts = np.full(len(steps), max(data.known, 1))
+    return _make_plan(ONE_STEP, data, data.values[starts], steps, counts, first_scored=1)
 
 
 def plan_rolling(data: Observations, rolling: RollingSettings) -> Plan:
@@ -215,12 +215,12 @@ def plan_rolling(data: Observations, rolling: RollingSettings) -> Plan:
     Raises:
         UserError: no trajectory is long enough.
     """
-    rows, given, without = [], [], []
+    rows, counts, without = [], [], []
     for code, name in enumerate(data.trajectory_names):
-        found = _rolling_rows(data, data.rows_of(code), rolling)
-        rows += [row for row, _ in found]
-        given += [count for _, count in found]
-        if not found:
+        forecasts = _rolling_rows(data, data.rows_of(code), rolling)
+        rows += [row for row, _ in forecasts]
+        counts += [count for _, count in forecasts]
+        if not forecasts:
             without.append(name)
     if not rows:
         longest = max(np.ptp(data.time[data.rows_of(code)]) for code in range(len(data.trajectory_names)))
@@ -241,28 +241,30 @@ def plan_rolling(data: Observations, rolling: RollingSettings) -> Plan:
         )
     leads = np.concatenate([data.time[row[1:]] - data.time[row[0]] for row in rows])
     starts = np.array([row[0] for row in rows])
-    return _make_plan(ROLLING, data, data.values[starts], rows, np.array(given), first_scored=1, leads=_name(leads))
+    return _make_plan(ROLLING, data, data.values[starts], rows, np.array(counts), first_scored=1, leads=_name(leads))
 
 
-def _rolling_rows(data: Observations, own: np.ndarray, rolling: RollingSettings) -> list[tuple[np.ndarray, int]]:
+def _rolling_rows(
+    data: Observations, observations: np.ndarray, rolling: RollingSettings
+) -> list[tuple[np.ndarray, int]]:
     """Start and scored observations of each forecast of one trajectory, and how many observations it is given."""
-    time = data.time[own]
+    time = data.time[observations]
     past, horizon, stride = rolling.past, rolling.horizon, rolling.stride
     # Of times far from zero, such as seconds since 1970, only the rounding is a matter of their size.
     slack = max(1e-9 * max(1.0, float(np.ptp(time))), 4.0 * float(np.spacing(np.abs(time).max())))
-    found: list[tuple[np.ndarray, int]] = []
+    forecasts: list[tuple[np.ndarray, int]] = []
     next_start = time[0] + past
-    for place in range(max(data.known, 1) - 1, len(own)):
-        if time[place] < next_start - slack or time[-1] < time[place] + horizon - slack:
+    for position in range(max(data.known, 1) - 1, len(observations)):
+        if time[position] < next_start - slack or time[-1] < time[position] + horizon - slack:
             continue
-        scored = own[(time > time[place] + slack) & (time <= time[place] + horizon + slack)]
+        scored = observations[(time > time[position] + slack) & (time <= time[position] + horizon + slack)]
         if len(scored) == 0 or len(set(data.split[scored])) > 1 or len(set(data.phase[scored])) > 1:
             continue
-        count = int(((time >= time[place] - past - slack) & (np.arange(len(own)) <= place)).sum())
+        count = int(((time >= time[position] - past - slack) & (np.arange(len(observations)) <= position)).sum())
         count = max(count, data.known)
-        found.append((np.concatenate((own[[place]], scored)), count))
-        next_start = time[place] + stride
-    return found
+        forecasts.append((np.concatenate((observations[[position]], scored)), count))
+        next_start = time[position] + stride
+    return forecasts
 
 
 def _name(leads: np.ndarray) -> np.ndarray:
@@ -271,8 +273,8 @@ def _name(leads: np.ndarray) -> np.ndarray:
     if len(np.unique(rounded)) > MOST_LEADS:
         width = leads.max() / LEAD_BINS
         rounded = np.ceil(leads / width - 1e-9) * width
-    distinct, place = np.unique(rounded, return_inverse=True)
-    return np.array([f"{LEAD}{lead:.5g}" for lead in distinct], object)[place]
+    distinct, index = np.unique(rounded, return_inverse=True)
+    return np.array([f"{LEAD}{lead:.5g}" for lead in distinct], object)[index]
 
 
 def _make_plan(
@@ -280,7 +282,7 @@ def _make_plan(
     data: Observations,
     initial: np.ndarray,
     rows: Sequence[np.ndarray],
-    given: np.ndarray,
+    counts: np.ndarray,
     *,
     first_scored: int,
     leads: np.ndarray | None = None,
@@ -310,7 +312,7 @@ def _make_plan(
         initial_states=np.asarray(initial, np.float64),
         times=tuple(times),
         starts=np.array([row[0] for row in rows], np.int64),
-        given=np.asarray(given, np.int64),
+        given=np.asarray(counts, np.int64),
         row=np.repeat(np.arange(len(rows)), [len(entry) for entry in observation]),
         position=np.concatenate(position) if position else np.empty(0, np.int64),
         observation=entries,
@@ -325,23 +327,25 @@ Unions = tuple[tuple[int, ...], ...]
 
 def _add_splits(groups: pd.DataFrame) -> tuple[pd.DataFrame, Unions]:
     """Append the union of training and validation for trajectories that hold both in a phase."""
-    known = groups[groups["split"].isin(["train", "validation"])]
-    both = [found for _, found in known.groupby(["trajectory", "phase"], sort=False) if len(found) > 1]
+    candidates = groups[groups["split"].isin(["train", "validation"])]
+    both = [members for _, members in candidates.groupby(["trajectory", "phase"], sort=False) if len(members) > 1]
     return _append(groups, both, split=BOTH)
 
 
 def _add_leads(groups: pd.DataFrame) -> tuple[pd.DataFrame, Unions]:
     """Append the union over the lead times."""
     return _append(
-        groups, [found for _, found in groups.groupby(["trajectory", "split", "phase"], sort=False)], horizon=ROLLING
+        groups,
+        [members for _, members in groups.groupby(["trajectory", "split", "phase"], sort=False)],
+        horizon=ROLLING,
     )
 
 
-def _append(groups: pd.DataFrame, parts: Sequence[pd.DataFrame], **named: str) -> tuple[pd.DataFrame, Unions]:
-    if not parts:
+def _append(groups: pd.DataFrame, tables: Sequence[pd.DataFrame], **named: str) -> tuple[pd.DataFrame, Unions]:
+    if not tables:
         return groups, ()
-    rows = [{**part.iloc[0].to_dict(), **named} for part in parts]
-    unions = tuple(tuple(int(number) for number in part.index) for part in parts)
+    rows = [{**table.iloc[0].to_dict(), **named} for table in tables]
+    unions = tuple(tuple(int(number) for number in table.index) for table in tables)
     return pd.concat([groups, pd.DataFrame(rows)], ignore_index=True), unions
 
 
@@ -357,7 +361,9 @@ def add_means(groups: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFrame, n
     for (split, phase, horizon), members in groups.groupby(["split", "phase", "horizon"], sort=False):
         named = {ALL: members.index}
         if 1 < members["subject"].nunique() < len(members):
-            named |= {f"{SUBJECT}{name}": own.index for name, own in members.groupby("subject", sort=False)}
+            named |= {
+                f"{SUBJECT}{name}": trajectories.index for name, trajectories in members.groupby("subject", sort=False)
+            }
         for name, index in named.items():
             means.append(values[..., index.to_numpy()].mean(axis=-1))
             rows.append({"trajectory": name, "split": split, "phase": phase, "horizon": horizon, "subject": ""})
@@ -375,12 +381,12 @@ def sum_by_subject(groups: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFra
     `values` (..., group); returns groups whose `trajectory` is the subject's name. Left out where an entry does not
     hold all of the subject's trajectories that the plan scores anywhere.
     """
-    wanted = {str(name): members["trajectory"].nunique() for name, members in groups.groupby("subject")}
+    trajectory_counts = {str(name): members["trajectory"].nunique() for name, members in groups.groupby("subject")}
     sums, rows = [], []
     for (subject, split, phase, horizon), members in groups.groupby(
         ["subject", "split", "phase", "horizon"], sort=False
     ):
-        if 1 < wanted[str(subject)] == len(members):
+        if 1 < trajectory_counts[str(subject)] == len(members):
             sums.append(values[..., members.index.to_numpy()].sum(axis=-1))
             rows.append({"trajectory": subject, "split": split, "phase": phase, "horizon": horizon})
     if not rows:
@@ -389,7 +395,7 @@ def sum_by_subject(groups: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFra
 
 
 def is_summary(groups: pd.DataFrame) -> np.ndarray:
-    """Which groups go into the table of metrics (group,): of single lead times, the means over trajectories alone."""
+    """Which groups go into the table of metrics (group,): of single lead times, only the means over trajectories."""
     of_lead = groups["horizon"].str.startswith(LEAD).to_numpy(bool)
     mean = groups["trajectory"].eq(ALL) | groups["trajectory"].str.startswith(SUBJECT)
     return np.asarray(~of_lead | mean.to_numpy(bool))

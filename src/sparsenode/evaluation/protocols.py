@@ -39,15 +39,17 @@ class Protocol:
 
     @property
     def name(self) -> str:
-        """What stands in the column `horizon`."""
+        """The entry of the column `horizon`."""
         return self.plan.protocol
 
 
 def make_protocol(data: Observations, plan: Plan) -> Protocol:
     """Add the errors of the trivial forecasts to a plan, and say which of its forecasts are kept for figures."""
-    kept = choose_kept(data, plan)
-    baselines = {name: baseline_errors(name, data, plan, kept) for name in baselines_of(plan)}
-    return Protocol(plan, kept, baselines, {name: baseline_errors(name, data, plan, kept) for name in oracles_of(plan)})
+    selection = choose_kept(data, plan)
+    baselines = {name: baseline_errors(name, data, plan, selection) for name in baselines_of(plan)}
+    return Protocol(
+        plan, selection, baselines, {name: baseline_errors(name, data, plan, selection) for name in oracles_of(plan)}
+    )
 
 
 def choose_kept(data: Observations, plan: Plan) -> Kept:
@@ -63,9 +65,9 @@ def choose_kept(data: Observations, plan: Plan) -> Kept:
     training = (data.split == "train") & (data.phase == "fit")
     movement: dict[str, np.ndarray] = {}
     for code in np.unique(data.trajectory[training]):
-        own = np.flatnonzero(training & (data.trajectory == code))
-        moved = fit_polynomial(data.time[own], data.values[own], 3)(data.time[own]).var(axis=0)
-        group = str(data.group[own[0]])
+        indices = np.flatnonzero(training & (data.trajectory == code))
+        moved = fit_polynomial(data.time[indices], data.values[indices], 3)(data.time[indices]).var(axis=0)
+        group = str(data.group[indices[0]])
         movement[group] = movement.get(group, 0.0) + moved
     # Those of all groups in turn, first all first ones, then all second ones.
     ranked = np.stack([np.argsort(-moved, kind="stable") for moved in movement.values()], axis=1).ravel()
@@ -73,14 +75,14 @@ def choose_kept(data: Observations, plan: Plan) -> Kept:
     trajectory = data.trajectory[plan.observation]
     entries = []
     for code in np.unique(trajectory) if plan.protocol != ONE_STEP else ():
-        own = np.flatnonzero(trajectory == code)
+        candidates = np.flatnonzero(trajectory == code)
         if plan.protocol != TRAJECTORY:
-            rows = _disjoint_rows(plan, own)
-            within = int(np.isin(plan.row[own], rows).sum())
+            rows = _disjoint_rows(plan, candidates)
+            within = int(np.isin(plan.row[candidates], rows).sum())
             rows = rows[spread(len(rows), max(1, most * len(rows) // within))]
-            entries.append(own[np.isin(plan.row[own], rows)])
+            entries.append(candidates[np.isin(plan.row[candidates], rows)])
         else:
-            entries.append(own[spread(len(own), most)])
+            entries.append(candidates[spread(len(candidates), most)])
     return Kept(np.concatenate(entries) if entries else np.empty(0, np.int64), features)
 
 

@@ -59,29 +59,29 @@ def remarks_of_dataset(
         selections: The choice of a strength, by model and method.
         magnitudes: Those of the dataset's training observations.
     """
-    found: dict[tuple[str, str, str, str], None] = {}
+    findings: dict[tuple[str, str, str, str], None] = {}
     metrics = metrics[(metrics["metric"] == "mse") & (metrics["trajectory"] == ALL)]  # few of all rows
     for ensemble in ensembles:
         model, method = ensemble.settings["model"], ensemble.settings["method"]
         selection = selections[model, method]
         still = ""
         if lost := count_lost(ensemble.members):
-            found[model, method, LOST, lost] = None
+            findings[model, method, LOST, lost] = None
         if selection["chosen"] is None:
-            found[model, method, NOT_CHOSEN, _usable(selection)] = None
+            findings[model, method, NOT_CHOSEN, _usable(selection)] = None
         else:
             label = model, method, float(selection["chosen"])
             if still := _describe_still(metrics, label):
-                found[model, method, STILL, still] = None
+                findings[model, method, STILL, still] = None
             if worse := _describe_worse(metrics, label, selection["protocol"]):
-                found[model, method, TRIVIAL, worse] = None
+                findings[model, method, TRIVIAL, worse] = None
             if edge := _edge_kind(selection):
-                found[model, method, edge, f"{selection['chosen']:g}"] = None
+                findings[model, method, edge, f"{selection['chosen']:g}"] = None
         doubts = doubts_of_training(
             magnitudes, ensemble.model_settings, failed=bool(still) or has_failed(ensemble.members)
         )
-        found |= dict.fromkeys((model, "", MAGNITUDES, doubt) for doubt in doubts)
-    return [Remark(magnitudes.dataset, *key) for key in found]
+        findings |= dict.fromkeys((model, "", MAGNITUDES, doubt) for doubt in doubts)
+    return [Remark(magnitudes.dataset, *key) for key in findings]
 
 
 def least_trivial_error(
@@ -99,9 +99,9 @@ def least_trivial_error(
 
 def _all_errors(metrics: pd.DataFrame, protocol: str, split: str, phase: str) -> pd.DataFrame:
     """Mean squared errors over all trajectories, of those that finished."""
-    wanted = {"metric": "mse", "trajectory": ALL, "horizon": protocol, "split": split, "phase": phase}
+    conditions = {"metric": "mse", "trajectory": ALL, "horizon": protocol, "split": split, "phase": phase}
     keep = (metrics["status"] == "finished").to_numpy()
-    for column, value in wanted.items():
+    for column, value in conditions.items():
         keep &= (metrics[column] == value).to_numpy()
     return metrics[keep]
 
@@ -110,8 +110,8 @@ def _errors_at(metrics: pd.DataFrame, label: tuple[str, str, float], protocol: s
     """Errors (seed,) of a model, method and strength in the phase that is fitted."""
     model, method, strength = label
     errors = _all_errors(metrics, protocol, split, "fit")
-    own = (errors["model"] == model) & (errors["method"] == method) & (errors["strength"] == strength)
-    return errors.loc[own, "value"].to_numpy(dtype=np.float64)
+    mask = (errors["model"] == model) & (errors["method"] == method) & (errors["strength"] == strength)
+    return errors.loc[mask, "value"].to_numpy(dtype=np.float64)
 
 
 def _describe_still(metrics: pd.DataFrame, label: tuple[str, str, float]) -> str:

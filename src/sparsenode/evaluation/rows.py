@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sparsenode.ensemble import Ensemble
 
 FREQUENCY_THRESHOLD = 0.5
-"""An edge counts as found when at least half of the members selected it."""
+"""An edge counts as predicted when at least half of the members selected it."""
 COLUMNS = ["trajectory", "split", "phase", "horizon"]
 _OF_PATHS = {"exact_sparsity": exact_sparsity, "out_degree": out_degree, "mean_out_degree": mean_out_degree}
 ENDS = ("lower", "upper")
@@ -55,7 +55,7 @@ class Truth:
     (feature,) are those over the training data, by which sources of different units compare. `same_degrees` are random
     networks (network, edge) of the true one's degrees, as numbers of known pairs, None where there are none.
     `made_priors` says by name of what those priors are made that are not the source's own. `pair_groups` are masks
-    (source, target) of the groups of pairs that figures tell apart (see `networks.group_pairs`).
+    (source, target) of the groups of pairs that figures distinguish (see `networks.group_pairs`).
     """
 
     edges: np.ndarray | None
@@ -76,20 +76,28 @@ def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
         "strength": [member.strength for member in members],
         "seed": [member.seed for member in members],
     }
-    told: dict[str, list[Any]] = {
+    outcome: dict[str, list[Any]] = {
         "status": [member.status for member in members],
         "reason": [member.reason for member in members],
     }
     tables = [
-        make_table(**label, **keys, **told, metric="seconds", unit="s", value=[member.seconds for member in members]),
-        make_table(**label, **keys, **told, metric="iterations", value=[member.iterations for member in members]),
+        make_table(
+            **label, **keys, **outcome, metric="seconds", unit="s", value=[member.seconds for member in members]
+        ),
+        make_table(**label, **keys, **outcome, metric="iterations", value=[member.iterations for member in members]),
     ]
     if memory := ensemble.metadata.get("memory_bytes"):
-        peak = {**keys, **told, "metric": "memory_bytes", "unit": "bytes of the job", "value": [memory] * len(members)}
+        peak = {
+            **keys,
+            **outcome,
+            "metric": "memory_bytes",
+            "unit": "bytes of the job",
+            "value": [memory] * len(members),
+        }
         tables.append(make_table(**label, **peak))
     lost = [number for number, member in enumerate(members) if member.status != "finished"]
     if lost:
-        picked = {name: [column[number] for number in lost] for name, column in {**keys, **told}.items()}
+        picked = {name: [column[number] for number in lost] for name, column in {**keys, **outcome}.items()}
         tables.append(make_table(**label, **picked, metric="mse", value=np.full(len(lost), np.nan)))
     return join_tables(tables)
 
@@ -97,22 +105,30 @@ def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
 def error_rows(
     errors: Errors, keys: pd.DataFrame, data: Observations, protocol: Protocol, label: Mapping[str, str]
 ) -> list[pd.DataFrame]:
-    """Errors, and what they are worth beside the trivial forecasts and oracles, by member and group."""
+    """Errors, and what they are worth beside the trivial forecasts and oracles, by member and group.
+
+    Args:
+        errors: errors of the members.
+        keys: strength and seed of each member.
+        data: the observations.
+        protocol: the plan of the forecasts, with the errors of the trivial ones.
+        label: constant columns of the rows.
+    """
     tables = mean_rows(errors, keys, data, protocol, label)
     groups = protocol.plan.groups
     named, mse = add_means(groups, errors.mse)
-    told = is_summary(named)
-    columns = named.loc[told, COLUMNS]
+    mask = is_summary(named)
+    columns = named.loc[mask, COLUMNS]
     with np.errstate(divide="ignore", invalid="ignore"):
         for name, trivial in protocol.baselines.items():
             reference = add_means(groups, trivial.mse)[1]
-            skill = (1 - mse / np.where(reference > 0, reference, np.nan))[:, told]
+            skill = (1 - mse / np.where(reference > 0, reference, np.nan))[:, mask]
             tables.append(cross_table(keys, columns, skill, metric="skill", reference=f"{BASELINE}{name}", **label))
         if protocol.oracles:
             mean, cubic = (add_means(groups, protocol.oracles[name].mse)[1] for name in ("mean", "cubic"))
-            explained = ((mean - mse) / np.where(mean > cubic, mean - cubic, np.nan))[:, told]
-            told_of = {"metric": "explained", "reference": f"{ORACLE}cubic"}
-            tables.append(cross_table(keys, columns, explained, **told_of, **label))
+            explained = ((mean - mse) / np.where(mean > cubic, mean - cubic, np.nan))[:, mask]
+            constants = {"metric": "explained", "reference": f"{ORACLE}cubic"}
+            tables.append(cross_table(keys, columns, explained, **constants, **label))
     return tables
 
 
@@ -125,19 +141,19 @@ def mean_rows(
     tables = []
     for metric, values in errors.means.items():
         named, extended = add_means(groups, values)
-        told = is_summary(named)
-        shown = {"metric": metric, "unit": units[metric], **label}
-        tables.append(cross_table(keys, named.loc[told, COLUMNS], extended[:, told], **shown))
+        mask = is_summary(named)
+        constants = {"metric": metric, "unit": units[metric], **label}
+        tables.append(cross_table(keys, named.loc[mask, COLUMNS], extended[:, mask], **constants))
         if metric == "mse" and protocol.oracles:
             subjects, sums = sum_by_subject(groups, values)
-            tables.append(cross_table(keys, subjects, sums, **{**shown, "metric": "mse_sum"}))
+            tables.append(cross_table(keys, subjects, sums, **{**constants, "metric": "mse_sum"}))
     return tables
 
 
 def baseline_rows(
     data: Observations, protocol: Protocol, *, dataset: str, model: str
 ) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
-    """Errors and forecasts of baselines and oracles; those of windows stand under the model they belong to."""
+    """Errors and forecasts of baselines and oracles; those of windows are under the model they belong to."""
     keys = pd.DataFrame({"strength": [np.nan], "seed": [-1]})
     named = {f"{BASELINE}{name}": errors for name, errors in protocol.baselines.items()}
     named |= {f"{ORACLE}{name}": errors for name, errors in protocol.oracles.items()}
@@ -153,7 +169,7 @@ def baseline_rows(
 def selection_row(selection: Mapping[str, Any], label: Mapping[str, str]) -> pd.DataFrame:
     """The chosen strength, or that there is none."""
     chosen = selection["chosen"]
-    told = {} if chosen is not None else {"status": "undefined", "reason": "fewer than half of the members finished"}
+    outcome = {} if chosen is not None else {"status": "undefined", "reason": "fewer than half of the members finished"}
     return make_table(
         **label,
         strength=np.nan if chosen is None else chosen,
@@ -162,7 +178,7 @@ def selection_row(selection: Mapping[str, Any], label: Mapping[str, str]) -> pd.
         split="validation",
         phase="fit",
         horizon=selection["protocol"],
-        **told,
+        **outcome,
     )
 
 
@@ -183,13 +199,13 @@ def sparsity_rows(
         ("untrained", untrained, np.arange(len(seeds)), pd.DataFrame({"strength": np.nan, "seed": seeds.to_numpy()})),
     ):
         network_paths = pick_members(np.asarray(untrained.path_matrix()) if kind else paths, picked)
-        told = {"status": kind} if kind else {}
+        status = {"status": kind} if kind else {}
         common: dict[str, Any] = {
             **label,
             "strength": rows["strength"].to_numpy(),
             "seed": rows["seed"].to_numpy(),
             "trajectory": ALL,
-            **told,
+            **status,
         }
         for metric, threshold in (("weight_sparsity", THRESHOLD), ("exact_weight_sparsity", EXACT_ZERO)):
             value = np.asarray(source.weight_sparsity(threshold), np.float64)[picked]
@@ -219,12 +235,12 @@ def sparsity_rows(
 
 def _spurious(paths: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
     """Sparsity among what is known not to be there, by the source of that knowledge."""
-    found = {}
+    sparsity = {}
     if not truth.regulators.all():
-        found["not_regulators"] = feature_sparsity(paths, sources=~truth.regulators)
+        sparsity["not_regulators"] = feature_sparsity(paths, sources=~truth.regulators)
     if truth.edges is not None and (absent := truth.known & ~truth.edges).any():
-        found["truth"] = pair_sparsity(paths, absent)
-    return found
+        sparsity["truth"] = pair_sparsity(paths, absent)
+    return sparsity
 
 
 def structure_rows(
@@ -237,27 +253,34 @@ def structure_rows(
 ) -> list[pd.DataFrame]:
     """Structure metrics of each member by each estimator, and of every strength pooled over its members (seed -1).
 
-    `scores` (member, source, target) by estimator, `jacobian` the mean signed one, `keys` strength and seed of each
-    member. Ranked are shares of what each target gets (`networks.target_shares`), of single members as of all; which
-    pairs are predicted is told by the scores themselves. The rankings by the mean `frequency` over `strengths`, where
+    What is ranked is the share of what each target gets (`networks.target_shares`), of single members as of all; which
+    pairs are predicted depends on the scores themselves. The rankings by the mean `frequency` over `strengths`, where
     there are several, are the estimator `frequency_path`: it takes neither a truth nor a choice.
+
+    Args:
+        scores: scores (member, source, target) by estimator.
+        jacobian: mean signed Jacobian (member, source, target).
+        keys: strength and seed of each member.
+        truth: the true network.
+        label: constant columns of the rows.
+        strengths: strengths of the stability path.
     """
     assert truth.edges is not None  # noqa: S101 the caller asks for structure only where there is a truth
     tables = []
     for estimator, matrices in scores.items():
         shares = (target_shares(matrix, truth.deviations) for matrix in matrices)
-        own = zip(_known(shares, truth), _known(matrices, truth), _known(jacobian, truth), strict=True)
-        tables.append(_score_table(own, keys, truth, THRESHOLD, estimator=estimator, **label))
+        triples = zip(_known(shares, truth), _known(matrices, truth), _known(jacobian, truth), strict=True)
+        tables.append(_score_table(triples, keys, truth, THRESHOLD, estimator=estimator, **label))
     by_strength: dict[float, dict[str, Pooled]] = {}
     for strength in np.unique(keys["strength"]).tolist():
         at = np.flatnonzero(keys["strength"] == strength)
-        own_scores = {name: pick_members(matrices, at) for name, matrices in scores.items()}
-        pooled = pool_members(own_scores, pick_members(jacobian, at), truth.deviations)
-        by_strength[strength] = {name: one.select(truth.known) for name, one in pooled.items()}
+        strength_scores = {name: pick_members(matrices, at) for name, matrices in scores.items()}
+        pooled = pool_members(strength_scores, pick_members(jacobian, at), truth.deviations)
+        by_strength[strength] = {name: estimate.select(truth.known) for name, estimate in pooled.items()}
     every = pd.DataFrame({"strength": list(by_strength), "seed": NO_SEED})
     for estimator in next(iter(by_strength.values()), {}):
-        found = (members[estimator] for members in by_strength.values())
-        pairs = ((one.scores, one.presence, one.signs) for one in found)
+        estimates = (members[estimator] for members in by_strength.values())
+        pairs = ((estimate.scores, estimate.presence, estimate.signs) for estimate in estimates)
         tables.append(_score_table(pairs, every, truth, FREQUENCY_THRESHOLD, estimator=estimator, **label))
     along = [by_strength[strength]["frequency"].scores for strength in strengths if strength in by_strength]
     if len(along) > 1:
@@ -275,15 +298,19 @@ def _stability_path_table(along: Sequence[np.ndarray], truth: Truth, label: Mapp
     assert truth.edges is not None  # noqa: S101 as above
     # Rounded: what is equal but for the order of its terms is to stay a tie.
     area = np.mean(along, axis=0).round(12)
-    found = rank_pairs(area, select_pairs(truth.edges, truth.known))
-    values = {"metric": list(found), "value": list(found.values())}
+    metrics = rank_pairs(area, select_pairs(truth.edges, truth.known))
+    values = {"metric": list(metrics), "value": list(metrics.values())}
     return mark_undefined(make_table(**label, estimator="frequency_path", trajectory=ALL, **values))
 
 
 def interval_rows(scores: Mapping[str, np.ndarray], truth: Truth, label: Mapping[str, Any]) -> list[pd.DataFrame]:
     """Ends of the 95 % interval over members of the pooled estimators: `auprc_lower`, `auprc_upper` and of the ratio.
 
-    `scores` (member, source, target) by estimator, of the members at one strength; a single member has no interval.
+    Args:
+        scores: scores (member, source, target) of the members at one strength by estimator; a single member has no
+            interval.
+        truth: the true network.
+        label: constant columns of the rows.
     """
     assert truth.edges is not None  # noqa: S101 as above
     if len(scores["paths"]) < 2:
@@ -297,8 +324,10 @@ def interval_rows(scores: Mapping[str, np.ndarray], truth: Truth, label: Mapping
             else select_pairs(target_shares(matrix, truth.deviations), truth.known)
             for matrix in scores["paths" if estimator == "frequency" else estimator]
         ]
-        found = pooled_interval(np.stack(members), edges)
-        ends = {f"{name}_{end}": value for name, pair in found.items() for end, value in zip(ENDS, pair, strict=True)}
+        intervals = pooled_interval(np.stack(members), edges)
+        ends = {
+            f"{name}_{end}": value for name, pair in intervals.items() for end, value in zip(ENDS, pair, strict=True)
+        }
         values = {"metric": list(ends), "value": list(ends.values())}
         tables.append(mark_undefined(make_table(**label, estimator=estimator, trajectory=ALL, **values)))
     return tables
@@ -309,19 +338,22 @@ def degree_rows(
 ) -> list[pd.DataFrame]:
     """What pooled scores are worth beside random networks of the same degrees (see `sparsenode.evaluation.degrees`).
 
-    `scores` and `presence` (source, target) by estimator; pairs of which at least half of the members have the path are
-    predicted.
+    Args:
+        scores: scores and presence, both (source, target), by estimator; pairs of which at least half of the members
+            have the path are predicted.
+        truth: the true network, with random networks of the same degrees.
+        label: constant columns of the rows.
     """
     assert truth.edges is not None  # noqa: S101 as above
     edges = select_pairs(truth.edges, truth.known)
     tables = []
     for estimator, (matrix, presence) in scores.items():
         predicted = select_pairs(presence, truth.known) >= FREQUENCY_THRESHOLD
-        found = calibrate(select_pairs(matrix, truth.known), predicted, edges, truth.same_degrees)
-        values, reasons = zip(*found.values(), strict=True)
+        calibrated = calibrate(select_pairs(matrix, truth.known), predicted, edges, truth.same_degrees)
+        values, reasons = zip(*calibrated.values(), strict=True)
         status = ["undefined" if reason else "finished" for reason in reasons]
-        told = {"metric": list(found), "value": list(values), "status": status, "reason": list(reasons)}
-        tables.append(make_table(**label, estimator=estimator, trajectory=ALL, **told))
+        columns = {"metric": list(calibrated), "value": list(values), "status": status, "reason": list(reasons)}
+        tables.append(make_table(**label, estimator=estimator, trajectory=ALL, **columns))
     return tables
 
 
@@ -340,11 +372,11 @@ def _score_table(
     edges = select_pairs(truth.edges, truth.known)
     true_signs = None if truth.signs is None else select_pairs(truth.signs, truth.known)
     same: dict[str, Any] = {"threshold": threshold, "true_signs": true_signs, "sources": source_numbers(truth.known)}
-    found = [score_pairs(scores, edges, presence=present, signs=sign, **same) for scores, present, sign in pairs]
-    if not found:
+    metric_rows = [score_pairs(scores, edges, presence=present, signs=sign, **same) for scores, present, sign in pairs]
+    if not metric_rows:
         return make_table(value=np.empty(0))
-    metrics = pd.DataFrame({"metric": list(found[0])})
-    values = np.array([list(scores.values()) for scores in found])
+    metrics = pd.DataFrame({"metric": list(metric_rows[0])})
+    values = np.array([list(scores.values()) for scores in metric_rows])
     return mark_undefined(cross_table(keys, metrics, values, trajectory=ALL, **constants))
 
 
@@ -376,18 +408,24 @@ PRIOR_METRICS = ("auroc", "auprc", "auprc_ratio", "early_precision")
 def prior_rows(
     scores: Mapping[str, np.ndarray], keys: pd.DataFrame, truth: Truth, label: Mapping[str, str]
 ) -> list[pd.DataFrame]:
-    """How well scores (member, source, target), by estimator, rank the pairs that each prior network names.
+    """How well scores rank the pairs that each prior network names.
 
     They are ranked as beside a truth, by each source's share in what its target gets.
+
+    Args:
+        scores: scores (member, source, target) by estimator.
+        keys: strength and seed of each member.
+        truth: the prior networks.
+        label: constant columns of the rows.
     """
     tables = []
-    for name, (edges, known) in truth.priors.items():
-        wanted = select_pairs(edges, known)
+    for name, (edges, known_pairs) in truth.priors.items():
+        true_pairs = select_pairs(edges, known_pairs)
         for estimator, matrices in scores.items():
             # Member by member: with thousands of genes the pairs of one take 100 MB.
             shares = (target_shares(matrix, truth.deviations) for matrix in matrices)
-            found = [rank_pairs(select_pairs(share, known), wanted) for share in shares]
-            values = np.array([[one[metric] for metric in PRIOR_METRICS] for one in found])
+            rankings = [rank_pairs(select_pairs(share, known_pairs), true_pairs) for share in shares]
+            values = np.array([[ranking[metric] for metric in PRIOR_METRICS] for ranking in rankings])
             tables.append(_prior_table(keys, values, name, estimator=estimator, **label))
     return tables
 
@@ -396,10 +434,10 @@ def random_priors(truth: Truth, dataset: str) -> list[pd.DataFrame]:
     """What equal scores for all pairs, that is pure chance, would reach against each prior network."""
     keys = pd.DataFrame({"strength": [np.nan], "seed": [-1]})
     tables = []
-    for name, (edges, known) in truth.priors.items():
-        wanted = select_pairs(edges, known)
-        found = rank_pairs(np.zeros(len(wanted)), wanted)
-        values = np.array([[found[metric] for metric in PRIOR_METRICS]])
+    for name, (edges, known_pairs) in truth.priors.items():
+        true_pairs = select_pairs(edges, known_pairs)
+        ranking = rank_pairs(np.zeros(len(true_pairs)), true_pairs)
+        values = np.array([[ranking[metric] for metric in PRIOR_METRICS]])
         tables.append(_prior_table(keys, values, name, dataset=dataset, method=f"{BASELINE}random"))
     return tables
 
@@ -413,10 +451,14 @@ def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
     """What equal scores for all pairs, that is pure chance, would reach."""
     assert truth.edges is not None  # noqa: S101 as above
     edges = select_pairs(truth.edges, truth.known)
-    found = score_pairs(np.zeros(len(edges)), edges, threshold=1.0)
-    kept = {name: found[name] for name in (*RANKING_METRICS, "balanced_accuracy")}
+    metrics = score_pairs(np.zeros(len(edges)), edges, threshold=1.0)
+    reported = {name: metrics[name] for name in (*RANKING_METRICS, "balanced_accuracy")}
     table = make_table(
-        dataset=dataset, method=f"{BASELINE}random", trajectory=ALL, metric=list(kept), value=list(kept.values())
+        dataset=dataset,
+        method=f"{BASELINE}random",
+        trajectory=ALL,
+        metric=list(reported),
+        value=list(reported.values()),
     )
     return mark_undefined(table)
 
@@ -424,7 +466,15 @@ def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
 def forecast_rows(
     kept: np.ndarray, keys: pd.DataFrame, data: Observations, protocol: Protocol, label: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Kept forecasts (member, entry, feature) as rows; `start` is the time of the state they start from."""
+    """Kept forecasts as rows; `start` is the time of the state they start from.
+
+    Args:
+        kept: forecasts (member, entry, feature).
+        keys: strength and seed of each member.
+        data: the observations.
+        protocol: the plan of the forecasts, and which of them are kept.
+        label: constant columns of the rows.
+    """
     plan, entries, features = protocol.plan, protocol.kept.entries, protocol.kept.features
     members, count, width = len(keys), len(entries), len(features)
     observation = plan.observation[entries]

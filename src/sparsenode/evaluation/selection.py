@@ -40,28 +40,37 @@ def choose_strength(
 
     Without `sparsifies`, where a larger strength is no sparser, the best one by error is chosen.
 
-    `members` has one row per member with columns strength, seed, status; `errors` one row per member and validation
-    trajectory with columns strength, seed, trajectory, value. A member is usable if it finished and all its errors
+    A member is usable if it finished and all its errors
     are finite; a strength is a candidate if at least half of its members are. The candidate of least mean log error is
     the best; the excess of another is the mean over the seeds and trajectories that both have of the log of how many
     times its error is theirs, and its standard error is that of this mean (`excess_standard_error`). In logs, since
-    errors of single trajectories differ by orders of magnitude, and the largest alone would decide. With
-    `least_feature_sparsity` (and a column feature_sparsity of `members`) a candidate has that median sparsity over its
-    usable members at least; where none has, only the sparsest is one. `selected` (row of `members`, pair), boolean,
-    says which edges each member selected; without it no strength has a stability.
+    errors of single trajectories differ by orders of magnitude, and only the largest would decide. With
+    `least_feature_sparsity` a candidate has that median sparsity over its usable members at least; where none has, only
+    the sparsest is one.
 
-    Returns `{chosen, at_edge, best, rule, candidates}`; `chosen` is None where no strength is a candidate. `at_edge` is
-    "smallest" or "largest" where the chosen one is that of several that were offered: others beyond may be better.
+    Args:
+        errors: one row per member and validation trajectory with columns strength, seed, trajectory, value.
+        members: one row per member with columns strength, seed, status, and feature_sparsity where
+            `least_feature_sparsity` is positive.
+        least_feature_sparsity: the least median sparsity of a candidate.
+        selected: which edges each member selected, (row of `members`, pair), boolean; without it no strength has a
+            stability.
+        sparsifies: whether a larger strength of the method is sparser.
+
+    Returns:
+        `{chosen, at_edge, best, rule, candidates}`; `chosen` is None where no strength is a candidate. `at_edge` is
+        "smallest" or "largest" where the chosen one is that of several that were offered: strengths beyond may be
+        better.
     """
     table = _pivot(errors, members)
     logs = table.clip(lower=np.finfo(np.float64).tiny).map(math.log)
     is_usable = pd.MultiIndex.from_frame(members[["strength", "seed"]]).isin(table.index)
     candidates = []
     for strength in sorted(float(value) for value in members["strength"].unique()):
-        own = (members["strength"] == strength).to_numpy()
-        usable = int((own & is_usable).sum())
+        mask = (members["strength"] == strength).to_numpy()
+        usable = int((mask & is_usable).sum())
         mean = float(np.nanmean(table.loc[[strength]].to_numpy())) if usable else math.nan
-        entry: dict[str, Any] = {"strength": strength, "members": int(own.sum()), "usable": usable, "mean": mean}
+        entry: dict[str, Any] = {"strength": strength, "members": int(mask.sum()), "usable": usable, "mean": mean}
         entry["mean_log"] = float(logs.loc[[strength]].to_numpy().mean()) if usable else math.nan
         entry["candidate"] = bool(usable and 2 * usable >= entry["members"])
         candidates.append(entry)
@@ -115,7 +124,7 @@ def excess_standard_error(excess: np.ndarray) -> float:
     with few clusters may leave a negative one; the maximum cannot.
     """
     means = (excess.ravel(), excess.mean(axis=0), excess.mean(axis=1))
-    return max((float(part.std(ddof=1) / math.sqrt(len(part))) for part in means if len(part) > 1), default=0.0)
+    return max((float(sample.std(ddof=1) / math.sqrt(len(sample))) for sample in means if len(sample) > 1), default=0.0)
 
 
 def selection_stability(selected: np.ndarray) -> float:
@@ -137,8 +146,8 @@ def selection_stability(selected: np.ndarray) -> float:
 
 def _keep_sparse(candidates: list[dict[str, Any]], members: pd.DataFrame, table: pd.DataFrame, least: float) -> None:
     """Strike out the candidates that are too dense, or all but the sparsest; `table` has the usable members' errors."""
-    own = members.set_index(["strength", "seed"])["feature_sparsity"]
-    sparsity = own[own.index.isin(table.index)].groupby("strength").median()
+    member_sparsity = members.set_index(["strength", "seed"])["feature_sparsity"]
+    sparsity = member_sparsity[member_sparsity.index.isin(table.index)].groupby("strength").median()
     usable = [entry for entry in candidates if entry["candidate"]]
     for entry in usable:
         entry["feature_sparsity"] = float(sparsity[entry["strength"]])
@@ -148,7 +157,7 @@ def _keep_sparse(candidates: list[dict[str, Any]], members: pd.DataFrame, table:
 
 
 def _pivot(errors: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
-    """Errors (strength and seed, trajectory) of the usable members; the others are left out."""
+    """Errors (strength and seed, trajectory) of the usable members; all other members are left out."""
     finished = members.loc[members["status"] == "finished", ["strength", "seed"]]
     errors = errors.merge(finished, on=["strength", "seed"])
     table = errors.set_index(["strength", "seed", "trajectory"])["value"].unstack("trajectory")

@@ -15,8 +15,13 @@ RELATIVE_THRESHOLD = 1e-3
 def feature_sparsity(paths: np.ndarray, *, sources: np.ndarray | None = None, relative: bool = False) -> np.ndarray:
     """Share of empty entries of each member's path matrix.
 
-    `paths` (member, source, target), not negative; `sources` (source,) restricts to some of them; returns (member,),
-    NaN where no source is left. An entry is empty below 1e-5, or with `relative` below 1e-3 of the member's largest.
+    Args:
+        paths: path strengths (member, source, target), not negative.
+        sources: which sources to look at, (source,); all where it is None.
+        relative: whether an entry is empty below 1e-3 of the member's largest, rather than below 1e-5.
+
+    Returns:
+        The shares (member,), NaN where no source is left.
     """
     empty = paths < path_threshold(paths, relative=relative)[:, None, None]
     if sources is not None:
@@ -45,15 +50,18 @@ def out_degree(paths: np.ndarray) -> np.ndarray:
 
     `paths` (member, source, target). How many genes a regulator acts on.
     """
-    degrees = [np.count_nonzero(one >= THRESHOLD, axis=1) - (np.diagonal(one) >= THRESHOLD) for one in paths]
-    return np.array([own[own > 0].mean() if own.any() else np.nan for own in degrees], np.float64)
+    degrees = [np.count_nonzero(matrix >= THRESHOLD, axis=1) - (np.diagonal(matrix) >= THRESHOLD) for matrix in paths]
+    return np.array(
+        [member_degrees[member_degrees > 0].mean() if member_degrees.any() else np.nan for member_degrees in degrees],
+        np.float64,
+    )
 
 
 def mean_out_degree(paths: np.ndarray) -> np.ndarray:
     """Mean number of targets over all sources, without self-loops, (member,); a target has a path that is not zero.
 
     `paths` (member, source, target). As the published code of DASH counts, but for the self-loops, which here hold the
-    decay as well. It tells no more than `exact_sparsity`, but what is published can be set beside it.
+    decay as well. It says no more than `exact_sparsity`, but what is published can be set beside it.
     """
     return (paths.shape[-1] - 1) * (1.0 - exact_sparsity(paths))
 

@@ -18,7 +18,7 @@ from sparsenode.evaluation.paired import LEVEL
 RANKING_METRICS = ("auroc", "auprc", "auprc_ratio", "early_precision", "balanced_accuracy_at_95")
 """Metrics of scores that need no threshold."""
 NO_PAIR = "no pair of two variables has a known truth"
-"""What figures of structure say in place of curves, where a truth tells of no pair off the diagonal."""
+"""What figures of structure say in place of curves, where a truth knows no pair off the diagonal."""
 BEST_SHARE = 0.05
 """Share of the known pairs that `balanced_accuracy_at_95` takes as edges: 95 % sparsity."""
 
@@ -72,36 +72,39 @@ def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
         raise ValueError(f"scores {scores.shape} and edges {edges.shape} must be equally long vectors")
     if np.isnan(scores).any():
         raise ValueError("scores hold NaN, which has no rank")
-    pairs, wanted = len(edges), int(edges.sum())
-    if wanted == 0:
+    pairs, edge_count = len(edges), int(edges.sum())
+    if edge_count == 0:
         return dict.fromkeys(RANKING_METRICS, float("nan"))
-    # By the distinct scores of the true edges, of which there are few: sorting the others by value alone is fast.
+    # By the distinct scores of the true edges, of which there are few: sorting the other scores only by value is fast.
     values, hits = np.unique(scores[edges], return_counts=True)
     ranked = np.sort(scores)
     below, upto = np.searchsorted(ranked, values, "left"), np.searchsorted(ranked, values, "right")
     ties, before = upto - below, pairs - upto
-    found = np.cumsum(hits[::-1])[::-1]
-    misses_below = below - (wanted - found)
+    true_positives = np.cumsum(hits[::-1])[::-1]
+    misses_below = below - (edge_count - true_positives)
     outranked = float(np.sum(hits * (misses_below + (ties - hits) / 2)))
-    precision = float(np.sum(hits * found / (before + ties)) / wanted)
-    taken = np.clip(wanted - before, 0, ties)
+    precision = float(np.sum(hits * true_positives / (before + ties)) / edge_count)
+    taken = np.clip(edge_count - before, 0, ties)
     best = max(1, round(BEST_SHARE * pairs))
-    # Balanced accuracy is linear in the edges found, so its expectation is that of the expected number.
+    # Balanced accuracy is linear in the number of recovered edges, so its expectation is that of the expected number.
     expected = float(np.sum(hits * np.clip(best - before, 0, ties) / ties))
-    absent = pairs - wanted
+    absent = pairs - edge_count
     return {
-        "auroc": outranked / (wanted * (pairs - wanted)) if pairs > wanted else float("nan"),
+        "auroc": outranked / (edge_count * (pairs - edge_count)) if pairs > edge_count else float("nan"),
         "auprc": precision,
-        "auprc_ratio": precision * pairs / wanted,
-        "early_precision": float(np.sum(hits * taken / ties) / wanted),
+        "auprc_ratio": precision * pairs / edge_count,
+        "early_precision": float(np.sum(hits * taken / ties) / edge_count),
         "balanced_accuracy_at_95": (
-            (expected / wanted + 1.0 - (best - expected) / absent) / 2 if absent else float("nan")
+            (expected / edge_count + 1.0 - (best - expected) / absent) / 2 if absent else float("nan")
         ),
     }
 
 
 def balanced_accuracy(predicted: np.ndarray, edges: np.ndarray) -> float:
-    """Mean of the shares of edges found and of absences respected; 0.5 is random. NaN where either has no pair."""
+    """Mean of the shares of edges that are predicted and of absent pairs that are not; 0.5 is random.
+
+    NaN where either has no pair.
+    """
     predicted, edges = np.asarray(predicted, bool), np.asarray(edges, bool)
     if edges.all() or not edges.any():
         return float("nan")
@@ -116,13 +119,15 @@ def shd(predicted: np.ndarray, edges: np.ndarray) -> float:
 def sign_accuracy(predicted: np.ndarray, signs: np.ndarray, true_signs: np.ndarray) -> float:
     """Share of right signs among the true edges that are predicted; NaN where none is. Guessing gives 0.5.
 
-    `predicted` (pair,), boolean; `signs` (pair,), whose signs are the estimated ones, 0 being wrong; `true_signs`
-    (pair,), 0 where there is no edge or its sign is not known.
+    Args:
+        predicted: which pairs are predicted as edges, (pair,), boolean.
+        signs: numbers (pair,) whose signs are the estimated ones, 0 being wrong.
+        true_signs: true signs (pair,), 0 where there is no edge or its sign is not known.
     """
-    found = np.asarray(predicted, bool) & (np.asarray(true_signs) != 0)
-    if not found.any():
+    predicted_edges = np.asarray(predicted, bool) & (np.asarray(true_signs) != 0)
+    if not predicted_edges.any():
         return float("nan")
-    return float(np.mean(np.sign(signs)[found] == np.sign(true_signs)[found]))
+    return float(np.mean(np.sign(signs)[predicted_edges] == np.sign(true_signs)[predicted_edges]))
 
 
 def source_numbers(known: np.ndarray) -> np.ndarray:
@@ -134,16 +139,22 @@ def source_numbers(known: np.ndarray) -> np.ndarray:
 def out_degree_correlation(predicted: np.ndarray, edges: np.ndarray, sources: np.ndarray) -> float:
     """Rank correlation (Spearman) of the sources' numbers of predicted and of true targets among the known pairs.
 
-    `predicted` and `edges` (pair,), boolean; `sources` (pair,), the number of each pair's source. Over the sources with
-    a known pair; NaN where either number is the same for all.
+    Over the sources with a known pair; NaN where either number is the same for all.
+
+    Args:
+        predicted: which pairs are predicted as edges, (pair,), boolean.
+        edges: which pairs are true edges, (pair,), boolean.
+        sources: number of each pair's source, (pair,).
     """
     from scipy.stats import rankdata
 
-    own, places = np.unique(sources, return_inverse=True)
-    found, true = (np.bincount(places, weights=one, minlength=len(own)) for one in (predicted, edges))
-    if len(own) < 2 or np.ptp(found) == 0 or np.ptp(true) == 0:
+    distinct, positions = np.unique(sources, return_inverse=True)
+    predicted_counts, true_counts = (
+        np.bincount(positions, weights=mask, minlength=len(distinct)) for mask in (predicted, edges)
+    )
+    if len(distinct) < 2 or np.ptp(predicted_counts) == 0 or np.ptp(true_counts) == 0:
         return float("nan")
-    return float(np.corrcoef(rankdata(found), rankdata(true))[0, 1])
+    return float(np.corrcoef(rankdata(predicted_counts), rankdata(true_counts))[0, 1])
 
 
 def score_pairs(
@@ -158,10 +169,17 @@ def score_pairs(
 ) -> dict[str, float]:
     """Every structure metric of one vector of scores; pairs of at least `threshold` are the predicted edges.
 
-    `known_sparsity` is the share of the pairs, those whose truth is known, that are none.
+    `known_sparsity` is the share of the pairs, those whose truth is known, that are none. `sign_accuracy` is among the
+    metrics where `signs` and `true_signs` are given, `out_degree_correlation` where `sources` are.
 
-    Where `presence` (pair,) is given it is compared with the threshold in place of the scores. `sign_accuracy` is among
-    the metrics where `signs` and `true_signs` are given, `out_degree_correlation` where `sources` are.
+    Args:
+        scores: score of each known pair, (pair,).
+        edges: which pairs are true edges, (pair,).
+        threshold: the least score, or presence, of a predicted edge.
+        presence: what is compared with the threshold, (pair,); the scores where it is None.
+        signs: numbers (pair,) whose signs are the estimated ones.
+        true_signs: true signs (pair,), 0 where there is no edge or its sign is not known.
+        sources: number of each pair's source, (pair,).
     """
     predicted = np.asarray(scores if presence is None else presence) >= threshold
     metrics = {
@@ -198,8 +216,13 @@ def pool_members(
 ) -> dict[str, Pooled]:
     """Pooled estimators of the members of one strength.
 
-    `scores` (member, source, target) by estimator, and the mean signed `jacobian`. `frequency` is the share of members
-    with the path; every other estimator is the mean of the members' `target_shares`.
+    `frequency` is the share of members with the path; every other estimator is the mean of the members'
+    `target_shares`.
+
+    Args:
+        scores: scores (member, source, target) by estimator.
+        jacobian: mean signed Jacobian (member, source, target).
+        deviations: standard deviation of each source, (source,).
     """
     if not len(jacobian):
         return {}
@@ -220,8 +243,8 @@ def pooled_interval(members: np.ndarray, edges: np.ndarray) -> dict[str, tuple[f
     quantile times the standard error from the values without one member each, within what can be reached. The bootstrap
     draws fewer different members than there are, whose mean ranks worse, so that its interval would lie too low.
     """
-    # Summed anew without each, not subtracted: what is equal is to stay a tie.
-    without = np.array([auprc(np.delete(members, one, axis=0).sum(axis=0), edges) for one in range(len(members))])
+    # Summed again without each, not subtracted: what is equal is to stay a tie.
+    without = np.array([auprc(np.delete(members, member, axis=0).sum(axis=0), edges) for member in range(len(members))])
     error = np.sqrt((len(members) - 1) * without.var())
     reach = float(stdtrit(len(members) - 1, (1.0 + LEVEL) / 2.0) * error)
     value = auprc(members.sum(axis=0), edges)

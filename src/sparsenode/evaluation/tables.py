@@ -1,4 +1,4 @@
-"""The tidy table of metrics: one row per value, the same columns for every data set and every metric."""
+"""The tidy table of metrics: one row per value, the same columns for every dataset and every metric."""
 
 from __future__ import annotations
 
@@ -60,8 +60,11 @@ def make_table(**columns: Any) -> pd.DataFrame:
 def cross_table(rows: pd.DataFrame, columns: pd.DataFrame, values: np.ndarray, **constants: Any) -> pd.DataFrame:
     """Tidy rows of a matrix of values.
 
-    `values` (row, column); `rows` and `columns` give what stands in the tidy columns of each matrix row (say strength
-    and seed) and of each matrix column (say trajectory, split and phase).
+    Args:
+        rows: entries of the tidy columns of each matrix row (say strength and seed).
+        columns: entries of the tidy columns of each matrix column (say trajectory, split and phase).
+        values: matrix (row, column).
+        **constants: tidy columns that are the same for all values.
     """
     values = np.asarray(values, np.float64)
     if values.shape != (len(rows), len(columns)):
