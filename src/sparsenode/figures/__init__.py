@@ -10,7 +10,8 @@ class Figure(NamedTuple):
     `needs` is `always`, `rolling` (rolling forecasts), `body` (a source that knows the body behind the angles),
     `cells` (a source of cells along lineages, ordered in pseudotime), `map` (one that also puts them on a map),
     `truth` (a source that knows the true network) or `interventions` (a dataset that names some). An `animated` figure
-    also writes an animation. A `published` one also shows what others have published for the dataset's `benchmark`.
+    also writes an animation. A `published` one also shows what other studies have published for the dataset's
+    `benchmark`.
     """
 
     shows: str

@@ -43,7 +43,17 @@ def draw_balanced_accuracy(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`; published values are those of `benchmark`.
+    """Write the figure of one dataset to each path of `outputs`.
+
+    Args:
+        dataset: name of the dataset, for the heading.
+        metrics: parquet file of metrics.
+        selection: folder of chosen strengths.
+        networks: folder of learned networks, with the rankings of pairs.
+        outputs: files to write, each in the format of its ending.
+        benchmark: published benchmark whose values are shown; None for none.
+        font_size: size of the text, in points.
+        dots_per_inch: resolution of formats made of pixels.
 
     Raises:
         UserError: the rankings were not written, or no values are known for the benchmark.
@@ -67,13 +77,13 @@ def draw(
 ) -> Figure:
     """A panel for each model; peers and published values are the same in every panel.
 
-    The names of published values stand right of the last panel of each row.
+    The names of published values are right of the last panel of each row.
     """
     from matplotlib.figure import Figure
 
     models = style.models_of(metrics)
     members = {model: select_members(metrics, model) for model in models}
-    known = [one for one in published if "balanced_accuracy" in one.values]
+    published_methods = [entry for entry in published if "balanced_accuracy" in entry.values]
     peers = peer_curves(rankings)
     share = true_share(rankings)
     sparsities = [float(value) for table in members.values() for value in table["sparsity"]]
@@ -83,7 +93,9 @@ def draw(
     columns = min(len(models), MOST_COLUMNS)
     rows = -(-len(models) // columns)
     width = 5.2 if columns == 1 else 4.1
-    figure = Figure(figsize=(width * columns + (3.6 if known else 2.3), 0.7 + 3.7 * rows), layout="constrained")
+    figure = Figure(
+        figsize=(width * columns + (3.6 if published_methods else 2.3), 0.7 + 3.7 * rows), layout="constrained"
+    )
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, model in zip(panels, models, strict=False):
         axes.set_title(model)
@@ -91,9 +103,9 @@ def draw(
         if np.isfinite(share):
             axes.axvline(share, color=style.GRAY, linewidth=0.8, zorder=1)
         for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
-            own = pick(members[model], method=method)
+            method_members = pick(members[model], method=method)
             chosen = choices.get((model, method), Choice(None, "")).strength
-            _draw_method(axes, axis, own, looks[method], chosen)
+            _draw_method(axes, axis, method_members, looks[method], chosen)
         for peer, (densities, accuracies) in peers.items():
             look = looks[peer]
             seen = densities >= axis.least
@@ -114,20 +126,20 @@ def draw(
     panels[0].set_ylim(max(min(low, 48.0), 0.0), 101)
     last = {*range(columns - 1, len(models), columns), len(models) - 1}
     names = []
-    for number, axes in enumerate(panels[: len(models)] if known else []):
-        _mark_published(axes, known)
+    for number, axes in enumerate(panels[: len(models)] if published_methods else []):
+        _mark_published(axes, published_methods)
         if number in last:
-            names.append((axes, _name_published(axes, known)))
-    told = (
+            names.append((axes, _name_published(axes, published_methods)))
+    caption = (
         f"small dots: members; large symbols: median over {style.count_seeds(metrics)} at each strength, joined in "
         "order of strength"
     )
     # Left of the legend, however few panels there are.
     wrapped = textwrap.fill(
-        "; ".join([told, *style.told_notes(choices)]), int(width * columns / (0.008 * mpl.rcParams["font.size"]))
+        "; ".join([caption, *style.told_notes(choices)]), int(width * columns / (0.008 * mpl.rcParams["font.size"]))
     )
     figure.suptitle(f"{dataset}: which pairs have a path, beside the true network\n{wrapped}", x=0.01, ha="left")
-    _legend(figure, metrics, choices, looks, peers, share, has_published=bool(known))
+    _legend(figure, metrics, choices, looks, peers, share, has_published=bool(published_methods))
     figure.draw_without_rendering()
     for axes, texts in names:
         _set_apart(axes, texts)
@@ -170,10 +182,10 @@ def trace(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray
     _, group, counts = np.unique(-scores, return_inverse=True, return_counts=True)
     hits = np.bincount(group, weights=edges, minlength=len(counts))
     taken = np.concatenate(([0], np.cumsum(counts)))
-    pairs, wanted = len(edges), int(edges.sum())
+    pairs, edge_count = len(edges), int(edges.sum())
     some = np.unique(np.geomspace(1, pairs, CURVE_POINTS).round())
-    found = np.interp(some, taken, np.concatenate(([0.0], np.cumsum(hits))))
-    accuracy = (found / wanted + 1 - (some - found) / (pairs - wanted)) / 2
+    true_positives = np.interp(some, taken, np.concatenate(([0.0], np.cumsum(hits))))
+    accuracy = (true_positives / edge_count + 1 - (some - true_positives) / (pairs - edge_count)) / 2
     return some / pairs, accuracy
 
 
@@ -204,9 +216,9 @@ def _mark_published(axes: Axes, published: Sequence[Published]) -> None:
 
     Their sparsity is that of weights, so that they have no place along the axis of pairs.
     """
-    for one in published:
+    for entry in published:
         axes.annotate(
-            "", (1, 100 * one.values["balanced_accuracy"]), xytext=(TICK, 0), xycoords=axes.get_yaxis_transform(),
+            "", (1, 100 * entry.values["balanced_accuracy"]), xytext=(TICK, 0), xycoords=axes.get_yaxis_transform(),
             textcoords="offset points", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": style.GRAY, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
@@ -221,23 +233,24 @@ def _name_published(axes: Axes, published: Sequence[Published]) -> list[Annotati
     axes.annotate("published (%)", (1, 1), xytext=(LABEL, 4), xycoords="axes fraction", va="bottom", **look)
     return [
         axes.annotate(
-            f"{one.method} {100 * one.values['balanced_accuracy']:.3g}", (1, 100 * one.values["balanced_accuracy"]),
+            f"{entry.method} {100 * entry.values['balanced_accuracy']:.3g}",
+            (1, 100 * entry.values["balanced_accuracy"]),
             xytext=(LABEL, 0), xycoords=axes.get_yaxis_transform(), va="center", **look,
         )
-        for one in sorted(published, key=lambda one: one.values["balanced_accuracy"])
+        for entry in sorted(published, key=lambda entry: entry.values["balanced_accuracy"])
     ]  # fmt: skip
 
 
 def _set_apart(axes: Axes, names: Sequence[Annotation]) -> None:
     """Move names that would overlap up and down, each joined with its tick by a line."""
     point = axes.figure.dpi / 72
-    wanted = np.array([axes.transData.transform((1, name.xy[1]))[1] for name in names])
+    tick_positions = np.array([axes.transData.transform((1, name.xy[1]))[1] for name in names])
     room = 1.05 * max(name.get_window_extent().height for name in names)
     low, high = axes.get_window_extent().intervaly
-    for name, at, place in zip(names, wanted, spread(wanted, room, low, high), strict=True):
-        name.set_position((LABEL, (place - at) / point))
+    for name, at, position in zip(names, tick_positions, spread(tick_positions, room, low, high), strict=True):
+        name.set_position((LABEL, (position - at) / point))
         axes.annotate(
-            "", name.xy, xytext=(LABEL - 1, (place - at) / point), xycoords=axes.get_yaxis_transform(),
+            "", name.xy, xytext=(LABEL - 1, (position - at) / point), xycoords=axes.get_yaxis_transform(),
             textcoords="offset points", annotation_clip=False, in_layout=False,
             arrowprops={
                 "arrowstyle": "-", "color": style.GRAY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": TICK,
@@ -246,12 +259,16 @@ def _set_apart(axes: Axes, names: Sequence[Annotation]) -> None:
 
 
 def spread(wanted: np.ndarray, room: float, low: float, high: float) -> np.ndarray:
-    """Places at least `room` apart, as near to the `wanted` ones, which are sorted, as least squares can have them.
+    """Positions at least `room` apart, as near to the `wanted` ones as least squares can have them.
 
-    They keep within `low` and `high` where there is room for all of them.
+    Args:
+        wanted: positions (name,), sorted, in any unit.
+        room: least distance between neighbors, in the same unit.
+        low: lower end, which positions do not pass where there is room for all of them.
+        high: upper end, likewise.
     """
     steps = room * np.arange(len(wanted))
-    # Places less their steps may not fall: neighbors that would are put at their mean.
+    # Positions less their steps may not fall: neighbors that would are put at their mean.
     groups: list[list[float]] = []
     for value in wanted - steps:
         groups.append([float(value)])

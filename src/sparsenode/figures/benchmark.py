@@ -19,7 +19,7 @@ from sparsenode.remarks import Remark, describe_remarks, read_remarks
 
 _TEST = {"metric": "mse", "split": "test", "phase": "fit"}
 _RANKING = {name: {"metric": name, "reference": ""} for name in ("balanced_accuracy_at_95", "auprc", "early_precision")}
-# Where each column stands in the metrics of members. Of several estimators the first of `_ESTIMATORS` counts.
+# Where each column is in the metrics of members. Of several estimators the first of `_ESTIMATORS` counts.
 _MEASURED: dict[str, dict[str, str]] = {
     "sparsity": {"metric": "feature_sparsity", "estimator": "paths"},
     "exact_sparsity": {"metric": "exact_sparsity"},
@@ -79,10 +79,16 @@ def tabulate_benchmark(
 ) -> None:
     """Write the table of several datasets as CSV, and the same for reading as Markdown.
 
-    `metrics` and `selections` are the parquet files and the folders of chosen strengths of `datasets`, in their order;
-    `benchmarks` says which published benchmark a dataset repeats, if any; `remarks` are tables of what is doubtful
-    about the models, which the Markdown tells. Shares are 0 to 1 in the CSV, and percent in
-    the Markdown.
+    Shares are 0 to 1 in the CSV, and percent in the Markdown.
+
+    Args:
+        datasets: names of the datasets, in the order of the table.
+        benchmarks: published benchmark that each dataset repeats, by its name; None or absent for none.
+        metrics: parquet files of metrics of `datasets`, in their order.
+        selections: folders of chosen strengths of `datasets`, in their order.
+        output: CSV file to write.
+        markdown: Markdown file to write.
+        remarks: tables of what is doubtful about the models, which the Markdown tells.
 
     Raises:
         UserError: not as many tables as datasets, or no values are known for a benchmark.
@@ -90,11 +96,11 @@ def tabulate_benchmark(
     if not len(datasets) == len(metrics) == len(selections):
         counts = f"{len(datasets)} datasets, {len(metrics)} metrics and {len(selections)} selections"
         raise UserError(f"the benchmark was given {counts}; allowed: one of each for a dataset")
-    parts = [
+    tables = [
         dataset_rows(dataset, benchmarks.get(dataset), style.read_metrics(table), style.read_selection(selection))
         for dataset, table, selection in zip(datasets, metrics, selections, strict=True)
     ]
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
     with write_atomically(output) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
     with write_atomically(markdown) as temporary:
@@ -117,15 +123,15 @@ def dataset_rows(
     rows: list[dict[str, Any]] = []
     methods = style.method_order(trained["method"])
     regularizers = {method: choice.regularizer for (_, method), choice in choices.items()}
-    # Below the last method of a regularizer stands what is published of it.
-    places = {regularizers.get(method) or method: method for method in methods}
+    # What is published of a regularizer is below its last method.
+    last_methods = {regularizers.get(method) or method: method for method in methods}
     for method in methods:
         rows += [
             _model_row(metrics, model, method, choices.get((model, method), Choice(None, "")))
             for model in style.models_of(pick(trained, method=method))
         ]
-        rows += [_published_row(one) for one in published if places.get(one.counterpart) == method]
-    rows += [_published_row(one) for one in published if one.counterpart not in places]
+        rows += [_published_row(entry) for entry in published if last_methods.get(entry.counterpart) == method]
+    rows += [_published_row(entry) for entry in published if entry.counterpart not in last_methods]
     favored = favored_metrics(metrics)
     rows += [_peer_row(favored, peer) for peer in style.peer_order(metrics["method"])]
     table = pd.DataFrame([{"dataset": dataset, "benchmark": benchmark or "", **row} for row in rows])
@@ -135,27 +141,27 @@ def dataset_rows(
 def write_markdown(table: pd.DataFrame, remarks: Sequence[Remark] = ()) -> str:
     """The table for reading: a section for each dataset, without the columns that it has no values of.
 
-    What all published values of its benchmark are of stands above it, what is doubtful about its models below.
+    Above it is what all published values of its benchmark are of, below it what is doubtful about its models.
     """
-    parts = ["# Benchmark\n", _EXPLANATION]
+    sections = ["# Benchmark\n", _EXPLANATION]
     for dataset, rows in table.groupby("dataset", sort=False):
         benchmark = rows["benchmark"].iloc[0]
-        parts.append(f"## {dataset}{f' (published benchmark: {benchmark})' if benchmark else ''}\n")
+        sections.append(f"## {dataset}{f' (published benchmark: {benchmark})' if benchmark else ''}\n")
         note = benchmark_note(benchmark) if benchmark and (rows["published"] == "yes").any() else ""
-        told = [f"Published values are of {note}."] * bool(note)
-        parts.append(" ".join([_tell_seeds(rows), *told]) + "\n")
-        shown = [entry for entry in _READABLE if rows[entry[1]].notna().any()]
-        header = ["method (model)", "strength", *(title for title, _, _ in shown)]
-        cells = [_cells(row, shown) for _, row in rows.iterrows()]
+        notes = [f"Published values are of {note}."] * bool(note)
+        sections.append(" ".join([_tell_seeds(rows), *notes]) + "\n")
+        columns = [entry for entry in _READABLE if rows[entry[1]].notna().any()]
+        header = ["method (model)", "strength", *(title for title, _, _ in columns)]
+        cells = [_cells(row, columns) for _, row in rows.iterrows()]
         rule = ["---", *["---:"] * (len(header) - 1)]
-        parts.append("\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *cells)) + "\n")
+        sections.append("\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *cells)) + "\n")
         for (study, remark), named in rows[rows["remark"] != ""].groupby(["study", "remark"], sort=False):
             origin = f"published by {study}: " if study else ""
-            parts.append(f"- {origin}{', '.join(_names(named))}: {remark}.")
+            sections.append(f"- {origin}{', '.join(_names(named))}: {remark}.")
         doubts = describe_remarks([remark for remark in remarks if remark.dataset == dataset])
-        parts += [f"\nWhat is doubtful:\n\n{doubts}"] * bool(doubts)
-        parts.append("")
-    return "\n".join(parts)
+        sections += [f"\nWhat is doubtful:\n\n{doubts}"] * bool(doubts)
+        sections.append("")
+    return "\n".join(sections)
 
 
 def _model_row(metrics: pd.DataFrame, model: str, method: str, choice: Choice) -> dict[str, Any]:
@@ -163,42 +169,42 @@ def _model_row(metrics: pd.DataFrame, model: str, method: str, choice: Choice) -
     row: dict[str, Any] = {"published": "no", "study": "", "method": method, "model": model, "seeds": 0, "remark": ""}
     if choice.strength is None:
         return {**row, "remark": "no strength chosen, since too few members finished"}
-    own = pick(metrics, model=model, method=method, strength=choice.strength, status="finished")
-    members = own[own["seed"] >= 0]
+    measurements = pick(metrics, model=model, method=method, strength=choice.strength, status="finished")
+    members = measurements[measurements["seed"] >= 0]
     seeds = members.loc[members["metric"] == "seconds", "seed"].nunique()
-    measured = {**_measure(members, _MEASURED), **_measure(own[own["seed"] < 0], _POOLED)}
+    measured = {**_measure(members, _MEASURED), **_measure(measurements[measurements["seed"] < 0], _POOLED)}
     return {**row, "strength": choice.strength, "seeds": seeds, **measured, "remark": choice.told}
 
 
 def _peer_row(metrics: pd.DataFrame, peer: str) -> dict[str, Any]:
-    own = pick(metrics, method=peer, status="finished")
-    members = own[own["seed"] >= 0]
+    measurements = pick(metrics, method=peer, status="finished")
+    members = measurements[measurements["seed"] >= 0]
     name = f"{style.method_label(peer)} (peer)"
     named = {"published": "no", "study": "", "method": name, "model": "", "remark": ""}
-    measured = {**_measure(members, _RANKING), **_measure(own[own["seed"] < 0], _POOLED)}
+    measured = {**_measure(members, _RANKING), **_measure(measurements[measurements["seed"] < 0], _POOLED)}
     return {**named, "seeds": members["seed"].nunique(), **measured}
 
 
-def _published_row(one: Published) -> dict[str, Any]:
-    told = [part for part in (one.condition, one.source, *one.remarks) if part]
-    named = {"published": "yes", "study": one.study, "method": one.method, "model": ""}
-    return {**named, **one.values, "remark": "; ".join(told)}
+def _published_row(entry: Published) -> dict[str, Any]:
+    remarks = [remark for remark in (entry.condition, entry.source, *entry.remarks) if remark]
+    named = {"published": "yes", "study": entry.study, "method": entry.method, "model": ""}
+    return {**named, **entry.values, "remark": "; ".join(remarks)}
 
 
-def _measure(own: pd.DataFrame, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+def _measure(metrics: pd.DataFrame, columns: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
     """Median over seeds of each column, of members with the range; what was not measured is left out."""
-    found = {}
-    for column, where in wanted.items():
-        rows = pick(own, trajectory="all", **where)
+    statistics = {}
+    for column, where in columns.items():
+        rows = pick(metrics, trajectory="all", **where)
         estimator = next((name for name in _ESTIMATORS if (rows["estimator"] == name).any()), None)
         values = rows.loc[rows["estimator"] == estimator, "value"].to_numpy(np.float64)
         values = values[np.isfinite(values)]
         if not len(values):
             continue
-        found[column] = float(np.median(values))
+        statistics[column] = float(np.median(values))
         if column in _MEASURED:
-            found |= {f"{column}_min": float(values.min()), f"{column}_max": float(values.max())}
-    return found
+            statistics |= {f"{column}_min": float(values.min()), f"{column}_max": float(values.max())}
+    return statistics
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
@@ -210,15 +216,15 @@ def _tell_seeds(rows: pd.DataFrame) -> str:
     """How many seeds the rows are of: the most frequent number, and what has another one."""
     measured = rows[rows["published"] == "no"]
     usual = int(measured["seeds"].mode().max())
-    others = measured[measured["seeds"] != usual].groupby("seeds", sort=False)
-    told = [f"{seeds:g} of {', '.join(_names(own))}" for seeds, own in others]
-    return f"Seeds: {'; '.join([str(usual), *told])}."
+    exceptions = measured[measured["seeds"] != usual].groupby("seeds", sort=False)
+    phrases = [f"{seeds:g} of {', '.join(_names(members))}" for seeds, members in exceptions]
+    return f"Seeds: {'; '.join([str(usual), *phrases])}."
 
 
-def _cells(row: pd.Series[Any], shown: Sequence[tuple[str, str, int]]) -> list[str]:
+def _cells(row: pd.Series[Any], columns: Sequence[tuple[str, str, int]]) -> list[str]:
     [name] = _names(row.to_frame().T)
     cells = [f"*{name}, published by {row['study']}*" if row["published"] == "yes" else name, _number(row["strength"])]
-    for _, column, factor in shown:
+    for _, column, factor in columns:
         text = _number(factor * row[column])
         least, largest = (_number(factor * row.get(f"{column}_{end}", float("nan"))) for end in ("min", "max"))
         if least != largest:

@@ -52,8 +52,15 @@ def draw_comparison(
 ) -> None:
     """Write the figure of one comparison to each path of `outputs`.
 
-    `settings` is the entry of the configuration's `comparisons`; `metrics` and `selections` are the tables and the
-    folders of chosen strengths of `datasets`, in the same order.
+    Args:
+        comparison: name of the comparison, for the heading.
+        settings: its entry in the configuration's `comparisons`.
+        datasets: names of datasets, at least those that the comparison needs.
+        metrics: parquet files of metrics of `datasets`, in their order.
+        selections: folders of chosen strengths of `datasets`, in their order.
+        outputs: files to write, each in the format of its ending.
+        font_size: size of the text, in points.
+        dots_per_inch: resolution of formats made of pixels.
 
     Raises:
         UserError: a dataset of the comparison has no tables here, or there are not as many tables as datasets.
@@ -79,11 +86,11 @@ def draw(comparison: str, settings: Mapping[str, Any], tables: Tables) -> Figure
     from matplotlib.ticker import FuncFormatter
 
     points = collect_points(settings, tables)
-    own = points[points["model"] != ""]
-    models = list(dict.fromkeys(own["model"])) or [""]
-    lines, peers = style.method_order(own["line"]), style.peer_order(points["line"])
+    model_points = points[points["model"] != ""]
+    models = list(dict.fromkeys(model_points["model"])) or [""]
+    lines, peers = style.method_order(model_points["line"]), style.peer_order(points["line"])
     looks = style.looks([*lines, *peers])
-    shown = {line: looks[line] for line in (*lines, *peers)}
+    line_looks = {line: looks[line] for line in (*lines, *peers)}
     sparsity = SparsityAxis(pick(points, panel="sparsity")["value"])
 
     figure = Figure(figsize=(2.5 * len(PANELS) + 2.0, 1.0 + 2.7 * len(models)), layout="constrained")
@@ -95,7 +102,7 @@ def draw(comparison: str, settings: Mapping[str, Any], tables: Tables) -> Figure
                 here = here.assign(value=100 * here["value"])
             if panel == "sparsity":
                 here = here.assign(value=sparsity.place(here["value"]))
-            _draw_panel(axes, here, shown, _width(points))
+            _draw_panel(axes, here, line_looks, _width(points))
             if here.empty:
                 axes.text(0.5, 0.5, "not measured", color=style.GRAY, ha="center", transform=axes.transAxes)
             if panel == "sparsity":
@@ -107,9 +114,9 @@ def draw(comparison: str, settings: Mapping[str, Any], tables: Tables) -> Figure
         style.limit_errors(grid[0, -1])
     for axes, title in zip(grid[0], PANELS.values(), strict=True):
         axes.set_title(title)
-    places = sorted(set(points["x"].dropna()))
+    ticks = sorted(set(points["x"].dropna()))
     for axes in grid.ravel():
-        axes.set_xticks(places, [f"{place:g}" for place in places])
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.tick_params(labelbottom=True)
     figure.supxlabel(settings["label"], fontsize=grid[0, 0].xaxis.label.get_fontsize())
     figure.suptitle(
@@ -118,16 +125,15 @@ def draw(comparison: str, settings: Mapping[str, Any], tables: Tables) -> Figure
         x=0.01,
         ha="left",
     )
-    _legend(figure, shown, has_chance=CHANCE in set(points["line"]))
+    _legend(figure, line_looks, has_chance=CHANCE in set(points["line"]))
     return figure
 
 
 def collect_points(settings: Mapping[str, Any], tables: Tables) -> pd.DataFrame:
     """One row for each finished member at its chosen strength and each panel: `COLUMNS`.
 
-    Along datasets a line is a method, else it is one of those that the settings name; lines of a single place are left
-    out. Peers and chance have the model
-    "" and an AUPRC alone; where all lines are of one dataset they have no `x`.
+    Along datasets a line is a method, else it is one of those that the settings name; lines of a single `x` are left
+    out. Peers and chance have the model "" and only an AUPRC; where all lines are of one dataset they have no `x`.
     """
     rows: list[pd.DataFrame] = []
     if settings.get("datasets"):
@@ -146,8 +152,8 @@ def collect_points(settings: Mapping[str, Any], tables: Tables) -> pd.DataFrame:
         rows += _references(metrics, float("nan"))
     points = pd.concat([pd.DataFrame(columns=COLUMNS).astype({"x": float, "value": float, "seed": int}), *rows])
     # What was measured at one place only has no course to compare.
-    places = points.groupby(["model", "line"])["x"].transform("nunique")
-    return points[(places != 1) | points["line"].eq(CHANCE)]
+    x_counts = points.groupby(["model", "line"])["x"].transform("nunique")
+    return points[(x_counts != 1) | points["line"].eq(CHANCE)]
 
 
 def _members(
@@ -156,10 +162,10 @@ def _members(
     chosen = choices.get((model, method), Choice(None, "")).strength
     if chosen is None:
         return []
-    own = pick(metrics, model=model, method=method, strength=chosen, status="finished")
-    own = own[own["seed"] >= 0]
+    members = pick(metrics, model=model, method=method, strength=chosen, status="finished")
+    members = members[members["seed"] >= 0]
     return [
-        pick(own, **where)[["seed", "value"]].assign(model=model, line=line, x=float(x), panel=panel)[COLUMNS]
+        pick(members, **where)[["seed", "value"]].assign(model=model, line=line, x=float(x), panel=panel)[COLUMNS]
         for panel, where in _WHERE.items()
     ]
 
@@ -176,22 +182,22 @@ def _references(metrics: pd.DataFrame, x: float) -> list[pd.DataFrame]:
 
 def _width(points: pd.DataFrame) -> float:
     """Width over which lines at one place are set apart, so that their bars do not hide each other."""
-    places = np.unique(points["x"].dropna())
-    return float(0.3 * np.diff(places).min()) if len(places) > 1 else 0.0
+    positions = np.unique(points["x"].dropna())
+    return float(0.3 * np.diff(positions).min()) if len(positions) > 1 else 0.0
 
 
 def _draw_panel(axes: Axes, points: pd.DataFrame, looks: Mapping[str, Look], width: float) -> None:
     methods = style.method_order(looks)
     shifts = dict(zip(methods, np.linspace(-0.5, 0.5, len(methods)) * width, strict=True)) if len(methods) > 1 else {}
     for line, look in looks.items():
-        own = points[points["line"] == line]
+        line_points = points[points["line"] == line]
         is_peer = line.startswith(PEER)
-        if own.empty:
+        if line_points.empty:
             continue
-        if own["x"].isna().all():
-            axes.axhline(own["value"].median(), color=look.color, linestyle=look.line, linewidth=1.1, zorder=2)
+        if line_points["x"].isna().all():
+            axes.axhline(line_points["value"].median(), color=look.color, linestyle=look.line, linewidth=1.1, zorder=2)
             continue
-        spread = own.groupby("x")["value"].agg(["median", "min", "max"]).sort_index()
+        spread = line_points.groupby("x")["value"].agg(["median", "min", "max"]).sort_index()
         lengths = np.array([spread["median"] - spread["min"], spread["max"] - spread["median"]])
         axes.errorbar(
             spread.index + shifts.get(line, 0.0), spread["median"], yerr=lengths, color=look.color, linestyle=look.line,

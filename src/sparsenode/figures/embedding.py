@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EMBEDDING = "X_diffmap"
 MOST_DONORS = 6
-"""Of more donors than this the first ones are shown, those of the training before others."""
+"""Of more donors than this the first ones are shown, those of the training before other donors."""
 _COLORS = (style.VERMILION, style.BLUE, style.GREEN, style.ORANGE, style.PURPLE, style.SKY)
 _SHARED_COLOR = "#9a9a9a"
 
@@ -44,7 +44,7 @@ class Donor:
 def draw_embedding(
     *, dataset: str, data: Path, outputs: Sequence[Path], font_size: float = 9.0, dots_per_inch: float = 150
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`.
+    """Write the figure of one dataset to each path of `outputs`.
 
     Raises:
         UserError: the data have no diffusion map.
@@ -67,9 +67,9 @@ def read_donors(adata: AnnData, *, where: str = "the trajectories") -> list[Dono
     """
     width = adata.obsm[EMBEDDING].shape[1] if EMBEDDING in adata.obsm else 0
     if width < 2:
-        found = f"has {width} component" if width else "is missing"
+        problem = f"has {width} component" if width else "is missing"
         raise UserError(
-            f"{where}: obsm[{EMBEDDING!r}] {found}, and the map of cells takes two components; make the dataset anew "
+            f"{where}: obsm[{EMBEDDING!r}] {problem}, and the map of cells takes two components; make the dataset anew "
             "with a diffusion map (`embedding: diffmap` in the options of its source)"
         )
     coordinates = np.asarray(adata.obsm[EMBEDDING], np.float64)[:, :2]
@@ -78,10 +78,10 @@ def read_donors(adata: AnnData, *, where: str = "the trajectories") -> list[Dono
     averaged = adata.obs["count"].to_numpy(np.float64) > 1 if "count" in adata.obs else np.zeros(adata.n_obs, bool)
     donors = []
     for name in dict.fromkeys(subjects):
-        own = subjects == name
-        role = next((role for role in ("train", "validation", "test") if (splits[own] == role).any()), "")
-        merged = merge_cells(coordinates[own], lineages[own], times[own])
-        donors.append(Donor(name, role.replace("train", "training"), *merged, averaged=bool(averaged[own].any())))
+        mask = subjects == name
+        role = next((role for role in ("train", "validation", "test") if (splits[mask] == role).any()), "")
+        merged = merge_cells(coordinates[mask], lineages[mask], times[mask])
+        donors.append(Donor(name, role.replace("train", "training"), *merged, averaged=bool(averaged[mask].any())))
     return sorted(donors, key=lambda donor: donor.role != "training")
 
 
@@ -93,28 +93,28 @@ def merge_cells(
     Observations (observation, ...) with the same coordinates are one cell; its times differ between lineages where
     each is scaled to its own range.
     """
-    places, number = np.unique(coordinates, axis=0, return_inverse=True)
+    cell_coordinates, number = np.unique(coordinates, axis=0, return_inverse=True)
     number = number.ravel()
-    owner = np.empty(len(places), object)
+    owner = np.empty(len(cell_coordinates), object)
     owner[number] = lineages
     owner[np.unique(number[lineages != owner[number]])] = SHARED
-    return places, owner, np.bincount(number, times) / np.bincount(number)
+    return cell_coordinates, owner, np.bincount(number, times) / np.bincount(number)
 
 
 def draw(dataset: str, donors: Sequence[Donor], lineages: Sequence[str], time_unit: str) -> Figure:
     """A column of panels for each donor: its cells by lineage above, by pseudotime below."""
     from matplotlib.figure import Figure
 
-    shown = donors[:MOST_DONORS]
-    figure = Figure(figsize=(1.9 + 2.2 * len(shown), 5.2), layout="constrained")
-    figure.suptitle(_heading(dataset, len(shown), len(donors)))
-    above, below = figure.subplots(2, len(shown), squeeze=False)
+    selected = donors[:MOST_DONORS]
+    figure = Figure(figsize=(1.9 + 2.2 * len(selected), 5.2), layout="constrained")
+    figure.suptitle(_heading(dataset, len(selected), len(donors)))
+    above, below = figure.subplots(2, len(selected), squeeze=False)
     colors = color_lineages(lineages)
-    earliest = min(float(donor.times.min()) for donor in shown)
-    latest = max(float(donor.times.max()) for donor in shown)
+    earliest = min(float(donor.times.min()) for donor in selected)
+    latest = max(float(donor.times.max()) for donor in selected)
     points: Any = None
-    donor_labels = name_labels(donor.name for donor in shown)
-    for donor, top, bottom in zip(shown, above, below, strict=True):
+    donor_labels = name_labels(donor.name for donor in selected)
+    for donor, top, bottom in zip(selected, above, below, strict=True):
         # In an order by chance, so that no lineage lies over another; the few cells that lineages share come last.
         order = np.random.default_rng(0).permutation(len(donor.times))
         order = order[np.argsort(donor.lineages[order] == SHARED, kind="stable")]
@@ -129,10 +129,10 @@ def draw(dataset: str, donors: Sequence[Donor], lineages: Sequence[str], time_un
         bottom.set_xlabel("diffusion component 1")
     for axes in (above[0], below[0]):
         axes.set_ylabel("diffusion component 2")
-    # In an axes of its own beside the last panel: one taken from the row would make its panels smaller than the others.
+    # In an axes of its own beside the last panel: taken from the row, it would make these smaller than those above.
     bar = figure.colorbar(points, cax=below[-1].inset_axes((1.06, 0.0, 0.06, 1.0)))
     bar.set_label(style.time_label(time_unit).removeprefix("time: "))
-    _legend(above[-1], colors, {name for donor in shown for name in donor.lineages})
+    _legend(above[-1], colors, {name for donor in selected for name in donor.lineages})
     return figure
 
 
@@ -141,8 +141,8 @@ def color_lineages(lineages: Sequence[str]) -> dict[str, str]:
     return {name: _COLORS[number % len(_COLORS)] for number, name in enumerate(lineages)} | {SHARED: _SHARED_COLOR}
 
 
-def _heading(dataset: str, shown: int, count: int) -> str:
-    some = "" if shown == count else f" ({shown} of {count} donors)"
+def _heading(dataset: str, selected_count: int, count: int) -> str:
+    some = "" if selected_count == count else f" ({selected_count} of {count} donors)"
     return f"{dataset}: each donor's cells on a diffusion map of its own{some}\nabove: lineage; below: pseudotime"
 
 

@@ -1,4 +1,4 @@
-"""Expression along each lineage in the training donor and in others, with the forecasts at the chosen strengths."""
+"""Expression along each lineage in training and other donors, with the forecasts at the chosen strengths."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GENES = 2
 """Genes of each lineage."""
 MOST_DONORS = 4
-"""Of more donors than this the first ones are shown, those of the training before others."""
+"""Of more donors than this the first ones are shown, those of the training before other donors."""
 WINDOW_SHARE = 0.06
 """Width of the running mean, as a share of the cells of a panel; `FEWEST` cells at least."""
 FEWEST = 15
@@ -35,7 +35,7 @@ MARKERS = {
     "monocyte": "CD14 LYZ S100A8 S100A9 FCGR3A SPI1 VCAN CEBPB CEBPD MPO ELANE AZU1 MAFB IRF8 C5AR1",
     "b": "MS4A1 CD79A PAX5 EBF1 CD19 CD74 IGHM IGHD TCL1A BANK1 FCRL1 MME BACH2",
 }
-"""Genes that are known to mark a lineage, by its name in lower case; others are shown where a lineage has none."""
+"""Genes that are known to mark a lineage, by its name in lower case; other genes are shown where a lineage has none."""
 LEAST_CHANGE = 0.2
 """Share of the change of the most changing gene from which on a marker goes before other genes."""
 _CELL_COLOR = "#a8a8a8"
@@ -77,7 +77,7 @@ def draw_gene_trends(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`.
+    """Write the figure of one dataset to each path of `outputs`.
 
     Raises:
         UserError: no forecast of a gene was kept.
@@ -100,41 +100,44 @@ def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajec
     candidates = [name for name in kept if name in adata.var_names]
     if not candidates:
         raise UserError(f"{where}: no forecast of any of its genes was kept; evaluate the models of this dataset anew")
-    places = [int(adata.var_names.get_loc(name)) for name in candidates]
-    time, values = adata.obs["time"].to_numpy(np.float64), np.asarray(adata.X, np.float64)[:, places]
+    positions = [int(adata.var_names.get_loc(name)) for name in candidates]
+    time, values = adata.obs["time"].to_numpy(np.float64), np.asarray(adata.X, np.float64)[:, positions]
     is_training = (adata.obs["split"] == "train").to_numpy()
-    rows = {name: np.arange(part.start, part.stop) for name, part in trajectory_slices(adata).items()}
-    group_of, donor_of = ({name: str(adata.obs[column].iloc[own[0]]) for name, own in rows.items()}
+    rows = {name: np.arange(span.start, span.stop) for name, span in trajectory_slices(adata).items()}
+    group_of, donor_of = ({name: str(adata.obs[column].iloc[cells[0]]) for name, cells in rows.items()}
                           for column in ("group", "subject"))  # fmt: skip
-    trained = {donor_of[name] for name, own in rows.items() if is_training[own].any()}
+    trained = {donor_of[name] for name, cells in rows.items() if is_training[cells].any()}
     roles = {donor: "training" if donor in trained else "test" for donor in dict.fromkeys(donor_of.values())}
-    shown = sorted(roles, key=lambda donor: roles[donor] != "training")[:MOST_DONORS]
+    selected = sorted(roles, key=lambda donor: roles[donor] != "training")[:MOST_DONORS]
     changes: dict[str, np.ndarray] = {}
-    for name, own in rows.items():
-        known = own[is_training[own]]
-        if len(known):
-            changes.setdefault(group_of[name], np.zeros(len(places)))
-            changes[group_of[name]] += change_along(time[known], values[known])
+    for name, cells in rows.items():
+        training_cells = cells[is_training[cells]]
+        if len(training_cells):
+            changes.setdefault(group_of[name], np.zeros(len(positions)))
+            changes[group_of[name]] += change_along(time[training_cells], values[training_cells])
     genes = choose_genes(changes, candidates)
     facts = adata.uns["sparsenode"]
     offset, scale = (
-        np.asarray(facts.get(key, np.full((len(rows), adata.n_vars), default)), np.float64)[:, places]
+        np.asarray(facts.get(key, np.full((len(rows), adata.n_vars), default)), np.float64)[:, positions]
         for key, default in (("offset", 0.0), ("scale", 1.0))
     )
-    center = subtracted_center(adata)[places]
+    center = subtracted_center(adata)[positions]
     trajectory, observed, restore = {}, {}, {}
-    for number, (name, own) in enumerate(rows.items()):
-        if group_of[name] not in genes or donor_of[name] not in shown:
+    for number, (name, cells) in enumerate(rows.items()):
+        if group_of[name] not in genes or donor_of[name] not in selected:
             continue
         trajectory[group_of[name], donor_of[name]] = name
         for gene in genes[group_of[name]]:
-            place = candidates.index(gene)
-            unit = float(offset[number, place] - scale[number, place] * center[place]), float(scale[number, place])
+            position = candidates.index(gene)
+            unit = (
+                float(offset[number, position] - scale[number, position] * center[position]),
+                float(scale[number, position]),
+            )
             restore[gene, name] = unit
-            observed[gene, name] = Trend(time[own], unit[0] + unit[1] * (values[own, place] + center[place]))
+            observed[gene, name] = Trend(time[cells], unit[0] + unit[1] * (values[cells, position] + center[position]))
     return Trends(
         genes,
-        {donor: roles[donor] for donor in shown},
+        {donor: roles[donor] for donor in selected},
         trajectory,
         observed,
         restore,
@@ -158,9 +161,9 @@ def choose_genes(changes: Mapping[str, np.ndarray], candidates: Sequence[str]) -
     for _ in range(GENES):
         for name, change in changes.items():
             if left:
-                # By how much more than along the other lineages, where there are others.
-                others = [other for key, other in changes.items() if key != name]
-                most = np.max(others, axis=0) if others else np.zeros_like(change)
+                # By how much more than along the other lineages, where there are any.
+                other_changes = [other for key, other in changes.items() if key != name]
+                most = np.max(other_changes, axis=0) if other_changes else np.zeros_like(change)
                 markers = set(MARKERS.get(name.casefold(), "").split())
                 is_marker = np.isin(candidates, list(markers)) & (change >= LEAST_CHANGE * change.max())
                 best = max(left, key=lambda gene: (is_marker[gene], (change - most)[gene]))
@@ -184,13 +187,13 @@ def draw(
     rows = sum(len(genes) for genes in trends.genes.values())
     size = (2.8 + 1.75 * len(trends.donors), (0.9 + 1.2 * rows) * len(models))
     figure = Figure(figsize=size, layout="constrained")
-    for part, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
-        part.suptitle(
+    for subfigure, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
+        subfigure.suptitle(
             f"{style.heading(dataset, model, models)}: the genes that change most along each lineage\n"
             "lines: forecasts, median over seeds at the chosen strength; bands: range over seeds"
         )
         whole = forecasts[(forecasts["model"] == model) & (forecasts["protocol"] == "trajectory")]
-        grid = part.subplots(rows, len(trends.donors), squeeze=False, sharex=True)
+        grid = subfigure.subplots(rows, len(trends.donors), squeeze=False, sharex=True)
         panels = [(lineage, gene) for lineage, genes in trends.genes.items() for gene in genes]
         labels = name_labels([*trends.donors, *(name for panel in panels for name in panel)])
         for row, (lineage, gene) in zip(grid, panels, strict=True):
@@ -202,8 +205,8 @@ def draw(
             axes.set_title(f"{labels[donor]}\n({role} donor)")
         for axes in grid[-1]:
             axes.set_xlabel(style.time_label(trends.time_unit).removeprefix("time: "))
-        part.supylabel(trends.unit, fontsize=grid[0, 0].yaxis.label.get_size())
-        _legend(part, metrics, choices, model, looks)
+        subfigure.supylabel(trends.unit, fontsize=grid[0, 0].yaxis.label.get_size())
+        _legend(subfigure, metrics, choices, model, looks)
     return figure
 
 
@@ -230,7 +233,7 @@ def _draw_panel(
             axes.fill_between(
                 table.index, table["min"], table["max"], color=look.color, alpha=0.18, linewidth=0, zorder=2
             )
-    # A few cells far above all others would press the rest together, and so would a forecast that explodes.
+    # A few cells far above all other cells would press the rest together, and so would a forecast that explodes.
     high = max(float(means.max()), float(np.quantile(trend.values, 0.99))) or 1.0
     axes.set_ylim(min(0.0, float(means.min())) - 0.07 * high, 1.1 * high)
 
@@ -251,7 +254,7 @@ def _share_scale(row: Sequence[Axes]) -> None:
 
 
 def _legend(
-    part: SubFigure,
+    subfigure: SubFigure,
     metrics: pd.DataFrame,
     choices: Mapping[tuple[str, str], Choice],
     model: str,
@@ -269,4 +272,4 @@ def _legend(
             strength = style.format_strength(choices[model, method].strength)
             handles.append(Line2D([], [], color=look.color))
             labels.append(f"{method}: strength {strength}\n({style.describe_divergence(metrics, model, method)})")
-    part.legend(handles, labels, loc="outside right upper")
+    subfigure.legend(handles, labels, loc="outside right upper")

@@ -59,7 +59,7 @@ def draw_horizon(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`.
+    """Write the figure of one dataset to each path of `outputs`.
 
     Raises:
         UserError: the metrics hold no errors of rolling forecasts.
@@ -100,23 +100,26 @@ def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
     facts = adata.uns["sparsenode"]
     split = "test" if errors["split"].eq("test").any() else "validation"
     subjects, splits = adata.obs["subject"].astype(str), adata.obs["split"].astype(str)
-    places = adata.obs["trajectory"].cat.codes
-    trained = places[splits == "train"].groupby(subjects).max()
-    tested = places[splits == split].groupby(subjects, sort=False).min()
+    trajectory_numbers = adata.obs["trajectory"].cat.codes
+    trained = trajectory_numbers[splits == "train"].groupby(subjects).max()
+    tested = trajectory_numbers[splits == split].groupby(subjects, sort=False).min()
     scored = set(errors.loc[errors["split"] == split, "trajectory"].astype(str))
-    own = adata.obs.loc[splits == split, "trajectory"].astype(str).groupby(subjects).unique()
+    trajectories = adata.obs.loc[splits == split, "trajectory"].astype(str).groupby(subjects).unique()
     people = "skeletons" in facts.get("provenance", {})
     subject, trial = ("person", "trials") if people else ("subject", "trajectories")
     titles, labels = {}, name_labels(tested.index)
     for name in sorted(tested.index, key=lambda name: name not in trained.index):
         # A mean over a subject's trajectories is listed only where it differs from that over all, or from a single one.
-        entries = [f"{SUBJECT}{name}", *([ALL] if len(tested) == 1 else own[name] if len(own[name]) == 1 else [])]
+        entries = [
+            f"{SUBJECT}{name}",
+            *([ALL] if len(tested) == 1 else trajectories[name] if len(trajectories[name]) == 1 else []),
+        ]
         entry = next((entry for entry in entries if entry in scored), None)
         if entry is None:
             continue
-        known = name in trained.index
-        titles[entry] = f"{'same' if known else 'another'} {subject} ({labels[name]})"
-        if known and tested[name] > trained[name]:
+        is_trained = name in trained.index
+        titles[entry] = f"{'same' if is_trained else 'another'} {subject} ({labels[name]})"
+        if is_trained and tested[name] > trained[name]:
             titles[entry] += f", later {trial}"
     if not 0 < len(titles) <= MOST_SUBJECTS:
         titles = {ALL: f"mean over {split} {trial}"}
@@ -136,17 +139,17 @@ def draw(
     models = style.models_of(metrics)
     looks = style.looks(style.method_order(metrics["method"]))
     errors = pick(errors, split=panels.split, trajectory=list(panels.titles))
-    # The phase that models are fitted to comes first; in others they extrapolate in time.
+    # The phase that models are fitted to comes first; in other phases they extrapolate in time.
     phases = set(errors["phase"])
     errors = pick(errors, phase="fit") if "fit" in phases else errors
     figure = Figure(figsize=(3.0 + 2.7 * len(panels.titles), 0.2 + 3.0 * len(models)), layout="constrained")
     highest = top(errors)
-    for part, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
-        part.suptitle(
+    for subfigure, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
+        subfigure.suptitle(
             f"{style.heading(dataset, model, models)}: error of forecasts over their lead time ({panels.split} data)\n"
             "lines: median over seeds at the chosen strength; bands: range over seeds"
         )
-        grid = part.subplots(1, len(panels.titles), squeeze=False, sharey=True)[0]
+        grid = subfigure.subplots(1, len(panels.titles), squeeze=False, sharey=True)[0]
         for axes, (name, title) in zip(grid, panels.titles.items(), strict=True):
             mine = pick(errors, trajectory=name)
             for method, (label, dashes) in BASELINE_LOOKS.items():
@@ -170,8 +173,8 @@ def draw(
 def top(errors: pd.DataFrame) -> float:
     """Largest error that is shown: what explodes leaves a panel at its top and does not set the scale."""
     calm = pick(errors, method=[name for name in BASELINE_LOOKS if name != _EXTRAPOLATES])["value"]
-    others = errors.loc[errors["method"] != _EXTRAPOLATES, "value"]
-    largest = float(others[np.isfinite(others)].max())
+    remaining = errors.loc[errors["method"] != _EXTRAPOLATES, "value"]
+    largest = float(remaining[np.isfinite(remaining)].max())
     bound = BEYOND * float(calm.max()) if len(calm) else np.inf
     return 1.05 * min(largest, bound)
 

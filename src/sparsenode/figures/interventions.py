@@ -36,7 +36,7 @@ def draw_interventions(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`."""
+    """Write the figure of one dataset to each path of `outputs`."""
     with style.style(font_size):
         figure = draw(dataset, read_table(interventions))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
@@ -57,15 +57,15 @@ def draw(dataset: str, table: pd.DataFrame) -> Figure:
     fates = not pick(table, metric="fate_share").empty
     columns = min(_MOST_COLUMNS, max(len([1 for name, _ in panels if name == model]) for model in models))
     rows_of = [_wrap([panel for panel in panels if panel[0] == model], columns) for model in models]
-    rows = [row for part in rows_of for row in part]
+    rows = [row for model_rows in rows_of for row in model_rows]
     height = _BAR * (pick(table, metric="fate_share")["trajectory"].nunique() + 1) + 0.9 if fates else 2.6
     figure = Figure(figsize=(2.2 * columns + 2.4, height * len(rows) + 0.7), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
     for row, line in zip(grid, rows, strict=True):
         for axes, (model, method) in zip(row, line, strict=False):
-            own = pick(table, model=model, method=method)
+            method_table = pick(table, model=model, method=method)
             name = method if len(models) == 1 else f"{model}:{_break(model, method)}{method}"
-            (_draw_fates if fates else _draw_effects)(axes, table, own, name)
+            (_draw_fates if fates else _draw_effects)(axes, table, method_table, name)
         for axes in row[len(line) :]:
             axes.set_visible(False)
     if fates:
@@ -83,26 +83,26 @@ def _phase(table: pd.DataFrame) -> str:
     return "fit" if "fit" in set(pick(table, metric="effect")["phase"]) else "extrapolation"
 
 
-def _draw_effects(axes: Axes, table: pd.DataFrame, own: pd.DataFrame, name: str) -> None:
+def _draw_effects(axes: Axes, table: pd.DataFrame, method_table: pd.DataFrame, name: str) -> None:
     """True effect of each intervention on each other variable against the median predicted one, with its range."""
     phase = _phase(table)
     keys = ["trajectory", "reference"]
     true = pick(table, metric="effect", method=TRUTH, phase=phase).set_index(keys)["value"]
-    predicted = pick(own, metric="effect", phase=phase, status="finished").groupby(keys)["value"]
+    predicted = pick(method_table, metric="effect", phase=phase, status="finished").groupby(keys)["value"]
     spread = predicted.agg(["median", "min", "max"]).reindex(true.index)
     middle, least, most = (spread[name].to_numpy(np.float64) for name in ("median", "min", "max"))
     axes.axline((0, 0), slope=1, color=style.GRAY, linewidth=0.8, zorder=1)
     axes.axhline(0, color=style.LIGHT_GRAY, linewidth=0.8, zorder=0)
-    look = style.looks([own["method"].iloc[0]])[own["method"].iloc[0]]
+    look = style.looks([method_table["method"].iloc[0]])[method_table["method"].iloc[0]]
     axes.errorbar(
         true.to_numpy(), middle, yerr=np.array([middle - least, most - middle]), color=look.color, marker=look.marker,
         markersize=3, linestyle="none", elinewidth=0.7, alpha=0.8,
     )  # fmt: skip
-    told = [name]
+    lines = [name]
     for metric, word in (("intervention_skill", "skill"), ("effect_correlation", "rank correlation")):
-        values = pick(own, metric=metric, trajectory=ALL, phase=phase, status="finished")["value"]
-        told.append(f"{word} {values.median():.2f}" if len(values) else f"{word} undefined")
-    axes.set_title("\n".join(told))
+        values = pick(method_table, metric=metric, trajectory=ALL, phase=phase, status="finished")["value"]
+        lines.append(f"{word} {values.median():.2f}" if len(values) else f"{word} undefined")
+    axes.set_title("\n".join(lines))
 
 
 def _finish_effects(
@@ -128,15 +128,15 @@ def _finish_effects(
 
 
 def _break(model: str, method: str) -> str:
-    """What stands between the two in a title: a panel is as wide as some 28 letters."""
+    """What is between the two in a title: a panel is as wide as some 28 letters."""
     return "\n" if len(model) + len(method) > 26 else " "
 
 
-def _draw_fates(axes: Axes, table: pd.DataFrame, own: pd.DataFrame, name: str) -> None:
+def _draw_fates(axes: Axes, table: pd.DataFrame, method_table: pd.DataFrame, name: str) -> None:
     """Shares of the fates as stacked bars, without an intervention on top; marks tell whether it agrees."""
-    shares = pick(own, metric="fate_share", seed=NO_SEED, status="finished")
+    shares = pick(method_table, metric="fate_share", seed=NO_SEED, status="finished")
     names = list(dict.fromkeys(pick(table, metric="fate_share", status="finished")["trajectory"]))
-    agreement = pick(own, metric="fate_agreement", seed=NO_SEED)
+    agreement = pick(method_table, metric="fate_agreement", seed=NO_SEED)
     agrees = dict(zip(agreement["trajectory"], agreement["value"], strict=True))
     left = np.zeros(len(names))
     fates = name_labels(pick(table, metric="fate_share", status="finished")["reference"])
@@ -146,14 +146,19 @@ def _draw_fates(axes: Axes, table: pd.DataFrame, own: pd.DataFrame, name: str) -
         label = "none of them" if fate == NO_FATE else fates[fate]
         axes.barh(np.arange(len(names)), values, left=left, height=0.75, color=color, label=label)
         left += values
-    for place, intervention in enumerate(names):
+    for position, intervention in enumerate(names):
         if intervention in agrees:
             mark, color = ("✓", style.BLACK) if agrees[intervention] == 1 else ("✗", style.VERMILION)
             axes.annotate(
-                mark, (1.02, place), xycoords=("axes fraction", "data"), va="center", color=color, annotation_clip=False
+                mark,
+                (1.02, position),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                color=color,
+                annotation_clip=False,
             )
-    told = [value for intervention, value in agrees.items() if intervention != ALL]
-    counted = f"\n{told.count(1.0)} of {len(told)} as expected" if told else ""
+    verdicts = [value for intervention, value in agrees.items() if intervention != ALL]
+    counted = f"\n{verdicts.count(1.0)} of {len(verdicts)} as expected" if verdicts else ""
     axes.set_title(name + (counted if len(shares) else "\nno strength chosen"))
     axes.set_yticks(np.arange(len(names)), list(name_labels(label.replace("_", " ") for label in names).values()))
 

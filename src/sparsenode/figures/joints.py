@@ -47,7 +47,7 @@ def draw_joints(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`.
+    """Write the figure of one dataset to each path of `outputs`.
 
     Raises:
         UserError: the data are no joint angles, or no strength was chosen for any method.
@@ -60,7 +60,9 @@ def draw_joints(
     choices = choose_methods(style.read_selection(selection), where=str(selection))
     learned = read_networks(networks, choices, list(adata.var_names))
     with style.style(font_size):
-        figure = draw(dataset, choices, {key: aggregate(one.weights, joints) for key, one in learned.items()}, joints)
+        figure = draw(
+            dataset, choices, {key: aggregate(network.weights, joints) for key, network in learned.items()}, joints
+        )
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
@@ -77,8 +79,8 @@ def order_joints(var: pd.DataFrame, *, where: str = "the trajectories") -> Joint
         )
     of_channel = var["joint"].astype(str).to_numpy()
     part_of = dict(zip(of_channel, var["body_part"].astype(str), strict=True))
-    parts = [*BODY_PARTS, *(part for part in part_of.values() if part not in BODY_PARTS)]
-    names = tuple(sorted(part_of, key=lambda name: parts.index(part_of[name])))
+    body_parts = [*BODY_PARTS, *(body_part for body_part in part_of.values() if body_part not in BODY_PARTS)]
+    names = tuple(sorted(part_of, key=lambda name: body_parts.index(part_of[name])))
     channels = np.array([of_channel == name for name in names])
     return Joints(names, tuple(part_of[name] for name in names), channels)
 
@@ -95,10 +97,10 @@ def choose_methods(
     if not chosen:
         raise UserError(f"{where}: no strength was chosen for any method, so there is no network to draw")
     sparse = {model for model, method in chosen if method != "none"}
-    kept = [(model, method) for model, method in chosen if method != "none" or model not in sparse]
-    order = style.method_order(method for _, method in kept)
-    models = list(dict.fromkeys(model for model, _ in kept))
-    return {key: chosen[key] for key in sorted(kept, key=lambda key: (models.index(key[0]), order.index(key[1])))}
+    selected = [(model, method) for model, method in chosen if method != "none" or model not in sparse]
+    order = style.method_order(method for _, method in selected)
+    models = list(dict.fromkeys(model for model, _ in selected))
+    return {key: chosen[key] for key in sorted(selected, key=lambda key: (models.index(key[0]), order.index(key[1])))}
 
 
 def aggregate(matrix: np.ndarray, joints: Joints) -> np.ndarray:
@@ -135,13 +137,13 @@ def draw(
     rows = {model: int(np.ceil(len(methods) / columns)) for model, methods in panels.items()}
     size = (3.0 * columns + 2.0, sum(3.3 * count + 1.3 for count in rows.values()))
     figure = Figure(figsize=size, layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[rows[model] for model in models]))
-    for part, model in zip(parts, models, strict=True):
-        part.suptitle(
+    subfigures = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[rows[model] for model in models]))
+    for subfigure, model in zip(subfigures, models, strict=True):
+        subfigure.suptitle(
             f"{style.heading(dataset, model, models)}: which joint's motion depends on which\n"
             "median over seeds at the chosen strength; white: no path; gray: a joint on itself"
         )
-        grid = part.subplots(rows[model], columns, squeeze=False).ravel()
+        grid = subfigure.subplots(rows[model], columns, squeeze=False).ravel()
         mesh = None
         for number, method in enumerate(panels[model]):
             matrix = between[model, method]
@@ -152,7 +154,7 @@ def draw(
             grid[number].set_title(f"{method}, strength {strength}\n{empty_share(matrix):.0%} of joint pairs empty")
         for axes in grid[len(panels[model]) :]:
             axes.set_visible(False)
-        bar = part.colorbar(mesh, ax=grid, shrink=0.9, aspect=25, pad=0.02, extend="min")
+        bar = subfigure.colorbar(mesh, ax=grid, shrink=0.9, aspect=25, pad=0.02, extend="min")
         style.label_powers(bar.ax.yaxis)
         bar.set_label("strongest path between angles of two joints,\nrelative to the network's strongest")
     return figure
@@ -163,12 +165,12 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray, joints: Joints) -> object:
 
     count = len(matrix)
     largest = np.nanmax(matrix, initial=0.0)
-    shown = np.ma.masked_array(matrix, mask=~(matrix >= THRESHOLD)) / (largest or 1.0)
+    strengths = np.ma.masked_array(matrix, mask=~(matrix >= THRESHOLD)) / (largest or 1.0)
     axes.set_facecolor("white")
     # Strengths span decades; paths below the scale are still told from no path, which is white.
-    mesh = axes.pcolormesh(np.ma.clip(shown, WEAKEST, None), cmap="YlGnBu", norm=LogNorm(WEAKEST, 1))
-    own = np.ma.masked_array(np.ones((count, count)), mask=~np.eye(count, dtype=bool))
-    axes.pcolormesh(own, cmap="Greys", vmin=0, vmax=3.5)
+    mesh = axes.pcolormesh(np.ma.clip(strengths, WEAKEST, None), cmap="YlGnBu", norm=LogNorm(WEAKEST, 1))
+    diagonal = np.ma.masked_array(np.ones((count, count)), mask=~np.eye(count, dtype=bool))
+    axes.pcolormesh(diagonal, cmap="Greys", vmin=0, vmax=3.5)
     for start in _starts(joints)[1:]:
         axes.axhline(start, color=style.BLACK, linewidth=0.6)
         axes.axvline(start, color=style.BLACK, linewidth=0.6)
@@ -182,7 +184,9 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray, joints: Joints) -> object:
 
 def _starts(joints: Joints) -> list[int]:
     """Number of the first joint of each part of the body."""
-    return [number for number, part in enumerate(joints.parts) if number == 0 or part != joints.parts[number - 1]]
+    return [
+        number for number, body_part in enumerate(joints.parts) if number == 0 or body_part != joints.parts[number - 1]
+    ]
 
 
 def _label_parts(axes: Axes, joints: Joints, *, left: bool, below: bool) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 MOST_TURNS = 6
-"""How often a layout is found again after something was broken into lines or the figure grew."""
+"""How often a layout is computed again after something was broken into lines or the figure grew."""
 MOST_GROWTH = 4.0
 """How many times as wide and as high as it was made a figure becomes for its legends."""
 WIDER = 1.25
@@ -39,7 +39,7 @@ def settle(figure: Figure) -> None:
     for text in figure.findobj(Text):
         if text.get_text() != (written := legible(text.get_text())):
             text.set_text(written)
-    made = figure.get_size_inches()
+    original_size = figure.get_size_inches()
     wholes: dict[Text, str] = {}
     before = np.empty(0)
     for _ in range(MOST_TURNS):
@@ -47,17 +47,21 @@ def settle(figure: Figure) -> None:
             figure.set_size_inches(WIDER * figure.get_size_inches())
             continue
         changes = [
-            *(_break_texts(part, figure, wholes) for part in parts_of(figure)),
-            _grow(figure, MOST_GROWTH * made),
+            *(_break_texts(subfigure, figure, wholes) for subfigure in parts_of(figure)),
+            _grow(figure, MOST_GROWTH * original_size),
         ]
         changes += [_lower_below_label(axes) for axes in figure.axes]
-        places = np.array([axes.get_position().extents for axes in figure.axes]).ravel()
-        if not any(changes) and places.shape == before.shape and np.abs(places - before).max(initial=0.0) < LEAST_MOVE:
+        extents = np.array([axes.get_position().extents for axes in figure.axes]).ravel()
+        if (
+            not any(changes)
+            and extents.shape == before.shape
+            and np.abs(extents - before).max(initial=0.0) < LEAST_MOVE
+        ):
             break
-        before = places
+        before = extents
     figure.set_layout_engine("none")
-    for part in parts_of(figure):
-        _lower_legends(part, figure)
+    for subfigure in parts_of(figure):
+        _lower_legends(subfigure, figure)
 
 
 def _draw(figure: Figure) -> bool:
@@ -74,26 +78,26 @@ def _draw(figure: Figure) -> bool:
 def parts_of(figure: Any) -> Iterator[Any]:
     """A figure and the figures within it."""
     yield figure
-    for part in figure.subfigs:
-        yield from parts_of(part)
+    for subfigure in figure.subfigs:
+        yield from parts_of(subfigure)
 
 
-def _axes_of(part: Any, figure: Figure) -> list[Axes]:
-    return [axes for axes in figure.axes if axes.figure is part and axes.get_visible()]
+def _axes_of(subfigure: Any, figure: Figure) -> list[Axes]:
+    return [axes for axes in figure.axes if axes.figure is subfigure and axes.get_visible()]
 
 
-def _break_texts(part: Any, figure: Figure, wholes: dict[Text, str]) -> bool:
-    """Break headings of a part at its width, and titles and labels of panels where their neighbors' begin."""
+def _break_texts(subfigure: Any, figure: Figure, wholes: dict[Text, str]) -> bool:
+    """Break headings of a (sub)figure at its width, and titles and labels of panels where their neighbors' begin."""
     gap = GAP * figure.dpi / 72
-    changed = [_break_lines(text, part.bbox.width - gap, wholes) for text in _headings(part)]
-    panels = _axes_of(part, figure)
-    right = min([part.bbox.x1, *(box.x0 for box in map(_box, _beside(part, figure)))])
+    changed = [_break_lines(text, subfigure.bbox.width - gap, wholes) for text in _headings(subfigure)]
+    panels = _axes_of(subfigure, figure)
+    right = min([subfigure.bbox.x1, *(box.x0 for box in map(_box, _beside(subfigure, figure)))])
     for kind in ("title", "xlabel", "ylabel"):
         texts = [(axes, text) for axes in panels if (text := _text_of(axes, kind)).get_text().strip()]
-        low, high = (part.bbox.y0, part.bbox.y1) if kind == "ylabel" else (part.bbox.x0, right)
+        low, high = (subfigure.bbox.y0, subfigure.bbox.y1) if kind == "ylabel" else (subfigure.bbox.x0, right)
         for axes, text in texts:
-            others = [other for other, _ in texts if other is not axes]
-            room = _room(axes, others, low, high, across=kind == "ylabel") - gap
+            neighbors = [other for other, _ in texts if other is not axes]
+            room = _room(axes, neighbors, low, high, across=kind == "ylabel") - gap
             changed.append(_break_lines(text, room, wholes))
     return any(changed)
 
@@ -103,13 +107,13 @@ def _text_of(axes: Axes, kind: str) -> Text:
     return texts[kind]
 
 
-def _room(axes: Axes, others: list[Axes], low: float, high: float, *, across: bool) -> float:
+def _room(axes: Axes, neighbors: list[Axes], low: float, high: float, *, across: bool) -> float:
     """How long a text over the middle of a panel may be, in pixels, up to the middle between it and its neighbors."""
     along = 1 if across else 0
     mine = np.asarray(axes.get_window_extent().get_points())
     middle = mine[:, along].mean()
     rooms = [2 * (middle - low), 2 * (high - middle)]
-    for other in others:
+    for other in neighbors:
         its = np.asarray(other.get_window_extent().get_points())
         beside = min(mine[1, 1 - along], its[1, 1 - along]) > max(mine[0, 1 - along], its[0, 1 - along])
         distance = abs(its[:, along].mean() - middle)
@@ -119,9 +123,11 @@ def _room(axes: Axes, others: list[Axes], low: float, high: float, *, across: bo
     return float(max(min(rooms), 0.6 * np.ptp(mine[:, along])))
 
 
-def _headings(part: Any) -> list[Text]:
+def _headings(subfigure: Any) -> list[Text]:
     """The headings of a figure or of one within it, and labels that all its panels share, if they are horizontal."""
-    return [text for text in part.texts if text.get_rotation() == 0 and text.get_text().strip() and text.get_visible()]
+    return [
+        text for text in subfigure.texts if text.get_rotation() == 0 and text.get_text().strip() and text.get_visible()
+    ]
 
 
 def _break_lines(text: Text, room: float, wholes: dict[Text, str]) -> bool:
@@ -185,34 +191,39 @@ def _box(artist: Any) -> Any:
     return artist.get_window_extent()
 
 
-def _beside(part: Any, figure: Figure) -> list[Legend]:
-    """Legends of a part that lie right of its panels."""
-    end = max((_box(axes).x1 for axes in _axes_of(part, figure)), default=part.bbox.x0)
-    return [legend for legend in part.legends if _box(legend).x0 > end]
+def _beside(subfigure: Any, figure: Figure) -> list[Legend]:
+    """Legends of a (sub)figure that lie right of its panels."""
+    end = max((_box(axes).x1 for axes in _axes_of(subfigure, figure)), default=subfigure.bbox.x0)
+    return [legend for legend in subfigure.legends if _box(legend).x0 > end]
 
 
 def _grow(figure: Figure, largest: np.ndarray) -> bool:
     """Make a figure higher where legends have no room below the heading or above the next, wider where beside it."""
     gap = GAP * figure.dpi / 72
     widths, heights = [1.0], [1.0]
-    for part in parts_of(figure):
-        top = min([part.bbox.y1, *(_box(text).y0 for text in _headings(part) if _box(text).y1 > part.bbox.y1 - 20)])
-        room = top - part.bbox.y0 - gap
-        heights += [_box(legend).height / max(room, 1.0) for legend in _beside(part, figure)]
-        legends = [(_box(axes), _box(legend)) for axes in _axes_of(part, figure) if (legend := axes.get_legend())]
+    for subfigure in parts_of(figure):
+        top = min(
+            [
+                subfigure.bbox.y1,
+                *(_box(text).y0 for text in _headings(subfigure) if _box(text).y1 > subfigure.bbox.y1 - 20),
+            ]
+        )
+        room = top - subfigure.bbox.y0 - gap
+        heights += [_box(legend).height / max(room, 1.0) for legend in _beside(subfigure, figure)]
+        legends = [(_box(axes), _box(legend)) for axes in _axes_of(subfigure, figure) if (legend := axes.get_legend())]
         beside = [box for panel, box in legends if box.x0 >= panel.x1]
         for box in beside:
             under = [other.y1 for other in beside if other.y1 < box.y1 - 1 and _meet(box.intervalx, other.intervalx)]
-            heights.append(box.height / max(box.y1 - max([part.bbox.y0, *under]) - gap, 1.0))
+            heights.append(box.height / max(box.y1 - max([subfigure.bbox.y0, *under]) - gap, 1.0))
         below = [box for panel, box in legends if box.y1 <= panel.y0]
         for box in below:
             nexts = [other.x0 for other in below if other.x0 > box.x0 + 1 and _meet(box.intervaly, other.intervaly)]
             widths += [(box.width + gap) / max(min(nexts) - box.x0, 1.0)] if nexts else []
     size = figure.get_size_inches()
-    wanted = np.minimum(size * (max(widths), max(heights)), largest)
-    if (wanted < 1.01 * size).all():
+    target_size = np.minimum(size * (max(widths), max(heights)), largest)
+    if (target_size < 1.01 * size).all():
         return False
-    figure.set_size_inches(np.where(wanted < 1.01 * size, size, 1.01 * wanted))
+    figure.set_size_inches(np.where(target_size < 1.01 * size, size, 1.01 * target_size))
     return True
 
 
@@ -230,15 +241,17 @@ def _lower_below_label(axes: Axes) -> bool:
     return True
 
 
-def _meet(one: Any, other: Any) -> bool:
-    return bool(min(one[1], other[1]) > max(one[0], other[0]))
+def _meet(first: Any, second: Any) -> bool:
+    return bool(min(first[1], second[1]) > max(first[0], second[0]))
 
 
-def _lower_legends(part: Any, figure: Figure) -> None:
+def _lower_legends(subfigure: Any, figure: Figure) -> None:
     """Put a legend beside the panels below the headings that it would lie on."""
-    for legend in _beside(part, figure):
-        over = [_box(text) for text in _headings(part) if _meet(_box(text).intervalx, _box(legend).intervalx)]
-        over = [box for box in over if box.y1 > part.bbox.y0 + 0.5 * part.bbox.height and box.y0 < _box(legend).y1]
+    for legend in _beside(subfigure, figure):
+        over = [_box(text) for text in _headings(subfigure) if _meet(_box(text).intervalx, _box(legend).intervalx)]
+        over = [
+            box for box in over if box.y1 > subfigure.bbox.y0 + 0.5 * subfigure.bbox.height and box.y0 < _box(legend).y1
+        ]
         if over:
-            top = (min(box.y0 for box in over) - part.bbox.y0) / part.bbox.height
-            legend.set_bbox_to_anchor((0, 0, 1, top), transform=part.transSubfigure)
+            top = (min(box.y0 for box in over) - subfigure.bbox.y0) / subfigure.bbox.height
+            legend.set_bbox_to_anchor((0, 0, 1, top), transform=subfigure.transSubfigure)

@@ -33,7 +33,7 @@ def name_labels(names: Iterable[str], *, most: int = MOST_LETTERS) -> dict[str, 
 
 
 def name_label(name: str, *, most: int = MOST_LETTERS) -> str:
-    """Label of a name that has no others beside it."""
+    """Label of a name that has no other names beside it."""
     return name_labels([name], most=most)[str(name)]
 
 

@@ -37,7 +37,7 @@ def draw_network(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`."""
+    """Write the figure of one dataset to each path of `outputs`."""
     from sparsenode.data.contract import read_trajectories
     from sparsenode.evaluation.networks import read_networks
 
@@ -46,11 +46,11 @@ def draw_network(
     choices = style.read_selection(selection)
     learned = read_networks(networks, choices, features)
     with style.style(font_size):
-        weights = {key: one.weights for key, one in learned.items()}
-        unsigned = {key: one.unsigned for key, one in learned.items()}
-        unlisted = {key: one.frequency == 0 for key, one in learned.items() if choices[key].is_cut}
-        told = style.read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned, unlisted
-        figure = draw(dataset, *told)
+        weights = {key: network.weights for key, network in learned.items()}
+        unsigned = {key: network.unsigned for key, network in learned.items()}
+        unlisted = {key: network.frequency == 0 for key, network in learned.items() if choices[key].is_cut}
+        inputs = style.read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned, unlisted
+        figure = draw(dataset, *inputs)
         # Their note makes the heading longer.
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
@@ -67,15 +67,22 @@ def draw(
 ) -> Figure:
     """For each model the reference and one heat map per method, in the same order of features.
 
-    `learned` holds signed weights (source, target) by (model, method), `unsigned` is true where a sign is not known,
-    `unlisted`, of networks whose list was cut, where nothing is known of a pair.
+    Args:
+        dataset: name of the dataset, for the heading.
+        metrics: metrics of all trajectories.
+        choices: chosen strengths by (model, method).
+        learned: signed weights (source, target) by (model, method).
+        features: names of the features (feature,), in the order of the weights.
+        reference: name and network that the learned ones are compared with; None where there is none.
+        unsigned: true (source, target) where a sign is not known, by (model, method).
+        unlisted: true (source, target) where nothing is known of a pair, for networks whose list was cut.
     """
     from matplotlib.figure import Figure
 
     models = style.models_of(metrics)
-    shown, order = choose_features(learned, reference)
+    selected_count, order = choose_features(learned, reference)
     names = list(name_labels(features[number] for number in order).values())
-    told = None if reference is None else restrict(reference[1], np.ix_(order, order))
+    reference_block = None if reference is None else restrict(reference[1], np.ix_(order, order))
     panels = {
         model: [method for method in style.method_order(metrics["method"]) if (model, method) in choices]
         for model in models
@@ -87,29 +94,35 @@ def draw(
     figure = Figure(
         figsize=(COLUMNS * side + 1.2, sum(side * count + 1.0 for count in rows.values())), layout="constrained"
     )
-    parts = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[rows[model] for model in models]))
-    for part, model in zip(parts, models, strict=True):
+    subfigures = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[rows[model] for model in models]))
+    for subfigure, model in zip(subfigures, models, strict=True):
         neither = {method: (unsigned or {}).get((model, method)) for method in panels[model]}
         green = any(mask is not None and mask.any() for mask in neither.values())
-        green = green or (told is not None and not told.signed)
+        green = green or (reference_block is not None and not reference_block.signed)
         notes = ["green: sign not known"] if green else []
-        if reference is not None and told is not None and not told.known.all():
+        if reference is not None and reference_block is not None and not reference_block.known.all():
             notes.append(f"light gray: pairs of which the {reference[0]} tells nothing")
         cut = {method: choices[model, method].edges for method in panels[model] if choices[model, method].is_cut}
         if cut:
             listed = max(edges["listed"] for edges in cut.values() if edges is not None)
             notes.append(f"hatched: not known, since the pair is not among the {listed:,} edges of the largest share")
         name = style.heading(dataset, model, models)
-        part.suptitle(_heading(name, metrics, shown, len(features), reference, notes, cut=bool(cut)))
-        grid = part.subplots(rows[model], COLUMNS, squeeze=False).ravel()
+        subfigure.suptitle(_heading(name, metrics, selected_count, len(features), reference, notes, cut=bool(cut)))
+        grid = subfigure.subplots(rows[model], COLUMNS, squeeze=False).ravel()
         last = len(panels[model]) + (reference is not None)
         used = iter(grid)
         mesh = None
         edges = None
-        if reference is not None and told is not None:
-            edges = told.truth != 0
+        if reference is not None and reference_block is not None:
+            edges = reference_block.truth != 0
             axes = next(used)
-            mesh = _draw_matrix(axes, np.sign(told.truth), None, None if told.signed else edges, ~told.known)
+            mesh = _draw_matrix(
+                axes,
+                np.sign(reference_block.truth),
+                None,
+                None if reference_block.signed else edges,
+                ~reference_block.known,
+            )
             axes.set_title(f"{reference[0]}\n{int(edges.sum())} edges\n")
         for method in panels[model]:
             axes = next(used)
@@ -122,11 +135,11 @@ def draw(
                 hatch(axes, blank[np.ix_(order, order)] & ~np.eye(len(order), dtype=bool))
             axes.set_title(_panel_title(metrics, choices[model, method], model, method, learned[model, method]))
         for number, axes in enumerate(grid):
-            # All panels have the same order: names stand at the left and below the last panel of a column.
+            # All panels have the same order: names are at the left and below the last panel of a column.
             _label_features(axes, names, left=number % COLUMNS == 0, below=number + COLUMNS >= last)
             axes.set_visible(number < last)
         if mesh is not None:
-            bar = part.colorbar(mesh, ax=grid, shrink=0.5, aspect=25, pad=0.02)
+            bar = subfigure.colorbar(mesh, ax=grid, shrink=0.5, aspect=25, pad=0.02)
             bar.set_label("path strength relative to the network's largest\n(− represses, + activates)")
     return figure
 
@@ -137,15 +150,15 @@ def choose_features(
     """How many features are shown, and their numbers in the order of a hierarchical clustering.
 
     Features are clustered by their edges, in and out, in the reference, or in the mean of the learned networks where
-    there is none or only a part of the features is shown. Which part, pairs decide that the reference tells of.
+    there is none or only a part of the features is shown. Pairs that the reference tells of decide which part.
     """
     strengths = np.mean([np.abs(scale(matrix)) for matrix in learned.values()], axis=0)
     count = len(strengths)
     picked = np.arange(count)
     profile = strengths
     if count > MOST_FEATURES:
-        told = strengths if reference is None else strengths * reference[1].known
-        totals = told.sum(axis=0) + told.sum(axis=1)
+        known_strengths = strengths if reference is None else strengths * reference[1].known
+        totals = known_strengths.sum(axis=0) + known_strengths.sum(axis=1)
         picked = np.sort(np.argsort(-totals, kind="stable")[:MOST_FEATURES])
     elif reference is not None:
         profile = reference[1].truth
@@ -155,9 +168,9 @@ def choose_features(
 
 def restrict(network: Network, block: tuple[np.ndarray, ...]) -> Network:
     """The part of a network among some features, with no edge where it tells nothing and no self-loops."""
-    truth, known = network.truth[block], network.known[block]
+    truth, is_known = network.truth[block], network.known[block]
     loops = np.eye(len(truth), dtype=bool)
-    return Network(np.where(known & ~loops, truth, 0.0), known | loops, network.signed)
+    return Network(np.where(is_known & ~loops, truth, 0.0), is_known | loops, network.signed)
 
 
 def cluster(profiles: np.ndarray) -> np.ndarray:
@@ -186,17 +199,17 @@ def _draw_matrix(
     from matplotlib.colors import ListedColormap
 
     count = len(matrix)
-    shown = np.where(np.eye(count, dtype=bool), np.nan, matrix)
+    entries = np.where(np.eye(count, dtype=bool), np.nan, matrix)
     axes.set_facecolor("#bdbdbd")
     if not_known is not None and not_known.any():
-        shown = np.where(not_known, np.nan, shown)
+        entries = np.where(not_known, np.nan, entries)
         blank = np.ma.masked_where(~not_known, np.zeros(matrix.shape))
         axes.pcolormesh(blank, cmap=ListedColormap([NOT_KNOWN]), rasterized=count > 50)
     if unsigned is not None and unsigned.any():
-        alone = np.ma.masked_invalid(np.where(unsigned, shown, np.nan))
+        alone = np.ma.masked_invalid(np.where(unsigned, entries, np.nan))
         axes.pcolormesh(alone, cmap="Greens", vmin=0, vmax=1, rasterized=count > 50)
-        shown = np.where(unsigned, np.nan, shown)
-    mesh = axes.pcolormesh(np.ma.masked_invalid(shown), cmap="RdBu_r", vmin=-1, vmax=1, rasterized=count > 50)
+        entries = np.where(unsigned, np.nan, entries)
+    mesh = axes.pcolormesh(np.ma.masked_invalid(entries), cmap="RdBu_r", vmin=-1, vmax=1, rasterized=count > 50)
     if edges is not None:
         sources, targets = np.nonzero(edges & ~np.eye(count, dtype=bool))
         # A dot with a rim is seen on every color, dark or light; its size follows that of the cells.
@@ -223,9 +236,9 @@ def hatch(axes: Axes, mask: np.ndarray) -> None:
 
 def _label_features(axes: Axes, names: Sequence[str], *, left: bool, below: bool) -> None:
     size = 6.5 if len(names) <= 20 else 4.5
-    places = np.arange(len(names)) + 0.5
-    axes.set_xticks(places if below else [], names if below else [], rotation=90, fontsize=size)
-    axes.set_yticks(places if left else [], names if left else [], fontsize=size)
+    positions = np.arange(len(names)) + 0.5
+    axes.set_xticks(positions if below else [], names if below else [], rotation=90, fontsize=size)
+    axes.set_yticks(positions if left else [], names if left else [], fontsize=size)
     axes.tick_params(length=0)
     if below:
         axes.set_xlabel("target")
@@ -236,23 +249,25 @@ def _label_features(axes: Axes, names: Sequence[str], *, left: bool, below: bool
 def _heading(
     name: str,
     metrics: pd.DataFrame,
-    shown: int,
+    selected_count: int,
     count: int,
     reference: tuple[str, Network] | None,
     further: Sequence[str],
     *,
     cut: bool = False,
 ) -> str:
-    parts = [f"{name}: learned networks, median over {style.count_seeds(metrics)} at the chosen strength"]
+    lines = [f"{name}: learned networks, median over {style.count_seeds(metrics)} at the chosen strength"]
     notes = ["gray: self-loops, not scored", *further]
     if reference is not None:
         notes.append(f"dots: edges of the {reference[0]}")
-    if shown < count:
-        notes.append(f"the {shown} of {count} features with the strongest edges{' of those listed' if cut else ''}")
+    if selected_count < count:
+        notes.append(
+            f"the {selected_count} of {count} features with the strongest edges{' of those listed' if cut else ''}"
+        )
     random = pick(metrics, method="baseline:random", metric="auprc")["value"]
     if len(random):
         notes.append(f"AUPRC of chance {random.iloc[0]:#.2g}")
-    return "\n".join([*parts, textwrap.fill("; ".join(notes), NOTES_WIDTH)])
+    return "\n".join([*lines, textwrap.fill("; ".join(notes), NOTES_WIDTH)])
 
 
 def _panel_title(metrics: pd.DataFrame, choice: Choice, model: str, method: str, matrix: np.ndarray) -> str:
@@ -261,12 +276,12 @@ def _panel_title(metrics: pd.DataFrame, choice: Choice, model: str, method: str,
         edges = choice.edges["typical"]
     strength = style.format_strength(choice.strength)
     lines = [f"{method}, strength {strength}", f"{edges} edges, {style.describe_divergence(metrics, model, method)}"]
-    found = pick(
+    rows = pick(
         metrics, metric="auprc", estimator="paths", model=model, method=method, strength=choice.strength,
         status="finished",
     )  # fmt: skip
     # A seed below 0 is pooled over the members.
-    scores = found.loc[found["seed"] >= 0, "value"]
+    scores = rows.loc[rows["seed"] >= 0, "value"]
     if len(scores):
         lines.append(f"AUPRC {scores.median():#.2g} ({scores.min():#.2g} to {scores.max():#.2g})")
     return "\n".join(lines)

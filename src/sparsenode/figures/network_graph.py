@@ -72,7 +72,7 @@ def draw_network_graph(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`."""
+    """Write the figure of one dataset to each path of `outputs`."""
     from sparsenode.data.contract import read_trajectories
 
     adata = read_trajectories(data)
@@ -96,7 +96,13 @@ def draw(
 ) -> Figure:
     """For each model a graph per method; every feature has one place in all of them.
 
-    The weights of `learned` are signed shares in what each target gets.
+    Args:
+        dataset: name of the dataset, for the headings.
+        metrics: metrics of all trajectories.
+        choices: chosen strengths by (model, method).
+        learned: networks by (model, method), whose weights are signed shares in what each target gets.
+        features: names of the features (feature,), in the order of the matrices.
+        reference: name and network that the learned ones are compared with; None where there is none.
     """
     from matplotlib.figure import Figure
 
@@ -104,12 +110,15 @@ def draw(
     picked = choose_features(learned, None if reference is None else reference[1])
     names = list(name_labels((features[number] for number in picked), most=MOST_LETTERS).values())
     block = np.ix_(picked, picked)
-    told = None if reference is None else restrict(reference[1], block)
-    edges = None if told is None else told.truth
+    reference_block = None if reference is None else restrict(reference[1], block)
+    edges = None if reference_block is None else reference_block.truth
     is_truth = reference is not None and reference[0] == TRUE
-    wanted = count_wanted(told, len(picked), is_truth=is_truth)
-    kept = {key: Matrices(*(matrix[block] for matrix in network)) for key, network in learned.items()}
-    drawings = {key: choose_edges(network, told, wanted, cut=choices[key].is_cut) for key, network in kept.items()}
+    edge_limit = count_wanted(reference_block, len(picked), is_truth=is_truth)
+    subnetworks = {key: Matrices(*(matrix[block] for matrix in network)) for key, network in learned.items()}
+    drawings = {
+        key: choose_edges(network, reference_block, edge_limit, cut=choices[key].is_cut)
+        for key, network in subnetworks.items()
+    }
     centers = lay_out(edges, list(drawings.values()), is_truth=is_truth)
 
     panels = {
@@ -121,27 +130,27 @@ def draw(
     side, font = (3.3, 7.0) if len(picked) <= 15 else (4.6, 6.0)
     boxes = np.array([half_size(name, font) for name in names])
     # Titles and gaps take a part of the side of a panel, which is 72 points an inch.
-    places = Places(push_apart(centers, 2.4 * boxes * 2 * LIMIT / (0.85 * 72 * side)), boxes)
+    geometry = Places(push_apart(centers, 2.4 * boxes * 2 * LIMIT / (0.85 * 72 * side)), boxes)
     heights = [side * rows[model] + 1.2 for model in models]
     figure = Figure(figsize=(max(side * columns, 6.5), sum(heights)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=heights))
-    for part, model in zip(parts, models, strict=True):
-        grid = part.subplots(rows[model], columns, squeeze=False).ravel()
+    subfigures = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=heights))
+    for subfigure, model in zip(subfigures, models, strict=True):
+        grid = subfigure.subplots(rows[model], columns, squeeze=False).ravel()
         for axes in grid:
             axes.set_axis_off()
         for axes, method in zip(grid, panels[model], strict=False):
             drawing = drawings[model, method]
-            _draw_graph(axes, drawing, kept[model, method], told, places)
-            _draw_features(axes, names, places, font)
+            _draw_graph(axes, drawing, subnetworks[model, method], reference_block, geometry)
+            _draw_features(axes, names, geometry, font)
             strength = style.format_strength(choices[model, method].strength)
             axes.set_title("\n".join([f"{method}, strength {strength}", *describe(drawing, edges), drawing.rule]))
-        mine = [(drawing, kept[key]) for key, drawing in drawings.items() if key[0] == model]
+        mine = [(drawing, subnetworks[key]) for key, drawing in drawings.items() if key[0] == model]
         unsigned = any((drawing.learned & network.unsigned).any() for drawing, network in mine)
-        if told is not None and not told.signed:
+        if reference_block is not None and not reference_block.signed:
             unsigned = unsigned or any(drawing.missed.any() for drawing, _ in mine)
         name = style.heading(dataset, model, models)
-        part.suptitle(_heading(name, reference, len(picked), len(features), unsigned=unsigned))
-        _legend(part, reference, untold=any(drawing.untold.any() for drawing, _ in mine))
+        subfigure.suptitle(_heading(name, reference, len(picked), len(features), unsigned=unsigned))
+        _legend(subfigure, reference, untold=any(drawing.untold.any() for drawing, _ in mine))
     return figure
 
 
@@ -174,15 +183,19 @@ def count_wanted(reference: Network | None, features: int, *, is_truth: bool) ->
     """
     if reference is None:
         return 2 * features
-    known = int(np.count_nonzero(reference.truth))
-    return known if known and is_truth and reference.known.all() else max(known, features)
+    edge_count = int(np.count_nonzero(reference.truth))
+    return edge_count if edge_count and is_truth and reference.known.all() else max(edge_count, features)
 
 
 def choose_edges(network: Matrices, reference: Network | None, wanted: int, *, cut: bool = False) -> Drawing:
     """The strongest edges of those that at least half of the seeds have, compared with the `reference`.
 
-    Of a network whose list was `cut` the pairs that it lacks have smaller shares than all others. Where fewer are
-    listed than `wanted`, it is not known of them whether they are missed.
+    Args:
+        network: learned network (source, target).
+        reference: network that its edges are compared with; None where there is none.
+        wanted: number of edges that are drawn at most.
+        cut: whether its list was cut. The pairs that it lacks have smaller shares than all that it has. Where fewer
+            are listed than `wanted`, it is not known whether the lacking ones are missed.
     """
     candidates = _is_stable(network)
     order = np.lexsort((-network.frequency.ravel(), -np.abs(network.weights).ravel()))
@@ -207,12 +220,12 @@ def choose_edges(network: Matrices, reference: Network | None, wanted: int, *, c
 
 
 def _is_stable(network: Matrices) -> np.ndarray:
-    others = ~np.eye(len(network.weights), dtype=bool)
-    return (network.frequency >= LEAST_FREQUENCY) & (network.weights != 0) & others
+    off_diagonal = ~np.eye(len(network.weights), dtype=bool)
+    return (network.frequency >= LEAST_FREQUENCY) & (network.weights != 0) & off_diagonal
 
 
 def lay_out(edges: np.ndarray | None, drawings: Sequence[Drawing], *, is_truth: bool) -> np.ndarray:
-    """Place of each feature (feature, 2) within ±1, neighbors in the graph near each other (Kamada and Kawai 1989).
+    """Position of each feature (feature, 2) within ±1, neighbors in the graph near each other (Kamada and Kawai 1989).
 
     The graph is the true network; where none is known, that of all edges that are drawn.
     """
@@ -225,16 +238,25 @@ def lay_out(edges: np.ndarray | None, drawings: Sequence[Drawing], *, is_truth: 
     reached = dict(networkx.all_pairs_shortest_path_length(graph))
     # What no path joins is put a little farther off than the farthest that are joined, not at infinity.
     far = 1.5 + max((length for lengths in reached.values() for length in lengths.values()), default=1)
-    distances = {one: {other: lengths.get(other, far) for other in graph} for one, lengths in reached.items()}
-    found = networkx.kamada_kawai_layout(graph, dist=distances)
-    places = np.array([found[number] for number in graph])
-    places = places - (places.max(axis=0) + places.min(axis=0)) / 2
+    distances = {node: {other: lengths.get(other, far) for other in graph} for node, lengths in reached.items()}
+    layout = networkx.kamada_kawai_layout(graph, dist=distances)
+    positions = np.array([layout[number] for number in graph])
+    positions = positions - (positions.max(axis=0) + positions.min(axis=0)) / 2
     # Both axes are stretched to the panel, which draws dense graphs apart.
-    return places / np.maximum(np.abs(places).max(axis=0), 1e-9)
+    return positions / np.maximum(np.abs(positions).max(axis=0), 1e-9)
 
 
 def push_apart(places: np.ndarray, sizes: np.ndarray, *, steps: int = 200) -> np.ndarray:
-    """Move boxes of `sizes` (feature, 2) around `places` until none lies on another, or `steps` have not sufficed."""
+    """Move boxes until none lies on another, or `steps` have not sufficed.
+
+    Args:
+        places: centers of the boxes (feature, 2).
+        sizes: their widths and heights (feature, 2), in the same unit.
+        steps: most moves of all boxes.
+
+    Returns:
+        The centers (feature, 2) after the moves.
+    """
     places = places.copy()
     gap = 0.05 * sizes.mean(axis=0)
     for _ in range(steps):
@@ -263,30 +285,30 @@ def describe(drawing: Drawing, edges: np.ndarray | None) -> list[str]:
     return [counts + (f", {untold} of pairs not known" if untold else "")]
 
 
-def _draw_graph(axes: Axes, drawing: Drawing, network: Matrices, reference: Network | None, places: Places) -> None:
+def _draw_graph(axes: Axes, drawing: Drawing, network: Matrices, reference: Network | None, geometry: Places) -> None:
     """Arrows in the color of what they are; missed edges below, those found on top."""
-    shown, weights = drawing.learned, network.weights
+    edges, weights = drawing.learned, network.weights
     signs = np.where(network.unsigned, 0.0, np.sign(weights))
-    largest = np.abs(weights[shown]).max(initial=0.0) or 1.0
+    largest = np.abs(weights[edges]).max(initial=0.0) or 1.0
     if reference is not None:
         missed = reference.truth if reference.signed else np.zeros_like(reference.truth)
         for pair in np.argwhere(drawing.missed):
-            _draw_edge(axes, pair, missed, places, {**MISSED, "linewidth": 0.9, "zorder": 1})
+            _draw_edge(axes, pair, missed, geometry, {**MISSED, "linewidth": 0.9, "zorder": 1})
     new = style.NEW_EDGE if reference is not None else style.EDGE
     for mask, color in ((drawing.untold, UNTOLD), (drawing.new, new), (drawing.found, style.EDGE)):
         for pair in np.argwhere(mask):
             width = 0.5 + 2.0 * abs(weights[tuple(pair)]) / largest
             look = {"color": color, "linewidth": width, "zorder": 2 + (color == style.EDGE)}
-            _draw_edge(axes, pair, signs, places, look)
+            _draw_edge(axes, pair, signs, geometry, look)
 
 
-def _draw_features(axes: Axes, names: Sequence[str], places: Places, font: float) -> None:
-    for place, name in zip(places.centers, names, strict=True):
+def _draw_features(axes: Axes, names: Sequence[str], geometry: Places, font: float) -> None:
+    for center, name in zip(geometry.centers, names, strict=True):
         axes.text(
-            *place, name, fontsize=font, ha="center", va="center", zorder=5,
+            *center, name, fontsize=font, ha="center", va="center", zorder=5,
             bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": style.GRAY, "linewidth": 0.6},
         )  # fmt: skip
-    limit = max(LIMIT, float(np.abs(places.centers).max(initial=0.0)) + 0.1)
+    limit = max(LIMIT, float(np.abs(geometry.centers).max(initial=0.0)) + 0.1)
     axes.set_xlim(-limit, limit)
     axes.set_ylim(-limit, limit)
     axes.set_aspect("equal")
@@ -300,12 +322,12 @@ def half_size(name: str, size: float) -> tuple[float, float]:
     return TextPath((0, 0), name, size=size).get_extents().width / 2 + pad, size / 2 + pad
 
 
-def _draw_edge(axes: Axes, pair: np.ndarray, signed: np.ndarray, places: Places, look: Mapping[str, Any]) -> None:
+def _draw_edge(axes: Axes, pair: np.ndarray, signed: np.ndarray, geometry: Places, look: Mapping[str, Any]) -> None:
     """An arrow for an activation, a bar for a repression, an open one where neither is known."""
     from matplotlib.patches import ArrowStyle, FancyArrowPatch
 
     source, target = pair
-    start, end = places.centers[source], places.centers[target]
+    start, end = geometry.centers[source], geometry.centers[target]
     way = end - start
     # The middle of the arc, towards which it leaves each of its ends.
     bend = (start + end) / 2 + BEND * np.array([way[1], -way[0]])
@@ -317,8 +339,8 @@ def _draw_edge(axes: Axes, pair: np.ndarray, signed: np.ndarray, places: Places,
     axes.add_patch(
         FancyArrowPatch(
             tuple(start), tuple(end), arrowstyle=head, connectionstyle=f"arc3,rad={BEND}", mutation_scale=8,
-            shrinkA=_distance_to_rim(bend - start, places.boxes[source]) + 0.5,
-            shrinkB=_distance_to_rim(bend - end, places.boxes[target]) + (2.0 if represses else 1.0), **look,
+            shrinkA=_distance_to_rim(bend - start, geometry.boxes[source]) + 0.5,
+            shrinkB=_distance_to_rim(bend - end, geometry.boxes[target]) + (2.0 if represses else 1.0), **look,
         )
     )  # fmt: skip
 
@@ -330,16 +352,20 @@ def _distance_to_rim(way: np.ndarray, box: np.ndarray) -> float:
         return float(np.min(box / np.abs(way / length)))
 
 
-def _heading(name: str, reference: tuple[str, Network] | None, shown: int, count: int, *, unsigned: bool) -> str:
+def _heading(
+    name: str, reference: tuple[str, Network] | None, selected_count: int, count: int, *, unsigned: bool
+) -> str:
     heads = "arrow: activates; bar: represses; " + ("open arrow: sign not known; " if unsigned else "")
     notes = [f"{heads}width: the source's share in what its target gets"]
-    if shown < count:
-        notes.append(f"the {shown} of {count} features with the strongest edges, and the edges among them alone")
+    if selected_count < count:
+        notes.append(
+            f"the {selected_count} of {count} features with the strongest edges, and the edges among them alone"
+        )
     compared = "" if reference is None else f" beside the {reference[0]}"
     return "\n".join([f"{name}: learned networks at the chosen strength{compared}", *notes])
 
 
-def _legend(part: Any, reference: tuple[str, Network] | None, *, untold: bool) -> None:
+def _legend(subfigure: Any, reference: tuple[str, Network] | None, *, untold: bool) -> None:
     from matplotlib.lines import Line2D
 
     if reference is None:
@@ -354,4 +380,4 @@ def _legend(part: Any, reference: tuple[str, Network] | None, *, untold: bool) -
     if untold:
         handles.append(Line2D([], [], color=UNTOLD, linewidth=2))
         labels.append(f"the {name} tells nothing of it")
-    part.legend(handles, labels, loc="outside lower center", ncols=3 if len(handles) == 3 else 2)
+    subfigure.legend(handles, labels, loc="outside lower center", ncols=3 if len(handles) == 3 else 2)

@@ -28,7 +28,7 @@ def draw_pareto(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`."""
+    """Write the figure of one dataset to each path of `outputs`."""
     with style.style(font_size):
         figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
@@ -40,18 +40,18 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], 
 
     models = style.models_of(metrics)
     figure = Figure(figsize=(9.4, 0.5 + 3.6 * len(models)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(models), 1))
+    subfigures = np.atleast_1d(figure.subfigures(len(models), 1))
     looks = style.looks(style.method_order(metrics["method"]))
-    for part, model in zip(parts, models, strict=True):
+    for subfigure, model in zip(subfigures, models, strict=True):
         protocol = next((choice.protocol for (name, _), choice in choices.items() if name == model), "trajectory")
         split, phase = style.error_split(metrics, model, protocol)
         where = {"model": model, "protocol": protocol, "split": split, "phase": phase}
-        part.suptitle(
+        subfigure.suptitle(
             f"{style.heading(dataset, model, models)}: {split} error of {style.describe_protocol(protocol)}\n"
             f"small dots: members; large symbols: median over {style.count_seeds(pick(metrics, model=model))} "
             "at each strength, joined in order of strength"
         )
-        panels = part.subplots(1, len(THRESHOLDS), sharey=True)
+        panels = subfigure.subplots(1, len(THRESHOLDS), sharey=True)
         for axes, (estimator, meaning) in zip(panels, THRESHOLDS.items(), strict=True):
             for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
                 errors = style.select_errors(metrics, method=method, **where)

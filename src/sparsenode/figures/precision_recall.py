@@ -38,7 +38,7 @@ def draw_precision_recall(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`.
+    """Write the figure of one dataset to each path of `outputs`.
 
     Raises:
         UserError: the rankings were not written.
@@ -73,12 +73,12 @@ def make_curve(scores: np.ndarray, edges: np.ndarray) -> Curve:
 def draw(dataset: str, rankings: Rankings, choices: Mapping[tuple[str, str], Choice] | None = None) -> Figure:
     """For each model a row of panels, one for each estimator; peers, which have none of these, are in every panel.
 
-    Where no strength was chosen for any method, the peers stand alone.
+    Where no strength was chosen for any method, only the peers are drawn.
     """
     from matplotlib.figure import Figure
 
     choices = choices or {}
-    told = style.told_notes(choices)
+    notes = style.told_notes(choices)
     # One ranking after another: of thousands of variables each is large.
     curves = {key: make_curve(*rankings[key]) for key in rankings}
     methods = style.method_order(method for _, method, _ in curves)
@@ -90,19 +90,19 @@ def draw(dataset: str, rankings: Rankings, choices: Mapping[tuple[str, str], Cho
     if not curves and any(choice.strength is not None for choice in choices.values()):
         absence = NO_PAIR
     figure = Figure(figsize=(3.3 * max(len(estimators), 2), 0.3 + 5.6 * len(models)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(models), 1))
-    for part, model in zip(parts, models, strict=True):
-        panels = part.subplots(1, len(estimators), sharey=True, squeeze=False)[0]
+    subfigures = np.atleast_1d(figure.subfigures(len(models), 1))
+    for subfigure, model in zip(subfigures, models, strict=True):
+        panels = subfigure.subplots(1, len(estimators), sharey=True, squeeze=False)[0]
         for axes, estimator in zip(panels, estimators, strict=True):
             selected = select_curves(curves, model, estimator)
             axes.set_title(ESTIMATORS.get(estimator, absence))
             _draw_panel(axes, selected, looks, choices)
         panels[0].set_ylabel("precision: share of true edges\namong the pairs ranked above")
         first = next(iter(selected.values()), Curve((np.empty(0), np.empty(0)), np.nan, 0, 0))
-        part.suptitle(
+        subfigure.suptitle(
             f"{style.heading(dataset, model, models)}: how many of the {first.edges} true edges (of {first.pairs} "
             "pairs) are found, and at what precision\neach method at the strength chosen on validation, scores pooled "
-            "over seeds; dashed: peers, the same in every panel" + "".join(f"\n{note}" for note in told)
+            "over seeds; dashed: peers, the same in every panel" + "".join(f"\n{note}" for note in notes)
         )
     return figure
 
@@ -163,10 +163,10 @@ def _draw_panel(
         return
     first = next(iter(curves.values()))
     chance = first.edges / first.pairs
-    # In its place among the methods: who stands below it is worse than a guess.
-    place = sum(ratios[method] >= 1 for method in order[:MOST_LINES])
-    handles.insert(place, axes.axhline(chance, color=style.GRAY, linewidth=0.8, zorder=1))
-    labels.insert(place, f"1.00  chance, precision {chance:.2g}")
+    # Chance is listed among the methods by its ratio: a method below it is worse than a guess.
+    position = sum(ratios[method] >= 1 for method in order[:MOST_LINES])
+    handles.insert(position, axes.axhline(chance, color=style.GRAY, linewidth=0.8, zorder=1))
+    labels.insert(position, f"1.00  chance, precision {chance:.2g}")
     if len(order) > MOST_LINES:
         handles.append(axes.plot([], [], linestyle="none")[0])
         labels.append(f"and {len(order) - MOST_LINES} with less")

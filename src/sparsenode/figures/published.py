@@ -1,6 +1,7 @@
-"""What others have published for a benchmark, as it stands in `published.csv`.
+"""What other studies have published for a benchmark, as listed in `published.csv`.
 
-Light on purpose: the configuration, which every job of the workflow reads, asks for the names of the benchmarks.
+This module is light on purpose: the configuration, which every job of the workflow reads, asks for the names of the
+benchmarks.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def benchmark_names() -> list[str]:
 def benchmark_note(benchmark: str) -> str:
     """What data all published values of a benchmark are of, for the reader to compare; empty if nothing is to be said.
 
-    It stands in the rows without a method.
+    It is in the rows without a method.
     """
     return "; ".join(row["condition"] for row in _rows() if row["dataset"] == benchmark and not row["method"])
 
@@ -63,18 +64,18 @@ def read_published(benchmark: str | None) -> list[Published]:
         raise UserError(
             f"no published values of the benchmark {benchmark!r}; there are: {', '.join(benchmark_names())}"
         )
-    found = []
+    methods = []
     for study, method in dict.fromkeys((row["study"], row["method"]) for row in rows):
-        own = [row for row in rows if (row["study"], row["method"]) == (study, method)]
-        told = {name: own[0][name] for name in ("counterpart", "condition", "source")}
-        values = {row["metric"]: float(row["value"]) * SCALES[row["unit"]] for row in own}
+        method_rows = [row for row in rows if (row["study"], row["method"]) == (study, method)]
+        description = {name: method_rows[0][name] for name in ("counterpart", "condition", "source")}
+        values = {row["metric"]: float(row["value"]) * SCALES[row["unit"]] for row in method_rows}
         remarks = tuple(
             f"error by the published code one step ahead, between values without noise; unit {row['unit']}"
-            for row in own
+            for row in method_rows
             if "presumed" in row["unit"]
         )
-        found.append(Published(study, method, **told, values=values, remarks=remarks))
-    return found
+        methods.append(Published(study, method, **description, values=values, remarks=remarks))
+    return methods
 
 
 def _rows() -> list[dict[str, str]]:

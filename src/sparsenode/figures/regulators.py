@@ -35,8 +35,8 @@ class Prior(NamedTuple):
 
     def chance(self) -> float:
         """Share of edges among the pairs of two genes that it tells of: the precision of a random prediction."""
-        others = self.known.to_numpy() & ~np.eye(len(self.known), dtype=bool)
-        return float(self.edges.to_numpy()[others].mean()) if others.any() else float("nan")
+        mask = self.known.to_numpy() & ~np.eye(len(self.known), dtype=bool)
+        return float(self.edges.to_numpy()[mask].mean()) if mask.any() else float("nan")
 
 
 def draw_regulators(
@@ -50,7 +50,7 @@ def draw_regulators(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`.
+    """Write the figure of one dataset to each path of `outputs`.
 
     Raises:
         UserError: no strength was chosen for any method, or the influences in each group were not written.
@@ -78,10 +78,10 @@ def choose_method(
     errors: dict[tuple[str, str, float], float] = {}
     for (model, method), choice in choices.items():
         if choice.strength is not None:
-            found = style.select_errors(
+            table = style.select_errors(
                 metrics, model=model, method=method, protocol=choice.protocol, split="validation", phase="fit"
             )
-            of_choice = pick(found, strength=choice.strength)["value"]
+            of_choice = pick(table, strength=choice.strength)["value"]
             errors[model, method, choice.strength] = float(of_choice.median()) if len(of_choice) else np.inf
     if not errors:
         raise UserError(f"{where}: no strength was chosen for any method, so there are no influences to draw")
@@ -92,12 +92,12 @@ def choose_method(
 def read_priors(adata: AnnData, groups: Sequence[str]) -> dict[str, Prior]:
     """Prior network of each group: the one named like it, else the base one; groups without either are left out."""
     names = list(adata.var_names)
-    found = prior_networks(adata)
+    networks = prior_networks(adata)
     priors = {}
     for group in groups:
-        name = next((name for name in (group, "base") if name in found), None)
+        name = next((name for name in (group, "base") if name in networks), None)
         if name is not None:
-            matrices = found[name].truth != 0, found[name].known
+            matrices = networks[name].truth != 0, networks[name].known
             priors[group] = Prior(name, *(pd.DataFrame(matrix, names, names) for matrix in matrices))
     return priors
 
@@ -105,7 +105,7 @@ def read_priors(adata: AnnData, groups: Sequence[str]) -> dict[str, Prior]:
 def influence_matrix(influences: pd.DataFrame, group: str) -> pd.DataFrame:
     """Influences (regulator, target) of the strongest regulators and targets of a group, 0 where none is listed.
 
-    Of a group with `STRONGEST_PAIRS` pairs others may have weaker ones.
+    In a group with `STRONGEST_PAIRS` listed pairs, other pairs may have weaker influences.
 
     Rows and columns are in the order of a hierarchical clustering.
     """
@@ -151,8 +151,8 @@ def draw(
         mesh = _draw_matrix(axes, table, prior)
         if group in cut:
             hatch(axes, table.to_numpy() == 0)
-        found = "no prior network" if prior is None else describe_prior(table, prior)
-        axes.set_title(f"{name_label(group)}: its {len(table)} strongest regulators\n{found}")
+        comparison = "no prior network" if prior is None else describe_prior(table, prior)
+        axes.set_title(f"{name_label(group)}: its {len(table)} strongest regulators\n{comparison}")
         bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=18)
         bar.set_label("change of the target's rate\n(scaled expression per pseudotime)")
     return figure
@@ -160,9 +160,9 @@ def draw(
 
 def describe_prior(table: pd.DataFrame, prior: Prior) -> str:
     """How many of the influences shown that a prior network tells of are its edges, beside chance."""
-    told = prior.known.loc[table.index, table.columns].to_numpy() & (table.to_numpy() != 0)
-    edges = int(prior.edges.loc[table.index, table.columns].to_numpy()[told].sum())
-    count = int(told.sum())
+    mask = prior.known.loc[table.index, table.columns].to_numpy() & (table.to_numpy() != 0)
+    edges = int(prior.edges.loc[table.index, table.columns].to_numpy()[mask].sum())
+    count = int(mask.sum())
     if count == 0:
         return f"the {prior.name} network tells of none of these influences"
     return (

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOMENTS = 7
 SIDE_LOOKS = {
-    # The body faces to the right, so that its right limbs are the nearer ones, drawn over the others.
+    # The body faces to the right, so that its right limbs are the nearer ones, drawn over the rest.
     "left": ("left limbs", style.BLUE, 2),
     "right": ("right limbs", style.VERMILION, 4),
     "middle": ("trunk and head", style.GRAY, 3),
@@ -83,7 +83,7 @@ def draw_skeleton(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`, and a GIF of a whole trial to `animation`.
+    """Write the figure of one dataset to each path of `outputs`, and a GIF of a whole trial to `animation`.
 
     Raises:
         UserError: the data hold no skeletons, or there is no forecast of all their angles for any test trial.
@@ -162,13 +162,13 @@ def order_trials(adata: AnnData) -> dict[str, list[str]]:
     split = adata.obs["split"].astype(str)
     trained = set(adata.obs.loc[split == "train", "subject"].astype(str))
     tested = set(adata.obs.loc[split == "test", "trajectory"].astype(str))
-    found: dict[bool, tuple[str, list[str]]] = {}
+    trials: dict[bool, tuple[str, list[str]]] = {}
     for name, subject in subjects.items():
         if name in tested:
-            person, names = found.setdefault(subject in trained, (subject, []))
+            person, names = trials.setdefault(subject in trained, (subject, []))
             if person == subject:
                 names.append(name)
-    return {found[kind][0]: found[kind][1] for kind in (True, False) if kind in found}
+    return {trials[kind][0]: trials[kind][1] for kind in (True, False) if kind in trials}
 
 
 def choose_best(metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice]) -> dict[str, str]:
@@ -228,9 +228,9 @@ def make_motion(adata: AnnData, body: Body, best: Mapping[str, str], forecast: p
     from sparsenode.data.mocap import side_of
 
     rows = np.flatnonzero(adata.obs["trajectory"].astype(str).to_numpy() == trial)
-    known = adata.obs["time"].to_numpy(np.float64)[rows]
+    observed_times = adata.obs["time"].to_numpy(np.float64)[rows]
     times = np.union1d(forecast["time"].unique(), forecast["start"].unique())
-    at = np.abs(known[:, None] - times).argmin(axis=0)
+    at = np.abs(observed_times[:, None] - times).argmin(axis=0)
     observed = place_joints(body, np.asarray(adata.X[rows[at]], np.float64))
     bones = bone_segments(body.skeleton)
     names = [bone.name for bone in body.skeleton.bones]
@@ -248,26 +248,32 @@ def make_motion(adata: AnnData, body: Body, best: Mapping[str, str], forecast: p
             wide.reindex(times)[list(adata.var_names)].to_numpy(np.float64),
             np.asarray(adata.X[rows[at]], np.float64),
         )
-        places = place_joints(body, np.where(np.isfinite(values), values, np.nan))
-        poses[model, method] = look_from_side(places, forward)
+        positions = place_joints(body, np.where(np.isfinite(values), values, np.nan))
+        poses[model, method] = look_from_side(positions, forward)
     subject = subjects_of(adata)[trial]
     trained = subject in set(adata.obs.loc[adata.obs["split"] == "train", "subject"].astype(str))
     return Motion(trial, subject, trained, times, poses, bones, sides)
 
 
 def place_joints(body: Body, values: np.ndarray) -> np.ndarray:
-    """Places of the joints around the hip in cm (frame, joint, 3) of scaled `values` (frame, feature)."""
+    """Positions of the joints around the hip in cm (frame, joint, 3) of scaled `values` (frame, feature)."""
     from sparsenode.data.acclaim import centimeters_per_unit
     from sparsenode.data.kinematics import joint_positions
 
     degrees = body.offset + body.scale * values
     constant = np.broadcast_to(body.constant, (len(values), len(body.constant)))
-    places = joint_positions(body.skeleton, body.channels, np.concatenate((degrees, constant), axis=1))
-    return (places - places[:, :1]) * centimeters_per_unit(body.skeleton)
+    positions = joint_positions(body.skeleton, body.channels, np.concatenate((degrees, constant), axis=1))
+    return (positions - positions[:, :1]) * centimeters_per_unit(body.skeleton)
 
 
 def face(places: np.ndarray, bones: Sequence[tuple[int, int]], sides: Sequence[str]) -> np.ndarray:
-    """Mean direction (3,) that the body faces, level, from the line between its hips; `places` (frame, joint, 3)."""
+    """Mean direction (3,) that the body faces, level, from the line between its hips.
+
+    Args:
+        places: positions of the joints (frame, joint, 3).
+        bones: numbers of the joints that each bone begins and ends at (bone,).
+        sides: side of the body that each bone is on (bone,).
+    """
     hips = {side: end for (start, end), side in zip(bones, sides, strict=True) if start == 0}
     left = (places[:, hips["left"]] - places[:, hips["right"]]).mean(axis=0)
     # Left times up is forward, as y is up and the axes are right-handed.
@@ -291,10 +297,10 @@ def draw(dataset: str, motions: Sequence[Motion]) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.04, wspace=0, hspace=0)
     figure.suptitle(f"{dataset}: observed and predicted motion (median over seeds at the chosen strength)")
-    parts = np.atleast_1d(figure.subfigures(len(motions), 1))
-    for part, motion in zip(parts, motions, strict=True):
-        part.suptitle(describe(motion), fontsize="medium")
-        grid = part.subplots(rows, MOMENTS, squeeze=False)
+    subfigures = np.atleast_1d(figure.subfigures(len(motions), 1))
+    for subfigure, motion in zip(subfigures, motions, strict=True):
+        subfigure.suptitle(describe(motion), fontsize="medium")
+        grid = subfigure.subplots(rows, MOMENTS, squeeze=False)
         moments = np.linspace(0, len(motion.times) - 1, MOMENTS).round().astype(int)
         for axes, moment in zip(grid[0], moments, strict=True):
             lead = f"{motion.times[moment] - motion.times[0]:.2g} s"
@@ -335,19 +341,19 @@ def animate(dataset: str, motion: Motion, path: Path) -> None:
     columns = len(motion.poses)
     figure = Figure(figsize=(max(width, 1.3) * columns, height + 0.9), layout="constrained")
     grid = figure.subplots(1, columns, squeeze=False)[0]
-    shown = []
+    panels = []
     for axes, (key, poses) in zip(grid, motion.poses.items(), strict=True):
         _prepare(axes, low, high)
         axes.set_title(key if key == OBSERVED else "\n".join(key))
         if key != OBSERVED:
-            shown.append((_add_lines(axes, motion, faint=True), motion.poses[OBSERVED]))
-        shown.append((_add_lines(axes, motion), poses))
+            panels.append((_add_lines(axes, motion, faint=True), motion.poses[OBSERVED]))
+        panels.append((_add_lines(axes, motion), poses))
     _add_bar(grid[0], low)
     heading = figure.suptitle("0")
 
     def update(frame: int) -> None:
         heading.set_text(f"{dataset}, trial {name_label(motion.trial)}: {motion.times[frame]:.2f} s")
-        for lines, poses in shown:
+        for lines, poses in panels:
             _show(lines, motion, poses[frame])
 
     update(0)
@@ -359,7 +365,7 @@ def animate(dataset: str, motion: Motion, path: Path) -> None:
 
 
 def durations(times: np.ndarray) -> list[int]:
-    """How long each frame is shown, in ms, such that the motion has its own speed; the last as long as the others."""
+    """How long each frame is shown, in ms, such that the motion has its own speed; the last as long as that before."""
     # GIF counts in hundredths of a second: rounding the sum, not each frame, keeps the speed.
     ends = np.append(times[1:], 2 * times[-1] - times[-2]) - times[0] if len(times) > 1 else np.ones(1)
     return [int(step) for step in np.diff(np.round(100 * ends), prepend=0.0) * 10]

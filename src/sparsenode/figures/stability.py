@@ -72,7 +72,7 @@ def draw_stability(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`.
+    """Write the figure of one dataset to each path of `outputs`.
 
     Raises:
         UserError: the frequencies over the strength were not written.
@@ -87,7 +87,11 @@ def draw_stability(
         for method in methods_with_strengths(table, model)
     }
     # Where single pairs are not drawn, no network of thousands of variables is needed.
-    few = {key: (one.strengths, one.frequency) for key, one in paths.items() if one.frequency is not None}
+    few = {
+        key: (method_paths.strengths, method_paths.frequency)
+        for key, method_paths in paths.items()
+        if method_paths.frequency is not None
+    }
     reference = reference_network(adata) if few else None
     paths |= {key: make_paths(strengths, frequency, reference) for key, (strengths, frequency) in few.items()}
     with style.style(font_size):
@@ -130,7 +134,7 @@ def _count_pairs(summary: pd.DataFrame) -> dict[str, int]:
 
 
 def _numbers(names: pd.Series, features: Sequence[str], where: str) -> np.ndarray:
-    """Place of each name in `features`; the names are categories, of which there are few."""
+    """Index of each name in `features`; the names are categories, of which there are few."""
     names = names.astype("category")
     lookup = pd.Index(list(features)).get_indexer(pd.Index(names.cat.categories))
     if (lookup < 0).any():
@@ -156,9 +160,11 @@ def draw(
     figure = Figure(
         figsize=(max(1.0 + 2.7 * columns, 6.2), sum(1.5 + 2.5 * count for count in rows.values())), layout="constrained"
     )
-    parts = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[1.5 + 2.5 * rows[name] for name in models]))
-    for part, model in zip(parts, models, strict=True):
-        grid = part.subplots(rows[model], columns, squeeze=False, sharey=True)
+    subfigures = np.atleast_1d(
+        figure.subfigures(len(models), 1, height_ratios=[1.5 + 2.5 * rows[name] for name in models])
+    )
+    for subfigure, model in zip(subfigures, models, strict=True):
+        grid = subfigure.subplots(rows[model], columns, squeeze=False, sharey=True)
         counts = _count_pairs(pd.concat([paths[model, method].summary for method in methods[model]]))
         for number, axes in enumerate(grid.ravel()):
             axes.set_visible(number < len(methods[model]))
@@ -168,8 +174,8 @@ def draw(
         for axes in grid[:, 0]:
             axes.set_ylabel("selection frequency\n(share of the seeds)")
         grid[0, 0].set_ylim(-0.03, 1.03)
-        part.suptitle(_heading(style.heading(dataset, model, models), metrics, model, sum(counts.values())))
-        _legend(part, counts)
+        subfigure.suptitle(_heading(style.heading(dataset, model, models), metrics, model, sum(counts.values())))
+        _legend(subfigure, counts)
     return figure
 
 
@@ -227,7 +233,7 @@ def _heading(name: str, metrics: pd.DataFrame, model: str, pairs: int) -> str:
     return f"{name}: how often each pair is selected as the strength grows\n{pairs} pairs, {seeds}"
 
 
-def _legend(part: Any, counts: Mapping[str, int]) -> None:
+def _legend(subfigure: Any, counts: Mapping[str, int]) -> None:
     """One legend below all panels: what a line or an area is, in which colors."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -242,4 +248,4 @@ def _legend(part: Any, counts: Mapping[str, int]) -> None:
         labels.append("the middle half of the pairs")
     handles.append(Line2D([], [], color=style.BLACK, linewidth=1.2, linestyle="--"))
     labels.append("strength chosen on validation")
-    part.legend(handles, labels, loc="outside lower center", ncols=2)
+    subfigure.legend(handles, labels, loc="outside lower center", ncols=2)

@@ -43,7 +43,7 @@ def draw_strengths(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`."""
+    """Write the figure of one dataset to each path of `outputs`."""
     with style.style(font_size):
         figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
@@ -57,17 +57,17 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], 
     columns = {model: _methods_with_strengths(metrics, model) for model in models}
     width = max(len(methods) for methods in columns.values())
     figure = Figure(figsize=(1.5 + 1.9 * width + 2.0, 0.6 + 4.3 * len(models)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(models), 1))
-    for part, model in zip(parts, models, strict=True):
+    subfigures = np.atleast_1d(figure.subfigures(len(models), 1))
+    for subfigure, model in zip(subfigures, models, strict=True):
         protocol = next((choice.protocol for (name, _), choice in choices.items() if name == model), "trajectory")
-        part.suptitle(
+        subfigure.suptitle(
             f"{style.heading(dataset, model, models)}: median and range over "
             f"{style.count_seeds(pick(metrics, model=model))}\nerrors of {style.describe_protocol(protocol)}"
         )
-        grid = part.subplots(2, width, squeeze=False, sharey="row", sharex="col")
+        grid = subfigure.subplots(2, width, squeeze=False, sharey="row", sharex="col")
         for panels, method in zip(grid.T, columns[model], strict=False):
             choice = choices.get((model, method), Choice(None, protocol))
-            # Where strength 0 is plain training, models without a regularizer stand in for it.
+            # Where strength 0 is plain training, models without a regularizer are used for it.
             names = [method, "none"] if choice.starts_plain else [method]
             axis = StrengthAxis(pick(metrics, metric="seconds", model=model, method=names)["strength"])
             panels[0].set_title(f"{method}\n{style.describe_divergence(metrics, model, method)}")
@@ -116,7 +116,7 @@ def _draw_errors(
 
 
 def _with_plain(rows: pd.DataFrame, method: str) -> pd.DataFrame:
-    """A method's rows; where it has none of strength 0, those of the method without a regularizer stand in."""
+    """A method's rows; where it has none of strength 0, those of the method without a regularizer are added."""
     mine = pick(rows, method=method)
     return mine if (mine["strength"] == 0).any() else pd.concat([mine, pick(rows, method="none")])
 
@@ -127,18 +127,18 @@ def _draw_sparsities(axes: Axes, metrics: pd.DataFrame, model: str, names: list[
     for (metric, estimator, reference), (name, color, marker) in SPARSITIES.items():
         if reference == "truth" and has_regulators:
             continue
-        found = pick(both, metric=metric, estimator=estimator, reference=reference)
-        trained = _with_plain(pick(found, status="finished"), names[0])
+        sparsities = pick(both, metric=metric, estimator=estimator, reference=reference)
+        trained = _with_plain(pick(sparsities, status="finished"), names[0])
         if trained.empty:
             continue
         _draw_spread(axes, axis, trained, color, marker, name)
-        untrained = pick(found, status="untrained", method=names[0])["value"]
+        untrained = pick(sparsities, status="untrained", method=names[0])["value"]
         if len(untrained):
             axes.axhline(untrained.median(), color=color, linestyle=":", linewidth=1.1, label=UNTRAINED, zorder=1)
 
 
 def _draw_spread(axes: Axes, axis: StrengthAxis, rows: pd.DataFrame, color: str, marker: str, label: str) -> None:
-    """Median over seeds as a line; the range as a band, and as a bar at strength 0, which stands apart."""
+    """Median over seeds as a line; the range as a band, and as a bar at strength 0, which is apart."""
     values = style.spread(rows)
     positive = values[values.index > 0]
     axes.plot(positive.index, positive["median"], color=color, marker=marker, label=label)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLACK, GRAY, LIGHT_GRAY = "#000000", "#6f6f6f", "#d0d0d0"
-# Colors of Okabe and Ito (2008), told apart by all common kinds of color vision.
+# Colors of Okabe and Ito (2008), which all common kinds of color vision tell apart.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
 _METHOD_LOOKS = {
     "none": (BLACK, "D"),
@@ -84,7 +84,7 @@ class Look:
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """Look of each method; those of the package have their own, others take spare ones in order; peers are gray."""
+    """Look of each method; those of the package have their own, other ones take spare ones in order; peers are gray."""
     methods = list(dict.fromkeys(methods))
     peers = [name for name in methods if name.startswith(PEER)]
     methods = [name for name in methods if name not in peers]
@@ -96,34 +96,34 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
     ]
     # Colors that are left come first.
     spare.sort(key=lambda look: look[0] in {color for color, _ in taken})
-    found, others = {}, 0
+    assigned, spare_count = {}, 0
     for name in methods:
         if name in _METHOD_LOOKS:
-            found[name] = Look(*_METHOD_LOOKS[name])
+            assigned[name] = Look(*_METHOD_LOOKS[name])
         else:
-            found[name] = Look(*spare[others % len(spare)])
-            others += 1
+            assigned[name] = Look(*spare[spare_count % len(spare)])
+            spare_count += 1
     strangers = [name for name in peers if name not in _PEER_LOOKS]
     for name in peers:
         if name in _PEER_LOOKS:
-            found[name] = Look(*_PEER_LOOKS[name])
+            assigned[name] = Look(*_PEER_LOOKS[name])
         else:
-            found[name] = Look(GRAY, "|", _SPARE_PEER_LINES[strangers.index(name) % len(_SPARE_PEER_LINES)])
-    return found
+            assigned[name] = Look(GRAY, "|", _SPARE_PEER_LINES[strangers.index(name) % len(_SPARE_PEER_LINES)])
+    return assigned
 
 
 def method_order(methods: Iterable[str]) -> list[str]:
-    """Methods in the order in which all figures show them: the package's own, then others as they come."""
-    given = [name for name in dict.fromkeys(methods) if ":" not in name and name]
-    known = [name for name in _METHOD_LOOKS if name in given]
-    return known + [name for name in given if name not in known]
+    """Methods in the order in which all figures show them: the package's own, then other ones as they come."""
+    names = [name for name in dict.fromkeys(methods) if ":" not in name and name]
+    ordered = [name for name in _METHOD_LOOKS if name in names]
+    return ordered + [name for name in names if name not in ordered]
 
 
 def peer_order(methods: Iterable[str]) -> list[str]:
     """Peers, `peer:NAME`, in the order in which all figures show them."""
-    given = [name for name in dict.fromkeys(methods) if name.startswith(PEER)]
-    known = [name for name in _PEER_LOOKS if name in given]
-    return known + [name for name in given if name not in known]
+    names = [name for name in dict.fromkeys(methods) if name.startswith(PEER)]
+    ordered = [name for name in _PEER_LOOKS if name in names]
+    return ordered + [name for name in names if name not in ordered]
 
 
 def method_label(method: str) -> str:
@@ -133,8 +133,8 @@ def method_label(method: str) -> str:
 
 def told_label(method: str, choices: Mapping[tuple[str, str], Choice]) -> str:
     """A method in words, with a mark where it is given a prior that is made of the true network (`TOLD`)."""
-    told = any(choice.knows_truth for (_, name), choice in choices.items() if name == method)
-    return method_label(method) + (f" {MARK}" if told else "")
+    knows_truth = any(choice.knows_truth for (_, name), choice in choices.items() if name == method)
+    return method_label(method) + (f" {MARK}" if knows_truth else "")
 
 
 def told_notes(choices: Mapping[tuple[str, str], Choice]) -> list[str]:
@@ -192,7 +192,7 @@ def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float
 
 
 def read_metrics(path: Path) -> pd.DataFrame:
-    """Read what concerns all trajectories of one data set from its tidy metrics.
+    """Read what concerns all trajectories of one dataset from its tidy metrics.
 
     Raises:
         UserError: the file holds no trained model.
@@ -234,9 +234,9 @@ class Choice:
         """What the method is told of the network, in words; empty for nothing."""
         if self.prior is None:
             return ""
-        made = ", made of the true network" if self.knows_truth else ""
+        origin = ", made of the true network" if self.knows_truth else ""
         wrong = f", {100 * self.prior['corruption']:.3g} % of its edges moved" if self.prior["corruption"] else ""
-        return f"given the prior {self.prior['name']}{made}{wrong}"
+        return f"given the prior {self.prior['name']}{origin}{wrong}"
 
     @property
     def knows_truth(self) -> bool:
@@ -249,8 +249,8 @@ def read_selection(folder: Path) -> dict[tuple[str, str], Choice]:
     choices = {}
     for path in sorted(Path(folder).glob("*/*.json")):
         content = read_json(path, keys=("chosen", "protocol"))
-        told = content.get("regularizer", ""), content.get("prior"), content.get("edges")
-        choices[path.parent.name, path.stem] = Choice(content["chosen"], content["protocol"], *told)
+        details = content.get("regularizer", ""), content.get("prior"), content.get("edges")
+        choices[path.parent.name, path.stem] = Choice(content["chosen"], content["protocol"], *details)
     return choices
 
 
@@ -295,9 +295,9 @@ def error_split(metrics: pd.DataFrame, model: str, protocol: str) -> tuple[str, 
     """Split and phase of the headline error: test in the fit phase where there is one, else the nearest to it."""
     errors = pick(metrics, metric="mse", horizon=protocol, model=["", model], trajectory="all")
     present = set(zip(errors["split"], errors["phase"], strict=True))
-    for wanted in (("test", "fit"), ("test", "extrapolation"), ("validation", "fit"), ("train", "fit")):
-        if wanted in present:
-            return wanted
+    for candidate in (("test", "fit"), ("test", "extrapolation"), ("validation", "fit"), ("train", "fit")):
+        if candidate in present:
+            return candidate
     return ("train", "fit")
 
 
@@ -412,13 +412,13 @@ class SparsityAxis:
         end = self.empty / 1.15 if self.has_empty else self.least
         axes.set(**{f"{which}scale": "log", f"{which}lim": (1.12, end)})
         room = 0.085 * np.log10(1.12 / end)
-        shown: dict[float, str] = {self.empty: "100"} if self.has_empty else {}
-        # 0 and the powers of ten first; the others where there is room.
+        tick_labels: dict[float, str] = {self.empty: "100"} if self.has_empty else {}
+        # 0 and the powers of ten first; the other ticks where there is room.
         for sparsity in (0, 90, 99, 99.9, 99.99, 50, 95, 99.5, 99.95, 80, 98, 99.8, 20, 70):
             density = 1 - sparsity / 100
-            if density >= self.least * 0.999 and all(abs(np.log10(density / other)) >= room for other in shown):
-                shown[density] = f"{sparsity:g}"
-        axis.set_ticks(list(shown), list(shown.values()))
+            if density >= self.least * 0.999 and all(abs(np.log10(density / other)) >= room for other in tick_labels):
+                tick_labels[density] = f"{sparsity:g}"
+        axis.set_ticks(list(tick_labels), list(tick_labels.values()))
         axis.set_minor_locator(NullLocator())
         if self.has_empty:
             between = float(np.sqrt(self.empty * self.least))
@@ -451,7 +451,7 @@ def format_strength(strength: float | None) -> str:
 
 
 def heading(dataset: str, model: str, models: Sequence[str]) -> str:
-    """Name of the data set, and of the model where there are several."""
+    """Name of the dataset, and of the model where there are several."""
     return dataset if len(models) == 1 else f"{dataset}, model {model}"
 
 

@@ -43,7 +43,7 @@ def draw_trajectories(
     font_size: float = 9.0,
     dots_per_inch: float = 150,
 ) -> None:
-    """Write the figure of one data set to each path of `outputs`."""
+    """Write the figure of one dataset to each path of `outputs`."""
     with style.style(font_size):
         figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), read_table(forecasts))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
@@ -64,13 +64,13 @@ def draw(
     size = (2.4 + 1.9 * len(names), (0.9 + 1.25 * len(features)) * len(models))
     figure = Figure(figsize=size, layout="constrained")
     looks = style.looks(style.method_order(metrics["method"]))
-    for part, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
+    for subfigure, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
         protocol = next((choice.protocol for (name, _), choice in choices.items() if name == model), "trajectory")
-        part.suptitle(
+        subfigure.suptitle(
             f"{style.heading(dataset, model, models)}: forecasts of {style.describe_protocol(protocol)}\n"
             f"lines: median over seeds at the chosen strength; bands: range over seeds"
         )
-        grid = part.subplots(len(features), len(names), squeeze=False, sharex="col", sharey="row")
+        grid = subfigure.subplots(len(features), len(names), squeeze=False, sharex="col", sharey="row")
         mine = forecasts[(forecasts["model"] == model) & (forecasts["protocol"] == protocol)]
         for axes, name in zip(grid[0], names, strict=True):
             axes.set_title(_title(observed, name, labels[name]))
@@ -88,8 +88,8 @@ def draw(
             row[0].set_ylim(values.min() - margin, values.max() + margin)
         for axes in grid[-1]:
             axes.set_xlabel(style.time_label(_unit(forecasts, "time_unit")))
-        part.supylabel(f"value ({_unit(forecasts, 'value_unit')})", fontsize=grid[0, 0].yaxis.label.get_size())
-        _legend(part, metrics, choices, model, looks, observed, names)
+        subfigure.supylabel(f"value ({_unit(forecasts, 'value_unit')})", fontsize=grid[0, 0].yaxis.label.get_size())
+        _legend(subfigure, metrics, choices, model, looks, observed, names)
     return figure
 
 
@@ -141,11 +141,11 @@ def spans(observed: pd.DataFrame, name: str) -> list[tuple[float, float, tuple[s
     if not 1 < len(starts) <= MOST_SPANS:
         return []
     edges = [times[0], *((times[number - 1] + times[number]) / 2 for number in starts[1:]), times[-1]]
-    shown = [(edges[number], edges[number + 1], keys[start]) for number, start in enumerate(starts)]
+    stretches = [(edges[number], edges[number + 1], keys[start]) for number, start in enumerate(starts)]
     if mine["split"].nunique() == 1:
         # The title tells the split; only the later phase is worth a shade.
-        shown = [span for span in shown if span[2][1] != "fit"]
-    return shown
+        stretches = [span for span in stretches if span[2][1] != "fit"]
+    return stretches
 
 
 def _title(observed: pd.DataFrame, name: str, label: str) -> str:
@@ -176,11 +176,11 @@ def _draw_forecast(axes: Axes, rows: pd.DataFrame, observed: pd.DataFrame, name:
         return
     table = rows.groupby(["start", "time"])["predicted"].agg(["median", "min", "max"]).reset_index()
     mine = observed[(observed["trajectory"] == name) & (observed["feature"] == feature)]
-    known = mine.groupby("time")["observed"].mean()
+    observations = mine.groupby("time")["observed"].mean()
     pieces = []
     for start, window in table.groupby("start"):
-        if start < window["time"].iloc[0] and start in known.index:
-            restart = known.loc[start]
+        if start < window["time"].iloc[0] and start in observations.index:
+            restart = observations.loc[start]
             pieces.append(pd.DataFrame({"time": [start], "median": restart, "min": restart, "max": restart}))
         pieces += [window, pd.DataFrame({"time": [np.nan]})]
     # One line broken by NaN in place of a line for each window: a tenth of the time.
@@ -190,7 +190,7 @@ def _draw_forecast(axes: Axes, rows: pd.DataFrame, observed: pd.DataFrame, name:
 
 
 def _legend(
-    part: SubFigure,
+    subfigure: SubFigure,
     metrics: pd.DataFrame,
     choices: Mapping[tuple[str, str], Choice],
     model: str,
@@ -215,4 +215,4 @@ def _legend(
     for label, color in sorted(shaded):
         handles.append(Patch(color=color))
         labels.append(label)
-    part.legend(handles, labels, loc="outside right upper")
+    subfigure.legend(handles, labels, loc="outside right upper")
