@@ -207,11 +207,13 @@ class Ensemble:
                 field, layers, grid, start, piece=piece, scheme=solver.scheme, tolerance=solver.tolerance
             )
             if numbers is not None:
-                own = torch.as_tensor(initial_states[rows], dtype=torch.float32)
-                deviation = deviations(self.parameters.references, own, numbers[rows], level)
+                first_states = torch.as_tensor(initial_states[rows], dtype=torch.float32)
+                deviation = deviations(self.parameters.references, first_states, numbers[rows], level)
                 pieces = _add_deviations(pieces, deviation, level, network.own_rates(self.parameters)[0], grid)
-            for place, part, forecast in _read_times(pieces, positions, grid.intervals):
-                results[rows[place]][:, part] = (forecast if held is None else _hold(forecast, held, 1)).numpy()
+            for row_index, time_slice, forecast in _read_times(pieces, positions, grid.intervals):
+                results[rows[row_index]][:, time_slice] = (
+                    forecast if held is None else _hold(forecast, held, 1)
+                ).numpy()
         return [result + np.array(self.centers) for result in results] if self.centers else results
 
     def count_steps(self, times: Sequence[Floats]) -> NDArray[np.int64]:
@@ -275,8 +277,8 @@ class Ensemble:
         """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
         paths = self.field.fold_paths(network.path_matrix(self.parameters))
         for rates in network.own_rates(self.parameters):
-            own = rates[:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
-            paths = paths + torch.diag_embed(own)
+            decay = rates[:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
+            paths = paths + torch.diag_embed(decay)
         return paths.numpy()
 
     @torch.no_grad()
@@ -341,8 +343,8 @@ class Ensemble:
         positions = torch.as_tensor(np.asarray(states), dtype=torch.float32)
         time_scale = self.model_settings.time_scale
         if self.model_settings.order == 2 and velocities is not None:
-            given = torch.as_tensor(np.asarray(velocities) * time_scale, dtype=torch.float32)
-            both = torch.cat((positions, given), dim=-1)
+            scaled_velocities = torch.as_tensor(np.asarray(velocities) * time_scale, dtype=torch.float32)
+            both = torch.cat((positions, scaled_velocities), dim=-1)
             return both.expand(len(self.members), -1, -1).contiguous()
         past = None
         if slopes is not None and takes_slopes(self.model_settings):
@@ -356,13 +358,13 @@ class Ensemble:
         layers = self.layers()
         means = []
         for member in range(len(self.members)):
-            one = layers.select(slice(member, member + 1))
+            member_layers = layers.select(slice(member, member + 1))
             total = torch.zeros(start.shape[-1], len(self.features))
             # 2^24 entries of float32 at a time: 64 MB whatever the number of genes, units and cells.
             widest = max(weight.shape[-1] for weight in layers.weights)
             chunk = max(1, 2**24 // (start.shape[-1] * max(widest, len(self.features))))
-            for part in start[member : member + 1].split(chunk, dim=1):
-                total += of(self.field.jacobian(one, part)).sum(1)[0]
+            for batch in start[member : member + 1].split(chunk, dim=1):
+                total += of(self.field.jacobian(member_layers, batch)).sum(1)[0]
             means.append(total / len(states))
         return self.field.fold_paths(torch.stack(means)).numpy()
 
@@ -385,10 +387,10 @@ def _read_times(
     """
     for first, nodes in pieces:
         intervals = nodes.shape[2] // 2 - 1
-        for place, row_positions in enumerate(positions):
-            for part in _times_within(row_positions, first, intervals, whole):
-                matrix = dense_output_matrix(row_positions[part] - first, intervals)
-                yield place, part, torch.matmul(torch.as_tensor(matrix, dtype=torch.float32), nodes[:, place])
+        for row, row_positions in enumerate(positions):
+            for time_slice in _times_within(row_positions, first, intervals, whole):
+                matrix = dense_output_matrix(row_positions[time_slice] - first, intervals)
+                yield row, time_slice, torch.matmul(torch.as_tensor(matrix, dtype=torch.float32), nodes[:, row])
 
 
 def _times_within(positions: Floats, first: int, intervals: int, whole: int) -> Iterator[slice]:

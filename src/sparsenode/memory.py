@@ -83,8 +83,8 @@ def member_size(
         products += order * features * features
     masks = weights if masked else 0
     if order == 2:
-        given = 2 * features if (velocity_observations or 1) > 1 else features
-        weights += _products([given, *velocity_hidden, features])
+        velocity_inputs = 2 * features if (velocity_observations or 1) > 1 else features
+        weights += _products([velocity_inputs, *velocity_hidden, features])
     return MemberSize(weights, on_gates, sum(widths), products, masks)
 
 
@@ -111,8 +111,8 @@ def member_bytes(size: MemberSize, *, rows: int, evaluations: int) -> int:
     beside it. Networks of single targets stand side by side in larger matrices, which have a value and a gradient.
     """
     beside = 3 * (size.products - size.weights) if size.products > size.weights else 0
-    kept = _COPIES_OF_TRAINED * size.trained + _COPIES_OF_MASKS * size.masks
-    return 4 * (kept + beside + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
+    persistent = _COPIES_OF_TRAINED * size.trained + _COPIES_OF_MASKS * size.masks
+    return 4 * (persistent + beside + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
 
 
 def evaluations_kept(scheme: str, intervals: int) -> int:

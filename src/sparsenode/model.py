@@ -80,7 +80,7 @@ def initialize(
         fresh = replace(fresh, starts=(means.clone(),), references=(means, errors))
     if standards is not None:
         center, spread = torch.as_tensor(standards, dtype=torch.float32).unsqueeze(1).unsqueeze(1)
-        fresh = replace(fresh, standards=tuple(one.repeat(len(seeds), 1, 1) for one in (center, spread)))
+        fresh = replace(fresh, standards=tuple(standard.repeat(len(seeds), 1, 1) for standard in (center, spread)))
     if settings.order == 1 or settings.velocity_observations is None:
         return fresh
     # Where every start depends on it, a random network of the velocity is worse than none: training begins at the
@@ -141,7 +141,7 @@ def starting_states(
         return torch.cat((positions, slopes + mlp.apply(layers, torch.cat((positions, slopes), dim=-1))), dim=-1)
     if velocities is not None and learned is None:
         return torch.cat((positions, velocities.expand_as(positions)), dim=-1)
-    own = mlp.apply(layers, positions)
+    start_velocities = mlp.apply(layers, positions)
     if velocities is not None and learned is not None:
-        own = torch.where(learned, own, velocities)
-    return torch.cat((positions, own), dim=-1)
+        start_velocities = torch.where(learned, start_velocities, velocities)
+    return torch.cat((positions, start_velocities), dim=-1)

@@ -58,8 +58,8 @@ class Problem:
         """The problem of members with these seeds."""
         if not self.seeds:
             return self
-        places = torch.tensor([self.seeds.index(seed) for seed in seeds], device=self.positions.device)
-        return replace(self, loss=self.loss.of_members(places), seeds=())
+        members = torch.tensor([self.seeds.index(seed) for seed in seeds], device=self.positions.device)
+        return replace(self, loss=self.loss.of_members(members), seeds=())
 
     def sample(self, iteration: int) -> Problem:
         """The rows of an iteration."""
@@ -152,7 +152,7 @@ def make_problem(
     else:
         loss = stack_losses(
             [
-                loss_of([weight * by[part] for weight, part in zip(weights, rows.observations, strict=True)])
+                loss_of([weight * by[indices] for weight, indices in zip(weights, rows.observations, strict=True)])
                 for by in multipliers.values()
             ]
         )
@@ -189,8 +189,8 @@ def training_standards(adata: AnnData) -> np.ndarray:
 
     The deviation is 1 for a variable that hardly changes: below a millionth of its size rounding would take the rest.
     """
-    own = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
-    values = np.asarray(adata.X, dtype=np.float64)[own]
+    is_training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    values = np.asarray(adata.X, dtype=np.float64)[is_training]
     spread = values.std(axis=0)
     moves = spread > 1e-6 * np.abs(values).max(axis=0)
     return np.stack((values.mean(axis=0), np.where(moves, spread, 1.0)))
@@ -205,10 +205,10 @@ def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int
     training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     numbers = np.zeros(adata.n_obs, dtype=np.int64)
     count = 0
-    for part in trajectory_slices(adata).values():
-        length = part.stop - part.start
+    for rows in trajectory_slices(adata).values():
+        length = rows.stop - rows.start
         within = np.arange(length) // (block or length)
-        numbers[part] = count + within
+        numbers[rows] = count + within
         count += int(within[-1]) + 1
     if len(np.unique(numbers[training])) < 2:
         raise UserError(
@@ -217,8 +217,8 @@ def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int
         )
     drawn = {}
     for seed in seeds:
-        own = draw_weights(seed, count)[numbers]
-        drawn[seed] = own / own[training].mean()
+        seed_weights = draw_weights(seed, count)[numbers]
+        drawn[seed] = seed_weights / seed_weights[training].mean()
     return drawn
 
 
@@ -252,8 +252,8 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         problems.append((1.0 - settings.whole_share, common(rows, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
-        given = given_starts(adata) if settings.starts == "learned" else None
-        problems.append((1.0, common(rows, given=given, batch=windows.batch if windows is not None else None)))
+        starts = given_starts(adata) if settings.starts == "learned" else None
+        problems.append((1.0, common(rows, given=starts, batch=windows.batch if windows is not None else None)))
     return problems
 
 

@@ -42,14 +42,14 @@ def follow_training(title: str, stream: TextIO | None = None) -> Iterator[Callab
 
             yield show
         return
-    shown, first = -1, None
+    last_line, first = -1, None
 
     def write(report: Report) -> None:
-        nonlocal shown, first
+        nonlocal last_line, first
         first = report.iteration if first is None else first  # not 0 where training goes on from a checkpoint
-        part = report.iteration * _LOG_LINES // report.total
-        if part > shown:
-            shown = part
+        line_number = report.iteration * _LOG_LINES // report.total
+        if line_number > last_line:
+            last_line = line_number
             elapsed = time.monotonic() - began
             done = report.iteration - first
             remaining = f", {elapsed * (report.total - report.iteration) / done:.0f} s left" if done else ""
@@ -88,14 +88,14 @@ def follow_bytes(
 
             yield move
         return
-    began = shown = time.monotonic()
+    began = last_time = time.monotonic()
 
     def write(done: int) -> None:
-        nonlocal shown
+        nonlocal last_time
         now = time.monotonic()
-        if now - shown < seconds:
+        if now - last_time < seconds:
             return
-        shown = now
+        last_time = now
         speed = (done - start) / max(now - began, 1e-9)
         share = f" of {_amount(total)} ({done / total:.0%})" if total else ""
         remaining = f", {(total - done) / speed:.0f} s left" if total and speed > 0 else ""

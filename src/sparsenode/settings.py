@@ -156,10 +156,10 @@ _NESTED = {
 
 def read_model_settings(values: Mapping[str, Any]) -> ModelSettings:
     """Settings from the JSON object of a frozen settings file; missing keys take their default."""
-    known = {entry.name for entry in fields(ModelSettings)}
-    unknown = set(values) - known - {"datasets", "methods"}
+    field_names = {entry.name for entry in fields(ModelSettings)}
+    unknown = set(values) - field_names - {"datasets", "methods"}
     if unknown:
-        raise ValueError(f"unknown model settings {sorted(unknown)}; known are {sorted(known)}")
+        raise ValueError(f"unknown model settings {sorted(unknown)}; known are {sorted(field_names)}")
     read: dict[str, Any] = {}
     for name, value in values.items():
         if name in {"datasets", "methods"}:

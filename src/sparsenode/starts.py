@@ -53,17 +53,19 @@ def given_starts(adata: AnnData) -> GivenStarts:
     starts: dict[str, list[np.ndarray]] = {}
     noise: dict[str, list[np.ndarray]] = {}
     for name, rows in trajectory_slices(adata).items():
-        own = np.arange(rows.start, rows.stop)[fitted[rows]]
-        if len(own):
-            group = group_of[own[0]]
+        fitted_rows = np.arange(rows.start, rows.stop)[fitted[rows]]
+        if len(fitted_rows):
+            group = group_of[fitted_rows[0]]
             starts.setdefault(group, []).append(facts["initial_states"].loc[name].to_numpy(dtype=np.float64))
-            noise.setdefault(group, []).append(observation_noise(values[own], counts[own]))
+            noise.setdefault(group, []).append(observation_noise(values[fitted_rows], counts[fitted_rows]))
     averaged = int(facts["initial_state_count"])
     errors = [
-        np.sqrt(np.square(found).mean(0) / averaged * (1.0 + 1.0 / len(found)))
-        for found in (np.array(one) for one in noise.values())
+        np.sqrt(np.square(group_noise).mean(0) / averaged * (1.0 + 1.0 / len(group_noise)))
+        for group_noise in (np.array(estimates) for estimates in noise.values())
     ]
-    return GivenStarts(tuple(starts), np.array([np.mean(one, axis=0) for one in starts.values()]), np.array(errors))
+    return GivenStarts(
+        tuple(starts), np.array([np.mean(group_starts, axis=0) for group_starts in starts.values()]), np.array(errors)
+    )
 
 
 def shrinkage(differences: Tensor, errors: Tensor) -> Tensor:

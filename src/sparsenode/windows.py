@@ -72,7 +72,7 @@ def _stretches(adata: AnnData, split: str, phase: str) -> list[np.ndarray]:
     chosen = ((adata.obs["split"] == split) & (adata.obs["phase"] == phase)).to_numpy()
     code = adata.obs["trajectory"].cat.codes.to_numpy()
     breaks = np.flatnonzero((np.diff(code) != 0) | (np.diff(chosen.astype(int)) != 0)) + 1
-    return [part for part in np.split(np.arange(adata.n_obs), breaks) if len(part) and chosen[part[0]]]
+    return [rows for rows in np.split(np.arange(adata.n_obs), breaks) if len(rows) and chosen[rows[0]]]
 
 
 def local_fit(times: np.ndarray, values: np.ndarray, at: float) -> tuple[np.ndarray, np.ndarray]:
@@ -166,32 +166,34 @@ def training_rows(
     facts = adata.uns["sparsenode"]
     initial_states = facts["initial_states"]
     averaged = int(facts["initial_state_count"]) if windows is None else 2 * smoothing + 1
-    known = known_observations(adata)
+    known_count = known_observations(adata)
     slope_of = velocity_observations or 1
-    check_known(slope_of, known)
+    check_known(slope_of, known_count)
     time = adata.obs["time"].to_numpy(dtype=float)
     names = adata.obs["trajectory"].astype(str).to_numpy()
     weight = adata.obs["weight"].to_numpy(dtype=float)
     values = np.asarray(adata.X, dtype=float)
     is_train = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
-    first_of = {name: int(np.flatnonzero(names == name)[0]) + known - 1 for name in dict.fromkeys(names[is_train])}
+    first_of = {
+        name: int(np.flatnonzero(names == name)[0]) + known_count - 1 for name in dict.fromkeys(names[is_train])
+    }
     if windows is None:
         of_name = {name: np.flatnonzero(is_train & (names == name)) for name in first_of}
-        chosen = [part[part >= first_of[name]] for name, part in of_name.items() if part[-1] >= first_of[name]]
+        chosen = [rows[rows >= first_of[name]] for name, rows in of_name.items() if rows[-1] >= first_of[name]]
     else:
-        chosen = make_windows(adata, "train", "fit", *windows, past=known)
+        chosen = make_windows(adata, "train", "fit", *windows, past=known_count)
     width = max(smoothing, 3) if order == 2 and velocity_observations is None else smoothing
-    stretch_of = {int(index): part for part in _stretches(adata, "train", "fit") for index in part}
+    stretch_of = {int(index): rows for rows in _stretches(adata, "train", "fit") for index in rows}
     count = observation_counts(adata)
     noise_of = {
-        name: observation_noise(values[own], count[own])
+        name: observation_noise(values[indices], count[indices])
         for name in first_of
-        for own in [np.flatnonzero(is_train & (names == name))]
+        for indices in [np.flatnonzero(is_train & (names == name))]
     }
     group = adata.obs["group"].astype(str).to_numpy() if "group" in adata.obs else names
     initial, initial_error, velocity, at_start, times = [], [], [], [], []
-    for part in chosen:
-        start, name = int(part[0]), names[part[0]]
+    for rows in chosen:
+        start, name = int(rows[0]), names[rows[0]]
         begins = start == first_of[name] or windows is None
         state = initial_states.loc[name].to_numpy(dtype=float) if windows is None else values[start]
         slope = np.zeros(values.shape[1])
@@ -207,10 +209,10 @@ def training_rows(
         initial_error.append(noise_of[name] / np.sqrt(averaged))
         velocity.append(slope)
         at_start.append(begins)
-        times.append(time[part] - time[first_of[name] if windows is None else start])
+        times.append(time[rows] - time[first_of[name] if windows is None else start])
     velocity_error = np.zeros_like(velocity)
     if velocity_observations is not None:
-        starts = np.array([part[0] if windows is not None else first_of[names[part[0]]] for part in chosen])
+        starts = np.array([rows[0] if windows is not None else first_of[names[rows[0]]] for rows in chosen])
         slopes, errors = past_slopes(time, values, starts, slope_of)
         noise = np.array([noise_of[names[start]] for start in starts])
         velocity, velocity_error = list(slopes), noise * errors[:, None]
@@ -222,8 +224,8 @@ def training_rows(
         velocity_error,
         np.array(at_start),
         times,
-        [values[part] for part in chosen],
-        [weight[part] for part in chosen],
-        [str(group[part[0]]) for part in chosen],
+        [values[rows] for rows in chosen],
+        [weight[rows] for rows in chosen],
+        [str(group[rows[0]]) for rows in chosen],
         chosen,
     )

@@ -43,11 +43,11 @@ def effective_layers(weights: Sequence[Tensor], biases: Sequence[Tensor], rates:
     that of the hidden layer, `rates` (member, 1, gene). What multiplies the joint output is folded into its weights.
     """
     into, onto = weights
-    own, other = into.chunk(2, dim=-1)
-    own_bias, other_bias = biases[0].chunk(2, dim=-1)
+    sum_weights, product_weights = into.chunk(2, dim=-1)
+    sum_bias, product_bias = biases[0].chunk(2, dim=-1)
     return Layers(
-        (own.contiguous(), other.contiguous(), onto * rates),
-        (own_bias, other_bias, torch.zeros_like(rates)),
+        (sum_weights.contiguous(), product_weights.contiguous(), onto * rates),
+        (sum_bias, product_bias, torch.zeros_like(rates)),
         "hill",
         decay=rates,
     )
@@ -129,7 +129,7 @@ def initialize(
 
 def _sparse(generator: torch.Generator, width_in: int, width_out: int) -> Tensor:
     """Normal weights (in, out), but zero save for one in `CONNECTED` of each input's, at random, at least one."""
-    kept = max(1, width_out // CONNECTED)
-    places = torch.rand((width_in, width_out), generator=generator).topk(kept, dim=1).indices
-    values = SPREAD * torch.randn((width_in, kept), generator=generator)
-    return torch.zeros(width_in, width_out).scatter_(1, places, values)
+    connections = max(1, width_out // CONNECTED)
+    columns = torch.rand((width_in, width_out), generator=generator).topk(connections, dim=1).indices
+    values = SPREAD * torch.randn((width_in, connections), generator=generator)
+    return torch.zeros(width_in, width_out).scatter_(1, columns, values)

@@ -121,8 +121,8 @@ def make_task(
 
 def _as_network(prior: NDArray[np.floating[Any]], settings: ModelSettings) -> Tensor:
     """A prior (source, target) as the weights of a model without hidden layers; a velocity stands for its variable."""
-    known = torch.as_tensor(prior, dtype=torch.float32).repeat(settings.order, 1)
-    return known.T.unsqueeze(-1).contiguous() if settings.network == "per_target" else known
+    weights = torch.as_tensor(prior, dtype=torch.float32).repeat(settings.order, 1)
+    return weights.T.unsqueeze(-1).contiguous() if settings.network == "per_target" else weights
 
 
 def start(task: Task, members: Sequence[int]) -> Run:
@@ -186,8 +186,8 @@ def keep_members(run: Run, rows: Sequence[int]) -> None:
 
 def take_snapshot(run: Run, sound: Tensor) -> None:
     """Remember the parameters of the members that are sound (member,)."""
-    for kept, current in zip(run.snapshot.named().values(), run.parameters.named().values(), strict=True):
-        kept[sound] = current.detach()[sound]
+    for saved, current in zip(run.snapshot.named().values(), run.parameters.named().values(), strict=True):
+        saved[sound] = current.detach()[sound]
 
 
 def edge_sizes(run: Run, task: Task) -> Tensor:
@@ -227,14 +227,16 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
         run.scores = network.sizes(run.parameters)
     for row, member in enumerate(run.active):  # one by one, so that no neighbor changes a rounding, nor the order by it
         strength = task.grid[member][0]
-        own = run.parameters.map(itemgetter(row))
-        own_sizes = network.sizes(own)
+        parameters = run.parameters.map(itemgetter(row))
+        own_sizes = network.sizes(parameters)
         if not all(bool(size.isfinite().all()) for size in own_sizes):
             continue  # diverged, and set aside at the next check
-        layers = (own.prunable, own.masks, [scores[row] for scores in run.scores], own_sizes)
-        for weights, masks, before, sizes in zip(*(network.chains(own, one) for one in layers), strict=True):
-            found = task.method.scores(sizes, before, task.prior, strength)
-            for layer, (weight, mask, scores, new) in enumerate(zip(weights, masks, before, found, strict=True)):
+        layers = (parameters.prunable, parameters.masks, [scores[row] for scores in run.scores], own_sizes)
+        for weights, masks, before, sizes in zip(
+            *(network.chains(parameters, tensors) for tensors in layers), strict=True
+        ):
+            new_scores = task.method.scores(sizes, before, task.prior, strength)
+            for layer, (weight, mask, scores, new) in enumerate(zip(weights, masks, before, new_scores, strict=True)):
                 scores.copy_(new)
                 if layer in left_alone:
                     continue
