@@ -39,9 +39,15 @@ def forecast_file(
 ) -> None:
     """Write forecasts as a tidy table: trajectory, strength, seed, time, feature, predicted.
 
-    `initial_states` is a text table (a name, then a column for each feature; see `read_states`), any AnnData whose rows
-    are states, or a dataset's h5ad file, which brings its initial states and its times. `times` increase, the first
-    being the initial state's. `clamp` holds features at values all the time (a knock-out, an over-expression).
+    Args:
+        model: a model file.
+        initial_states: a text table (a name, then a column for each feature; see `read_states`), any AnnData whose rows
+            are states, or a dataset's h5ad file, which brings its initial states and its times.
+        output: where the table is written.
+        times: increasing times, the first being the initial state's; None where the file of the states brings them.
+        layer: layer of an AnnData that holds the states; `X` where it is None.
+        strength: strength of the members that forecast; all members where it is None.
+        clamp: values at which features are held all the time (a knock-out, an over-expression).
 
     Raises:
         UserError: a file that cannot be read, features that are missing or unknown, values that are no numbers, bad
@@ -215,6 +221,11 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
     """Read states (name x feature), the features in the order given, from a CSV, TSV or h5ad file.
 
     A text table has a column of names and then one for each feature, separated by commas, semicolons or tabs.
+
+    Args:
+        path: the file.
+        features: names of the features to read.
+        layer: layer of an h5ad file that holds the states; `X` where it is None.
 
     Raises:
         UserError: the file cannot be read, lacks a feature, has a feature or a name twice, or holds what is not a

@@ -1,4 +1,4 @@
-"""The command line: one subcommand for each rule of the workflow, and those that serve a person alone."""
+"""The command line: one subcommand for each rule of the workflow, and those that only serve a person."""
 
 from __future__ import annotations
 

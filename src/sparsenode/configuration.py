@@ -1,6 +1,6 @@
 """The configuration: checked against its schema, completed with defaults, and cut into the slices that rules take.
 
-Light on purpose: the Snakefile imports this module anew in every job, so nothing heavy is imported here.
+Light on purpose: the Snakefile imports this module again in every job, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Schema = Mapping[str, Any]
 _FOLDERS = ("results_dir", "downloads_dir")
 
 SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
-"""Where the schema stands in the folder of the workflow."""
+"""Where the schema is in the folder of the workflow."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -168,7 +168,10 @@ def read_configuration(
 ) -> dict[str, Any]:
     """Read and check `config.yaml` of a workflow's folder with override files laid over it, as Snakemake would.
 
-    `assignments`, each `KEY=VALUE`, are laid over all of them, as by Snakemake's `--config`.
+    Args:
+        workflow: the folder that holds `config.yaml`.
+        overrides: files of further settings, each laid over those before it.
+        assignments: `KEY=VALUE` each, laid over all files, as by Snakemake's `--config`.
     """
     configuration = read_yaml(workflow / "config.yaml")
     for path in overrides:
@@ -350,7 +353,7 @@ def peers_of(config: Mapping[str, Any], dataset: str) -> list[str]:
 def peer_settings(config: Mapping[str, Any], dataset: str, peer: str) -> dict[str, Any]:
     """Give what the inference of a peer on a dataset depends on: `peer`, `options`, `seeds` and `order`.
 
-    The order is the highest one of the models that are trained on the dataset; seeds count for random peers alone.
+    The order is the highest one of the models that are trained on the dataset; seeds count only for random peers.
     """
     from sparsenode import peers
 
@@ -413,7 +416,7 @@ def datasets_compared(config: Mapping[str, Any], comparison: str) -> list[str]:
 def remote_files(config: Mapping[str, Any], dataset: str | None = None) -> dict[str, RemoteFile]:
     """Give the files that a dataset, or every dataset of the run, needs from the internet, by their local HOST/PATH.
 
-    A file that is needed both packed and unpacked stands there twice.
+    A file that is needed both packed and unpacked is listed twice.
 
     Raises:
         UserError: one file is to be downloaded to where another one is to be unpacked.
@@ -442,10 +445,10 @@ def local_files(config: Mapping[str, Any], dataset: str) -> list[str]:
 
 
 def check_folders(config: Mapping[str, Any]) -> None:
-    """Check that no file stands where a folder of the run should be.
+    """Check that no file is where a folder of the run should be.
 
     Raises:
-        UserError: names the key and what stands there.
+        UserError: names the key and what is there.
     """
     folders = [(key, folder) for key in _FOLDERS for folder in (Path(config[key]), *Path(config[key]).parents)]
     _report(
@@ -563,7 +566,7 @@ def _plain(value: Any) -> Any:
 
 
 def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Put the schema's definitions in the places that refer to them; what stands beside a reference wins."""
+    """Put the schema's definitions in the places that refer to them; what is beside a reference wins."""
     if isinstance(schema, list):
         return [_inline(subschema, definitions) for subschema in schema]
     if not isinstance(schema, Mapping):

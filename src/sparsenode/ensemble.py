@@ -67,10 +67,10 @@ class Member:
 
 @dataclass(frozen=True, repr=False)
 class Ensemble:
-    """All members of one (data set, model, method), evaluated with deterministic gates.
+    """All members of one (dataset, model, method), evaluated with deterministic gates.
 
     `members[i]` says which strength and seed the rows i of all results belong to, and how training ended; a diverged
-    member stands at its last sound state. `settings` are the frozen settings, `features` the names of the variables,
+    member is at its last sound state. `settings` are the frozen settings, `features` the names of the variables,
     `groups` those of the learned starts, if starts are learned.
 
     `centers` (feature,) are what the data of the training had subtracted (see `sparsenode.data.centering`), empty where
@@ -146,23 +146,29 @@ class Ensemble:
     ) -> list[Floats]:
         """Forecasts (member, time, feature), a list of one array a row.
 
-        `initial_states` are an array, a tensor or a list (row, feature), or a DataFrame or AnnData with the features by
-        name; `times` one array for all rows, or a list of one a row. States hold at the first of their times, which
-        must not decrease. A second-order model takes
-        the initial velocity from its own network unless `initial_velocities` (row, feature, per time unit) are
-        given; a network that is given the past needs `slopes` (row, feature, per time unit), those of the last
-        `velocity_observations` observations (see `sparsenode.windows.past_slopes`). With learned starts `groups` names
-        the group (lineage, branch) of each row, and `levels` (row,) are factors of its course (see
-        `sparsenode.data.levels`); without them each belongs to the group whose start is nearest, at level 1. A forecast
-        that leaves the range of numbers holds infinities or NaN.
+        A forecast that leaves the range of numbers holds infinities or NaN. However long they reach, forecasts are
+        solved in pieces of bounded memory.
 
-        `clamp` holds variables, by name, at values from the first time on, whatever their initial state (a knock-out,
-        an over-expression); others still start, and at second order move, as the given state says.
+        Args:
+            initial_states: an array, a tensor or a list (row, feature), or a DataFrame or AnnData with the features by
+                name.
+            times: one array for all rows, or a list of one a row. States hold at the first of their times, which must
+                not decrease.
+            initial_velocities: (row, feature), per time unit, of a second-order model; without them it takes the
+                initial velocity from its own network.
+            slopes: (row, feature), per time unit, of the last `velocity_observations` observations (see
+                `sparsenode.windows.past_slopes`), which a network that is given the past needs.
+            groups: the group (lineage, branch) of each row, with learned starts; without them each row belongs to the
+                group whose start is nearest.
+            levels: (row,) factors of the course of each row (see `sparsenode.data.levels`), with learned starts; 1
+                without them.
+            clamp: values at which variables, by name, are held from the first time on, whatever their initial state (a
+                knock-out, an over-expression); the other variables still start, and at second order move, as the given
+                state says.
 
-        However long they reach, forecasts are solved in pieces of bounded memory.
-
-        Raises UserError for wrong shapes, an unknown group or variable, decreasing times, times that take more than
-        `MOST_STEPS` steps, and forecasts that are larger than the memory.
+        Raises:
+            UserError: wrong shapes, an unknown group or variable, decreasing times, times that take more than
+                `MOST_STEPS` steps, or forecasts that are larger than the memory.
         """
         initial_states = state_array(initial_states, self.features)
         initial_velocities = self._like(initial_velocities, initial_states, "initial velocities")
@@ -434,7 +440,7 @@ def save_ensemble(
         **({"centers": list(centers)} if len(centers) else {}),
     }
     tensors = {name: tensor.detach().contiguous() for name, tensor in parameters.named().items()}
-    # Written by Python and not by safetensors, whose file errors are no OSError and whose files others cannot read.
+    # Written by Python: file errors of safetensors are no OSError, and other users cannot read its files.
     # All metadata under one key: safetensors writes several in any order, and equal models should be equal files.
     content = save(tensors, metadata={"sparsenode": json.dumps(header)})
     with write_atomically(path) as temporary:
@@ -470,7 +476,7 @@ def load_ensemble(path: str | Path) -> Ensemble:
 
 
 def join_ensembles(blocks: Sequence[Ensemble]) -> Ensemble:
-    """One ensemble out of the blocks of seeds of one (data set, model, method)."""
+    """One ensemble out of the blocks of seeds of one (dataset, model, method)."""
     first = blocks[0]
     for block in blocks[1:]:
         if block.settings != first.settings or block.features != first.features:

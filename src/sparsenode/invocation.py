@@ -25,7 +25,7 @@ def targets_of(command: Sequence[str]) -> list[str]:
 
 
 def repeated_option(arguments: Sequence[str]) -> str | None:
-    """Say which option of Snakemake's for a list of values is repeated, of which it would take the last alone."""
+    """Say which option of Snakemake's for a list of values is repeated, of which it would take only the last."""
     named = [_LISTS[name] for argument in arguments if (name := argument.partition("=")[0]) in _LISTS]
     for option in dict.fromkeys(named):
         if named.count(option) > 1:

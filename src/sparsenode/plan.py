@@ -12,7 +12,7 @@ The cost model is small on purpose and meant to be right within a factor of two 
 - memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts;
 - evaluation and figures hold matrices (variable, variable), so many bytes for each pair of variables beside a base.
 
-Light on purpose: the Snakefile imports this module anew in every job.
+Light on purpose: the Snakefile imports this module again in every job.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All jobs of a run: training in detail, the others by number and seconds each; remarks on what is left out."""
+    """All jobs of a run: training in detail, the other jobs by number and seconds each; remarks on what is left out."""
 
     training: tuple[TrainingJob, ...]
     others: Mapping[str, tuple[int, float]]
@@ -329,7 +329,7 @@ def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
 def _outlined_size(source: str, options: str, stamps: tuple[int | None, ...]) -> DataSize:
     """Size by the names and columns of a file of the user's own; `stamps` are the times at which such files changed."""
     outline = Outline()
-    # Without the file nothing is known: a small single-cell dataset stands in.
+    # Without the file nothing is known: a small single-cell dataset is assumed.
     if None not in stamps:
         entry = {"source": source, "options": json.loads(options)}
         outline = configuration.outline_of({"datasets": {source: entry}}, source) or outline

@@ -1,4 +1,4 @@
-"""What a training step solves and compares with, made once from a data set."""
+"""What a training step solves and compares with, made once from a dataset."""
 
 from __future__ import annotations
 
@@ -117,10 +117,21 @@ def make_problem(
 ) -> Problem:
     """Grid and exact loss of training rows.
 
-    All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as
-    the mean over its observations. A relative loss is 1 for holding the initial state. `multipliers` (observation,) of
-    the weights, by seed, make the loss one of each seed. Raises UserError if there is nothing to learn from, or if the
-    steps from the first to the last observation are more than the memory can hold.
+    All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as the
+    mean over its observations. A relative loss is 1 for holding the initial state.
+
+    Args:
+        rows: the training rows.
+        settings: the settings of the model.
+        feature_weight: (feature,) weights of the features in the loss.
+        batch: number of rows of one iteration; all where it is None.
+        given: the starts from which learned ones begin.
+        multipliers: (observation,) of the weights, by seed; they make the loss one of each seed.
+        standards: (2, feature) what states are standardized by.
+
+    Raises:
+        UserError: there is nothing to learn from, or the steps from the first to the last observation are more than the
+            memory can hold.
     """
     if not rows.times:
         raise UserError("there are no observations of split train and phase fit to train on; check the splits")
@@ -199,8 +210,14 @@ def training_standards(adata: AnnData) -> np.ndarray:
 def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int]) -> dict[int, np.ndarray]:
     """Multipliers (observation,) of the observations' weights for every seed, of mean 1 over the training data.
 
-    `block` consecutive observations of a trajectory share one, or all of it where it is None (see
-    `sparsenode.settings.BootstrapSettings`). Raises UserError if all training observations would share one.
+    Args:
+        adata: the trajectories.
+        block: number of consecutive observations of a trajectory that share one multiplier, or all of it where it is
+            None (see `sparsenode.settings.BootstrapSettings`).
+        seeds: the seeds.
+
+    Raises:
+        UserError: all training observations would share one multiplier.
     """
     training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     numbers = np.zeros(adata.n_obs, dtype=np.int64)
@@ -225,8 +242,12 @@ def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int
 def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,)) -> list[tuple[float, Problem]]:
     """The problems of a training run: (share of the iterations until which it is trained on, problem), in order.
 
-    Windows first where there are any, whole trajectories in the last `whole_share` of the iterations. `seeds` matter
-    for a bootstrap alone.
+    Windows first where there are any, whole trajectories in the last `whole_share` of the iterations.
+
+    Args:
+        adata: the trajectories.
+        settings: the settings of the model.
+        seeds: seeds of the members, which matter only for a bootstrap.
     """
     multipliers = None
     if settings.bootstrap is not None:

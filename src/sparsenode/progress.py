@@ -15,7 +15,7 @@ _LOG_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Report:
-    """Where training stands: iteration of total, members sound of all, median loss and median share of zero weights."""
+    """The state of training: iteration of total, members sound of all, median loss and median share of zero weights."""
 
     iteration: int
     total: int
@@ -72,10 +72,14 @@ def _state(report: Report) -> str:
 def follow_bytes(
     title: str, total: int | None, *, start: int = 0, stream: TextIO | None = None, seconds: float = _LOG_SECONDS
 ) -> Iterator[Callable[[int], None]]:
-    """Give a function that shows how many of `total` bytes are done: a bar on a terminal, lines in time elsewhere.
+    """Give a function that shows how many bytes are done: a bar on a terminal, lines in time elsewhere.
 
-    `start` bytes were there before and do not count for the speed. A line comes every `seconds`, none for what is
-    done before the first is due.
+    Args:
+        title: what the bar or each line begins with.
+        total: number of bytes in all, where it is known.
+        start: number of bytes that were there before; they do not count for the speed.
+        stream: where progress is shown; standard error where it is None.
+        seconds: time between two lines; there is none for what is done before the first is due.
     """
     out = stream or sys.stderr
     if out.isatty():

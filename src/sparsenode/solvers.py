@@ -53,7 +53,7 @@ class _WeightGradients:
 
     def _flush(self) -> None:
         for index in range(len(self.weights)):
-            # Between the state, which may be the first layer's input itself, and the output stand the layers' inputs.
+            # Between the state, which may be the first layer's input itself, and the output are the layers' inputs.
             inputs = [layer_inputs[index - len(self.weights) - 1] for layer_inputs, _ in self.pending]
             outputs = [layer_gradients[index] for _, layer_gradients in self.pending]
             left = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
@@ -203,7 +203,7 @@ def _solve_dopri5(
         try:
             path = odeint(rate, start, times, rtol=tolerance, atol=tolerance, method="dopri5", options=limit)
         except AssertionError:
-            # torchdiffeq's word for steps too small or too many: this member diverges, and the others go on.
+            # torchdiffeq's word for steps too small or too many: this member diverges, and the other members go on.
             path = (start * torch.nan).expand(len(times), -1, -1, -1)
         solved.append(path.permute(1, 2, 0, 3))
     states = torch.cat(solved)
@@ -218,7 +218,15 @@ def solve_nodes(
 ) -> Tensor:
     """Node values Z (member, row, 2 x nodes, feature): observed states, then their slopes times the step.
 
-    `initial` is (member, row, state). Differentiable once in the initial state, weights and biases.
+    Differentiable once in the initial state, weights and biases.
+
+    Args:
+        field: the vector field.
+        layers: its effective layers.
+        grid: the nodes of the solve.
+        initial: (member, row, state).
+        scheme: `rk4` or `dopri5`.
+        tolerance: relative and absolute tolerance of `dopri5`.
     """
     states, slopes = _solve(field, layers, grid, initial, scheme, tolerance)
     return _join_nodes(field, grid, states, slopes)
@@ -234,10 +242,19 @@ def solve_pieces(
     scheme: str = "rk4",
     tolerance: float = 1e-3,
 ) -> Iterator[tuple[int, Tensor]]:
-    """The nodes of a solve in pieces of at most `piece` intervals: number of the first node, and their node values.
+    """The nodes of a solve in pieces: number of the first node, and their node values.
 
     Neighboring pieces share a node, and each has the form of `solve_nodes`. However long the solve is, it takes the
     memory of one piece.
+
+    Args:
+        field: the vector field.
+        layers: its effective layers.
+        grid: the nodes of the whole solve.
+        initial: (member, row, state).
+        piece: intervals of a piece at most.
+        scheme: `rk4` or `dopri5`.
+        tolerance: relative and absolute tolerance of `dopri5`.
     """
     state = initial
     for first in range(0, grid.intervals, piece):
@@ -295,7 +312,7 @@ def dense_output_matrix(positions: np.ndarray, intervals: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ExactLoss:
-    """Weighted squared error over all observations as a function of the node values alone.
+    """Weighted squared error over all observations as a function of the node values only.
 
     Shapes: `factor` (row or 1, rank, 2 x nodes), `projected` (row, rank, feature), `feature_weight` (feature,),
     `constant` (row,) and `scale` (), the error of the trivial forecast when the loss is relative and else 1. Where
@@ -356,8 +373,16 @@ def factor_loss(
 ) -> ExactLoss:
     """Factor the weighted squared error over rows of observations once, in float64.
 
-    `positions[row]` (time,) in steps since the start of the row, `observed[row]` (time, feature), `weights[row]`
-    (time,) the full weight of an observation in the loss. Rows observed at the same positions share one factor.
+    Rows observed at the same positions share one factor.
+
+    Args:
+        positions: by row, (time,) in steps since the start of the row.
+        observed: by row, (time, feature).
+        weights: by row, (time,) the full weight of an observation in the loss.
+        feature_weight: (feature,) weights of the features.
+        intervals: number of the steps of the grid.
+        scale: what the loss is divided by.
+        dtype: type of the tensors of the loss.
     """
     factors, projected, constant = [], [], []
     shared: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}

@@ -72,7 +72,7 @@ def shrinkage(differences: Tensor, errors: Tensor) -> Tensor:
     """Share (..., 1) of differences (..., feature) that is beyond noise of the standard errors (..., feature).
 
     The positive part of 1 - (p - 2) / sum of squared z over the p features with an error (James & Stein 1961; Efron &
-    Morris 1973, equation 1.5): 0 where the differences are as large as noise alone would be, and nearly 1 where they
+    Morris 1973, equation 1.5): 0 where the differences are as large as noise by itself is, and nearly 1 where they
     are many times larger. With fewer than three features nothing is shrunk.
     """
     noisy = errors > 0
@@ -84,10 +84,13 @@ def shrinkage(differences: Tensor, errors: Tensor) -> Tensor:
 
 
 def deviations(references: Sequence[Tensor], given: Tensor, groups: Tensor, levels: Tensor | None = None) -> Tensor:
-    """What given starts (row, feature) tell beyond noise of how they differ from their groups', (member, row, feature).
+    """What given starts tell beyond noise of how they differ from their groups', (member, row, feature).
 
-    `references` (member, group, feature) are the means and the errors of the starts that were given in training;
-    `groups` (row,) and, where they are not 1, `levels` (row,) of the rows beside those.
+    Args:
+        references: the means and the errors (member, group, feature) of the starts that were given in training.
+        given: the starts (row, feature).
+        groups: (row,) numbers of the rows' groups.
+        levels: (row,) levels of the rows; 1 where it is None.
     """
     means, errors = (reference[:, groups] for reference in references)
     differences = given - (means if levels is None else means * levels[:, None])
@@ -95,10 +98,15 @@ def deviations(references: Sequence[Tensor], given: Tensor, groups: Tensor, leve
 
 
 def deviation_nodes(deviation: Tensor, decay: Tensor, step: Tensor, nodes: range) -> Tensor:
-    """Node values (member, row, 2 x nodes, feature) of deviations (member, row, feature) that decay.
+    """Node values (member, row, 2 x nodes, feature) of deviations that decay.
 
-    In the form of `solve_nodes`, to whose nodes they are added, at the numbers `nodes` of a grid of `step` (row, 1);
-    `decay` (member, 1, feature), below zero taken as zero.
+    In the form of `solve_nodes`, to whose nodes they are added.
+
+    Args:
+        deviation: (member, row, feature) at the start.
+        decay: (member, 1, feature) rates of decay, below zero taken as zero.
+        step: (row, 1) step of the grid.
+        nodes: numbers of the nodes of the grid.
     """
     rate = decay.clamp(min=0.0).unsqueeze(2)
     step = step.unsqueeze(-1)

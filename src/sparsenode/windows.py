@@ -20,7 +20,7 @@ class Rows:
 
     `initial` (row, feature) and `velocity` (row, feature) at the start; `at_start` (row,) tells whether a row begins
     where its trajectory begins, where a second-order model learns the velocity itself. `times[row]` counts from the
-    start of the row, in the unit of the data set, and `observed[row]` is (time, feature). `initial_error`
+    start of the row, in the unit of the dataset, and `observed[row]` is (time, feature). `initial_error`
     (row, feature) is the standard error of `initial` as a mean of noisy observations, `velocity_error` that of a
     slope. `groups[row]` names the trajectory's group, `observations[row]` (time,) are numbers of the observations in
     the data.
@@ -44,8 +44,17 @@ def make_windows(
     """Indices of the observations of every window: `length` + 1 in a row of one trajectory, split and phase.
 
     A window starts every `stride` observations; the last one ends at the last observation, so that all are used.
-    Before its start lie `past` - 1 further observations of the stretch at least. Raises UserError if no stretch of
-    observations is long enough.
+
+    Args:
+        adata: the trajectories.
+        split: split of the observations.
+        phase: phase of the observations.
+        length: number of the intervals of a window.
+        stride: number of observations between the starts of two windows.
+        past: number of observations of the stretch, at least, that a window has up to its start and with it.
+
+    Raises:
+        UserError: no stretch of observations is long enough.
     """
     windows: list[np.ndarray] = []
     longest = 0
@@ -96,9 +105,13 @@ def slope_weights(times: np.ndarray) -> np.ndarray:
 
 
 def past_slopes(times: np.ndarray, values: np.ndarray, starts: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Slope (start, feature) of the last `count` observations up to each start, and its error for noise of 1, (start,).
+    """Slope (start, feature) of the last observations up to each start, and its error for noise of 1, (start,).
 
-    `times` (observation,) and `values` (observation, feature); all that are used belong to one trajectory.
+    Args:
+        times: (observation,) times.
+        values: (observation, feature); all that are used belong to one trajectory.
+        starts: (start,) indices of the observations that are starts.
+        count: number of the observations that a slope is fitted to.
     """
     slopes, errors = np.zeros((len(starts), values.shape[1])), np.zeros(len(starts))
     for row, start in enumerate(starts):
@@ -156,12 +169,20 @@ def training_rows(
 ) -> Rows:
     """Rows of the training split's fit phase.
 
-    Without windows a row is a trajectory, from its initial state. With `windows` (length, stride) the restart state
-    is a local polynomial fit over `smoothing` observations to each side within the stretch, the observation itself
-    if 0; at second order at least 3, since the velocity comes from it. With `velocity_observations` (second order) it
-    is the slope of that many last observations instead, or zero for 1, and the model's network adds to it.
+    Without windows a row is a trajectory, from its initial state.
 
-    Raises UserError if fewer observations are known at the start of a trajectory than the slope takes.
+    Args:
+        adata: the trajectories.
+        windows: length and stride of the windows; None for whole trajectories.
+        smoothing: number of observations to each side within the stretch whose local polynomial fit is the restart
+            state of a window, the observation itself if 0; at second order at least 3, since the velocity comes from
+            it.
+        order: order of the model, 1 or 2.
+        velocity_observations: number of the last observations whose slope is the velocity instead (second order), or
+            zero for 1; the model's network adds to it.
+
+    Raises:
+        UserError: fewer observations are known at the start of a trajectory than the slope takes.
     """
     facts = adata.uns["sparsenode"]
     initial_states = facts["initial_states"]

@@ -1,4 +1,4 @@
-"""The trainable tensors of an ensemble, and the effective network they stand for."""
+"""The trainable tensors of an ensemble, and the effective network they represent."""
 
 from __future__ import annotations
 
@@ -98,12 +98,18 @@ def initialize_parameters(
     per_target: bool = False,
     skip: bool = False,
 ) -> Parameters:
-    """Fresh parameters, member i from generator i alone.
+    """Fresh parameters, member i only from generator i.
 
-    `widths` are the network's, input to output, or with `per_target` the last of them is the number of networks, of
-    which each has the hidden widths and one output; `gates_on` is `weight`, `unit` or None; `velocity_widths` those of
-    the network that gives the initial velocity (second order); `decay` is what every variable's rate of decay starts
-    at (first order), or its stiffness and its damping (second order), empty for none.
+    Args:
+        generators: one random generator a member.
+        widths: widths of the network, input to output, or with `per_target` the last of them is the number of networks,
+            of which each has the hidden widths and one output.
+        gates_on: `weight`, `unit`, or None for no gates.
+        velocity_widths: widths of the network that gives the initial velocity (second order).
+        decay: what every variable's rate of decay starts at (first order), or its stiffness and its damping (second
+            order); empty for none.
+        per_target: whether each target has a network of its own.
+        skip: whether linear weights lead from the inputs straight to the outputs.
     """
     targets = widths[-1] if per_target else None
     if targets is None:
@@ -130,9 +136,14 @@ def initialize_parameters(
 def initialize_biological(
     generators: Sequence[torch.Generator], features: int, units: int, *, gates_on: str | None, rate: float | None = None
 ) -> Parameters:
-    """Fresh parameters of the network of `biological`, member i from generator i alone.
+    """Fresh parameters of the network of `biological`, member i only from generator i.
 
-    `units` are those of each branch. With a `rate` the genes' multipliers all start at it, else between 0 and 1.
+    Args:
+        generators: one random generator a member.
+        features: number of the variables.
+        units: units of each branch.
+        gates_on: `weight`, `unit`, or None for no gates.
+        rate: where the genes' multipliers all start; between 0 and 1 where it is None.
     """
     weights, bias, drawn = biological.initialize(generators, features, units)
     multiplier = drawn if rate is None else torch.full_like(drawn, rate)
@@ -158,9 +169,12 @@ def deterministic_gates(parameters: Parameters) -> tuple[Tensor, ...]:
 
 
 def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: float) -> tuple[Tensor, ...]:
-    """A draw of the gates, blended with their deterministic value while `noise_share` ramps from 0 to 1.
+    """A draw of the gates, blended with their deterministic value.
 
-    `noise` are logistic random numbers in the shape of the gates.
+    Args:
+        parameters: the parameters with the gates.
+        noise: logistic random numbers in the shape of the gates.
+        noise_share: share of the draw in the blend, which ramps from 0 to 1.
     """
     drawn = (
         gates.sample(log_alpha, layer_noise) for log_alpha, layer_noise in zip(parameters.log_alpha, noise, strict=True)
@@ -172,7 +186,13 @@ def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: 
 
 
 def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activation: str) -> Layers:
-    """The network with `factors` (gates or masks; empty for none) and standards folded into its weights."""
+    """The network with factors and standards folded into its weights.
+
+    Args:
+        parameters: the trainable tensors.
+        factors: gates or masks; empty for none.
+        activation: name of the activation function.
+    """
     weights, *skip = _apply(parameters, factors)
     weights, biases, skip = _fold_standards(parameters, weights, skip)
     rates = own_rates(parameters)

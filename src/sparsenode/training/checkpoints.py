@@ -1,4 +1,4 @@
-"""Checkpoints of a training job: written whole or not at all, two at most, and used by the same job alone.
+"""Checkpoints of a training job: written whole or not at all, two at most, and used only by the same job.
 
 A file is the sha256 of its content, and the content: tensors as safetensors with the job's identity and the state of
 the run as JSON in the header, so that nothing in it can be executed. Its name holds a hash of the identity.
@@ -83,7 +83,7 @@ class Checkpoints:
         return True
 
     def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
-        """Number, tensors and state of the newest sound checkpoint of this job; None to start anew.
+        """Number, tensors and state of the newest sound checkpoint of this job; None to start again.
 
         Checkpoints of another job in the folder, damaged ones, and what an interrupted write left are named in the
         log and removed.

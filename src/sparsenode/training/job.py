@@ -55,14 +55,28 @@ def train_members(
     checkpoints: Path | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> None:
-    """Train one block of seeds of a (data set, model, method), and write its model file and history.
+    """Train one block of seeds of a (dataset, model, method), and write its model file and history.
 
-    `data` is a file of trajectories, `settings` the frozen settings. The file carries settings, seeds, versions and
-    every member's status. `checkpoints` is a folder of this job alone: what is there of the same job (data, settings,
-    seeds, versions) is gone on from, anything else is removed with a warning, and all is removed at the end. Raises
-    UserError if the data do not fit the settings, lack the prior network that the method takes, if one network per
-    target, or what a solve of so many steps needs, is larger than the memory, or if another process trains with the
-    same checkpoints, and InterruptedTrainingError after SIGTERM or SIGINT.
+    The model file carries settings, seeds, versions and every member's status.
+
+    Args:
+        data: a file of trajectories.
+        settings: file of the frozen settings.
+        seeds: the seeds of the block.
+        output: where the model file is written.
+        history: where the history of the training is written.
+        threads: number of threads.
+        device: name of the device, or `auto`.
+        memory_mb: memory that may be used at most, in megabytes; None for what the device allows.
+        checkpoints: a folder of this job only: what is there of the same job (data, settings, seeds, versions) is gone
+            on from, anything else is removed with a warning, and all is removed at the end. None for no checkpoints.
+        checkpoint_seconds: time between two checkpoints.
+
+    Raises:
+        UserError: the data do not fit the settings or lack the prior network that the method takes, or one network per
+            target, or what a solve of so many steps needs, is larger than the memory, or another process trains with
+            the same checkpoints.
+        InterruptedTrainingError: after SIGTERM or SIGINT.
     """
     import pandas as pd
 
@@ -184,7 +198,7 @@ def watch_signals() -> Iterator[Callable[[], int]]:
     """
     received = 0
     handlers: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+    if threading.current_thread() is not threading.main_thread():  # only that one may handle signals
         yield lambda: 0
         return
 

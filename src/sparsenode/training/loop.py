@@ -57,7 +57,7 @@ class _Phase:
 
 @dataclass
 class _Progress:
-    """Where training stands: all that a checkpoint holds.
+    """The state of training: all that a checkpoint holds.
 
     `blocks` are the members still to train, block by block; `run` is that of the first one, in phase `phase` at
     iteration `iteration` of the phase.
@@ -101,12 +101,25 @@ def train(
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
-    `problems` come from `make_problems`; `report` is called at each check. At most `most_members` are trained at once,
-    block after block; a block for which a GPU has no memory is halved. A member whose loss is not finite, or above
-    `EXPLODED`, is frozen at the last check at which it was sound and leaves the batch; the others do not notice.
-    `prior` (source, target) is the network that a pruner is told of, where it takes one. With `checkpoints`, training
-    goes on from the newest one and ends with the same result; when `interrupted` gives the number of a signal, a last
-    one is written and InterruptedTrainingError is raised.
+    A member whose loss is not finite, or above `EXPLODED`, is frozen at the last check at which it was sound and leaves
+    the batch; the other members do not notice.
+
+    Args:
+        problems: what `make_problems` gives.
+        features: number of the variables.
+        settings: the settings of the model.
+        method_settings: the settings of the method.
+        seeds: the seeds.
+        device: name of the device.
+        most_members: how many members are trained at once at most, block after block; all where it is None. A block for
+            which a GPU has no memory is halved.
+        report: called at each check.
+        checkpoints: where training goes on from the newest checkpoint, and ends with the same result.
+        interrupted: gives the number of a signal that has come, or 0.
+        prior: (source, target), the network that a pruner knows, where it takes one.
+
+    Raises:
+        InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before.
     """
     last = problems[-1][1]
     torch_device = torch.device(device)
@@ -134,7 +147,7 @@ def train(
     ordered = [progress.ended[member] for member in range(len(task.grid))]
     trained = [parameters for parameters, _ in ordered]
     if settings.refit:
-        # Members that diverged before the refit: the same form as the others, nothing pruned but what was closed.
+        # Members that diverged before the refit: the form of the other members, nothing pruned but what was closed.
         trained = [
             member_parameters if member_parameters.masks else network.prune_closed(member_parameters, PRUNING_THRESHOLD)
             for member_parameters in trained
@@ -155,7 +168,7 @@ def _split(members: Sequence[int], most: int) -> list[list[int]]:
 
 
 def _halve_block(task: Task, progress: _Progress, watch: _Watch) -> None:
-    """Begin the first block anew, in two parts. Raises UserError if it is a single member."""
+    """Begin the first block again, in two parts. Raises UserError if it is a single member."""
     members = progress.blocks[0]
     if len(members) == 1:
         raise UserError(
@@ -249,7 +262,7 @@ def _train_phase(
         loss = data_loss(run, task, active_problem, counted, None if phase.refitting else warm)
         checked = _is_check(task, phase, iteration)
         total, strength = loss, torch.zeros_like(loss)
-        # What a proximal step stands for is known to the step itself; its value is only looked at.
+        # What a proximal step represents is known to the step itself; its value is only looked at.
         penalized = not phase.refitting and (not is_proximal(task) or checked or run.plateau is not None)
         penalties = penalty(run, task) if penalized else torch.zeros_like(loss)
         if not phase.refitting:
@@ -426,7 +439,7 @@ def _save(progress: _Progress, watch: _Watch, checkpoints: Checkpoints) -> bool:
 
 
 def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
-    """Progress of the newest checkpoint; blocks of more than `most` members, a limit that is new, are begun anew."""
+    """Progress of the newest checkpoint; blocks of more than `most` members, a limit that is new, are begun again."""
     checkpoint = watch.checkpoints.load() if watch.checkpoints is not None else None
     if checkpoint is None:
         return None

@@ -34,7 +34,7 @@ class Task:
     """What stays the same during a run: `grid` holds the (strength, seed) of every member.
 
     `given` are the starts that learned ones begin from, `standards` (2, feature) what states are standardized by,
-    `prior` what a pruner is told of edges, of the shape of a network without hidden layers: (in, target), or
+    `prior` what a pruner knows of edges, of the shape of a network without hidden layers: (in, target), or
     (target, in, 1) with one network per target.
     """
 
@@ -86,10 +86,21 @@ def make_task(
     prior: NDArray[np.floating[Any]] | None = None,
     standards: NDArray[np.floating[Any]] | None = None,
 ) -> Task:
-    """Lay out the grid, strength by strength and seed by seed; `prior` (source, target) is for methods that take one.
+    """Lay out the grid, strength by strength and seed by seed.
 
-    Raises UserError if the method needs one network per target and the model has another, or a warm-up and the model
-    has none, or a strength is above the method's largest, or the method takes a prior and none is given.
+    Args:
+        features: number of the variables.
+        settings: the settings of the model.
+        method_settings: the settings of the method.
+        seeds: the seeds.
+        device: the device of the training.
+        given: the starts from which learned ones begin.
+        prior: (source, target), for methods that take a prior network.
+        standards: (2, feature) what states are standardized by.
+
+    Raises:
+        UserError: the method needs one network per target and the model has another, or a warm-up and the model has
+            none, or a strength is above the method's largest, or the method takes a prior and none is given.
     """
     method = make_method(method_settings.regularizer, method_settings.options)
     if isinstance(method, EdgeProximal) and settings.network != "per_target":
@@ -120,7 +131,7 @@ def make_task(
 
 
 def _as_network(prior: NDArray[np.floating[Any]], settings: ModelSettings) -> Tensor:
-    """A prior (source, target) as the weights of a model without hidden layers; a velocity stands for its variable."""
+    """A prior (source, target) as the weights of a model without hidden layers; a velocity represents its variable."""
     weights = torch.as_tensor(prior, dtype=torch.float32).repeat(settings.order, 1)
     return weights.T.unsqueeze(-1).contiguous() if settings.network == "per_target" else weights
 
@@ -153,7 +164,7 @@ def start(task: Task, members: Sequence[int]) -> Run:
 
 
 def start_refit(task: Task, members: Sequence[int], trained: Sequence[Parameters]) -> Run:
-    """A run that refits trained members: what is closed is masked, the rest starts where it stands."""
+    """A run that refits trained members: what is closed is masked, the rest starts where it is."""
     joined = network.join(trained).map(lambda tensor: tensor.to(task.device))
     with torch.no_grad():
         pruned = network.prune_closed(joined, PRUNING_THRESHOLD)
@@ -221,7 +232,7 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
     is pruned: the few other weights are the target's own, and one that has lost them has lost all.
     """
     assert isinstance(task.method, Pruner)  # noqa: S101  the caller asks of no other
-    # After the layers of the weights stands the skip, which leads from the sources too.
+    # After the layers of the weights comes the skip, which leads from the sources too.
     left_alone = range(1, len(run.parameters.weights)) if task.settings.network == "per_target" else range(0)
     if not run.scores:
         run.scores = network.sizes(run.parameters)
@@ -246,7 +257,7 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
 
 
 def penalty_terms(run: Run, task: Task) -> list[tuple[float, Tensor]]:
-    """Coefficients and terms (member,) of the method's penalty, or the value that its proximal step stands for."""
+    """Coefficients and terms (member,) of the method's penalty, or the value that its proximal step represents."""
     parameters = run.parameters
     per_entry = task.settings.normalization == "study"
     if isinstance(task.method, EdgeProximal):

@@ -63,7 +63,7 @@ def _noise_of_gates(run: Run, task: Task, seeds: Sequence[int], iteration: int) 
 def penalty(run: Run, task: Task) -> Tensor:
     """Penalty (member,): each term over its value at initialization, unless the normalization is the study's.
 
-    What a proximal step stands for is not differentiated.
+    What a proximal step represents is not differentiated.
     """
     total = torch.zeros(len(run.active), device=task.device)
     with torch.set_grad_enabled(not is_proximal(task)):
