@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_model", "read_trajectories"]
 
-# Public names and where they stand: imported when first used, so that the workflow starts without torch and pandas.
+# Public names and where they are defined: imported at first use, so that the workflow starts without torch and pandas.
 _PUBLIC = {
     "load_model": ("sparsenode.ensemble", "load_ensemble"),
     "read_trajectories": ("sparsenode.data.contract", "read_trajectories"),

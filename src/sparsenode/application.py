@@ -39,9 +39,15 @@ def forecast_file(
 ) -> None:
     """Write forecasts as a tidy table: trajectory, strength, seed, time, feature, predicted.
 
-    `initial_states` is a text table (a name, then a column for each feature; see `read_states`), any AnnData whose rows
-    are states, or a dataset's h5ad file, which brings its initial states and its times. `times` increase, the first
-    being the initial state's. `clamp` holds features at values all the time (a knock-out, an over-expression).
+    Args:
+        model: a model file.
+        initial_states: a text table (a name, then a column for each feature; see `read_states`), any AnnData whose rows
+            are states, or a dataset's h5ad file, which brings its initial states and its times.
+        output: where the table is written.
+        times: increasing times, the first being the initial state's; None where the file of the states brings them.
+        layer: layer of an AnnData that holds the states; `X` where it is None.
+        strength: strength of the members that forecast; all members where it is None.
+        clamp: values at which features are held all the time (a knock-out, an over-expression).
 
     Raises:
         UserError: a file that cannot be read, features that are missing or unknown, values that are no numbers, bad
@@ -57,18 +63,18 @@ def forecast_file(
     lost = _Lost(ensemble)
 
     def tables() -> Iterator[pd.DataFrame]:
-        for part in _batches([len(row) for row in rows], len(ensemble.members) * len(ensemble.features)):
+        for batch in _batches([len(row) for row in rows], len(ensemble.members) * len(ensemble.features)):
             forecasts = ensemble.forecast(
-                values[part],
-                rows[part],
-                slopes=None if slopes is None else slopes[part],
-                groups=None if groups is None else groups[part],
-                levels=None if levels is None else levels[part],
+                values[batch],
+                rows[batch],
+                slopes=None if slopes is None else slopes[batch],
+                groups=None if groups is None else groups[batch],
+                levels=None if levels is None else levels[batch],
                 clamp=clamp,
             )
-            names = states.index[part].astype(str).to_numpy(object)
+            names = states.index[batch].astype(str).to_numpy(object)
             lost.look(names, forecasts)
-            yield _tidy_forecasts(ensemble, names, rows[part], forecasts)
+            yield _tidy_forecasts(ensemble, names, rows[batch], forecasts)
 
     _write_tables(tables(), output)
     lost.warn()
@@ -97,8 +103,8 @@ def rates_file(
         # Member by member, as the rows of the table are.
         for number in range(len(ensemble.members)):
             single = ensemble.select([number])
-            for part in _batches([1] * len(values), len(ensemble.features)):
-                yield _tidy(single, single.rates(values[part]), {"observation": names[part]}, value="rate")
+            for batch in _batches([1] * len(values), len(ensemble.features)):
+                yield _tidy(single, single.rates(values[batch]), {"observation": names[batch]}, value="rate")
 
     _write_tables(tables(), output)
 
@@ -112,8 +118,8 @@ def network_file(model: Path, output: Path, *, strength: float | None = None) ->
         for number in range(len(ensemble.members)):
             single = ensemble.select([number])
             paths = single.path_matrix()
-            for part in _batches([1] * len(sources), len(sources)):
-                table = _tidy(single, paths[:, part], {"source": sources[part]}, value="weight")
+            for batch in _batches([1] * len(sources), len(sources)):
+                table = _tidy(single, paths[:, batch], {"source": sources[batch]}, value="weight")
                 yield table.rename(columns={"feature": "target"})
 
     _write_tables(tables(), output)
@@ -185,10 +191,10 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
             "tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
         )
     adata = read_trajectories(path)
-    known = known_observations(adata)
-    check_known(count, known)
+    known_count = known_observations(adata)
+    check_known(count, known_count)
     slices = trajectory_slices(adata)
-    starts = np.array([slices[str(name)].start + known - 1 for name in states.index])
+    starts = np.array([slices[str(name)].start + known_count - 1 for name in states.index])
     values = pd.DataFrame(np.asarray(adata.X, float), columns=adata.var_names)[list(ensemble.features)]
     return past_slopes(adata.obs["time"].to_numpy(float), values.to_numpy(), starts, count)[0]
 
@@ -216,6 +222,11 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
 
     A text table has a column of names and then one for each feature, separated by commas, semicolons or tabs.
 
+    Args:
+        path: the file.
+        features: names of the features to read.
+        layer: layer of an h5ad file that holds the states; `X` where it is None.
+
     Raises:
         UserError: the file cannot be read, lacks a feature, has a feature or a name twice, or holds what is not a
             finite number.
@@ -225,17 +236,17 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
     from sparsenode.data.tables import finite_numbers, read_written_table
 
     _refuse_layer(layer, path, "a text table,")
-    known = set(features)
-    table = read_written_table(path, names_rows=lambda columns: columns[0] in known)
-    if table.columns[0] in known:
+    feature_names = set(features)
+    table = read_written_table(path, names_rows=lambda columns: columns[0] in feature_names)
+    if table.columns[0] in feature_names:
         message = (
             f"{path}: the first column is to name the states, and is called {table.columns[0]!r}, like a feature; put "
             "a column of names before it"
         )
         raise UserError(message)
     _check_features(table.columns[1:], features, path)
-    place_of = {name: place for place, name in enumerate(table.columns)}
-    places = [place_of[feature] for feature in features]
+    position_of = {name: position for position, name in enumerate(table.columns)}
+    positions = [position_of[feature] for feature in features]
     lines: dict[str, int] = {}
     values = []
     for line, fields in table.rows:
@@ -246,7 +257,7 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
         if lines.setdefault(name, line) != line:
             message = f"{path}, line {line}: the name {name!r} stands in line {lines[name]} already; give each a name"
             raise UserError(message)
-        values.append(np.array(finite_numbers(table, line, places, fields)))
+        values.append(np.array(finite_numbers(table, line, positions, fields)))
     return _in_order(pd.DataFrame(np.array(values), list(lines), list(features)), features, path)
 
 
@@ -309,10 +320,10 @@ def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.Da
         wrong = np.argwhere(~np.isfinite(numbers.to_numpy(np.float32, na_value=np.nan)))
     if len(wrong):
         row, column = wrong[0]
-        place = f"row {table.index[row]!r}, column {table.columns[column]!r}"
+        location = f"row {table.index[row]!r}, column {table.columns[column]!r}"
         value = table.iat[row, column]
         first = repr(value) if isinstance(value, str | bytes) else str(value)
-        message = f"{path}: {len(wrong)} values are no finite numbers, the first {first} at {place}"
+        message = f"{path}: {len(wrong)} values are no finite numbers, the first {first} at {location}"
         raise UserError(message)
     return numbers
 
@@ -326,8 +337,8 @@ def _load(model: Path, strength: float | None) -> Ensemble:
     if strength is not None:
         chosen = [row for row, member in enumerate(ensemble.members) if member.strength == strength]
         if not chosen:
-            known = ", ".join(f"{known:g}" for known in sorted({member.strength for member in ensemble.members}))
-            message = f"--strength: found {strength:g}; allowed: {known}"
+            allowed = ", ".join(f"{trained:g}" for trained in sorted({member.strength for member in ensemble.members}))
+            message = f"--strength: found {strength:g}; allowed: {allowed}"
             raise UserError(message)
         ensemble = ensemble.select(chosen)
     if lost := count_lost(ensemble.members):
@@ -343,12 +354,12 @@ def _check_times(
             message = f"--times: missing; {path} has no times of its own, give the times to forecast, such as 0 0.5 1"
             raise UserError(message)
         return own_times
-    given = np.asarray(times, np.float64)
-    if len(given) < 2 or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
-        found = " ".join(f"{time:.15g}" for time in given)
-        message = f"--times: found {found}; allowed: two or more finite numbers that increase"
+    forecast_times = np.asarray(times, np.float64)
+    if len(forecast_times) < 2 or not np.isfinite(forecast_times).all() or (np.diff(forecast_times) <= 0).any():
+        listed_times = " ".join(f"{time:.15g}" for time in forecast_times)
+        message = f"--times: found {listed_times}; allowed: two or more finite numbers that increase"
         raise UserError(message)
-    return [given] * count
+    return [forecast_times] * count
 
 
 def _batches(sizes: Sequence[int], each: int) -> Iterator[slice]:

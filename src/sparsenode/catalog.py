@@ -66,15 +66,15 @@ def describe_catalog(name: str | None = None) -> str:
     """
     kinds = read_catalog()
     if name is None:
-        parts = [_list(kind) for kind in kinds]
-        return "\n\n".join([*parts, "sparsenode options NAME says more of one of them."])
-    found = [_describe(kind, entry) for kind in kinds for entry in kind.entries if entry.name == name]
-    if not found:
-        known = list(dict.fromkeys(entry.name for kind in kinds for entry in kind.entries))
-        parts = [did_you_mean(name, known), f"There are: {', '.join(known)}"]
-        message = f"there is no data source, method or peer {name!r}; {' '.join(part for part in parts if part)}"
+        overviews = [_list(kind) for kind in kinds]
+        return "\n\n".join([*overviews, "sparsenode options NAME says more of one of them."])
+    descriptions = [_describe(kind, entry) for kind in kinds for entry in kind.entries if entry.name == name]
+    if not descriptions:
+        names = list(dict.fromkeys(entry.name for kind in kinds for entry in kind.entries))
+        hints = [did_you_mean(name, names), f"There are: {', '.join(names)}"]
+        message = f"there is no data source, method or peer {name!r}; {' '.join(hint for hint in hints if hint)}"
         raise UserError(message)
-    return "\n\n".join(found)
+    return "\n\n".join(descriptions)
 
 
 def _first_line(name: str, docstring: str) -> str:
@@ -117,13 +117,13 @@ def _describe(kind: Kind, entry: Entry) -> str:
 
 def _options(schema: Mapping[str, Any], indent: str) -> Iterator[str]:
     """Lines on the keys of a mapping, or of the mappings in a list, and on those within them."""
-    for key, own in schema.get("properties", {}).items():
-        if "default" in own:
-            given = f"default {json.dumps(own['default'])}"
+    for key, option in schema.get("properties", {}).items():
+        if "default" in option:
+            requirement = f"default {json.dumps(option['default'])}"
         else:
-            given = "to be given" if key in schema.get("required", ()) else "may be left out"
-        yield _fill(f"{key} ({_allowed(own)}; {given}): {own['description']}", indent)
-        yield from _options(own if "properties" in own else own.get("items", {}), indent + "    ")
+            requirement = "to be given" if key in schema.get("required", ()) else "may be left out"
+        yield _fill(f"{key} ({_allowed(option)}; {requirement}): {option['description']}", indent)
+        yield from _options(option if "properties" in option else option.get("items", {}), indent + "    ")
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The command line: one subcommand for each rule of the workflow, and those that serve a person alone."""
+"""The command line: one subcommand for each rule of the workflow, and those that only serve a person."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        place = f" {error.filename}" if error.filename else ""
-        _print(f"error: the system refused{place}: {error.strerror or error}", sys.stderr)
+        file_name = f" {error.filename}" if error.filename else ""
+        _print(f"error: the system refused{file_name}: {error.strerror or error}", sys.stderr)
         return 1
     return 0
 
@@ -246,8 +246,8 @@ def _plan(arguments: Arguments) -> None:
     config = configuration.read_configuration(workflow, arguments.configfile, arguments.config)
     configuration.check_folders(config)
     configuration.check_sources(config)
-    made = plan.make_plan(config)
-    _print(plan.describe_plan(made, cores=arguments.cores, gpu_speed=gpu_speed))
+    run_plan = plan.make_plan(config)
+    _print(plan.describe_plan(run_plan, cores=arguments.cores, gpu_speed=gpu_speed))
 
 
 def _add_download_source(subparsers: Subparsers) -> None:
@@ -337,8 +337,8 @@ def _add_train_members(subparsers: Subparsers) -> None:
 
 def _train_members(arguments: Arguments) -> None:
     if not 0 <= arguments.first_seed <= arguments.last_seed:
-        found = f"{arguments.first_seed} to {arguments.last_seed}"
-        message = f"--first-seed, --last-seed: found {found}; allowed: 0 or more, in this order"
+        seed_range = f"{arguments.first_seed} to {arguments.last_seed}"
+        message = f"--first-seed, --last-seed: found {seed_range}; allowed: 0 or more, in this order"
         raise UserError(message)
     _limit_threads(arguments.threads)
     from sparsenode.training import train_members

@@ -32,6 +32,6 @@ def _lists_gpus(answer: str, *, default_alone: bool) -> bool:
     """Whether lines of a partition's name and its generic resources list GPUs; the default's name ends in a star."""
     lines = [line.split(maxsplit=1) for line in answer.splitlines()]
     return any(
-        len(parts) == 2 and _GPU.search(parts[1]) is not None and (parts[0].endswith("*") or not default_alone)
-        for parts in lines
+        len(fields) == 2 and _GPU.search(fields[1]) is not None and (fields[0].endswith("*") or not default_alone)
+        for fields in lines
     )

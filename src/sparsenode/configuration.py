@@ -1,6 +1,6 @@
 """The configuration: checked against its schema, completed with defaults, and cut into the slices that rules take.
 
-Light on purpose: the Snakefile imports this module anew in every job, so nothing heavy is imported here.
+Light on purpose: the Snakefile imports this module again in every job, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Schema = Mapping[str, Any]
 _FOLDERS = ("results_dir", "downloads_dir")
 
 SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
-"""Where the schema stands in the folder of the workflow."""
+"""Where the schema is in the folder of the workflow."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _parse(text: str, path: Path) -> Any:
                 return json.loads(text)
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        reason = " ".join(part for part in (error.context, error.problem) if part)
+        reason = " ".join(clause for clause in (error.context, error.problem) if clause)
         tab = "; indent by blanks, not by tabs" if "'\\t'" in reason else ""
         message = f"{path}{where}: not valid YAML: {reason}{tab}"
         raise UserError(message) from error
@@ -168,7 +168,10 @@ def read_configuration(
 ) -> dict[str, Any]:
     """Read and check `config.yaml` of a workflow's folder with override files laid over it, as Snakemake would.
 
-    `assignments`, each `KEY=VALUE`, are laid over all of them, as by Snakemake's `--config`.
+    Args:
+        workflow: the folder that holds `config.yaml`.
+        overrides: files of further settings, each laid over those before it.
+        assignments: `KEY=VALUE` each, laid over all files, as by Snakemake's `--config`.
     """
     configuration = read_yaml(workflow / "config.yaml")
     for path in overrides:
@@ -350,7 +353,7 @@ def peers_of(config: Mapping[str, Any], dataset: str) -> list[str]:
 def peer_settings(config: Mapping[str, Any], dataset: str, peer: str) -> dict[str, Any]:
     """Give what the inference of a peer on a dataset depends on: `peer`, `options`, `seeds` and `order`.
 
-    The order is the highest one of the models that are trained on the dataset; seeds count for random peers alone.
+    The order is the highest one of the models that are trained on the dataset; seeds count only for random peers.
     """
     from sparsenode import peers
 
@@ -372,7 +375,7 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     entry = config["datasets"][dataset]
     source = data.source(entry["source"])
     has_cells = getattr(source, "HAS_CELLS", False)
-    wanted = {
+    needs_met = {
         "always": True,
         "rolling": entry["evaluation"]["rolling"] is not None,
         "interventions": entry["interventions"] is not None,
@@ -381,7 +384,7 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
         "map": has_cells and entry["options"].get("embedding") != "none",
         "truth": has_truth(config, dataset),
     }
-    return [name for name, figure in FIGURES.items() if wanted[figure.needs]]
+    return [name for name, figure in FIGURES.items() if needs_met[figure.needs]]
 
 
 def benchmarks_of(config: Mapping[str, Any]) -> dict[str, str | None]:
@@ -413,7 +416,7 @@ def datasets_compared(config: Mapping[str, Any], comparison: str) -> list[str]:
 def remote_files(config: Mapping[str, Any], dataset: str | None = None) -> dict[str, RemoteFile]:
     """Give the files that a dataset, or every dataset of the run, needs from the internet, by their local HOST/PATH.
 
-    A file that is needed both packed and unpacked stands there twice.
+    A file that is needed both packed and unpacked is listed twice.
 
     Raises:
         UserError: one file is to be downloaded to where another one is to be unpacked.
@@ -442,17 +445,17 @@ def local_files(config: Mapping[str, Any], dataset: str) -> list[str]:
 
 
 def check_folders(config: Mapping[str, Any]) -> None:
-    """Check that no file stands where a folder of the run should be.
+    """Check that no file is where a folder of the run should be.
 
     Raises:
-        UserError: names the key and what stands there.
+        UserError: names the key and what is there.
     """
-    places = [(key, place) for key in _FOLDERS for place in (Path(config[key]), *Path(config[key]).parents)]
+    folders = [(key, folder) for key in _FOLDERS for folder in (Path(config[key]), *Path(config[key]).parents)]
     _report(
         [
-            f"{key}: found {place}, which is a file; allowed: a folder, there or not yet there"
-            for key, place in places
-            if place.exists() and not place.is_dir()
+            f"{key}: found {folder}, which is a file; allowed: a folder, there or not yet there"
+            for key, folder in folders
+            if folder.exists() and not folder.is_dir()
         ]
     )
 
@@ -563,16 +566,18 @@ def _plain(value: Any) -> Any:
 
 
 def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Put the schema's definitions in the places that refer to them; what stands beside a reference wins."""
+    """Put the schema's definitions in the places that refer to them; what is beside a reference wins."""
     if isinstance(schema, list):
-        return [_inline(part, definitions) for part in schema]
+        return [_inline(subschema, definitions) for subschema in schema]
     if not isinstance(schema, Mapping):
         return schema
-    parts = {key: _inline(part, definitions) for key, part in schema.items() if key not in {"$ref", "$defs"}}
+    inlined = {
+        key: _inline(subschema, definitions) for key, subschema in schema.items() if key not in {"$ref", "$defs"}
+    }
     if "$ref" in schema:
         name = schema["$ref"].removeprefix("#/$defs/")
-        parts = _inline(definitions[name], definitions) | parts
-    return parts
+        inlined = _inline(definitions[name], definitions) | inlined
+    return inlined
 
 
 def _report(problems: Sequence[str]) -> None:
@@ -603,8 +608,8 @@ def _show(value: Any) -> str:
 
 def _key(path: Sequence[Any]) -> str:
     text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
     return text or "configuration"
 
 
@@ -612,9 +617,9 @@ def _names(values: Sequence[Any]) -> str:
     return ", ".join("null" if value is None else str(value) for value in values) or "none"
 
 
-def _unknown(key: str, found: str, known: Sequence[str]) -> str:
-    hint = did_you_mean(found, known)
-    return f"{key}: found {json.dumps(found)}{f' ({hint})' if hint else ''}; allowed: {_names(known)}"
+def _unknown(key: str, name: str, allowed: Sequence[str]) -> str:
+    hint = did_you_mean(name, allowed)
+    return f"{key}: found {json.dumps(name)}{f' ({hint})' if hint else ''}; allowed: {_names(allowed)}"
 
 
 _TYPES = {
@@ -666,25 +671,25 @@ def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> I
     from jsonschema import Draft202012Validator
 
     errors = Draft202012Validator(schema).iter_errors(value)
-    for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
+    for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
         path = [*above, *error.absolute_path]
-        part = error.schema
+        subschema = error.schema
         if error.validator == "additionalProperties":
-            known = list(part.get("properties", {}))
-            unknown = [key for key in error.instance if key not in known]
-            yield from (_unknown(f"{_key(path)}: unknown key", str(key), known) for key in unknown)
+            properties = list(subschema.get("properties", {}))
+            unknown = [key for key in error.instance if key not in properties]
+            yield from (_unknown(f"{_key(path)}: unknown key", str(key), properties) for key in unknown)
         elif error.validator == "required":
-            missing = [key for key in part["required"] if key not in error.instance]
+            missing = [key for key in subschema["required"] if key not in error.instance]
             for key in missing:
-                allowed = describe_allowed(part.get("properties", {}).get(key, {}))
+                allowed = describe_allowed(subschema.get("properties", {}).get(key, {}))
                 yield f"{_key([*path, key])}: missing; allowed: {allowed}"
         elif error.validator == "uniqueItems":
             repeated = sorted({str(item) for item in error.instance if error.instance.count(item) > 1})
             yield f"{_key(path)}: found {_names(repeated)} more than once; allowed: each entry once"
         elif "propertyNames" in error.absolute_schema_path:
-            yield f"{_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(part)}"
+            yield f"{_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(subschema)}"
         else:
-            value, allowed = error.instance, describe_allowed(part)
+            value, allowed = error.instance, describe_allowed(subschema)
             is_text = error.validator == "type" and "string" in error.validator_value
             if is_text and isinstance(value, int | float | datetime.date) and "in quotes" not in allowed:
                 allowed += " in quotes" if isinstance(value, bool) else f' in quotes, such as "{value}"'
@@ -725,14 +730,14 @@ def _complete(value: Any, schema: Schema) -> Any:
     """
     if isinstance(value, dict):
         properties = schema.get("properties", {})
-        for key, part in properties.items():
-            if key not in value and "default" in part:
-                value[key] = copy.deepcopy(part["default"])
+        for key, subschema in properties.items():
+            if key not in value and "default" in subschema:
+                value[key] = copy.deepcopy(subschema["default"])
         other = schema.get("additionalProperties")
         for key, entry in value.items():
-            part = properties.get(key, other)
-            if isinstance(part, Mapping):
-                value[key] = _complete(entry, part)
+            subschema = properties.get(key, other)
+            if isinstance(subschema, Mapping):
+                value[key] = _complete(entry, subschema)
         return value
     if isinstance(value, list):
         return [_complete(entry, schema.get("items", {})) for entry in value]
@@ -815,19 +820,19 @@ def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]
         return
     if not strengths:
         yield f"{key}: found {_show(strengths)}; allowed: {STRENGTHS}"
-    known: dict[float, str] = {}
-    for place, strength in enumerate(strengths):
+    spelling_of: dict[float, str] = {}
+    for index, strength in enumerate(strengths):
         number = _number(strength)
         if number is None or not math.isfinite(number) or number < 0:
-            yield f"{key}[{place}]: found {_show(strength)}; allowed: {STRENGTH}"
+            yield f"{key}[{index}]: found {_show(strength)}; allowed: {STRENGTH}"
         elif number > record.largest_strength:
             allowed = f"at most {record.largest_strength:g}: {record.strength}"
-            yield f"{key}[{place}]: found {_show(strength)}; allowed: {allowed}"
-        elif number in known:
-            same = f"which equals {_show(known[number])} as a number"
-            yield f"{key}[{place}]: found {_show(strength)}, {same}; allowed: each strength once"
+            yield f"{key}[{index}]: found {_show(strength)}; allowed: {allowed}"
+        elif number in spelling_of:
+            same = f"which equals {_show(spelling_of[number])} as a number"
+            yield f"{key}[{index}]: found {_show(strength)}, {same}; allowed: each strength once"
         else:
-            known[number] = strength
+            spelling_of[number] = strength
 
 
 STRENGTH = 'a number that is finite and at least 0, in quotes, such as "1e-3"'
@@ -891,9 +896,9 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names that refer to no entry."""
     run = config["run"]
     for kind in ("datasets", "models", "methods", "peers"):
-        for place, name in enumerate(run[kind]):
+        for index, name in enumerate(run[kind]):
             if name not in config[kind]:
-                yield _unknown(f"run.{kind}[{place}]", name, list(config[kind]))
+                yield _unknown(f"run.{kind}[{index}]", name, list(config[kind]))
     for dataset in config["datasets"]:
         yield from _dataset_problems(config, dataset)
     for name, entry in config["comparisons"].items():
@@ -901,26 +906,26 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for model, entry in config["models"].items():
         yield from _model_problems(entry, f"models.{model}")
         for kind in ("datasets", "methods"):
-            for place, name in enumerate(entry[kind] or ()):
+            for index, name in enumerate(entry[kind] or ()):
                 if name not in config[kind]:
-                    yield _unknown(f"models.{model}.{kind}[{place}]", name, list(config[kind]))
+                    yield _unknown(f"models.{model}.{kind}[{index}]", name, list(config[kind]))
 
 
 def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
     """Yield problems of one dataset: settings that contradict each other, and names that refer to no entry."""
     entry = config["datasets"][dataset]
-    averaged, known = (entry["initial_state"][key] for key in ("mean_of_first", "known"))
-    if averaged > 1 and known > 1:
+    averaged, known_count = (entry["initial_state"][key] for key in ("mean_of_first", "known"))
+    if averaged > 1 and known_count > 1:
         key = f"datasets.{dataset}.initial_state"
-        yield f"{key}: found mean_of_first: {averaged} and known: {known}; allowed: one of them above 1"
+        yield f"{key}: found mean_of_first: {averaged} and known: {known_count}; allowed: one of them above 1"
     for kind in ("methods", "peers"):
-        for place, name in enumerate(entry[kind] or ()):
+        for index, name in enumerate(entry[kind] or ()):
             if name not in config[kind]:
-                yield _unknown(f"datasets.{dataset}.{kind}[{place}]", name, list(config[kind]))
-    for prior, made in entry["priors"].items():
+                yield _unknown(f"datasets.{dataset}.{kind}[{index}]", name, list(config[kind]))
+    for prior, prior_entry in entry["priors"].items():
         if (use := reserved_name("prior network", prior)) is not None:
             yield f"datasets.{dataset}.priors: found the name {prior!r}; allowed: another name, since {use}"
-        if made["of"] == "truth" and not has_truth(config, dataset):
+        if prior_entry["of"] == "truth" and not has_truth(config, dataset):
             allowed = "a prior of the source, since the true network is not known"
             yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
     of_source = _priors_of_source(config, dataset)
@@ -931,32 +936,34 @@ def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
 
 def _unknown_origins(config: Mapping[str, Any], dataset: str, of_source: Sequence[str]) -> Iterator[str]:
     """Yield priors of a dataset that are made of a network that its source does not bring."""
-    for prior, made in config["datasets"][dataset]["priors"].items():
-        if made["of"] not in {"truth", *of_source}:
-            known = [*(["truth"] if has_truth(config, dataset) else []), *of_source]
-            yield _unknown(f"datasets.{dataset}.priors.{prior}.of", made["of"], known)
+    for prior, prior_entry in config["datasets"][dataset]["priors"].items():
+        if prior_entry["of"] not in {"truth", *of_source}:
+            network_names = [*(["truth"] if has_truth(config, dataset) else []), *of_source]
+            yield _unknown(f"datasets.{dataset}.priors.{prior}.of", prior_entry["of"], network_names)
 
 
 def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], key: str) -> Iterator[str]:
     """Yield problems of one comparison: of its form, its names, and what would be no line."""
-    given = [name for name in ("datasets", "dataset", "methods") if entry[name] is not None]
-    if given not in (["datasets"], ["dataset", "methods"]):
-        found = " and ".join(given) or "neither"
-        yield f"{key}: found {found}; allowed: either datasets, or a dataset and methods"
+    present_keys = [name for name in ("datasets", "dataset", "methods") if entry[name] is not None]
+    if present_keys not in (["datasets"], ["dataset", "methods"]):
+        named_keys = " and ".join(present_keys) or "neither"
+        yield f"{key}: found {named_keys}; allowed: either datasets, or a dataset and methods"
         return
     if entry["dataset"] is not None and entry["dataset"] not in config["datasets"]:
         yield _unknown(f"{key}.dataset", entry["dataset"], list(config["datasets"]))
-    lines = {f"{key}.methods.{line}": ("methods", places) for line, places in (entry["methods"] or {}).items()}
+    lines = {f"{key}.methods.{line}": ("methods", positions) for line, positions in (entry["methods"] or {}).items()}
     lines |= {f"{key}.datasets": ("datasets", entry["datasets"])} if entry["datasets"] is not None else {}
-    for path, (kind, places) in lines.items():
-        for name in places:
+    for path, (kind, positions) in lines.items():
+        for name in positions:
             if name not in config[kind]:
                 yield _unknown(path, name, list(config[kind]))
-        if len(places) < 2:
-            found = _names(list(places))
-            yield f"{path}: found {found}; allowed: two or more {kind}, each with a number of its own"
-        elif len(set(places.values())) < len(places):
-            twice = next(f"{place:g}" for place in places.values() if list(places.values()).count(place) > 1)
+        if len(positions) < 2:
+            listed = _names(list(positions))
+            yield f"{path}: found {listed}; allowed: two or more {kind}, each with a number of its own"
+        elif len(set(positions.values())) < len(positions):
+            twice = next(
+                f"{position:g}" for position in positions.values() if list(positions.values()).count(position) > 1
+            )
             yield f"{path}: found the number {twice} more than once; allowed: each {kind[:-1]} with a number of its own"
 
 
@@ -966,22 +973,22 @@ def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:
         if entry["order"] == 2:
             yield f"{key}.network: found biological, with order: 2; allowed: order: 1, or another network"
         if len(entry["hidden"]) != 1:
-            found = ", ".join(map(str, entry["hidden"]))
+            units = ", ".join(map(str, entry["hidden"]))
             yield (
-                f"{key}.hidden: found [{found}], with network: biological; allowed: one number in brackets, such as "
+                f"{key}.hidden: found [{units}], with network: biological; allowed: one number in brackets, such as "
                 "[40], the units of each of its two branches"
             )
     if entry["standardize"] and (entry["network"] == "biological" or entry["order"] == 2):
-        found = "network: biological" if entry["network"] == "biological" else "order: 2"
-        yield f"{key}.standardize: found true, with {found}; allowed: false, or order: 1 and another network"
+        conflict = "network: biological" if entry["network"] == "biological" else "order: 2"
+        yield f"{key}.standardize: found true, with {conflict}; allowed: false, or order: 1 and another network"
     if entry["order"] == 1 and entry["velocity_observations"] is not None:
-        found = _show(entry["velocity_observations"])
-        yield f"{key}.velocity_observations: found {found}, with order: 1; allowed: null, or order: 2"
+        observations = _show(entry["velocity_observations"])
+        yield f"{key}.velocity_observations: found {observations}, with order: 1; allowed: null, or order: 2"
     hindered = {"order: 2": entry["order"] == 2, "windows": entry["windows"], "decay: null": entry["decay"] is None}
     if entry["starts"] == "learned" and any(hindered.values()):
-        found = next(name for name, there in hindered.items() if there)
+        conflict = next(name for name, there in hindered.items() if there)
         allowed = "given, or order: 1, windows: null and a decay"
-        yield f"{key}.starts: found learned, with {found}; allowed: {allowed}"
+        yield f"{key}.starts: found learned, with {conflict}; allowed: {allowed}"
     if entry["stop"] is not None:
         # Nobody may cool while the penalty still ramps in or windows are still trained on.
         last_change = max(entry["warm_up"], 1 - entry["whole_share"] if entry["windows"] else 0)
@@ -1011,8 +1018,8 @@ def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[s
     """Yield problems of the methods that one model of the run is trained with."""
     from sparsenode import methods
 
-    own = config["models"][model]["datasets"]
-    trained_on = [name for name in config["run"]["datasets"] if own is None or name in own]
+    model_datasets = config["models"][model]["datasets"]
+    trained_on = [name for name in config["run"]["datasets"] if model_datasets is None or name in model_datasets]
     if trained_on and methods_of(config, model) and all(name != model for _, name in pairs(config)):
         yield (
             f"run.models: found {model}, which has no method in common with {_names(trained_on)}; allowed: a model "
@@ -1050,13 +1057,13 @@ def _priors_of_source(config: Mapping[str, Any], dataset: str) -> list[str] | No
 
 def _unknown_priors(config: Mapping[str, Any], dataset: str, of_source: Sequence[str]) -> Iterator[str]:
     """Yield methods that are given a prior network that a dataset does not have."""
-    known = [*config["datasets"][dataset]["priors"], *of_source]
+    network_names = [*config["datasets"][dataset]["priors"], *of_source]
     for method in dict.fromkeys(method for _, _, method in grid(config, dataset)):
-        wanted = config["methods"][method]["options"].get("prior")
-        if wanted is not None and wanted not in known:
+        prior_name = config["methods"][method]["options"].get("prior")
+        if prior_name is not None and prior_name not in network_names:
             key = f"methods.{method}.options.prior"
-            found = _unknown(key, wanted, known)
-            yield f"{found} (prior networks of the dataset {dataset}; `datasets.{dataset}.priors` makes others)"
+            problem = _unknown(key, prior_name, network_names)
+            yield f"{problem} (prior networks of the dataset {dataset}; `datasets.{dataset}.priors` makes others)"
 
 
 def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -1076,11 +1083,11 @@ def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _network_problems(config)
     for dataset, model in pairs(config):
         needed = config["models"][model]["velocity_observations"] or 1
-        known = config["datasets"][dataset]["initial_state"]["known"]
-        if needed > known:
+        known_count = config["datasets"][dataset]["initial_state"]["known"]
+        if needed > known_count:
             yield (
                 f"models.{model}.velocity_observations: found {needed}, with datasets.{dataset}.initial_state.known: "
-                f"{known}; allowed: at most as many as a forecast is given"
+                f"{known_count}; allowed: at most as many as a forecast is given"
             )
         for name in ("rolling", "one_step"):
             if config["models"][model]["starts"] == "learned" and config["datasets"][dataset]["evaluation"][name]:

@@ -67,10 +67,10 @@ class Member:
 
 @dataclass(frozen=True, repr=False)
 class Ensemble:
-    """All members of one (data set, model, method), evaluated with deterministic gates.
+    """All members of one (dataset, model, method), evaluated with deterministic gates.
 
     `members[i]` says which strength and seed the rows i of all results belong to, and how training ended; a diverged
-    member stands at its last sound state. `settings` are the frozen settings, `features` the names of the variables,
+    member is at its last sound state. `settings` are the frozen settings, `features` the names of the variables,
     `groups` those of the learned starts, if starts are learned.
 
     `centers` (feature,) are what the data of the training had subtracted (see `sparsenode.data.centering`), empty where
@@ -146,23 +146,29 @@ class Ensemble:
     ) -> list[Floats]:
         """Forecasts (member, time, feature), a list of one array a row.
 
-        `initial_states` are an array, a tensor or a list (row, feature), or a DataFrame or AnnData with the features by
-        name; `times` one array for all rows, or a list of one a row. States hold at the first of their times, which
-        must not decrease. A second-order model takes
-        the initial velocity from its own network unless `initial_velocities` (row, feature, per time unit) are
-        given; a network that is given the past needs `slopes` (row, feature, per time unit), those of the last
-        `velocity_observations` observations (see `sparsenode.windows.past_slopes`). With learned starts `groups` names
-        the group (lineage, branch) of each row, and `levels` (row,) are factors of its course (see
-        `sparsenode.data.levels`); without them each belongs to the group whose start is nearest, at level 1. A forecast
-        that leaves the range of numbers holds infinities or NaN.
+        A forecast that leaves the range of numbers holds infinities or NaN. However long they reach, forecasts are
+        solved in pieces of bounded memory.
 
-        `clamp` holds variables, by name, at values from the first time on, whatever their initial state (a knock-out,
-        an over-expression); others still start, and at second order move, as the given state says.
+        Args:
+            initial_states: an array, a tensor or a list (row, feature), or a DataFrame or AnnData with the features by
+                name.
+            times: one array for all rows, or a list of one a row. States hold at the first of their times, which must
+                not decrease.
+            initial_velocities: (row, feature), per time unit, of a second-order model; without them it takes the
+                initial velocity from its own network.
+            slopes: (row, feature), per time unit, of the last `velocity_observations` observations (see
+                `sparsenode.windows.past_slopes`), which a network that is given the past needs.
+            groups: the group (lineage, branch) of each row, with learned starts; without them each row belongs to the
+                group whose start is nearest.
+            levels: (row,) factors of the course of each row (see `sparsenode.data.levels`), with learned starts; 1
+                without them.
+            clamp: values at which variables, by name, are held from the first time on, whatever their initial state (a
+                knock-out, an over-expression); the other variables still start, and at second order move, as the given
+                state says.
 
-        However long they reach, forecasts are solved in pieces of bounded memory.
-
-        Raises UserError for wrong shapes, an unknown group or variable, decreasing times, times that take more than
-        `MOST_STEPS` steps, and forecasts that are larger than the memory.
+        Raises:
+            UserError: wrong shapes, an unknown group or variable, decreasing times, times that take more than
+                `MOST_STEPS` steps, or forecasts that are larger than the memory.
         """
         initial_states = state_array(initial_states, self.features)
         initial_velocities = self._like(initial_velocities, initial_states, "initial velocities")
@@ -207,11 +213,13 @@ class Ensemble:
                 field, layers, grid, start, piece=piece, scheme=solver.scheme, tolerance=solver.tolerance
             )
             if numbers is not None:
-                own = torch.as_tensor(initial_states[rows], dtype=torch.float32)
-                deviation = deviations(self.parameters.references, own, numbers[rows], level)
+                first_states = torch.as_tensor(initial_states[rows], dtype=torch.float32)
+                deviation = deviations(self.parameters.references, first_states, numbers[rows], level)
                 pieces = _add_deviations(pieces, deviation, level, network.own_rates(self.parameters)[0], grid)
-            for place, part, forecast in _read_times(pieces, positions, grid.intervals):
-                results[rows[place]][:, part] = (forecast if held is None else _hold(forecast, held, 1)).numpy()
+            for row_index, time_slice, forecast in _read_times(pieces, positions, grid.intervals):
+                results[rows[row_index]][:, time_slice] = (
+                    forecast if held is None else _hold(forecast, held, 1)
+                ).numpy()
         return [result + np.array(self.centers) for result in results] if self.centers else results
 
     def count_steps(self, times: Sequence[Floats]) -> NDArray[np.int64]:
@@ -275,8 +283,8 @@ class Ensemble:
         """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
         paths = self.field.fold_paths(network.path_matrix(self.parameters))
         for rates in network.own_rates(self.parameters):
-            own = rates[:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
-            paths = paths + torch.diag_embed(own)
+            decay = rates[:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
+            paths = paths + torch.diag_embed(decay)
         return paths.numpy()
 
     @torch.no_grad()
@@ -341,8 +349,8 @@ class Ensemble:
         positions = torch.as_tensor(np.asarray(states), dtype=torch.float32)
         time_scale = self.model_settings.time_scale
         if self.model_settings.order == 2 and velocities is not None:
-            given = torch.as_tensor(np.asarray(velocities) * time_scale, dtype=torch.float32)
-            both = torch.cat((positions, given), dim=-1)
+            scaled_velocities = torch.as_tensor(np.asarray(velocities) * time_scale, dtype=torch.float32)
+            both = torch.cat((positions, scaled_velocities), dim=-1)
             return both.expand(len(self.members), -1, -1).contiguous()
         past = None
         if slopes is not None and takes_slopes(self.model_settings):
@@ -356,13 +364,13 @@ class Ensemble:
         layers = self.layers()
         means = []
         for member in range(len(self.members)):
-            one = layers.select(slice(member, member + 1))
+            member_layers = layers.select(slice(member, member + 1))
             total = torch.zeros(start.shape[-1], len(self.features))
             # 2^24 entries of float32 at a time: 64 MB whatever the number of genes, units and cells.
             widest = max(weight.shape[-1] for weight in layers.weights)
             chunk = max(1, 2**24 // (start.shape[-1] * max(widest, len(self.features))))
-            for part in start[member : member + 1].split(chunk, dim=1):
-                total += of(self.field.jacobian(one, part)).sum(1)[0]
+            for batch in start[member : member + 1].split(chunk, dim=1):
+                total += of(self.field.jacobian(member_layers, batch)).sum(1)[0]
             means.append(total / len(states))
         return self.field.fold_paths(torch.stack(means)).numpy()
 
@@ -385,10 +393,10 @@ def _read_times(
     """
     for first, nodes in pieces:
         intervals = nodes.shape[2] // 2 - 1
-        for place, row_positions in enumerate(positions):
-            for part in _times_within(row_positions, first, intervals, whole):
-                matrix = dense_output_matrix(row_positions[part] - first, intervals)
-                yield place, part, torch.matmul(torch.as_tensor(matrix, dtype=torch.float32), nodes[:, place])
+        for row, row_positions in enumerate(positions):
+            for time_slice in _times_within(row_positions, first, intervals, whole):
+                matrix = dense_output_matrix(row_positions[time_slice] - first, intervals)
+                yield row, time_slice, torch.matmul(torch.as_tensor(matrix, dtype=torch.float32), nodes[:, row])
 
 
 def _times_within(positions: Floats, first: int, intervals: int, whole: int) -> Iterator[slice]:
@@ -432,7 +440,7 @@ def save_ensemble(
         **({"centers": list(centers)} if len(centers) else {}),
     }
     tensors = {name: tensor.detach().contiguous() for name, tensor in parameters.named().items()}
-    # Written by Python and not by safetensors, whose file errors are no OSError and whose files others cannot read.
+    # Written by Python: file errors of safetensors are no OSError, and other users cannot read its files.
     # All metadata under one key: safetensors writes several in any order, and equal models should be equal files.
     content = save(tensors, metadata={"sparsenode": json.dumps(header)})
     with write_atomically(path) as temporary:
@@ -468,7 +476,7 @@ def load_ensemble(path: str | Path) -> Ensemble:
 
 
 def join_ensembles(blocks: Sequence[Ensemble]) -> Ensemble:
-    """One ensemble out of the blocks of seeds of one (data set, model, method)."""
+    """One ensemble out of the blocks of seeds of one (dataset, model, method)."""
     first = blocks[0]
     for block in blocks[1:]:
         if block.settings != first.settings or block.features != first.features:

@@ -18,11 +18,11 @@ class InterruptedTrainingError(Exception):
 
 
 _NAMED = 12  # of more names, a message lists the nearest
-_LONGEST = 100  # characters of a name that others are compared with
+_LONGEST = 100  # characters of a name that known names are compared with
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """A question with the known name that an unknown one may stand for, in whatever case; empty where none is near."""
+    """A question with the known name that an unknown one may mean, in whatever case; empty where none is near."""
     import difflib
 
     close = [other for other in known if other.lower() == name.lower()][:1] or difflib.get_close_matches(
@@ -34,7 +34,7 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
     """The known names that are most like one that is unknown, in whatever case, as text for a message.
 
-    Of what is no name, a text of any length that stands in its place, the beginning is compared.
+    Of what is no name, a text of any length that is in its place, the beginning is compared.
     """
     import difflib
     import heapq

@@ -59,7 +59,7 @@ def _is_about(error: OSError, path: Path) -> bool:
 def reading(path: Path, form: str | None = None) -> Iterator[None]:
     """Tell of a file of a run that cannot be read in one line: the block reads it, and does nothing else.
 
-    Parameters:
+    Args:
         path: the file, which the same run makes again once it is gone.
         form: what the file should be, such as "a model", where a person may name any file; None for files that only
             a run names.
@@ -93,7 +93,7 @@ def reading(path: Path, form: str | None = None) -> Iterator[None]:
 def read_table(path: Path, *, columns: Sequence[str] | None = None, filters: Any = None) -> pd.DataFrame:
     """A table of a run from its parquet file.
 
-    Parameters:
+    Args:
         path: the parquet file.
         columns: names of the columns to read; all where it is None.
         filters: which rows to read, as `pandas.read_parquet` takes them; all where it is None.
@@ -110,7 +110,7 @@ def read_table(path: Path, *, columns: Sequence[str] | None = None, filters: Any
 def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
     """A JSON object of a run from its file.
 
-    Parameters:
+    Args:
         path: the JSON file.
         keys: entries that the object has to have.
 
@@ -127,7 +127,7 @@ def read_json(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
 def tensor_file_header(stream: BinaryIO) -> dict[str, Any]:
     """What this package has put beside the tensors of a safetensors file, which begins with the length of its header.
 
-    Parameters:
+    Args:
         stream: the file at its beginning; of a damaged one, some ValueError, LookupError or TypeError is raised.
     """
     length = int.from_bytes(stream.read(8), "little")

@@ -25,7 +25,7 @@ def targets_of(command: Sequence[str]) -> list[str]:
 
 
 def repeated_option(arguments: Sequence[str]) -> str | None:
-    """Say which option of Snakemake's for a list of values is repeated, of which it would take the last alone."""
+    """Say which option of Snakemake's for a list of values is repeated, of which it would take only the last."""
     named = [_LISTS[name] for argument in arguments if (name := argument.partition("=")[0]) in _LISTS]
     for option in dict.fromkeys(named):
         if named.count(option) > 1:
@@ -45,18 +45,23 @@ def describe_unknown_target(target: str, rules: Collection[str], files: Iterable
         return f"there is no rule and no file {target!r}; {hint}"
     files = list(files)
     paths = [PurePosixPath(file).parts for file in files]
-    parts = PurePosixPath(target).parts
-    depth = next((depth for depth in range(len(parts)) if not _names_below(paths, parts[: depth + 1])), len(parts) - 1)
-    names = sorted({path[depth] for path in paths if path[:depth] == parts[:depth] and len(path) > depth})
-    hint = did_you_mean(parts[depth], names)
-    if not hint and (namesakes := [file for file, path in zip(files, paths, strict=True) if path[-1] == parts[-1]]):
+    components = PurePosixPath(target).parts
+    depth = next(
+        (depth for depth in range(len(components)) if not _names_below(paths, components[: depth + 1])),
+        len(components) - 1,
+    )
+    names = sorted({path[depth] for path in paths if path[:depth] == components[:depth] and len(path) > depth})
+    hint = did_you_mean(components[depth], names)
+    if not hint and (
+        namesakes := [file for file, path in zip(files, paths, strict=True) if path[-1] == components[-1]]
+    ):
         hint = f"did you mean {min(namesakes)!r}?"
     listed = names
     if len(names) > _LISTED:
-        listed = [nearest_names(parts[depth], names, count=_LISTED), "..."]
-    folder = f" in {PurePosixPath(*parts[:depth])}/" if depth else ""
-    sentences = [f"there is no {parts[depth]}{folder}", hint, f"there are: {', '.join(listed) or 'none'}"]
-    return f"nothing makes {target}: {'; '.join(part for part in sentences if part)}"
+        listed = [nearest_names(components[depth], names, count=_LISTED), "..."]
+    folder = f" in {PurePosixPath(*components[:depth])}/" if depth else ""
+    sentences = [f"there is no {components[depth]}{folder}", hint, f"there are: {', '.join(listed) or 'none'}"]
+    return f"nothing makes {target}: {'; '.join(sentence for sentence in sentences if sentence)}"
 
 
 def _names_below(paths: Sequence[tuple[str, ...]], beginning: tuple[str, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""What tables of results write where names of the user's data stand too, and which names therefore nothing may have."""
+"""What tables of results write where names of the user's data are too, and which names therefore nothing may have."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ BASELINE = "baseline:"
 ORACLE = "oracle:"
 """How the names of fits to the scored data themselves begin among the methods."""
 PEER = "peer:"
-"""How the names of peers begin among the methods: methods of others that are scored in the same table."""
+"""How the names of peers begin among the methods: methods of other authors that are scored in the same table."""
 PRIOR = "prior:"
 """How the entry of the column `reference` of what is compared with a prior network begins."""
 

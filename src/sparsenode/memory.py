@@ -63,10 +63,18 @@ def member_size(
     skip: bool = False,
     masked: bool = False,
 ) -> MemberSize:
-    """Size of a member; `gates` stand on single weights (`weight`), on input units (`unit`), or nowhere (None).
+    """Size of a member.
 
-    With `skip` the method has linear weights from inputs to targets beside the network; with `masked` it prunes. Of a
-    biological network `hidden` are the units of each branch.
+    Args:
+        features: number of the variables.
+        order: order of the model, 1 or 2.
+        hidden: units of the hidden layers; of a biological network those of each branch.
+        velocity_hidden: units of the hidden layers of the network of the initial velocity (second order).
+        gates: where gates are: on single weights (`weight`), on input units (`unit`), or nowhere (None).
+        velocity_observations: how many observations that network is given, if any.
+        network: `joint`, `per_target` or `biological`.
+        skip: whether the method has linear weights from inputs to targets beside the network.
+        masked: whether the method prunes.
     """
     if network == "biological":  # two branches in one hidden layer
         hidden = [2 * units for units in hidden]
@@ -83,8 +91,8 @@ def member_size(
         products += order * features * features
     masks = weights if masked else 0
     if order == 2:
-        given = 2 * features if (velocity_observations or 1) > 1 else features
-        weights += _products([given, *velocity_hidden, features])
+        velocity_inputs = 2 * features if (velocity_observations or 1) > 1 else features
+        weights += _products([velocity_inputs, *velocity_hidden, features])
     return MemberSize(weights, on_gates, sum(widths), products, masks)
 
 
@@ -106,13 +114,19 @@ def member_size_of(features: int, settings: ModelSettings, method: type[Method])
 def member_bytes(size: MemberSize, *, rows: int, evaluations: int) -> int:
     """Bytes that one more member takes in training.
 
-    What is trained has a value, a gradient, two moments, a snapshot and temporary copies; each of the `evaluations`
-    of the field keeps the activations of all `rows` for the reverse pass. A mask has a snapshot and its weights' scores
-    beside it. Networks of single targets stand side by side in larger matrices, which have a value and a gradient.
+    What is trained has a value, a gradient, two moments, a snapshot and temporary copies. A mask has a snapshot and its
+    weights' scores beside it. Networks of single targets are side by side in larger matrices, which have a value and a
+    gradient.
+
+    Args:
+        size: the size of the member.
+        rows: number of the rows of one solve.
+        evaluations: number of the evaluations of the field, each of which keeps the activations of all `rows` for the
+            reverse pass.
     """
     beside = 3 * (size.products - size.weights) if size.products > size.weights else 0
-    kept = _COPIES_OF_TRAINED * size.trained + _COPIES_OF_MASKS * size.masks
-    return 4 * (kept + beside + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
+    persistent = _COPIES_OF_TRAINED * size.trained + _COPIES_OF_MASKS * size.masks
+    return 4 * (persistent + beside + _COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
 
 
 def evaluations_kept(scheme: str, intervals: int) -> int:

@@ -52,9 +52,16 @@ def initialize(
     given: GivenStarts | None = None,
     standards: Floats | None = None,
 ) -> Parameters:
-    """Parameters at initialization, each member from its seed alone; learned starts from the `given` ones.
+    """Parameters at initialization, each member only from its seed.
 
-    With `standards` (2, feature), centers and spreads, the network sees standardized states.
+    Args:
+        settings: the settings of the model.
+        features: number of the variables.
+        seeds: one seed a member.
+        gated: whether the method has gates.
+        skip: whether linear weights lead from the inputs straight to the targets.
+        given: the starts from which learned ones begin.
+        standards: (2, feature), centers and spreads; the network then sees standardized states.
     """
     field = make_field(settings, features)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -80,7 +87,7 @@ def initialize(
         fresh = replace(fresh, starts=(means.clone(),), references=(means, errors))
     if standards is not None:
         center, spread = torch.as_tensor(standards, dtype=torch.float32).unsqueeze(1).unsqueeze(1)
-        fresh = replace(fresh, standards=tuple(one.repeat(len(seeds), 1, 1) for one in (center, spread)))
+        fresh = replace(fresh, standards=tuple(standard.repeat(len(seeds), 1, 1) for standard in (center, spread)))
     if settings.order == 1 or settings.velocity_observations is None:
         return fresh
     # Where every start depends on it, a random network of the velocity is worse than none: training begins at the
@@ -119,13 +126,19 @@ def starting_states(
     learned: Tensor | None = None,
     groups: Tensor | None = None,
 ) -> Tensor:
-    """States (member, row, state) from positions (row, feature), or (member, row, feature) where members differ.
+    """States (member, row, state) from positions.
 
-    At second order the velocity is that of the model's own network where `learned` (row, 1) is true, or everywhere
-    if no `velocities` (row, feature), or (member, row, feature), are given. To a model that takes slopes they are the
-    slopes. With learned starts `groups` (row,) are the numbers of the rows' groups.
+    Args:
+        parameters: the trainable tensors.
+        settings: the settings of the model.
+        positions: (row, feature), or (member, row, feature) where members differ.
+        velocities: (row, feature), or (member, row, feature), at second order; to a model that takes slopes they are
+            the slopes. Without them the velocity is that of the model's own network everywhere.
+        learned: (row, 1), where the velocity is that of the model's own network in spite of `velocities`.
+        groups: (row,) numbers of the rows' groups, with learned starts.
 
-    Raises UserError if a model that takes slopes is given none.
+    Raises:
+        UserError: a model that takes slopes is given none.
     """
     members = parameters.weights[0].shape[0]
     if parameters.starts and groups is not None:
@@ -141,7 +154,7 @@ def starting_states(
         return torch.cat((positions, slopes + mlp.apply(layers, torch.cat((positions, slopes), dim=-1))), dim=-1)
     if velocities is not None and learned is None:
         return torch.cat((positions, velocities.expand_as(positions)), dim=-1)
-    own = mlp.apply(layers, positions)
+    start_velocities = mlp.apply(layers, positions)
     if velocities is not None and learned is not None:
-        own = torch.where(learned, own, velocities)
-    return torch.cat((positions, own), dim=-1)
+        start_velocities = torch.where(learned, start_velocities, velocities)
+    return torch.cat((positions, start_velocities), dim=-1)

@@ -26,23 +26,23 @@ def draw_logistic(seeds: Sequence[int], iteration: int, count: int, device: torc
 
     The logit of 16 random bits each: a gate's chance to be closed is off by less than 2e-5, at a sixth of the time.
     """
-    distinct, place = _distinct(seeds)
+    distinct, indices = _distinct(seeds)
     bits = np.stack(
         [_generator(_GATES, seed, iteration).random_raw(-(-count // 4)).view(np.int16)[:count] for seed in distinct]
     )
     noise = torch.from_numpy(bits).to(device).float().add_(2.0**15 + 0.5).mul_(2.0**-16).logit_()
-    return noise if place is None else noise[place.to(device)]
+    return noise if indices is None else noise[indices.to(device)]
 
 
 def draw_normal(seeds: Sequence[int], iteration: int, shape: Sequence[int], device: torch.device) -> Tensor:
     """Draw standard normal noise (member, *shape) for the initial states."""
-    distinct, place = _distinct(seeds)
+    distinct, indices = _distinct(seeds)
     drawn = [
         np.random.Generator(_generator(_STARTS, seed, iteration)).standard_normal(tuple(shape), dtype=np.float32)
         for seed in distinct
     ]
     noise = torch.from_numpy(np.stack(drawn)).to(device)
-    return noise if place is None else noise[place.to(device)]
+    return noise if indices is None else noise[indices.to(device)]
 
 
 def draw_rows(iteration: int, rows: int, count: int) -> Tensor:
@@ -61,5 +61,5 @@ def _distinct(seeds: Sequence[int]) -> tuple[list[int], Tensor | None]:
     distinct = list(dict.fromkeys(seeds))
     if len(distinct) == len(seeds):
         return distinct, None
-    place = {seed: number for number, seed in enumerate(distinct)}
-    return distinct, torch.tensor([place[seed] for seed in seeds])
+    number_of = {seed: number for number, seed in enumerate(distinct)}
+    return distinct, torch.tensor([number_of[seed] for seed in seeds])

@@ -1,4 +1,4 @@
-"""Input-output paths of a layered network. Imports torch for types alone."""
+"""Input-output paths of a layered network. Imports torch only for types."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ The cost model is small on purpose and meant to be right within a factor of two 
 - memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts;
 - evaluation and figures hold matrices (variable, variable), so many bytes for each pair of variables beside a base.
 
-Light on purpose: the Snakefile imports this module anew in every job.
+Light on purpose: the Snakefile imports this module again in every job.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All jobs of a run: training in detail, the others by number and seconds each; remarks on what is left out."""
+    """All jobs of a run: training in detail, the other jobs by number and seconds each; remarks on what is left out."""
 
     training: tuple[TrainingJob, ...]
     others: Mapping[str, tuple[int, float]]
@@ -121,7 +121,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
     datasets = config["run"]["datasets"]
     seconds = sum(job.seconds for job in training)
     files = configuration.remote_files(config).values()
-    others = {
+    other_jobs = {
         "download_source": (len({file.relative_path for file in files}), 2.0),
         "unpack_source": (sum(file.unpack for file in files), UNPACKING_SECONDS),
         "preprocess_dataset": (len(datasets), PREPROCESSING_SECONDS),
@@ -141,9 +141,9 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
-    others = {name: entry for name, entry in others.items() if entry[0]}
+    other_jobs = {name: entry for name, entry in other_jobs.items() if entry[0]}
     remarks = [*configuration.remarks(config), *memory_remarks(config, training), *wide_remarks(config)]
-    return RunPlan(training, others, exact, tuple(remarks))
+    return RunPlan(training, other_jobs, exact, tuple(remarks))
 
 
 def training_job(
@@ -171,8 +171,8 @@ def training_job(
     each_row = member.widths * SECONDS_PER_UNIT + 3 * member.products * SECONDS_PER_PRODUCT
     products = evaluations * members * rows * each_row
     products = solves * (products + members * member.trained * SECONDS_PER_WEIGHT)
-    kept = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
-    each = memory.member_bytes(member, rows=rows, evaluations=kept)
+    stored_evaluations = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
+    each = memory.member_bytes(member, rows=rows, evaluations=stored_evaluations)
     needed = memory.BASE_BYTES + members * each
     solve = memory.solve_bytes(member, rows=rows, evaluations=evaluations)
     limit = config["memory_mb"]
@@ -208,8 +208,8 @@ def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> li
                 "biological, or take fewer variables or units"
             )
         elif 1e6 * job.solve_mb > usable:
-            told = memory.describe_steps(job.steps, step, 1e6 * job.solve_mb, usable)
-            remarks[key] = f"solver.step: {job.model} on {job.dataset} will be refused: {told}"
+            explanation = memory.describe_steps(job.steps, step, 1e6 * job.solve_mb, usable)
+            remarks[key] = f"solver.step: {job.model} on {job.dataset} will be refused: {explanation}"
         elif job.steps > MANY_STEPS:
             remarks[key] = (
                 f"solver.step: {job.model} on {job.dataset} takes {job.steps:,} steps of {step:g}, one after another, "
@@ -279,11 +279,11 @@ def describe_plan(plan: RunPlan, *, cores: int, gpu_speed: float = GPU_SPEED) ->
     members = sum(job.members for job in plan.training)
     all_disk = sum(job.disk_mb for job in plan.training)
     side_by_side = sorted((job.memory_mb for job in plan.training), reverse=True)[:cores]
-    others = ", ".join(f"{count} {name}" for name, (count, _) in plan.others.items())
+    other_jobs = ", ".join(f"{count} {name}" for name, (count, _) in plan.others.items())
     on_core, on_gpu = (sum(job.gpu_seconds(speed) for job in plan.training) for speed in (1.0, gpu_speed))
     lines += [
         "",
-        f"jobs:    {jobs}, of them {len(plan.training)} train_members ({others})",
+        f"jobs:    {jobs}, of them {len(plan.training)} train_members ({other_jobs})",
         f"members: {members}",
         f"time:    about {_duration(wall_seconds(plan, cores))} on {cores} cores",
         f"memory:  about {_size(sum(side_by_side))} with {len(side_by_side)} training jobs side by side",
@@ -329,7 +329,7 @@ def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
 def _outlined_size(source: str, options: str, stamps: tuple[int | None, ...]) -> DataSize:
     """Size by the names and columns of a file of the user's own; `stamps` are the times at which such files changed."""
     outline = Outline()
-    # Without the file nothing is known: a small single-cell dataset stands in.
+    # Without the file nothing is known: a small single-cell dataset is assumed.
     if None not in stamps:
         entry = {"source": source, "options": json.loads(options)}
         outline = configuration.outline_of({"datasets": {source: entry}}, source) or outline

@@ -1,4 +1,4 @@
-"""What a training step solves and compares with, made once from a data set."""
+"""What a training step solves and compares with, made once from a dataset."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Problem:
         """The problem of members with these seeds."""
         if not self.seeds:
             return self
-        places = torch.tensor([self.seeds.index(seed) for seed in seeds], device=self.positions.device)
-        return replace(self, loss=self.loss.of_members(places), seeds=())
+        members = torch.tensor([self.seeds.index(seed) for seed in seeds], device=self.positions.device)
+        return replace(self, loss=self.loss.of_members(members), seeds=())
 
     def sample(self, iteration: int) -> Problem:
         """The rows of an iteration."""
@@ -117,10 +117,21 @@ def make_problem(
 ) -> Problem:
     """Grid and exact loss of training rows.
 
-    All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as
-    the mean over its observations. A relative loss is 1 for holding the initial state. `multipliers` (observation,) of
-    the weights, by seed, make the loss one of each seed. Raises UserError if there is nothing to learn from, or if the
-    steps from the first to the last observation are more than the memory can hold.
+    All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as the
+    mean over its observations. A relative loss is 1 for holding the initial state.
+
+    Args:
+        rows: the training rows.
+        settings: the settings of the model.
+        feature_weight: (feature,) weights of the features in the loss.
+        batch: number of rows of one iteration; all where it is None.
+        given: the starts from which learned ones begin.
+        multipliers: (observation,) of the weights, by seed; they make the loss one of each seed.
+        standards: (2, feature) what states are standardized by.
+
+    Raises:
+        UserError: there is nothing to learn from, or the steps from the first to the last observation are more than the
+            memory can hold.
     """
     if not rows.times:
         raise UserError("there are no observations of split train and phase fit to train on; check the splits")
@@ -152,7 +163,7 @@ def make_problem(
     else:
         loss = stack_losses(
             [
-                loss_of([weight * by[part] for weight, part in zip(weights, rows.observations, strict=True)])
+                loss_of([weight * by[indices] for weight, indices in zip(weights, rows.observations, strict=True)])
                 for by in multipliers.values()
             ]
         )
@@ -189,8 +200,8 @@ def training_standards(adata: AnnData) -> np.ndarray:
 
     The deviation is 1 for a variable that hardly changes: below a millionth of its size rounding would take the rest.
     """
-    own = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
-    values = np.asarray(adata.X, dtype=np.float64)[own]
+    is_training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    values = np.asarray(adata.X, dtype=np.float64)[is_training]
     spread = values.std(axis=0)
     moves = spread > 1e-6 * np.abs(values).max(axis=0)
     return np.stack((values.mean(axis=0), np.where(moves, spread, 1.0)))
@@ -199,16 +210,22 @@ def training_standards(adata: AnnData) -> np.ndarray:
 def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int]) -> dict[int, np.ndarray]:
     """Multipliers (observation,) of the observations' weights for every seed, of mean 1 over the training data.
 
-    `block` consecutive observations of a trajectory share one, or all of it where it is None (see
-    `sparsenode.settings.BootstrapSettings`). Raises UserError if all training observations would share one.
+    Args:
+        adata: the trajectories.
+        block: number of consecutive observations of a trajectory that share one multiplier, or all of it where it is
+            None (see `sparsenode.settings.BootstrapSettings`).
+        seeds: the seeds.
+
+    Raises:
+        UserError: all training observations would share one multiplier.
     """
     training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
     numbers = np.zeros(adata.n_obs, dtype=np.int64)
     count = 0
-    for part in trajectory_slices(adata).values():
-        length = part.stop - part.start
+    for rows in trajectory_slices(adata).values():
+        length = rows.stop - rows.start
         within = np.arange(length) // (block or length)
-        numbers[part] = count + within
+        numbers[rows] = count + within
         count += int(within[-1]) + 1
     if len(np.unique(numbers[training])) < 2:
         raise UserError(
@@ -217,16 +234,20 @@ def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int
         )
     drawn = {}
     for seed in seeds:
-        own = draw_weights(seed, count)[numbers]
-        drawn[seed] = own / own[training].mean()
+        seed_weights = draw_weights(seed, count)[numbers]
+        drawn[seed] = seed_weights / seed_weights[training].mean()
     return drawn
 
 
 def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,)) -> list[tuple[float, Problem]]:
     """The problems of a training run: (share of the iterations until which it is trained on, problem), in order.
 
-    Windows first where there are any, whole trajectories in the last `whole_share` of the iterations. `seeds` matter
-    for a bootstrap alone.
+    Windows first where there are any, whole trajectories in the last `whole_share` of the iterations.
+
+    Args:
+        adata: the trajectories.
+        settings: the settings of the model.
+        seeds: seeds of the members, which matter only for a bootstrap.
     """
     multipliers = None
     if settings.bootstrap is not None:
@@ -252,8 +273,8 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         problems.append((1.0 - settings.whole_share, common(rows, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
-        given = given_starts(adata) if settings.starts == "learned" else None
-        problems.append((1.0, common(rows, given=given, batch=windows.batch if windows is not None else None)))
+        starts = given_starts(adata) if settings.starts == "learned" else None
+        problems.append((1.0, common(rows, given=starts, batch=windows.batch if windows is not None else None)))
     return problems
 
 

@@ -15,7 +15,7 @@ _LOG_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Report:
-    """Where training stands: iteration of total, members sound of all, median loss and median share of zero weights."""
+    """The state of training: iteration of total, members sound of all, median loss and median share of zero weights."""
 
     iteration: int
     total: int
@@ -42,14 +42,14 @@ def follow_training(title: str, stream: TextIO | None = None) -> Iterator[Callab
 
             yield show
         return
-    shown, first = -1, None
+    last_line, first = -1, None
 
     def write(report: Report) -> None:
-        nonlocal shown, first
+        nonlocal last_line, first
         first = report.iteration if first is None else first  # not 0 where training goes on from a checkpoint
-        part = report.iteration * _LOG_LINES // report.total
-        if part > shown:
-            shown = part
+        line_number = report.iteration * _LOG_LINES // report.total
+        if line_number > last_line:
+            last_line = line_number
             elapsed = time.monotonic() - began
             done = report.iteration - first
             remaining = f", {elapsed * (report.total - report.iteration) / done:.0f} s left" if done else ""
@@ -72,10 +72,14 @@ def _state(report: Report) -> str:
 def follow_bytes(
     title: str, total: int | None, *, start: int = 0, stream: TextIO | None = None, seconds: float = _LOG_SECONDS
 ) -> Iterator[Callable[[int], None]]:
-    """Give a function that shows how many of `total` bytes are done: a bar on a terminal, lines in time elsewhere.
+    """Give a function that shows how many bytes are done: a bar on a terminal, lines in time elsewhere.
 
-    `start` bytes were there before and do not count for the speed. A line comes every `seconds`, none for what is
-    done before the first is due.
+    Args:
+        title: what the bar or each line begins with.
+        total: number of bytes in all, where it is known.
+        start: number of bytes that were there before; they do not count for the speed.
+        stream: where progress is shown; standard error where it is None.
+        seconds: time between two lines; there is none for what is done before the first is due.
     """
     out = stream or sys.stderr
     if out.isatty():
@@ -88,14 +92,14 @@ def follow_bytes(
 
             yield move
         return
-    began = shown = time.monotonic()
+    began = last_time = time.monotonic()
 
     def write(done: int) -> None:
-        nonlocal shown
+        nonlocal last_time
         now = time.monotonic()
-        if now - shown < seconds:
+        if now - last_time < seconds:
             return
-        shown = now
+        last_time = now
         speed = (done - start) / max(now - began, 1e-9)
         share = f" of {_amount(total)} ({done / total:.0%})" if total else ""
         remaining = f", {(total - done) / speed:.0f} s left" if total and speed > 0 else ""

@@ -24,9 +24,9 @@ def _git_commit() -> str | None:
     """Commit of the checkout that the package runs from; None if it is installed elsewhere."""
     folder = Path(__file__).resolve().parent
     try:
-        found = subprocess.run(
+        process = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None
+    return process.stdout.strip() or None

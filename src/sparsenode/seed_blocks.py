@@ -28,7 +28,7 @@ def choose_blocks(seeds: int, seeds_per_job: int, trained: Iterable[Block] = ())
     As few seeds as possible are trained, in as few jobs as possible, the full ones first. The choice remains the same
     while the blocks that are missing are trained, in whatever order.
 
-    Parameters:
+    Args:
         seeds: how many seeds are asked for.
         seeds_per_job: how many of them a new block holds at most.
         trained: blocks that there are; those that hold further seeds may be chosen too.
@@ -57,7 +57,7 @@ def _choose(seeds: int, size: int, trained: frozenset[Block]) -> tuple[Block, ..
 def trained_blocks(folder: Path, settings: Mapping[str, Any]) -> list[Block]:
     """Blocks of seeds of which a folder holds a model that was trained with the settings, by the present version.
 
-    Parameters:
+    Args:
         folder: where the model files of a (dataset, model, method) are.
         settings: what they should be trained with, as `configuration.slice_settings` gives it.
     """

@@ -14,9 +14,9 @@ FROZEN = ("dataset", "model", "method", "model_settings", "method_settings")
 class SolverSettings:
     """How the vector field is integrated.
 
-    `step` is the distance between the nodes of the coarse grid, in the data set's unit of time; the error of the
+    `step` is the distance between the nodes of the coarse grid, in the dataset's unit of time; the error of the
     dense output is of order step**4, so halve it when forecasts change with it. `tolerance` (relative and absolute)
-    is used by `dopri5` alone, which is slower by an order of magnitude and serves as the reference.
+    is used only by `dopri5`, which is slower by an order of magnitude and serves as the reference.
     """
 
     scheme: str = "rk4"
@@ -39,7 +39,7 @@ class WindowSettings:
 
 @dataclass(frozen=True)
 class BootstrapSettings:
-    """Each seed weighs the training observations anew, so that seeds tell how much depends on the data at hand.
+    """Each seed gives the training observations new weights, so that seeds tell how much depends on the data at hand.
 
     Every `block` consecutive observations of a trajectory share one weight, drawn from the exponential distribution of
     mean 1 (the Bayesian bootstrap, Rubin 1981); None for one weight a trajectory. Observations near in time are alike:
@@ -84,7 +84,7 @@ class ModelSettings:
     to 2) perturbs the initial states of every training solve by that many standard errors, so that forecasts from a
     noisy start learn to forget the noise. `velocity_observations` (second order) says what the network of the initial
     velocity is given: with k > 1 the position and the slope of the last k observations, to which its output is added,
-    with 1 the position alone; it then holds for windows too. None: windows take their velocity from a fit through the
+    with 1 only the position; it then holds for windows too. None: windows take their velocity from a fit through the
     observations on both sides, and the network is for the start of a trajectory. `time_scale` is the time in which
     states change by about as much as they differ: networks see rates times it, and learn best where these are around 1.
     `precision` is that of matrix products on a GPU: `tf32` is faster, with 10 bits in place of 23. With `starts`
@@ -156,10 +156,10 @@ _NESTED = {
 
 def read_model_settings(values: Mapping[str, Any]) -> ModelSettings:
     """Settings from the JSON object of a frozen settings file; missing keys take their default."""
-    known = {entry.name for entry in fields(ModelSettings)}
-    unknown = set(values) - known - {"datasets", "methods"}
+    field_names = {entry.name for entry in fields(ModelSettings)}
+    unknown = set(values) - field_names - {"datasets", "methods"}
     if unknown:
-        raise ValueError(f"unknown model settings {sorted(unknown)}; known are {sorted(known)}")
+        raise ValueError(f"unknown model settings {sorted(unknown)}; known are {sorted(field_names)}")
     read: dict[str, Any] = {}
     for name, value in values.items():
         if name in {"datasets", "methods"}:

@@ -53,9 +53,9 @@ class _WeightGradients:
 
     def _flush(self) -> None:
         for index in range(len(self.weights)):
-            # Between the state, which may be the first layer's input itself, and the output stand the layers' inputs.
-            inputs = [one[index - len(self.weights) - 1] for one, _ in self.pending]
-            outputs = [one[index] for _, one in self.pending]
+            # Between the state, which may be the first layer's input itself, and the output are the layers' inputs.
+            inputs = [layer_inputs[index - len(self.weights) - 1] for layer_inputs, _ in self.pending]
+            outputs = [layer_gradients[index] for _, layer_gradients in self.pending]
             left = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
             right = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
             weight, bias = self.weights[index], self.biases[index]
@@ -70,8 +70,8 @@ class _WeightGradients:
                 torch.baddbmm(weight, left.transpose(1, 2), right, out=weight)
                 bias += right.sum(1, keepdim=True)
         if self.skip is not None:
-            first = torch.cat([one[0] for one, _ in self.pending], dim=1)
-            last = torch.cat([one[-1] for _, one in self.pending], dim=1)
+            first = torch.cat([layer_inputs[0] for layer_inputs, _ in self.pending], dim=1)
+            last = torch.cat([layer_gradients[-1] for _, layer_gradients in self.pending], dim=1)
             self.skip.baddbmm_(first.transpose(1, 2), last)
         if self.decay is not None:
             for recorded, gradients in self.pending:
@@ -175,8 +175,8 @@ class _RungeKutta4(torch.autograd.Function):
             through_1 = pull(record_1, first)
             gradient = gradient + through_4
             gradient.add_(through_3).add_(through_2).add_(through_1).add_(states_gradient[:, :, index])
-        decay, skip, *others = gathered.total()
-        return (None, None, None, gradient, decay, skip, None, *others)
+        decay, skip, *weights_and_biases = gathered.total()
+        return (None, None, None, gradient, decay, skip, None, *weights_and_biases)
 
 
 _MOST_STEPS = 10_000
@@ -194,16 +194,16 @@ def _solve_dopri5(
     limit = {"max_num_steps": _MOST_STEPS}
     solved = []
     for member in range(initial.shape[0]):
-        one = layers.select(slice(member, member + 1))
+        member_layers = layers.select(slice(member, member + 1))
 
-        def rate(_time: Tensor, state: Tensor, one: Layers = one) -> Tensor:
-            return field.rate(one, state) * duration
+        def rate(_time: Tensor, state: Tensor, member_layers: Layers = member_layers) -> Tensor:
+            return field.rate(member_layers, state) * duration
 
         start = initial[member : member + 1]
         try:
             path = odeint(rate, start, times, rtol=tolerance, atol=tolerance, method="dopri5", options=limit)
         except AssertionError:
-            # torchdiffeq's word for steps too small or too many: this member diverges, and the others go on.
+            # torchdiffeq's word for steps too small or too many: this member diverges, and the other members go on.
             path = (start * torch.nan).expand(len(times), -1, -1, -1)
         solved.append(path.permute(1, 2, 0, 3))
     states = torch.cat(solved)
@@ -218,7 +218,15 @@ def solve_nodes(
 ) -> Tensor:
     """Node values Z (member, row, 2 x nodes, feature): observed states, then their slopes times the step.
 
-    `initial` is (member, row, state). Differentiable once in the initial state, weights and biases.
+    Differentiable once in the initial state, weights and biases.
+
+    Args:
+        field: the vector field.
+        layers: its effective layers.
+        grid: the nodes of the solve.
+        initial: (member, row, state).
+        scheme: `rk4` or `dopri5`.
+        tolerance: relative and absolute tolerance of `dopri5`.
     """
     states, slopes = _solve(field, layers, grid, initial, scheme, tolerance)
     return _join_nodes(field, grid, states, slopes)
@@ -234,17 +242,26 @@ def solve_pieces(
     scheme: str = "rk4",
     tolerance: float = 1e-3,
 ) -> Iterator[tuple[int, Tensor]]:
-    """The nodes of a solve in pieces of at most `piece` intervals: number of the first node, and their node values.
+    """The nodes of a solve in pieces: number of the first node, and their node values.
 
     Neighboring pieces share a node, and each has the form of `solve_nodes`. However long the solve is, it takes the
     memory of one piece.
+
+    Args:
+        field: the vector field.
+        layers: its effective layers.
+        grid: the nodes of the whole solve.
+        initial: (member, row, state).
+        piece: intervals of a piece at most.
+        scheme: `rk4` or `dopri5`.
+        tolerance: relative and absolute tolerance of `dopri5`.
     """
     state = initial
     for first in range(0, grid.intervals, piece):
-        part = Grid(min(piece, grid.intervals - first), grid.step)
-        states, slopes = _solve(field, layers, part, state, scheme, tolerance)
+        piece_grid = Grid(min(piece, grid.intervals - first), grid.step)
+        states, slopes = _solve(field, layers, piece_grid, state, scheme, tolerance)
         state = states[:, :, -1].contiguous()
-        yield first, _join_nodes(field, part, states, slopes)
+        yield first, _join_nodes(field, piece_grid, states, slopes)
 
 
 def _solve(
@@ -295,7 +312,7 @@ def dense_output_matrix(positions: np.ndarray, intervals: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ExactLoss:
-    """Weighted squared error over all observations as a function of the node values alone.
+    """Weighted squared error over all observations as a function of the node values only.
 
     Shapes: `factor` (row or 1, rank, 2 x nodes), `projected` (row, rank, feature), `feature_weight` (feature,),
     `constant` (row,) and `scale` (), the error of the trivial forecast when the loss is relative and else 1. Where
@@ -332,7 +349,7 @@ def stack_losses(losses: Sequence[ExactLoss]) -> ExactLoss:
     rank = max(loss.factor.shape[-2] for loss in losses)
 
     def stack(tensors: Sequence[Tensor]) -> Tensor:
-        padded = [torch.nn.functional.pad(one, (0, 0, 0, rank - one.shape[-2])) for one in tensors]
+        padded = [torch.nn.functional.pad(tensor, (0, 0, 0, rank - tensor.shape[-2])) for tensor in tensors]
         return torch.stack(padded)
 
     factors = [loss.factor.expand(len(loss.projected), -1, -1) for loss in losses]
@@ -356,8 +373,16 @@ def factor_loss(
 ) -> ExactLoss:
     """Factor the weighted squared error over rows of observations once, in float64.
 
-    `positions[row]` (time,) in steps since the start of the row, `observed[row]` (time, feature), `weights[row]`
-    (time,) the full weight of an observation in the loss. Rows observed at the same positions share one factor.
+    Rows observed at the same positions share one factor.
+
+    Args:
+        positions: by row, (time,) in steps since the start of the row.
+        observed: by row, (time, feature).
+        weights: by row, (time,) the full weight of an observation in the loss.
+        feature_weight: (feature,) weights of the features.
+        intervals: number of the steps of the grid.
+        scale: what the loss is divided by.
+        dtype: type of the tensors of the loss.
     """
     factors, projected, constant = [], [], []
     shared: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
@@ -368,8 +393,8 @@ def factor_loss(
             left, singular, right = np.linalg.svd(
                 root * dense_output_matrix(row_positions, intervals), full_matrices=False
             )
-            kept = singular > 1e-12 * singular.max()
-            shared[key] = left[:, kept], singular[kept, None] * right[kept]
+            is_significant = singular > 1e-12 * singular.max()
+            shared[key] = left[:, is_significant], singular[is_significant, None] * right[is_significant]
         left, factor = shared[key]
         values = root * row_observed.astype(np.float64)
         row_projected = left.T @ values

@@ -53,24 +53,26 @@ def given_starts(adata: AnnData) -> GivenStarts:
     starts: dict[str, list[np.ndarray]] = {}
     noise: dict[str, list[np.ndarray]] = {}
     for name, rows in trajectory_slices(adata).items():
-        own = np.arange(rows.start, rows.stop)[fitted[rows]]
-        if len(own):
-            group = group_of[own[0]]
+        fitted_rows = np.arange(rows.start, rows.stop)[fitted[rows]]
+        if len(fitted_rows):
+            group = group_of[fitted_rows[0]]
             starts.setdefault(group, []).append(facts["initial_states"].loc[name].to_numpy(dtype=np.float64))
-            noise.setdefault(group, []).append(observation_noise(values[own], counts[own]))
+            noise.setdefault(group, []).append(observation_noise(values[fitted_rows], counts[fitted_rows]))
     averaged = int(facts["initial_state_count"])
     errors = [
-        np.sqrt(np.square(found).mean(0) / averaged * (1.0 + 1.0 / len(found)))
-        for found in (np.array(one) for one in noise.values())
+        np.sqrt(np.square(group_noise).mean(0) / averaged * (1.0 + 1.0 / len(group_noise)))
+        for group_noise in (np.array(estimates) for estimates in noise.values())
     ]
-    return GivenStarts(tuple(starts), np.array([np.mean(one, axis=0) for one in starts.values()]), np.array(errors))
+    return GivenStarts(
+        tuple(starts), np.array([np.mean(group_starts, axis=0) for group_starts in starts.values()]), np.array(errors)
+    )
 
 
 def shrinkage(differences: Tensor, errors: Tensor) -> Tensor:
     """Share (..., 1) of differences (..., feature) that is beyond noise of the standard errors (..., feature).
 
     The positive part of 1 - (p - 2) / sum of squared z over the p features with an error (James & Stein 1961; Efron &
-    Morris 1973, equation 1.5): 0 where the differences are as large as noise alone would be, and nearly 1 where they
+    Morris 1973, equation 1.5): 0 where the differences are as large as noise by itself is, and nearly 1 where they
     are many times larger. With fewer than three features nothing is shrunk.
     """
     noisy = errors > 0
@@ -82,10 +84,13 @@ def shrinkage(differences: Tensor, errors: Tensor) -> Tensor:
 
 
 def deviations(references: Sequence[Tensor], given: Tensor, groups: Tensor, levels: Tensor | None = None) -> Tensor:
-    """What given starts (row, feature) tell beyond noise of how they differ from their groups', (member, row, feature).
+    """What given starts tell beyond noise of how they differ from their groups', (member, row, feature).
 
-    `references` (member, group, feature) are the means and the errors of the starts that were given in training;
-    `groups` (row,) and, where they are not 1, `levels` (row,) of the rows beside those.
+    Args:
+        references: the means and the errors (member, group, feature) of the starts that were given in training.
+        given: the starts (row, feature).
+        groups: (row,) numbers of the rows' groups.
+        levels: (row,) levels of the rows; 1 where it is None.
     """
     means, errors = (reference[:, groups] for reference in references)
     differences = given - (means if levels is None else means * levels[:, None])
@@ -93,10 +98,15 @@ def deviations(references: Sequence[Tensor], given: Tensor, groups: Tensor, leve
 
 
 def deviation_nodes(deviation: Tensor, decay: Tensor, step: Tensor, nodes: range) -> Tensor:
-    """Node values (member, row, 2 x nodes, feature) of deviations (member, row, feature) that decay.
+    """Node values (member, row, 2 x nodes, feature) of deviations that decay.
 
-    In the form of `solve_nodes`, to whose nodes they are added, at the numbers `nodes` of a grid of `step` (row, 1);
-    `decay` (member, 1, feature), below zero taken as zero.
+    In the form of `solve_nodes`, to whose nodes they are added.
+
+    Args:
+        deviation: (member, row, feature) at the start.
+        decay: (member, 1, feature) rates of decay, below zero taken as zero.
+        step: (row, 1) step of the grid.
+        nodes: numbers of the nodes of the grid.
     """
     rate = decay.clamp(min=0.0).unsqueeze(2)
     step = step.unsqueeze(-1)

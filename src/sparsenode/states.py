@@ -31,9 +31,12 @@ _TIMES_NEEDED = "give one array of numbers for all rows, or a list of one array 
 def state_array(states: States, features: Sequence[str], name: str = "states") -> Floats:
     """States as numbers (row, feature), the features in the order of the model.
 
-    Columns of a DataFrame and variables of an AnnData (its `X`) are taken by their names, in any order, and those that
-    the model does not have are left out. Arrays, tensors and lists of rows have the features in the model's order.
-    `name` is what messages call the states.
+    Args:
+        states: columns of a DataFrame and variables of an AnnData (its `X`) are taken by their names, in any order, and
+            those that the model does not have are left out. Arrays, tensors and lists of rows have the features in the
+            model's order.
+        features: names of the features of the model.
+        name: what messages call the states.
 
     Raises:
         UserError: features are missing or there twice, another shape, or what is no finite number.
@@ -172,7 +175,7 @@ def _kind_of(value: Any) -> str:
 
 
 def list_names(names: Iterable[Any]) -> str:
-    """The first few names, long ones cut, and dots for the others."""
+    """The first few names, long ones cut, and dots for the other names."""
     names = list(names)
     texts = [" ".join(str(name).split()) for name in names[:_LISTED]]
     cut = [text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 3] + "..." for text in texts]

@@ -64,7 +64,7 @@ def settings_problems(model: type[Settings], values: Mapping[str, Any], path: Se
 def _describe(detail: Any, values: Any, model: type[Settings], path: Sequence[Any]) -> str:
     """One error of pydantic in the words of the product."""
     schema, value = settings_schema(model), values
-    place: list[Any] = []
+    location: list[Any] = []
     for step in detail["loc"]:
         if isinstance(value, Mapping) and (step in value or (detail["type"] == "missing" and step != "[key]")):
             value, schema = value.get(step), _schema_below(schema, step)
@@ -72,20 +72,22 @@ def _describe(detail: Any, values: Any, model: type[Settings], path: Sequence[An
             value, schema = value[step], schema.get("items", {})
         else:  # the name of one type of a union
             break
-        place.append(step)
-    key = describe_key([*path, *place])
+        location.append(step)
+    key = describe_key([*path, *location])
     if detail["type"] == "contradiction":
         context = detail["ctx"]
-        key = describe_key([*path, *place, context["key"]])
+        key = describe_key([*path, *location, context["key"]])
         return f"{key}: found {context['found']}; allowed: {context['allowed']}"
     if detail["type"] == "missing":
         return f"{key}: missing; allowed: {describe_allowed(schema)}"
     if detail["type"] == "extra_forbidden":
         above = settings_schema(model)
-        for step in place[:-1]:
+        for step in location[:-1]:
             above = _schema_below(above, step) if not isinstance(step, int) else above.get("items", {})
         return unknown_name(
-            f"{describe_key([*path, *place[:-1]])}: unknown key", str(place[-1]), list(above.get("properties", {}))
+            f"{describe_key([*path, *location[:-1]])}: unknown key",
+            str(location[-1]),
+            list(above.get("properties", {})),
         )
     return f"{key}: found {describe_value(value)}; allowed: {describe_allowed(schema)}"
 

@@ -1,7 +1,7 @@
 """Versions of what the stages compute, which the workflow takes as parameters.
 
 Raise a number by hand when the same settings on the same data give other values than before, so that Snakemake
-makes the results anew. A change that leaves every value as it is (speed, messages, comments) leaves its number.
+makes the results again. A change that leaves every value as it is (speed, messages, comments) leaves its number.
 """
 
 PREPROCESSING = 5

@@ -20,7 +20,7 @@ class Rows:
 
     `initial` (row, feature) and `velocity` (row, feature) at the start; `at_start` (row,) tells whether a row begins
     where its trajectory begins, where a second-order model learns the velocity itself. `times[row]` counts from the
-    start of the row, in the unit of the data set, and `observed[row]` is (time, feature). `initial_error`
+    start of the row, in the unit of the dataset, and `observed[row]` is (time, feature). `initial_error`
     (row, feature) is the standard error of `initial` as a mean of noisy observations, `velocity_error` that of a
     slope. `groups[row]` names the trajectory's group, `observations[row]` (time,) are numbers of the observations in
     the data.
@@ -44,8 +44,17 @@ def make_windows(
     """Indices of the observations of every window: `length` + 1 in a row of one trajectory, split and phase.
 
     A window starts every `stride` observations; the last one ends at the last observation, so that all are used.
-    Before its start lie `past` - 1 further observations of the stretch at least. Raises UserError if no stretch of
-    observations is long enough.
+
+    Args:
+        adata: the trajectories.
+        split: split of the observations.
+        phase: phase of the observations.
+        length: number of the intervals of a window.
+        stride: number of observations between the starts of two windows.
+        past: number of observations of the stretch, at least, that a window has up to its start and with it.
+
+    Raises:
+        UserError: no stretch of observations is long enough.
     """
     windows: list[np.ndarray] = []
     longest = 0
@@ -72,7 +81,7 @@ def _stretches(adata: AnnData, split: str, phase: str) -> list[np.ndarray]:
     chosen = ((adata.obs["split"] == split) & (adata.obs["phase"] == phase)).to_numpy()
     code = adata.obs["trajectory"].cat.codes.to_numpy()
     breaks = np.flatnonzero((np.diff(code) != 0) | (np.diff(chosen.astype(int)) != 0)) + 1
-    return [part for part in np.split(np.arange(adata.n_obs), breaks) if len(part) and chosen[part[0]]]
+    return [rows for rows in np.split(np.arange(adata.n_obs), breaks) if len(rows) and chosen[rows[0]]]
 
 
 def local_fit(times: np.ndarray, values: np.ndarray, at: float) -> tuple[np.ndarray, np.ndarray]:
@@ -96,9 +105,13 @@ def slope_weights(times: np.ndarray) -> np.ndarray:
 
 
 def past_slopes(times: np.ndarray, values: np.ndarray, starts: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Slope (start, feature) of the last `count` observations up to each start, and its error for noise of 1, (start,).
+    """Slope (start, feature) of the last observations up to each start, and its error for noise of 1, (start,).
 
-    `times` (observation,) and `values` (observation, feature); all that are used belong to one trajectory.
+    Args:
+        times: (observation,) times.
+        values: (observation, feature); all that are used belong to one trajectory.
+        starts: (start,) indices of the observations that are starts.
+        count: number of the observations that a slope is fitted to.
     """
     slopes, errors = np.zeros((len(starts), values.shape[1])), np.zeros(len(starts))
     for row, start in enumerate(starts):
@@ -156,42 +169,52 @@ def training_rows(
 ) -> Rows:
     """Rows of the training split's fit phase.
 
-    Without windows a row is a trajectory, from its initial state. With `windows` (length, stride) the restart state
-    is a local polynomial fit over `smoothing` observations to each side within the stretch, the observation itself
-    if 0; at second order at least 3, since the velocity comes from it. With `velocity_observations` (second order) it
-    is the slope of that many last observations instead, or zero for 1, and the model's network adds to it.
+    Without windows a row is a trajectory, from its initial state.
 
-    Raises UserError if fewer observations are known at the start of a trajectory than the slope takes.
+    Args:
+        adata: the trajectories.
+        windows: length and stride of the windows; None for whole trajectories.
+        smoothing: number of observations to each side within the stretch whose local polynomial fit is the restart
+            state of a window, the observation itself if 0; at second order at least 3, since the velocity comes from
+            it.
+        order: order of the model, 1 or 2.
+        velocity_observations: number of the last observations whose slope is the velocity instead (second order), or
+            zero for 1; the model's network adds to it.
+
+    Raises:
+        UserError: fewer observations are known at the start of a trajectory than the slope takes.
     """
     facts = adata.uns["sparsenode"]
     initial_states = facts["initial_states"]
     averaged = int(facts["initial_state_count"]) if windows is None else 2 * smoothing + 1
-    known = known_observations(adata)
+    known_count = known_observations(adata)
     slope_of = velocity_observations or 1
-    check_known(slope_of, known)
+    check_known(slope_of, known_count)
     time = adata.obs["time"].to_numpy(dtype=float)
     names = adata.obs["trajectory"].astype(str).to_numpy()
     weight = adata.obs["weight"].to_numpy(dtype=float)
     values = np.asarray(adata.X, dtype=float)
     is_train = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
-    first_of = {name: int(np.flatnonzero(names == name)[0]) + known - 1 for name in dict.fromkeys(names[is_train])}
+    first_of = {
+        name: int(np.flatnonzero(names == name)[0]) + known_count - 1 for name in dict.fromkeys(names[is_train])
+    }
     if windows is None:
         of_name = {name: np.flatnonzero(is_train & (names == name)) for name in first_of}
-        chosen = [part[part >= first_of[name]] for name, part in of_name.items() if part[-1] >= first_of[name]]
+        chosen = [rows[rows >= first_of[name]] for name, rows in of_name.items() if rows[-1] >= first_of[name]]
     else:
-        chosen = make_windows(adata, "train", "fit", *windows, past=known)
+        chosen = make_windows(adata, "train", "fit", *windows, past=known_count)
     width = max(smoothing, 3) if order == 2 and velocity_observations is None else smoothing
-    stretch_of = {int(index): part for part in _stretches(adata, "train", "fit") for index in part}
+    stretch_of = {int(index): rows for rows in _stretches(adata, "train", "fit") for index in rows}
     count = observation_counts(adata)
     noise_of = {
-        name: observation_noise(values[own], count[own])
+        name: observation_noise(values[indices], count[indices])
         for name in first_of
-        for own in [np.flatnonzero(is_train & (names == name))]
+        for indices in [np.flatnonzero(is_train & (names == name))]
     }
     group = adata.obs["group"].astype(str).to_numpy() if "group" in adata.obs else names
     initial, initial_error, velocity, at_start, times = [], [], [], [], []
-    for part in chosen:
-        start, name = int(part[0]), names[part[0]]
+    for rows in chosen:
+        start, name = int(rows[0]), names[rows[0]]
         begins = start == first_of[name] or windows is None
         state = initial_states.loc[name].to_numpy(dtype=float) if windows is None else values[start]
         slope = np.zeros(values.shape[1])
@@ -207,10 +230,10 @@ def training_rows(
         initial_error.append(noise_of[name] / np.sqrt(averaged))
         velocity.append(slope)
         at_start.append(begins)
-        times.append(time[part] - time[first_of[name] if windows is None else start])
+        times.append(time[rows] - time[first_of[name] if windows is None else start])
     velocity_error = np.zeros_like(velocity)
     if velocity_observations is not None:
-        starts = np.array([part[0] if windows is not None else first_of[names[part[0]]] for part in chosen])
+        starts = np.array([rows[0] if windows is not None else first_of[names[rows[0]]] for rows in chosen])
         slopes, errors = past_slopes(time, values, starts, slope_of)
         noise = np.array([noise_of[names[start]] for start in starts])
         velocity, velocity_error = list(slopes), noise * errors[:, None]
@@ -222,8 +245,8 @@ def training_rows(
         velocity_error,
         np.array(at_start),
         times,
-        [values[part] for part in chosen],
-        [weight[part] for part in chosen],
-        [str(group[part[0]]) for part in chosen],
+        [values[rows] for rows in chosen],
+        [weight[rows] for rows in chosen],
+        [str(group[rows[0]]) for rows in chosen],
         chosen,
     )

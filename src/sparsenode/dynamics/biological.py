@@ -8,7 +8,7 @@ Hossain, Fanfani, Fischer, Quackenbush & Burkholz, Genome Biology 2024 (25:127).
     units = (phi_sum(x) W_sum + b_sum, exp(phi_product(x) W_product + b_product))
     dx/dt = m (units W_joint - x)
 
-The two branches stand side by side in one hidden layer: its first half are the units of the sum branch, the other half
+The two branches are side by side in one hidden layer: its first half are the units of the sum branch, the other half
 those of the product branch. So the paths from gene to gene are those of a chain of two layers, and all that counts
 paths or weights takes the network for one.
 """
@@ -39,15 +39,19 @@ LEARNING_RATE_OF_RATES = 5.0
 def effective_layers(weights: Sequence[Tensor], biases: Sequence[Tensor], rates: Tensor) -> Layers:
     """The network as three linear maps, of the sum branch, of the product branch, and of both onto the rates.
 
-    `weights` are those into and out of the hidden layer (member, gene, 2 x unit) and (member, 2 x unit, gene), `biases`
-    that of the hidden layer, `rates` (member, 1, gene). What multiplies the joint output is folded into its weights.
+    What multiplies the joint output is folded into its weights.
+
+    Args:
+        weights: those into and out of the hidden layer, (member, gene, 2 x unit) and (member, 2 x unit, gene).
+        biases: that of the hidden layer, (member, 1, 2 x unit).
+        rates: (member, 1, gene).
     """
     into, onto = weights
-    own, other = into.chunk(2, dim=-1)
-    own_bias, other_bias = biases[0].chunk(2, dim=-1)
+    sum_weights, product_weights = into.chunk(2, dim=-1)
+    sum_bias, product_bias = biases[0].chunk(2, dim=-1)
     return Layers(
-        (own.contiguous(), other.contiguous(), onto * rates),
-        (own_bias, other_bias, torch.zeros_like(rates)),
+        (sum_weights.contiguous(), product_weights.contiguous(), onto * rates),
+        (sum_bias, product_bias, torch.zeros_like(rates)),
         "hill",
         decay=rates,
     )
@@ -115,8 +119,12 @@ def initialize(
 ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
     """Weights into and out of the hidden layer, its bias and the genes' rates; one random stream a member.
 
-    `units` (40 of 350 genes, 120 of 3,551 in the paper) are those of each branch. Few weights are not zero; biases are
-    uniform within 1/sqrt(genes), rates between 0 and 1.
+    Few weights are not zero; biases are uniform within 1/sqrt(genes), rates between 0 and 1.
+
+    Args:
+        generators: one random generator a member.
+        genes: number of the variables.
+        units: units of each branch (40 of 350 genes, 120 of 3,551 in the paper).
     """
     into, onto, biases, rates = [], [], [], []
     for generator in generators:
@@ -129,7 +137,7 @@ def initialize(
 
 def _sparse(generator: torch.Generator, width_in: int, width_out: int) -> Tensor:
     """Normal weights (in, out), but zero save for one in `CONNECTED` of each input's, at random, at least one."""
-    kept = max(1, width_out // CONNECTED)
-    places = torch.rand((width_in, width_out), generator=generator).topk(kept, dim=1).indices
-    values = SPREAD * torch.randn((width_in, kept), generator=generator)
-    return torch.zeros(width_in, width_out).scatter_(1, places, values)
+    connections = max(1, width_out // CONNECTED)
+    columns = torch.rand((width_in, width_out), generator=generator).topk(connections, dim=1).indices
+    values = SPREAD * torch.randn((width_in, connections), generator=generator)
+    return torch.zeros(width_in, width_out).scatter_(1, columns, values)

@@ -18,7 +18,7 @@ class Layers:
     at which each variable decays beside what the network gives, if the field has it; at second order its stiffness and
     its damping. `skip` (member, in_1, out_L) leads from the inputs straight to the outputs, if the network has it.
 
-    With one network per target the networks stand side by side: each layer has the units of all targets, those of the
+    With one network per target the networks are side by side: each layer has the units of all targets, those of the
     first target first, and no weights between targets. If there are hidden layers, the last weights are a row (member,
     1, in_L), since each unit leads to one output only: then `rows_last` is true.
 

@@ -1,4 +1,4 @@
-"""The trainable tensors of an ensemble, and the effective network they stand for."""
+"""The trainable tensors of an ensemble, and the effective network they represent."""
 
 from __future__ import annotations
 
@@ -98,12 +98,18 @@ def initialize_parameters(
     per_target: bool = False,
     skip: bool = False,
 ) -> Parameters:
-    """Fresh parameters, member i from generator i alone.
+    """Fresh parameters, member i only from generator i.
 
-    `widths` are the network's, input to output, or with `per_target` the last of them is the number of networks, of
-    which each has the hidden widths and one output; `gates_on` is `weight`, `unit` or None; `velocity_widths` those of
-    the network that gives the initial velocity (second order); `decay` is what every variable's rate of decay starts
-    at (first order), or its stiffness and its damping (second order), empty for none.
+    Args:
+        generators: one random generator a member.
+        widths: widths of the network, input to output, or with `per_target` the last of them is the number of networks,
+            of which each has the hidden widths and one output.
+        gates_on: `weight`, `unit`, or None for no gates.
+        velocity_widths: widths of the network that gives the initial velocity (second order).
+        decay: what every variable's rate of decay starts at (first order), or its stiffness and its damping (second
+            order); empty for none.
+        per_target: whether each target has a network of its own.
+        skip: whether linear weights lead from the inputs straight to the outputs.
     """
     targets = widths[-1] if per_target else None
     if targets is None:
@@ -130,9 +136,14 @@ def initialize_parameters(
 def initialize_biological(
     generators: Sequence[torch.Generator], features: int, units: int, *, gates_on: str | None, rate: float | None = None
 ) -> Parameters:
-    """Fresh parameters of the network of `biological`, member i from generator i alone.
+    """Fresh parameters of the network of `biological`, member i only from generator i.
 
-    `units` are those of each branch. With a `rate` the genes' multipliers all start at it, else between 0 and 1.
+    Args:
+        generators: one random generator a member.
+        features: number of the variables.
+        units: units of each branch.
+        gates_on: `weight`, `unit`, or None for no gates.
+        rate: where the genes' multipliers all start; between 0 and 1 where it is None.
     """
     weights, bias, drawn = biological.initialize(generators, features, units)
     multiplier = drawn if rate is None else torch.full_like(drawn, rate)
@@ -158,11 +169,16 @@ def deterministic_gates(parameters: Parameters) -> tuple[Tensor, ...]:
 
 
 def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: float) -> tuple[Tensor, ...]:
-    """A draw of the gates, blended with their deterministic value while `noise_share` ramps from 0 to 1.
+    """A draw of the gates, blended with their deterministic value.
 
-    `noise` are logistic random numbers in the shape of the gates.
+    Args:
+        parameters: the parameters with the gates.
+        noise: logistic random numbers in the shape of the gates.
+        noise_share: share of the draw in the blend, which ramps from 0 to 1.
     """
-    drawn = (gates.sample(log_alpha, one) for log_alpha, one in zip(parameters.log_alpha, noise, strict=True))
+    drawn = (
+        gates.sample(log_alpha, layer_noise) for log_alpha, layer_noise in zip(parameters.log_alpha, noise, strict=True)
+    )
     if noise_share >= 1.0:
         return tuple(drawn)
     still = (gates.deterministic(log_alpha) for log_alpha in parameters.log_alpha)
@@ -170,7 +186,13 @@ def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: 
 
 
 def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activation: str) -> Layers:
-    """The network with `factors` (gates or masks; empty for none) and standards folded into its weights."""
+    """The network with factors and standards folded into its weights.
+
+    Args:
+        parameters: the trainable tensors.
+        factors: gates or masks; empty for none.
+        activation: name of the activation function.
+    """
     weights, *skip = _apply(parameters, factors)
     weights, biases, skip = _fold_standards(parameters, weights, skip)
     rates = own_rates(parameters)
@@ -194,7 +216,7 @@ def effective_layers(parameters: Parameters, factors: Sequence[Tensor], activati
 
 def own_rates(parameters: Parameters) -> tuple[Tensor, ...]:
     """Empty or one tensor (member, 1, state), the rate at which each variable decays by itself."""
-    return parameters.decay or tuple(one.clamp(min=0.0) for one in parameters.multiplier)
+    return parameters.decay or tuple(rates.clamp(min=0.0) for rates in parameters.multiplier)
 
 
 def _per_target(parameters: Parameters) -> bool:
@@ -219,9 +241,10 @@ def path_matrix(parameters: Parameters) -> Tensor:
 def open_paths(parameters: Parameters) -> Tensor:
     """Mean over paths of the probability to be open, (member, in, out), of a network with gates."""
     opened = [
-        one.expand_as(weight) for one, weight in zip(open_probabilities(parameters), parameters.weights, strict=True)
+        probabilities.expand_as(weight)
+        for probabilities, weight in zip(open_probabilities(parameters), parameters.weights, strict=True)
     ]
-    mean = path_product(opened) / math.prod(one.shape[-1] for one in opened[:-1])
+    mean = path_product(opened) / math.prod(layer.shape[-1] for layer in opened[:-1])
     return mean.squeeze(-1).transpose(1, 2) if _per_target(parameters) else mean
 
 
@@ -245,23 +268,23 @@ def _fold_standards(
         center, of_sources, of_targets = center.unsqueeze(1), of_sources.unsqueeze(1), of_sources.unsqueeze(-1)
 
     def at_center(weight: Tensor) -> Tensor:
-        given = center @ weight
-        return given.flatten(1).unsqueeze(1) if _per_target(parameters) else given
+        shift = center @ weight
+        return shift.flatten(1).unsqueeze(1) if _per_target(parameters) else shift
 
     scaled = [weights[0] / of_sources, *weights[1:]]
     biases = [parameters.biases[0] - at_center(scaled[0]), *parameters.biases[1:]]
-    skip = [one / of_sources for one in skip]
-    for one in skip:
-        biases[-1] = biases[-1] - at_center(one)
+    skip = [matrix / of_sources for matrix in skip]
+    for matrix in skip:
+        biases[-1] = biases[-1] - at_center(matrix)
     scaled[-1] = scaled[-1] * of_targets
     biases[-1] = biases[-1] * spread
-    return tuple(scaled), tuple(biases), [one * of_targets for one in skip]
+    return tuple(scaled), tuple(biases), [matrix * of_targets for matrix in skip]
 
 
 def _side_by_side(weight: Tensor) -> Tensor:
     """Weights (member, target, in, out) between hidden units as one block-diagonal matrix (member, in, out)."""
-    own = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)
-    return (weight.unsqueeze(3) * own.view(1, len(own), 1, len(own), 1)).flatten(3).flatten(1, 2)
+    identity = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)
+    return (weight.unsqueeze(3) * identity.view(1, len(identity), 1, len(identity), 1)).flatten(3).flatten(1, 2)
 
 
 def velocity_layers(parameters: Parameters, activation: str) -> Layers:
@@ -293,10 +316,10 @@ def chains(parameters: Parameters, layers: Sequence[Tensor]) -> list[tuple[Tenso
 
 def sizes(parameters: Parameters) -> list[Tensor]:
     """Absolute values of what is prunable; what leads onto a gene of a biological network, times the gene's rate."""
-    found = [weight.detach().abs() for weight in parameters.prunable]
+    magnitudes = [weight.detach().abs() for weight in parameters.prunable]
     if parameters.multiplier:
-        found[-1] = found[-1] * own_rates(parameters)[0].detach()
-    return found
+        magnitudes[-1] = magnitudes[-1] * own_rates(parameters)[0].detach()
+    return magnitudes
 
 
 def mask_nothing(parameters: Parameters) -> Parameters:

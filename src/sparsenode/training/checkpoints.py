@@ -1,4 +1,4 @@
-"""Checkpoints of a training job: written whole or not at all, two at most, and used by the same job alone.
+"""Checkpoints of a training job: written whole or not at all, two at most, and used only by the same job.
 
 A file is the sha256 of its content, and the content: tensors as safetensors with the job's identity and the state of
 the run as JSON in the header, so that nothing in it can be executed. Its name holds a hash of the identity.
@@ -83,7 +83,7 @@ class Checkpoints:
         return True
 
     def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
-        """Number, tensors and state of the newest sound checkpoint of this job; None to start anew.
+        """Number, tensors and state of the newest sound checkpoint of this job; None to start again.
 
         Checkpoints of another job in the folder, damaged ones, and what an interrupted write left are named in the
         log and removed.
@@ -149,11 +149,11 @@ def _discard(path: Path) -> None:
 def _remove_empty_folders(folder: Path) -> None:
     """Remove an empty folder, and those above it up to one called `checkpoints`."""
     folders = [folder, *folder.parents]
-    names = [one.name for one in folders]
+    names = [path.name for path in folders]
     last = names.index(_TOP_FOLDER) if _TOP_FOLDER in names else 0
     with contextlib.suppress(OSError):  # other jobs may use the folders above
-        for one in folders[: last + 1]:
-            one.rmdir()
+        for path in folders[: last + 1]:
+            path.rmdir()
 
 
 class _DamagedError(Exception):
@@ -169,11 +169,11 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+def _differences(saved: Mapping[str, Any], current: Mapping[str, Any], prefix: str = "") -> str:
     """Name the entries in which two identities differ, such as `training_version: 1, now 2`."""
     named = []
-    for key in sorted({*found, *wanted}):
-        old, new = found.get(key), wanted.get(key)
+    for key in sorted({*saved, *current}):
+        old, new = saved.get(key), current.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             if nested := _differences(old, new, f"{prefix}{key}."):
                 named.append(nested)

@@ -37,7 +37,7 @@ def between_variables(targets: int, device: torch.device) -> Tensor:
 def move_edges(
     optimizer: torch.optim.Adam, tensors: Sequence[Tensor], before: Sequence[Tensor], order: int
 ) -> tuple[list[Tensor], Tensor]:
-    """Take Adam's step anew from the values `before` it, with one step size for each edge.
+    """Take Adam's step again from the values `before` it, with one step size for each edge.
 
     Returns the moved tensors by edge, and the step sizes (member, target, source).
     """

@@ -55,14 +55,28 @@ def train_members(
     checkpoints: Path | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> None:
-    """Train one block of seeds of a (data set, model, method), and write its model file and history.
+    """Train one block of seeds of a (dataset, model, method), and write its model file and history.
 
-    `data` is a file of trajectories, `settings` the frozen settings. The file carries settings, seeds, versions and
-    every member's status. `checkpoints` is a folder of this job alone: what is there of the same job (data, settings,
-    seeds, versions) is gone on from, anything else is removed with a warning, and all is removed at the end. Raises
-    UserError if the data do not fit the settings, lack the prior network that the method takes, if one network per
-    target, or what a solve of so many steps needs, is larger than the memory, or if another process trains with the
-    same checkpoints, and InterruptedTrainingError after SIGTERM or SIGINT.
+    The model file carries settings, seeds, versions and every member's status.
+
+    Args:
+        data: a file of trajectories.
+        settings: file of the frozen settings.
+        seeds: the seeds of the block.
+        output: where the model file is written.
+        history: where the history of the training is written.
+        threads: number of threads.
+        device: name of the device, or `auto`.
+        memory_mb: memory that may be used at most, in megabytes; None for what the device allows.
+        checkpoints: a folder of this job only: what is there of the same job (data, settings, seeds, versions) is gone
+            on from, anything else is removed with a warning, and all is removed at the end. None for no checkpoints.
+        checkpoint_seconds: time between two checkpoints.
+
+    Raises:
+        UserError: the data do not fit the settings or lack the prior network that the method takes, or one network per
+            target, or what a solve of so many steps needs, is larger than the memory, or another process trains with
+            the same checkpoints.
+        InterruptedTrainingError: after SIGTERM or SIGINT.
     """
     import pandas as pd
 
@@ -83,20 +97,20 @@ def train_members(
     prior = None if prior_name is None else prior_network(adata, prior_name).truth
     problems = make_problems(adata, model_settings, seeds)
     check_validation(adata, model_settings, method_settings)
-    place = resolve_device(device)
+    device_name = resolve_device(device)
     software = describe_software()
     data_sha256 = file_sha256(data)
-    kept = None
+    store = None
     if checkpoints is not None:
         identity = {
             "settings": frozen,
             "seeds": list(seeds),
             "data_sha256": data_sha256,
-            "device": place,
+            "device": device_name,
             **{name: version for name, version in software.items() if name != "git_commit"},
         }
-        kept = Checkpoints(checkpoints, identity, checkpoint_seconds)
-    available = usable_memory(place, None if memory_mb is None else memory_mb * 10**6)
+        store = Checkpoints(checkpoints, identity, checkpoint_seconds)
+    available = usable_memory(device_name, None if memory_mb is None else memory_mb * 10**6)
     size = member_size_of(adata.n_vars, model_settings, type(method))
     scheme = model_settings.solver.scheme
     each = max(
@@ -110,17 +124,17 @@ def train_members(
             f"here (`memory_mb`, or four fifths of the memory); set `network` of the model {frozen['model']} to joint "
             "or biological, or take fewer variables or units"
         )
-    machine = usable_memory(place)
+    machine = usable_memory(device_name)
     for _, problem in problems:
         least = solve_bytes(size, rows=problem.rows, evaluations=evaluations_kept("rk4", problem.grid.intervals))
         if least > machine:
-            told = describe_steps(problem.grid.intervals, model_settings.solver.step, least, machine)
-            raise UserError(f"{frozen['model']} on {frozen['dataset']}: {told}")
+            explanation = describe_steps(problem.grid.intervals, model_settings.solver.step, least, machine)
+            raise UserError(f"{frozen['model']} on {frozen['dataset']}: {explanation}")
     with (
         follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
         matrix_precision(model_settings.precision),
         watch_signals() as interrupted,
-        kept.alone() if kept is not None else contextlib.nullcontext(),
+        store.alone() if store is not None else contextlib.nullcontext(),
     ):
         result = train(
             problems,
@@ -128,32 +142,32 @@ def train_members(
             model_settings,
             method_settings,
             list(seeds),
-            device=place,
+            device=device_name,
             most_members=most_members(available, each),
             report=report,
-            checkpoints=kept,
+            checkpoints=store,
             interrupted=interrupted,
             prior=prior,
         )
         tell_lost(result.members, adata, frozen, model_settings)
         metadata = {
-            "memory_bytes": peak_memory(place),
+            "memory_bytes": peak_memory(device_name),
             "data_sha256": data_sha256,
             "seeds": list(seeds),
-            "device": place,
+            "device": device_name,
             "threads": threads,
             **software,
         }
         with write_atomically(history) as temporary:
             pd.DataFrame(result.history).to_parquet(temporary, index=False)
-        given = problems[-1][1].given
-        groups = given.groups if given is not None else ()
-        centers = [float(one) for one in adata.uns["sparsenode"].get("center", ())]
+        starts = problems[-1][1].given
+        groups = starts.groups if starts is not None else ()
+        centers = [float(center) for center in adata.uns["sparsenode"].get("center", ())]
         save_ensemble(
             output, result.parameters, result.members, frozen, list(adata.var_names), metadata, groups, centers
         )
-        if kept is not None:
-            kept.remove()
+        if store is not None:
+            store.remove()
 
 
 def tell_lost(
@@ -184,21 +198,21 @@ def watch_signals() -> Iterator[Callable[[], int]]:
     """
     received = 0
     handlers: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+    if threading.current_thread() is not threading.main_thread():  # only that one may handle signals
         yield lambda: 0
         return
 
     def receive(number: int, _frame: FrameType | None) -> None:
         nonlocal received
         received = number
-        for one, handler in handlers.items():
-            signal.signal(one, handler)
+        for signal_number, handler in handlers.items():
+            signal.signal(signal_number, handler)
 
-    for one in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(one) != signal.SIG_IGN:  # as that of a job in the background
-            handlers[one] = signal.signal(one, receive)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(signal_number) != signal.SIG_IGN:  # as that of a job in the background
+            handlers[signal_number] = signal.signal(signal_number, receive)
     try:
         yield lambda: received
     finally:
-        for one, handler in handlers.items():
-            signal.signal(one, handler)
+        for signal_number, handler in handlers.items():
+            signal.signal(signal_number, handler)

@@ -57,7 +57,7 @@ class _Phase:
 
 @dataclass
 class _Progress:
-    """Where training stands: all that a checkpoint holds.
+    """The state of training: all that a checkpoint holds.
 
     `blocks` are the members still to train, block by block; `run` is that of the first one, in phase `phase` at
     iteration `iteration` of the phase.
@@ -101,16 +101,29 @@ def train(
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
-    `problems` come from `make_problems`; `report` is called at each check. At most `most_members` are trained at once,
-    block after block; a block for which a GPU has no memory is halved. A member whose loss is not finite, or above
-    `EXPLODED`, is frozen at the last check at which it was sound and leaves the batch; the others do not notice.
-    `prior` (source, target) is the network that a pruner is told of, where it takes one. With `checkpoints`, training
-    goes on from the newest one and ends with the same result; when `interrupted` gives the number of a signal, a last
-    one is written and InterruptedTrainingError is raised.
+    A member whose loss is not finite, or above `EXPLODED`, is frozen at the last check at which it was sound and leaves
+    the batch; the other members do not notice.
+
+    Args:
+        problems: what `make_problems` gives.
+        features: number of the variables.
+        settings: the settings of the model.
+        method_settings: the settings of the method.
+        seeds: the seeds.
+        device: name of the device.
+        most_members: how many members are trained at once at most, block after block; all where it is None. A block for
+            which a GPU has no memory is halved.
+        report: called at each check.
+        checkpoints: where training goes on from the newest checkpoint, and ends with the same result.
+        interrupted: gives the number of a signal that has come, or 0.
+        prior: (source, target), the network that a pruner knows, where it takes one.
+
+    Raises:
+        InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before.
     """
     last = problems[-1][1]
-    place = torch.device(device)
-    task = runs.make_task(features, settings, method_settings, seeds, place, last.given, prior, last.standards)
+    torch_device = torch.device(device)
+    task = runs.make_task(features, settings, method_settings, seeds, torch_device, last.given, prior, last.standards)
     watch = _Watch(report, checkpoints, interrupted)
     most = most_members or len(task.grid)
     progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))
@@ -132,13 +145,16 @@ def train(
     if checkpoints is not None and progress.seconds > checkpoints.seconds:
         _save(progress, watch, checkpoints)  # should writing the results fail
     ordered = [progress.ended[member] for member in range(len(task.grid))]
-    kept = [parameters for parameters, _ in ordered]
+    trained = [parameters for parameters, _ in ordered]
     if settings.refit:
-        # Members that diverged before the refit: the same form as the others, nothing pruned but what was closed.
-        kept = [one if one.masks else network.prune_closed(one, PRUNING_THRESHOLD) for one in kept]
+        # Members that diverged before the refit: the form of the other members, nothing pruned but what was closed.
+        trained = [
+            member_parameters if member_parameters.masks else network.prune_closed(member_parameters, PRUNING_THRESHOLD)
+            for member_parameters in trained
+        ]
     seconds = progress.seconds / len(task.grid)
     return TrainingResult(
-        network.join(kept),
+        network.join(trained),
         tuple(replace(member, seconds=seconds) for _, member in ordered),
         progress.history,
     )
@@ -152,7 +168,7 @@ def _split(members: Sequence[int], most: int) -> list[list[int]]:
 
 
 def _halve_block(task: Task, progress: _Progress, watch: _Watch) -> None:
-    """Begin the first block anew, in two parts. Raises UserError if it is a single member."""
+    """Begin the first block again, in two parts. Raises UserError if it is a single member."""
     members = progress.blocks[0]
     if len(members) == 1:
         raise UserError(
@@ -220,7 +236,7 @@ def _train_phase(
     reweighed = _reweighing(task, phase, warm_up)
     pruned = [] if phase.refitting else runs.pruning_iterations(task, _before_cooling(task, phase))
     # A change of the problem, the penalty or the mask changes the objective: plateaus are looked for after the last.
-    changed = [one / phase.iterations for one in (*reweighed, *pruned)]
+    changed = [change / phase.iterations for change in (*reweighed, *pruned)]
     settled = max([warm_up, *(until for until, _ in problems[:-1]), *changed])
     current: Problem | None = None
     seeds: list[int] = []
@@ -237,16 +253,16 @@ def _train_phase(
             runs.prune(run, task, iteration, _before_cooling(task, phase))
         problem = problems[-1][1]
         if not phase.refitting:
-            problem = next((one for until, one in problems if done < until), problem)
+            problem = next((phase_problem for until, phase_problem in problems if done < until), problem)
         if problem is not current or len(seeds) != len(run.active):
             current, seeds = problem, task.seeds(run.active)
             # Of a batch each iteration takes its members' losses: those over all rows would be many times larger.
-            own = problem if problem.rows < len(problem.positions) else problem.of_seeds(seeds)
+            active_problem = problem if problem.rows < len(problem.positions) else problem.of_seeds(seeds)
         run.optimizer.zero_grad(set_to_none=True)
-        loss = data_loss(run, task, own, counted, None if phase.refitting else warm)
+        loss = data_loss(run, task, active_problem, counted, None if phase.refitting else warm)
         checked = _is_check(task, phase, iteration)
         total, strength = loss, torch.zeros_like(loss)
-        # What a proximal step stands for is known to the step itself; its value is only looked at.
+        # What a proximal step represents is known to the step itself; its value is only looked at.
         penalized = not phase.refitting and (not is_proximal(task) or checked or run.plateau is not None)
         penalties = penalty(run, task) if penalized else torch.zeros_like(loss)
         if not phase.refitting:
@@ -337,10 +353,10 @@ def _end_members(
     """Put members aside at their last snapshot, in place of how they ended the phase before."""
     for row in torch.nonzero(rows).flatten().tolist():
         number = run.active[row]
-        kept = network.select(run.snapshot, [row]).map(lambda tensor: tensor.cpu())
+        sound_parameters = network.select(run.snapshot, [row]).map(lambda tensor: tensor.cpu())
         strength, seed = task.grid[number]
         before = progress.ended[number][1].iterations if number in progress.ended else 0
-        progress.ended[number] = (kept, Member(strength, seed, status, reason, before + iteration, 0.0))
+        progress.ended[number] = (sound_parameters, Member(strength, seed, status, reason, before + iteration, 0.0))
 
 
 def _record(
@@ -423,11 +439,11 @@ def _save(progress: _Progress, watch: _Watch, checkpoints: Checkpoints) -> bool:
 
 
 def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
-    """Progress of the newest checkpoint; blocks of more than `most` members, a limit that is new, are begun anew."""
-    found = watch.checkpoints.load() if watch.checkpoints is not None else None
-    if found is None:
+    """Progress of the newest checkpoint; blocks of more than `most` members, a limit that is new, are begun again."""
+    checkpoint = watch.checkpoints.load() if watch.checkpoints is not None else None
+    if checkpoint is None:
         return None
-    watch.number, tensors, state = found
+    watch.number, tensors, state = checkpoint
     run = None
     if state["active"] is not None:
         packed, phase = runs.below(tensors, "run."), _phases(task.settings)[state["phase"]]
@@ -443,5 +459,5 @@ def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
     if progress.blocks and len(progress.blocks[0]) > most:
         _LOG.warning("%d members no longer fit in the memory given; training them anew", len(progress.blocks[0]))
         _begin_anew(task, progress, most)
-    progress.blocks = [part for block in progress.blocks for part in _split(block, most)]
+    progress.blocks = [piece for block in progress.blocks for piece in _split(block, most)]
     return progress

@@ -34,7 +34,7 @@ class Task:
     """What stays the same during a run: `grid` holds the (strength, seed) of every member.
 
     `given` are the starts that learned ones begin from, `standards` (2, feature) what states are standardized by,
-    `prior` what a pruner is told of edges, of the shape of a network without hidden layers: (in, target), or
+    `prior` what a pruner knows of edges, of the shape of a network without hidden layers: (in, target), or
     (target, in, 1) with one network per target.
     """
 
@@ -86,10 +86,21 @@ def make_task(
     prior: NDArray[np.floating[Any]] | None = None,
     standards: NDArray[np.floating[Any]] | None = None,
 ) -> Task:
-    """Lay out the grid, strength by strength and seed by seed; `prior` (source, target) is for methods that take one.
+    """Lay out the grid, strength by strength and seed by seed.
 
-    Raises UserError if the method needs one network per target and the model has another, or a warm-up and the model
-    has none, or a strength is above the method's largest, or the method takes a prior and none is given.
+    Args:
+        features: number of the variables.
+        settings: the settings of the model.
+        method_settings: the settings of the method.
+        seeds: the seeds.
+        device: the device of the training.
+        given: the starts from which learned ones begin.
+        prior: (source, target), for methods that take a prior network.
+        standards: (2, feature) what states are standardized by.
+
+    Raises:
+        UserError: the method needs one network per target and the model has another, or a warm-up and the model has
+            none, or a strength is above the method's largest, or the method takes a prior and none is given.
     """
     method = make_method(method_settings.regularizer, method_settings.options)
     if isinstance(method, EdgeProximal) and settings.network != "per_target":
@@ -120,9 +131,9 @@ def make_task(
 
 
 def _as_network(prior: NDArray[np.floating[Any]], settings: ModelSettings) -> Tensor:
-    """A prior (source, target) as the weights of a model without hidden layers; a velocity stands for its variable."""
-    known = torch.as_tensor(prior, dtype=torch.float32).repeat(settings.order, 1)
-    return known.T.unsqueeze(-1).contiguous() if settings.network == "per_target" else known
+    """A prior (source, target) as the weights of a model without hidden layers; a velocity represents its variable."""
+    weights = torch.as_tensor(prior, dtype=torch.float32).repeat(settings.order, 1)
+    return weights.T.unsqueeze(-1).contiguous() if settings.network == "per_target" else weights
 
 
 def start(task: Task, members: Sequence[int]) -> Run:
@@ -153,7 +164,7 @@ def start(task: Task, members: Sequence[int]) -> Run:
 
 
 def start_refit(task: Task, members: Sequence[int], trained: Sequence[Parameters]) -> Run:
-    """A run that refits trained members: what is closed is masked, the rest starts where it stands."""
+    """A run that refits trained members: what is closed is masked, the rest starts where it is."""
     joined = network.join(trained).map(lambda tensor: tensor.to(task.device))
     with torch.no_grad():
         pruned = network.prune_closed(joined, PRUNING_THRESHOLD)
@@ -186,8 +197,8 @@ def keep_members(run: Run, rows: Sequence[int]) -> None:
 
 def take_snapshot(run: Run, sound: Tensor) -> None:
     """Remember the parameters of the members that are sound (member,)."""
-    for kept, current in zip(run.snapshot.named().values(), run.parameters.named().values(), strict=True):
-        kept[sound] = current.detach()[sound]
+    for saved, current in zip(run.snapshot.named().values(), run.parameters.named().values(), strict=True):
+        saved[sound] = current.detach()[sound]
 
 
 def edge_sizes(run: Run, task: Task) -> Tensor:
@@ -221,20 +232,22 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
     is pruned: the few other weights are the target's own, and one that has lost them has lost all.
     """
     assert isinstance(task.method, Pruner)  # noqa: S101  the caller asks of no other
-    # After the layers of the weights stands the skip, which leads from the sources too.
+    # After the layers of the weights comes the skip, which leads from the sources too.
     left_alone = range(1, len(run.parameters.weights)) if task.settings.network == "per_target" else range(0)
     if not run.scores:
         run.scores = network.sizes(run.parameters)
     for row, member in enumerate(run.active):  # one by one, so that no neighbor changes a rounding, nor the order by it
         strength = task.grid[member][0]
-        own = run.parameters.map(itemgetter(row))
-        own_sizes = network.sizes(own)
+        parameters = run.parameters.map(itemgetter(row))
+        own_sizes = network.sizes(parameters)
         if not all(bool(size.isfinite().all()) for size in own_sizes):
             continue  # diverged, and set aside at the next check
-        layers = (own.prunable, own.masks, [scores[row] for scores in run.scores], own_sizes)
-        for weights, masks, before, sizes in zip(*(network.chains(own, one) for one in layers), strict=True):
-            found = task.method.scores(sizes, before, task.prior, strength)
-            for layer, (weight, mask, scores, new) in enumerate(zip(weights, masks, before, found, strict=True)):
+        layers = (parameters.prunable, parameters.masks, [scores[row] for scores in run.scores], own_sizes)
+        for weights, masks, before, sizes in zip(
+            *(network.chains(parameters, tensors) for tensors in layers), strict=True
+        ):
+            new_scores = task.method.scores(sizes, before, task.prior, strength)
+            for layer, (weight, mask, scores, new) in enumerate(zip(weights, masks, before, new_scores, strict=True)):
                 scores.copy_(new)
                 if layer in left_alone:
                     continue
@@ -244,7 +257,7 @@ def prune(run: Run, task: Task, iteration: int, iterations: int) -> None:
 
 
 def penalty_terms(run: Run, task: Task) -> list[tuple[float, Tensor]]:
-    """Coefficients and terms (member,) of the method's penalty, or the value that its proximal step stands for."""
+    """Coefficients and terms (member,) of the method's penalty, or the value that its proximal step represents."""
     parameters = run.parameters
     per_entry = task.settings.normalization == "study"
     if isinstance(task.method, EdgeProximal):

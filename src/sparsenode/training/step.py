@@ -57,13 +57,13 @@ def _noise_of_gates(run: Run, task: Task, seeds: Sequence[int], iteration: int) 
     shapes = [log_alpha.shape[1:] for log_alpha in run.parameters.log_alpha]
     sizes = [math.prod(shape) for shape in shapes]
     noise = draw_logistic(seeds, iteration, sum(sizes), task.device)
-    return [part.view(-1, *shape) for part, shape in zip(noise.split(sizes, dim=1), shapes, strict=True)]
+    return [layer_noise.view(-1, *shape) for layer_noise, shape in zip(noise.split(sizes, dim=1), shapes, strict=True)]
 
 
 def penalty(run: Run, task: Task) -> Tensor:
     """Penalty (member,): each term over its value at initialization, unless the normalization is the study's.
 
-    What a proximal step stands for is not differentiated.
+    What a proximal step represents is not differentiated.
     """
     total = torch.zeros(len(run.active), device=task.device)
     with torch.set_grad_enabled(not is_proximal(task)):
@@ -121,8 +121,8 @@ def _step_on_edges(run: Run, task: Task, before: Sequence[Tensor], strength: Ten
     moved, sizes = move_edges(run.optimizer, tensors, before, order)
     scaled = strength / (run.penalty_scale[0] if run.penalty_scale else run.edge_weights[0][0].numel())
     if share is not None:
-        own = share.view(-1, 1, 1, 1)
-        moved = [torch.lerp(gather_edges(old, order), new, own) for old, new in zip(before, moved, strict=True)]
+        edge_share = share.view(-1, 1, 1, 1)
+        moved = [torch.lerp(gather_edges(old, order), new, edge_share) for old, new in zip(before, moved, strict=True)]
         scaled = scaled * share
     threshold = sizes * run.edge_weights[0] * scaled.view(-1, 1, 1)
     own_skip = moved[1] if run.parameters.skip else None

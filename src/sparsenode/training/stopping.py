@@ -57,7 +57,7 @@ def compare(plateau: Plateau, stop: StopSettings, iteration: int, last: int) -> 
     cooling = plateau.cooling_since
     full = plateau.count >= stop.patience
     mean = plateau.total / plateau.count.clamp(min=1)
-    # Infinity stands for "no mean yet": the first one is always an improvement.
+    # Infinity means "no mean yet": the first one is always an improvement.
     settled = full & torch.isfinite(plateau.previous)
     settled &= mean > plateau.previous - stop.tolerance * plateau.previous.abs()
     begins = (cooling == _NOT_COOLING) & (settled | torch.full_like(settled, iteration >= last - stop.cooldown))
