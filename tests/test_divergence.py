@@ -89,14 +89,18 @@ def train(tmp_path: Path):
     return do
 
 
+@pytest.mark.parametrize("shift", [1e4, 1e7])
+def test_values_far_from_zero_lose_no_members(train, shift):
+    """They are centered before they are trained on."""
+    assert train(shift=shift, options={}, model={}) == ["finished"] * 2
+
+
 @pytest.mark.parametrize(
     ("data", "advised", "followed"),
     [
         ({"values": 1e-9}, "set `scaling: training_range` in datasets.mine.options", {"scaling": "training_range"}),
         ({"values": 1e-9}, "`standardize: true`", {"standardize": True}),
         ({"values": 1e25}, "set `scaling: training_range` in datasets.mine.options", {"scaling": "training_range"}),
-        ({"shift": 1e4}, "set `scaling: training_range` in datasets.mine.options", {"scaling": "training_range"}),
-        ({"shift": 1e4}, "`standardize: true`", {"standardize": True}),
         ({"times": 60}, "set `time_scaling: unit` in datasets.mine.options", {"time_scaling": "unit"}),
         ({"times": 60}, "set `time_scale` in the model", {"time_scale": 60, "solver": {"step": 12}}),
     ],

@@ -321,7 +321,7 @@ def test_rankings_hold_every_known_pair_of_all_methods_and_peers(tmp_path):
     assert (table["score"].dtype, table["sign"].dtype, table["edge"].dtype) == (np.float64, np.int64, bool)
     assert all(table[name].dtype == "category" for name in ("model", "method", "estimator", "source", "target"))
     join_rankings(tables).to_parquet(tmp_path / networks.RANKINGS, index=False)
-    with pytest.raises(UserError, match=r"rankings\.parquet was written by an earlier version; evaluate .* again"):
+    with pytest.raises(UserError, match=r"rankings\.parquet was written by an earlier version; delete it"):
         open_rankings(tmp_path)
     write_rankings([], tmp_path)
     assert list(pd.read_parquet(tmp_path / "rankings.parquet").columns) == list(networks.RANKING_COLUMNS)

@@ -185,13 +185,13 @@ def test_models_stand_beside_each_other_and_below(gene_metrics, rankings):
 
 
 def test_without_rankings_the_members_stand_alone(gene_metrics, rankings, tmp_path):
-    figure = draw("genes", scored(gene_metrics), CHOICES, rankings.iloc[:0])
+    figure = draw("genes", scored(gene_metrics), CHOICES, {})
     assert not any("peer" in text or "true" in text for text in texts_of(figure))
     figure.savefig(tmp_path / "accuracy.png", dpi=30)
 
 
-def test_a_truth_that_tells_of_no_pair_is_said_to(gene_metrics, rankings, tmp_path):
+def test_a_truth_that_tells_of_no_pair_is_said_to(gene_metrics, tmp_path):
     plain = gene_metrics[~gene_metrics["metric"].isin(["balanced_accuracy", "known_sparsity"])]
-    figure = balanced_accuracy.draw("genes", plain, CHOICES, rankings.iloc[:0])
+    figure = balanced_accuracy.draw("genes", plain, CHOICES, {})
     assert "no pair of two variables has a known truth" in [text.get_text() for text in figure.axes[0].texts]
     figure.savefig(tmp_path / "accuracy.png", dpi=30)

@@ -145,7 +145,7 @@ def test_without_a_chosen_strength_peers_stand_alone(rankings, tmp_path):
 
 
 def test_a_truth_that_tells_of_no_pair_is_said_to(tmp_path):
-    figure = precision_recall.draw("genes", join_rankings([]), {("small", "l1"): Choice(0.1, "chosen")})
+    figure = precision_recall.draw("genes", {}, {("small", "l1"): Choice(0.1, "chosen")})
     [axes] = panels(figure)
     assert axes.get_title() == "no pair of two variables has a known truth"
     figure.savefig(tmp_path / "curves.png", dpi=30)
