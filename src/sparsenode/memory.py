@@ -11,9 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparsenode.methods import Method, Pruner
-
 if TYPE_CHECKING:
+    from sparsenode.methods import Method
     from sparsenode.settings import ModelSettings
 
 BASE_BYTES = 450 * 10**6
@@ -107,7 +106,7 @@ def member_size_of(features: int, settings: ModelSettings, method: type[Method])
         velocity_observations=settings.velocity_observations,
         gates=settings.gates if method.gated else None,
         skip=method.skip,
-        masked=issubclass(method, Pruner),
+        masked=method.masked,
     )
 
 

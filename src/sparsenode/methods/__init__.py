@@ -26,8 +26,8 @@ class Method(Settings):
     """What a method adds to plain training: nothing here; each kind adds its steps, each method its options.
 
     Class attributes say what a method is: its `name` (that of its file) and `summary`; `gated`, whether it learns
-    gates; `skip`, whether networks also have linear weights from inputs to targets; `strength`, what a strength means,
-    None where it takes none; `largest_strength`, the largest that has a meaning; `sparsifies`, whether a larger
+    gates; `skip`, whether networks also have linear weights from inputs to targets; `masked`, whether it masks weights
+    from the start; `strength`, what a strength means, None where it takes none; `largest_strength`, the largest that has a meaning; `sparsifies`, whether a larger
     strength makes sparser and 0 is plain training (else strengths are chosen by validation error only).
     """
 
@@ -35,6 +35,7 @@ class Method(Settings):
     summary: ClassVar[str]
     gated: ClassVar[bool] = False
     skip: ClassVar[bool] = False
+    masked: ClassVar[bool] = False
     strength: ClassVar[str | None] = "the weight of the penalty beside the loss"
     largest_strength: ClassVar[float] = math.inf
     sparsifies: ClassVar[bool] = True
@@ -120,6 +121,8 @@ class Pruner(Method):
     The iterations of the prunings depend on the length of the training only. Weights are those of one member, without a
     member axis: (in, out), or (target, in, out) with one network per target.
     """
+
+    masked: ClassVar[bool] = True
 
     @abstractmethod
     def scores(
