@@ -27,8 +27,9 @@ class Method(Settings):
 
     Class attributes say what a method is: its `name` (that of its file) and `summary`; `gated`, whether it learns
     gates; `skip`, whether networks also have linear weights from inputs to targets; `masked`, whether it masks weights
-    from the start; `strength`, what a strength means, None where it takes none; `largest_strength`, the largest that has a meaning; `sparsifies`, whether a larger
-    strength makes sparser and 0 is plain training (else strengths are chosen by validation error only).
+    from the start; `strength`, what a strength means, None where it takes none; `largest_strength`, the largest that
+    has a meaning; `sparsifies`, whether a larger strength makes sparser and 0 is plain training (else strengths are
+    chosen by validation error only).
     """
 
     name: ClassVar[str]
