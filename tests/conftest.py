@@ -28,18 +28,12 @@ settings.register_profile("untimed", deadline=None, derandomize=True)
 settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-_TOGETHER = ("cluster", "workflow")
-"""Folders whose tests share what takes long to make: one process runs all of them."""
+_LONGEST = ("cluster", "workflow")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of a parallel run the whole of a file, or of a folder, the longest ones first."""
-    for item in items:
-        folder, *_ = item.path.relative_to(REPOSITORY / "tests").parts
-        group = folder if folder in _TOGETHER else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.path.parent.name not in _TOGETHER)
+    """Begin with the files that take longest, which the processes of a parallel run take one after the other."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
 
 
 @pytest.fixture(scope="session")
