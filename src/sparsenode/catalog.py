@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sparsenode import data, methods, peers
-from sparsenode.configuration import describe_bounds
 from sparsenode.errors import UserError, did_you_mean
-from sparsenode.typed import settings_schema
+from sparsenode.typed import describe_bounds, settings_schema
 
 _WIDTH = 100
 _TYPES = {

@@ -20,10 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 from sparsenode import versions
 from sparsenode.data.downloads import MIRROR_VARIABLE
-from sparsenode.errors import UserError, did_you_mean, nearest_names
+from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import describe_absence, write_atomically
 from sparsenode.labels import reserved_name
-from sparsenode.typed import settings_problems
+from sparsenode.typed import (
+    describe_allowed,
+    describe_key,
+    describe_names,
+    describe_value,
+    settings_problems,
+    unknown_name,
+)
 
 if TYPE_CHECKING:
     from sparsenode.data.downloads import RemoteFile
@@ -59,7 +66,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        message = f"{path} holds {_show(values)}; a configuration is a mapping of keys to values"
+        message = f"{path} holds {describe_value(values)}; a configuration is a mapping of keys to values"
         raise UserError(message)
     return values
 
@@ -273,8 +280,8 @@ def remarks(config: Mapping[str, Any]) -> list[str]:
     if not left_out:
         return []
     return [
-        f"run.methods: nothing is trained with {_names(left_out)}: no model of the run takes them on any dataset (see "
-        "`models.NAME.methods` and `datasets.NAME.methods`; some methods need `network: per_target`)"
+        f"run.methods: nothing is trained with {describe_names(left_out)}: no model of the run takes them on any "
+        "dataset (see `models.NAME.methods` and `datasets.NAME.methods`; some methods need `network: per_target`)"
     ]
 
 
@@ -513,8 +520,8 @@ def _outline_problems(config: Mapping[str, Any], dataset: str, outline: Outline)
     is_solvable = hasattr(data.source(entry["source"]), "solve")
     if entry["interventions"] and outline.groups is not None and len(outline.groups) < 2 and not is_solvable:
         yield (
-            f"{key}.interventions: found trajectories of one group, {_names(outline.groups)}; allowed: null, or "
-            "trajectories of two groups (lineages, branches) or more, whose ends are the fates that are compared"
+            f"{key}.interventions: found trajectories of one group, {describe_names(outline.groups)}; allowed: null, "
+            "or trajectories of two groups (lineages, branches) or more, whose ends are the fates that are compared"
         )
     held = [(name, feature) for name, clamp in interventions["clamp"].items() for feature in clamp]
     for name, feature in held:
@@ -528,7 +535,7 @@ def _outline_problems(config: Mapping[str, Any], dataset: str, outline: Outline)
     for name, kind, fates in expected:
         for fate in fates:
             if outline.groups is not None and fate not in outline.groups:
-                yield _unknown(f"{key}.interventions.expected.{name}.{kind}", fate, outline.groups)
+                yield unknown_name(f"{key}.interventions.expected.{name}.{kind}", fate, outline.groups)
     if outline.priors is not None and _priors_of_source(config, dataset) is None:
         yield from _unknown_origins(config, dataset, outline.priors)
         yield from _unknown_priors(config, dataset, outline.priors)
@@ -589,83 +596,6 @@ def _report(problems: Sequence[str]) -> None:
         raise UserError(message)
 
 
-def _show(value: Any) -> str:
-    """Name a value and its type in a reader's words, shortened."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "a mapping" if value else "an empty mapping"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    if isinstance(value, datetime.date):
-        return f"the date {value}"
-    text = json.dumps(value, default=str)
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return f"the number {text}" if isinstance(value, int | float) else text
-
-
-def _key(path: Sequence[Any]) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text or "configuration"
-
-
-def _names(values: Sequence[Any]) -> str:
-    return ", ".join("null" if value is None else str(value) for value in values) or "none"
-
-
-def _unknown(key: str, name: str, allowed: Sequence[str]) -> str:
-    hint = did_you_mean(name, allowed)
-    return f"{key}: found {json.dumps(name)}{f' ({hint})' if hint else ''}; allowed: {_names(allowed)}"
-
-
-_TYPES = {
-    "object": "a mapping",
-    "array": "a list",
-    "string": "text",
-    "integer": "an integer",
-    "number": "a number",
-    "boolean": "true or false",
-    "null": "null",
-}
-
-
-def describe_allowed(schema: Schema) -> str:
-    """Say in words what a schema allows."""
-    if "x-allowed" in schema:
-        return str(schema["x-allowed"])
-    if "enum" in schema:
-        return _names(schema["enum"])
-    if "const" in schema:
-        return _names([schema["const"]])
-    kinds = schema.get("type", "any value")
-    if schema.get("minLength"):
-        return "text that is not empty"
-    words = [_TYPES.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    words[0] = " ".join([words[0], " and ".join(describe_bounds(schema))]).strip()
-    if "array" in kinds:
-        least = schema.get("minItems")
-        if least:
-            words[0] += f" with {least} or more entries"
-        if schema.get("items"):
-            words[0] += f", each {describe_allowed(schema['items'])}"
-    return " or ".join(words)
-
-
-def describe_bounds(schema: Schema) -> list[str]:
-    """Say in words between which numbers a schema allows."""
-    phrases = {
-        "minimum": "at least",
-        "exclusiveMinimum": "above",
-        "maximum": "at most",
-        "exclusiveMaximum": "below",
-    }
-    return [f"{phrase} {schema[keyword]}" for keyword, phrase in phrases.items() if keyword in schema]
-
-
 def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> Iterator[str]:
     """Yield what is wrong with a value as `key: found; allowed`, in the order of the keys."""
     from jsonschema import Draft202012Validator
@@ -677,23 +607,24 @@ def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> I
         if error.validator == "additionalProperties":
             properties = list(subschema.get("properties", {}))
             unknown = [key for key in error.instance if key not in properties]
-            yield from (_unknown(f"{_key(path)}: unknown key", str(key), properties) for key in unknown)
+            yield from (unknown_name(f"{describe_key(path)}: unknown key", str(key), properties) for key in unknown)
         elif error.validator == "required":
             missing = [key for key in subschema["required"] if key not in error.instance]
             for key in missing:
                 allowed = describe_allowed(subschema.get("properties", {}).get(key, {}))
-                yield f"{_key([*path, key])}: missing; allowed: {allowed}"
+                yield f"{describe_key([*path, key])}: missing; allowed: {allowed}"
         elif error.validator == "uniqueItems":
             repeated = sorted({str(item) for item in error.instance if error.instance.count(item) > 1})
-            yield f"{_key(path)}: found {_names(repeated)} more than once; allowed: each entry once"
+            yield f"{describe_key(path)}: found {describe_names(repeated)} more than once; allowed: each entry once"
         elif "propertyNames" in error.absolute_schema_path:
-            yield f"{_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(subschema)}"
+            yield f"{describe_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(subschema)}"
         else:
             value, allowed = error.instance, describe_allowed(subschema)
             is_text = error.validator == "type" and "string" in error.validator_value
             if is_text and isinstance(value, int | float | datetime.date) and "in quotes" not in allowed:
                 allowed += " in quotes" if isinstance(value, bool) else f' in quotes, such as "{value}"'
-            yield f"{_key(path)}: found {_show(value)}{_unquoted(value) if is_text else ''}; allowed: {allowed}"
+            remark = _unquoted(value) if is_text else ""
+            yield f"{describe_key(path)}: found {describe_value(value)}{remark}; allowed: {allowed}"
 
 
 def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
@@ -704,7 +635,7 @@ def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
             named = "the name in quotes"
             if not isinstance(key, bool):
                 named += f', such as "{"null" if key is None else key}"'
-            yield f"{_key(path)}: found {_show(key)} as a key{_unquoted(key)}; allowed: {named}"
+            yield f"{describe_key(path)}: found {describe_value(key)} as a key{_unquoted(key)}; allowed: {named}"
         yield from _key_problems(entry, [*path, key])
 
 
@@ -720,7 +651,7 @@ def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
         for key, entry in entries:
             yield from _number_problems(entry, [*path, key])
     elif isinstance(value, float) and not math.isfinite(value):
-        yield f"{_key(path)}: found {value}; allowed: a finite number"
+        yield f"{describe_key(path)}: found {value}; allowed: a finite number"
 
 
 def _complete(value: Any, schema: Schema) -> Any:
@@ -781,9 +712,9 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
     for name, dataset in config["datasets"].items():
         path = ("datasets", name)
         if dataset["benchmark"] not in {None, *benchmark_names()}:
-            yield _unknown(_key([*path, "benchmark"]), dataset["benchmark"], ["null", *benchmark_names()])
+            yield unknown_name(describe_key([*path, "benchmark"]), dataset["benchmark"], ["null", *benchmark_names()])
         if dataset["source"] not in data.source_names():
-            yield _unknown(_key([*path, "source"]), dataset["source"], data.source_names())
+            yield unknown_name(describe_key([*path, "source"]), dataset["source"], data.source_names())
         else:
             options = data.source(dataset["source"]).OPTIONS
             yield from _check_options(dataset["options"], options, [*path, "options"])
@@ -791,19 +722,19 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
         path = ("methods", name)
         method.setdefault("regularizer", name)
         if method["regularizer"] not in methods.method_names():
-            yield _unknown(_key([*path, "regularizer"]), method["regularizer"], methods.method_names())
+            yield unknown_name(describe_key([*path, "regularizer"]), method["regularizer"], methods.method_names())
             continue
         record = methods.get_method(method["regularizer"])
         problems = settings_problems(record, method["options"], [*path, "options"])
         yield from problems
         if not problems:
             method["options"] = methods.make_method(method["regularizer"], method["options"]).model_dump(mode="json")
-        yield from _strength_problems(method, _key([*path, "strengths"]), record)
+        yield from _strength_problems(method, describe_key([*path, "strengths"]), record)
     for name, entry in config["peers"].items():
         path = ("peers", name)
         entry.setdefault("peer", name)
         if entry["peer"] not in peers.peer_names():
-            yield _unknown(_key([*path, "peer"]), entry["peer"], peers.peer_names())
+            yield unknown_name(describe_key([*path, "peer"]), entry["peer"], peers.peer_names())
         else:
             problems = settings_problems(peers.get_peer(entry["peer"]), entry["options"], [*path, "options"])
             yield from problems
@@ -816,21 +747,21 @@ def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]
     if record.strength is None:
         if strengths:
             none = f"no strengths, since `{method['regularizer']}` has no penalty"
-            yield f"{key}: found {_show(strengths)}; allowed: {none}"
+            yield f"{key}: found {describe_value(strengths)}; allowed: {none}"
         return
     if not strengths:
-        yield f"{key}: found {_show(strengths)}; allowed: {STRENGTHS}"
+        yield f"{key}: found {describe_value(strengths)}; allowed: {STRENGTHS}"
     spelling_of: dict[float, str] = {}
     for index, strength in enumerate(strengths):
         number = _number(strength)
         if number is None or not math.isfinite(number) or number < 0:
-            yield f"{key}[{index}]: found {_show(strength)}; allowed: {STRENGTH}"
+            yield f"{key}[{index}]: found {describe_value(strength)}; allowed: {STRENGTH}"
         elif number > record.largest_strength:
             allowed = f"at most {record.largest_strength:g}: {record.strength}"
-            yield f"{key}[{index}]: found {_show(strength)}; allowed: {allowed}"
+            yield f"{key}[{index}]: found {describe_value(strength)}; allowed: {allowed}"
         elif number in spelling_of:
-            same = f"which equals {_show(spelling_of[number])} as a number"
-            yield f"{key}[{index}]: found {_show(strength)}, {same}; allowed: each strength once"
+            same = f"which equals {describe_value(spelling_of[number])} as a number"
+            yield f"{key}[{index}]: found {describe_value(strength)}, {same}; allowed: each strength once"
         else:
             spelling_of[number] = strength
 
@@ -898,7 +829,7 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("datasets", "models", "methods", "peers"):
         for index, name in enumerate(run[kind]):
             if name not in config[kind]:
-                yield _unknown(f"run.{kind}[{index}]", name, list(config[kind]))
+                yield unknown_name(f"run.{kind}[{index}]", name, list(config[kind]))
     for dataset in config["datasets"]:
         yield from _dataset_problems(config, dataset)
     for name, entry in config["comparisons"].items():
@@ -908,7 +839,7 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
         for kind in ("datasets", "methods"):
             for index, name in enumerate(entry[kind] or ()):
                 if name not in config[kind]:
-                    yield _unknown(f"models.{model}.{kind}[{index}]", name, list(config[kind]))
+                    yield unknown_name(f"models.{model}.{kind}[{index}]", name, list(config[kind]))
 
 
 def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
@@ -921,7 +852,7 @@ def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
     for kind in ("methods", "peers"):
         for index, name in enumerate(entry[kind] or ()):
             if name not in config[kind]:
-                yield _unknown(f"datasets.{dataset}.{kind}[{index}]", name, list(config[kind]))
+                yield unknown_name(f"datasets.{dataset}.{kind}[{index}]", name, list(config[kind]))
     for prior, prior_entry in entry["priors"].items():
         if (use := reserved_name("prior network", prior)) is not None:
             yield f"datasets.{dataset}.priors: found the name {prior!r}; allowed: another name, since {use}"
@@ -939,7 +870,7 @@ def _unknown_origins(config: Mapping[str, Any], dataset: str, of_source: Sequenc
     for prior, prior_entry in config["datasets"][dataset]["priors"].items():
         if prior_entry["of"] not in {"truth", *of_source}:
             network_names = [*(["truth"] if has_truth(config, dataset) else []), *of_source]
-            yield _unknown(f"datasets.{dataset}.priors.{prior}.of", prior_entry["of"], network_names)
+            yield unknown_name(f"datasets.{dataset}.priors.{prior}.of", prior_entry["of"], network_names)
 
 
 def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], key: str) -> Iterator[str]:
@@ -950,15 +881,15 @@ def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], ke
         yield f"{key}: found {named_keys}; allowed: either datasets, or a dataset and methods"
         return
     if entry["dataset"] is not None and entry["dataset"] not in config["datasets"]:
-        yield _unknown(f"{key}.dataset", entry["dataset"], list(config["datasets"]))
+        yield unknown_name(f"{key}.dataset", entry["dataset"], list(config["datasets"]))
     lines = {f"{key}.methods.{line}": ("methods", positions) for line, positions in (entry["methods"] or {}).items()}
     lines |= {f"{key}.datasets": ("datasets", entry["datasets"])} if entry["datasets"] is not None else {}
     for path, (kind, positions) in lines.items():
         for name in positions:
             if name not in config[kind]:
-                yield _unknown(path, name, list(config[kind]))
+                yield unknown_name(path, name, list(config[kind]))
         if len(positions) < 2:
-            listed = _names(list(positions))
+            listed = describe_names(list(positions))
             yield f"{path}: found {listed}; allowed: two or more {kind}, each with a number of its own"
         elif len(set(positions.values())) < len(positions):
             twice = next(
@@ -982,7 +913,7 @@ def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:
         conflict = "network: biological" if entry["network"] == "biological" else "order: 2"
         yield f"{key}.standardize: found true, with {conflict}; allowed: false, or order: 1 and another network"
     if entry["order"] == 1 and entry["velocity_observations"] is not None:
-        observations = _show(entry["velocity_observations"])
+        observations = describe_value(entry["velocity_observations"])
         yield f"{key}.velocity_observations: found {observations}, with order: 1; allowed: null, or order: 2"
     hindered = {"order: 2": entry["order"] == 2, "windows": entry["windows"], "decay: null": entry["decay"] is None}
     if entry["starts"] == "learned" and any(hindered.values()):
@@ -1008,7 +939,7 @@ def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) ->
         yield f"{key}: found neither clamp nor each; allowed: null, or one of them"
     for name in interventions["expected"]:
         if name not in interventions["clamp"]:
-            yield _unknown(f"{key}.expected", name, list(interventions["clamp"]))
+            yield unknown_name(f"{key}.expected", name, list(interventions["clamp"]))
     for name in interventions["clamp"]:
         if (use := reserved_name("intervention", name)) is not None:
             yield f"{key}.clamp: found the name {name!r}; allowed: another name, since {use}"
@@ -1022,8 +953,8 @@ def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[s
     trained_on = [name for name in config["run"]["datasets"] if model_datasets is None or name in model_datasets]
     if trained_on and methods_of(config, model) and all(name != model for _, name in pairs(config)):
         yield (
-            f"run.models: found {model}, which has no method in common with {_names(trained_on)}; allowed: a model "
-            "that is trained on a dataset (see `datasets.NAME.methods` and `models.NAME.methods`)"
+            f"run.models: found {model}, which has no method in common with {describe_names(trained_on)}; allowed: a "
+            "model that is trained on a dataset (see `datasets.NAME.methods` and `models.NAME.methods`)"
         )
     if not methods_of(config, model):
         yield (
@@ -1062,7 +993,7 @@ def _unknown_priors(config: Mapping[str, Any], dataset: str, of_source: Sequence
         prior_name = config["methods"][method]["options"].get("prior")
         if prior_name is not None and prior_name not in network_names:
             key = f"methods.{method}.options.prior"
-            problem = _unknown(key, prior_name, network_names)
+            problem = unknown_name(key, prior_name, network_names)
             yield f"{problem} (prior networks of the dataset {dataset}; `datasets.{dataset}.priors` makes others)"
 
 

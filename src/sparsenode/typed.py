@@ -6,10 +6,11 @@ editors read, and the descriptions that `sparsenode options` and the documents s
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
@@ -26,10 +27,6 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    def replace(self, **changes: Any) -> Self:
-        """The same settings with some changed, checked again."""
-        return self.model_validate({name: getattr(self, name) for name in type(self).model_fields} | changes)
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -194,6 +191,8 @@ def describe_value(value: Any) -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
+    if isinstance(value, datetime.date):
+        return f"the date {value}"
     text = json.dumps(value, default=str)
     text = text if len(text) <= 60 else text[:57] + "..."
     return f"the number {text}" if isinstance(value, int | float) else text
@@ -216,10 +215,3 @@ def unknown_name(key: str, name: str, allowed: Sequence[str]) -> str:
     """The problem of a name that is none of those that are allowed, with the nearest of them."""
     hint = did_you_mean(name, allowed)
     return f"{key}: found {json.dumps(name)}{f' ({hint})' if hint else ''}; allowed: {describe_names(allowed)}"
-
-
-def walk_fields(schema: Schema, depth: int = 0) -> Iterator[tuple[int, str, Schema, bool]]:
-    """Every key of a schema in order, with its depth, its own schema, and whether it must be set."""
-    for key, below in schema.get("properties", {}).items():
-        yield depth, key, below, key in schema.get("required", ())
-        yield from walk_fields(below if "properties" in below else below.get("items", {}), depth + 1)
