@@ -39,8 +39,10 @@ run: $(STAMP)
 	@echo
 	@cat results/remarks.md
 
+# Tests on Slurm wait for jobs that train, and want the cores for themselves.
 test: $(STAMP)
-	pytest --numprocesses auto
+	pytest --numprocesses auto -m "not cluster"
+	pytest -m cluster
 
 test-fast: $(STAMP)
 	pytest --numprocesses auto -m "not workflow and not cluster"

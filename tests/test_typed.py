@@ -58,7 +58,7 @@ class Outer(Settings):
         ({"name": "a", "by_name": {"x": {"step": -1}}}, ["outer.by_name.x.step: found the number -1; allowed: "]),
         ({"name": "a", "inner": 3}, ["outer.inner: found the number 3; allowed: a mapping"]),
         ({"name": "a", "held": "middle"}, ['outer.held: found "middle"; allowed: ']),
-        ({"name": "a", "inner": {"stp": 1}}, ["outer.inner: unknown key: found \"stp\" (did you mean 'step'?); allowed: "]),
+        ({"name": "a", "inner": {"stp": 1}}, ["outer.inner: unknown key: found \"stp\" (did you mean 'step'?)"]),
         ({"name": "a", "kind": "two", "count": 1}, ["outer.count: found 1, with kind: two; allowed: 2 or more"]),
         ({"count": 0, "kind": 2}, ["outer.name: missing", "outer.count: found", "outer.kind: found the number 2"]),
     ],
