@@ -185,7 +185,7 @@ def test_models_stand_beside_each_other_and_below(gene_metrics, rankings):
 
 
 def test_without_rankings_the_members_stand_alone(gene_metrics, rankings, tmp_path):
-    figure = draw("genes", scored(gene_metrics), CHOICES, {})
+    figure = draw("genes", scored(gene_metrics), CHOICES, rankings.iloc[:0])
     assert not any("peer" in text or "true" in text for text in texts_of(figure))
     figure.savefig(tmp_path / "accuracy.png", dpi=30)
 
