@@ -22,14 +22,14 @@ import torch
 from reference import ReferenceLoop, Trajectory
 
 from sparsenode.data.contract import read_trajectories
-from sparsenode.device import keep_freed_memory, peak_memory
-from sparsenode.ensemble import Ensemble
+from sparsenode.data.windows import Rows
+from sparsenode.ensemble.device import keep_freed_memory, peak_memory
+from sparsenode.ensemble.members import Ensemble
+from sparsenode.ensemble.memory import evaluations_kept
 from sparsenode.evaluation.sparsity import feature_sparsity
-from sparsenode.memory import evaluations_kept
-from sparsenode.problems import Problem, make_problem, make_problems
 from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings, StopSettings
 from sparsenode.training import TrainingResult, train
-from sparsenode.windows import Rows
+from sparsenode.training.problems import Problem, make_problem, make_problems
 
 DATA = Path("results/data/hematopoiesis_study.h5ad")
 GENES = 529

@@ -26,15 +26,15 @@ from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
-from sparsenode.data.hematopoiesis import DONORS, LINEAGES
-from sparsenode.data.pseudotime import (
+from sparsenode.data.readers.tables import read_numeric_table
+from sparsenode.data.single_cell.pseudotime import (
     PseudotimeSettings,
     compare_roots,
     merge_lineages,
     order_lineages,
     rank_correlation,
 )
-from sparsenode.data.tables import read_numeric_table
+from sparsenode.data.sources.hematopoiesis import DONORS, LINEAGES
 
 FOLDER = Path("raw.githubusercontent.com/theislab/PathReg/main/data/data/trajectories")
 STUDIED = ("s1d2", "s2d1", "s3d6", "s1d1")

@@ -9,7 +9,7 @@ import argparse
 import time
 from pathlib import Path
 
-from sparsenode.data.acclaim import read_motion, read_skeleton
+from sparsenode.data.motion.acclaim import read_motion, read_skeleton
 
 ROUNDS = 5
 

@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 IMPORTS = {
     "preprocess_dataset": "sparsenode.data.preprocess, anndata",
     "train_members": "sparsenode.training, anndata",
-    "evaluate_models": "sparsenode.evaluation.evaluate, sparsenode.ensemble, anndata",
+    "evaluate_models": "sparsenode.evaluation.evaluate, sparsenode.ensemble.members, anndata",
     "draw": "sparsenode.figures.style, matplotlib.figure, pandas",
 }
 HORIZONS = ("", "trajectory", "window", "rolling", "rolling@0.1", "rolling@0.5", "rolling@1")

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import sparsenode
-from sparsenode import configuration
 from sparsenode.cli import build_parser, main
+from sparsenode.pipeline import configuration
 
 FEATURES = ("left", "right")
 SUBCOMMANDS = (
@@ -47,8 +47,8 @@ SUBCOMMANDS = (
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
     """Untrained members of two strengths and two seeds, on two features."""
-    from sparsenode.ensemble import Member, save_ensemble
-    from sparsenode.model import initialize
+    from sparsenode.ensemble.members import Member, save_ensemble
+    from sparsenode.ensemble.model import initialize
     from sparsenode.settings import read_model_settings
 
     settings = {
@@ -586,10 +586,10 @@ def test_full_disk(model_file, states_file, tmp_path, ending):
 
 def test_a_model_that_takes_slopes_forecasts_a_dataset_and_names_what_it_needs_otherwise(capsys, tmp_path):
     """From the last known observation and its slope, as the evaluation does."""
-    from sparsenode.ensemble import Member, load_ensemble, save_ensemble
-    from sparsenode.model import initialize
+    from sparsenode.data.windows import past_slopes
+    from sparsenode.ensemble.members import Member, load_ensemble, save_ensemble
+    from sparsenode.ensemble.model import initialize
     from sparsenode.settings import read_model_settings
-    from sparsenode.windows import past_slopes
 
     settings = {"source": "second_order", "options": {"trajectories": 3, "test_trajectories": 1}}
     settings |= {"validation": {"by": "none-in-source"}, "initial_state": {"known": 3}}
@@ -625,10 +625,10 @@ def test_a_model_that_takes_slopes_forecasts_a_dataset_and_names_what_it_needs_o
 
 def test_a_model_with_learned_starts_forecasts_a_dataset_by_its_groups_and_levels(tmp_path, caplog):
     from sparsenode.data.contract import write_trajectories
-    from sparsenode.ensemble import Member, load_ensemble, save_ensemble
-    from sparsenode.model import initialize
+    from sparsenode.ensemble.members import Member, load_ensemble, save_ensemble
+    from sparsenode.ensemble.model import initialize
+    from sparsenode.ensemble.starts import given_starts
     from sparsenode.settings import read_model_settings
-    from sparsenode.starts import given_starts
 
     data = tmp_path / "data.h5ad"
     settings = {"source": "krumsiek11", "validation": {"by": "none-in-source"}, "initial_state": {"mean_of_first": 2}}
@@ -693,7 +693,7 @@ def raising(error):
 def test_an_interruption_and_lack_of_memory_end_in_one_line(monkeypatch, capsys, error, status, message):
     import torch  # noqa: F401  whose errors are only looked for where it runs
 
-    monkeypatch.setattr("sparsenode.catalog.describe_catalog", raising(error))
+    monkeypatch.setattr("sparsenode.pipeline.catalog.describe_catalog", raising(error))
     assert main(["options"]) == status
     told = capsys.readouterr().err
     assert told.startswith(message)
@@ -701,6 +701,6 @@ def test_an_interruption_and_lack_of_memory_end_in_one_line(monkeypatch, capsys,
 
 
 def test_another_runtime_error_is_a_mistake_of_the_package(monkeypatch):
-    monkeypatch.setattr("sparsenode.catalog.describe_catalog", raising(RuntimeError("shapes differ")))
+    monkeypatch.setattr("sparsenode.pipeline.catalog.describe_catalog", raising(RuntimeError("shapes differ")))
     with pytest.raises(RuntimeError, match="shapes differ"):
         main(["options"])

@@ -18,12 +18,12 @@ import yaml
 from snakemake.cli import get_argument_parser
 
 from snakemake_runs import Workflow, succeed
-from sparsenode import configuration
 from sparsenode.cli import build_parser
-from sparsenode.configuration import dataset_settings, pairs, read_configuration, seed_blocks, slice_settings
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.evaluation.evaluate import evaluate_models
+from sparsenode.pipeline import configuration
+from sparsenode.pipeline.configuration import dataset_settings, pairs, read_configuration, seed_blocks, slice_settings
 from sparsenode.training.job import train_members
 
 REPOSITORY = Path(__file__).resolve().parent.parent

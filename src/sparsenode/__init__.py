@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparsenode.data.contract import read_trajectories as read_trajectories
-    from sparsenode.ensemble import load_ensemble as load_model
+    from sparsenode.ensemble.members import load_ensemble as load_model
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_model", "read_trajectories"]
 
 # Public names and where they are defined: imported at first use, so that the workflow starts without torch and pandas.
 _PUBLIC = {
-    "load_model": ("sparsenode.ensemble", "load_ensemble"),
+    "load_model": ("sparsenode.ensemble.members", "load_ensemble"),
     "read_trajectories": ("sparsenode.data.contract", "read_trajectories"),
 }
 

@@ -17,7 +17,7 @@ from sparsenode.files import write_atomically
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from sparsenode.ensemble import Ensemble
+    from sparsenode.ensemble.members import Ensemble
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def rates_file(
     Raises:
         UserError: as for `forecast_file`.
     """
-    from sparsenode.model import takes_slopes
+    from sparsenode.ensemble.model import takes_slopes
 
     ensemble = _load(model, strength)
     table = read_states(states, ensemble.features, layer=layer)
@@ -127,7 +127,7 @@ def network_file(model: Path, output: Path, *, strength: float | None = None) ->
 
 def describe_model(model: Path, *, strength: float | None = None) -> str:
     """Say in words what a model file holds: where it comes from, its settings, and each member's state."""
-    from sparsenode.configuration import canonical_json
+    from sparsenode.pipeline.configuration import canonical_json
 
     ensemble = _load(model, strength)
     sparsity = ensemble.weight_sparsity()
@@ -178,8 +178,8 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
         UserError: the model takes slopes, and `path` is no dataset's h5ad file that has the observations.
     """
     from sparsenode.data.contract import known_observations, read_trajectories, trajectory_slices
-    from sparsenode.model import takes_slopes
-    from sparsenode.windows import check_known, past_slopes
+    from sparsenode.data.windows import check_known, past_slopes
+    from sparsenode.ensemble.model import takes_slopes
 
     settings = ensemble.model_settings
     if not takes_slopes(settings):
@@ -233,7 +233,7 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
     """
     if path.suffix == ".h5ad":
         return _states_of(_read_h5ad(path), path, features, layer)
-    from sparsenode.data.tables import finite_numbers, read_written_table
+    from sparsenode.data.readers.tables import finite_numbers, read_written_table
 
     _refuse_layer(layer, path, "a text table,")
     feature_names = set(features)
@@ -330,8 +330,8 @@ def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.Da
 
 def _load(model: Path, strength: float | None) -> Ensemble:
     """Read a model file; only the members of a strength where one is given."""
-    from sparsenode.divergence import count_lost
-    from sparsenode.ensemble import load_ensemble
+    from sparsenode.ensemble.members import load_ensemble
+    from sparsenode.training.divergence import count_lost
 
     ensemble = load_ensemble(model)
     if strength is not None:

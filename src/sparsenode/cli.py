@@ -61,7 +61,7 @@ def _is_lack_of_memory(error: RuntimeError) -> bool:
     """Whether torch, where it runs, has found too little memory."""
     if "torch" not in sys.modules:
         return False
-    from sparsenode.device import is_out_of_memory
+    from sparsenode.ensemble.device import is_out_of_memory
 
     return is_out_of_memory(error)
 
@@ -233,7 +233,7 @@ def _add_plan(subparsers: Subparsers) -> None:
 
 
 def _plan(arguments: Arguments) -> None:
-    from sparsenode import configuration, plan
+    from sparsenode.pipeline import configuration, plan
 
     if arguments.cores < 1:
         message = f"--cores: found {arguments.cores}; allowed: 1 or more"
@@ -278,7 +278,7 @@ def _add_unpack_source(subparsers: Subparsers) -> None:
 
 
 def _unpack_source(arguments: Arguments) -> None:
-    from sparsenode.data.unpacking import unpack_source
+    from sparsenode.data.downloads.unpacking import unpack_source
 
     unpack_source(arguments.packed, arguments.output)
 
@@ -312,7 +312,7 @@ def _add_freeze_settings(subparsers: Subparsers) -> None:
 
 
 def _freeze_settings(arguments: Arguments) -> None:
-    from sparsenode.configuration import freeze_settings
+    from sparsenode.pipeline.configuration import freeze_settings
     from sparsenode.settings import FROZEN
 
     freeze_settings({key: getattr(arguments, key) for key in FROZEN}, arguments.output)
@@ -449,7 +449,7 @@ def _add_forecast_interventions(subparsers: Subparsers) -> None:
 
 def _forecast_interventions(arguments: Arguments) -> None:
     _limit_threads(arguments.threads)
-    from sparsenode.interventions import InterventionSettings, forecast_interventions
+    from sparsenode.interventions.forecast import InterventionSettings, forecast_interventions
 
     forecast_interventions(
         arguments.data,
@@ -605,7 +605,7 @@ def _add_options(subparsers: Subparsers) -> None:
 
 
 def _options(arguments: Arguments) -> None:
-    from sparsenode.catalog import describe_catalog
+    from sparsenode.pipeline.catalog import describe_catalog
 
     _print(describe_catalog(arguments.name))
 

@@ -89,8 +89,8 @@ class ModelSettings:
     states change by about as much as they differ: networks see rates times it, and learn best where these are around 1.
     `precision` is that of matrix products on a GPU: `tf32` is faster, with 10 bits in place of 23. With `starts`
     `learned` (first order, whole trajectories) the state that the trajectories of a group start from is learned as well
-    (see `sparsenode.starts`), in place of the noisy one that is given. `network` is `joint`, one network for all
-    variables, or `per_target`, one of `hidden` units (5 to 20) for each, in which edges can be told apart, or
+    (see `sparsenode.ensemble.starts`), in place of the noisy one that is given. `network` is `joint`, one network for
+    all variables, or `per_target`, one of `hidden` units (5 to 20) for each, in which edges can be told apart, or
     `biological`, sums and products of Hill-like activations in two branches of `hidden` units each (one number, 40 to
     120; see `sparsenode.dynamics.biological`), whose multipliers begin at `decay`, or without it between 0 and 1 at
     random, and which knows no `activation`; the more variables, the smaller its `learning_rate` has to be (0.0005 for

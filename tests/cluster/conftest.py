@@ -13,7 +13,7 @@ import yaml
 
 from slurm import Cluster, missing_programs, running_cluster
 from snakemake_runs import Workflow
-from sparsenode import configuration
+from sparsenode.pipeline import configuration
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from slurm import wait_for
 from snakemake_runs import Workflow, finish, succeed
-from sparsenode import configuration
+from sparsenode.pipeline import configuration
 
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsenode.data import acclaim
-from sparsenode.data.acclaim import (
+from sparsenode.data.motion import acclaim
+from sparsenode.data.motion.acclaim import (
     Bone,
     Motion,
     Skeleton,

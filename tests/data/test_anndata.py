@@ -10,10 +10,10 @@ from anndata import AnnData
 from anndata import settings as settings_of_anndata
 from scipy.sparse import csr_matrix
 
-from sparsenode.data import complete_options, source
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.priors import corrupt
+from sparsenode.data.sources import complete_options, source
 from sparsenode.errors import UserError
 
 load, check, outline = (getattr(source("anndata"), name) for name in ("load", "check", "outline"))

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from anndata import AnnData
 
-from sparsenode.data import complete_options
-from sparsenode.data.breast import load, required_files
 from sparsenode.data.contract import read_trajectories
-from sparsenode.data.edge_tables import read_edge_list
 from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.data.readers.edge_tables import read_edge_list
+from sparsenode.data.sources import complete_options
+from sparsenode.data.sources.breast import load, required_files
 from sparsenode.errors import UserError
 
 SETTINGS = {"source": "breast", "validation": {"by": "inner_blocks", "share": 0.15, "seed": 0}}

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsenode.data.cells import (
+from sparsenode.data.contract import read_trajectories, trajectory_slices
+from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.data.single_cell.cells import (
     CELL_OPTIONS,
     Cells,
     average_cells,
@@ -16,8 +18,6 @@ from sparsenode.data.cells import (
     scale_cells,
     similar_groups,
 )
-from sparsenode.data.contract import read_trajectories, trajectory_slices
-from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.errors import UserError
 
 GENES = ("a", "b", "c")

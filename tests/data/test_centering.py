@@ -16,7 +16,7 @@ from sparsenode.data.centering import center_values, count_steps
 from sparsenode.data.contract import read_trajectories, subtracted_center
 from sparsenode.data.preprocess import assemble, preprocess_dataset
 from sparsenode.data.trajectories import RawTrajectories
-from sparsenode.ensemble import load_ensemble
+from sparsenode.ensemble.members import load_ensemble
 from sparsenode.errors import UserError
 from sparsenode.evaluation.evaluate import evaluate_models
 from sparsenode.training import train_members

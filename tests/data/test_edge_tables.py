@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsenode.data.edge_tables import edge_matrix, read_edge_list, read_edge_matrix, read_genes
+from sparsenode.data.readers.edge_tables import edge_matrix, read_edge_list, read_edge_matrix, read_genes
 from sparsenode.errors import UserError
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from published_equations import activation, brute_force
-from sparsenode.data.equations import (
+from sparsenode.data.simulated.equations import (
     System,
     compile_equations,
     describe_system,

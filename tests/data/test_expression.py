@@ -6,7 +6,7 @@ import scanpy
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from sparsenode.data.expression import find_kind, highly_variable, normalize
+from sparsenode.data.single_cell.expression import find_kind, highly_variable, normalize
 from sparsenode.errors import UserError
 
 CELLS, GENES = 300, 120

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_matrix, csc_matrix, csr_array, csr_matrix
 
-from sparsenode.data import h5ad_cells
-from sparsenode.data.h5ad_cells import open_cells
+from sparsenode.data.readers import h5ad_cells
+from sparsenode.data.readers.h5ad_cells import open_cells
 from sparsenode.errors import UserError
 
 CELLS, FEATURES = 60, 40

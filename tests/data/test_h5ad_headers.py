@@ -9,8 +9,8 @@ import pytest
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from sparsenode.data.h5ad_cells import open_cells
-from sparsenode.data.h5ad_headers import describe_names, open_headers
+from sparsenode.data.readers.h5ad_cells import open_cells
+from sparsenode.data.readers.h5ad_headers import describe_names, open_headers
 from sparsenode.errors import UserError
 
 COLUMNS = {

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from sparsenode.data import complete_options
 from sparsenode.data.contract import read_trajectories, trajectory_slices
-from sparsenode.data.hematopoiesis import load, required_files
 from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.data.sources import complete_options
+from sparsenode.data.sources.hematopoiesis import load, required_files
 from sparsenode.errors import UserError
 
 GENES = ("GATA1", "SPI1", "CONSTANT", "AHSP")

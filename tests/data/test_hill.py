@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from sparsenode import configuration, plan, read_trajectories
+from sparsenode import read_trajectories
 from sparsenode.cli import main
-from sparsenode.data import complete_options
-from sparsenode.data.hill import System, draw_system, load, solve, system_from_provenance
+from sparsenode.data.sources import complete_options
+from sparsenode.data.sources.hill import System, draw_system, load, solve, system_from_provenance
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+from sparsenode.pipeline import configuration, plan
 
 
 def options(**changes: object) -> dict:

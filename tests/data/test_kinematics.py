@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from sparsenode.data.acclaim import Bone, Motion, Skeleton, read_motion, read_skeleton
-from sparsenode.data.kinematics import bone_segments, centimeters_per_unit, joint_positions
+from sparsenode.data.motion.acclaim import Bone, Motion, Skeleton, read_motion, read_skeleton
+from sparsenode.data.motion.kinematics import bone_segments, centimeters_per_unit, joint_positions
 from sparsenode.errors import UserError
 
 ROTATIONS = ("rx", "ry", "rz")

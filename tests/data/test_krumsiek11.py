@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsenode.data import complete_options
-from sparsenode.data.krumsiek11 import load, read_couplings, required_files
+from sparsenode.data.sources import complete_options
+from sparsenode.data.sources.krumsiek11 import load, read_couplings, required_files
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 

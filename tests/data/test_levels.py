@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sparsenode.data.levels import LevelLaw, learn_levels
+from sparsenode.data.single_cell.levels import LevelLaw, learn_levels
 
 
 def expression(cells: int, seed: int, genes: int = 300) -> np.ndarray:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparsenode.data.logical import logical_matrix, logical_value, logical_values
+from sparsenode.data.readers.logical import logical_matrix, logical_value, logical_values
 from sparsenode.errors import UserError
 
 YES = [True, np.True_, 1, 1.0, np.int8(1), np.float32(1), "True", "TRUE", "true", "T", "yes", "Y", "1", "1.0", " yes "]

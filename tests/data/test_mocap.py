@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from anndata import AnnData
 
-from sparsenode.configuration import describe_allowed
-from sparsenode.data import complete_options
-from sparsenode.data.acclaim import Motion, read_motion, read_skeleton, skeleton_from_json
 from sparsenode.data.contract import read_trajectories, trajectory_slices
-from sparsenode.data.kinematics import bone_segments, joint_positions
-from sparsenode.data.mocap import (
+from sparsenode.data.motion.acclaim import Motion, read_motion, read_skeleton, skeleton_from_json
+from sparsenode.data.motion.kinematics import bone_segments, joint_positions
+from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.data.sources import complete_options
+from sparsenode.data.sources.mocap import (
     OPTIONS,
     body_part,
     choose_branches,
@@ -23,9 +23,9 @@ from sparsenode.data.mocap import (
     resample,
     side_of,
 )
-from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+from sparsenode.pipeline.configuration import describe_allowed
 
 TRAINING = "01 02 05 07 08 09 10 11 12 13 14 15 16 28 29"
 TESTING = "30 31 32 33 34"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
 
-from sparsenode.data.hematopoiesis import DONORS, LINEAGES
-from sparsenode.data.pseudotime import (
+from sparsenode.data.readers.tables import read_numeric_table
+from sparsenode.data.single_cell.pseudotime import (
     PSEUDOTIME_OPTIONS,
     PseudotimeSettings,
     compare_roots,
@@ -23,7 +23,7 @@ from sparsenode.data.pseudotime import (
     rank_correlation,
     settings_from_options,
 )
-from sparsenode.data.tables import read_numeric_table
+from sparsenode.data.sources.hematopoiesis import DONORS, LINEAGES
 from sparsenode.errors import UserError
 
 SMALL = PseudotimeSettings(neighbors=10, pca_components=5)
@@ -512,7 +512,7 @@ def test_settings_that_are_not_allowed(options: dict, message: str) -> None:
 
 def test_the_module_is_light() -> None:
     code = (
-        "import sys, sparsenode.data.pseudotime; "
+        "import sys, sparsenode.data.single_cell.pseudotime; "
         "assert not {'scanpy', 'anndata', 'scipy', 'pandas', 'sklearn', 'umap'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

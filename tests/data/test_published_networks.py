@@ -8,16 +8,24 @@ import pytest
 from scipy import stats
 
 from published_equations import brute_force
-from sparsenode import configuration, plan, read_trajectories
+from sparsenode import read_trajectories
 from sparsenode.cli import main
-from sparsenode.data import complete_options, published_networks, sim350, sim690, source
 from sparsenode.data.downloads import check_downloaded
-from sparsenode.data.equations import System, solve, system_from_provenance
 from sparsenode.data.preprocess import assemble
-from sparsenode.data.published_networks import PublishedNetwork, draw_starts, load_network, read_edges, read_genes
+from sparsenode.data.simulated import published_networks
+from sparsenode.data.simulated.equations import System, solve, system_from_provenance
+from sparsenode.data.simulated.published_networks import (
+    PublishedNetwork,
+    draw_starts,
+    load_network,
+    read_edges,
+    read_genes,
+)
+from sparsenode.data.sources import complete_options, sim350, sim690, source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
-from sparsenode.interventions import InterventionSettings, evaluate_interventions
+from sparsenode.interventions.forecast import InterventionSettings, evaluate_interventions
+from sparsenode.pipeline import configuration, plan
 
 SMALL = {"trajectories": 4, "test_trajectories": 2}
 NETWORK = PublishedNetwork(*(f"https://example.org/{kind}.csv" for kind in ("equations", "edges", "genes")))

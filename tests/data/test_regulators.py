@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsenode.data import complete_options
 from sparsenode.data.downloads import known_files, relative_path
-from sparsenode.data.regulators import (
+from sparsenode.data.single_cell.regulators import (
     CELL_TYPES,
     NETWORK_OPTIONS,
     PriorNetwork,
@@ -23,6 +22,7 @@ from sparsenode.data.regulators import (
     read_regulators,
     unite_networks,
 )
+from sparsenode.data.sources import complete_options
 from sparsenode.errors import UserError
 
 LINEAGES = NETWORK_OPTIONS["networks"]["default"]

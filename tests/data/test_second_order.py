@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from sparsenode.data import complete_options
-from sparsenode.data.second_order import System, draw_system, load, solve, system_from_provenance
+from sparsenode.data.sources import complete_options
+from sparsenode.data.sources.second_order import System, draw_system, load, solve, system_from_provenance
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from sparsenode.data import simulation
-from sparsenode.data.equations import compile_equations, solve
+from sparsenode.data.simulated import simulation
+from sparsenode.data.simulated.equations import compile_equations, solve
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 

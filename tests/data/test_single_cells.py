@@ -11,13 +11,13 @@ from anndata import AnnData, read_h5ad
 from scipy.sparse import csc_matrix, csr_matrix
 from scipy.stats import spearmanr
 
-from sparsenode.configuration import read_configuration, remote_files
-from sparsenode.data import complete_options
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.single_cells import check, load, local_files, outline, required_files
+from sparsenode.data.sources import complete_options
+from sparsenode.data.sources.single_cells import check, load, local_files, outline, required_files
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+from sparsenode.pipeline.configuration import read_configuration, remote_files
 
 DONORS = ["s1d2", "s2d1", "s3d6"]
 LINEAGES = {

@@ -4,20 +4,20 @@ import sys
 import jsonschema
 import pytest
 
-from sparsenode import data
+from sparsenode.data import sources
 from sparsenode.errors import UserError
 
 
 def test_sources_are_found_by_their_files() -> None:
     assert {"anndata", "hematopoiesis", "hill", "krumsiek11", "second_order", "sim350", "sim690"} <= set(
-        data.source_names()
+        sources.source_names()
     )
-    assert not {"contract", "downloads", "equations", "preprocess", "published_networks"} & set(data.source_names())
+    assert not {"contract", "downloads", "equations", "preprocess", "published_networks"} & set(sources.source_names())
 
 
-@pytest.mark.parametrize("name", data.source_names())
+@pytest.mark.parametrize("name", sources.source_names())
 def test_options_are_described_and_their_defaults_allowed(name: str) -> None:
-    for key, schema in data.source(name).OPTIONS.items():
+    for key, schema in sources.source(name).OPTIONS.items():
         jsonschema.Draft202012Validator.check_schema(schema)
         assert schema["description"].endswith("."), key
         if "default" in schema:
@@ -26,28 +26,28 @@ def test_options_are_described_and_their_defaults_allowed(name: str) -> None:
 
 def test_unknown_source() -> None:
     with pytest.raises(UserError, match=r"unknown data source 'contract'; there are: .*krumsiek11"):
-        data.source("contract")
+        sources.source("contract")
 
 
 def test_options_are_completed_and_checked() -> None:
-    assert data.complete_options("krumsiek11", None) == {"test_share": 0.15}
-    assert data.complete_options("krumsiek11", {"test_share": 0.3}) == {"test_share": 0.3}
+    assert sources.complete_options("krumsiek11", None) == {"test_share": 0.15}
+    assert sources.complete_options("krumsiek11", {"test_share": 0.3}) == {"test_share": 0.3}
     with pytest.raises(UserError, match=r"options\.test_share: 2 is greater.*'share' was unexpected.*test_share"):
-        data.complete_options("krumsiek11", {"test_share": 2, "share": 1})
+        sources.complete_options("krumsiek11", {"test_share": 2, "share": 1})
     with pytest.raises(UserError, match=r"'path' is a required property"):
-        data.complete_options("anndata", {})
+        sources.complete_options("anndata", {})
     with pytest.raises(UserError, match=r"options\.donors\.train\.0: 's9d9' is not one of"):
-        data.complete_options("hematopoiesis", {"donors": {"train": ["s9d9"], "test": []}})
+        sources.complete_options("hematopoiesis", {"donors": {"train": ["s9d9"], "test": []}})
 
 
 def test_completed_options_share_nothing_with_the_defaults() -> None:
-    data.complete_options("hematopoiesis", None)["donors"]["train"].append("s2d4")
-    assert data.complete_options("hematopoiesis", None)["donors"]["train"] == ["s1d2"]
+    sources.complete_options("hematopoiesis", None)["donors"]["train"].append("s2d4")
+    assert sources.complete_options("hematopoiesis", None)["donors"]["train"] == ["s1d2"]
 
 
 def test_the_workflow_imports_this_package_without_heavy_libraries() -> None:
     program = (
-        "import sys; from sparsenode import data; [data.source(name) for name in data.source_names()];"
+        "import sys; from sparsenode import data; [sources.source(name) for name in sources.source_names()];"
         "print(*sorted({'torch', 'pandas', 'anndata', 'scanpy', 'scipy', 'h5py'} & set(sys.modules)))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from sparsenode.data.tables import (
+from sparsenode.data.readers.tables import (
     finite_numbers,
     read_numeric_table,
     read_table_text,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsenode.data.trajectory_tables import read_trajectory_table
+from sparsenode.data.readers.trajectory_tables import read_trajectory_table
 from sparsenode.errors import UserError
 
 SMALL = "2,2,\n1,2,3\n4,5,6\n0,0.5,1\n7,8,\n9,,\n0,2,\n"

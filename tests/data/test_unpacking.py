@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsenode.cli import main
-from sparsenode.data.unpacking import unpack_source
+from sparsenode.data.downloads.unpacking import unpack_source
 from sparsenode.errors import UserError
 
 CONTENT = b"pseudotime,gene\n" * 1000 + random.Random(0).randbytes(3000)  # noqa: S311  no secret
@@ -146,7 +146,7 @@ def unpack_in_small_steps(folder: Path, content: bytes, step: int) -> bytes | No
     packed.write_bytes(content)
     output.unlink(missing_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sparsenode.data.unpacking._CHUNK", step)
+        patch.setattr("sparsenode.data.downloads.unpacking._CHUNK", step)
         try:
             unpack_source(packed, output)
         except UserError:

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsenode.data import complete_options
 from sparsenode.data.contract import read_trajectories
-from sparsenode.data.edge_tables import read_edge_matrix
 from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.data.readers.edge_tables import read_edge_matrix
+from sparsenode.data.sources import complete_options
+from sparsenode.data.sources.yeast import load, required_files
 from sparsenode.data.trajectories import RawTrajectories
-from sparsenode.data.yeast import load, required_files
 from sparsenode.errors import UserError
 
 ALL, SOME = (complete_options("yeast", {"genes": count}) for count in (3551, 500))

@@ -14,8 +14,8 @@ from sparsenode.dynamics import biological, gates, network
 from sparsenode.dynamics.fields import BIOLOGICAL, VectorField, clamped, first_order
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
+from sparsenode.dynamics.solvers import Grid, solve_nodes
 from sparsenode.evaluation.sparsity import EXACT_ZERO
-from sparsenode.solvers import Grid, solve_nodes
 
 MEMBERS, GENES, UNITS = 2, 3, 4
 FIELD = first_order(GENES, BIOLOGICAL)

@@ -8,7 +8,7 @@ from torch import Tensor
 from sparsenode.dynamics import mlp
 from sparsenode.dynamics.fields import VectorField, clamped, first_order, make_field, second_order
 from sparsenode.dynamics.mlp import Layers
-from sparsenode.solvers import Grid, solve_nodes
+from sparsenode.dynamics.solvers import Grid, solve_nodes
 
 FEATURES, MEMBERS, ROWS = 3, 2, 4
 

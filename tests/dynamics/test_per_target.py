@@ -9,7 +9,7 @@ from torch import Tensor
 from sparsenode.dynamics import gates, mlp, network
 from sparsenode.dynamics.fields import make_field
 from sparsenode.dynamics.network import Parameters
-from sparsenode.solvers import Grid, solve_nodes
+from sparsenode.dynamics.solvers import Grid, solve_nodes
 from sparsenode.training.edges import between_variables, gather_edges, move_edges, scatter_edges
 
 FEATURES = 3

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sparsenode.dynamics import mlp, network
+from sparsenode.ensemble.model import initialize, make_field
 from sparsenode.errors import UserError
-from sparsenode.model import initialize, make_field
 from sparsenode.settings import ModelSettings
 
 STANDARDS = np.array([[0.5, -2.0, 30.0, 0.0], [0.1, 4.0, 7.0, 1.0]])

@@ -15,7 +15,7 @@ from anndata import AnnData
 from sparsenode.cli import main
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.ensemble import join_ensembles, load_ensemble
+from sparsenode.ensemble.members import join_ensembles, load_ensemble
 from sparsenode.errors import UserError
 from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.blocks import take_seeds

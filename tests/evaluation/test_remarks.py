@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sparsenode.data.magnitudes import Magnitudes
-from sparsenode.ensemble import Member
+from sparsenode.ensemble.members import Member
 from sparsenode.errors import UserError
 from sparsenode.evaluation.evaluate import evaluate_ensembles
 from sparsenode.evaluation.remarks import check_finished, least_trivial_error, remarks_of_dataset

@@ -331,7 +331,7 @@ WALKING_BONES = {
 
 def walking_skeleton() -> object:
     """A person of 1.6 m whose unit of length is the meter, as JSON."""
-    from sparsenode.data.acclaim import Bone, Skeleton, skeleton_to_json
+    from sparsenode.data.motion.acclaim import Bone, Skeleton, skeleton_to_json
 
     bones = []
     for name, (parent, way, freedoms) in WALKING_BONES.items():

@@ -8,7 +8,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import join_tables, make_table
 from sparsenode.figures import interventions
 from sparsenode.figures.style import looks
-from sparsenode.interventions import NO_EFFECT, TRUTH
+from sparsenode.interventions.forecast import NO_EFFECT, TRUTH
 
 FATES = ["left", "right", "none"]
 

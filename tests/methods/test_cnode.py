@@ -3,9 +3,9 @@ import itertools
 import pytest
 import torch
 
+from sparsenode.dynamics.paths import path_product
 from sparsenode.methods import Penalty, get_method
 from sparsenode.methods.cnode import PathStrength
-from sparsenode.paths import path_product
 
 
 def random_weights(*widths: int) -> list[torch.Tensor]:

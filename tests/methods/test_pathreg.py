@@ -3,9 +3,9 @@ import itertools
 import pytest
 import torch
 
+from sparsenode.dynamics.paths import path_product
 from sparsenode.methods import get_method
 from sparsenode.methods.pathreg import PathReg
-from sparsenode.paths import path_product
 
 
 def random_layers(*widths: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sparsenode import configuration
+from sparsenode.pipeline import configuration
 
 FIGURES = {
     f"draw_{name}": 1

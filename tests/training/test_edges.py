@@ -15,10 +15,10 @@ from scipy.linalg import expm
 from sparsenode.dynamics import network
 from sparsenode.errors import UserError
 from sparsenode.methods import make_method
-from sparsenode.problems import Problem, make_problems
 from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings
 from sparsenode.training import TrainingResult, step, train
 from sparsenode.training import run as runs
+from sparsenode.training.problems import Problem, make_problems
 
 SMALL = ModelSettings(
     network="per_target",

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.ensemble import load_ensemble
+from sparsenode.ensemble.members import load_ensemble
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.training import job, loop, train_members
 from sparsenode.training.job import watch_signals
@@ -382,7 +382,7 @@ def test_members_that_do_not_fit_in_the_memory_given_are_trained_in_parts(
     sizes = []
     draw = loop.data_loss
     monkeypatch.setattr(loop, "data_loss", lambda run, *rest: sizes.append(len(run.active)) or draw(run, *rest))
-    monkeypatch.setattr("sparsenode.memory.BASE_BYTES", 0)
+    monkeypatch.setattr("sparsenode.ensemble.memory.BASE_BYTES", 0)
     monkeypatch.setattr("sparsenode.training.job.member_bytes", lambda *arguments, **named: 10**6)
     train_here(springs, tmp_path, memory_mb=4, model_settings={"iterations": 5, "refit": None})
     assert set(sizes) == {3}

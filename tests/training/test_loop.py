@@ -15,8 +15,6 @@ import torch
 from sparsenode.dynamics import network
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import EdgeProximal, Pruner, get_method, method_names
-from sparsenode.noise import draw_normal
-from sparsenode.problems import Problem, make_problems
 from sparsenode.progress import Report
 from sparsenode.settings import (
     BootstrapSettings,
@@ -30,6 +28,8 @@ from sparsenode.settings import (
 from sparsenode.training import TrainingResult, loop, step, train
 from sparsenode.training import run as runs
 from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.noise import draw_normal
+from sparsenode.training.problems import Problem, make_problems
 from sparsenode.training.run import Run, Task
 
 TINY = ModelSettings(

@@ -13,10 +13,9 @@ import pytest
 import torch
 
 from sparsenode.dynamics import network
-from sparsenode.ensemble import PRUNING_THRESHOLD
+from sparsenode.ensemble.members import PRUNING_THRESHOLD
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import get_method, make_method
-from sparsenode.problems import make_problems
 from sparsenode.settings import (
     MethodSettings,
     ModelSettings,
@@ -28,6 +27,7 @@ from sparsenode.settings import (
 from sparsenode.training import TrainingResult, loop, train
 from sparsenode.training import run as runs
 from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.problems import make_problems
 from sparsenode.training.run import Run, Task
 
 TINY = ModelSettings(hidden=(6,), solver=SolverSettings(step=0.5), iterations=20, check_every=5, learning_rate=0.02)

@@ -6,11 +6,11 @@ import anndata
 import numpy as np
 import pytest
 
-from sparsenode.ensemble import Ensemble
+from sparsenode.ensemble.members import Ensemble
 from sparsenode.methods import get_method
-from sparsenode.problems import make_problems, training_standards
 from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings, WindowSettings
 from sparsenode.training.loop import train
+from sparsenode.training.problems import make_problems, training_standards
 
 CENTER, SPREAD = np.array([10.0, -0.2]), np.array([3.0, 0.05])
 TIMES = np.linspace(0.0, 3.0, 7)

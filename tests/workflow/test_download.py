@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsenode.data import complete_options, hematopoiesis
+from sparsenode.data.sources import complete_options, hematopoiesis
 
 pytestmark = pytest.mark.workflow
 

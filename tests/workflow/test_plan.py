@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from snakemake_runs import EVALUATION, Workflow, succeed
-from sparsenode import configuration
+from sparsenode.pipeline import configuration
 
 pytestmark = pytest.mark.workflow
 

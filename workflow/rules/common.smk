@@ -11,15 +11,8 @@ from shutil import which
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from sparsenode import (
-    cluster,
-    configuration,
-    invocation,
-    plan,
-    remarks,
-    seed_blocks,
-    versions,
-)
+from sparsenode.pipeline import cluster, configuration, invocation, plan, seed_blocks
+from sparsenode import remarks, versions
 from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
 

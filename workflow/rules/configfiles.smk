@@ -9,7 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from sparsenode import configuration, invocation
+from sparsenode.pipeline import configuration, invocation
 from sparsenode.errors import UserError
 
 CONFIGFILE = f"{workflow.basedir}/config.yaml"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsenode.data import complete_options, source
 from sparsenode.data.centering import center_values
 from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_problem, write_trajectories
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.magnitudes import doubts_of_times, doubts_of_values, measure_magnitudes
 from sparsenode.data.priors import add_priors
+from sparsenode.data.sources import complete_options, source
 from sparsenode.data.validation import set_validation_aside
 from sparsenode.errors import UserError
 

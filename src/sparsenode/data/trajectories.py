@@ -24,7 +24,7 @@ class Trajectory:
     and make the initial state. `embeddings` are coordinates of the observations by name, each (observation,
     dimension); `observation_labels` further columns of `obs`, each (observation,), such as `cell_type`. `level` is the
     factor by which the values are expected to be smaller than those of the group's training trajectories, known
-    without looking at them (see `sparsenode.data.levels`).
+    without looking at them (see `sparsenode.data.single_cell.levels`).
     """
 
     name: str

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sparsenode.dynamics import biological, gates, mlp
 from sparsenode.dynamics.mlp import Layers
-from sparsenode.paths import path_product
+from sparsenode.dynamics.paths import path_product
 
 
 @dataclass(frozen=True)

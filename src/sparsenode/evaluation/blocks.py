@@ -12,7 +12,7 @@ from sparsenode.files import read_json
 from sparsenode.settings import FROZEN
 
 if TYPE_CHECKING:
-    from sparsenode.ensemble import Ensemble
+    from sparsenode.ensemble.members import Ensemble
 
 _ABSENT = object()
 
@@ -36,7 +36,7 @@ def load_blocks(
     Raises:
         UserError: see `sparsenode.evaluation.evaluate.evaluate_models`.
     """
-    from sparsenode.ensemble import join_ensembles, load_ensemble
+    from sparsenode.ensemble.members import join_ensembles, load_ensemble
 
     frozen_settings = {}
     for path in settings:

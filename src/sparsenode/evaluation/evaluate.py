@@ -66,7 +66,7 @@ from sparsenode.remarks import write_remarks
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from sparsenode.ensemble import Ensemble
+    from sparsenode.ensemble.members import Ensemble
 
 logger = logging.getLogger(__name__)
 
@@ -563,7 +563,7 @@ def _jacobian_states(data: Observations, order: int, group: str | None = None) -
     Those of one group, or of all. At second order with their velocities, from a local fit through the neighbors in
     time.
     """
-    from sparsenode.windows import local_fit
+    from sparsenode.data.windows import local_fit
 
     wanted_group = True if group is None else data.group == group
     training = np.flatnonzero((data.split == "train") & (data.phase == "fit") & wanted_group)

@@ -12,7 +12,7 @@ from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import Observations, Plan
 
 if TYPE_CHECKING:
-    from sparsenode.ensemble import Ensemble
+    from sparsenode.ensemble.members import Ensemble
 
 BYTES_AT_ONCE = 2**28
 """Forecasts are made and scored in batches of rows of about this size."""
@@ -101,8 +101,8 @@ def given_slopes(ensemble: Ensemble, data: Observations, plan: Plan) -> np.ndarr
     Raises:
         UserError: the model takes more observations than forecasts are given.
     """
-    from sparsenode.model import takes_slopes
-    from sparsenode.windows import check_known, past_slopes
+    from sparsenode.data.windows import check_known, past_slopes
+    from sparsenode.ensemble.model import takes_slopes
 
     settings = ensemble.model_settings
     if not takes_slopes(settings):

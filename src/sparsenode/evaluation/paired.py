@@ -19,7 +19,7 @@ from sparsenode.evaluation.tables import NO_SEED, cross_table
 from sparsenode.labels import BASELINE, ORACLE
 
 if TYPE_CHECKING:
-    from sparsenode.ensemble import Ensemble
+    from sparsenode.ensemble.members import Ensemble
 
 LEVEL = 0.95
 """Share of the bootstrap samples within an interval."""

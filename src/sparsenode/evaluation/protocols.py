@@ -106,7 +106,7 @@ def spread(count: int, wanted: int) -> np.ndarray:
 
 def cut_windows(adata: AnnData, length: int, stride: int) -> list[np.ndarray]:
     """Observation numbers of the windows of every split and phase; a split too short for one has none."""
-    from sparsenode.windows import make_windows
+    from sparsenode.data.windows import make_windows
 
     past = known_observations(adata)
     windows: list[np.ndarray] = []

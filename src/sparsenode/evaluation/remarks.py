@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.divergence import count_lost, doubts_of_training, has_failed, reasons_of_loss
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import BASELINE_NAMES
 from sparsenode.evaluation.plans import TRAJECTORY
 from sparsenode.evaluation.tables import ALL
 from sparsenode.methods import get_method
 from sparsenode.remarks import LARGEST, LOST, MAGNITUDES, NOT_CHOSEN, SMALLEST, STILL, TRIVIAL, Remark
+from sparsenode.training.divergence import count_lost, doubts_of_training, has_failed, reasons_of_loss
 
 if TYPE_CHECKING:
     from sparsenode.data.magnitudes import Magnitudes
-    from sparsenode.ensemble import Ensemble
+    from sparsenode.ensemble.members import Ensemble
 
 STILL_SHARE = 1e-3
 """A forecast is its initial state if its error on the training data is that of holding it, up to this share."""

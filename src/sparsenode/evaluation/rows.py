@@ -37,7 +37,7 @@ from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables,
 from sparsenode.labels import BASELINE, ORACLE, PRIOR
 
 if TYPE_CHECKING:
-    from sparsenode.ensemble import Ensemble
+    from sparsenode.ensemble.members import Ensemble
 
 FREQUENCY_THRESHOLD = 0.5
 """An edge counts as predicted when at least half of the members selected it."""

@@ -15,7 +15,7 @@ from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import pick
 from sparsenode.files import read_table
-from sparsenode.interventions import TRUTH
+from sparsenode.interventions.forecast import TRUTH
 from sparsenode.labels import NO_FATE
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from sparsenode.data.acclaim import Skeleton
+    from sparsenode.data.motion.acclaim import Skeleton
 
 MOMENTS = 7
 SIDE_LOOKS = {
@@ -123,7 +123,7 @@ def read_bodies(adata: AnnData, *, where: str = "the trajectories") -> dict[str,
     Raises:
         UserError: the data hold no skeletons.
     """
-    from sparsenode.data.acclaim import skeleton_from_json
+    from sparsenode.data.motion.acclaim import skeleton_from_json
 
     facts = adata.uns["sparsenode"]
     provenance = facts.get("provenance", {})
@@ -224,8 +224,8 @@ def make_motion(adata: AnnData, body: Body, best: Mapping[str, str], forecast: p
     Raises:
         UserError: an angle has no forecast.
     """
-    from sparsenode.data.kinematics import bone_segments
-    from sparsenode.data.mocap import side_of
+    from sparsenode.data.motion.kinematics import bone_segments
+    from sparsenode.data.sources.mocap import side_of
 
     rows = np.flatnonzero(adata.obs["trajectory"].astype(str).to_numpy() == trial)
     observed_times = adata.obs["time"].to_numpy(np.float64)[rows]
@@ -257,8 +257,8 @@ def make_motion(adata: AnnData, body: Body, best: Mapping[str, str], forecast: p
 
 def place_joints(body: Body, values: np.ndarray) -> np.ndarray:
     """Positions of the joints around the hip in cm (frame, joint, 3) of scaled `values` (frame, feature)."""
-    from sparsenode.data.acclaim import centimeters_per_unit
-    from sparsenode.data.kinematics import joint_positions
+    from sparsenode.data.motion.acclaim import centimeters_per_unit
+    from sparsenode.data.motion.kinematics import joint_positions
 
     degrees = body.offset + body.scale * values
     constant = np.broadcast_to(body.constant, (len(values), len(body.constant)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from sparsenode.dynamics.paths import mean_path
 from sparsenode.methods import Penalty
-from sparsenode.paths import mean_path
 
 if TYPE_CHECKING:
     from torch import Tensor

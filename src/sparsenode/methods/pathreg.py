@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from sparsenode.dynamics.paths import mean_path
 from sparsenode.methods import Penalty
-from sparsenode.paths import mean_path
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from sparsenode.device import is_out_of_memory
+from sparsenode.ensemble.device import is_out_of_memory
 from sparsenode.errors import UserError
 from sparsenode.files import tensor_file_header, write_atomically
 

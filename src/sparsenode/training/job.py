@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sparsenode.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
-from sparsenode.divergence import count_lost, reasons_of_loss
-from sparsenode.ensemble import Member, save_ensemble
-from sparsenode.errors import UserError
-from sparsenode.files import file_sha256, read_json, write_atomically
-from sparsenode.memory import (
+from sparsenode.ensemble.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
+from sparsenode.ensemble.members import Member, save_ensemble
+from sparsenode.ensemble.memory import (
     BASE_BYTES,
     describe_steps,
     evaluations_kept,
@@ -28,13 +25,16 @@ from sparsenode.memory import (
     most_members,
     solve_bytes,
 )
+from sparsenode.errors import UserError
+from sparsenode.files import file_sha256, read_json, write_atomically
 from sparsenode.methods import make_method
-from sparsenode.problems import check_validation, make_problems
 from sparsenode.progress import follow_training
 from sparsenode.provenance import describe_software
 from sparsenode.settings import FROZEN, ModelSettings, read_method_settings, read_model_settings
 from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.divergence import count_lost, reasons_of_loss
 from sparsenode.training.loop import train
+from sparsenode.training.problems import check_validation, make_problems
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -16,18 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsenode.device import is_out_of_memory, release_memory
 from sparsenode.dynamics import network
 from sparsenode.dynamics.network import Parameters
-from sparsenode.ensemble import PRUNING_THRESHOLD, Member
+from sparsenode.ensemble.device import is_out_of_memory, release_memory
+from sparsenode.ensemble.members import PRUNING_THRESHOLD, Member
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import EdgeProximal
-from sparsenode.problems import Problem
 from sparsenode.progress import Report
 from sparsenode.settings import MethodSettings, ModelSettings
 from sparsenode.training import run as runs
 from sparsenode.training import stopping
 from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.problems import Problem
 from sparsenode.training.run import Run, Task
 from sparsenode.training.step import data_loss, is_proximal, penalty, set_learning_rate, step
 

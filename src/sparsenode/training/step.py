@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics import network
+from sparsenode.dynamics.solvers import solve_nodes
+from sparsenode.ensemble.model import starting_states, takes_slopes
+from sparsenode.ensemble.starts import deviation_nodes, deviations
 from sparsenode.methods import EdgeProximal, WeightProximal
-from sparsenode.model import starting_states, takes_slopes
-from sparsenode.noise import draw_logistic, draw_normal
-from sparsenode.problems import Problem
-from sparsenode.solvers import solve_nodes
-from sparsenode.starts import deviation_nodes, deviations
 from sparsenode.training.edges import edge_tensors, gather_edges, move_edges, scatter_edges
+from sparsenode.training.noise import draw_logistic, draw_normal
+from sparsenode.training.problems import Problem
 from sparsenode.training.run import Run, Task, penalty_terms
 
 

@@ -1,0 +1,1 @@
+"""Skeletons and motions as they are recorded, and where joints are."""

@@ -1,0 +1,1 @@
+"""Strict readers of tables and h5ad files that people and programs write."""

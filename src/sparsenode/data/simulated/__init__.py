@@ -1,0 +1,1 @@
+"""What simulated data sources share: solvers, published equations and networks."""

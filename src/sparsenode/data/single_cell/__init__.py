@@ -1,0 +1,1 @@
+"""From cells to pseudotime, lineages and trajectories."""

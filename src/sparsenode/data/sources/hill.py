@@ -1,0 +1,338 @@
+"""hill: a simulated gene regulatory network with Hill kinetics and known signed edges.
+
+dx_i/dt = basal_i + sum over regulators j of strength_ij f_ij(x_j) - decay_i x_i, where f is the Hill function
+h = x^n / (k^n + x^n) of an activator and 1 - h of a repressor. Regulators add up, as in SERGIO (Dibaeinia and Sinha,
+Cell Systems 2020) and, before it cuts off sums beyond 0 and 1, among the modules of GeneNetWeaver (Schaffter et al.,
+Bioinformatics 2011), the simulator of DREAM4: so an edge has one sign, at every state, and a truth in signs is exact.
+As in GeneNetWeaver, levels are in units of the highest that a gene can keep, where `basal` and all strengths make
+`decay`: states between 0 and 1 stay there. Who regulates is drawn by the static model of scale-free networks (Goh et
+al., Physical Review Letters 2001). There is no self-regulation, no step from RNA to protein, and the dynamics have no
+noise of their own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenode.data.downloads import RemoteFile
+from sparsenode.data.outline import Outline
+from sparsenode.data.simulated.simulation import (
+    INTERVAL,
+    draw_uniform,
+    make_trajectories,
+    read_arrays,
+    regular_times,
+    solve_rates,
+)
+from sparsenode.data.trajectories import Floats, RawTrajectories
+from sparsenode.errors import UserError
+
+# Streams of random numbers: the noise can be changed and the system stays the same.
+_NETWORK, _KINETICS, _START, _NOISE = range(4)
+_SMALLEST = 1e-300
+HAS_TRUTH = True
+PRIORS = ()
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "nodes": {"type": "integer", "minimum": 2, "default": 50, "description": "Number of genes."},
+    "regulators_per_target": {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0},
+        "minItems": 2,
+        "maxItems": 2,
+        "default": [1, 3],
+        "description": "Fewest and most regulators of a gene.",
+    },
+    "hubs": {
+        "type": "number",
+        "minimum": 0,
+        "default": 0.75,
+        "description": "Regulators are drawn in proportion to rank^-hubs: for values up to 1, out-degrees follow a "
+        "power law with exponent 1 + 1/hubs; 0 draws all genes alike.",
+    },
+    "feedback": {
+        "type": "boolean",
+        "default": True,
+        "description": "Allow loops; without, regulators have lower ranks than targets, and the first few or none.",
+    },
+    "repressors": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "default": 0.4,
+        "description": "Share of the edges that repress.",
+    },
+    "hill_coefficient": {
+        "type": "array",
+        "items": {"type": "number", "minimum": 1},
+        "minItems": 2,
+        "maxItems": 2,
+        "default": [1.0, 4.0],
+        "description": "Range of Hill coefficients.",
+    },
+    "half_saturation": {
+        **INTERVAL,
+        "default": [0.2, 0.6],
+        "description": "Range of half-saturations, in units of the regulator's highest level.",
+    },
+    "strength": {
+        **INTERVAL,
+        "default": [0.5, 1.5],
+        "description": "Range of strengths of a gene's regulators, relative to one another.",
+    },
+    "basal": {
+        "type": "array",
+        "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        "minItems": 2,
+        "maxItems": 2,
+        "default": [0.05, 0.15],
+        "description": "Range of the share of a gene's highest production that needs no regulator.",
+    },
+    "decay": {**INTERVAL, "default": [0.5, 1.5], "description": "Range of decay rates."},
+    "trajectories": {
+        "type": "integer",
+        "minimum": 2,
+        "default": 20,
+        "description": "Trajectories, test ones included.",
+    },
+    "test_trajectories": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 4,
+        "description": "How many are test data.",
+    },
+    "horizon": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 5.0,
+        "description": "Length of the interval that models are trained on.",
+    },
+    "extrapolation_share": {
+        "type": "number",
+        "minimum": 0,
+        "default": 0.5,
+        "description": "How much longer trajectories go on, as a share of `horizon`, to test extrapolation.",
+    },
+    "observations": {
+        "type": "integer",
+        "minimum": 2,
+        "default": 50,
+        "description": "Observations within `horizon`, the one at time 0 not counted.",
+    },
+    "noise": {
+        "type": "number",
+        "minimum": 0,
+        "default": 0.0,
+        "description": "Standard deviation of the observation noise, as a share of each gene's over the training "
+        "trajectories.",
+    },
+    "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Another seed is another network."},
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """dx/dt = basal + what the edges add - decay x.
+
+    Shapes: `basal` and `decay` (node,), all other arrays (edge,). `source` and `target` are nodes, `sign` is 1 or -1,
+    `strength` is the most that the edge adds to the rate of its target, `half_saturation` is a level of its source.
+    """
+
+    basal: Floats
+    decay: Floats
+    source: NDArray[np.int64]
+    target: NDArray[np.int64]
+    sign: NDArray[np.int64]
+    strength: Floats
+    half_saturation: Floats
+    hill_coefficient: Floats
+
+    def rates(self, states: Floats) -> Floats:
+        """dx/dt (…, node) at `states` (…, node). Below zero a gene regulates as it does at zero."""
+        # expit(n log(x/k)) is the Hill function and cannot overflow; of -n log(x/k) it is one minus that.
+        from scipy.special import expit
+
+        logarithms = np.log(np.maximum(states, _SMALLEST))[..., self.source] - np.log(self.half_saturation)
+        added = expit(self.sign * self.hill_coefficient * logarithms) @ self._production
+        return np.asarray(self.basal + added - self.decay * states)
+
+    def truth(self) -> Floats:
+        """Signs of the edges (source, target), 0 where there is none."""
+        signs = np.zeros((len(self.decay), len(self.decay)))
+        signs[self.source, self.target] = self.sign
+        return signs
+
+    def scaled(self, scale: Floats) -> "System":
+        """The same system for states divided by `scale` (node,)."""
+        return System(
+            basal=self.basal / scale,
+            decay=self.decay,
+            source=self.source,
+            target=self.target,
+            sign=self.sign,
+            strength=self.strength / scale[self.target],
+            half_saturation=self.half_saturation / scale[self.source],
+            hill_coefficient=self.hill_coefficient,
+        )
+
+    @cached_property
+    def _production(self) -> Floats:
+        """What an active edge adds to the rates, (edge, node)."""
+        production = np.zeros((len(self.source), len(self.decay)))
+        production[np.arange(len(self.source)), self.target] = self.strength
+        return production
+
+
+def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
+    """Nothing is downloaded."""
+    return []
+
+
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
+    """Simulated trajectories from random states; the last `test_trajectories` are test data.
+
+    Every gene is divided by its standard deviation over the training trajectories within `horizon`. The provenance
+    holds the system in these units, see `system_from_provenance`.
+
+    Raises:
+        UserError: the options contradict one another, or the draw has no edge.
+    """
+    if problems := check(options):
+        message = "data source hill: " + "; ".join(problems)
+        raise UserError(message)
+    seed, count, nodes = options["seed"], options["trajectories"], options["nodes"]
+    system = draw_system(options)
+    start = np.random.default_rng([seed, _START]).random((count, nodes))
+    times = regular_times(options["horizon"], options["observations"], options["extrapolation_share"])
+    within = times <= options["horizon"]
+    states = solve(system, start, times)
+    training = count - options["test_trajectories"]
+    scale = states[:training, within].std(axis=(0, 1))
+    noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(states.shape)
+    scaled = system.scaled(scale)
+    return RawTrajectories(
+        kind="simulated",
+        features=_features(nodes),
+        trajectories=make_trajectories(
+            states, np.tile(times, (count, 1)), np.tile(within, (count, 1)), scale, noise, training=training
+        ),
+        time_unit="time unit",
+        value_unit="standard deviation",
+        scaling="training_deviation",
+        truth=system.truth(),
+        truth_known=~np.eye(nodes, dtype=bool),
+        # Otherwise it would be read off the truth.
+        is_regulator=np.ones(nodes, dtype=bool),
+        provenance={field.name: getattr(scaled, field.name) for field in fields(System)},
+    )
+
+
+def system_from_provenance(provenance: Mapping[str, Any]) -> System:
+    """The system behind a dataset of this source, in the units of its values.
+
+    Raises:
+        UserError: the provenance is that of another source.
+    """
+    origin, source = "the data source hill", "`source: hill`"
+    integers = {"source", "target", "sign"}
+    return System(**read_arrays(System, provenance, origin=origin, source=source, integers=integers))
+
+
+def check(options: Mapping[str, Any]) -> list[str]:
+    """Options that contradict each other, each as `option: what is wrong`."""
+    ranges = ("regulators_per_target", "hill_coefficient", "half_saturation", "strength", "basal", "decay")
+    problems = [
+        f"{key} {list(options[key])}: the first must not be above the second"
+        for key in ranges
+        if options[key][0] > options[key][1]
+    ]
+    if options["regulators_per_target"][1] > options["nodes"] - 1:
+        problems.append("regulators_per_target: more regulators than there are other genes")
+    if options["regulators_per_target"][1] == 0:
+        problems.append("regulators_per_target: without regulators there is no network")
+    if options["test_trajectories"] >= options["trajectories"]:
+        problems.append("test_trajectories: no trajectory is left for training")
+    return problems
+
+
+def outline(options: Mapping[str, Any]) -> Outline:
+    """Names of the genes."""
+    return Outline(features=_features(options["nodes"]))
+
+
+def _features(nodes: int) -> tuple[str, ...]:
+    return tuple(f"gene_{index + 1:0{len(str(nodes))}d}" for index in range(nodes))
+
+
+def draw_system(options: Mapping[str, Any]) -> System:
+    """Draw a network and its kinetics, in units of each gene's highest level.
+
+    Raises:
+        UserError: the draw has no edge.
+    """
+    nodes = options["nodes"]
+    generator = np.random.default_rng([options["seed"], _NETWORK])
+    source, target = _draw_edges(options, generator)
+    edges = len(source)
+    sign = np.ones(edges, dtype=np.int64)
+    sign[generator.permutation(edges)[: round(options["repressors"] * edges)]] = -1
+    generator = np.random.default_rng([options["seed"], _KINETICS])
+    decay = draw_uniform(generator, options["decay"], nodes)
+    relative = draw_uniform(generator, options["strength"], edges)
+    total = np.bincount(target, relative, nodes)
+    # Without regulators a gene is on.
+    basal = np.where(total > 0, draw_uniform(generator, options["basal"], nodes), 1.0)
+    return System(
+        basal=basal * decay,
+        decay=decay,
+        source=source,
+        target=target,
+        sign=sign,
+        strength=((1.0 - basal) * decay)[target] * relative / total[target],
+        half_saturation=draw_uniform(generator, options["half_saturation"], edges),
+        hill_coefficient=draw_uniform(generator, options["hill_coefficient"], edges),
+    )
+
+
+def _draw_edges(
+    options: Mapping[str, Any], generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sources and targets (edge,), sorted by target. Ranks are drawn; hubs have the lowest."""
+    nodes = options["nodes"]
+    fewest, most = options["regulators_per_target"]
+    rank = generator.permutation(nodes)
+    preference = (rank + 1.0) ** -options["hubs"]
+    sources, targets = [], []
+    for target in range(nodes):
+        allowed = rank != rank[target] if options["feedback"] else rank < rank[target]
+        candidates = np.flatnonzero(allowed)
+        count = min(int(generator.integers(fewest, most, endpoint=True)), len(candidates))
+        if count:
+            share = preference[candidates] / preference[candidates].sum()
+            sources.append(np.sort(generator.choice(candidates, size=count, replace=False, p=share)))
+            targets.append(np.full(count, target))
+    if not sources:
+        message = "data source hill: no gene was given a regulator; raise regulators_per_target or take another seed"
+        raise UserError(message)
+    return np.concatenate(sources).astype(np.int64), np.concatenate(targets).astype(np.int64)
+
+
+def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
+    """States (trajectory, time, node) of the system, also with nodes held, as `simulation.solve_rates`.
+
+    Args:
+        system: the network and its kinetics.
+        initial_states: states at time 0, (trajectory, node).
+        times: (time,), or (trajectory, time), none negative.
+        clamp: values at which nodes are held, by the node's number; None for none.
+
+    Raises:
+        UserError: `clamp` names a node that there is not, a state or value is not finite, or the system cannot be
+            solved up to the last time.
+    """
+    return solve_rates(system.rates, initial_states, times, clamp)

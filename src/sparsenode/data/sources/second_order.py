@@ -1,0 +1,277 @@
+"""second_order: coupled damped oscillators with an exact solution and an exact network.
+
+x'' = -K x - G x' + C x with K and G diagonal and C sparse: the truth is the support of C, read as source ->
+target. Only positions are observed, from an initial velocity that is a smooth function of the initial
+position, so that a position tells what follows. The reference is Aliee et al., NeurIPS 2022, whose equations
+are not published.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsenode.data.downloads import RemoteFile
+from sparsenode.data.outline import Outline
+from sparsenode.data.simulated.simulation import (
+    INTERVAL,
+    check_provenance,
+    draw_uniform,
+    make_trajectories,
+    regular_times,
+)
+from sparsenode.data.trajectories import Floats, RawTrajectories
+from sparsenode.errors import UserError
+
+# Streams of random numbers: the noise can be changed and the system stays the same.
+_SYSTEM, _START, _TIMES, _NOISE = range(4)
+_LARGEST_GROWTH_RATE = -0.02  # real part of the slowest eigenvalue; at time 15 a mode keeps at most 3/4 of its size
+_DRAWS = 1000
+HAS_TRUTH = True
+PRIORS = ()
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "oscillators": {"type": "integer", "minimum": 2, "default": 5, "description": "Number of oscillators."},
+    "couplings_per_oscillator": {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0},
+        "minItems": 2,
+        "maxItems": 2,
+        "default": [1, 2],
+        "description": "Fewest and most incoming couplings of an oscillator.",
+    },
+    "coupling": {**INTERVAL, "default": [0.3, 0.6], "description": "Range of |C|; signs are drawn evenly."},
+    "frequency": {
+        **INTERVAL,
+        "default": [0.8, 2.0],
+        "description": "Range of angular frequencies, sqrt(K).",
+    },
+    "damping": {
+        **INTERVAL,
+        "default": [0.05, 0.15],
+        "description": "Range of damping rates, the diagonal of G.",
+    },
+    "velocity": {
+        "type": "number",
+        "default": 0.5,
+        "description": "Initial velocity over tanh of the initial position; 0 starts at rest.",
+    },
+    "trajectories": {
+        "type": "integer",
+        "minimum": 2,
+        "default": 30,
+        "description": "Trajectories, test ones included.",
+    },
+    "test_trajectories": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 6,
+        "description": "How many are test data.",
+    },
+    "horizon": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 10.0,
+        "description": "Length of the interval that models are trained on.",
+    },
+    "extrapolation_share": {
+        "type": "number",
+        "minimum": 0,
+        "default": 0.5,
+        "description": "How much longer trajectories go on, as a share of `horizon`, to test extrapolation.",
+    },
+    "observations": {
+        "type": "integer",
+        "minimum": 2,
+        "default": 100,
+        "description": "Observations within `horizon`, the one at time 0 not counted.",
+    },
+    "irregular": {
+        "type": "boolean",
+        "default": False,
+        "description": "Draw the observation times at random, other ones for each trajectory.",
+    },
+    "noise": {
+        "type": "number",
+        "minimum": 0,
+        "default": 0.0,
+        "description": "Standard deviation of the observation noise; that of the positions is 1.",
+    },
+    "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Another seed is another system."},
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """x'' = -stiffness x - damping x' + coupling x, from x' = velocity tanh(scale x) / scale at time 0.
+
+    Shapes: `stiffness`, `damping` and `scale`, the unit of each position, (oscillator,), `coupling` (target, source).
+    """
+
+    stiffness: Floats
+    damping: Floats
+    coupling: Floats
+    velocity: float
+    scale: Floats
+
+    def first_order(self) -> Floats:
+        """Matrix A of z' = A z for z = (x, x'), of twice the number of oscillators."""
+        count = len(self.stiffness)
+        lower = np.hstack([self.coupling - np.diag(self.stiffness), -np.diag(self.damping)])
+        return np.vstack([np.hstack([np.zeros((count, count)), np.eye(count)]), lower])
+
+    def scaled(self, scale: Floats) -> "System":
+        """The same system for positions divided by `scale` (oscillator,)."""
+        coupling = self.coupling * scale[None, :] / scale[:, None]
+        return System(self.stiffness, self.damping, coupling, self.velocity, self.scale * scale)
+
+
+def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
+    """Nothing is downloaded."""
+    return []
+
+
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
+    """Simulated trajectories; the last `test_trajectories` are test data.
+
+    Every position is divided by its standard deviation over the training trajectories within `horizon`. The
+    provenance holds `stiffness`, `damping` and `coupling` (target, source) in these units.
+
+    Raises:
+        UserError: the options contradict one another, or allow no stable system.
+    """
+    if problems := check(options):
+        message = "data source second_order: " + "; ".join(problems)
+        raise UserError(message)
+    seed, count = options["seed"], options["trajectories"]
+    system = draw_system(options, np.random.default_rng([seed, _SYSTEM]))
+    start = np.random.default_rng([seed, _START]).uniform(-1.0, 1.0, size=(count, options["oscillators"]))
+    times = _observation_times(options, np.random.default_rng([seed, _TIMES]))
+    positions = solve(system, start, times)
+    training = count - options["test_trajectories"]
+    within = times <= options["horizon"]
+    scale = positions[:training][within[:training]].std(axis=0)
+    noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(positions.shape)
+    scaled = system.scaled(scale)
+    return RawTrajectories(
+        kind="simulated",
+        features=_features(options),
+        trajectories=make_trajectories(positions, times, within, scale, noise, training=training),
+        time_unit="time unit",
+        value_unit="standard deviation",
+        scaling="training_deviation",
+        truth=np.sign(system.coupling).T,
+        truth_known=~np.eye(options["oscillators"], dtype=bool),
+        provenance={"stiffness": scaled.stiffness, "damping": scaled.damping, "coupling": scaled.coupling},
+    )
+
+
+def system_from_provenance(provenance: Mapping[str, Any]) -> System:
+    """The system behind a dataset of this source, in the units of its values.
+
+    Beside the `provenance` are needed the `options` of the source and the `scale` (trajectory, oscillator) of its
+    trajectories, all of which have the same.
+
+    Raises:
+        UserError: the provenance is that of another source.
+    """
+    needed = ("stiffness", "damping", "coupling", "options", "scale")
+    check_provenance(needed, provenance, origin="the data source second_order", source="`source: second_order`")
+    stiffness, damping, coupling, scale = (
+        np.asarray(provenance[name], np.float64) for name in ("stiffness", "damping", "coupling", "scale")
+    )
+    return System(stiffness, damping, coupling, float(provenance["options"]["velocity"]), scale[0])
+
+
+def check(options: Mapping[str, Any]) -> list[str]:
+    """Options that contradict each other, each as `option: what is wrong`."""
+    problems = [
+        f"{key} {list(options[key])}: the first must not be above the second"
+        for key in ("couplings_per_oscillator", "coupling", "frequency", "damping")
+        if options[key][0] > options[key][1]
+    ]
+    if options["couplings_per_oscillator"][1] > options["oscillators"] - 1:
+        problems.append("couplings_per_oscillator: more couplings than there are other oscillators")
+    if options["test_trajectories"] >= options["trajectories"]:
+        problems.append("test_trajectories: no trajectory is left for training")
+    return problems
+
+
+def outline(options: Mapping[str, Any]) -> Outline:
+    """Names of the oscillators."""
+    return Outline(features=_features(options))
+
+
+def _features(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f"x{index + 1}" for index in range(options["oscillators"]))
+
+
+def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> System:
+    """Draw systems until one is stable: couplings that form a loop can feed energy in.
+
+    Raises:
+        UserError: no draw was stable.
+    """
+    count = options["oscillators"]
+    fewest, most = options["couplings_per_oscillator"]
+    for _ in range(_DRAWS):
+        coupling = np.zeros((count, count))
+        for target in range(count):
+            candidates = np.delete(np.arange(count), target)
+            sources = generator.choice(candidates, size=generator.integers(fewest, most, endpoint=True), replace=False)
+            signs = generator.choice([-1.0, 1.0], size=len(sources))
+            coupling[target, sources] = signs * draw_uniform(generator, options["coupling"], len(sources))
+        stiffness = draw_uniform(generator, options["frequency"], count) ** 2
+        damping = draw_uniform(generator, options["damping"], count)
+        system = System(stiffness, damping, coupling, options["velocity"], np.ones(count))
+        if np.linalg.eigvals(system.first_order()).real.max() <= _LARGEST_GROWTH_RATE:
+            return system
+    message = (
+        f"data source second_order: none of {_DRAWS} systems drawn is stable; "
+        "choose weaker coupling, fewer couplings or more damping"
+    )
+    raise UserError(message)
+
+
+def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
+    """Exact positions (trajectory, time, oscillator) by the matrix exponential.
+
+    Args:
+        system: the oscillators.
+        initial_states: (trajectory, oscillator), the positions at time 0.
+        times: (trajectory, time).
+        clamp: values by number of the oscillator; these oscillators are held at them from time 0 on, the other ones
+            start with the velocity of their own position.
+
+    Raises:
+        UserError: `clamp` names an oscillator that there is not.
+    """
+    from scipy.linalg import expm
+
+    count = initial_states.shape[1]
+    if outside := [index for index in clamp or {} if not 0 <= index < count]:
+        message = f"cannot hold oscillator {outside[0]}: the system has the oscillators 0 to {count - 1}"
+        raise UserError(message)
+    matrix = system.first_order()
+    velocities = system.velocity * np.tanh(system.scale * initial_states) / system.scale
+    states = np.hstack([initial_states, velocities])
+    for index, value in (clamp or {}).items():
+        matrix[[index, count + index]] = 0.0
+        states[:, [index, count + index]] = value, 0.0
+    different, where = np.unique(times, return_inverse=True)
+    propagators = expm(matrix * different[:, None, None])[:, :count]
+    return np.asarray(np.einsum("rtij,rj->rti", propagators[where.reshape(times.shape)], states))
+
+
+def _observation_times(options: Mapping[str, Any], generator: np.random.Generator) -> Floats:
+    """Times (trajectory, time); the first is 0, and as many lie within `horizon` for every trajectory."""
+    count, horizon, within = options["trajectories"], options["horizon"], options["observations"]
+    if not options["irregular"]:
+        return np.tile(regular_times(horizon, within, options["extrapolation_share"]), (count, 1))
+    beyond = round(within * options["extrapolation_share"])
+    fit = horizon * (1.0 - generator.random((count, within)))  # in (0, horizon]
+    later = horizon * (1.0 + options["extrapolation_share"] * (1.0 - generator.random((count, beyond))))
+    start = np.zeros((count, 1))
+    return np.hstack([start, np.sort(fit, axis=1), np.sort(later, axis=1)])

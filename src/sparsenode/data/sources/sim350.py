@@ -1,0 +1,40 @@
+"""sim350: a simulated gene regulatory network of 350 genes, 74 of them inputs, from its published equations.
+
+The files are those of PHOENIX. Of their 550 edges the equations have 547: the other three were taken out on purpose
+(the simulator names them), and SIN3 became an input gene. See `sparsenode.data.simulated.published_networks`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sparsenode.data.downloads import RemoteFile
+from sparsenode.data.simulated.equations import solve, system_from_provenance
+from sparsenode.data.simulated.published_networks import SIMULATION_OPTIONS, PublishedNetwork, check, load_network
+from sparsenode.data.trajectories import RawTrajectories
+
+__all__ = ["HAS_TRUTH", "OPTIONS", "PRIORS", "check", "load", "required_files", "solve", "system_from_provenance"]
+
+_ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/phoenix/main/ground_truth_simulator/clean_data"
+_NETWORK = PublishedNetwork(
+    equations=f"{_ADDRESS}/ode_system_functions_350.csv",
+    edges=f"{_ADDRESS}/edge_properties_G350.csv",
+    genes=f"{_ADDRESS}/gene_names_350.csv",
+)
+HAS_TRUTH = True
+PRIORS = ()
+OPTIONS = SIMULATION_OPTIONS
+
+
+def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
+    """Equations, edges and genes."""
+    return _NETWORK.files()
+
+
+def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
+    """Simulated trajectories, see `published_networks.load_network`; `files` by HOST/PATH.
+
+    Raises:
+        UserError: times are not in order, a file is damaged, or equations and edges do not fit together.
+    """
+    return load_network(_NETWORK, options, files, "sim350")

@@ -1,0 +1,1 @@
+"""Trained ensembles: parameters, starts, memory, file and forecasts."""

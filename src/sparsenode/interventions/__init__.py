@@ -1,0 +1,1 @@
+"""What models forecast when a variable is held, and whether it comes true."""

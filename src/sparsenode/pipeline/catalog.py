@@ -1,0 +1,146 @@
+"""What a configuration can name: data sources, methods and peers, and the options of each."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sparsenode import methods, peers
+from sparsenode.data import sources
+from sparsenode.errors import UserError, did_you_mean
+from sparsenode.typed import describe_bounds, settings_schema
+
+_WIDTH = 100
+_TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "mapping",
+    "null": "null",
+}
+
+
+class Entry(NamedTuple):
+    """One source, method or peer: what it is, further notes on it, and its options as JSON-schema properties."""
+
+    name: str
+    summary: str
+    notes: tuple[str, ...]
+    options: Mapping[str, Mapping[str, Any]]
+
+
+class Kind(NamedTuple):
+    """What the entries are, and the key of the configuration that names them."""
+
+    title: str
+    key: str
+    entries: tuple[Entry, ...]
+
+
+def read_catalog() -> tuple[Kind, ...]:
+    """All data sources, methods and peers, each kind sorted by name."""
+    modules = [(name, sources.source(name)) for name in sources.source_names()]
+    return (
+        Kind(
+            "data source",
+            "datasets.NAME.source",
+            tuple(Entry(name, _first_line(name, module.__doc__ or ""), (), module.OPTIONS) for name, module in modules),
+        ),
+        Kind(
+            "method", "methods.NAME.regularizer", tuple(_method(methods.get_method(n)) for n in methods.method_names())
+        ),
+        Kind("peer", "peers.NAME.peer", tuple(_peer(peers.get_peer(name)) for name in peers.peer_names())),
+    )
+
+
+def describe_catalog(name: str | None = None) -> str:
+    """All that there is, a line each; or everything of that `name` with its options.
+
+    Raises:
+        UserError: nothing has the name; what there is.
+    """
+    kinds = read_catalog()
+    if name is None:
+        overviews = [_list(kind) for kind in kinds]
+        return "\n\n".join([*overviews, "sparsenode options NAME says more of one of them."])
+    descriptions = [_describe(kind, entry) for kind in kinds for entry in kind.entries if entry.name == name]
+    if not descriptions:
+        names = list(dict.fromkeys(entry.name for kind in kinds for entry in kind.entries))
+        hints = [did_you_mean(name, names), f"There are: {', '.join(names)}"]
+        message = f"there is no data source, method or peer {name!r}; {' '.join(hint for hint in hints if hint)}"
+        raise UserError(message)
+    return "\n\n".join(descriptions)
+
+
+def _first_line(name: str, docstring: str) -> str:
+    return docstring.splitlines()[0].removeprefix(f"{name}: ").removesuffix(".")
+
+
+def _method(method: type[methods.Method]) -> Entry:
+    needs = []
+    if method.strength is not None:
+        least = "0 or more" if math.isinf(method.largest_strength) else f"0 to {method.largest_strength:g}"
+        needs.append(f"strength ({least}): {method.strength}")
+    else:
+        needs.append("takes no strengths")
+    if method.gated:
+        needs.append("learns gates, on single weights or on units (`gates` of the model)")
+    if issubclass(method, methods.EdgeProximal):
+        needs.append("needs `network: per_target` in the model")
+    return Entry(method.name, method.summary, tuple(needs), settings_schema(method).get("properties", {}))
+
+
+def _peer(peer: type[peers.Peer]) -> Entry:
+    notes = ("random: one result a seed",) if issubclass(peer, peers.RandomPeer) else ()
+    return Entry(peer.name, peer.summary, notes, settings_schema(peer).get("properties", {}))
+
+
+def _list(kind: Kind) -> str:
+    widest = max(len(entry.name) for entry in kind.entries)
+    lines = [f"  {entry.name:<{widest}}  {entry.summary}" for entry in kind.entries]
+    return "\n".join([f"{kind.title}s ({kind.key})", *lines])
+
+
+def _describe(kind: Kind, entry: Entry) -> str:
+    lines = [_fill(f"{kind.title} {entry.name}: {entry.summary}", "")]
+    lines += [_fill(note, "  ") for note in entry.notes]
+    lines.append("  options:" if entry.options else "  no options")
+    # Of a source or method, what has no default is to be given.
+    lines += _options({"properties": entry.options, "required": list(entry.options)}, "    ")
+    return "\n".join(lines)
+
+
+def _options(schema: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """Lines on the keys of a mapping, or of the mappings in a list, and on those within them."""
+    for key, option in schema.get("properties", {}).items():
+        if "default" in option:
+            requirement = f"default {json.dumps(option['default'])}"
+        else:
+            requirement = "to be given" if key in schema.get("required", ()) else "may be left out"
+        yield _fill(f"{key} ({_allowed(option)}; {requirement}): {option['description']}", indent)
+        yield from _options(option if "properties" in option else option.get("items", {}), indent + "    ")
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """What an option may be, in words."""
+    if "enum" in schema:
+        return " or ".join(json.dumps(value).strip('"') for value in schema["enum"])
+    types = schema.get("type", "anything")
+    words = " or ".join(_TYPES.get(name, name) for name in ([types] if isinstance(types, str) else types))
+    return ", ".join([words, *describe_bounds(schema)])
+
+
+def _fill(text: str, indent: str) -> str:
+    return textwrap.fill(
+        text,
+        width=_WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

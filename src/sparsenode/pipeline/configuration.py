@@ -1,0 +1,1036 @@
+"""The configuration: checked against its schema, completed with defaults, and cut into the slices that rules take.
+
+Light on purpose: the Snakefile imports this module again in every job, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsenode import versions
+from sparsenode.data.downloads import MIRROR_VARIABLE
+from sparsenode.errors import UserError, nearest_names
+from sparsenode.files import describe_absence, write_atomically
+from sparsenode.labels import reserved_name
+from sparsenode.typed import (
+    describe_allowed,
+    describe_key,
+    describe_names,
+    describe_value,
+    settings_problems,
+    unknown_name,
+)
+
+if TYPE_CHECKING:
+    from sparsenode.data.downloads import RemoteFile
+    from sparsenode.data.outline import Outline
+    from sparsenode.methods import Method
+
+Schema = Mapping[str, Any]
+
+_FOLDERS = ("results_dir", "downloads_dir")
+
+SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
+"""Where the schema is in the folder of the workflow."""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML or JSON file of key-value pairs with the safe loader.
+
+    Raises:
+        UserError: the file is missing, is not YAML, names a key twice in one mapping, or is no mapping; with its line.
+    """
+    if path.is_dir() or not path.exists():
+        message = f"cannot read the configuration: {describe_absence(path)}"
+        raise UserError(message)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}; check the path"
+        raise UserError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{path} is not valid YAML: byte {error.start} is no UTF-8"
+        raise UserError(message) from error
+    values = _parse(text, path)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        message = f"{path} holds {describe_value(values)}; a configuration is a mapping of keys to values"
+        raise UserError(message)
+    return values
+
+
+def _parse(text: str, path: Path) -> Any:
+    """The values of a text, in YAML or, with tabs between its parts, in JSON."""
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        problems = list(_repeated_keys(root))
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        if text.lstrip().startswith("{"):
+            with contextlib.suppress(json.JSONDecodeError):
+                return json.loads(text)
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = " ".join(clause for clause in (error.context, error.problem) if clause)
+        tab = "; indent by blanks, not by tabs" if "'\\t'" in reason else ""
+        message = f"{path}{where}: not valid YAML: {reason}{tab}"
+        raise UserError(message) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        message = f"{path}: not valid YAML: {reason}"
+        raise UserError(message) from error
+    if problems:
+        message = "\n".join(f"{path}, {problem}" for problem in problems)
+        raise UserError(message)
+    return values
+
+
+def _repeated_keys(root: Any) -> Iterator[str]:
+    """Yield keys that occur twice in one mapping, of which YAML would take the last without a word."""
+    import yaml
+
+    nodes, seen = [root], set[int]()
+    while nodes:
+        node = nodes.pop(0)
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[tuple[str, str], int] = {}
+            for key, value in node.value:
+                nodes.append(value)
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                identity, line = (key.tag, key.value), key.start_mark.line + 1
+                if identity in lines:
+                    yield f"line {line}: the key {key.value!r} is in line {lines[identity]} already; keep one of them"
+                lines.setdefault(identity, line)
+
+
+def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `override` over `base` the way Snakemake does: mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in override.items():
+        if isinstance(value, Mapping):
+            below = merged.get(key)
+            merged[key] = merge(below if isinstance(below, Mapping) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def find_workflow() -> Path:
+    """The folder of the workflow: the working folder if it is one, else the clone that the package is installed from.
+
+    Raises:
+        UserError: it is neither.
+    """
+    folders = (Path(), Path(__file__).resolve().parents[2])
+    for folder in folders:
+        if (folder / SCHEMA_PATH).is_file():
+            return folder
+    message = f"no workflow in {Path().absolute()} (no {SCHEMA_PATH}); name its folder: --workflow FOLDER"
+    raise UserError(message)
+
+
+def check_configuration_files(base: Path, overrides: Sequence[Path]) -> list[str]:
+    """Read each file of a configuration strictly before Snakemake merges them, which names neither file nor line.
+
+    Gives a remark where the working folder has a `config.yaml` that is none of them.
+
+    Raises:
+        UserError: see `read_yaml`.
+    """
+    paths = [base, *overrides]
+    for path in paths:
+        if path.is_file():  # not a pipe, which Snakemake has read already
+            read_yaml(path)
+    local = Path("config.yaml")
+    if not local.is_file() or any(path.exists() and path.samefile(local) for path in paths):
+        return []
+    return [
+        f"{local} of the working folder is not read: the base is {base}. Lay it over that by --configfile {local}, or "
+        "give it another name"
+    ]
+
+
+def read_configuration(
+    workflow: Path, overrides: Sequence[Path] = (), assignments: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read and check `config.yaml` of a workflow's folder with override files laid over it, as Snakemake would.
+
+    Args:
+        workflow: the folder that holds `config.yaml`.
+        overrides: files of further settings, each laid over those before it.
+        assignments: `KEY=VALUE` each, laid over all files, as by Snakemake's `--config`.
+    """
+    configuration = read_yaml(workflow / "config.yaml")
+    for path in overrides:
+        configuration = merge(configuration, read_yaml(path))
+    if assignments:
+        configuration = merge(configuration, _read_assignments(assignments))
+    return check_configuration(configuration, read_yaml(workflow / SCHEMA_PATH))
+
+
+def _read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """The values of `KEY=VALUE`, read by Snakemake itself, so that they mean the same."""
+    from snakemake.cli import parse_config
+
+    keys = [assignment.partition("=")[0] for assignment in assignments]
+    if repeated := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        message = f"--config: found {repeated[0]} more than once; allowed: each key once"
+        raise UserError(message)
+    try:
+        values: dict[str, Any] = parse_config(assignments)
+    except ValueError as error:
+        message = f"--config: {error} Found: {' '.join(assignments)}"
+        raise UserError(message) from error
+    return values
+
+
+def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Check a configuration and give a completed copy: defaults filled in, numbers in their own type.
+
+    The schema describes keys and values; beside it are checked the sources' and regularizers' own options, the
+    strengths, and that names refer to entries that exist.
+
+    Raises:
+        UserError: lists every problem, one a line, as `key.path: found X; allowed: Y`.
+    """
+    schema = _inline(schema, schema.get("$defs", {}))
+    completed = _plain(config)
+    _report(list(_key_problems(completed)))
+    # YAML has such numbers (.nan, .inf), which every bound of a schema lets pass.
+    _report(list(_number_problems(completed)))
+    _report(list(_schema_problems(completed, schema)))
+    completed = dict(_complete(completed, schema))
+    _report(list(_entry_problems(completed)))
+    _report(list(_name_problems(completed)))
+    _report(list(_reference_problems(completed)))
+    _report(list(_pair_problems(completed)))
+    return completed
+
+
+def pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List the (dataset, model) pairs of the run that share a method, in the order of the run's lists."""
+    return [
+        (dataset, model)
+        for dataset in config["run"]["datasets"]
+        for model in config["run"]["models"]
+        if config["models"][model]["datasets"] is None or dataset in config["models"][model]["datasets"]
+        if methods_of(config, model, dataset)
+    ]
+
+
+def models_of(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """List the models of the run that are trained on a dataset."""
+    return [model for name, model in pairs(config) if name == dataset]
+
+
+def methods_of(config: Mapping[str, Any], model: str, dataset: str | None = None) -> list[str]:
+    """List the methods of the run that a model is trained with, on a dataset or at all, in the order of the run's list.
+
+    A model that names none takes all that its network allows, a dataset that names none all of its models.
+    """
+    entry, methods = config["models"][model], config["run"]["methods"]
+    if dataset is not None and config["datasets"][dataset]["methods"] is not None:
+        methods = [method for method in methods if method in config["datasets"][dataset]["methods"]]
+    if entry["methods"] is None:
+        return [method for method in methods if entry["network"] == "per_target" or not _per_target(config, method)]
+    return [method for method in methods if method in entry["methods"]]
+
+
+def _per_target(config: Mapping[str, Any], method: str) -> bool:
+    """Whether a method needs one network per target."""
+    from sparsenode import methods
+
+    return issubclass(methods.get_method(config["methods"][method]["regularizer"]), methods.EdgeProximal)
+
+
+def grid(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[str, str, str]]:
+    """List what is trained in the run, or on a dataset, as (dataset, model, method)."""
+    return [
+        (name, model, method)
+        for name, model in pairs(config)
+        if dataset is None or name == dataset
+        for method in methods_of(config, model, name)
+    ]
+
+
+def remarks(config: Mapping[str, Any]) -> list[str]:
+    """Give sentences on what a checked run names and leaves out all the same: methods that nothing is trained with."""
+    taken = {method for _, _, method in grid(config)}
+    left_out = [method for method in config["run"]["methods"] if method not in taken]
+    if not left_out:
+        return []
+    return [
+        f"run.methods: nothing is trained with {describe_names(left_out)}: no model of the run takes them on any "
+        "dataset (see `models.NAME.methods` and `datasets.NAME.methods`; some methods need `network: per_target`)"
+    ]
+
+
+def seed_blocks(config: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Cut the seeds 0 .. count - 1 into blocks of `seeds_per_job`: (first, last) of each, both included."""
+    count, size = config["seeds"], config["seeds_per_job"]
+    return [(first, min(first + size, count) - 1) for first in range(0, count, size)]
+
+
+def slice_settings(config: Mapping[str, Any], dataset: str, model: str, method: str) -> dict[str, Any]:
+    """Give what the training of one (dataset, model, method) depends on, and nothing else.
+
+    Seeds, threads and the device are left out: they do not belong to what a result is.
+    """
+    entry = config["methods"][method]
+    return {
+        "dataset": dataset,
+        "model": model,
+        "method": method,
+        "model_settings": {
+            key: value for key, value in config["models"][model].items() if key not in {"datasets", "methods"}
+        },
+        "method_settings": {
+            "regularizer": entry["regularizer"],
+            "strengths": strengths_of(entry),
+            "options": entry["options"],
+        },
+    }
+
+
+def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
+    """Write the settings of one (dataset, model, method) to the JSON file that its training reads."""
+    with write_atomically(output) as path:
+        path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Give what the preprocessing of one dataset depends on."""
+    later = {"methods", "peers", "evaluation", "interventions", "benchmark"}
+    return {key: value for key, value in config["datasets"][dataset].items() if key not in later}
+
+
+def results_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Give what the results of a dataset depend on, with the versions of the code; looks and interventions aside."""
+    return {
+        "data": dataset_settings(config, dataset),
+        "training": [slice_settings(config, *trained) for trained in grid(config, dataset)],
+        "seeds": config["seeds"],
+        "peers": {peer: peer_settings(config, dataset, peer) for peer in peers_of(config, dataset)},
+        "evaluation": config["datasets"][dataset]["evaluation"],
+        "versions": [versions.PREPROCESSING, versions.TRAINING, versions.PEERS, versions.EVALUATION],
+    }
+
+
+def fingerprint(values: Any) -> str:
+    """16 hexadecimal digits that differ where values differ, and not where they are only written otherwise."""
+    return hashlib.sha256(canonical_json(values).encode()).hexdigest()[:16]
+
+
+def has_truth(config: Mapping[str, Any], dataset: str) -> bool:
+    """Tell whether the true network of a dataset is known."""
+    from sparsenode.data import sources
+
+    entry = config["datasets"][dataset]
+    return getattr(sources.source(entry["source"]), "HAS_TRUTH", False) or entry["options"].get("truth") is not None
+
+
+def peers_of(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """List the peers of the run that infer the network of a dataset: all or those it names, or without a truth none."""
+    if not has_truth(config, dataset):
+        return []
+    named = config["datasets"][dataset]["peers"]
+    return [peer for peer in config["run"]["peers"] if named is None or peer in named]
+
+
+def peer_settings(config: Mapping[str, Any], dataset: str, peer: str) -> dict[str, Any]:
+    """Give what the inference of a peer on a dataset depends on: `peer`, `options`, `seeds` and `order`.
+
+    The order is the highest one of the models that are trained on the dataset; seeds count only for random peers.
+    """
+    from sparsenode import peers
+
+    entry = config["peers"][peer]
+    is_random = issubclass(peers.get_peer(entry["peer"]), peers.RandomPeer)
+    return {
+        "peer": entry["peer"],
+        "options": entry["options"],
+        "seeds": (entry["seeds"] or config["seeds"]) if is_random else 1,
+        "order": max(config["models"][model]["order"] for model in models_of(config, dataset)),
+    }
+
+
+def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """Give the figures of a dataset: those of every dataset, and those that its source and its evaluation allow."""
+    from sparsenode.data import sources
+    from sparsenode.figures import FIGURES
+
+    entry = config["datasets"][dataset]
+    source = sources.source(entry["source"])
+    has_cells = getattr(source, "HAS_CELLS", False)
+    needs_met = {
+        "always": True,
+        "rolling": entry["evaluation"]["rolling"] is not None,
+        "interventions": entry["interventions"] is not None,
+        "body": getattr(source, "HAS_BODY", False),
+        "cells": has_cells,
+        "map": has_cells and entry["options"].get("embedding") != "none",
+        "truth": has_truth(config, dataset),
+    }
+    return [name for name, figure in FIGURES.items() if needs_met[figure.needs]]
+
+
+def benchmarks_of(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Give the datasets of the run that the table of benchmarks holds, each with its published benchmark, if any.
+
+    They are those that repeat a published benchmark, and those whose true network is known.
+    """
+    benchmarks = {name: config["datasets"][name]["benchmark"] for name in config["run"]["datasets"]}
+    return {name: benchmark for name, benchmark in benchmarks.items() if benchmark or has_truth(config, name)}
+
+
+def comparisons_of(config: Mapping[str, Any]) -> list[str]:
+    """Give the comparisons that the run draws: those whose datasets and methods are all among its own."""
+    run = config["run"]
+    return [
+        name
+        for name, entry in config["comparisons"].items()
+        if set(datasets_compared(config, name)) <= set(run["datasets"])
+        and all(set(line) <= set(run["methods"]) for line in (entry["methods"] or {}).values())
+    ]
+
+
+def datasets_compared(config: Mapping[str, Any], comparison: str) -> list[str]:
+    """Give the datasets whose tables a comparison is drawn from."""
+    entry = config["comparisons"][comparison]
+    return list(entry["datasets"] or [entry["dataset"]])
+
+
+def remote_files(config: Mapping[str, Any], dataset: str | None = None) -> dict[str, RemoteFile]:
+    """Give the files that a dataset, or every dataset of the run, needs from the internet, by their local HOST/PATH.
+
+    A file that is needed both packed and unpacked is listed twice.
+
+    Raises:
+        UserError: one file is to be downloaded to where another one is to be unpacked.
+    """
+    from sparsenode.data import sources
+
+    names = config["run"]["datasets"] if dataset is None else [dataset]
+    entries = [config["datasets"][name] for name in names]
+    files = [file for entry in entries for file in sources.source(entry["source"]).required_files(entry["options"])]
+    downloads = {file.relative_path: file for file in files}
+    for file in files:
+        if file.unpack and file.local_path in downloads:
+            both = f"{downloads[file.local_path].url}, and {file.url} unpacked"
+            message = f"two files for one place, {file.local_path}: {both}; run their datasets apart"
+            raise UserError(message)
+    return {file.local_path: file for file in files}
+
+
+def local_files(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """Give the user's own files that a dataset is made from."""
+    from sparsenode.data import sources
+
+    entry = config["datasets"][dataset]
+    find = getattr(sources.source(entry["source"]), "local_files", None)
+    return [] if find is None else [str(path) for path in find(entry["options"])]
+
+
+def check_folders(config: Mapping[str, Any]) -> None:
+    """Check that no file is where a folder of the run should be.
+
+    Raises:
+        UserError: names the key and what is there.
+    """
+    folders = [(key, folder) for key in _FOLDERS for folder in (Path(config[key]), *Path(config[key]).parents)]
+    _report(
+        [
+            f"{key}: found {folder}, which is a file; allowed: a folder, there or not yet there"
+            for key, folder in folders
+            if folder.exists() and not folder.is_dir()
+        ]
+    )
+
+
+def check_sources(config: Mapping[str, Any]) -> None:
+    """Check that what the datasets of the run name is there and fits: files, and what is named within them.
+
+    Of files no more is read than names; it is done before every run, and heeds what changes outside the configuration.
+
+    Raises:
+        UserError: lists every problem, one a line, as `key.path: found X; allowed: Y`.
+    """
+    problems = [problem for dataset in config["run"]["datasets"] for problem in _source_problems(config, dataset)]
+    mirror = config["mirror"]
+    if mirror is not None and "://" not in mirror and not Path(mirror).is_dir():
+        problems.append(f"mirror: found {mirror}, which is no folder; allowed: a folder laid out as HOST/PATH, or null")
+    _report(problems)
+
+
+def outline_of(config: Mapping[str, Any], dataset: str) -> Outline | None:
+    """Names and size of a dataset, as far as its source can tell before it is made; None if it cannot.
+
+    Raises:
+        UserError: a file of the user's own is not there, or lacks what the options name.
+    """
+    from sparsenode.data import sources
+
+    entry = config["datasets"][dataset]
+    outline = getattr(sources.source(entry["source"]), "outline", None)
+    return None if outline is None else outline(entry["options"])
+
+
+def _source_problems(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """What is wrong with the source of one dataset, or with what the rest of the configuration names of it."""
+    from sparsenode.data import sources
+
+    entry, key = config["datasets"][dataset], f"datasets.{dataset}"
+    if absences := [absence for path in local_files(config, dataset) if (absence := describe_absence(Path(path)))]:
+        return [f"{key}.options: {absence}" for absence in absences]
+    check = getattr(sources.source(entry["source"]), "check", None)
+    try:
+        problems = [] if check is None else [f"{key}.options.{problem}" for problem in check(entry["options"])]
+        outline = outline_of(config, dataset) if not problems else None
+    except UserError as error:
+        return [f"{key}.options: {error}"]
+    return problems if outline is None else list(_outline_problems(config, dataset, outline))
+
+
+def _outline_problems(config: Mapping[str, Any], dataset: str, outline: Outline) -> Iterator[str]:
+    """Yield variables, fates and priors that the configuration names and a dataset does not have."""
+    from sparsenode.data import sources
+
+    entry, key = config["datasets"][dataset], f"datasets.{dataset}"
+    interventions = entry["interventions"] or {"clamp": {}, "expected": {}}
+    is_solvable = hasattr(sources.source(entry["source"]), "solve")
+    if entry["interventions"] and outline.groups is not None and len(outline.groups) < 2 and not is_solvable:
+        yield (
+            f"{key}.interventions: found trajectories of one group, {describe_names(outline.groups)}; allowed: null, "
+            "or trajectories of two groups (lineages, branches) or more, whose ends are the fates that are compared"
+        )
+    held = [(name, feature) for name, clamp in interventions["clamp"].items() for feature in clamp]
+    for name, feature in held:
+        if outline.features is not None and feature not in outline.features:
+            nearest = nearest_names(feature, outline.features)
+            yield (
+                f"{key}.interventions.clamp.{name}: found {json.dumps(feature)}; allowed: a variable of the dataset, "
+                f"of which the nearest are {nearest}"
+            )
+    expected = [(name, kind, fates[kind]) for name, fates in interventions["expected"].items() for kind in fates]
+    for name, kind, fates in expected:
+        for fate in fates:
+            if outline.groups is not None and fate not in outline.groups:
+                yield unknown_name(f"{key}.interventions.expected.{name}.{kind}", fate, outline.groups)
+    if outline.priors is not None and _priors_of_source(config, dataset) is None:
+        yield from _unknown_origins(config, dataset, outline.priors)
+        yield from _unknown_priors(config, dataset, outline.priors)
+
+
+def set_environment(config: Mapping[str, Any]) -> None:
+    """Set what the jobs of the workflow find in their environment: the command line, and the mirror.
+
+    Without an activated virtual environment, the command line is found beside the Python that runs the workflow.
+    The mirror is no parameter of a rule, since where a file comes from does not belong to what it is.
+    """
+    if shutil.which("sparsenode") is None:
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if config["mirror"] is not None:
+        os.environ[MIRROR_VARIABLE] = config["mirror"]
+
+
+def strengths_of(method: Mapping[str, Any]) -> list[float]:
+    """Give the strengths of a checked method entry as sorted numbers; `[0.0]` for a method without strengths."""
+    return sorted(float(strength) for strength in method["strengths"]) or [0.0]
+
+
+def canonical_json(values: Any) -> str:
+    """Write settings as JSON on one line with sorted keys, so that equal settings are equal texts."""
+    return json.dumps(values, sort_keys=True, allow_nan=False, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """Turn mappings and sequences of any kind into dict and list."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """Put the schema's definitions in the places that refer to them; what is beside a reference wins."""
+    if isinstance(schema, list):
+        return [_inline(subschema, definitions) for subschema in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    inlined = {
+        key: _inline(subschema, definitions) for key, subschema in schema.items() if key not in {"$ref", "$defs"}
+    }
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix("#/$defs/")
+        inlined = _inline(definitions[name], definitions) | inlined
+    return inlined
+
+
+def _report(problems: Sequence[str]) -> None:
+    distinct = list(dict.fromkeys(problems))
+    if distinct:
+        count = "a problem" if len(distinct) == 1 else f"{len(distinct)} problems"
+        listed = "\n".join(f"  {problem}" for problem in distinct)
+        message = f"the configuration has {count}:\n{listed}"
+        raise UserError(message)
+
+
+def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> Iterator[str]:
+    """Yield what is wrong with a value as `key: found; allowed`, in the order of the keys."""
+    from jsonschema import Draft202012Validator
+
+    errors = Draft202012Validator(schema).iter_errors(value)
+    for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
+        path = [*above, *error.absolute_path]
+        subschema = error.schema
+        if error.validator == "additionalProperties":
+            properties = list(subschema.get("properties", {}))
+            unknown = [key for key in error.instance if key not in properties]
+            yield from (unknown_name(f"{describe_key(path)}: unknown key", str(key), properties) for key in unknown)
+        elif error.validator == "required":
+            missing = [key for key in subschema["required"] if key not in error.instance]
+            for key in missing:
+                allowed = describe_allowed(subschema.get("properties", {}).get(key, {}))
+                yield f"{describe_key([*path, key])}: missing; allowed: {allowed}"
+        elif error.validator == "uniqueItems":
+            repeated = sorted({str(item) for item in error.instance if error.instance.count(item) > 1})
+            yield f"{describe_key(path)}: found {describe_names(repeated)} more than once; allowed: each entry once"
+        elif "propertyNames" in error.absolute_schema_path:
+            yield f"{describe_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(subschema)}"
+        else:
+            value, allowed = error.instance, describe_allowed(subschema)
+            is_text = error.validator == "type" and "string" in error.validator_value
+            if is_text and isinstance(value, int | float | datetime.date) and "in quotes" not in allowed:
+                allowed += " in quotes" if isinstance(value, bool) else f' in quotes, such as "{value}"'
+            remark = _unquoted(value) if is_text else ""
+            yield f"{describe_key(path)}: found {describe_value(value)}{remark}; allowed: {allowed}"
+
+
+def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
+    """Yield the keys within a value that are no text, as `key: found; allowed`."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        if isinstance(value, dict) and not isinstance(key, str):
+            named = "the name in quotes"
+            if not isinstance(key, bool):
+                named += f', such as "{"null" if key is None else key}"'
+            yield f"{describe_key(path)}: found {describe_value(key)} as a key{_unquoted(key)}; allowed: {named}"
+        yield from _key_problems(entry, [*path, key])
+
+
+def _unquoted(value: Any) -> str:
+    """Why a value without quotes may not be what was written."""
+    return " (YAML reads yes, no, on and off without quotes so)" if isinstance(value, bool) else ""
+
+
+def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
+    """Yield the numbers within a value that are not finite, as `key: found; allowed`."""
+    if isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, entry in entries:
+            yield from _number_problems(entry, [*path, key])
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{describe_key(path)}: found {value}; allowed: a finite number"
+
+
+def _complete(value: Any, schema: Schema) -> Any:
+    """Fill in defaults, and give values the form that the schema states.
+
+    Numbers get its type (JSON takes 1 and 1.0 for the same); in paths (`x-path`), a home folder is put in for `~`.
+    """
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        for key, subschema in properties.items():
+            if key not in value and "default" in subschema:
+                value[key] = copy.deepcopy(subschema["default"])
+        other = schema.get("additionalProperties")
+        for key, entry in value.items():
+            subschema = properties.get(key, other)
+            if isinstance(subschema, Mapping):
+                value[key] = _complete(entry, subschema)
+        return value
+    if isinstance(value, list):
+        return [_complete(entry, schema.get("items", {})) for entry in value]
+    if isinstance(value, str) and schema.get("x-path"):
+        return _expand(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        kinds = schema.get("type", ())
+        if "number" in kinds:
+            return float(value)
+        if "integer" in kinds:
+            return int(value)
+    return value
+
+
+def _expand(path: str) -> str:
+    """A path as programs read it, with the home folder in the place of `~`; an address stays as it is."""
+    if path.startswith(("http://", "https://")):
+        return path
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError as error:
+        message = f"the configuration names the path {path!r}, whose home folder is not known; write the path in full"
+        raise UserError(message) from error
+
+
+def _check_options(options: dict[str, Any], properties: Mapping[str, Any], path: Sequence[str]) -> list[str]:
+    """Check options against the properties that a source or regularizer declares; complete them in place."""
+    required = [key for key, property_ in properties.items() if "default" not in property_]
+    schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    problems = list(_schema_problems(options, schema, path))
+    if not problems:
+        _complete(options, schema)
+    return problems
+
+
+def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
+    """Yield problems inside single datasets, methods and peers: sources, regularizers, their options, strengths."""
+    from sparsenode import methods, peers
+    from sparsenode.data import sources
+    from sparsenode.figures.published import benchmark_names
+
+    for name, dataset in config["datasets"].items():
+        path = ("datasets", name)
+        if dataset["benchmark"] not in {None, *benchmark_names()}:
+            yield unknown_name(describe_key([*path, "benchmark"]), dataset["benchmark"], ["null", *benchmark_names()])
+        if dataset["source"] not in sources.source_names():
+            yield unknown_name(describe_key([*path, "source"]), dataset["source"], sources.source_names())
+        else:
+            options = sources.source(dataset["source"]).OPTIONS
+            yield from _check_options(dataset["options"], options, [*path, "options"])
+    for name, method in config["methods"].items():
+        path = ("methods", name)
+        method.setdefault("regularizer", name)
+        if method["regularizer"] not in methods.method_names():
+            yield unknown_name(describe_key([*path, "regularizer"]), method["regularizer"], methods.method_names())
+            continue
+        record = methods.get_method(method["regularizer"])
+        problems = settings_problems(record, method["options"], [*path, "options"])
+        yield from problems
+        if not problems:
+            method["options"] = methods.make_method(method["regularizer"], method["options"]).model_dump(mode="json")
+        yield from _strength_problems(method, describe_key([*path, "strengths"]), record)
+    for name, entry in config["peers"].items():
+        path = ("peers", name)
+        entry.setdefault("peer", name)
+        if entry["peer"] not in peers.peer_names():
+            yield unknown_name(describe_key([*path, "peer"]), entry["peer"], peers.peer_names())
+        else:
+            problems = settings_problems(peers.get_peer(entry["peer"]), entry["options"], [*path, "options"])
+            yield from problems
+            if not problems:
+                entry["options"] = peers.make_peer(entry["peer"], entry["options"]).model_dump(mode="json")
+
+
+def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]) -> Iterator[str]:
+    strengths = method["strengths"]
+    if record.strength is None:
+        if strengths:
+            none = f"no strengths, since `{method['regularizer']}` has no penalty"
+            yield f"{key}: found {describe_value(strengths)}; allowed: {none}"
+        return
+    if not strengths:
+        yield f"{key}: found {describe_value(strengths)}; allowed: {STRENGTHS}"
+    spelling_of: dict[float, str] = {}
+    for index, strength in enumerate(strengths):
+        number = _number(strength)
+        if number is None or not math.isfinite(number) or number < 0:
+            yield f"{key}[{index}]: found {describe_value(strength)}; allowed: {STRENGTH}"
+        elif number > record.largest_strength:
+            allowed = f"at most {record.largest_strength:g}: {record.strength}"
+            yield f"{key}[{index}]: found {describe_value(strength)}; allowed: {allowed}"
+        elif number in spelling_of:
+            same = f"which equals {describe_value(spelling_of[number])} as a number"
+            yield f"{key}[{index}]: found {describe_value(strength)}, {same}; allowed: each strength once"
+        else:
+            spelling_of[number] = strength
+
+
+STRENGTH = 'a number that is finite and at least 0, in quotes, such as "1e-3"'
+STRENGTHS = f"a list of strengths, each {STRENGTH}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+_COMPARISONS = "comparisons"
+
+
+def _name_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield names of entries that results use for other things, or that two entries have in results."""
+    from sparsenode import methods, peers
+
+    for name in config["datasets"]:
+        if name.lower() == _COMPARISONS:
+            use = "`figures/comparisons` holds figures of several datasets"
+            yield f"datasets: found the name {name!r}; allowed: another name, since {use}"
+    for kind, key, shipped in (
+        ("methods", "regularizer", methods.method_names()),
+        ("peers", "peer", peers.peer_names()),
+    ):
+        for name, entry in config[kind].items():
+            if name in shipped and entry[key] != name:
+                yield (
+                    f"{kind}.{name}.{key}: found {entry[key]}; allowed: {name}, of which results would tell by this "
+                    "name, or another name for the entry"
+                )
+    together = {f"run.{kind}": config["run"][kind] for kind in ("datasets", "models", "methods", "peers")}
+    for key, entries in {**together, _COMPARISONS: config["comparisons"]}.items():
+        names: dict[str, str] = {}
+        for name in entries:
+            other = names.setdefault(name.lower(), name)
+            if other != name:
+                yield (
+                    f"{key}: found {other} and {name}; allowed: names that differ in more than their case, since "
+                    "many file systems (of macOS and Windows) take their files for the same"
+                )
+
+
+def _network_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield models and methods whose networks would have one name, MODEL_METHOD, in `network.h5ad`."""
+    names: dict[tuple[str, str], tuple[str, str]] = {}
+    for dataset, model, method in grid(config):
+        joined = f"{model}_{method}"
+        other = names.setdefault((dataset, joined), (model, method))
+        if other != (model, method):
+            yield (
+                f"run: found the method {other[1]} of the model {other[0]}, and {method} of {model}; allowed: names "
+                f"that differ when joined, since both networks would be network_{joined} in network.h5ad"
+            )
+
+
+def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names that refer to no entry."""
+    run = config["run"]
+    for kind in ("datasets", "models", "methods", "peers"):
+        for index, name in enumerate(run[kind]):
+            if name not in config[kind]:
+                yield unknown_name(f"run.{kind}[{index}]", name, list(config[kind]))
+    for dataset in config["datasets"]:
+        yield from _dataset_problems(config, dataset)
+    for name, entry in config["comparisons"].items():
+        yield from _comparison_problems(config, entry, f"comparisons.{name}")
+    for model, entry in config["models"].items():
+        yield from _model_problems(entry, f"models.{model}")
+        for kind in ("datasets", "methods"):
+            for index, name in enumerate(entry[kind] or ()):
+                if name not in config[kind]:
+                    yield unknown_name(f"models.{model}.{kind}[{index}]", name, list(config[kind]))
+
+
+def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
+    """Yield problems of one dataset: settings that contradict each other, and names that refer to no entry."""
+    entry = config["datasets"][dataset]
+    averaged, known_count = (entry["initial_state"][key] for key in ("mean_of_first", "known"))
+    if averaged > 1 and known_count > 1:
+        key = f"datasets.{dataset}.initial_state"
+        yield f"{key}: found mean_of_first: {averaged} and known: {known_count}; allowed: one of them above 1"
+    for kind in ("methods", "peers"):
+        for index, name in enumerate(entry[kind] or ()):
+            if name not in config[kind]:
+                yield unknown_name(f"datasets.{dataset}.{kind}[{index}]", name, list(config[kind]))
+    for prior, prior_entry in entry["priors"].items():
+        if (use := reserved_name("prior network", prior)) is not None:
+            yield f"datasets.{dataset}.priors: found the name {prior!r}; allowed: another name, since {use}"
+        if prior_entry["of"] == "truth" and not has_truth(config, dataset):
+            allowed = "a prior of the source, since the true network is not known"
+            yield f"datasets.{dataset}.priors.{prior}.of: found truth; allowed: {allowed}"
+    of_source = _priors_of_source(config, dataset)
+    if of_source is not None:
+        yield from _unknown_origins(config, dataset, of_source)
+    yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
+
+
+def _unknown_origins(config: Mapping[str, Any], dataset: str, of_source: Sequence[str]) -> Iterator[str]:
+    """Yield priors of a dataset that are made of a network that its source does not bring."""
+    for prior, prior_entry in config["datasets"][dataset]["priors"].items():
+        if prior_entry["of"] not in {"truth", *of_source}:
+            network_names = [*(["truth"] if has_truth(config, dataset) else []), *of_source]
+            yield unknown_name(f"datasets.{dataset}.priors.{prior}.of", prior_entry["of"], network_names)
+
+
+def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], key: str) -> Iterator[str]:
+    """Yield problems of one comparison: of its form, its names, and what would be no line."""
+    present_keys = [name for name in ("datasets", "dataset", "methods") if entry[name] is not None]
+    if present_keys not in (["datasets"], ["dataset", "methods"]):
+        named_keys = " and ".join(present_keys) or "neither"
+        yield f"{key}: found {named_keys}; allowed: either datasets, or a dataset and methods"
+        return
+    if entry["dataset"] is not None and entry["dataset"] not in config["datasets"]:
+        yield unknown_name(f"{key}.dataset", entry["dataset"], list(config["datasets"]))
+    lines = {f"{key}.methods.{line}": ("methods", positions) for line, positions in (entry["methods"] or {}).items()}
+    lines |= {f"{key}.datasets": ("datasets", entry["datasets"])} if entry["datasets"] is not None else {}
+    for path, (kind, positions) in lines.items():
+        for name in positions:
+            if name not in config[kind]:
+                yield unknown_name(path, name, list(config[kind]))
+        if len(positions) < 2:
+            listed = describe_names(list(positions))
+            yield f"{path}: found {listed}; allowed: two or more {kind}, each with a number of its own"
+        elif len(set(positions.values())) < len(positions):
+            twice = next(
+                f"{position:g}" for position in positions.values() if list(positions.values()).count(position) > 1
+            )
+            yield f"{path}: found the number {twice} more than once; allowed: each {kind[:-1]} with a number of its own"
+
+
+def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:
+    """Yield settings of one model that contradict each other."""
+    if entry["network"] == "biological":
+        if entry["order"] == 2:
+            yield f"{key}.network: found biological, with order: 2; allowed: order: 1, or another network"
+        if len(entry["hidden"]) != 1:
+            units = ", ".join(map(str, entry["hidden"]))
+            yield (
+                f"{key}.hidden: found [{units}], with network: biological; allowed: one number in brackets, such as "
+                "[40], the units of each of its two branches"
+            )
+    if entry["standardize"] and (entry["network"] == "biological" or entry["order"] == 2):
+        conflict = "network: biological" if entry["network"] == "biological" else "order: 2"
+        yield f"{key}.standardize: found true, with {conflict}; allowed: false, or order: 1 and another network"
+    if entry["order"] == 1 and entry["velocity_observations"] is not None:
+        observations = describe_value(entry["velocity_observations"])
+        yield f"{key}.velocity_observations: found {observations}, with order: 1; allowed: null, or order: 2"
+    hindered = {"order: 2": entry["order"] == 2, "windows": entry["windows"], "decay: null": entry["decay"] is None}
+    if entry["starts"] == "learned" and any(hindered.values()):
+        conflict = next(name for name, there in hindered.items() if there)
+        allowed = "given, or order: 1, windows: null and a decay"
+        yield f"{key}.starts: found learned, with {conflict}; allowed: {allowed}"
+    if entry["stop"] is not None:
+        # Nobody may cool while the penalty still ramps in or windows are still trained on.
+        last_change = max(entry["warm_up"], 1 - entry["whole_share"] if entry["windows"] else 0)
+        room = math.floor(entry["iterations"] * (1 - last_change))
+        if entry["stop"]["cooldown"] > room:
+            yield (
+                f"{key}.stop.cooldown: found {entry['stop']['cooldown']}; allowed: at most {room}, the "
+                "iterations after the warm-up and after the change from windows to whole trajectories"
+            )
+
+
+def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) -> Iterator[str]:
+    """Yield problems of a dataset's interventions; its variables and fates are known only with the data."""
+    if interventions is None:
+        return
+    if not interventions["clamp"] and interventions["each"] is None:
+        yield f"{key}: found neither clamp nor each; allowed: null, or one of them"
+    for name in interventions["expected"]:
+        if name not in interventions["clamp"]:
+            yield unknown_name(f"{key}.expected", name, list(interventions["clamp"]))
+    for name in interventions["clamp"]:
+        if (use := reserved_name("intervention", name)) is not None:
+            yield f"{key}.clamp: found the name {name!r}; allowed: another name, since {use}"
+
+
+def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[str]:
+    """Yield problems of the methods that one model of the run is trained with."""
+    from sparsenode import methods
+
+    model_datasets = config["models"][model]["datasets"]
+    trained_on = [name for name in config["run"]["datasets"] if model_datasets is None or name in model_datasets]
+    if trained_on and methods_of(config, model) and all(name != model for _, name in pairs(config)):
+        yield (
+            f"run.models: found {model}, which has no method in common with {describe_names(trained_on)}; allowed: a "
+            "model that is trained on a dataset (see `datasets.NAME.methods` and `models.NAME.methods`)"
+        )
+    if not methods_of(config, model):
+        yield (
+            f"run.models: found {model}, for which run.methods has no method; allowed: a model that is trained "
+            "with a method of `run.methods` (see its `methods`, and its `network`, which some methods need to be "
+            "per_target)"
+        )
+    network = config["models"][model]["network"]
+    if network != "per_target":
+        for method in methods_of(config, model):
+            if _per_target(config, method):
+                yield (
+                    f"models.{model}.network: found {network}, with the method {method}, which needs one network "
+                    f"per target; allowed: per_target, or `models.{model}.methods` without {method}"
+                )
+    for method in methods_of(config, model):
+        entry = config["methods"][method]
+        reason = methods.make_method(entry["regularizer"], entry["options"]).why_warm_up()
+        if reason is not None and config["models"][model]["warm_up"] == 0:
+            yield f"models.{model}.warm_up: found 0, with the method {method}, {reason}; allowed: above 0"
+
+
+def _priors_of_source(config: Mapping[str, Any], dataset: str) -> list[str] | None:
+    """Names of the prior networks that a dataset's source brings, None where only its files tell."""
+    from sparsenode.data import sources
+
+    entry = config["datasets"][dataset]
+    always = getattr(sources.source(entry["source"]), "PRIORS", None)
+    return None if always is None else [*always, *entry["options"].get("networks", ())]
+
+
+def _unknown_priors(config: Mapping[str, Any], dataset: str, of_source: Sequence[str]) -> Iterator[str]:
+    """Yield methods that are given a prior network that a dataset does not have."""
+    network_names = [*config["datasets"][dataset]["priors"], *of_source]
+    for method in dict.fromkeys(method for _, _, method in grid(config, dataset)):
+        prior_name = config["methods"][method]["options"].get("prior")
+        if prior_name is not None and prior_name not in network_names:
+            key = f"methods.{method}.options.prior"
+            problem = unknown_name(key, prior_name, network_names)
+            yield f"{problem} (prior networks of the dataset {dataset}; `datasets.{dataset}.priors` makes others)"
+
+
+def _pair_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield problems of what is to be trained on what; every name is known by now."""
+    for dataset in config["run"]["datasets"]:
+        if not models_of(config, dataset):
+            allowed = (
+                "a dataset that a model of `run.models` is trained on (see `models.NAME.datasets`), by a method of "
+                "`run.methods` (see `models.NAME.methods` and `datasets.NAME.methods`)"
+            )
+            yield f"run.datasets: found {dataset}, for which run.models has no model; allowed: {allowed}"
+    for model in config["run"]["models"]:
+        yield from _trained_model_problems(config, model)
+    for dataset in config["run"]["datasets"]:
+        if (of_source := _priors_of_source(config, dataset)) is not None:
+            yield from _unknown_priors(config, dataset, of_source)
+    yield from _network_problems(config)
+    for dataset, model in pairs(config):
+        needed = config["models"][model]["velocity_observations"] or 1
+        known_count = config["datasets"][dataset]["initial_state"]["known"]
+        if needed > known_count:
+            yield (
+                f"models.{model}.velocity_observations: found {needed}, with datasets.{dataset}.initial_state.known: "
+                f"{known_count}; allowed: at most as many as a forecast is given"
+            )
+        for name in ("rolling", "one_step"):
+            if config["models"][model]["starts"] == "learned" and config["datasets"][dataset]["evaluation"][name]:
+                yield (
+                    f"models.{model}.starts: found learned, with datasets.{dataset}.evaluation.{name}; allowed: given, "
+                    "since such forecasts start within the trajectories"
+                )
+        by = config["datasets"][dataset]["validation"]["by"]
+        if by == "observation" and config["models"][model]["windows"] is not None:
+            yield (
+                f"models.{model}.windows: found windows, with datasets.{dataset}.validation.by: observation; "
+                "allowed: windows: null, or validation by trajectory, time_blocks or inner_blocks, since a window "
+                "never crosses splits"
+            )

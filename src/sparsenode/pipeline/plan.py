@@ -1,0 +1,425 @@
+"""What a run holds before it starts: jobs, members, and estimates of time, memory and disk.
+
+The cost model is small on purpose and meant to be right within a factor of two on a present-day core:
+
+- a training step solves `rows` trajectories or windows with 4 evaluations of the field in each interval of the grid
+  (one interval a `solver.step`); an evaluation and its share of the reverse pass cost `SECONDS_PER_EVALUATION` for
+  all members together, and for each member and row `SECONDS_PER_UNIT` for each unit of the network's layers and
+  `SECONDS_PER_PRODUCT` for each product with a weight, of which there are three, one forward and two in reverse;
+- the optimizer, the penalty and the gates cost `SECONDS_PER_WEIGHT` for each member and weight;
+- `dopri5` costs `ADAPTIVE_FACTOR` times as much as the coarse grid;
+- a GPU starts evaluations as fast as a core, and computes `gpu_speed` times as fast: an assumption, not a measurement;
+- memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts;
+- evaluation and figures hold matrices (variable, variable), so many bytes for each pair of variables beside a base.
+
+Light on purpose: the Snakefile imports this module again in every job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sparsenode.data.outline import Outline
+from sparsenode.ensemble import memory
+from sparsenode.errors import UserError
+from sparsenode.files import reading
+from sparsenode.pipeline import configuration
+from sparsenode.settings import read_model_settings
+
+SECONDS_PER_EVALUATION = 2e-4
+SECONDS_PER_UNIT = 3.3e-9
+SECONDS_PER_PRODUCT = 2.9e-11
+SECONDS_PER_WEIGHT = 3e-8
+ADAPTIVE_FACTOR = 10.0
+JOB_START_SECONDS = 4.0
+UNPACKING_SECONDS = 30.0
+PREPROCESSING_SECONDS = 10.0
+PEER_SECONDS = 20.0
+INTERVENTION_SECONDS = 20.0
+FIGURE_SECONDS = 5.0
+GPU_SPEED = 100.0
+"""How many times as fast as a core a GPU multiplies: a cautious guess, since none was at hand to measure."""
+MANY_STEPS = 5000
+"""Steps of a training solve of which a plan warns."""
+EVALUATION_BASE_MB, FIGURE_BASE_MB = 800.0, 400.0
+"""Libraries, tables of errors and forecasts."""
+LARGE_MB = 2000.0
+"""Memory of a figure from which on it is drawn while no other large one is, since figures run on the login node."""
+_EVALUATION_BYTES = 160
+_RANKING_BYTES = 24
+_CURVE_BYTES = 160
+_NETWORK_BYTES, _EACH_NETWORK_BYTES = 80, 30
+_RANKINGS_OF_METHOD, _RANKINGS_OF_PEER = 4, 2
+EVALUATION_SHARE = 0.15
+"""Time of the evaluation of a dataset, as a share of the time of its training."""
+
+
+@dataclass(frozen=True)
+class DataSize:
+    """How large a dataset is to its training: `duration` of a trajectory in its unit of time.
+
+    `exact` tells whether the numbers were read from the preprocessed file.
+    """
+
+    features: int
+    trajectories: int
+    observations: int
+    duration: float
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training job with its estimates; `disk_mb` is that of the model file, `least_mb` the memory for one member.
+
+    A solve takes `steps` of the model's `solver.step`, whose reverse pass and loss need `solve_mb` at the very least.
+
+    `seconds` are those with the `threads` of the configuration. On a single core, `products_seconds` go into products
+    and weights, and `overhead_seconds` into starting evaluations.
+    """
+
+    dataset: str
+    model: str
+    method: str
+    members: int
+    seconds: float
+    products_seconds: float
+    overhead_seconds: float
+    memory_mb: float
+    disk_mb: float
+    least_mb: float
+    steps: int
+    solve_mb: float
+
+    def gpu_seconds(self, speed: float) -> float:
+        """Time on a GPU whose products are `speed` times as fast as a core's; with 1 the time on a core."""
+        return JOB_START_SECONDS + self.overhead_seconds + self.products_seconds / speed
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All jobs of a run: training in detail, the other jobs by number and seconds each; remarks on what is left out."""
+
+    training: tuple[TrainingJob, ...]
+    others: Mapping[str, tuple[int, float]]
+    exact: bool
+    remarks: tuple[str, ...] = ()
+
+
+def make_plan(config: Mapping[str, Any]) -> RunPlan:
+    """Plan a checked configuration; sizes are read from preprocessed data where those are there already."""
+    blocks = configuration.seed_blocks(config)
+    grid = configuration.grid(config)
+    training = tuple(training_job(config, *result, seeds=last - first + 1) for result in grid for first, last in blocks)
+    datasets = config["run"]["datasets"]
+    seconds = sum(job.seconds for job in training)
+    files = configuration.remote_files(config).values()
+    other_jobs = {
+        "download_source": (len({file.relative_path for file in files}), 2.0),
+        "unpack_source": (sum(file.unpack for file in files), UNPACKING_SECONDS),
+        "preprocess_dataset": (len(datasets), PREPROCESSING_SECONDS),
+        "freeze_settings": (len(grid), 0.3),
+        "infer_peer": (sum(len(configuration.peers_of(config, name)) for name in datasets), PEER_SECONDS),
+        "evaluate_models": (len(datasets), JOB_START_SECONDS + EVALUATION_SHARE * seconds / len(datasets)),
+        "forecast_interventions": (
+            sum(config["datasets"][name]["interventions"] is not None for name in datasets),
+            INTERVENTION_SECONDS,
+        ),
+        "draw figures": (
+            sum(len(configuration.figures_of(config, name)) for name in datasets)
+            + len(configuration.comparisons_of(config)),
+            FIGURE_SECONDS,
+        ),
+        "collect_metrics": (1, 1.0),
+        "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
+    }
+    exact = all(data_size(config, dataset).exact for dataset in datasets)
+    other_jobs = {name: entry for name, entry in other_jobs.items() if entry[0]}
+    remarks = [*configuration.remarks(config), *memory_remarks(config, training), *wide_remarks(config)]
+    return RunPlan(training, other_jobs, exact, tuple(remarks))
+
+
+def training_job(
+    config: Mapping[str, Any], dataset: str, model: str, method: str, *, seeds: int | None = None
+) -> TrainingJob:
+    """Estimate one training job of `seeds` seeds (as many as a whole job holds where it is None)."""
+    from sparsenode.methods import get_method
+
+    size = data_size(config, dataset)
+    settings = config["models"][model]
+    entry = config["methods"][method]
+    block = min(config["seeds"], config["seeds_per_job"]) if seeds is None else seeds
+    members = len(configuration.strengths_of(entry)) * block
+
+    regularizer = get_method(entry["regularizer"])
+    member = memory.member_size_of(size.features, read_model_settings(settings), regularizer)
+    rows, duration = training_rows(size, settings["windows"])
+    intervals = max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9))
+    evaluations = memory.evaluations_kept("rk4", intervals)
+
+    solves = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
+    if settings["solver"]["scheme"] == "dopri5":
+        solves *= ADAPTIVE_FACTOR
+    overhead = solves * evaluations * SECONDS_PER_EVALUATION
+    each_row = member.widths * SECONDS_PER_UNIT + 3 * member.products * SECONDS_PER_PRODUCT
+    products = evaluations * members * rows * each_row
+    products = solves * (products + members * member.trained * SECONDS_PER_WEIGHT)
+    stored_evaluations = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
+    each = memory.member_bytes(member, rows=rows, evaluations=stored_evaluations)
+    needed = memory.BASE_BYTES + members * each
+    solve = memory.solve_bytes(member, rows=rows, evaluations=evaluations)
+    limit = config["memory_mb"]
+    return TrainingJob(
+        dataset,
+        model,
+        method,
+        members,
+        JOB_START_SECONDS + (overhead + products) / max(1.0, 0.7 * config["threads"]),
+        products,
+        overhead,
+        min(needed / 1e6, limit or math.inf),
+        4 * members * member.trained / 1e6,
+        (memory.BASE_BYTES + each) / 1e6,
+        intervals,
+        max(solve, memory.loss_bytes(size.observations, intervals)) / 1e6,
+    )
+
+
+def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> list[str]:
+    """Sentences on models of which no member fits into `memory_mb` or into this machine, or that take long."""
+    limit = config["memory_mb"]
+    usable = memory.USABLE * memory.machine_bytes()
+    remarks = {}
+    for job in jobs:
+        key = job.dataset, job.model
+        settings = config["models"][job.model]
+        step = settings["solver"]["step"]
+        if limit is not None and memory.is_refused(settings["network"], job.least_mb, limit):
+            remarks[key] = (
+                f"memory_mb: {job.model} on {job.dataset} will be refused: one member needs about "
+                f"{_size(job.least_mb)}, and {_size(limit)} may be used; set `network` of the model to joint or "
+                "biological, or take fewer variables or units"
+            )
+        elif 1e6 * job.solve_mb > usable:
+            explanation = memory.describe_steps(job.steps, step, 1e6 * job.solve_mb, usable)
+            remarks[key] = f"solver.step: {job.model} on {job.dataset} will be refused: {explanation}"
+        elif job.steps > MANY_STEPS:
+            remarks[key] = (
+                f"solver.step: {job.model} on {job.dataset} takes {job.steps:,} steps of {step:g}, one after another, "
+                "in every training solve; where the system is slower, set a larger `solver.step`, or give the "
+                "times in a larger unit (`time_scaling: unit` of the dataset)"
+            )
+    return list(remarks.values())
+
+
+def evaluation_mb(config: Mapping[str, Any], dataset: str) -> float:
+    """Memory that the evaluation of a dataset needs: matrices of all members of a method, and rankings."""
+    pairs = data_size(config, dataset).features ** 2
+    grid = configuration.grid(config, dataset)
+    members = max(len(configuration.strengths_of(config["methods"][method])) for _, _, method in grid) * config["seeds"]
+    each = _EVALUATION_BYTES + 3 * 4 * members
+    if configuration.has_truth(config, dataset):
+        peers = configuration.peers_of(config, dataset)
+        each += _RANKING_BYTES * (_RANKINGS_OF_METHOD * len(grid) + _RANKINGS_OF_PEER * len(peers))
+    return EVALUATION_BASE_MB + each * pairs / 1e6
+
+
+def figure_mb(config: Mapping[str, Any], dataset: str, figure: str) -> float:
+    """Memory that a figure of a dataset needs."""
+    pairs = data_size(config, dataset).features ** 2
+    networks = _NETWORK_BYTES + _EACH_NETWORK_BYTES * len(configuration.grid(config, dataset))
+    of_pair = {
+        "precision_recall": _CURVE_BYTES,
+        "balanced_accuracy": _CURVE_BYTES,
+        **dict.fromkeys(("network", "network_graph", "joints", "regulators"), networks),
+    }
+    return FIGURE_BASE_MB + of_pair.get(figure, 0) * pairs / 1e6
+
+
+def wide_remarks(config: Mapping[str, Any]) -> list[str]:
+    """Sentences on datasets of so many variables that evaluation or figures need much memory."""
+    remarks = []
+    for dataset in config["run"]["datasets"]:
+        evaluation = evaluation_mb(config, dataset)
+        largest = max(figure_mb(config, dataset, name) for name in configuration.figures_of(config, dataset))
+        if max(evaluation, largest) > LARGE_MB:
+            remarks.append(
+                f"{dataset}: with {data_size(config, dataset).features:,} variables its evaluation needs about "
+                f"{_size(evaluation)} of memory, and the largest of its figures about {_size(largest)}"
+            )
+    return remarks
+
+
+def wall_seconds(plan: RunPlan, cores: int) -> float:
+    """Estimate the time of the whole run: jobs spread over the cores, none shorter than the longest training job."""
+    total = sum(job.seconds for job in plan.training) + sum(count * each for count, each in plan.others.values())
+    longest = max(job.seconds for job in plan.training)
+    return max(total / cores, longest)
+
+
+def describe_plan(plan: RunPlan, *, cores: int, gpu_speed: float = GPU_SPEED) -> str:
+    """Write a plan as a table for people, jobs that are alike on one line, with totals."""
+    alike = Counter(plan.training)
+    names = [f"{job.dataset} / {job.model} / {job.method}" for job in alike]
+    width = max(map(len, names))
+    lines = [
+        f"{'training jobs':<{width}} {'jobs':>6} {'members':>8} {'time':>9} {'memory':>9} {'model file':>11}  (each)"
+    ]
+    for name, (job, count) in zip(names, alike.items(), strict=True):
+        time, memory, disk = _duration(job.seconds), _size(job.memory_mb), _size(job.disk_mb)
+        lines.append(f"{name:<{width}} {count:>6} {job.members:>8} {time:>9} {memory:>9} {disk:>11}")
+    jobs = len(plan.training) + sum(count for count, _ in plan.others.values())
+    members = sum(job.members for job in plan.training)
+    all_disk = sum(job.disk_mb for job in plan.training)
+    side_by_side = sorted((job.memory_mb for job in plan.training), reverse=True)[:cores]
+    other_jobs = ", ".join(f"{count} {name}" for name, (count, _) in plan.others.items())
+    on_core, on_gpu = (sum(job.gpu_seconds(speed) for job in plan.training) for speed in (1.0, gpu_speed))
+    lines += [
+        "",
+        f"jobs:    {jobs}, of them {len(plan.training)} train_members ({other_jobs})",
+        f"members: {members}",
+        f"time:    about {_duration(wall_seconds(plan, cores))} on {cores} cores",
+        f"memory:  about {_size(sum(side_by_side))} with {len(side_by_side)} training jobs side by side",
+        f"disk:    about {_size(all_disk)} of model files",
+        f"in all:  about {_hours(on_core)} core-hours of training, or {_hours(on_gpu)} GPU-hours on GPUs that multiply"
+        f" {gpu_speed:g} times as fast as a core (--gpu-speed)",
+    ]
+    if not plan.exact:
+        lines.append("Datasets that are not preprocessed yet are taken at their expected size.")
+    lines += plan.remarks
+    lines.append("Estimates are rough, within a factor of two or so; the dry run says which jobs are still to do.")
+    return "\n".join(lines)
+
+
+def training_rows(size: DataSize, windows: Mapping[str, Any] | None) -> tuple[int, float]:
+    """Rows of a training solve, and how long the longest one is in the unit of time."""
+    if windows is None:
+        return size.trajectories, size.duration
+    length = min(windows["length"], max(1, size.observations - 1))
+    starts = math.ceil(max(1, size.observations - length) / windows["stride"])
+    rows = min(size.trajectories * starts, windows["batch"] or math.inf)
+    return int(rows), size.duration * length / max(1, size.observations - 1)
+
+
+def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
+    """Size of a dataset: read from its preprocessed file, or else what is expected of its source."""
+    path = Path(config["results_dir"]) / "data" / f"{dataset}.h5ad"
+    if path.is_file():
+        # What reads the values of a damaged file says so; until then an estimate will do.
+        with contextlib.suppress(UserError):
+            return _read_size(path, path.stat().st_mtime_ns)
+    entry = config["datasets"][dataset]
+    if entry["source"] in _EXPECTED_SIZES:
+        return _EXPECTED_SIZES[entry["source"]](entry["options"])
+    stamps = tuple(
+        path.stat().st_mtime_ns if path.is_file() else None
+        for path in map(Path, configuration.local_files(config, dataset))
+    )
+    return _outlined_size(entry["source"], configuration.canonical_json(entry["options"]), stamps)
+
+
+@lru_cache
+def _outlined_size(source: str, options: str, stamps: tuple[int | None, ...]) -> DataSize:
+    """Size by the names and columns of a file of the user's own; `stamps` are the times at which such files changed."""
+    outline = Outline()
+    # Without the file nothing is known: a small single-cell dataset is assumed.
+    if None not in stamps:
+        entry = {"source": source, "options": json.loads(options)}
+        outline = configuration.outline_of({"datasets": {source: entry}}, source) or outline
+    features = outline.feature_count or len(outline.features or ()) or 100
+    return DataSize(features, outline.trajectories or 3, outline.observations or 500, outline.duration or 1.0)
+
+
+@lru_cache
+def _read_size(path: Path, _modified: int) -> DataSize:
+    """Read the size of the training data from a preprocessed file, without reading its values."""
+    import h5py
+    import numpy as np
+
+    with reading(path), h5py.File(path) as file:
+        obs = file["obs"]
+        splits = np.array(obs["split"]["categories"].asstr())[obs["split"]["codes"][:]]
+        phases = np.array(obs["phase"]["categories"].asstr())[obs["phase"]["codes"][:]]
+        fitted = (splits == "train") & (phases == "fit")
+        trajectories = obs["trajectory"]["codes"][:][fitted]
+        times = obs["time"][:][fitted]
+        shape = file["X"].shape if isinstance(file["X"], h5py.Dataset) else tuple(file["X"].attrs["shape"])
+    codes, counts = np.unique(trajectories, return_counts=True)
+    longest = max((float(np.ptp(times[trajectories == code])) for code in codes), default=1.0)
+    return DataSize(int(shape[1]), len(codes), int(counts.max(initial=1)), longest, exact=True)
+
+
+def _krumsiek11(options: Mapping[str, Any]) -> DataSize:
+    steps = round(160 * (1 - options["test_share"]))
+    return DataSize(11, 4, steps, float(steps))
+
+
+def _second_order(options: Mapping[str, Any]) -> DataSize:
+    training = options["trajectories"] - options["test_trajectories"]
+    return DataSize(options["oscillators"], training, options["observations"], float(options["horizon"]))
+
+
+def _hill(options: Mapping[str, Any]) -> DataSize:
+    training = options["trajectories"] - options["test_trajectories"]
+    return DataSize(options["nodes"], training, options["observations"], float(options["horizon"]))
+
+
+def _simulated(features: int) -> Callable[[Mapping[str, Any]], DataSize]:
+    def expected(options: Mapping[str, Any]) -> DataSize:
+        times = options["times"]
+        return DataSize(features, options["trajectories"], len(times), float(times[-1] - times[0]))
+
+    return expected
+
+
+def _hematopoiesis(options: Mapping[str, Any]) -> DataSize:
+    return DataSize(529, len(options["donors"]["train"]) * len(options["lineages"]), 450, 1.0)
+
+
+def _mocap(options: Mapping[str, Any]) -> DataSize:
+    trials = sum(len(row["trials"]) for row in options["trials"] if row["split"] == "train")
+    return DataSize(53, trials, round(3.2 * options["rate"]), 3.2)
+
+
+def _breast(_options: Mapping[str, Any]) -> DataSize:
+    return DataSize(500, 1, 151, 0.94)
+
+
+def _yeast(options: Mapping[str, Any]) -> DataSize:
+    return DataSize(options["genes"], 1, 20, 120.0)
+
+
+_EXPECTED_SIZES = {
+    "krumsiek11": _krumsiek11,
+    "second_order": _second_order,
+    "hill": _hill,
+    "sim350": _simulated(350),
+    "sim690": _simulated(690),
+    "hematopoiesis": _hematopoiesis,
+    "mocap": _mocap,
+    "breast": _breast,
+    "yeast": _yeast,
+}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes:.1f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"

@@ -1,0 +1,295 @@
+"""What a training step solves and compares with, made once from a dataset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparsenode.data.contract import known_observations, trajectory_slices
+from sparsenode.data.windows import Rows, make_windows, training_rows
+from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, stack_losses
+from sparsenode.ensemble.device import usable_memory
+from sparsenode.ensemble.memory import describe_steps, loss_bytes
+from sparsenode.ensemble.starts import GivenStarts, given_starts
+from sparsenode.errors import UserError
+from sparsenode.settings import MethodSettings, ModelSettings
+from sparsenode.training.noise import draw_rows, draw_weights
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows to solve: positions and velocities with their standard errors (row, feature), grid and loss.
+
+    `learned` (row, 1) tells where a second-order model gives the velocity itself. An iteration takes `batch` rows, or
+    all of them. With learned starts `groups` (row,) are numbers of those in `given`. `standards` (2, feature) are
+    centers and spreads of the variables, where the network sees standardized states. Where `seeds` weigh observations
+    differently the loss has one entry for each of them, and `of_seeds` gives that of members.
+    """
+
+    positions: Tensor
+    errors: Tensor
+    velocities: Tensor
+    velocity_errors: Tensor
+    learned: Tensor
+    grid: Grid
+    loss: ExactLoss
+    batch: int | None = None
+    groups: Tensor | None = None
+    given: GivenStarts | None = None
+    seeds: tuple[int, ...] = ()
+    standards: np.ndarray | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that an iteration solves."""
+        return min(len(self.positions), self.batch or len(self.positions))
+
+    def of_seeds(self, seeds: Sequence[int]) -> Problem:
+        """The problem of members with these seeds."""
+        if not self.seeds:
+            return self
+        members = torch.tensor([self.seeds.index(seed) for seed in seeds], device=self.positions.device)
+        return replace(self, loss=self.loss.of_members(members), seeds=())
+
+    def sample(self, iteration: int) -> Problem:
+        """The rows of an iteration."""
+        if self.rows == len(self.positions):
+            return self
+        rows = draw_rows(iteration, len(self.positions), self.rows).to(self.positions.device)
+        return Problem(
+            self.positions[rows],
+            self.errors[rows],
+            self.velocities[rows],
+            self.velocity_errors[rows],
+            self.learned[rows],
+            Grid(self.grid.intervals, self.grid.step[rows]),
+            self.loss.select(rows),
+            groups=None if self.groups is None else self.groups[rows],
+            given=self.given,
+            seeds=self.seeds,
+            standards=self.standards,
+        )
+
+    def to(self, device: torch.device) -> Problem:
+        """The same problem on another device."""
+        loss = self.loss
+        return Problem(
+            self.positions.to(device),
+            self.errors.to(device),
+            self.velocities.to(device),
+            self.velocity_errors.to(device),
+            self.learned.to(device),
+            Grid(self.grid.intervals, self.grid.step.to(device)),
+            ExactLoss(
+                loss.factor.to(device),
+                loss.projected.to(device),
+                loss.feature_weight.to(device),
+                loss.constant.to(device),
+                loss.scale.to(device),
+            ),
+            self.batch,
+            None if self.groups is None else self.groups.to(device),
+            self.given,
+            self.seeds,
+            self.standards,
+        )
+
+
+def make_problem(
+    rows: Rows,
+    settings: ModelSettings,
+    feature_weight: np.ndarray,
+    *,
+    batch: int | None = None,
+    given: GivenStarts | None = None,
+    multipliers: Mapping[int, np.ndarray] | None = None,
+    standards: np.ndarray | None = None,
+) -> Problem:
+    """Grid and exact loss of training rows.
+
+    All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as the
+    mean over its observations. A relative loss is 1 for holding the initial state.
+
+    Args:
+        rows: the training rows.
+        settings: the settings of the model.
+        feature_weight: (feature,) weights of the features in the loss.
+        batch: number of rows of one iteration; all where it is None.
+        given: the starts from which learned ones begin.
+        multipliers: (observation,) of the weights, by seed; they make the loss one of each seed.
+        standards: (2, feature) what states are standardized by.
+
+    Raises:
+        UserError: there is nothing to learn from, or the steps from the first to the last observation are more than the
+            memory can hold.
+    """
+    if not rows.times:
+        raise UserError("there are no observations of split train and phase fit to train on; check the splits")
+    empty = [number for number, weight in enumerate(rows.weights) if weight.sum() <= 0]
+    if empty:
+        raise UserError(
+            f"all observations of training row {empty[0]} have weight 0; give one at least a weight above 0"
+        )
+    durations = np.array([times[-1] for times in rows.times])
+    intervals = max(1, math.ceil(durations.max() / settings.solver.step - 1e-9))
+    _check_steps(rows, intervals, settings.solver.step)
+    step = np.where(durations > 0, durations, 1.0) / intervals
+    weights = [weight / weight.sum() / len(rows.times) for weight in rows.weights]
+    per_feature = feature_weight / len(feature_weight)
+    scale = 1.0
+    if settings.normalization == "relative":
+        scale = sum(
+            float(weight @ np.square(observed - initial) @ per_feature)
+            for weight, observed, initial in zip(weights, rows.observed, rows.initial, strict=True)
+        )
+    if scale <= 0:
+        raise UserError("the training data never leave their initial states, so there is nothing to learn from them")
+    positions = [times / row_step for times, row_step in zip(rows.times, step, strict=True)]
+    loss_of = partial(
+        factor_loss, positions, rows.observed, feature_weight=per_feature, intervals=intervals, scale=scale
+    )
+    if multipliers is None:
+        loss = loss_of(weights)
+    else:
+        loss = stack_losses(
+            [
+                loss_of([weight * by[indices] for weight, indices in zip(weights, rows.observations, strict=True)])
+                for by in multipliers.values()
+            ]
+        )
+    return Problem(
+        torch.as_tensor(rows.initial, dtype=torch.float32),
+        torch.as_tensor(rows.initial_error, dtype=torch.float32),
+        torch.as_tensor(rows.velocity * settings.time_scale, dtype=torch.float32),
+        torch.as_tensor(rows.velocity_error * settings.time_scale, dtype=torch.float32),
+        torch.as_tensor(rows.at_start)[:, None],
+        Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None]),
+        loss,
+        batch,
+        None if given is None else torch.as_tensor(given.rows_of(rows.groups)),
+        given,
+        () if multipliers is None else tuple(multipliers),
+        standards,
+    )
+
+
+def _check_steps(rows: Rows, intervals: int, step: float) -> None:
+    """Refuse a loss that is larger than the memory, before any of it is allocated."""
+    needed = loss_bytes(max(len(times) for times in rows.times), intervals)
+    # Rows observed at the same times share what their loss is factored into; every other row has its own.
+    needed += sum(
+        loss_bytes(len(times), intervals) // 3 for times in {row.tobytes(): row for row in rows.times}.values()
+    )
+    usable = usable_memory("cpu")
+    if needed > usable:
+        raise UserError(describe_steps(intervals, step, needed, usable))
+
+
+def training_standards(adata: AnnData) -> np.ndarray:
+    """Mean and standard deviation (2, feature) of the training observations.
+
+    The deviation is 1 for a variable that hardly changes: below a millionth of its size rounding would take the rest.
+    """
+    is_training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    values = np.asarray(adata.X, dtype=np.float64)[is_training]
+    spread = values.std(axis=0)
+    moves = spread > 1e-6 * np.abs(values).max(axis=0)
+    return np.stack((values.mean(axis=0), np.where(moves, spread, 1.0)))
+
+
+def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int]) -> dict[int, np.ndarray]:
+    """Multipliers (observation,) of the observations' weights for every seed, of mean 1 over the training data.
+
+    Args:
+        adata: the trajectories.
+        block: number of consecutive observations of a trajectory that share one multiplier, or all of it where it is
+            None (see `sparsenode.settings.BootstrapSettings`).
+        seeds: the seeds.
+
+    Raises:
+        UserError: all training observations would share one multiplier.
+    """
+    training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    numbers = np.zeros(adata.n_obs, dtype=np.int64)
+    count = 0
+    for rows in trajectory_slices(adata).values():
+        length = rows.stop - rows.start
+        within = np.arange(length) // (block or length)
+        numbers[rows] = count + within
+        count += int(within[-1]) + 1
+    if len(np.unique(numbers[training])) < 2:
+        raise UserError(
+            "all training observations would share one weight of the bootstrap, which changes nothing; set "
+            "`bootstrap.block` of the model to a number of observations (1 where they are independent)"
+        )
+    drawn = {}
+    for seed in seeds:
+        seed_weights = draw_weights(seed, count)[numbers]
+        drawn[seed] = seed_weights / seed_weights[training].mean()
+    return drawn
+
+
+def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,)) -> list[tuple[float, Problem]]:
+    """The problems of a training run: (share of the iterations until which it is trained on, problem), in order.
+
+    Windows first where there are any, whole trajectories in the last `whole_share` of the iterations.
+
+    Args:
+        adata: the trajectories.
+        settings: the settings of the model.
+        seeds: seeds of the members, which matter only for a bootstrap.
+    """
+    multipliers = None
+    if settings.bootstrap is not None:
+        multipliers = bootstrap_multipliers(adata, settings.bootstrap.block, seeds)
+    windows = settings.windows
+    rows_of = partial(
+        training_rows,
+        adata,
+        smoothing=settings.smoothing,
+        order=settings.order,
+        velocity_observations=settings.velocity_observations,
+    )
+    common = partial(
+        make_problem,
+        settings=settings,
+        feature_weight=adata.var["weight"].to_numpy(dtype=float),
+        multipliers=multipliers,
+        standards=training_standards(adata) if settings.standardize else None,
+    )
+    problems = []
+    if windows is not None and settings.whole_share < 1.0:
+        rows = rows_of(windows=(windows.length, windows.stride))
+        problems.append((1.0 - settings.whole_share, common(rows, batch=windows.batch)))
+    if windows is None or settings.whole_share > 0.0:
+        rows = rows_of(windows=None)
+        starts = given_starts(adata) if settings.starts == "learned" else None
+        problems.append((1.0, common(rows, given=starts, batch=windows.batch if windows is not None else None)))
+    return problems
+
+
+def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSettings) -> None:
+    """Refuse to train several strengths on data that leave nothing to choose among them by.
+
+    Raises UserError, before the training and not after it.
+    """
+    if len(method.strengths) < 2:
+        return
+    if settings.forecasts_from_windows and settings.windows is not None:
+        past = known_observations(adata)
+        make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride, past=past)
+    elif not ((adata.obs["split"] == "validation") & (adata.obs["phase"] == "fit")).any():
+        raise UserError(
+            f"there are no validation observations (phase fit) to choose among {len(method.strengths)} strengths on; "
+            "set validation.by and validation.share of the dataset"
+        )
