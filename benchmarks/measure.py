@@ -28,7 +28,7 @@ from sparsenode.ensemble.members import Ensemble
 from sparsenode.ensemble.memory import evaluations_kept
 from sparsenode.evaluation.sparsity import feature_sparsity
 from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings, StopSettings
-from sparsenode.training import TrainingResult, train
+from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training.problems import Problem, make_problem, make_problems
 
 DATA = Path("results/data/hematopoiesis_study.h5ad")

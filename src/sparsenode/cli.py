@@ -341,7 +341,7 @@ def _train_members(arguments: Arguments) -> None:
         message = f"--first-seed, --last-seed: found {seed_range}; allowed: 0 or more, in this order"
         raise UserError(message)
     _limit_threads(arguments.threads)
-    from sparsenode.training import train_members
+    from sparsenode.training.job import train_members
 
     train_members(
         arguments.data,

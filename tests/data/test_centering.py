@@ -19,7 +19,7 @@ from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.ensemble.members import load_ensemble
 from sparsenode.errors import UserError
 from sparsenode.evaluation.evaluate import evaluate_models
-from sparsenode.training import train_members
+from sparsenode.training.job import train_members
 
 FAR = np.array([1e7, 0.0, -3e8])
 

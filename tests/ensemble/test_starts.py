@@ -20,7 +20,7 @@ from sparsenode.ensemble.members import Ensemble, load_ensemble, save_ensemble
 from sparsenode.ensemble.starts import deviation_nodes, deviations, given_starts, nearest_groups, shrinkage
 from sparsenode.errors import UserError
 from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings
-from sparsenode.training import TrainingResult, train
+from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training.problems import make_problems
 
 FEATURES = 6

@@ -31,7 +31,7 @@ from sparsenode.figures.trajectories import draw_trajectories
 from sparsenode.peers import peer_names
 from sparsenode.peers.inference import infer_peer
 from sparsenode.remarks import Remark, read_remarks
-from sparsenode.training import train_members
+from sparsenode.training.job import train_members
 
 DATASET = {
     "source": "second_order",

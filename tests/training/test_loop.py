@@ -25,7 +25,8 @@ from sparsenode.settings import (
     StopSettings,
     WindowSettings,
 )
-from sparsenode.training import TrainingResult, loop, step, train
+from sparsenode.training.loop import TrainingResult, train
+from sparsenode.training import loop, step
 from sparsenode.training import run as runs
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.noise import draw_normal

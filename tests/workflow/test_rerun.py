@@ -92,7 +92,7 @@ def test_a_killed_evaluation_leaves_nothing_that_the_next_run_takes_for_good(cop
     copied.configure(**STRONGER)
     failed = kill_evaluations(copied).snakemake()
     assert failed.status != 0
-    assert {member.strength for member in load_model(model(copied)).members} == {1e-3, 1.0}
+    assert {member.strength for member in load_model(model(copied)).members} == {1e-3, 1.0}, failed.output
     assert not copied.result("metrics/branches.parquet").exists()
     assert succeed(copied.snakemake("--dry-run")).jobs == EVALUATION
     succeed(copied.snakemake("--", TABLE))
