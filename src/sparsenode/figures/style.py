@@ -370,7 +370,7 @@ def describe_protocol(protocol: str) -> str:
     if protocol == "rolling":
         return "rolling starts, given the past"
     if protocol == "window":
-        return "windows, each forecast from its first observation alone"
+        return "windows, each forecast from only its first observation"
     if protocol == "one_step":
         return "single steps, each from one observation to the next"
     return "whole trajectories, each forecast from its initial state"
