@@ -473,11 +473,10 @@ def _add_collect_metrics(subparsers: Subparsers) -> None:
 def _collect_metrics(arguments: Arguments) -> None:
     import pandas as pd
 
-    from sparsenode.evaluation.tables import COLUMNS
     from sparsenode.files import read_table, write_atomically
 
     with write_atomically(arguments.output) as path:
-        tables = [read_table(table, needed=COLUMNS) for table in arguments.metrics]
+        tables = [read_table(table) for table in arguments.metrics]
         pd.concat(tables, ignore_index=True).to_csv(path, index=False)
 
 
