@@ -95,7 +95,7 @@ def rates_file(
     if takes_slopes(ensemble.model_settings):
         raise UserError(
             f"{model} gives the acceleration at a position and a velocity, and its velocity is not a matter of the "
-            "position alone; call Ensemble.rates with velocities"
+            "position only; call Ensemble.rates with velocities"
         )
     values, names = table.to_numpy(np.float64), table.index.astype(str).to_numpy(object)
 
@@ -187,8 +187,8 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
     count = settings.velocity_observations or 1
     if path.suffix != ".h5ad" or "sparsenode" not in _read_h5ad(path).uns:
         raise UserError(
-            f"{path}: this model starts from the slopes of the last {count} observations, which states alone do not "
-            "tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
+            f"{path}: this model starts from the slopes of the last {count} observations, which states do not tell by "
+            "themselves; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
         )
     adata = read_trajectories(path)
     known_count = known_observations(adata)
@@ -255,7 +255,7 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
             message = f"{path}, line {line}: the first field, the name of the state, is empty"
             raise UserError(message)
         if lines.setdefault(name, line) != line:
-            message = f"{path}, line {line}: the name {name!r} stands in line {lines[name]} already; give each a name"
+            message = f"{path}, line {line}: the name {name!r} is in line {lines[name]} already; give each a name"
             raise UserError(message)
         values.append(np.array(finite_numbers(table, line, positions, fields)))
     return _in_order(pd.DataFrame(np.array(values), list(lines), list(features)), features, path)
@@ -313,7 +313,7 @@ def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.Da
         raise UserError(message)
     if not table.index.is_unique:
         repeated = table.index[table.index.duplicated()][0]
-        message = f"{path}: the name {repeated!r} stands there more than once; give each state a name of its own"
+        message = f"{path}: the name {repeated!r} is there more than once; give each state a name of its own"
         raise UserError(message)
     numbers = table.apply(pd.to_numeric, errors="coerce")
     with np.errstate(over="ignore"):  # models compute in single precision

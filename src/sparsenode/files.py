@@ -90,20 +90,28 @@ def reading(path: Path, form: str | None = None) -> Iterator[None]:
         ) from error
 
 
-def read_table(path: Path, *, columns: Sequence[str] | None = None, filters: Any = None) -> pd.DataFrame:
+def read_table(
+    path: Path, *, columns: Sequence[str] | None = None, filters: Any = None, needed: Sequence[str] = ()
+) -> pd.DataFrame:
     """A table of a run from its parquet file.
 
     Args:
         path: the parquet file.
         columns: names of the columns to read; all where it is None.
         filters: which rows to read, as `pandas.read_parquet` takes them; all where it is None.
+        needed: names of columns that the file has to have, beside those to read.
 
     Raises:
         UserError: the file is missing or damaged (see `reading`).
     """
     import pandas as pd
+    from pyarrow import parquet
 
     with reading(Path(path)):
+        present = parquet.read_schema(path).names
+        for name in (*(columns or ()), *needed):
+            if name not in present:
+                raise KeyError(name)
         return pd.read_parquet(path, columns=None if columns is None else list(columns), filters=filters)
 
 

@@ -30,7 +30,9 @@ HEADINGS = {
 """What each kind of remark says, in the order in which they are listed."""
 
 NOTHING = (
-    "Nothing is doubtful: no member was lost, and every chosen strength lies between others and beats the trivial."
+    "Nothing here is doubtful by the rules: no member was lost, a strength was chosen for every method, no model "
+    "forecasts just its initial state, no trivial forecast is better on validation, no chosen strength is an end of "
+    "those on offer beyond which others may be better, and no values or times are hard to learn from."
 )
 _MOST_FINDINGS = 6
 _MOST_WARNINGS = 12

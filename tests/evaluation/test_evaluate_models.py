@@ -263,6 +263,8 @@ def test_only_the_seeds_that_are_asked_for_are_taken(trained, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(one["metrics"]), pd.read_parquet(single["metrics"]))
     with pytest.raises(UserError, match="holds the seed 2, and 3 seeds are asked for"):
         evaluate(trained, tmp_path, seeds=3)
+    with pytest.raises(UserError, match="holds the seed 0, and 1 seeds are asked for"):
+        evaluate(trained, tmp_path, seeds=1, models=[trained / "seeds_1.safetensors"])
 
 
 def test_the_members_of_some_seeds_are_taken_out_of_a_block(trained):

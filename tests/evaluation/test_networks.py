@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import networkx
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from scipy import sparse
 
 from sparsenode.data.contract import read_trajectories, true_network
@@ -16,15 +19,16 @@ from sparsenode.evaluation import networks
 from sparsenode.evaluation.evaluate import evaluate_ensembles
 from sparsenode.evaluation.networks import (
     count_all_edges,
-    count_edges,
     group_table,
     join_rankings,
     mean_shares,
     median_members,
     network_keys,
+    network_matrices,
     network_table,
     open_rankings,
     pick_members,
+    pool_paths,
     ranking_table,
     read_edges,
     read_groups,
@@ -32,6 +36,7 @@ from sparsenode.evaluation.networks import (
     read_networks,
     read_shares,
     read_stability,
+    read_stability_summary,
     split_rankings,
     stability_table,
     strongest,
@@ -70,7 +75,7 @@ def test_tables_lie_beside_the_networks_and_leave_them_alone(tmp_path):
     table = group_table({"x": np.ones((1, 3, 3))}, FEATURES)
     write_groups(table, tmp_path, "model", "l1")
     edges = pd.DataFrame({"source": ["a"], "target": ["b"], "weight": [1.0], "sign": [1], "selection_frequency": [1.0]})
-    write_network(edges, tmp_path / "model" / "l1.csv")
+    write_network(edges.assign(share=1.0), tmp_path / "model" / "l1.csv")
     pd.testing.assert_frame_equal(read_groups(tmp_path, "model", "l1"), table)
     assert read_networks(tmp_path, [("model", "l1")], FEATURES)["model", "l1"].weights[0, 1] == 1.0
     with pytest.raises(UserError, match=r"cnode\.groups\.parquet is missing"):
@@ -214,7 +219,7 @@ def test_a_long_list_of_edges_holds_those_of_the_largest_share(monkeypatch, capl
         expected = whole[whole.index.isin(largest.index[:most])]
         pd.testing.assert_frame_equal(table, expected.reset_index(drop=True), check_dtype=most > 0)
         assert f"of {len(whole)} edges the {most} of the largest share are listed" in caplog.text
-    found = count_edges(paths)
+    found = count_all_edges(pool_paths(paths)).found
     assert found == len(whole)
     write_graph(table, names, tmp_path / "n.graphml", edges_found=found)
     graph = networkx.read_graphml(tmp_path / "n.graphml")
@@ -225,10 +230,95 @@ def test_edges_are_counted_before_the_list_is_cut(monkeypatch):
     paths, jacobian, names = random_members(7)
     whole = network_table(paths, jacobian, names)
     typical = int(((whole["weight"] > 0) & (whole["source"] != whole["target"])).sum())
-    assert count_all_edges(paths) == (len(whole), len(whole), typical)
+    assert count_all_edges(pool_paths(paths)) == (len(whole), len(whole), typical)
     monkeypatch.setattr(networks, "LISTED_EDGES", 5)
-    assert count_all_edges(paths) == (len(whole), 5, typical)
-    assert count_all_edges(paths[:0]) == (0, 0, 0)
+    assert count_all_edges(pool_paths(paths)) == (len(whole), 5, typical)
+    assert count_all_edges(pool_paths(paths[:0])) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e-6])
+def test_pairs_are_counted_as_the_whole_list_shows_them(floor, tmp_path):
+    """A method that only shrinks leaves something of every path, which no member selects."""
+    paths, jacobian, names = random_members(7)
+    paths += floor
+    pooled = pool_paths(paths)
+    table = network_table(paths, jacobian, names, pooled=pooled)
+    pd.testing.assert_frame_equal(table, network_table(paths, jacobian, names))
+    write_network(table, tmp_path / "network.csv")
+    weights = read_network(tmp_path / "network.csv", names).weights
+    shown = int(((weights != 0) & ~np.eye(7, dtype=bool)).sum())
+    assert 0 < shown < 7 * 6
+    assert count_all_edges(pooled).typical == shown
+
+
+DAMAGE = {
+    "it lacks 'share'": lambda text: text.replace("share", "shore"),
+    "it lacks 'source'": lambda text: text.replace("source", "", 1),
+    "it lacks 'target'": lambda text: text.replace("target", "source", 1),
+    "it lacks 'selection_frequency'": lambda text: text.replace(',"selection_frequency"', ""),
+    "its lines have more fields than its header": lambda text: re.sub(r"\n(?=.)", "\nNA,", text),
+    "could not convert": lambda text: text + "NA\n",
+    "": lambda text: text.partition("\n")[2],
+}
+
+
+@pytest.mark.parametrize("read", [read_network, read_shares])
+@pytest.mark.parametrize(("reason", "damage"), DAMAGE.items())
+def test_a_damaged_list_of_edges_is_named_on_one_line(read, reason, damage, tmp_path):
+    path = tmp_path / "network.csv"
+    write_network(network_table(PATHS, -PATHS, NAMES), path)
+    path.write_text(damage(path.read_text()))
+    message = rf"network\.csv is damaged \(.*{reason}.*\); delete it and run again$"
+    with pytest.raises(UserError, match=message) as caught:
+        read(path, NAMES)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [read_network, read_shares])
+def test_a_list_of_edges_of_other_variables_is_refused(read, tmp_path):
+    path = tmp_path / "network.csv"
+    write_network(network_table(PATHS, -PATHS, NAMES), path)
+    message = r"network\.csv names the feature 'b<&>', which the data do not have; delete it and run again"
+    with pytest.raises(UserError, match=message):
+        read(path, ["NA", "true"])
+    with pytest.raises(UserError, match="names the feature 'NA'"):
+        network_matrices(read_edges(path), ["b<&>", "true"])
+
+
+def test_groups_without_categories_and_a_summary_without_numbers_are_damage(tmp_path):
+    (tmp_path / "m").mkdir()
+    groups = tmp_path / "m" / "l1.groups.parquet"
+    pd.DataFrame({"group": ["a"], "source": ["b"], "target": ["c"], "value": [1.0]}).to_parquet(groups)
+    with pytest.raises(UserError, match=r"l1\.groups\.parquet is damaged \(its column 'group' holds no categories\)"):
+        read_groups(tmp_path, "m", "l1")
+    pd.DataFrame({"group": ["a"], "source": ["b"], "value": [1.0]}).to_parquet(groups)
+    with pytest.raises(UserError, match=r"l1\.groups\.parquet is damaged \(it lacks 'target'\); delete it"):
+        read_groups(tmp_path, "m", "l1")
+    table = stability_table(PATHS, np.array([0.1, 0.1]), NAMES)
+    del table.attrs[networks.SUMMARY][0]["lower"]
+    write_stability(table, tmp_path, "m", "l1")
+    with pytest.raises(UserError, match=r"l1\.stability\.parquet is damaged \(it lacks 'lower'\); delete it"):
+        read_stability_summary(tmp_path, "m", "l1")
+    write_stability(table.drop(columns="weight"), tmp_path, "m", "l1")
+    with pytest.raises(UserError, match=r"l1\.stability\.parquet is damaged \(it lacks 'weight'\); delete it"):
+        read_stability(tmp_path, "m", "l1")
+
+
+def test_damaged_scores_of_a_ranking_are_named_by_their_file(tmp_path):
+    scores = {"paths": (PATHS[0], PATHS[0])}
+    write_rankings([ranking_table(scores, NAMES, (EDGES, KNOWN_PAIRS), model="m", method="l1")], tmp_path)
+    path = tmp_path / networks.RANKINGS
+    rankings = open_rankings(tmp_path)
+    [key] = rankings
+    column = parquet.ParquetFile(path).metadata.row_group(0).column(networks.RANKING_COLUMNS.index("score"))
+    content = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    content[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=r"rankings\.parquet is damaged \(.*\); delete it and run again"):
+        rankings[key]
+    with pytest.raises(KeyError):
+        rankings["m", "none", "paths"]
 
 
 def test_a_long_stability_path_lists_the_most_frequent_pairs_of_each_strength(monkeypatch, caplog):

@@ -384,7 +384,7 @@ def walking_files(walking_source: anndata.AnnData, tmp_path_factory: pytest.Temp
         for method in WALKING_CHOSEN:
             path = files["networks"] / model / f"{method}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("source,target,weight,sign,selection_frequency\nlfemur.rx,rfemur.rx,2.0,-1,1.0\n")
+            path.write_text("source,target,weight,share,sign,selection_frequency\nlfemur.rx,rfemur.rx,2.0,1.0,-1,1.0\n")
     return files
 
 

@@ -36,8 +36,8 @@ interactive: True
 """
 
 
-def run(arguments: list[str], folder: Path, **changes: str) -> None:
-    """Call the command line in a process and a working folder of its own, with changes to the person's environment."""
+def run(arguments: list[str], folder: Path, **changes: str) -> str:
+    """What the command line tells in a process and a working folder of its own, with changes to the environment."""
     folder.mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name not in ("MPLBACKEND", "MATPLOTLIBRC")}
     done = subprocess.run(
@@ -45,6 +45,7 @@ def run(arguments: list[str], folder: Path, **changes: str) -> None:
         cwd=folder, env=environment | changes, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def person(folder: Path) -> dict[str, str]:
@@ -70,6 +71,51 @@ def test_a_persons_backend_and_settings_change_no_byte_of_a_figure(files, tmp_pa
         run([f"draw-{figure}", "--dataset", "toy", *flags, *outputs], tmp_path / name, **changes)
         written[name] = [hashlib.sha256(picture.read_bytes()).hexdigest() for picture in pictures]
     assert written["plain"] == written["person"]
+
+
+@pytest.mark.parametrize("content", ["font.size: 31  # größer".encode("latin-1"), b"no.such.key: 3\nfont.size: big\n"])
+def test_settings_in_the_working_folder_that_cannot_be_read_are_not_read(files, tmp_path, content):
+    folder = tmp_path / "person"
+    folder.mkdir()
+    (folder / "matplotlibrc").write_bytes(content)
+    flags = [word for name, path in files.items() if name != "forecasts" for word in (f"--{name}", str(path))]
+    outputs = ["--pdf", "figure.pdf", "--png", "figure.png"]
+    assert "matplotlibrc" not in run(["draw-strengths", "--dataset", "toy", *flags, *outputs], folder)
+    assert (folder / "figure.pdf").exists()
+
+
+SHIELDED = """
+import importlib.resources, importlib.util, os, sys
+from sparsenode.figures import shield_matplotlib
+shield_matplotlib()
+shield_matplotlib()
+assert "matplotlib" not in sys.modules
+assert importlib.util.find_spec("matplotlib").origin.endswith("__init__.py")
+before = os.getcwd()
+import matplotlib
+assert os.getcwd() == before
+assert matplotlib.matplotlib_fname() == "matplotlibrc"
+assert matplotlib.rcParams["font.size"] == 10
+assert type(matplotlib.__spec__.loader).__name__ == type(matplotlib.__loader__).__name__ == "SourceFileLoader"
+assert importlib.resources.files("matplotlib").joinpath("mpl-data").is_dir()
+"""
+
+
+def test_matplotlib_is_imported_only_when_asked_for_and_leaves_the_working_folder(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("font.size: 31")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SHIELDED], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_working_folder_that_is_gone_keeps_no_one_from_drawing(tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os; os.rmdir(os.getcwd())" + SHIELDED.partition("before =")[0] + "import matplotlib"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_commands_whose_packages_import_matplotlib_start_in_a_terminal_of_jupyter(tmp_path):

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,6 +147,54 @@ def test_a_legend_of_many_methods_has_room_beside_few_panels(files, drawn, tmp_p
         assert overlaps(texts) == []
         boxes = [box for name, box in texts.items() if name.startswith("legend")]
         assert all(box.y0 > -5 for box in boxes)
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_long_label_at_the_side_is_broken_within_its_part_of_the_figure(models, tmp_path):
+    label = "value (a unit of more letters than a figure is high) " * 3
+    with style.style():
+        figure = Figure(figsize=(4, 3 * models), layout="constrained")
+        for part in np.atleast_1d(figure.subfigures(models, 1)):
+            part.subplots(2, 1)[0].set_ylabel("name")
+            part.suptitle("A heading that is about as wide as the figure,\nin two lines")
+            part.supylabel(label)
+        style.save_figure(figure, [tmp_path / "figure.png"])
+        texts = texts_of(figure)
+    assert overlaps(texts) == []
+    for part in figure.subfigs:
+        box = part._supylabel.get_window_extent()
+        assert part.bbox.y0 <= box.y0
+        assert box.y1 <= part.bbox.y1
+        assert "\n" in part._supylabel.get_text()
+        assert "".join(part._supylabel.get_text().split()) == "".join(label.split())
+
+
+UNIT = "a unit of more letters than any figure of a few panels is high, in parts per thousand " * 2
+
+
+def check_side_label(drawn, last_word):
+    [texts] = drawn
+    assert overlaps(texts) == []
+    labels = [box for name, box in texts.items() if last_word in name]
+    assert labels
+    assert all(box.y0 >= -1 for box in labels)
+
+
+def test_long_units_of_trajectories_have_room_beside_two_models(two_models, files, drawn, tmp_path):
+    two_models.to_parquet(files["metrics"], index=False)
+    table = pd.read_parquet(files["forecasts"])
+    both = [table.assign(model=model, value_unit=UNIT) for model in ("small", "large")]
+    pd.concat(both, ignore_index=True).to_parquet(files["forecasts"], index=False)
+    draw("trajectories", "toy", files, tmp_path)
+    check_side_label(drawn, "thousand")
+
+
+def test_long_units_of_genes_have_room(cell_files, drawn, tmp_path):
+    adata = anndata.read_h5ad(cell_files["data"])
+    adata.uns["sparsenode"] = {**adata.uns["sparsenode"], "value_unit": UNIT, "transform": "own"}
+    adata.write_h5ad(cell_files["data"])
+    draw("gene_trends", "cells", cell_files, tmp_path)
+    check_side_label(drawn, "thousand")
 
 
 def test_a_legend_lies_below_the_heading_that_reaches_over_it(tmp_path):

@@ -1,5 +1,6 @@
 """Names in figures are short, legible and distinct, and never formulas."""
 
+import re
 import warnings
 
 import pytest
@@ -37,6 +38,31 @@ def test_letters_that_the_font_lacks_are_their_code_points():
     assert name_labels(["基因1", "基因2"]) == {"基因1": "⟨57FA⟩⟨56E0⟩1", "基因2": "⟨57FA⟩⟨56E0⟩2"}
     assert legible("two\nlines of 基") == "two\nlines of ⟨57FA⟩"
     assert legible("a\U000e0100b") == "ab"
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["कु", "कू"], ["⟨0915⟩⟨0941⟩", "⟨0915⟩⟨0942⟩"]),
+        (["क", "कु"], ["⟨0915⟩", "⟨0915⟩⟨0941⟩"]),
+        (["e\u0301", "é"], ["e\u0301", "é"]),
+        (["कु", "कू", "… (1)"], ["⟨0915⟩⟨0941⟩", "⟨0915⟩⟨0942⟩", "… (1)"]),
+        (["a", "a\u200b", "a (1)"], ["a (2)", "a (3)", "a (1)"]),
+        (["क", "क\ufe00"], ["⟨0915⟩ (1)", "⟨0915⟩ (2)"]),
+        (["基" * 5, "基" * 5 + "因"], ["⟨57FA⟩⟨57FA⟩…⟨57FA⟩", "⟨57FA⟩⟨57FA⟩…⟨56E0⟩"]),
+        (["x" * 40 + "\u200d", "x" * 40], [f"{'x' * 12}…{'x' * 7} (1)", f"{'x' * 12}…{'x' * 7} (2)"]),
+    ],
+)
+def test_names_that_differ_in_marks_or_in_what_is_not_seen_keep_letters_and_differ(names, labels):
+    assert list(name_labels(names).values()) == labels
+
+
+def test_no_label_is_cut_within_a_code_point():
+    for count in range(1, 12):
+        for most in range(8, 30):
+            label = name_label("基因x" * count, most=most)
+            assert len(label) <= most
+            assert re.fullmatch("(⟨57FA⟩|⟨56E0⟩|x|…)+", label), label
 
 
 def test_no_text_is_a_formula_and_none_lacks_a_letter(tmp_path):

@@ -103,9 +103,22 @@ def test_pairs_that_a_cut_list_lacks_are_hatched(influences, monkeypatch):
     figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, seeds="2 seeds")
     [cells] = [item for item in figure.axes[0].collections if item.get_hatch()]
     table = regulators.influence_matrix(influences, "erythroid").to_numpy()
-    found = {tuple(path.vertices.min(axis=0)[::-1].astype(int).tolist()) for path in cells.get_paths()}
-    assert found == {tuple(pair) for pair in np.argwhere(table == 0).tolist()}
+    assert hatched_cells(cells) == {tuple(pair) for pair in np.argwhere(table == 0).tolist()}
     assert f"hatched: weaker than the {counts['erythroid']} strongest pairs of its lineage" in figure.get_suptitle()
+
+
+def hatched_cells(cells):
+    return {tuple(path.vertices.min(axis=0)[::-1].astype(int).tolist()) for path in cells.get_paths()}
+
+
+def test_a_regulator_on_itself_is_not_hatched(monkeypatch):
+    rows = [("a", "r1", "r2", 1.0), ("a", "r2", "r1", 2.0), ("a", "r1", "t", 3.0)]
+    table = pd.DataFrame(rows, columns=["group", "source", "target", "value"]).astype({"group": "category"})
+    monkeypatch.setattr(regulators, "STRONGEST_PAIRS", len(table))
+    figure = regulators.draw("cells", ("cells", "l1", 0.1), table, {}, seeds="2 seeds")
+    [cells] = [item for item in figure.axes[0].collections if item.get_hatch()]
+    shown = regulators.influence_matrix(table, "a")
+    assert hatched_cells(cells) == {(shown.index.get_loc("r2"), shown.columns.get_loc("t"))}
 
 
 def test_tables_that_were_not_written_are_asked_for(cell_files, tmp_path):

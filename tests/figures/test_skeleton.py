@@ -1,10 +1,12 @@
 """The figure and the animation of walking."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.animation import PillowWriter
 from matplotlib.colors import to_hex
 from PIL import Image
 
@@ -155,6 +157,28 @@ def test_the_animation_has_a_frame_for_each_time_at_its_own_speed(motion, tmp_pa
     assert shown == skeleton.durations(times)
     assert sum(shown) == 1330
     assert list(tmp_path.iterdir()) == [tmp_path / "skeleton.gif"]
+
+
+def test_the_heading_of_the_animation_keeps_its_lines_in_every_frame(motion, tmp_path, monkeypatch):
+    times = np.linspace(8.0, 11.5, 5)
+    poses = {key: np.resize(value, (5, 4, 2)) for key, value in motion.poses.items()}
+    longer = dataclasses.replace(motion, times=times, poses=poses)
+    headings = []
+
+    def look_at(self, *arguments, **settings):
+        headings.append((self.fig.get_suptitle(), self.fig._suptitle.get_window_extent().width, self.fig.bbox.width))
+
+    monkeypatch.setattr(PillowWriter, "grab_frame", look_at)
+    monkeypatch.setattr(skeleton, "_make_writer", lambda times: PillowWriter())
+    monkeypatch.setattr(PillowWriter, "finish", lambda self: Path(self.outfile).touch())
+    skeleton.animate("a_data_set_of_基_whose_name_is_longer_than_the_figure " * 3, longer, tmp_path / "skeleton.gif")
+    assert len(headings) == len(times)
+    texts = [text for text, _, _ in headings]
+    assert [text.count("\n") for text in texts] == [texts[0].count("\n")] * len(times)
+    assert texts[0].count("\n") > 1
+    assert all(width <= room for _, width, room in headings)
+    assert [text[-6:].strip().replace("\N{NO-BREAK SPACE}", " ") for text in texts][::4] == ["8.00 s", "1.50 s"]
+    assert "⟨57FA⟩" in texts[-1]
 
 
 def test_a_disk_that_takes_no_more_leaves_no_animation(motion, tmp_path, largest_file):

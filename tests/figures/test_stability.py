@@ -88,7 +88,15 @@ def test_tables_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"l1\.stability\.parquet is missing"):
         stability.read_paths(tmp_path, finished([0.1]), "m", "l1", FEATURES)
     write_stability(listed([(0.1, "b", "other", 0.5, 1.0)]), tmp_path, "m", "l1")
-    with pytest.raises(UserError, match="names the feature 'other', which the data do not have"):
+    with pytest.raises(UserError, match=r"names the feature 'other', which the data do not have; delete it"):
+        stability.read_paths(tmp_path, finished([0.1]), "m", "l1", FEATURES)
+
+
+def test_pairs_at_a_strength_that_the_summary_lacks_are_damage(tmp_path):
+    table = listed([(0.1, "b", "a", 0.5, 1.0)]).assign(strength=7.0)
+    table.attrs.update(listed([(0.1, "b", "a", 0.5, 1.0)]).attrs)
+    write_stability(table, tmp_path, "m", "l1")
+    with pytest.raises(UserError, match=r"l1\.stability\.parquet is damaged \(.*of which it has no summary\); delete"):
         stability.read_paths(tmp_path, finished([0.1]), "m", "l1", FEATURES)
 
 
@@ -168,6 +176,7 @@ def test_where_every_member_diverged_panels_are_empty(metrics, tmp_path):
     assert stability.methods_with_strengths(lost, "small") == ["none", "l1", "mine"]
     figure = stability.draw("toy", lost, {}, paths, ("true network", Network(TRUTH, KNOWN, signed=True)))
     assert panels(figure)[0].get_title() == "l1\n12 of 12 diverged"
+    assert figure.subfigs[0].get_suptitle().endswith("grows\nno member finished, 3 seeds")
     figure.savefig(tmp_path / "stability.png", dpi=30)
 
 

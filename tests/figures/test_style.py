@@ -78,6 +78,24 @@ def test_zero_has_a_place_left_of_all_strengths():
     assert low < places[0] < places[2] < high
 
 
+@pytest.mark.parametrize(
+    ("strengths", "labels"),
+    [
+        ([0.2, 0.5], ["0.2", "0.5"]),
+        ([0.0, 0.2, 0.5], ["0", "0.2", "0.5"]),
+        ([0.5], ["0.5"]),
+        ([0.2, 0.21, 0.22, 0.6], ["0.2", "0.6"]),
+        ([0.00021, 0.00022], ["0.00021"]),
+        ([0.5, 2], ["10⁰"]),
+        ([0.0], ["0", "10⁰"]),
+    ],
+)
+def test_strengths_have_labels_where_no_power_of_ten_lies_within_them(strengths, labels):
+    axes = Figure().subplots()
+    style.StrengthAxis(strengths).draw(axes)
+    assert [label.get_text() for label in axes.get_xticklabels()] == labels
+
+
 def test_sparsities_near_one_are_apart():
     axis = style.SparsityAxis([0.0, 0.5, 0.99, np.nan])
     assert not axis.has_empty

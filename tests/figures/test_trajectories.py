@@ -2,7 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from sparsenode.errors import UserError
 from sparsenode.figures import trajectories
 from sparsenode.figures.style import Choice
 
@@ -69,3 +71,11 @@ def test_trajectories_come_from_each_group_and_noise_is_told_from_a_course():
     rng = np.random.default_rng(0)
     assert trajectories.is_noisy(pd.Series(rng.normal(size=100)))
     assert not trajectories.is_noisy(pd.Series(np.sin(np.linspace(0, 6, 100))))
+
+
+@pytest.mark.parametrize("column", ["observed", "value_unit", "group"])
+def test_forecasts_without_a_column_are_damage(files, tmp_path, column):
+    pd.read_parquet(files["forecasts"]).drop(columns=column).to_parquet(files["forecasts"], index=False)
+    tables = {name: files[name] for name in ("metrics", "selection", "forecasts")}
+    with pytest.raises(UserError, match=rf"forecasts\.parquet is damaged \(it lacks '{column}'\); delete it and run"):
+        trajectories.draw_trajectories(dataset="toy", **tables, outputs=[tmp_path / "figure.png"])

@@ -222,7 +222,7 @@ def test_options_that_snakemake_would_drop_are_refused(workflow):
     (workflow.folder / "a.yaml").write_text("seeds: 1\n")
     done = workflow.snakemake("--dry-run", "--configfile", "a.yaml", "--configfile", "a.yaml")
     assert done.status == 1
-    assert "--configfile: found 2 times, of which Snakemake takes the last alone" in done.output
+    assert "--configfile: found 2 times, of which Snakemake takes only the last" in done.output
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,9 @@ def observation_noise(values: np.ndarray, counts: np.ndarray | None = None) -> n
 
     With `counts` (time,), how many observations each is the mean of: that of a single one.
 
-    From differences of neighbors, which a slow trend leaves alone (von Neumann 1941). Where a difference tends to have
-    the sign of the one before, they tell the motion and not the noise: then from third differences, which leave a
-    parabola alone. Zero for one observation.
+    From differences of neighbors, which a slow trend does not change (von Neumann 1941). Where a difference tends to
+    have the sign of the one before, they tell the motion and not the noise: then from third differences, which a
+    parabola does not change. Zero for one observation.
     """
     if len(values) < 2:
         return np.zeros(values.shape[1])

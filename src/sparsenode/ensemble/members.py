@@ -480,7 +480,7 @@ def join_ensembles(blocks: Sequence[Ensemble]) -> Ensemble:
     first = blocks[0]
     for block in blocks[1:]:
         if block.settings != first.settings or block.features != first.features:
-            raise UserError("blocks of seeds with different settings or variables cannot be joined; train them anew")
+            raise UserError("blocks of seeds with different settings or variables cannot be joined; train them again")
     return replace(
         first,
         members=tuple(member for block in blocks for member in block.members),

@@ -53,20 +53,20 @@ def load_blocks(
         if data_sha256 is not None and block.metadata.get("data_sha256") != data_sha256:
             raise UserError(f"{path} was trained on another version of the dataset {dataset}; delete it and run again")
         blocks[key].append(block)
-    if seeds is not None:
-        blocks = {key: take_seeds(ensembles, seeds) for key, ensembles in blocks.items()}
+    taken: list[list[Ensemble]] = []
     for key, ensembles in blocks.items():
         if key[0] != dataset:
             raise UserError(f"{frozen_settings[key][1]} belongs to data set {key[0]}, but the data are {dataset}")
         if not ensembles:
             raise UserError(f"no trained model was given for {frozen_settings[key][1]}: train it first")
-        members = [(member.strength, member.seed) for block in ensembles for member in block.members]
+        taken.append(ensembles if seeds is None else take_seeds(ensembles, seeds))
+        members = [(member.strength, member.seed) for block in taken[-1] for member in block.members]
         if len(set(members)) < len(members):
             raise UserError(f"several model files of {key} hold the same seeds: give each block of seeds once")
         if seeds is not None and (lacking := sorted(set(range(seeds)) - {seed for _, seed in members})):
             raise UserError(f"no model file of {key} holds the seed {lacking[0]}, and {seeds} seeds are asked for")
     # What is compared with the data of the training is less the center, as these are.
-    return [replace(join_ensembles(ensembles), centers=()) for ensembles in blocks.values()]
+    return [replace(join_ensembles(ensembles), centers=()) for ensembles in taken]
 
 
 def take_seeds(blocks: Sequence[Ensemble], seeds: int) -> list[Ensemble]:

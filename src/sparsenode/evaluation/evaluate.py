@@ -27,6 +27,7 @@ from sparsenode.evaluation.networks import (
     network_keys,
     network_table,
     pick_members,
+    pool_paths,
     ranking_table,
     stability_table,
     write_annotated,
@@ -430,8 +431,9 @@ def _add_network(
 ) -> None:
     """Add the edges at the chosen strength and their numbers; `paths` and `jacobian` (member, source, target)."""
     known_edges = None if truth.edges is None else (truth.edges, truth.known)
-    result.networks[key] = network_table(paths, jacobian, features, known_edges, truth.deviations)
-    counts = count_all_edges(paths)
+    pooled = pool_paths(paths)
+    result.networks[key] = network_table(paths, jacobian, features, known_edges, truth.deviations, pooled)
+    counts = count_all_edges(pooled)
     result.edges_found[key] = counts.found
     result.selections[key]["edges"] = counts._asdict()
 
@@ -487,7 +489,7 @@ def _select(
         asked = {WINDOW: "windows", ROLLING: "rolling forecasts"}.get(plan.protocol, "observations")
         shorter = {
             WINDOW: " or shorten `windows.length` of the model",
-            ROLLING: " or shorten `evaluation.rolling.past` or `horizon` (which trains nothing anew)",
+            ROLLING: " or shorten `evaluation.rolling.past` or `horizon` (which trains nothing again)",
         }
         raise UserError(
             f"data set {label['dataset']} has no validation {asked} (split validation, phase fit) to choose the "

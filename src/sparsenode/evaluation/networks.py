@@ -131,7 +131,7 @@ class EdgeCounts(NamedTuple):
     """Numbers of edges of a network before its list is cut.
 
     `found` are those that at least one member selected, self-loops included, `listed` those of its list, and `typical`
-    the pairs of two variables with a path in the median over members.
+    the pairs of two variables among those found whose median path is not zero, as the whole list counts them.
     """
 
     found: int
@@ -139,21 +139,28 @@ class EdgeCounts(NamedTuple):
     typical: int
 
 
-def count_all_edges(paths: np.ndarray) -> EdgeCounts:
-    """Numbers of edges of members at one strength; `paths` (member, source, target)."""
+class PooledPaths(NamedTuple):
+    """Selection frequencies and median strengths of paths over members, both (source, target)."""
+
+    frequency: np.ndarray
+    median: np.ndarray
+
+
+def pool_paths(paths: np.ndarray) -> PooledPaths:
+    """Selection frequencies and medians of `paths` (member, source, target); zeros where there is no member."""
     if len(paths) == 0:
-        return EdgeCounts(0, 0, 0)
-    selected, weight = count_edges(paths), median_members(paths)
-    np.fill_diagonal(weight, 0.0)
-    return EdgeCounts(selected, min(selected, LISTED_EDGES), int(np.count_nonzero(weight)))
+        return PooledPaths(*np.zeros((2, *paths.shape[1:])))
+    return PooledPaths(selection_frequency(paths), median_members(paths))
 
 
-def count_edges(paths: np.ndarray) -> int:
-    """Number of edges that at least one member selected; `paths` (member, source, target)."""
-    selected = np.zeros(paths.shape[1:], bool)
-    for matrix in paths:
-        selected |= matrix >= THRESHOLD
-    return int(selected.sum())
+def count_all_edges(pooled: PooledPaths) -> EdgeCounts:
+    """Numbers of edges of members at one strength."""
+    selected = pooled.frequency > 0
+    found = int(np.count_nonzero(selected))
+    # A path far below the threshold is not zero where a method only shrinks: no member has it, and no list.
+    typical = selected & (pooled.median != 0)
+    np.fill_diagonal(typical, val=False)
+    return EdgeCounts(found, min(found, LISTED_EDGES), int(np.count_nonzero(typical)))
 
 
 def network_table(
@@ -162,6 +169,7 @@ def network_table(
     features: Sequence[str],
     truth: tuple[np.ndarray, np.ndarray] | None = None,
     deviations: np.ndarray | None = None,
+    pooled: PooledPaths | None = None,
 ) -> pd.DataFrame:
     """Edges that at least one member selected, by `share`, the largest first; self-loops come after all other edges.
 
@@ -179,11 +187,11 @@ def network_table(
         truth: edges and where they are known, both (source, target); the column `known` then says whether an edge is a
             true one.
         deviations: standard deviation of each source, (source,).
+        pooled: the paths pooled over members, where they are computed already.
     """
     if len(paths) == 0:
         return pd.DataFrame({name: [] for name in (*NETWORK_COLUMNS, *([KNOWN] if truth else []))})
-    frequency = selection_frequency(paths)
-    weight = median_members(paths)
+    frequency, weight = pool_paths(paths) if pooled is None else pooled
     share = mean_shares(paths, deviations)
     # Shares are not negative, so what no member selected comes last.
     share[frequency == 0] = -1.0
@@ -240,27 +248,50 @@ def read_edges(path: Path) -> pd.DataFrame:
             file.seek(max(0, file.seek(0, io.SEEK_END) - 1))
             if file.read() != b"\n":
                 raise ValueError("its last line is cut")
+        header = pd.read_csv(path, nrows=0).columns
+        for name in NETWORK_COLUMNS:
+            if name not in header:
+                raise KeyError(name)
         # A gene may be called "NA" or "nan": names are never read as missing values.
         table = pd.read_csv(path, dtype={**text, **numbers}, keep_default_na=False)
+        # Of lines with more fields than the header the first ones would be taken for an index.
+        if not isinstance(table.index, pd.RangeIndex):
+            raise ValueError("its lines have more fields than its header")
         return table[[name for name in table.columns if name in text or name in numbers]]
 
 
 def read_shares(path: Path, features: Sequence[str]) -> Matrices:
     """Signed shares, as the weights, and selection frequencies of a CSV of edges."""
     table = read_edges(path)
-    return network_matrices(table.assign(weight=table["share"]), features)
+    return network_matrices(table.assign(weight=table["share"]), features, where=str(path))
 
 
 def read_network(path: Path, features: Sequence[str]) -> Matrices:
     """Signed weights and selection frequencies of a CSV of edges."""
-    return network_matrices(read_edges(path), features)
+    return network_matrices(read_edges(path), features, where=str(path))
 
 
-def network_matrices(table: pd.DataFrame, features: Sequence[str]) -> Matrices:
-    """Signed weights and selection frequencies of a table of edges; its sign 0 is one that is not known."""
-    number = {name: index for index, name in enumerate(features)}
-    source = table["source"].map(number).to_numpy(np.int64)
-    target = table["target"].map(number).to_numpy(np.int64)
+def feature_numbers(names: pd.Series, features: Sequence[str], where: str) -> np.ndarray:
+    """Index of each name in `features`, of which few are distinct; `where` names the file that they are from.
+
+    Raises:
+        UserError: a name is none of the features.
+    """
+    names = names.astype("category")
+    lookup = pd.Index(list(features)).get_indexer(pd.Index(names.cat.categories))
+    if (lookup < 0).any():
+        unknown = str(names.cat.categories[int(np.argmin(lookup))])
+        raise UserError(f"{where} names the feature {unknown!r}, which the data do not have; delete it and run again")
+    return lookup[names.cat.codes.to_numpy()]
+
+
+def network_matrices(table: pd.DataFrame, features: Sequence[str], *, where: str = "the network") -> Matrices:
+    """Signed weights and selection frequencies of a table of edges; its sign 0 is one that is not known.
+
+    Raises:
+        UserError: the table, which is that of the file `where`, names a variable that is none of the features.
+    """
+    source, target = (feature_numbers(table[name], features, where) for name in ("source", "target"))
     weights, frequency = np.zeros((2, len(features), len(features)))
     unsigned = np.zeros(weights.shape, bool)
     sign = table["sign"].to_numpy(np.float64)
@@ -329,7 +360,12 @@ def read_groups(folder: Path, model: str, method: str) -> pd.DataFrame:
     Raises:
         UserError: the folder has no such table, or it is damaged.
     """
-    return read_table(Path(folder) / model / f"{method}{_ENDING}", columns=GROUP_COLUMNS)
+    path = Path(folder) / model / f"{method}{_ENDING}"
+    table = read_table(path, columns=GROUP_COLUMNS)
+    with reading(path):
+        if not isinstance(table["group"].dtype, pd.CategoricalDtype):
+            raise TypeError("its column 'group' holds no categories")
+    return table
 
 
 def write_graph(
@@ -463,7 +499,7 @@ def read_stability(folder: Path, model: str, method: str) -> pd.DataFrame:
     Raises:
         UserError: the folder has no such table, or it is damaged.
     """
-    return read_table(_find_stability(folder, model, method), columns=STABILITY_COLUMNS)
+    return read_table(stability_file(folder, model, method), columns=STABILITY_COLUMNS)
 
 
 def read_stability_summary(folder: Path, model: str, method: str) -> pd.DataFrame:
@@ -474,10 +510,13 @@ def read_stability_summary(folder: Path, model: str, method: str) -> pd.DataFram
     """
     from pyarrow import parquet
 
-    path = _find_stability(folder, model, method)
+    path = stability_file(folder, model, method)
     with reading(path):
         attributes = json.loads((parquet.read_schema(path).metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
-    summary = attributes.get(SUMMARY)
+        summary = attributes.get(SUMMARY)
+        for row in summary or []:
+            for name in SUMMARY_COLUMNS:
+                row[name]
     if summary is None:
         raise UserError(
             f"{path} has no summary of all pairs, since an earlier version wrote it; delete it and run again"
@@ -485,7 +524,8 @@ def read_stability_summary(folder: Path, model: str, method: str) -> pd.DataFram
     return pd.DataFrame(summary, columns=SUMMARY_COLUMNS)
 
 
-def _find_stability(folder: Path, model: str, method: str) -> Path:
+def stability_file(folder: Path, model: str, method: str) -> Path:
+    """Where the stability path of one (model, method) is in a dataset's folder of networks."""
     return Path(folder) / model / f"{method}{_STABILITY_ENDING}"
 
 
@@ -576,12 +616,19 @@ class RankingFile(Rankings):
         self.path, self.groups = path, groups
 
     def __getitem__(self, key: RankingKey) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and edges (pair,) of a ranking."""
+        """Scores and edges (pair,) of a ranking.
+
+        Raises:
+            KeyError: the file has no such ranking.
+            UserError: the file is damaged.
+        """
         from pyarrow import parquet
 
-        with parquet.ParquetFile(self.path) as file:
-            rows = file.read_row_groups(list(self.groups[key]), columns=["score", "edge"])
-        return rows["score"].to_numpy(), rows["edge"].to_numpy()
+        groups = list(self.groups[key])
+        with reading(self.path):
+            with parquet.ParquetFile(self.path) as file:
+                rows = file.read_row_groups(groups, columns=["score", "edge"])
+            return rows["score"].to_numpy(), rows["edge"].to_numpy()
 
     def __iter__(self) -> Iterator[RankingKey]:
         """Keys in the order of the file."""

@@ -193,7 +193,9 @@ def plan_one_step(data: Observations) -> Plan:
             steps.extend(stretch[position : position + 2] for position in follows)
     stepped = {str(data.split[step[0]]) for step in steps}
     if alone := [name for name in dict.fromkeys(data.split.tolist()) if name not in stepped]:
-        logger.warning("no one-step forecasts of the split %s: its observations stand alone", " and ".join(alone))
+        logger.warning(
+            "no one-step forecasts of the split %s: none of its observations follows another", " and ".join(alone)
+        )
     if not steps:
         message = (
             "no one-step forecast is possible: in no trajectory is an observation followed by a later one of the same "

@@ -1,7 +1,13 @@
 """Figures: for each a file, in which `draw_NAME` writes it from the tables of one dataset."""
 
+import importlib.abc
+import importlib.machinery
 import os
-from typing import NamedTuple
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 
 class Figure(NamedTuple):
@@ -77,7 +83,49 @@ def shield_matplotlib() -> None:
     """Keep a person's backend and settings from matplotlib in this process; to be called before it is first imported.
 
     Jupyter exports a backend that other environments do not have, on which the import fails, also that of packages
-    which import matplotlib, such as scanpy.
+    which import matplotlib, such as scanpy. Settings in the working folder go before those that are named, so that it
+    is imported, whoever does so, in another one.
     """
     os.environ["MPLBACKEND"] = "agg"
     os.environ["MATPLOTLIBRC"] = os.devnull
+    if not any(isinstance(finder, _MatplotlibFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _MatplotlibFinder())
+
+
+class _MatplotlibFinder(importlib.abc.MetaPathFinder):
+    """Finds matplotlib where it is, to be loaded by `_AsideLoader`, and no other module."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        if fullname != "matplotlib":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _AsideLoader(spec.loader)
+        return spec
+
+
+class _AsideLoader(importlib.abc.Loader):
+    """Loads a module by its own loader, with this folder, which holds no settings, as the working folder."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        module: ModuleType | None = self.loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # From here on the module is as any other: its data files are found by its own loader.
+        module.__loader__ = self.loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.loader
+        try:
+            folder = Path.cwd()
+        except FileNotFoundError:  # It was removed, and so were settings in it.
+            self.loader.exec_module(module)
+            return
+        os.chdir(Path(__file__).parent)
+        try:
+            self.loader.exec_module(module)
+        finally:
+            os.chdir(folder)

@@ -50,8 +50,8 @@ _READABLE = (
 _EXPLANATION = """\
 Models at the strength chosen on validation, over the seeds that finished: the median, and in brackets the range. \
 *Published* values are those of other studies, quoted and not measured here; each study chooses and counts in its own \
-way. What they call sparsity is the share of weights that are exactly zero, and stands there; of pairs none is \
-published. Which methods are given a prior network, and what it is made of, stands below the table. `benchmark.csv` \
+way. What they call sparsity is the share of weights that are exactly zero, and is there; of pairs none is \
+published. Which methods are given a prior network, and what it is made of, is said below the table. `benchmark.csv` \
 has more columns.
 
 - **pairs without a path**: share of the pairs of features, each with itself too, whose path is below 1e-5.

@@ -69,8 +69,8 @@ def read_donors(adata: AnnData, *, where: str = "the trajectories") -> list[Dono
     if width < 2:
         problem = f"has {width} component" if width else "is missing"
         raise UserError(
-            f"{where}: obsm[{EMBEDDING!r}] {problem}, and the map of cells takes two components; make the dataset anew "
-            "with a diffusion map (`embedding: diffmap` in the options of its source)"
+            f"{where}: obsm[{EMBEDDING!r}] {problem}, and the map of cells takes two components; make the dataset "
+            "again with a diffusion map (`embedding: diffmap` in the options of its source)"
         )
     coordinates = np.asarray(adata.obsm[EMBEDDING], np.float64)[:, :2]
     subjects, splits = adata.obs["subject"].astype(str).to_numpy(), adata.obs["split"].astype(str).to_numpy()

@@ -38,6 +38,7 @@ MARKERS = {
 """Genes that are known to mark a lineage, by its name in lower case; other genes are shown where a lineage has none."""
 LEAST_CHANGE = 0.2
 """Share of the change of the most changing gene from which on a marker goes before other genes."""
+_NEEDED = ("model", "method", "protocol", "trajectory", "feature", "time", "predicted")
 _CELL_COLOR = "#a8a8a8"
 _UNITS = {"log1p": "log(1 + normalized counts)", "none": "normalized counts"}
 
@@ -84,7 +85,7 @@ def draw_gene_trends(
     """
     from sparsenode.data.contract import read_trajectories
 
-    table = read_table(forecasts)
+    table = read_table(forecasts, needed=_NEEDED)
     trends = read_trends(read_trajectories(data), list(dict.fromkeys(table["feature"].astype(str))), where=str(data))
     with style.style(font_size):
         figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), table, trends)
@@ -99,7 +100,9 @@ def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajec
     """
     candidates = [name for name in kept if name in adata.var_names]
     if not candidates:
-        raise UserError(f"{where}: no forecast of any of its genes was kept; evaluate the models of this dataset anew")
+        raise UserError(
+            f"{where}: no forecast of any of its genes was kept; delete the table of forecasts and run again"
+        )
     positions = [int(adata.var_names.get_loc(name)) for name in candidates]
     time, values = adata.obs["time"].to_numpy(np.float64), np.asarray(adata.X, np.float64)[:, positions]
     is_training = (adata.obs["split"] == "train").to_numpy()

@@ -12,6 +12,7 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import LEAD
+from sparsenode.evaluation.tables import COLUMNS
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import Choice, pick
@@ -82,7 +83,7 @@ def read_errors(path: Path) -> pd.DataFrame:
     Raises:
         UserError: there are none.
     """
-    table = read_table(path, filters=[("metric", "in", ["mse", "mse_restored"])])
+    table = read_table(path, filters=[("metric", "in", ["mse", "mse_restored"])], needed=COLUMNS)
     table = table[table["horizon"].astype(str).str.startswith(LEAD) & table["status"].eq("finished")]
     if table.empty:
         raise UserError(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation.tables import ALL, NO_SEED
+from sparsenode.evaluation.tables import ALL, COLUMNS, NO_SEED
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
 from sparsenode.figures.style import pick
@@ -38,7 +38,7 @@ def draw_interventions(
 ) -> None:
     """Write the figure of one dataset to each path of `outputs`."""
     with style.style(font_size):
-        figure = draw(dataset, read_table(interventions))
+        figure = draw(dataset, read_table(interventions, needed=COLUMNS))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 

@@ -87,9 +87,13 @@ def _axes_of(subfigure: Any, figure: Figure) -> list[Axes]:
 
 
 def _break_texts(subfigure: Any, figure: Figure, wholes: dict[Text, str]) -> bool:
-    """Break headings of a (sub)figure at its width, and titles and labels of panels where their neighbors' begin."""
+    """Break headings of a (sub)figure at its width, and titles and labels of panels where their neighbors' begin.
+
+    Labels at its side are broken at its height, less that of the headings that they reach.
+    """
     gap = GAP * figure.dpi / 72
     changed = [_break_lines(text, subfigure.bbox.width - gap, wholes) for text in _headings(subfigure)]
+    changed += [_break_lines(text, _height_beside(text, subfigure) - gap, wholes) for text in _side_labels(subfigure)]
     panels = _axes_of(subfigure, figure)
     right = min([subfigure.bbox.x1, *(box.x0 for box in map(_box, _beside(subfigure, figure)))])
     for kind in ("title", "xlabel", "ylabel"):
@@ -125,9 +129,32 @@ def _room(axes: Axes, neighbors: list[Axes], low: float, high: float, *, across:
 
 def _headings(subfigure: Any) -> list[Text]:
     """The headings of a figure or of one within it, and labels that all its panels share, if they are horizontal."""
+    return _texts_along(subfigure, 0)
+
+
+def _side_labels(subfigure: Any) -> list[Text]:
+    """The vertical labels that all panels of a figure or of one within it share."""
+    return _texts_along(subfigure, 90)
+
+
+def _texts_along(subfigure: Any, rotation: float) -> list[Text]:
     return [
-        text for text in subfigure.texts if text.get_rotation() == 0 and text.get_text().strip() and text.get_visible()
+        text
+        for text in subfigure.texts
+        if text.get_rotation() == rotation and text.get_text().strip() and text.get_visible()
     ]
+
+
+def _height_beside(label: Text, subfigure: Any) -> float:
+    """How long a vertical label of a (sub)figure may be, in pixels, between the headings above and below its middle."""
+    box = _box(label)
+    middle = (box.y0 + box.y1) / 2
+    # Beside a heading there may be room, which it has no more once it is broken, or a panel moves.
+    headings = [_box(text) for text in _headings(subfigure)]
+    high = min([subfigure.bbox.y1, *(other.y0 for other in headings if other.y0 > middle)])
+    low = max([subfigure.bbox.y0, *(other.y1 for other in headings if other.y1 < middle)])
+    # Below this it is too long for its place, however it is broken.
+    return float(max(2 * min(high - middle, middle - low), 0.3 * subfigure.bbox.height))
 
 
 def _break_lines(text: Text, room: float, wholes: dict[Text, str]) -> bool:

@@ -206,8 +206,8 @@ def _draw_matrix(
         blank = np.ma.masked_where(~not_known, np.zeros(matrix.shape))
         axes.pcolormesh(blank, cmap=ListedColormap([NOT_KNOWN]), rasterized=count > 50)
     if unsigned is not None and unsigned.any():
-        alone = np.ma.masked_invalid(np.where(unsigned, entries, np.nan))
-        axes.pcolormesh(alone, cmap="Greens", vmin=0, vmax=1, rasterized=count > 50)
+        green = np.ma.masked_invalid(np.where(unsigned, entries, np.nan))
+        axes.pcolormesh(green, cmap="Greens", vmin=0, vmax=1, rasterized=count > 50)
         entries = np.where(unsigned, np.nan, entries)
     mesh = axes.pcolormesh(np.ma.masked_invalid(entries), cmap="RdBu_r", vmin=-1, vmax=1, rasterized=count > 50)
     if edges is not None:

@@ -359,7 +359,7 @@ def _heading(
     notes = [f"{heads}width: the source's share in what its target gets"]
     if selected_count < count:
         notes.append(
-            f"the {selected_count} of {count} features with the strongest edges, and the edges among them alone"
+            f"the {selected_count} of {count} features with the strongest edges, and only the edges among them"
         )
     compared = "" if reference is None else f" beside the {reference[0]}"
     return "\n".join([f"{name}: learned networks at the chosen strength{compared}", *notes])

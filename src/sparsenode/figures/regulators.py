@@ -150,7 +150,7 @@ def draw(
         prior = priors.get(group)
         mesh = _draw_matrix(axes, table, prior)
         if group in cut:
-            hatch(axes, table.to_numpy() == 0)
+            hatch(axes, (table.to_numpy() == 0) & (table.index.to_numpy()[:, None] != table.columns.to_numpy()))
         comparison = "no prior network" if prior is None else describe_prior(table, prior)
         axes.set_title(f"{name_label(group)}: its {len(table)} strongest regulators\n{comparison}")
         bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=18)

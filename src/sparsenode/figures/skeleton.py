@@ -349,16 +349,18 @@ def animate(dataset: str, motion: Motion, path: Path) -> None:
             panels.append((_add_lines(axes, motion, faint=True), motion.poses[OBSERVED]))
         panels.append((_add_lines(axes, motion), poses))
     _add_bar(grid[0], low)
-    heading = figure.suptitle("0")
+    # The time is one word, so that no line breaks within it, and the last one is as long as any.
+    words = [f"{time:.2f}\N{NO-BREAK SPACE}s" for time in motion.times]
+    heading = figure.suptitle(f"{dataset}, trial {name_label(motion.trial)}: {words[-1]}")
+    # The layout is found once: panels would shift with the width of the heading.
+    settle(figure)
+    start = heading.get_text().removesuffix(words[-1])
 
     def update(frame: int) -> None:
-        heading.set_text(f"{dataset}, trial {name_label(motion.trial)}: {motion.times[frame]:.2f} s")
+        heading.set_text(start + words[frame])
         for lines, poses in panels:
             _show(lines, motion, poses[frame])
 
-    update(0)
-    # The layout is found once: panels would shift with the width of the heading.
-    settle(figure)
     with write_atomically(path) as temporary:
         movie = FuncAnimation(figure, update, frames=len(motion.times), init_func=lambda: None, cache_frame_data=False)
         movie.save(temporary, writer=_make_writer(motion.times), dpi=_PIXELS_PER_INCH)

@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import Network, reference_network
-from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import (
     SUMMARY_COLUMNS,
+    feature_numbers,
     group_pairs,
     read_stability,
     read_stability_summary,
+    stability_file,
     summarize_frequencies,
 )
 from sparsenode.figures import style
 from sparsenode.figures.style import Choice, StrengthAxis, pick
+from sparsenode.files import reading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,8 +123,11 @@ def read_paths(folder: Path, metrics: pd.DataFrame, model: str, method: str, fea
     if sum(_count_pairs(summary).values()) > MOST_LINES:
         return Paths(strengths, summary)
     table = read_stability(folder, model, method)
-    where = f"the stability path of {model}, {method} in {folder}"
-    source, target = (_numbers(table[name], features, where) for name in ("source", "target"))
+    path = stability_file(folder, model, method)
+    source, target = (feature_numbers(table[name], features, str(path)) for name in ("source", "target"))
+    with reading(path):
+        if not table["strength"].isin(strengths).all():
+            raise ValueError("it lists pairs at a strength of which it has no summary")
     frequency = np.zeros((len(strengths), len(features), len(features)), np.float32)
     frequency[np.searchsorted(strengths, table["strength"]), source, target] = table["frequency"]
     return Paths(strengths, summary, frequency)
@@ -131,16 +136,6 @@ def read_paths(folder: Path, metrics: pd.DataFrame, model: str, method: str, fea
 def _count_pairs(summary: pd.DataFrame) -> dict[str, int]:
     """Number of pairs of each group, which is the same at every strength."""
     return dict(zip(summary["group"], summary["pairs"].astype(int), strict=True))
-
-
-def _numbers(names: pd.Series, features: Sequence[str], where: str) -> np.ndarray:
-    """Index of each name in `features`; the names are categories, of which there are few."""
-    names = names.astype("category")
-    lookup = pd.Index(list(features)).get_indexer(pd.Index(names.cat.categories))
-    if (lookup < 0).any():
-        unknown = str(names.cat.categories[int(np.argmin(lookup))])
-        raise UserError(f"{where} names the feature {unknown!r}, which the data do not have; evaluate the models anew")
-    return lookup[names.cat.codes.to_numpy()]
 
 
 def draw(
@@ -174,7 +169,7 @@ def draw(
         for axes in grid[:, 0]:
             axes.set_ylabel("selection frequency\n(share of the seeds)")
         grid[0, 0].set_ylim(-0.03, 1.03)
-        subfigure.suptitle(_heading(style.heading(dataset, model, models), metrics, model, sum(counts.values())))
+        subfigure.suptitle(_heading(style.heading(dataset, model, models), metrics, model, counts))
         _legend(subfigure, counts)
     return figure
 
@@ -228,9 +223,11 @@ def _rim() -> list[Any]:
     return [Stroke(linewidth=4.2, foreground="white"), Normal()]
 
 
-def _heading(name: str, metrics: pd.DataFrame, model: str, pairs: int) -> str:
+def _heading(name: str, metrics: pd.DataFrame, model: str, counts: Mapping[str, int]) -> str:
     seeds = style.count_seeds(pick(metrics, model=model))
-    return f"{name}: how often each pair is selected as the strength grows\n{pairs} pairs, {seeds}"
+    # Without a finished member nothing is counted, not even how many pairs there are.
+    pairs = f"{sum(counts.values())} pairs" if counts else "no member finished"
+    return f"{name}: how often each pair is selected as the strength grows\n{pairs}, {seeds}"
 
 
 def _legend(subfigure: Any, counts: Mapping[str, int]) -> None:

@@ -19,11 +19,11 @@ from matplotlib.path import Path as Path2D
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import BASELINE_NAMES
 from sparsenode.evaluation.remarks import least_trivial_error
-from sparsenode.evaluation.tables import ALL, PEER
+from sparsenode.evaluation.tables import ALL, COLUMNS, PEER
 from sparsenode.figures.layout import settle
-from sparsenode.files import read_json, read_table, write_atomically
+from sparsenode.files import read_json, read_table, reading, write_atomically
 from sparsenode.labels import TRUTH
-from sparsenode.methods import get_method
+from sparsenode.methods import get_method, method_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,7 +197,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
     Raises:
         UserError: the file holds no trained model.
     """
-    metrics = read_table(path, filters=[("trajectory", "in", ["", ALL])])
+    metrics = read_table(path, filters=[("trajectory", "in", ["", ALL])], needed=COLUMNS)
     if not method_order(metrics["method"]):
         raise UserError(f"{path} holds no trained model: evaluate at least one before drawing figures")
     return metrics
@@ -245,13 +245,46 @@ class Choice:
 
 
 def read_selection(folder: Path) -> dict[tuple[str, str], Choice]:
-    """Choices by (model, method) from a folder of `{model}/{method}.json`."""
+    """Choices by (model, method) from a folder of `{model}/{method}.json`.
+
+    Raises:
+        UserError: a file is damaged, or holds what is no choice.
+    """
     choices = {}
     for path in sorted(Path(folder).glob("*/*.json")):
         content = read_json(path, keys=("chosen", "protocol"))
-        details = content.get("regularizer", ""), content.get("prior"), content.get("edges")
-        choices[path.parent.name, path.stem] = Choice(content["chosen"], content["protocol"], *details)
+        with reading(path):
+            choices[path.parent.name, path.stem] = _read_choice(content)
     return choices
+
+
+def _read_choice(content: Mapping[str, Any]) -> Choice:
+    """A choice of a JSON object; of a damaged one, some ValueError, LookupError or TypeError."""
+    strength, protocol, regularizer = content["chosen"], content["protocol"], content.get("regularizer", "")
+    prior, edges = content.get("prior"), content.get("edges")
+    for name, value, kinds in (
+        ("chosen", strength, (int, float, type(None))),
+        ("protocol", protocol, str),
+        ("regularizer", regularizer, str),
+        ("prior", prior, (dict, type(None))),
+        ("edges", edges, (dict, type(None))),
+    ):
+        _check_kind(name, value, kinds)
+    if regularizer and regularizer not in method_names():
+        raise ValueError(f"the regularizer {regularizer!r} is not known")
+    if prior is not None:
+        for name in ("name", "of"):
+            _check_kind(name, prior[name], str)
+        _check_kind("corruption", prior["corruption"], (int, float))
+    if edges is not None:
+        for name in ("found", "listed", "typical"):
+            _check_kind(name, edges[name], int)
+    return Choice(strength, protocol, regularizer, prior, edges)
+
+
+def _check_kind(name: str, value: object, kinds: type | tuple[type, ...]) -> None:
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name!r} is {value!r}")
 
 
 def strength_label(axis: StrengthAxis, choice: Choice) -> str:
@@ -337,7 +370,7 @@ def describe_protocol(protocol: str) -> str:
     if protocol == "rolling":
         return "rolling starts, given the past"
     if protocol == "window":
-        return "windows, each forecast from its first observation alone"
+        return "windows, each forecast from only its first observation"
     if protocol == "one_step":
         return "single steps, each from one observation to the next"
     return "whole trajectories, each forecast from its initial state"
@@ -364,8 +397,21 @@ class StrengthAxis:
         values = np.asarray(list(strengths), np.float64)
         return np.where(values > 0, values, self.zero)
 
+    def _far_apart(self) -> list[float]:
+        """The least strength, and from there on those whose labels have room beside that of the last one."""
+        span = np.log10(4 * max(self.positive) / (self.zero if self.has_zero else min(self.positive)))
+        chosen: list[float] = []
+        for strength in self.positive:
+            # A letter takes about this share of a panel.
+            if not chosen or np.log10(strength / chosen[-1]) >= 0.045 * len(f"{strength:g}") * span:
+                chosen.append(strength)
+        return chosen
+
     def draw(self, axes: Axes) -> None:
-        """Scale, limits and tick labels; the break between 0 and the rest is a mark on the axis."""
+        """Scale, limits and tick labels; the break between 0 and the rest is a mark on the axis.
+
+        Powers of ten have labels, or the strengths themselves where none lies within them.
+        """
         axes.set_xscale("log")
         least, largest = min(self.positive, default=1.0), max(self.positive, default=1.0)
         axes.set_xlim((self.zero if self.has_zero else least) / 2, largest * 2)
@@ -373,6 +419,9 @@ class StrengthAxis:
         every = max(1, int(np.ceil(len(powers) / 4)))
         ticks = [10.0**power for power in powers[::every]]
         labels = [power_of_ten(power) for power in powers[::every]]
+        if not ticks:
+            ticks = self._far_apart()
+            labels = [f"{strength:g}" for strength in ticks]
         if self.has_zero:
             ticks, labels = [self.zero, *ticks], ["0", *labels]
             between = np.sqrt(self.zero * least)

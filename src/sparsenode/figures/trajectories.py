@@ -31,6 +31,8 @@ NEIGHBORS = 25
 """Observations in the running mean that is drawn where the observations are noisy."""
 MOST_SPANS = 4
 """Splits that interleave more often than this within a trajectory are not shaded."""
+_TEXT = ("model", "method", "protocol", "trajectory", "group", "split", "phase", "feature", "time_unit", "value_unit")
+_NUMBERS = ("start", "time", "observed", "predicted")
 
 
 def draw_trajectories(
@@ -45,7 +47,8 @@ def draw_trajectories(
 ) -> None:
     """Write the figure of one dataset to each path of `outputs`."""
     with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), read_table(forecasts))
+        table = read_table(forecasts, needed=(*_TEXT, *_NUMBERS))
+        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), table)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 

@@ -45,8 +45,8 @@ class PriorPruning(ScheduledPruner):
 
     summary: ClassVar[str] = "weights pruned step by step, by their size and by a prior network"
     strength: ClassVar[str | None] = (
-        "the weight of the prior in the score of a weight, beside its size: 0 prunes by size alone (as imp), 1 by the "
-        "prior alone"
+        "the weight of the prior in the score of a weight, beside its size: 0 prunes by size only (as imp), 1 by the "
+        "prior only"
     )
     largest_strength: ClassVar[float] = 1.0
     # Among equals the largest would be taken, and trust in the prior is what validation is asked about.

@@ -30,7 +30,7 @@ def repeated_option(arguments: Sequence[str]) -> str | None:
     for option in dict.fromkeys(named):
         if named.count(option) > 1:
             return (
-                f"{option}: found {named.count(option)} times, of which Snakemake takes the last alone; allowed: once, "
+                f"{option}: found {named.count(option)} times, of which Snakemake takes only the last; allowed: once, "
                 "with all its values after it"
             )
     return None

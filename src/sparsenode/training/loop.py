@@ -457,7 +457,7 @@ def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
         state["blocks"], state["phase"], state["iteration"], run, ended, state["history"], state["seconds"]
     )
     if progress.blocks and len(progress.blocks[0]) > most:
-        _LOG.warning("%d members no longer fit in the memory given; training them anew", len(progress.blocks[0]))
+        _LOG.warning("%d members no longer fit in the memory given; training them again", len(progress.blocks[0]))
         _begin_anew(task, progress, most)
     progress.blocks = [piece for block in progress.blocks for piece in _split(block, most)]
     return progress

@@ -406,4 +406,4 @@ def _looks_like(path: Path) -> str:
     """A remark on a file that is a web page, the usual reason for a wrong checksum; empty otherwise."""
     with path.open("rb") as stream:
         start = stream.read(512).lstrip().lower()
-    return "a web page (HTML) stands in place of data: " if start.startswith((b"<!doctype html", b"<html")) else ""
+    return "a web page (HTML) is in place of data: " if start.startswith((b"<!doctype html", b"<html")) else ""
