@@ -16,8 +16,8 @@ from sparsenode.dynamics import network
 from sparsenode.errors import UserError
 from sparsenode.methods import EdgeProximal, get_method, method_names
 from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings, WindowSettings
-from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training import run as runs
+from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training.problems import Problem, make_problems
 from sparsenode.training.run import Run, Task
 

@@ -13,8 +13,8 @@ from sparsenode.data.magnitudes import Magnitudes
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.ensemble.members import Member, load_ensemble
 from sparsenode.settings import read_model_settings
-from sparsenode.training.job import train_members
 from sparsenode.training.divergence import count_lost, doubts_of_training, reasons_of_loss
+from sparsenode.training.job import train_members
 
 ORDINARY = Magnitudes("mine", (0.5, 2.0), 3.0, 9.0, "hour", {})
 

@@ -16,9 +16,9 @@ from sparsenode.dynamics import network
 from sparsenode.errors import UserError
 from sparsenode.methods import make_method
 from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings
-from sparsenode.training.loop import TrainingResult, train
-from sparsenode.training import step
 from sparsenode.training import run as runs
+from sparsenode.training import step
+from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training.problems import Problem, make_problems
 
 SMALL = ModelSettings(

@@ -22,8 +22,7 @@ from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.ensemble.members import load_ensemble
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.training import job, loop
-from sparsenode.training.job import train_members
-from sparsenode.training.job import watch_signals
+from sparsenode.training.job import train_members, watch_signals
 
 
 def frozen(folder: Path, **changes: Any) -> Path:

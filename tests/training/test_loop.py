@@ -25,10 +25,10 @@ from sparsenode.settings import (
     StopSettings,
     WindowSettings,
 )
-from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training import loop, step
 from sparsenode.training import run as runs
 from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training.noise import draw_normal
 from sparsenode.training.problems import Problem, make_problems
 from sparsenode.training.run import Run, Task

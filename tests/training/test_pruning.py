@@ -24,10 +24,10 @@ from sparsenode.settings import (
     StopSettings,
     WindowSettings,
 )
-from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training import loop
 from sparsenode.training import run as runs
 from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training.problems import make_problems
 from sparsenode.training.run import Run, Task
 
