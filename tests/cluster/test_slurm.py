@@ -27,7 +27,7 @@ SMALL = {
 }
 LONG = configuration.merge(SMALL, {"models": {"windows": {"iterations": 12000, "check_every": 2000}}})
 # Each starts a Snakemake of its own, some two seconds of a core: SPARSENODE_TINY_JOBS=200 for a longer queue.
-TINY_JOBS = int(os.environ.get("SPARSENODE_TINY_JOBS", "50"))
+TINY_JOBS = int(os.environ.get("SPARSENODE_TINY_JOBS", "20"))
 
 SEEDS = 3
 PICTURE = "results/figures/krumsiek11/pareto.pdf"
@@ -157,7 +157,10 @@ def test_job_out_of_memory_is_tried_again_with_more(cluster, on_slurm, tmp_path)
 
 
 def test_controller_that_is_killed_loses_nothing(cluster, on_slurm, tmp_path):
-    workflow = on_slurm(tmp_path / "controller", configuration.merge(LONG, {"seeds": SEEDS}))
+    workflow = on_slurm(
+        tmp_path / "controller",
+        configuration.merge(LONG, {"seeds": SEEDS, "models": {"windows": {"iterations": 6000}}}),
+    )
     workflow.configure()
     process = workflow.start("--", "results/metrics.csv")
     checkpoints = workflow.result("checkpoints/branches/windows/none")

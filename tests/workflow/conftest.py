@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +53,25 @@ def workflow(repository: Path, tmp_path: Path) -> Workflow:
 
 
 @pytest.fixture(scope="session")
-def finished_run(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """The workflow in a folder where everything has been made once; tests leave its results as they are."""
-    workflow = Workflow(repository, tmp_path_factory.mktemp("run"), TINY)
-    workflow.configure()
-    succeed(workflow.snakemake())
-    return workflow
+def finished_run(repository: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workflow:
+    """The workflow in a folder where everything has been made once; tests leave its results as they are.
+
+    Of the processes of a parallel run the first that asks makes it, under a lock, and each takes a copy of its own.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    original = Workflow(repository, shared / "finished_run", TINY)
+    complete = shared / "finished_run.complete"
+    with (shared / "finished_run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            original.folder.mkdir()
+            original.configure()
+            succeed(original.snakemake())
+            complete.touch()
+    copy = replace(original, folder=tmp_path_factory.mktemp("run") / "finished")
+    shutil.copytree(original.folder, copy.folder, symlinks=True)
+    return copy
 
 
 @pytest.fixture
