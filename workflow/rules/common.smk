@@ -289,7 +289,8 @@ def of_benchmarks(files):
 
 def tell_remarks():
     """Print what is doubtful about the results, at the end of a run that has succeeded or failed."""
-    text = remarks.tell_run(RESULTS, config["run"]["datasets"], STARTED)
+    models = {dataset: models_of(dataset) for dataset in config["run"]["datasets"]}
+    text = remarks.tell_run(RESULTS, models, STARTED)
     if text and workflow.is_main_process:
         logger.warning(f"\nWhat is doubtful about the results:\n{text}\n")
 
