@@ -222,7 +222,7 @@ def test_options_that_snakemake_would_drop_are_refused(workflow):
     (workflow.folder / "a.yaml").write_text("seeds: 1\n")
     done = workflow.snakemake("--dry-run", "--configfile", "a.yaml", "--configfile", "a.yaml")
     assert done.status == 1
-    assert "--configfile: found 2 times, of which Snakemake takes the last alone" in done.output
+    assert "--configfile: found 2 times, of which Snakemake takes only the last" in done.output
 
 
 @pytest.mark.parametrize(
@@ -253,6 +253,30 @@ def test_results_can_stand_elsewhere(workflow):
     done = workflow.snakemake("--dry-run", "runs/first/figures/branches/network.pdf")
     assert done.status == 0, done.output
     assert "draw_network" in done.jobs
+
+
+@pytest.mark.parametrize(
+    ("folder", "target"), [(".", "metrics.csv"), (".", "./metrics.csv"), ("runs/../first", "first/metrics.csv")]
+)
+def test_a_folder_of_results_may_be_written_in_any_way(workflow, folder, target):
+    done = succeed(workflow.snakemake("--dry-run", "--config", f"results_dir={folder}", "--", target))
+    assert done.jobs["collect_metrics"] == 1
+    assert "starts with './'" not in done.output
+
+
+def test_a_folder_is_no_target_though_it_is_there(workflow):
+    workflow.result("models").mkdir(parents=True)
+    done = workflow.snakemake("--dry-run", "--", "results/models")
+    assert done.status == 1
+    assert "nothing makes results/models, which is a folder; name a file in it, such as results/models/" in done.output
+
+
+@pytest.mark.parametrize("option", ["--forcerun", "--until", "--omit-from"])
+def test_options_that_name_no_rule_are_refused_with_the_nearest(workflow, option):
+    done = workflow.snakemake("--dry-run", option, "evaluate_models")
+    assert done.status == 1
+    assert f"{option}: there is no rule and no file 'evaluate_models'; did you mean 'evaluate_models_br" in done.output
+    succeed(workflow.snakemake("--dry-run", option, "evaluate_models_branches"))
 
 
 def test_every_submitted_rule_has_memory_and_time_of_its_own_or_the_default(workflow, repository):

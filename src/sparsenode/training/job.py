@@ -128,7 +128,13 @@ def train_members(
     for _, problem in problems:
         least = solve_bytes(size, rows=problem.rows, evaluations=evaluations_kept("rk4", problem.grid.intervals))
         if least > machine:
-            explanation = describe_steps(problem.grid.intervals, model_settings.solver.step, least, machine)
+            explanation = describe_steps(
+                problem.grid.intervals,
+                model_settings.solver.step,
+                least,
+                machine,
+                windows=model_settings.windows is not None,
+            )
             raise UserError(f"{frozen['model']} on {frozen['dataset']}: {explanation}")
     with (
         follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
