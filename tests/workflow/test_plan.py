@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from snakemake_runs import EVALUATION, Workflow, succeed
-from sparsenode.pipeline import configuration
+from sparsenode.pipeline import configuration, plan
 
 pytestmark = pytest.mark.workflow
 
@@ -29,6 +29,21 @@ def test_dry_run_counts_the_jobs(workflow):
     assert done.status == 0, done.output
     assert done.jobs == {"preprocess_dataset": 1, "freeze_settings": 2, "train_members": 2, **EVALUATION}
     assert not (workflow.folder / "results").exists()
+
+
+def test_the_plan_counts_the_jobs_of_the_dry_run(workflow, repository):
+    workflow.configure(
+        run={"datasets": ["branches", "springs"], "models": ["windows", "motion"], "peers": ["correlation"]},
+        seeds=3,
+        datasets={"branches": {"benchmark": "sim350", "interventions": {"each": "low"}}},
+    )
+    done = succeed(workflow.snakemake("--dry-run"))
+    config = configuration.check_configuration(
+        configuration.read_yaml(workflow.folder / "config.yaml"),
+        configuration.read_yaml(repository / configuration.SCHEMA_PATH),
+    )
+    made = plan.make_plan(config)
+    assert len(made.training) + sum(count for count, _ in made.others.values()) == sum(done.jobs.values())
 
 
 def test_what_is_left_out_is_said(workflow):

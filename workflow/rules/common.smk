@@ -470,18 +470,26 @@ def peer_settings(part):
     return settings
 
 
+def training_estimates(wildcards):
+    """What a training job is expected to take."""
+    try:
+        return plan.training_job(
+            config,
+            wildcards.dataset,
+            wildcards.model,
+            wildcards.method,
+            seeds=seeds_of_block(wildcards),
+        )
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def training_memory(wildcards, attempt):
     """Memory of a training job in MB: half as much again as the estimate, and again at each further attempt.
 
     On a cluster two Snakemakes around it count as well.
     """
-    job = plan.training_job(
-        config,
-        wildcards.dataset,
-        wildcards.model,
-        wildcards.method,
-        seeds=seeds_of_block(wildcards),
-    )
+    job = training_estimates(wildcards)
     return int((400 + job.memory_mb) * 1.5**attempt)
 
 
@@ -554,11 +562,5 @@ def memory_limit():
 
 def training_minutes(wildcards, attempt):
     """Time limit of a training job in minutes: four times the estimate, since machines differ."""
-    job = plan.training_job(
-        config,
-        wildcards.dataset,
-        wildcards.model,
-        wildcards.method,
-        seeds=seeds_of_block(wildcards),
-    )
+    job = training_estimates(wildcards)
     return int(10 + 4 * attempt * job.seconds / 60)

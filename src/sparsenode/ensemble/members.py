@@ -229,11 +229,13 @@ class Ensemble:
         """
         step = self.model_settings.solver.step
         durations = np.array([float(row_times[-1]) - float(row_times[0]) for row_times in times])
-        counts = np.maximum(1.0, np.ceil(durations / step - 1e-9))
+        with np.errstate(over="ignore"):
+            counts = np.maximum(1.0, np.ceil(durations / step - 1e-9))
         if (counts > MOST_STEPS).any():
             row = int(counts.argmax())
+            count = f"{counts[row]:,.0f}" if counts[row] < 1e15 else f"{counts[row]:.1g}"
             raise UserError(
-                f"a forecast from {times[row][0]:g} to {times[row][-1]:g} takes {counts[row]:,.0f} steps of {step:g} "
+                f"a forecast from {times[row][0]:g} to {times[row][-1]:g} takes {count} steps of {step:g} "
                 f"(`solver.step` of the model), more than {MOST_STEPS:,}: ask for times nearer to the first one, or "
                 "train with a larger `solver.step`, or on times in a larger unit (`time_scaling: unit` of the dataset)"
             )
