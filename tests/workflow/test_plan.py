@@ -36,6 +36,7 @@ def test_the_plan_counts_the_jobs_of_the_dry_run(workflow, repository):
         run={"datasets": ["branches", "springs"], "models": ["windows", "motion"], "peers": ["correlation"]},
         seeds=3,
         datasets={"branches": {"benchmark": "sim350", "interventions": {"each": "low"}}},
+        peers={"correlation": {}},
     )
     done = succeed(workflow.snakemake("--dry-run"))
     config = configuration.check_configuration(
@@ -310,6 +311,9 @@ def test_every_submitted_rule_has_memory_and_time_of_its_own_or_the_default(work
 @pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cuda", 1)])
 def test_training_asks_for_a_gpu_where_the_device_is_one(workflow, device, gpus):
     workflow.configure(device=device)
+    # What another run has exported does not count.
+    exported = {**workflow.environment, "SPARSENODE_TRAINING_GPUS": str(1 - gpus)}
+    workflow = replace(workflow, environment=exported)
     done = succeed(workflow.snakemake("--dry-run", "--", "results/models/branches/windows/l1/seeds_0-1.safetensors"))
     training = done.output.partition("rule train_members:")[2].partition("\n\n")[0]
     assert f"gpu={gpus}" in training

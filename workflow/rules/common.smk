@@ -198,7 +198,10 @@ def origin_of(*datasets, interventions=False):
     }
     if interventions:
         settings |= {
-            f"interventions of {dataset}": config["datasets"][dataset]["interventions"]
+            f"interventions of {dataset}": [
+                config["datasets"][dataset]["interventions"],
+                versions.INTERVENTIONS,
+            ]
             for dataset in datasets
         }
     return configuration.fingerprint(settings)
@@ -521,11 +524,12 @@ def is_large(figure):
 def gpus_of_training(wildcards):
     """GPUs of a training job: `auto` takes one where training will find it, here or on Slurm in its partition."""
     # Jobs inherit what was found where they were submitted: the nodes that they run on may differ in it.
-    if TRAINING_GPUS not in os.environ:
+    if workflow.is_main_process or TRAINING_GPUS not in os.environ:
         os.environ[TRAINING_GPUS] = str(int(training_finds_gpu()))
     return int(os.environ[TRAINING_GPUS])
 
 
+@cache
 def training_finds_gpu():
     """Whether training will run on a GPU, as far as can be told where the run is started."""
     if config["device"] != "auto":

@@ -59,6 +59,7 @@ rule collect_metrics:
     threads: 1
     params:
         origin=origin_of(*config["run"]["datasets"]),
+        version=versions.EVALUATION,
     shell:
         "sparsenode collect-metrics --metrics {input:q} --output {output:q} > {log:q} 2>&1"
 
@@ -83,6 +84,7 @@ rule collect_remarks:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
+        origin=origin_of(*config["run"]["datasets"]),
         version=versions.FIGURES,
     shell:
         "sparsenode collect-remarks --remarks {input:q} --output {output.table:q} --markdown {output.markdown:q}"
