@@ -161,7 +161,10 @@ def test_the_end_of_a_run_says_where_all_of_it_is(tmp_path: Path):
     table = tmp_path / "remarks" / "mine.csv"
     write_remarks(REMARKS[:4], table)
     collect_remarks([table], tmp_path / "remarks.csv", tmp_path / "remarks.md")
-    assert tell_run(tmp_path, models_of(tmp_path, "mine"), 0).splitlines()[-1] == f"All of it is in {tmp_path / 'remarks.md'}."
+    assert (
+        tell_run(tmp_path, models_of(tmp_path, "mine"), 0).splitlines()[-1]
+        == f"All of it is in {tmp_path / 'remarks.md'}."
+    )
 
 
 def test_of_a_table_that_cannot_be_read_the_end_of_a_run_tells_that_and_all_else(tmp_path: Path):

@@ -239,7 +239,7 @@ def _add_plan(subparsers: Subparsers) -> None:
         "--workflow",
         type=Path,
         metavar="FOLDER",
-        help="where config.yaml and workflow/ stand; default: the working folder, or else the clone that sparsenode is "
+        help="where config.yaml and workflow/ are; default: the working folder, or else the clone that sparsenode is "
         "installed from",
     )
     parser.add_argument("--cores", type=_positive, default=os.cpu_count() or 1, help="default: all of this machine")
@@ -346,7 +346,7 @@ def _add_train_members(subparsers: Subparsers) -> None:
     parser.add_argument("--threads", type=_positive, default=1)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--memory-mb", type=_positive, help="members that need more are trained in parts; default: all")
-    parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="of this job alone; default: none are kept")
+    parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="of this job only; default: none are kept")
     parser.add_argument("--checkpoint-seconds", type=_above_zero, default=60.0, help="time from one to the next")
     parser.add_argument("--output", type=Path, required=True, help="safetensors file")
     parser.add_argument("--history", type=Path, required=True, help="parquet file of the course of training")

@@ -243,7 +243,7 @@ def test_a_union_has_what_any_of_its_networks_has() -> None:
         ("TF.human,B,A\nA,1.0\n", r"line 2: 2 fields where line 1 names 3 columns, none for the column 'A'"),
         ("TF.human,B,A\nA,2.5,0.0\n", r"line 2: '2\.5' for 'B', expected 0 or 1"),
         ("tf.name,B,A\nX,1,1\nA,1,\n", r"line 3: '' for 'A', expected 0 or 1"),
-        ("tf.name,B,A\nX,1,1\nA,1,0\nX,0,0\n", r"line 4: the regulator 'X' stands in line 2 already"),
+        ("tf.name,B,A\nX,1,1\nA,1,0\nX,0,0\n", r"line 4: the regulator 'X' is in line 2 already"),
         ("tf.name,B,A,B\nA,1,0,0\n", r"line 1: the column 'B' stands there more than once, as fields 2 and 4"),
         ("tf.name,B,A\n", r" has no rows: no line below the column names"),
         ("<html>\n", r" is a web page"),

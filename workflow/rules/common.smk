@@ -24,7 +24,7 @@ try:
     REMOTE_FILES = configuration.remote_files(CHECKED)
     DOWNLOADED = {file.relative_path: file for file in REMOTE_FILES.values()}
     UNPACKED = [path for path, file in REMOTE_FILES.items() if file.unpack]
-    # The jobs of a run, which read the workflow anew, would only repeat it.
+    # The jobs of a run, which read the workflow again, would only repeat it.
     if workflow.is_main_process:
         configuration.check_sources(CHECKED)
 except UserError as error:

@@ -74,7 +74,7 @@ def _read(command: tuple[str, ...]) -> _Command:
         return _Command()
     counts = {
         option.option_strings[0]: arguments.times_set[option.dest] - 1
-        for option in parser._actions  # noqa: SLF001  a parser tells its options nowhere else
+        for option in parser._actions
         if option.option_strings and option.nargs in {"+", "*"}
     }
     named = {f"--{name.replace('_', '-')}": tuple(sorted(getattr(arguments, name) or ())) for name in _NAMING_TARGETS}

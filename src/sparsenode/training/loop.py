@@ -172,7 +172,7 @@ def _halve_block(task: Task, progress: _Progress, watch: _Watch) -> None:
     members = progress.blocks[0]
     if len(members) == 1:
         raise UserError(
-            f"one member alone does not fit in the memory of the device ({task.device.type}); take a larger "
+            f"a single member does not fit in the memory of the device ({task.device.type}); take a larger "
             "solver.step, shorter or fewer windows, a smaller hidden, or a device with more memory"
         )
     _LOG.warning("%d members do not fit in the memory of the device; training them in two parts", len(members))
@@ -457,7 +457,7 @@ def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
         state["blocks"], state["phase"], state["iteration"], run, ended, state["history"], state["seconds"]
     )
     if progress.blocks and len(progress.blocks[0]) > most:
-        _LOG.warning("%d members no longer fit in the memory given; training them anew", len(progress.blocks[0]))
+        _LOG.warning("%d members no longer fit in the memory given; training them again", len(progress.blocks[0]))
         _begin_anew(task, progress, most)
     progress.blocks = [piece for block in progress.blocks for piece in _split(block, most)]
     return progress
