@@ -123,8 +123,13 @@ def test_warnings_of_logs_are_told_once_and_only_those_of_the_run(tmp_path: Path
     ]
 
 
+def models_of(folder: Path, *datasets: str) -> dict[str, list[Path]]:
+    """The model files of a run of a model and method, by dataset."""
+    return {name: [folder / "models" / name / "tiny" / "l1" / "seeds_0-1.safetensors"] for name in datasets}
+
+
 def test_the_end_of_a_run_tells_remarks_and_where_there_are_none_yet_the_warnings(tmp_path: Path):
-    assert tell_run(tmp_path, ["mine", "yours"], 0) == ""
+    assert tell_run(tmp_path, models_of(tmp_path, "mine", "yours"), 0) == ""
     log = tmp_path / "logs" / "train_members" / "yours" / "tiny" / "l1" / "seeds_0-1.log"
     write_log(log, "WARNING: yours/tiny/l1: members were lost\n", 30)
     model = tmp_path / "models" / "mine" / "tiny" / "l1" / "seeds_0-1.safetensors"
@@ -132,14 +137,14 @@ def test_the_end_of_a_run_tells_remarks_and_where_there_are_none_yet_the_warning
     for name, remarks in (("mine", REMARKS[:4]), ("yours", REMARKS[4:])):
         write_remarks(remarks, tmp_path / "remarks" / f"{name}.csv")
         os.utime(tmp_path / "remarks" / f"{name}.csv", (40, 40))
-    assert tell_run(tmp_path, ["mine", "yours"], 20) == describe_remarks(REMARKS)
+    assert tell_run(tmp_path, models_of(tmp_path, "mine", "yours"), 20) == describe_remarks(REMARKS)
     (tmp_path / "remarks" / "yours.csv").unlink()
     expected = f"{describe_remarks(REMARKS[:4])}\n- yours/tiny/l1: members were lost"
-    assert tell_run(tmp_path, ["mine", "yours"], 20) == expected
+    assert tell_run(tmp_path, models_of(tmp_path, "mine", "yours"), 20) == expected
     # Once a model is trained again what was said of the one before no longer holds.
     os.utime(model, (50, 50))
-    assert tell_run(tmp_path, ["mine", "yours"], 20) == "- yours/tiny/l1: members were lost"
-    assert tell_run(tmp_path, ["mine"], 20) == ""
+    assert tell_run(tmp_path, models_of(tmp_path, "mine", "yours"), 20) == "- yours/tiny/l1: members were lost"
+    assert tell_run(tmp_path, models_of(tmp_path, "mine"), 20) == ""
 
 
 def test_the_end_of_a_run_tells_what_preprocessing_doubts_and_no_remark_repeats(tmp_path: Path):
@@ -148,16 +153,54 @@ def test_the_end_of_a_run_tells_what_preprocessing_doubts_and_no_remark_repeats(
     log = tmp_path / "logs" / "preprocess_dataset" / "mine.log"
     text = f"WARNING: mine: {finding}\nWARNING: walk 07_01: lhand.rx is 120 degrees from its mean\n"
     write_log(log, text, 30)
-    lines = tell_run(tmp_path, ["mine"], 20).splitlines()
+    lines = tell_run(tmp_path, models_of(tmp_path, "mine"), 20).splitlines()
     assert lines[-1] == "- walk 07_01: lhand.rx is 120 degrees from its mean"
     assert sum(finding in line for line in lines) == 1
-    assert len(tell_run(tmp_path, ["mine"], 40).splitlines()) == len(lines) - 1
+    assert len(tell_run(tmp_path, models_of(tmp_path, "mine"), 40).splitlines()) == len(lines) - 1
 
 
 def test_the_end_of_a_run_says_where_all_of_it_is(tmp_path: Path):
     table = tmp_path / "remarks" / "mine.csv"
     write_remarks(REMARKS[:4], table)
     collect_remarks([table], tmp_path / "remarks.csv", tmp_path / "remarks.md")
-    assert tell_run(tmp_path, ["mine"], 0).splitlines()[-1] == f"All of it is in {tmp_path / 'remarks.md'}."
-    table.write_text("cut")
-    assert "delete it and run again" in tell_run(tmp_path, ["mine"], 0)
+    assert (
+        tell_run(tmp_path, models_of(tmp_path, "mine"), 0).splitlines()[-1]
+        == f"All of it is in {tmp_path / 'remarks.md'}."
+    )
+
+
+def test_of_a_table_that_cannot_be_read_the_end_of_a_run_tells_that_and_all_else(tmp_path: Path):
+    write_remarks(REMARKS[:4], tmp_path / "remarks" / "mine.csv")
+    (tmp_path / "remarks" / "yours.csv").write_text("cut")
+    write_log(tmp_path / "logs" / "preprocess_dataset" / "yours.log", "WARNING: yours: values were centered\n", 30)
+    lines = tell_run(tmp_path, models_of(tmp_path, "yours", "mine"), 20).splitlines()
+    assert "\n".join(lines[:-2]) == describe_remarks(REMARKS[:4])
+    assert lines[-2].startswith(f"- {tmp_path / 'remarks' / 'yours.csv'} cannot be read as a table of remarks")
+    assert lines[-1] == "- yours: values were centered"
+
+
+def test_only_the_same_sentence_of_the_same_dataset_is_left_out_of_the_warnings(tmp_path: Path):
+    """The finding "3" of another kind is in many sentences."""
+    sentence = "values move by 1e-09: set `scaling`"
+    write_remarks(REMARKS[:4], tmp_path / "remarks" / "mine.csv")
+    write_remarks(REMARKS[4:], tmp_path / "remarks" / "yours.csv")
+    logs = tmp_path / "logs" / "preprocess_dataset"
+    write_log(logs / "mine.log", f"WARNING: mine: {sentence}\nWARNING: mine: 3 values are centered\n", 30)
+    write_log(logs / "yours.log", f"WARNING: yours: {sentence}\n", 30)
+    lines = tell_run(tmp_path, models_of(tmp_path, "mine", "yours"), 20).splitlines()
+    assert lines[-2:] == ["- mine: 3 values are centered", f"- yours: {sentence}"]
+
+
+def test_after_a_failed_training_the_end_of_a_run_tells_its_error_and_no_old_remark(tmp_path: Path):
+    """Snakemake has removed the model, so that the old table is newer than all that is there."""
+    table = tmp_path / "remarks" / "mine.csv"
+    write_remarks(REMARKS[:4], table)
+    os.utime(table, (40, 40))
+    log = tmp_path / "logs" / "train_members" / "mine" / "tiny" / "l1" / "seeds_0-1.log"
+    write_log(log, "error: the disk is full\n", 60)
+    assert tell_run(tmp_path, models_of(tmp_path, "mine"), 50) == "- the disk is full"
+    # The next run does not train: what its tables say is what there is.
+    assert tell_run(tmp_path, models_of(tmp_path, "mine"), 70) == describe_remarks(REMARKS[:4])
+    # Models of other runs do not count.
+    write_log(tmp_path / "models" / "mine" / "large" / "l1" / "seeds_0-1.safetensors", "", 80)
+    assert tell_run(tmp_path, models_of(tmp_path, "mine"), 70) == describe_remarks(REMARKS[:4])

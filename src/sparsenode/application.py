@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.ensemble.states import check_columns
 from sparsenode.errors import UserError
 from sparsenode.files import write_atomically
 
@@ -187,8 +187,8 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
     count = settings.velocity_observations or 1
     if path.suffix != ".h5ad" or "sparsenode" not in _read_h5ad(path).uns:
         raise UserError(
-            f"{path}: this model starts from the slopes of the last {count} observations, which states do not tell by "
-            "themselves; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
+            f"{path}: this model starts from the slopes of the last {count} observations, which states do not "
+            "tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
         )
     adata = read_trajectories(path)
     known_count = known_observations(adata)
@@ -233,7 +233,7 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
     """
     if path.suffix == ".h5ad":
         return _states_of(_read_h5ad(path), path, features, layer)
-    from sparsenode.data.readers.tables import finite_numbers, read_written_table
+    from sparsenode.data.readers.tables import finite_numbers, named_rows, read_written_table
 
     _refuse_layer(layer, path, "a text table,")
     feature_names = set(features)
@@ -244,21 +244,14 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
             "a column of names before it"
         )
         raise UserError(message)
-    _check_features(table.columns[1:], features, path)
+    check_columns(table.columns[1:], features, str(path))
     position_of = {name: position for position, name in enumerate(table.columns)}
     positions = [position_of[feature] for feature in features]
-    lines: dict[str, int] = {}
-    values = []
-    for line, fields in table.rows:
-        name = fields[0]
-        if not name:
-            message = f"{path}, line {line}: the first field, the name of the state, is empty"
-            raise UserError(message)
-        if lines.setdefault(name, line) != line:
-            message = f"{path}, line {line}: the name {name!r} is in line {lines[name]} already; give each a name"
-            raise UserError(message)
-        values.append(np.array(finite_numbers(table, line, positions, fields)))
-    return _in_order(pd.DataFrame(np.array(values), list(lines), list(features)), features, path)
+    values = {
+        name: np.array(finite_numbers(table, line, positions, fields))
+        for line, name, fields in named_rows(table, "state")
+    }
+    return _in_order(pd.DataFrame(np.array(list(values.values())), list(values), list(features)), features, path)
 
 
 def _read_h5ad(path: Path) -> AnnData:
@@ -288,25 +281,9 @@ def _refuse_layer(layer: str | None, path: Path, what: str) -> None:
         raise UserError(message)
 
 
-def _check_features(columns: Sequence[str], features: Sequence[str], path: Path) -> None:
-    """Check that every feature of the model is there, once, and say how many columns are left out."""
-    counts = Counter(columns)
-    missing = [feature for feature in features if feature not in counts]
-    if missing:
-        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        message = f"{path} lacks {len(missing)} of the {len(features)} features of the model: {some}"
-        raise UserError(message)
-    if repeated := [feature for feature in features if counts[feature] > 1]:
-        message = f"{path} has the feature {repeated[0]!r} {counts[repeated[0]]} times; name each feature once"
-        raise UserError(message)
-    extra = len(columns) - len(features)
-    if extra > 0:
-        logger.info("%s: %d columns that the model does not know are left out", path, extra)
-
-
 def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.DataFrame:
     """Columns of a table in the order of the features, once all are there and finite numbers."""
-    _check_features([str(name) for name in table.columns], features, path)
+    check_columns([str(name) for name in table.columns], features, str(path))
     table = table.loc[:, list(features)]
     if not len(table):
         message = f"{path} has no rows; each row is a state"

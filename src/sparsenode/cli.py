@@ -164,31 +164,51 @@ def _json_object(text: str) -> dict[str, Any]:
 
 def _positive(text: str) -> int:
     """Read a whole number of at least 1 given as an argument."""
-    if not text.isdecimal() or int(text) < 1:
-        message = f"found {text!r}; allowed: a whole number, 1 or more"
+    return _whole_number(text, 1)
+
+
+def _not_negative(text: str) -> int:
+    """Read a whole number of at least 0 given as an argument."""
+    return _whole_number(text, 0)
+
+
+def _whole_number(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        message = f"found {text!r}; allowed: a whole number, {least} or more"
         raise argparse.ArgumentTypeError(message)
     return int(text)
 
 
-def _seconds(text: str) -> float:
-    """Read a time above 0 given as an argument."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+def _above_zero(text: str) -> float:
+    """Read a finite number above 0 given as an argument."""
+    value = _number(text)
     if not 0 < value < math.inf:
-        message = f"found {text!r}; allowed: a number of seconds above 0"
+        message = f"found {text!r}; allowed: a number above 0"
         raise argparse.ArgumentTypeError(message)
     return value
+
+
+def _finite(text: str) -> float:
+    """Read a finite number given as an argument."""
+    value = _number(text)
+    if not math.isfinite(value):
+        message = f"found {text!r}; allowed: a finite number"
+        raise argparse.ArgumentTypeError(message)
+    return value
+
+
+def _number(text: str) -> float:
+    """The number that a text is, NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _held_variable(text: str) -> tuple[str, float]:
     """Read a variable and the value it is held at, given as NAME=VALUE."""
     name, _, value = text.rpartition("=")
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
+    number = _number(value)
     if not name or not math.isfinite(number):
         message = f"found {text!r}; allowed: a variable, = and a finite number, such as Gata1=0"
         raise argparse.ArgumentTypeError(message)
@@ -222,10 +242,10 @@ def _add_plan(subparsers: Subparsers) -> None:
         help="where config.yaml and workflow/ are; default: the working folder, or else the clone that sparsenode is "
         "installed from",
     )
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="default: all of this machine")
+    parser.add_argument("--cores", type=_positive, default=os.cpu_count() or 1, help="default: all of this machine")
     parser.add_argument(
         "--gpu-speed",
-        type=float,
+        type=_above_zero,
         metavar="FACTOR",
         help="how many times as fast as one core a GPU multiplies, for the estimate of GPU-hours; default: a guess, "
         "which is printed",
@@ -235,14 +255,11 @@ def _add_plan(subparsers: Subparsers) -> None:
 def _plan(arguments: Arguments) -> None:
     from sparsenode.pipeline import configuration, plan
 
-    if arguments.cores < 1:
-        message = f"--cores: found {arguments.cores}; allowed: 1 or more"
-        raise UserError(message)
     gpu_speed = plan.GPU_SPEED if arguments.gpu_speed is None else arguments.gpu_speed
-    if not gpu_speed > 0:
-        message = f"--gpu-speed: found {gpu_speed:g}; allowed: a number above 0"
-        raise UserError(message)
     workflow = arguments.workflow or configuration.find_workflow()
+    # As a run of Snakemake says it.
+    for remark in configuration.check_configuration_files(workflow / "config.yaml", arguments.configfile):
+        logging.getLogger(__name__).warning(remark)
     config = configuration.read_configuration(workflow, arguments.configfile, arguments.config)
     configuration.check_folders(config)
     configuration.check_sources(config)
@@ -254,7 +271,7 @@ def _add_download_source(subparsers: Subparsers) -> None:
     parser = _subcommand(subparsers, "download-source", "download one file and check it", _download_source)
     parser.add_argument("--url", required=True)
     parser.add_argument("--sha256", help="expected checksum; without one, the checksum found is logged")
-    parser.add_argument("--size", type=int, help="expected size in bytes")
+    parser.add_argument("--size", type=_not_negative, help="expected size in bytes")
     parser.add_argument("--mirror", help="folder or http(s) address laid out as HOST/PATH, instead of the internet")
     parser.add_argument("--output", type=Path, required=True)
 
@@ -324,21 +341,21 @@ def _add_train_members(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
     parser.add_argument("--settings", type=Path, required=True, help="frozen settings, a JSON file")
-    parser.add_argument("--first-seed", type=int, required=True)
-    parser.add_argument("--last-seed", type=int, required=True, help="this one is trained too")
+    parser.add_argument("--first-seed", type=_not_negative, required=True)
+    parser.add_argument("--last-seed", type=_not_negative, required=True, help="this one is trained too")
     parser.add_argument("--threads", type=_positive, default=1)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--memory-mb", type=_positive, help="members that need more are trained in parts; default: all")
     parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="of this job only; default: none are kept")
-    parser.add_argument("--checkpoint-seconds", type=_seconds, default=60.0, help="time from one to the next")
+    parser.add_argument("--checkpoint-seconds", type=_above_zero, default=60.0, help="time from one to the next")
     parser.add_argument("--output", type=Path, required=True, help="safetensors file")
     parser.add_argument("--history", type=Path, required=True, help="parquet file of the course of training")
 
 
 def _train_members(arguments: Arguments) -> None:
-    if not 0 <= arguments.first_seed <= arguments.last_seed:
+    if arguments.first_seed > arguments.last_seed:
         seed_range = f"{arguments.first_seed} to {arguments.last_seed}"
-        message = f"--first-seed, --last-seed: found {seed_range}; allowed: 0 or more, in this order"
+        message = f"--first-seed, --last-seed: found {seed_range}; allowed: a first seed that is not above the last"
         raise UserError(message)
     _limit_threads(arguments.threads)
     from sparsenode.training.job import train_members
@@ -396,7 +413,7 @@ def _add_evaluate_models(subparsers: Subparsers) -> None:
         "--peers", type=Path, nargs="*", action="extend", default=[], help="parquet files that infer-peer wrote"
     )
     _add_seeds(parser)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=_positive, default=1)
     parser.add_argument("--metrics", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--forecasts", type=Path, required=True, help="parquet file to write")
     parser.add_argument("--networks", type=Path, required=True, help="folder to write")
@@ -558,8 +575,8 @@ def _add_draw(subparsers: Subparsers, figure: str) -> None:
 
 
 def _add_pictures(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--font-size", type=float, default=9.0, help="in points")
-    parser.add_argument("--dots-per-inch", type=int, default=150, help="of the PNG file")
+    parser.add_argument("--font-size", type=_above_zero, default=9.0, help="in points")
+    parser.add_argument("--dots-per-inch", type=_positive, default=150, help="of the PNG file")
     parser.add_argument("--pdf", type=Path, required=True, help="file to write")
     parser.add_argument("--png", type=Path, required=True, help="file to write")
 
@@ -595,7 +612,7 @@ def _draw_comparison(arguments: Arguments) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="trained members, a safetensors file")
-    parser.add_argument("--strength", type=float, help="only members of this strength; default: all")
+    parser.add_argument("--strength", type=_finite, help="only members of this strength; default: all")
 
 
 def _add_options(subparsers: Subparsers) -> None:

@@ -47,7 +47,7 @@ def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
     return ", ".join(heapq.nlargest(count, known, key=likeness))
 
 
-def describe_names(name: str, names: Sequence[str]) -> str:
+def describe_choice(name: str, names: Sequence[str]) -> str:
     """What there is in place of a `name` that there is not: all names, or of many the nearest."""
     if len(names) > _NAMED:
         return f"The nearest of {len(names)}: {nearest_names(name, names)}"

@@ -77,17 +77,21 @@ def reading(path: Path, form: str | None = None) -> Iterator[None]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
             raise  # The system refuses the file, which may be sound.
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = describe_problem(error)
         if "alloc" in reason:
             raise MemoryError(f"{path}: {reason}") from error
-        if isinstance(error, LookupError):
-            reason = f"it lacks {reason}"
         if form is None:
             raise UserError(f"{path} is damaged ({reason}); delete it and run again") from error
         raise UserError(
             f"{path} cannot be read as {form} ({reason}): it is damaged or of another kind; if it is a result of a "
             "run, delete it and run again"
         ) from error
+
+
+def describe_problem(error: Exception) -> str:
+    """The first line of what an error says of a file's content."""
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return f"it lacks {reason}" if isinstance(error, LookupError) else reason
 
 
 def read_table(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 
 from sparsenode.errors import UserError
 from sparsenode.files import write_atomically
@@ -38,6 +39,7 @@ _MOST_FINDINGS = 6
 _MOST_WARNINGS = 12
 _TOLD = ("WARNING: ", "error: ")
 _WIDTH = 110
+_EARLIER_RULES = ("train_members", "infer_peer")  # which read the data of a dataset, and whose results are evaluated
 
 
 @dataclass(frozen=True)
@@ -159,37 +161,45 @@ def _wrap(text: str) -> str:
     )
 
 
-def tell_run(results: Path | str, datasets: Sequence[str], since: float) -> str:
+def tell_run(results: Path | str, models: Mapping[str, Sequence[Path | str]], since: float) -> str:
     """What to print on the terminal at the end of a run, in at most some thirty lines; empty if there is nothing.
 
     Args:
         results: Folder of the results.
-        datasets: Those of the run. Of one whose evaluation is missing, or older than its models, the warnings and
-            errors in the logs of its jobs are printed in place of its remarks.
+        models: The model files of the run, by dataset. Of a dataset whose evaluation is missing, or older than its
+            models or than what a job before it has logged in this run, the warnings and errors in the logs of its jobs
+            are printed in place of its remarks.
         since: Time (seconds since 1970) from which on logs are those of the run.
     """
     results = Path(results)
     remarks: list[Remark] = []
+    errors: list[str] = []
+    preprocessing: list[Path] = []
     logs: list[Path] = []
-    for dataset in datasets:
+    repeated: dict[Path, set[str]] = {}
+    for dataset, model_files in models.items():
         table = results / "remarks" / f"{dataset}.csv"
-        if _is_current(table, [results / "data" / f"{dataset}.h5ad", *_below(results / "models", dataset)]):
+        data_log = results / "logs" / "preprocess_dataset" / f"{dataset}.log"
+        earlier_logs = [path for rule in _EARLIER_RULES for path in _below(results / "logs" / rule, dataset)]
+        preprocessing.append(data_log)
+        inputs = [results / "data" / f"{dataset}.h5ad", *map(Path, model_files)]
+        inputs += [log for log in [data_log, *earlier_logs] if _is_newer(log, since)]
+        if _is_current(table, inputs):
             try:
-                remarks += read_remarks(table)
+                of_dataset = read_remarks(table)
             except UserError as error:  # the end of a run is no place to fail
-                return str(error)
-        else:
-            logs += _below(results / "logs" / "train_members", dataset)
-            logs += [results / "logs" / "evaluate_models" / f"{dataset}.log"]
-    # What preprocessing has doubted and no remark repeats: angles far from their mean, values that were centered.
-    findings = {remark.finding for remark in remarks}
-    preprocessing = [results / "logs" / "preprocess_dataset" / f"{dataset}.log" for dataset in datasets]
-    warnings = read_warnings(dict.fromkeys([*preprocessing, *logs]), since)
-    warnings = [warning for warning in warnings if not any(finding in warning for finding in findings)]
+                errors.append(str(error))
+            else:
+                remarks += of_dataset
+                # What preprocessing has doubted and no remark repeats is told too: values that were centered.
+                repeated[data_log] = {remark.finding for remark in of_dataset if remark.kind == MAGNITUDES}
+                continue
+        logs += [*earlier_logs, results / "logs" / "evaluate_models" / f"{dataset}.log"]
+    warnings = [*errors, *read_warnings([*preprocessing, *logs], since, repeated)]
     lines = describe_remarks(remarks, _MOST_FINDINGS).splitlines()
     lines += [f"- {warning}" for warning in _cut(warnings, _MOST_WARNINGS)]
     whole = results / "remarks.md"
-    if remarks and _is_current(whole, [results / "remarks" / f"{dataset}.csv" for dataset in datasets]):
+    if remarks and _is_current(whole, [results / "remarks" / f"{dataset}.csv" for dataset in models]):
         lines.append(f"All of it is in {whole}.")
     return "\n".join(lines)
 
@@ -206,12 +216,25 @@ def _is_current(table: Path, inputs: Sequence[Path]) -> bool:
     return all(path.stat().st_mtime <= table_time for path in inputs if path.exists())
 
 
-def read_warnings(logs: Iterable[Path], since: float) -> list[str]:
-    """Warnings and errors in logs that were written after a time, each once, with all that it is said of before it."""
+def _is_newer(path: Path, time: float) -> bool:
+    """Whether a file was written at a time (seconds since 1970) or later."""
+    return path.is_file() and path.stat().st_mtime >= time
+
+
+def read_warnings(
+    logs: Iterable[Path], since: float, repeated: Mapping[Path, Collection[str]] = MappingProxyType({})
+) -> list[str]:
+    """Warnings and errors in logs that were written after a time, each once, with all that it is said of before it.
+
+    Args:
+        logs: The logs; those that are not there are passed over.
+        since: Time (seconds since 1970) from which on a log has to be.
+        repeated: By log, sentences that are left out, since they are told elsewhere.
+    """
     subjects: dict[str, list[str]] = {}
     for path in logs:
         try:
-            text = path.read_text(encoding="utf-8", errors="replace") if path.stat().st_mtime >= since else ""
+            text = path.read_text(encoding="utf-8", errors="replace") if _is_newer(path, since) else ""
         except OSError:
             continue
         for line in text.splitlines():
@@ -220,6 +243,8 @@ def read_warnings(logs: Iterable[Path], since: float) -> list[str]:
             subject, _, message = line.partition(": ")[2].partition(": ")
             if " " in subject or not message:  # no name of a dataset, model and method
                 subject, message = "", line.partition(": ")[2]
+            if message in repeated.get(path, ()):
+                continue
             said_of = subjects.setdefault(message, [])
             said_of += [subject] * (subject not in said_of)
     return [

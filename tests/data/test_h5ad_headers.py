@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy.sparse import csr_matrix
 
 from sparsenode.data.readers.h5ad_cells import open_cells
-from sparsenode.data.readers.h5ad_headers import describe_names, open_headers
+from sparsenode.data.readers.h5ad_headers import describe_choice, open_headers
 from sparsenode.errors import UserError
 
 COLUMNS = {
@@ -112,10 +112,10 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(path: Path, column
 
 
 def test_of_many_names_the_nearest_are_listed() -> None:
-    assert describe_names("gata1", ["GATA2", "GATA1"]) == "did you mean 'GATA1'? There are: GATA2, GATA1"
-    assert describe_names("x", []) == "There are: none"
+    assert describe_choice("gata1", ["GATA2", "GATA1"]) == "did you mean 'GATA1'? There are: GATA2, GATA1"
+    assert describe_choice("x", []) == "There are: none"
     genes = [f"GENE{number}" for number in range(100)]
-    assert describe_names("GENE4x", genes) == "The nearest of 100: GENE4, GENE14, GENE24"
+    assert describe_choice("GENE4x", genes) == "The nearest of 100: GENE4, GENE14, GENE24"
 
 
 def test_a_column_of_no_known_form(path: Path) -> None:

@@ -201,6 +201,54 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: Any) -> None:
         load_ensemble(path)
 
 
+def changed_header(path: Path, change: Any) -> None:
+    """Change what a model file says beside its weights."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["sparsenode"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
+    change(header)
+    save_file(tensors, path, metadata={"sparsenode": json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda header: header["settings"].pop("dataset"), "its settings lack dataset"),
+        (lambda header: header.update(settings=5), "its settings are no mapping"),
+        (lambda header: header.pop("members"), "it lacks 'members'"),
+        (
+            lambda header: header["settings"]["model_settings"].update(depth=3),
+            "its settings are of another version: .*depth",
+        ),
+        (
+            lambda header: header["settings"]["model_settings"].update(solver=5),
+            "its settings are of another version: ",
+        ),
+        (
+            lambda header: header["settings"]["method_settings"].pop("regularizer"),
+            "its settings are of another version: .*regularizer",
+        ),
+        (
+            lambda header: header["settings"]["method_settings"].update(regularizer="nono"),
+            "its settings are of another version: .*nono",
+        ),
+        (lambda header: header["features"].pop(), "its network has 3 inputs, and its features and order make 2"),
+        (lambda header: header["members"].pop(), "it has 1 members, and weights of 2"),
+        (lambda header: header.update(centers=[0.0]), "it has 3 features, and centers of 1"),
+    ],
+)
+def test_a_file_whose_parts_do_not_fit_is_refused(tmp_path: Path, change: Any, problem: str) -> None:
+    path = save(random_ensemble("none"), tmp_path / "model.safetensors")
+    changed_header(path, change)
+    with pytest.raises(UserError, match=rf"model\.safetensors cannot be read as a model \({problem}") as refusal:
+        load_ensemble(path)
+    assert "\n" not in str(refusal.value)
+    assert "delete it and run again" in str(refusal.value)
+
+
 def test_a_missing_file_and_another_format_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

@@ -1,11 +1,21 @@
 """Estimates of memory."""
 
+import re
+
 import pytest
 
 from sparsenode.dynamics import network
 from sparsenode.dynamics.network import effective_layers
-from sparsenode.ensemble.memory import BASE_BYTES, member_bytes, member_size, most_members
+from sparsenode.ensemble.memory import (
+    BASE_BYTES,
+    count_steps,
+    describe_steps,
+    member_bytes,
+    member_size,
+    most_members,
+)
 from sparsenode.ensemble.model import initialize
+from sparsenode.errors import UserError
 from sparsenode.settings import ModelSettings
 
 
@@ -82,3 +92,28 @@ def test_members_that_fit() -> None:
     assert most_members(BASE_BYTES + 10 * 10**6, 10**6) == 10
     assert most_members(BASE_BYTES + 10**6 - 1, 10**6) == 1
     assert most_members(0, 10**6) == 1
+
+
+@pytest.mark.parametrize(
+    ("intervals", "windows", "advice"),
+    [
+        (40, True, "40 steps of 0.5 .* set `solver.step` of the model to 3 or more, .* train on shorter `windows`$"),
+        (40, False, "train on short `windows`$"),
+        (1, True, "1 step of 0.5 .* here: set `windows.batch` of the model to so few rows .* fewer units; a larger"),
+        (1, False, "train on `windows` and set `windows.batch` of the model"),
+    ],
+)
+def test_a_larger_step_is_advised_only_where_it_helps(intervals: int, windows: bool, advice: str) -> None:
+    assert re.search(advice, describe_steps(intervals, 0.5, 4e9, 1e9, windows=windows))
+
+
+@pytest.mark.parametrize(("duration", "step", "count"), [(0.0, 0.5, 1), (2.0, 0.5, 4), (2.1, 0.5, 5), (1e-320, 1.0, 1)])
+def test_steps_are_counted(duration: float, step: float, count: int) -> None:
+    assert count_steps(duration, step) == count
+
+
+@pytest.mark.parametrize("step", [5e-324, 1e-300, 1e-16])
+def test_steps_that_no_machine_could_take_are_refused_in_a_short_message(step: float) -> None:
+    with pytest.raises(UserError, match=f"solver.step: found {step:g}, .* such as 0.02$") as refusal:
+        count_steps(2.0, step)
+    assert len(str(refusal.value)) < 200

@@ -59,7 +59,7 @@ def test_whole_numbers_are_numbers() -> None:
 def test_columns_that_are_left_out_are_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         state_array(ANY_ORDER.assign(name="x", other="y"), FEATURES)
-    assert "2 columns of states that the model does not have are left out" in caplog.text
+    assert "states: 2 columns that the model does not have are left out" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,18 @@ def test_columns_that_are_left_out_are_told(caplog: pytest.LogCaptureFixture) ->
         ({"a": 1}, r"states are a dict that holds what is no number"),
         ([[1, None, 3]], r"1 in all, the first .*nan.* in row 0, variable 'b'"),
         ([[1, 2, np.inf]], r"NaN or infinite values.* in row 0, variable 'c'"),
-        (pd.DataFrame(VALUES), r"lack 3 of the 3 variables of the model: a, b, c; they have 3 columns: 0, 1, 2"),
-        (ANY_ORDER.drop(columns="b"), r"lack 1 of the 3 variables of the model: b; they have 2 columns: c, a"),
-        (ANY_ORDER[["a", "b", "c", "b"]], r"have the variable 'b' 2 times; name each once"),
+        (
+            pd.DataFrame(VALUES),
+            r"states: 3 of the 3 variables .* missing: a, b, c; the columns \(3\) are: 0, 1, 2",
+        ),
+        (ANY_ORDER.drop(columns="b"), r"1 of the 3 variables of the model are missing: b; the columns \(2\) are: c, a"),
+        (ANY_ORDER[["a", "b", "c", "b"]], r"the variable 'b' is there 2 times; name each once"),
         (ANY_ORDER.assign(b=["1", "two"]), r"1 in all, the first 'two' in row 't', variable 'b'"),
         (ANY_ORDER.astype("Float64").mask(ANY_ORDER > 6), r"1 in all, the first <NA> in row 't', variable 'c'"),
-        (annotated(ANY_ORDER)[:, ["a"]], r"lack 2 of the 3 variables of the model: b, c; they have 1 columns: a"),
+        (
+            annotated(ANY_ORDER)[:, ["a"]],
+            r"2 of the 3 variables .* missing: b, c; the columns \(1\) are: a",
+        ),
         (
             anndata.AnnData(var=pd.DataFrame(index=list("abc"))),
             r"an AnnData without `X`, whose rows would be the states",

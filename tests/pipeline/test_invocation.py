@@ -1,6 +1,6 @@
 import pytest
 
-from sparsenode.pipeline.invocation import describe_unknown_target, repeated_option, targets_of
+from sparsenode.pipeline.invocation import describe_unknown_target, repeated_option, targets_of, targets_of_options
 
 FILES = [
     "results/metrics.csv",
@@ -29,8 +29,13 @@ FILES = [
         ),
         (
             "results/figures/springs",
-            "nothing makes results/figures/springs: there is no springs in results/figures/; did you mean 'springs'?; "
-            "there are: krumsiek11, springs",
+            "nothing makes results/figures/springs, which is a folder; name a file in it, such as "
+            "results/figures/springs/network.pdf",
+        ),
+        (
+            "results/models/",
+            "nothing makes results/models/, which is a folder; name a file in it, such as "
+            "results/models/springs/motion/l1/seeds_0-2.safetensors",
         ),
         ("evaluate_model", "there is no rule and no file 'evaluate_model'; did you mean 'evaluate_models'?"),
     ],
@@ -53,12 +58,37 @@ def test_of_many_names_the_nearest_are_listed():
         (["--configfile", "a", "b", "--config", "seeds=1"], None),
         (["--configfile", "a", "--configfile", "b"], "--configfile"),
         (["--configfile=a", "--configfiles", "b"], "--configfile"),
+        (["--forcer", "a", "--forceru=b"], "--forcerun"),
         (["-C", "seeds=1", "--cores", "2", "--config", "seeds=2"], "--config"),
+        (["-Cseeds=1", "-Cthreads=2"], "--config"),
+        (["--config=-C", "--cores", "2"], None),
+        (["--cores", "2", "--", "-C", "-C"], None),
+        (["--resources", "a=1", "--res", "b=2"], "--resources"),
+        (["--forcerun", "a", "-Rb"], "--forcerun"),
+        (["-npR", "a", "-R", "b"], "--forcerun"),
+        (["--set-resources", "a:mem_mb=1", "--set-resources", "b:mem_mb=1"], "--set-resources"),
+        (["--quiet"], None),
+        (["--cores", "2", "--cores", "3"], None),
     ],
 )
-def test_an_option_of_which_snakemake_takes_the_last_alone(arguments, option):
-    problem = repeated_option(arguments)
+def test_a_list_of_which_snakemake_takes_only_the_last_values(arguments, option):
+    problem = repeated_option(["/bin/snakemake", *arguments])
     assert (problem is None) if option is None else problem.startswith(f"{option}: found 2 times")
+
+
+def test_what_is_no_command_of_snakemake_repeats_nothing():
+    assert repeated_option(["/bin/pytest", "--config", "a=1", "--config", "b=2"]) is None
+
+
+def test_options_name_rules_and_files():
+    command = ["/bin/snakemake", "-R", "evaluate_models", "--unti", "b", "a", "-Oc", "--prioritize=d", "--", "all"]
+    assert targets_of_options(command) == {
+        "--forcerun": ("evaluate_models",),
+        "--prioritize": ("d",),
+        "--until": ("a", "b"),
+        "--omit-from": ("c",),
+    }
+    assert targets_of_options(["/bin/snakemake", "-n"]) == {}
 
 
 def test_targets_are_what_snakemake_takes_for_targets():

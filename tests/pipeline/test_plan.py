@@ -5,6 +5,7 @@ import pytest
 from sparsenode.cli import main
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.sources import complete_options
+from sparsenode.errors import UserError
 from sparsenode.pipeline import configuration, plan
 
 MODELS = {
@@ -158,7 +159,11 @@ def test_the_table_says_what_will_be_refused(config):
 def test_the_table_says_what_spans_take(config, monkeypatch):
     entry = config["models"]["plain"]
     for step, memory, told in (
-        (1e-6, 10**9, "solver.step: plain on branches will be refused: a training solve takes"),
+        (
+            1e-6,
+            10**9,
+            "solver.step: plain on branches will be refused on a machine with no more memory",
+        ),
         (1e-2, 10**12, "solver.step: plain on branches takes 13,600 steps of 0.01, one after another"),
         (0.2, 10**12, ""),
     ):
@@ -167,6 +172,22 @@ def test_the_table_says_what_spans_take(config, monkeypatch):
         text = plan.describe_plan(plan.make_plan(config), cores=1)
         assert text.count("solver.step: ") == bool(told)
         assert told in text
+
+
+def test_a_step_that_no_machine_could_take_is_named_with_its_model(config):
+    config["models"]["plain"]["solver"]["step"] = 5e-324
+    with pytest.raises(UserError, match=r"^models\.plain\.solver\.step: found 4.94066e-324, with rows of 136 in"):
+        plan.make_plan(config)
+
+
+def test_where_a_larger_step_does_not_help_fewer_rows_are_advised(config, monkeypatch):
+    config["run"]["models"] = ["windows"]
+    config["models"]["windows"]["solver"]["step"] = 100.0
+    monkeypatch.setattr(plan.memory, "machine_bytes", lambda: 1000)
+    text = plan.describe_plan(plan.make_plan(config), cores=1)
+    assert "windows.batch: windows on branches will be refused on a machine with no more memory than this" in text
+    assert "takes 1 step of 100 " in text
+    assert "or more" not in text
 
 
 def test_memory_of_evaluation_and_figures_grows_with_the_pairs_of_variables(config, monkeypatch):

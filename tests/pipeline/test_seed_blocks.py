@@ -1,14 +1,17 @@
 """Which blocks of seeds a run trains, and which it has."""
 
 import json
+import os
 from pathlib import Path
 
+import h5py
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from sparsenode import versions
+from sparsenode.files import file_sha256
 from sparsenode.pipeline import configuration, seed_blocks
 from sparsenode.pipeline.seed_blocks import choose_blocks, decode_blocks, encode_blocks, trained_blocks
 
@@ -67,11 +70,11 @@ def test_another_number_of_seeds_trains_only_new_ones(before, size, after):
     assert sum(last - first + 1 for first, last in new) == max(0, after - before)
 
 
-def write_model(path: Path, settings: dict, version: int = versions.TRAINING) -> None:
+def write_model(path: Path, settings: dict, version: int = versions.TRAINING, **metadata: str) -> None:
     import numpy as np
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = {"settings": settings, "metadata": {"training_version": version}}
+    header = {"settings": settings, "metadata": {"training_version": version, **metadata}}
     save_file({"weights.0": np.zeros(3, np.float32)}, path, {"sparsenode": json.dumps(header)})
 
 
@@ -90,15 +93,60 @@ def test_only_models_of_the_same_settings_and_version_count_as_trained(tmp_path)
     assert trained_blocks(tmp_path / "none", SETTINGS) == []
 
 
+def write_model_of_three(config: dict, key: tuple[str, str, str], *, with_settings: bool = True) -> Path:
+    """A model of the seeds 0 to 2, with its settings and data, as a run would leave them."""
+    results, settings = Path(config["results_dir"]), configuration.slice_settings(config, *key)
+    data = results / "data" / f"{key[0]}.h5ad"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(data, "w") as file:
+        file["uns/sparsenode/settings"] = configuration.canonical_json(configuration.dataset_settings(config, key[0]))
+    if with_settings:
+        configuration.freeze_settings(settings, results.joinpath("settings", *key).with_suffix(".json"))
+    model = results.joinpath("models", *key, "seeds_0-2.safetensors")
+    write_model(model, settings, data_sha256=file_sha256(data))
+    return model
+
+
 def test_jobs_inherit_the_blocks_of_their_run(repository, tmp_path):
     config = configuration.read_configuration(repository)
     config |= {"results_dir": str(tmp_path), "seeds": 2}
     key = ("krumsiek11", "windows", "l1")
-    settings = configuration.slice_settings(config, *key)
-    write_model(tmp_path.joinpath("models", *key, "seeds_0-2.safetensors"), settings)
+    write_model_of_three(config, key)
     chosen = seed_blocks.blocks_of_run(config)
     assert chosen.pop(key) == [(0, 2)]
     assert set(map(tuple, chosen.values())) == {((0, 1),)}
     line = encode_blocks(config, {**chosen, key: [(0, 2)]})
     assert len(line) < 200
     assert decode_blocks(config, line) == {**chosen, key: [(0, 2)]}
+
+
+def test_a_block_of_more_seeds_is_left_where_it_would_be_trained_again(repository, tmp_path):
+    config = configuration.read_configuration(repository)
+    config |= {"results_dir": str(tmp_path), "seeds": 2}
+    key = ("krumsiek11", "windows", "l1")
+    large, cut = [(0, 2)], [(0, 1)]
+
+    def chosen() -> list[tuple[int, int]]:
+        return seed_blocks.blocks_of_run(config)[key]
+
+    model = write_model_of_three(config, key, with_settings=False)
+    assert chosen() == cut
+    write_model_of_three(config, key)
+    assert chosen() == large
+    data = tmp_path / "data" / "krumsiek11.h5ad"
+    later = model.stat().st_mtime + 10
+    os.utime(data, (later, later))
+    assert chosen() == large  # the same data
+    with h5py.File(data, "a") as file:
+        file["X"] = 1.0
+    os.utime(data, (later, later))
+    assert chosen() == cut
+    write_model_of_three(config, key)
+    config["datasets"]["krumsiek11"]["options"]["test_share"] = 0.5
+    assert chosen() == cut
+    write_model_of_three(config, key)
+    assert chosen() == large
+    data.unlink()
+    assert chosen() == cut
+    config["seeds"] = 3  # as many as it holds
+    assert chosen() == large

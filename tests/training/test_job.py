@@ -73,6 +73,29 @@ def test_settings_of_another_dataset_are_refused(springs: Path, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"method_settings": {"strengths": [0.1], "options": {}}}, "regularizer"),
+        ({"method_settings": {"regularizer": "nono", "strengths": [0.1], "options": {}}}, "nono"),
+        ({"method_settings": {"regularizer": "l1", "strengths": 5, "options": {}}}, ""),
+        ({"method_settings": {"regularizer": "l1", "strengths": [0.1], "options": {"kapa": 1}}}, "kapa"),
+        ({"model_settings": {"depth": 3}}, "depth"),
+        ({"model_settings": {"solver": 5}}, ""),
+        ({"model_settings": {"hidden": 5}}, ""),
+        ({"model_settings": None}, ""),
+    ],
+)
+def test_settings_that_cannot_be_read_are_refused_in_one_line(
+    springs: Path, tmp_path: Path, changes: dict[str, Any], problem: str
+) -> None:
+    settings = frozen(tmp_path, **changes)
+    with pytest.raises(UserError, match=rf"settings\.json holds settings that cannot be read \(.*{problem}") as refusal:
+        train_members(springs, settings, [0], tmp_path / "m.safetensors", tmp_path / "h.parquet")
+    assert str(refusal.value).endswith("delete the file and run again")
+    assert "\n" not in str(refusal.value)
+
+
 def test_a_solve_of_more_steps_than_the_memory_holds_is_refused_before_training(
     springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

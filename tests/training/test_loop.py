@@ -329,7 +329,7 @@ def test_a_single_member_that_does_not_fit_is_an_error(
         raise torch.OutOfMemoryError(message)
 
     monkeypatch.setattr(loop, "data_loss", data_loss)
-    with pytest.raises(UserError, match=r"one member alone does not fit in the memory of the device \(cpu\)"):
+    with pytest.raises(UserError, match=r"a single member does not fit in the memory of the device \(cpu\)"):
         run(problems, "none")
 
 

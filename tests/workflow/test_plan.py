@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from snakemake_runs import EVALUATION, Workflow, succeed
-from sparsenode.pipeline import configuration
+from sparsenode.pipeline import configuration, plan
 
 pytestmark = pytest.mark.workflow
 
@@ -29,6 +29,22 @@ def test_dry_run_counts_the_jobs(workflow):
     assert done.status == 0, done.output
     assert done.jobs == {"preprocess_dataset": 1, "freeze_settings": 2, "train_members": 2, **EVALUATION}
     assert not (workflow.folder / "results").exists()
+
+
+def test_the_plan_counts_the_jobs_of_the_dry_run(workflow, repository):
+    workflow.configure(
+        run={"datasets": ["branches", "springs"], "models": ["windows", "motion"], "peers": ["correlation"]},
+        seeds=3,
+        datasets={"branches": {"benchmark": "sim350", "interventions": {"each": "low"}}},
+        peers={"correlation": {}},
+    )
+    done = succeed(workflow.snakemake("--dry-run"))
+    config = configuration.check_configuration(
+        configuration.read_yaml(workflow.folder / "config.yaml"),
+        configuration.read_yaml(repository / configuration.SCHEMA_PATH),
+    )
+    made = plan.make_plan(config)
+    assert len(made.training) + sum(count for count, _ in made.others.values()) == sum(done.jobs.values())
 
 
 def test_what_is_left_out_is_said(workflow):
@@ -255,6 +271,30 @@ def test_results_can_stand_elsewhere(workflow):
     assert "draw_network" in done.jobs
 
 
+@pytest.mark.parametrize(
+    ("folder", "target"), [(".", "metrics.csv"), (".", "./metrics.csv"), ("runs/../first", "first/metrics.csv")]
+)
+def test_a_folder_of_results_may_be_written_in_any_way(workflow, folder, target):
+    done = succeed(workflow.snakemake("--dry-run", "--config", f"results_dir={folder}", "--", target))
+    assert done.jobs["collect_metrics"] == 1
+    assert "starts with './'" not in done.output
+
+
+def test_a_folder_is_no_target_though_it_is_there(workflow):
+    workflow.result("models").mkdir(parents=True)
+    done = workflow.snakemake("--dry-run", "--", "results/models")
+    assert done.status == 1
+    assert "nothing makes results/models, which is a folder; name a file in it, such as results/models/" in done.output
+
+
+@pytest.mark.parametrize("option", ["--forcerun", "--until", "--omit-from"])
+def test_options_that_name_no_rule_are_refused_with_the_nearest(workflow, option):
+    done = workflow.snakemake("--dry-run", option, "evaluate_models")
+    assert done.status == 1
+    assert f"{option}: there is no rule and no file 'evaluate_models'; did you mean 'evaluate_models_br" in done.output
+    succeed(workflow.snakemake("--dry-run", option, "evaluate_models_branches"))
+
+
 def test_every_submitted_rule_has_memory_and_time_of_its_own_or_the_default(workflow, repository):
     """A rule's name in the profile that no rule has would be ignored in silence."""
     profile = configuration.read_yaml(repository / "slurm" / "config.yaml")
@@ -271,6 +311,9 @@ def test_every_submitted_rule_has_memory_and_time_of_its_own_or_the_default(work
 @pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cuda", 1)])
 def test_training_asks_for_a_gpu_where_the_device_is_one(workflow, device, gpus):
     workflow.configure(device=device)
+    # What another run has exported does not count.
+    exported = {**workflow.environment, "SPARSENODE_TRAINING_GPUS": str(1 - gpus)}
+    workflow = replace(workflow, environment=exported)
     done = succeed(workflow.snakemake("--dry-run", "--", "results/models/branches/windows/l1/seeds_0-1.safetensors"))
     training = done.output.partition("rule train_members:")[2].partition("\n\n")[0]
     assert f"gpu={gpus}" in training

@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from shutil import which
 
@@ -37,8 +38,16 @@ if workflow.is_main_process:
         logger.warning(remark)
 
 STARTED = time.time()
-RESULTS = config["results_dir"].rstrip("/")
-DOWNLOADS = config["downloads_dir"].rstrip("/")
+
+
+def prefix_of(folder):
+    """What begins the paths in a folder, as Snakemake compares them: nothing before those in the working folder."""
+    path = os.path.normpath(folder)
+    return "" if path == os.curdir else os.path.join(path, "")
+
+
+RESULTS = prefix_of(config["results_dir"])
+DOWNLOADS = prefix_of(config["downloads_dir"])
 
 configuration.set_environment(config)
 
@@ -80,12 +89,12 @@ wildcard_constraints:
 
 def all_figures():
     return [
-        f"{RESULTS}/figures/{dataset}/{figure}.{ending}"
+        f"{RESULTS}figures/{dataset}/{figure}.{ending}"
         for dataset in config["run"]["datasets"]
         for figure in configuration.figures_of(config, dataset)
         for ending in FIGURE_ENDINGS[figure].values()
     ] + [
-        f"{RESULTS}/figures/comparisons/{comparison}.{ending}"
+        f"{RESULTS}figures/comparisons/{comparison}.{ending}"
         for comparison in configuration.comparisons_of(config)
         for ending in ("pdf", "png")
     ]
@@ -96,7 +105,7 @@ def all_tables():
     tables = ["metrics.csv", "remarks.csv", "remarks.md"]
     if any(benchmarks.values()):
         tables += ["benchmark.csv", "benchmark.md"]
-    return [f"{RESULTS}/{table}" for table in tables]
+    return [f"{RESULTS}{table}" for table in tables]
 
 
 def all_results():
@@ -104,7 +113,7 @@ def all_results():
     results = []
     for dataset in config["run"]["datasets"]:
         results += [
-            f"{RESULTS}/data/{dataset}.h5ad",
+            f"{RESULTS}data/{dataset}.h5ad",
             *settings_of(dataset),
             *models_of(dataset),
             *(
@@ -112,27 +121,27 @@ def all_results():
                 for path in models_of(dataset)
             ),
             *peers_of(dataset),
-            f"{RESULTS}/metrics/{dataset}.parquet",
-            f"{RESULTS}/forecasts/{dataset}.parquet",
-            f"{RESULTS}/remarks/{dataset}.csv",
+            f"{RESULTS}metrics/{dataset}.parquet",
+            f"{RESULTS}forecasts/{dataset}.parquet",
+            f"{RESULTS}remarks/{dataset}.csv",
             *networks_of(dataset),
             *selections_of(dataset),
         ]
         if config["datasets"][dataset]["interventions"] is not None:
-            results.append(f"{RESULTS}/interventions/{dataset}.parquet")
+            results.append(f"{RESULTS}interventions/{dataset}.parquet")
     return results
 
 
 def settings_of(dataset):
     return [
-        f"{RESULTS}/settings/{dataset}/{model}/{method}.json"
+        f"{RESULTS}settings/{dataset}/{model}/{method}.json"
         for _, model, method in configuration.grid(config, dataset)
     ]
 
 
 def models_of(dataset):
     return [
-        f"{RESULTS}/models/{dataset}/{model}/{method}/seeds_{first}-{last}.safetensors"
+        f"{RESULTS}models/{dataset}/{model}/{method}/seeds_{first}-{last}.safetensors"
         for _, model, method in configuration.grid(config, dataset)
         for first, last in BLOCKS[dataset, model, method]
     ]
@@ -140,7 +149,7 @@ def models_of(dataset):
 
 def peers_of(dataset):
     return [
-        f"{RESULTS}/peers/{dataset}/{peer}.parquet"
+        f"{RESULTS}peers/{dataset}/{peer}.parquet"
         for peer in configuration.peers_of(config, dataset)
     ]
 
@@ -148,11 +157,11 @@ def peers_of(dataset):
 def networks_of(dataset):
     """All files of the folder of networks of a dataset."""
     return [
-        f"{RESULTS}/networks/{dataset}/{model}/{method}.{ending}"
+        f"{RESULTS}networks/{dataset}/{model}/{method}.{ending}"
         for _, model, method in configuration.grid(config, dataset)
         for ending in ("csv", "graphml", "groups.parquet", "stability.parquet")
     ] + [
-        f"{RESULTS}/networks/{dataset}/{name}"
+        f"{RESULTS}networks/{dataset}/{name}"
         for name in ("network.h5ad", "rankings.parquet")
     ]
 
@@ -160,7 +169,7 @@ def networks_of(dataset):
 def selections_of(dataset):
     """All files of the folder of chosen strengths of a dataset."""
     return [
-        f"{RESULTS}/selection/{dataset}/{model}/{method}.json"
+        f"{RESULTS}selection/{dataset}/{model}/{method}.json"
         for _, model, method in configuration.grid(config, dataset)
     ]
 
@@ -171,7 +180,7 @@ FOLDERS = {"networks": networks_of, "selection": selections_of}
 
 def folder_of(name, dataset=None):
     """The parameter of a rule that is such a folder, of a dataset or of that in the wildcard."""
-    return lambda wildcards: f"{RESULTS}/{name}/{dataset or wildcards.dataset}"
+    return lambda wildcards: f"{RESULTS}{name}/{dataset or wildcards.dataset}"
 
 
 def of_dataset(files):
@@ -189,7 +198,10 @@ def origin_of(*datasets, interventions=False):
     }
     if interventions:
         settings |= {
-            f"interventions of {dataset}": config["datasets"][dataset]["interventions"]
+            f"interventions of {dataset}": [
+                config["datasets"][dataset]["interventions"],
+                versions.INTERVENTIONS,
+            ]
             for dataset in datasets
         }
     return configuration.fingerprint(settings)
@@ -212,6 +224,7 @@ def origin_of_comparison(wildcards):
     return origin_of(*configuration.datasets_compared(config, wildcards.comparison))
 
 
+@cache
 def possible_files():
     """Every file that the run can make, by the outputs that it declares."""
     jobs = [
@@ -250,26 +263,38 @@ def possible_files():
 
 
 def check_targets():
-    """Refuse targets that nothing makes, with the nearest names; Snakemake's message has none."""
+    """Refuse targets that nothing makes, with the nearest names; Snakemake's message has none.
+
+    And what options name as rules or files: Snakemake passes over some that are unknown.
+    """
     if not workflow.is_main_process:
         return
-    names = [producer.name for producer in workflow.rules]
     for target in invocation.targets_of(sys.argv):
-        # As Snakemake takes them: absolute paths as they are, others from the working folder.
-        path = target if os.path.isabs(target) else os.path.relpath(target)
-        other = os.path.relpath(path) if os.path.isabs(path) else os.path.abspath(path)
-        if target in names or is_made(path) or os.path.exists(path):
-            continue
+        check_target(target)
+    for option, names in invocation.targets_of_options(sys.argv).items():
+        for name in names:
+            check_target(name, f"{option}: ")
+
+
+def check_target(target, where=""):
+    """Refuse what is neither a rule nor a file that is there or that the run makes."""
+    # As Snakemake takes them: absolute paths as they are, others from the working folder.
+    path = target if os.path.isabs(target) else os.path.relpath(target)
+    names = [producer.name for producer in workflow.rules]
+    if target in names or is_made(path) or os.path.isfile(path):
+        return
+    for other in (os.path.normpath(path), os.path.relpath(path), os.path.abspath(path)):
         if is_made(other):
-            raise WorkflowError(f"nothing makes {target}; name it {other}")
-        problem = invocation.describe_unknown_target(path, names, possible_files())
-        raise WorkflowError(problem)
+            raise WorkflowError(f"{where}nothing makes {target}; name it {other}")
+    path = os.path.relpath(path) if not os.path.isabs(RESULTS) else path
+    problem = invocation.describe_unknown_target(path, names, possible_files())
+    raise WorkflowError(f"{where}{problem}")
 
 
 def is_made(path):
     """Whether the run makes a file; figures and models only of what its configuration has them of."""
     producers = [each for each in workflow.rules if each.is_producer(path)]
-    listed = path.startswith((f"{RESULTS}/figures/", f"{RESULTS}/models/"))
+    listed = path.startswith((f"{RESULTS}figures/", f"{RESULTS}models/"))
     return bool(producers) and (not listed or path in possible_files())
 
 
@@ -289,7 +314,8 @@ def of_benchmarks(files):
 
 def tell_remarks():
     """Print what is doubtful about the results, at the end of a run that has succeeded or failed."""
-    text = remarks.tell_run(RESULTS, config["run"]["datasets"], STARTED)
+    models = {dataset: models_of(dataset) for dataset in config["run"]["datasets"]}
+    text = remarks.tell_run(RESULTS, models, STARTED)
     if text and workflow.is_main_process:
         logger.warning(f"\nWhat is doubtful about the results:\n{text}\n")
 
@@ -315,7 +341,7 @@ def pictures_of(figure):
     if FIGURES[figure].animated:
         shown["animation"] = f"{shown['png']} (animation)"
     pictures = {
-        kind: f"{RESULTS}/figures/{{dataset}}/{figure}.{ending}"
+        kind: f"{RESULTS}figures/{{dataset}}/{figure}.{ending}"
         for kind, ending in FIGURE_ENDINGS[figure].items()
     }
     for kind, label in shown.items():
@@ -332,7 +358,7 @@ def pictures_of(figure):
 def file_flags(wildcards, input, output):
     """The files and folders that a job reads and writes, each as the flag of its name."""
     paths = dict([*input.items(), *output.items()]) | {
-        name: f"{RESULTS}/{name}/{wildcards.dataset}"
+        name: f"{RESULTS}{name}/{wildcards.dataset}"
         for name in FOLDERS
         if name in input.keys()
     }
@@ -376,7 +402,7 @@ def checks_of(wildcards):
 
 def downloads_of(wildcards):
     return [
-        f"{DOWNLOADS}/{path}"
+        f"{DOWNLOADS}{path}"
         for path in configuration.remote_files(config, wildcards.dataset)
     ]
 
@@ -417,7 +443,7 @@ def settings_of_block(wildcards):
         raise WorkflowError(
             f"seeds {block[0]}-{block[1]} are no block of the configuration; there are: {blocks}"
         )
-    return f"{RESULTS}/settings/{wildcards.dataset}/{wildcards.model}/{wildcards.method}.json"
+    return f"{RESULTS}settings/{wildcards.dataset}/{wildcards.model}/{wildcards.method}.json"
 
 
 def seeds_of_block(wildcards):
@@ -447,18 +473,26 @@ def peer_settings(part):
     return settings
 
 
+def training_estimates(wildcards):
+    """What a training job is expected to take."""
+    try:
+        return plan.training_job(
+            config,
+            wildcards.dataset,
+            wildcards.model,
+            wildcards.method,
+            seeds=seeds_of_block(wildcards),
+        )
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def training_memory(wildcards, attempt):
     """Memory of a training job in MB: half as much again as the estimate, and again at each further attempt.
 
     On a cluster two Snakemakes around it count as well.
     """
-    job = plan.training_job(
-        config,
-        wildcards.dataset,
-        wildcards.model,
-        wildcards.method,
-        seeds=seeds_of_block(wildcards),
-    )
+    job = training_estimates(wildcards)
     return int((400 + job.memory_mb) * 1.5**attempt)
 
 
@@ -490,11 +524,12 @@ def is_large(figure):
 def gpus_of_training(wildcards):
     """GPUs of a training job: `auto` takes one where training will find it, here or on Slurm in its partition."""
     # Jobs inherit what was found where they were submitted: the nodes that they run on may differ in it.
-    if TRAINING_GPUS not in os.environ:
+    if workflow.is_main_process or TRAINING_GPUS not in os.environ:
         os.environ[TRAINING_GPUS] = str(int(training_finds_gpu()))
     return int(os.environ[TRAINING_GPUS])
 
 
+@cache
 def training_finds_gpu():
     """Whether training will run on a GPU, as far as can be told where the run is started."""
     if config["device"] != "auto":
@@ -531,11 +566,5 @@ def memory_limit():
 
 def training_minutes(wildcards, attempt):
     """Time limit of a training job in minutes: four times the estimate, since machines differ."""
-    job = plan.training_job(
-        config,
-        wildcards.dataset,
-        wildcards.model,
-        wildcards.method,
-        seeds=seeds_of_block(wildcards),
-    )
+    job = training_estimates(wildcards)
     return int(10 + 4 * attempt * job.seconds / 60)

@@ -22,6 +22,6 @@ if workflow.is_main_process:
             logger.warning(remark)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    repeated = invocation.repeated_option(sys.argv[1:])
+    repeated = invocation.repeated_option(sys.argv)
     if repeated is not None:
         raise WorkflowError(repeated)

@@ -1,10 +1,10 @@
 rule download_source:
     output:
-        f"{DOWNLOADS}/{{url_path}}",
+        f"{DOWNLOADS}{{url_path}}",
     log:
-        f"{RESULTS}/logs/download_source/{{url_path}}.log",
+        f"{RESULTS}logs/download_source/{{url_path}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/download_source/{{url_path}}.tsv"
+        f"{RESULTS}benchmarks/download_source/{{url_path}}.tsv"
     localrule: True
     conda:
         "../../envs/sparsenode.yaml"
@@ -19,13 +19,13 @@ rule download_source:
 
 rule unpack_source:
     input:
-        f"{DOWNLOADS}/{{unpacked_path}}.gz",
+        f"{DOWNLOADS}{{unpacked_path}}.gz",
     output:
-        f"{DOWNLOADS}/{{unpacked_path}}",
+        f"{DOWNLOADS}{{unpacked_path}}",
     log:
-        f"{RESULTS}/logs/unpack_source/{{unpacked_path}}.log",
+        f"{RESULTS}logs/unpack_source/{{unpacked_path}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/unpack_source/{{unpacked_path}}.tsv"
+        f"{RESULTS}benchmarks/unpack_source/{{unpacked_path}}.tsv"
     localrule: True
     conda:
         "../../envs/sparsenode.yaml"

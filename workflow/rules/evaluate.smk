@@ -5,20 +5,20 @@ for dataset in config["run"]["datasets"]:
         name:
             f"evaluate_models_{dataset}"
         input:
-            data=f"{RESULTS}/data/{dataset}.h5ad",
+            data=f"{RESULTS}data/{dataset}.h5ad",
             models=models_of(dataset),
             settings=settings_of(dataset),
             peers=peers_of(dataset),
         output:
-            metrics=f"{RESULTS}/metrics/{dataset}.parquet",
-            forecasts=f"{RESULTS}/forecasts/{dataset}.parquet",
+            metrics=f"{RESULTS}metrics/{dataset}.parquet",
+            forecasts=f"{RESULTS}forecasts/{dataset}.parquet",
             networks=networks_of(dataset),
             selection=selections_of(dataset),
-            remarks=f"{RESULTS}/remarks/{dataset}.csv",
+            remarks=f"{RESULTS}remarks/{dataset}.csv",
         log:
-            f"{RESULTS}/logs/evaluate_models/{dataset}.log",
+            f"{RESULTS}logs/evaluate_models/{dataset}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/evaluate_models/{dataset}.tsv"
+            f"{RESULTS}benchmarks/evaluate_models/{dataset}.tsv"
         conda:
             "../../envs/sparsenode.yaml"
         threads: config["threads"]
@@ -45,44 +45,46 @@ for dataset in config["run"]["datasets"]:
 rule collect_metrics:
     input:
         expand(
-            f"{RESULTS}/metrics/{{dataset}}.parquet", dataset=config["run"]["datasets"]
+            f"{RESULTS}metrics/{{dataset}}.parquet", dataset=config["run"]["datasets"]
         ),
     output:
-        f"{RESULTS}/metrics.csv",
+        f"{RESULTS}metrics.csv",
     log:
-        f"{RESULTS}/logs/collect_metrics.log",
+        f"{RESULTS}logs/collect_metrics.log",
     benchmark:
-        f"{RESULTS}/benchmarks/collect_metrics.tsv"
+        f"{RESULTS}benchmarks/collect_metrics.tsv"
     localrule: True
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
         origin=origin_of(*config["run"]["datasets"]),
+        version=versions.EVALUATION,
     shell:
         "sparsenode collect-metrics --metrics {input:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule collect_remarks:
     input:
-        expand(f"{RESULTS}/remarks/{{dataset}}.csv", dataset=config["run"]["datasets"]),
+        expand(f"{RESULTS}remarks/{{dataset}}.csv", dataset=config["run"]["datasets"]),
     output:
-        table=f"{RESULTS}/remarks.csv",
+        table=f"{RESULTS}remarks.csv",
         markdown=report(
-            f"{RESULTS}/remarks.md",
+            f"{RESULTS}remarks.md",
             caption="../report/remarks.rst",
             category="Remarks",
             labels={"dataset": "all", "table": "what is doubtful"},
         ),
     log:
-        f"{RESULTS}/logs/collect_remarks.log",
+        f"{RESULTS}logs/collect_remarks.log",
     benchmark:
-        f"{RESULTS}/benchmarks/collect_remarks.tsv"
+        f"{RESULTS}benchmarks/collect_remarks.tsv"
     localrule: True
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
+        origin=origin_of(*config["run"]["datasets"]),
         version=versions.FIGURES,
     shell:
         "sparsenode collect-remarks --remarks {input:q} --output {output.table:q} --markdown {output.markdown:q}"
@@ -91,23 +93,23 @@ rule collect_remarks:
 
 rule tabulate_benchmark:
     input:
-        metrics=of_benchmarks(f"{RESULTS}/metrics/{{dataset}}.parquet"),
+        metrics=of_benchmarks(f"{RESULTS}metrics/{{dataset}}.parquet"),
         selections=of_benchmarks(selections_of),
-        remarks=of_benchmarks(f"{RESULTS}/remarks/{{dataset}}.csv"),
+        remarks=of_benchmarks(f"{RESULTS}remarks/{{dataset}}.csv"),
     output:
-        table=f"{RESULTS}/benchmark.csv",
-        markdown=f"{RESULTS}/benchmark.md",
+        table=f"{RESULTS}benchmark.csv",
+        markdown=f"{RESULTS}benchmark.md",
     log:
-        f"{RESULTS}/logs/tabulate_benchmark.log",
+        f"{RESULTS}logs/tabulate_benchmark.log",
     benchmark:
-        f"{RESULTS}/benchmarks/tabulate_benchmark.tsv"
+        f"{RESULTS}benchmarks/tabulate_benchmark.tsv"
     localrule: True
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
         datasets=of_benchmarks("{dataset}"),
-        selections=of_benchmarks(f"{RESULTS}/selection/{{dataset}}"),
+        selections=of_benchmarks(f"{RESULTS}selection/{{dataset}}"),
         benchmarks=configuration.canonical_json(configuration.benchmarks_of(config)),
         origin=origin_of(*configuration.benchmarks_of(config)),
         version=versions.FIGURES,

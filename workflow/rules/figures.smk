@@ -1,8 +1,8 @@
 TABLES = {
-    "metrics": f"{RESULTS}/metrics/{{dataset}}.parquet",
-    "forecasts": f"{RESULTS}/forecasts/{{dataset}}.parquet",
-    "data": f"{RESULTS}/data/{{dataset}}.h5ad",
-    "interventions": f"{RESULTS}/interventions/{{dataset}}.parquet",
+    "metrics": f"{RESULTS}metrics/{{dataset}}.parquet",
+    "forecasts": f"{RESULTS}forecasts/{{dataset}}.parquet",
+    "data": f"{RESULTS}data/{{dataset}}.h5ad",
+    "interventions": f"{RESULTS}interventions/{{dataset}}.parquet",
     **{name: of_dataset(files) for name, files in FOLDERS.items()},
 }
 
@@ -19,9 +19,9 @@ for figure, drawn in FIGURES.items():
         output:
             **pictures_of(figure),
         log:
-            f"{RESULTS}/logs/draw_{figure}/{{dataset}}.log",
+            f"{RESULTS}logs/draw_{figure}/{{dataset}}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/draw_{figure}/{{dataset}}.tsv"
+            f"{RESULTS}benchmarks/draw_{figure}/{{dataset}}.tsv"
         localrule: True
         conda:
             "../../envs/sparsenode.yaml"
@@ -47,18 +47,18 @@ rule draw_comparison:
         metrics=compared(TABLES["metrics"]),
         selections=compared(selections_of),
     output:
-        pdf=f"{RESULTS}/figures/comparisons/{{comparison}}.pdf",
+        pdf=f"{RESULTS}figures/comparisons/{{comparison}}.pdf",
         png=report(
-            f"{RESULTS}/figures/comparisons/{{comparison}}.png",
+            f"{RESULTS}figures/comparisons/{{comparison}}.png",
             caption="../report/comparison.rst",
             category="Figures",
             subcategory="comparisons",
             labels={"dataset": "several", "figure": "{comparison}"},
         ),
     log:
-        f"{RESULTS}/logs/draw_comparison/{{comparison}}.log",
+        f"{RESULTS}logs/draw_comparison/{{comparison}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/draw_comparison/{{comparison}}.tsv"
+        f"{RESULTS}benchmarks/draw_comparison/{{comparison}}.tsv"
     localrule: True
     conda:
         "../../envs/sparsenode.yaml"
@@ -66,7 +66,7 @@ rule draw_comparison:
     params:
         settings=comparison_settings,
         datasets=compared("{dataset}"),
-        selections=compared(f"{RESULTS}/selection/{{dataset}}"),
+        selections=compared(f"{RESULTS}selection/{{dataset}}"),
         origin=origin_of_comparison,
         font_size=config["figures"]["font_size"],
         dots_per_inch=config["figures"]["dots_per_inch"],

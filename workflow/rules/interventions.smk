@@ -1,15 +1,15 @@
 rule forecast_interventions:
     input:
-        data=f"{RESULTS}/data/{{dataset}}.h5ad",
+        data=f"{RESULTS}data/{{dataset}}.h5ad",
         models=of_dataset(models_of),
         settings=of_dataset(settings_of),
         selection=of_dataset(selections_of),
     output:
-        f"{RESULTS}/interventions/{{dataset}}.parquet",
+        f"{RESULTS}interventions/{{dataset}}.parquet",
     log:
-        f"{RESULTS}/logs/forecast_interventions/{{dataset}}.log",
+        f"{RESULTS}logs/forecast_interventions/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/forecast_interventions/{{dataset}}.tsv"
+        f"{RESULTS}benchmarks/forecast_interventions/{{dataset}}.tsv"
     conda:
         "../../envs/sparsenode.yaml"
     threads: config["threads"]

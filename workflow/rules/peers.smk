@@ -1,12 +1,12 @@
 rule infer_peer:
     input:
-        data=f"{RESULTS}/data/{{dataset}}.h5ad",
+        data=f"{RESULTS}data/{{dataset}}.h5ad",
     output:
-        f"{RESULTS}/peers/{{dataset}}/{{peer}}.parquet",
+        f"{RESULTS}peers/{{dataset}}/{{peer}}.parquet",
     log:
-        f"{RESULTS}/logs/infer_peer/{{dataset}}/{{peer}}.log",
+        f"{RESULTS}logs/infer_peer/{{dataset}}/{{peer}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/infer_peer/{{dataset}}/{{peer}}.tsv"
+        f"{RESULTS}benchmarks/infer_peer/{{dataset}}/{{peer}}.tsv"
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1

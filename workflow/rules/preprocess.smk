@@ -3,16 +3,16 @@ rule preprocess_dataset:
         downloads=downloads_of,
         local=local_files_of,
     output:
-        f"{RESULTS}/data/{{dataset}}.h5ad",
+        f"{RESULTS}data/{{dataset}}.h5ad",
     log:
-        f"{RESULTS}/logs/preprocess_dataset/{{dataset}}.log",
+        f"{RESULTS}logs/preprocess_dataset/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/preprocess_dataset/{{dataset}}.tsv"
+        f"{RESULTS}benchmarks/preprocess_dataset/{{dataset}}.tsv"
     conda:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
-        downloads=DOWNLOADS,
+        downloads=os.path.normpath(config["downloads_dir"]),
         settings=lambda wildcards: configuration.canonical_json(
             configuration.dataset_settings(config, wildcards.dataset)
         ),

@@ -1,10 +1,10 @@
 rule freeze_settings:
     output:
-        f"{RESULTS}/settings/{{dataset}}/{{model}}/{{method}}.json",
+        f"{RESULTS}settings/{{dataset}}/{{model}}/{{method}}.json",
     log:
-        f"{RESULTS}/logs/freeze_settings/{{dataset}}/{{model}}/{{method}}.log",
+        f"{RESULTS}logs/freeze_settings/{{dataset}}/{{model}}/{{method}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/freeze_settings/{{dataset}}/{{model}}/{{method}}.tsv"
+        f"{RESULTS}benchmarks/freeze_settings/{{dataset}}/{{model}}/{{method}}.tsv"
     localrule: True
     conda:
         "../../envs/sparsenode.yaml"
@@ -20,15 +20,15 @@ rule freeze_settings:
 
 rule train_members:
     input:
-        data=f"{RESULTS}/data/{{dataset}}.h5ad",
+        data=f"{RESULTS}data/{{dataset}}.h5ad",
         settings=settings_of_block,
     output:
-        model=f"{RESULTS}/models/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.safetensors",
-        history=f"{RESULTS}/models/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.history.parquet",
+        model=f"{RESULTS}models/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.safetensors",
+        history=f"{RESULTS}models/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.history.parquet",
     log:
-        f"{RESULTS}/logs/train_members/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.log",
+        f"{RESULTS}logs/train_members/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train_members/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.tsv"
+        f"{RESULTS}benchmarks/train_members/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.tsv"
     conda:
         training_environment
     threads: config["threads"]
@@ -43,7 +43,7 @@ rule train_members:
     params:
         version=versions.TRAINING,
         # No output: Snakemake removes the outputs of a job that fails.
-        checkpoints=f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}",
+        checkpoints=f"{RESULTS}checkpoints/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}",
     shell:
         "sparsenode train-members --data {input.data:q} --settings {input.settings:q}"
         " --first-seed {wildcards.first} --last-seed {wildcards.last} --threads {threads}"

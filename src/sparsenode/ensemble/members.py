@@ -26,9 +26,9 @@ from sparsenode.ensemble.model import initialize, make_field, starting_states, t
 from sparsenode.ensemble.starts import deviation_nodes, deviations, nearest_groups
 from sparsenode.ensemble.states import States, Times, list_names, state_array, time_arrays
 from sparsenode.errors import UserError, nearest_names
-from sparsenode.files import reading, write_atomically
-from sparsenode.methods import get_method
-from sparsenode.settings import ModelSettings, read_model_settings
+from sparsenode.files import describe_problem, reading, write_atomically
+from sparsenode.methods import get_method, make_method
+from sparsenode.settings import FROZEN, ModelSettings, read_method_settings, read_model_settings
 
 PRUNING_THRESHOLD = 1e-5
 """Weights below this count as zero, in the refit and in the sparsity metrics (the study's threshold)."""
@@ -229,11 +229,13 @@ class Ensemble:
         """
         step = self.model_settings.solver.step
         durations = np.array([float(row_times[-1]) - float(row_times[0]) for row_times in times])
-        counts = np.maximum(1.0, np.ceil(durations / step - 1e-9))
+        with np.errstate(over="ignore"):
+            counts = np.maximum(1.0, np.ceil(durations / step - 1e-9))
         if (counts > MOST_STEPS).any():
             row = int(counts.argmax())
+            count = f"{counts[row]:,.0f}" if counts[row] < 1e15 else f"{counts[row]:.1g}"
             raise UserError(
-                f"a forecast from {times[row][0]:g} to {times[row][-1]:g} takes {counts[row]:,.0f} steps of {step:g} "
+                f"a forecast from {times[row][0]:g} to {times[row][-1]:g} takes {count} steps of {step:g} "
                 f"(`solver.step` of the model), more than {MOST_STEPS:,}: ask for times nearer to the first one, or "
                 "train with a larger `solver.step`, or on times in a larger unit (`time_scaling: unit` of the dataset)"
             )
@@ -464,15 +466,43 @@ def load_ensemble(path: str | Path) -> Ensemble:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
         except SafetensorError as error:
             raise ValueError(error) from error
-        return Ensemble(
-            content["settings"],
-            tuple(Member(**member) for member in content["members"]),
-            tuple(content["features"]),
-            content["metadata"],
-            network.from_named(tensors),
-            tuple(content.get("groups", ())),
-            tuple(content.get("centers", ())),
+        ensemble = Ensemble(
+            settings=content["settings"],
+            members=tuple(Member(**member) for member in content["members"]),
+            features=tuple(content["features"]),
+            metadata=content["metadata"],
+            parameters=network.from_named(tensors),
+            groups=tuple(content.get("groups", ())),
+            centers=tuple(content.get("centers", ())),
         )
+        _check_fit(ensemble)
+    return ensemble
+
+
+def _check_fit(ensemble: Ensemble) -> None:
+    """Check that the parts of a model file fit each other; a ValueError says what does not."""
+    settings = ensemble.settings
+    if not isinstance(settings, Mapping):
+        raise ValueError("its settings are no mapping")
+    if missing := [key for key in FROZEN if key not in settings]:
+        raise ValueError(f"its settings lack {', '.join(missing)}")
+    if not isinstance(ensemble.metadata, Mapping):
+        raise ValueError("its metadata are no mapping")
+    try:
+        model_settings = ensemble.model_settings
+        method_settings = read_method_settings(settings["method_settings"])
+        make_method(method_settings.regularizer, method_settings.options)
+    except (LookupError, TypeError, ValueError, AttributeError, UserError) as error:
+        raise ValueError(f"its settings are of another version: {describe_problem(error)}") from error
+    parameters = ensemble.parameters
+    counts = {len(tensor) for tensor in parameters.named().values()}
+    if counts != {len(ensemble.members)}:
+        raise ValueError(f"it has {len(ensemble.members)} members, and weights of {list_names(sorted(counts))}")
+    width, inputs = parameters.weights[0].shape[-2], model_settings.order * len(ensemble.features)
+    if width != inputs:
+        raise ValueError(f"its network has {width} inputs, and its features and order make {inputs}")
+    if len(ensemble.centers) not in {0, len(ensemble.features)}:
+        raise ValueError(f"it has {len(ensemble.features)} features, and centers of {len(ensemble.centers)}")
 
 
 def join_ensembles(blocks: Sequence[Ensemble]) -> Ensemble:

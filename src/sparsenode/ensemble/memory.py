@@ -11,6 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparsenode.errors import UserError
+
 if TYPE_CHECKING:
     from sparsenode.methods import Method
     from sparsenode.settings import ModelSettings
@@ -24,6 +26,7 @@ _COPIES_OF_ACTIVATIONS = 6
 _ADAPTIVE_EVALUATIONS = 10
 _LEAST_COPIES_OF_ACTIVATIONS = 1.5
 _COPIES_OF_LOSS = 3
+_MOST_STEPS = 10**15
 USABLE = 0.8
 """Share of the memory that members may take: the allocator's gaps and the libraries need the rest."""
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
@@ -134,6 +137,25 @@ def evaluations_kept(scheme: str, intervals: int) -> int:
     return coarse if scheme == "rk4" else _ADAPTIVE_EVALUATIONS * coarse
 
 
+def count_steps(duration: float, step: float) -> int:
+    """Steps of the solver that a solve takes.
+
+    Args:
+        duration: time from the first to the last observation of the longest row.
+        step: `solver.step` of the model, in the same unit.
+
+    Raises:
+        UserError: they are more than any machine could take.
+    """
+    steps = duration / step - 1e-9 if duration < step * _MOST_STEPS else math.inf
+    if steps > _MOST_STEPS:
+        raise UserError(
+            f"solver.step: found {step:g}, with rows of {duration:g} in the unit of time, which would take more than "
+            f"{_MOST_STEPS:g} steps; allowed: a step that is a small part of that, such as {duration / 100:.1g}"
+        )
+    return max(1, math.ceil(steps))
+
+
 def solve_bytes(size: MemberSize, *, rows: int, evaluations: int) -> int:
     """Bytes that the reverse pass of one member's solve needs at the very least: what cannot be had without them."""
     return int(4 * _LEAST_COPIES_OF_ACTIVATIONS * rows * evaluations * size.widths)
@@ -151,13 +173,36 @@ def _fitting_step(step: float, needed: float, available: float) -> float:
     return float(f"{math.ceil(wished / digit) * digit:.1g}")
 
 
-def describe_steps(intervals: int, step: float, needed: float, usable: float) -> str:
-    """Say that a solve of so many steps is beyond the memory, both in bytes, and what to set."""
+def a_step_helps(intervals: int, needed: float, usable: float) -> bool:
+    """Whether a solve of so many steps would fit into the memory, both in bytes, with fewer of them."""
+    return needed <= usable * intervals
+
+
+def describe_steps(intervals: int, step: float, needed: float, usable: float, *, windows: bool = False) -> str:
+    """Say that a solve of so many steps is beyond the memory, and what to set.
+
+    Args:
+        intervals: number of the steps.
+        step: `solver.step` of the model.
+        needed: bytes that the solve needs at least.
+        usable: bytes that may be used.
+        windows: whether the model trains on windows.
+    """
+    if a_step_helps(intervals, needed, usable):
+        advice = (
+            f"set `solver.step` of the model to {_fitting_step(step, needed, usable):g} or more, give the times in a "
+            f"larger unit (`time_scaling: unit` of the dataset), or train on {'shorter' if windows else 'short'} "
+            "`windows`"
+        )
+    else:
+        advice = (
+            f"{'set' if windows else 'train on `windows` and set'} `windows.batch` of the model to so few rows that "
+            "they fit, or take fewer units; a larger `solver.step` would not do"
+        )
     return (
-        f"a training solve takes {intervals:,} steps of {step:g} from the first to the last observation of a row, for "
-        f"which one member needs at least {needed / 1e9:.1f} GB, and {usable / 1e9:.1f} GB may be used here: set "
-        f"`solver.step` of the model to {_fitting_step(step, needed, usable):g} or more, give the times in a larger "
-        "unit (`time_scaling: unit` of the dataset), or train on short `windows`"
+        f"a training solve takes {intervals:,} step{'s' * (intervals != 1)} of {step:g} from the first to the last "
+        f"observation of a row, for which one member needs at least {needed / 1e9:.1f} GB, and {usable / 1e9:.1f} GB "
+        f"may be used here: {advice}"
     )
 
 

@@ -45,7 +45,7 @@ def state_array(states: States, features: Sequence[str], name: str = "states") -
     if hasattr(source, "var_names") and hasattr(source, "to_df"):
         if source.X is None:
             raise UserError(f"{name} are an AnnData without `X`, whose rows would be the states; set it")
-        _check_names([str(feature) for feature in source.var_names], features, name)
+        check_columns([str(feature) for feature in source.var_names], features, name)
         source = source[:, list(features)].to_df()
     if hasattr(source, "columns") and hasattr(source, "iat"):
         return _table_array(source, features, name)
@@ -89,7 +89,7 @@ def _table_array(table: pd.DataFrame, features: Sequence[str], name: str) -> Flo
     import pandas as pd
 
     table = table.set_axis([str(column) for column in table.columns], axis="columns")
-    _check_names(list(table.columns), features, name)
+    check_columns(list(table.columns), features, name)
     table = table[list(features)]
     columns = [pd.to_numeric(column, errors="coerce") for _, column in table.items()]
     values = np.column_stack([column.to_numpy(np.float64, na_value=np.nan) for column in columns])
@@ -97,17 +97,27 @@ def _table_array(table: pd.DataFrame, features: Sequence[str], name: str) -> Flo
     return values
 
 
-def _check_names(columns: Sequence[str], features: Sequence[str], name: str) -> None:
+def check_columns(columns: Sequence[str], features: Sequence[str], name: str) -> None:
+    """Check that every feature of a model is among some columns, once, and say how many columns are left out.
+
+    Args:
+        columns: names of the columns.
+        features: names of the features of the model.
+        name: what messages call what has the columns: a file, or states.
+
+    Raises:
+        UserError: features are missing, or there twice.
+    """
     counts = Counter(columns)
     if missing := [feature for feature in features if feature not in counts]:
         raise UserError(
-            f"{name} lack {len(missing)} of the {len(features)} variables of the model: {list_names(missing)}; they "
-            f"have {len(columns)} columns: {list_names(columns)}"
+            f"{name}: {len(missing)} of the {len(features)} variables of the model are missing: {list_names(missing)}; "
+            f"the columns ({len(columns)}) are: {list_names(columns) or 'none'}"
         )
     if repeated := [feature for feature in features if counts[feature] > 1]:
-        raise UserError(f"{name} have the variable {repeated[0]!r} {counts[repeated[0]]} times; name each once")
+        raise UserError(f"{name}: the variable {repeated[0]!r} is there {counts[repeated[0]]} times; name each once")
     if len(columns) > len(features):
-        logger.info("%d columns of %s that the model does not have are left out", len(columns) - len(features), name)
+        logger.info("%s: %d columns that the model does not have are left out", name, len(columns) - len(features))
 
 
 def _number_array(values: Any, name: str) -> Floats:

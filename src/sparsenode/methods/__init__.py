@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sparsenode.errors import did_you_mean
-from sparsenode.typed import Settings, read_settings
+from sparsenode.errors import UserError, did_you_mean
+from sparsenode.typed import Settings, read_settings, unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,8 +157,9 @@ def get_method(name: str) -> type[Method]:
         KeyError: there is none of that name.
     """
     if name not in method_names():
-        message = f"no method {name!r}; known are {', '.join(method_names())} {did_you_mean(name, method_names())}"
-        raise KeyError(message.rstrip())
+        hint = did_you_mean(name, method_names())
+        message = f"no method {name!r}; {f'{hint} ' if hint else ''}There are: {', '.join(method_names())}"
+        raise KeyError(message)
     module = importlib.import_module(f"{__name__}.{name}")
     (method,) = (
         entry
@@ -172,6 +173,8 @@ def make_method(name: str, options: Mapping[str, Any]) -> Method:
     """A method with its options.
 
     Raises:
-        UserError: an option is unknown, missing or not allowed.
+        UserError: there is no such method, or an option is unknown, missing or not allowed.
     """
+    if name not in method_names():
+        raise UserError(unknown_name("method", name, method_names()))
     return read_settings(get_method(name), options, f"options of {name}")

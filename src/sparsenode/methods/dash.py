@@ -45,8 +45,8 @@ class PriorPruning(ScheduledPruner):
 
     summary: ClassVar[str] = "weights pruned step by step, by their size and by a prior network"
     strength: ClassVar[str | None] = (
-        "the weight of the prior in the score of a weight, beside its size: 0 prunes by size only (as imp), 1 by the "
-        "prior only"
+        "the weight of the prior in the score of a weight, beside its size: 0 prunes only by size (as imp), 1 only "
+        "by the prior"
     )
     largest_strength: ClassVar[float] = 1.0
     # Among equals the largest would be taken, and trust in the prior is what validation is asked about.
@@ -61,7 +61,7 @@ class PriorPruning(ScheduledPruner):
         ge=0,
         le=1,
         description="the largest share of each layer's weights that is pruned, at which the schedule stops; 1 "
-        "for its end. With one network per target only of what leads from the sources",
+        "follows it to its end. With one network per target, only weights from the sources are pruned",
     )
 
     def prior_name(self) -> str:

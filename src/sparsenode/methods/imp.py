@@ -21,8 +21,8 @@ class MagnitudePruning(ScheduledPruner):
     summary: ClassVar[str] = "smallest weights pruned step by step"
     strength: ClassVar[str | None] = (
         "the largest share of each layer's weights that is pruned: the schedule stops there. 0 prunes nothing, 1 "
-        "follows the schedule to its end (.959 as published). With one network per target only of what leads from the "
-        "sources, where an edge is gone once all of its weights are"
+        "follows the schedule to its end (.959 as published). With one network per target, only weights from the "
+        "sources are pruned, and an edge is gone once all of its weights are"
     )
     largest_strength: ClassVar[float] = 1.0
 

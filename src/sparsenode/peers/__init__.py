@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, did_you_mean
 from sparsenode.typed import Settings, read_settings, unknown_name
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def get_peer(name: str) -> type[Peer]:
         KeyError: there is none of that name.
     """
     if name not in _peers():
-        message = f"no peer {name!r}; known are {', '.join(peer_names())}"
+        hint = did_you_mean(name, peer_names())
+        message = f"no peer {name!r}; {f'{hint} ' if hint else ''}There are: {', '.join(peer_names())}"
         raise KeyError(message)
     return _peers()[name]
 

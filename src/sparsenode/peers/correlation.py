@@ -19,14 +19,15 @@ class Correlation(Peer):
     summary: ClassVar[str] = "absolute Pearson correlation of source and target"
 
     of: Literal["states", "derivatives"] = Field(
-        "states", description="What of the target; with its state, both directions of a pair score alike."
+        "states",
+        description="What of the target is correlated; with its state, both directions of a pair score alike.",
     )
 
     def infer(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         """Absolute Pearson correlations of sources with targets, and their signs, (source, target).
 
-        `of` is what of the target: its observed states, or its derivatives, which tell a direction; at second order the
-        larger one of the sources' positions and velocities then counts. With a constant there is none.
+        `of` says what of the target is correlated: its observed states, or its derivatives, which tell a direction; at
+        second order the larger one of the sources' positions and velocities then counts. With a constant there is none.
         """
         from sparsenode.peers.derivatives import larger, standardize
 

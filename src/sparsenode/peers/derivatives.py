@@ -147,10 +147,10 @@ def average_ties(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tu
 def smooth(time: np.ndarray, values: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Smoothed values and their derivatives, both (time, variable), by the cubic smoothing spline of each variable.
 
-    How smooth each variable is, is chosen by generalized
-    cross-validation, in which a degree of freedom counts as 1.2 (Kim & Gu 2004), since derivatives suffer more from
-    too rough a curve than from too smooth a one. scipy's own choice (`lam=None`) takes one smoothness for all
-    variables, and none beyond a bound that noisy data exceed. Long stretches are smoothed in overlapping parts.
+    How smooth each variable is, is chosen by generalized cross-validation, in which a degree of freedom counts as 1.2
+    (Kim & Gu 2004), since derivatives suffer more from too rough a curve than from too smooth a one. scipy's own choice
+    (`lam=None`) takes one smoothness for all variables, and none beyond a bound that noisy data exceed. Long stretches
+    are smoothed in overlapping parts.
 
     Args:
         time: times that increase, in any steps, (time,); 5 or more.

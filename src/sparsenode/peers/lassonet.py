@@ -27,7 +27,9 @@ class LassoNetRegression(RandomPeer):
         10.0, gt=0, description="M of LassoNet: how much larger than a source's linear weight its weights may be."
     )
     start: float = Field(
-        10.0, gt=0, description="First penalty of the path, at which nothing leaves yet; to find it takes long."
+        10.0,
+        gt=0,
+        description="The first penalty of the path, which should leave every source in; to search for it takes long.",
     )
     path_multiplier: float = Field(
         1.25, gt=1, description="From one penalty of the path to the next; nearer to 1 is finer and slower."

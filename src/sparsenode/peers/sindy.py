@@ -30,8 +30,8 @@ class Sindy(Peer):
 
     library: Literal["auto", "quadratic", "linear"] = Field(
         "auto",
-        description="The terms: a constant and the states, and with `quadratic` their products of two; `auto` takes "
-        "these where there are two observations or more for each term. Of 50 variables they take hours.",
+        description="Which terms there are: a constant and the states, and with `quadratic` products of two; `auto` "
+        "takes products where there are two observations or more for each term. With 50 variables they take hours.",
     )
     thresholds: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),

@@ -141,7 +141,7 @@ def find_workflow() -> Path:
     Raises:
         UserError: it is neither.
     """
-    folders = (Path(), Path(__file__).resolve().parents[2])
+    folders = (Path(), Path(__file__).resolve().parents[3])
     for folder in folders:
         if (folder / SCHEMA_PATH).is_file():
             return folder

@@ -139,6 +139,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
             FIGURE_SECONDS,
         ),
         "collect_metrics": (1, 1.0),
+        "collect_remarks": (1, 1.0),
         "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
@@ -162,7 +163,10 @@ def training_job(
     regularizer = get_method(entry["regularizer"])
     member = memory.member_size_of(size.features, read_model_settings(settings), regularizer)
     rows, duration = training_rows(size, settings["windows"])
-    intervals = max(1, math.ceil(duration / settings["solver"]["step"] - 1e-9))
+    try:
+        intervals = memory.count_steps(duration, settings["solver"]["step"])
+    except UserError as error:
+        raise UserError(f"models.{model}.{error}") from None
     evaluations = memory.evaluations_kept("rk4", intervals)
 
     solves = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
@@ -209,8 +213,13 @@ def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> li
                 "biological, or take fewer variables or units"
             )
         elif 1e6 * job.solve_mb > usable:
-            explanation = memory.describe_steps(job.steps, step, 1e6 * job.solve_mb, usable)
-            remarks[key] = f"solver.step: {job.model} on {job.dataset} will be refused: {explanation}"
+            needed, windows = 1e6 * job.solve_mb, settings["windows"] is not None
+            explanation = memory.describe_steps(job.steps, step, needed, usable, windows=windows)
+            named = "solver.step" if memory.a_step_helps(job.steps, needed, usable) else "windows.batch"
+            remarks[key] = (
+                f"{named}: {job.model} on {job.dataset} will be refused on a machine with no more memory than this "
+                f"one: {explanation}"
+            )
         elif job.steps > MANY_STEPS:
             remarks[key] = (
                 f"solver.step: {job.model} on {job.dataset} takes {job.steps:,} steps of {step:g}, one after another, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import zlib
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sparsenode import versions
-from sparsenode.files import tensor_file_header
+from sparsenode.errors import UserError
+from sparsenode.files import file_sha256, reading, tensor_file_header
 from sparsenode.pipeline import configuration
 
 Block = tuple[int, int]
@@ -20,6 +22,7 @@ Block = tuple[int, int]
 Trained = tuple[str, str, str]
 """Dataset, model and method."""
 
+_SMALL = 10**6  # bytes of a file of which Snakemake takes checksums
 _NAME = re.compile(r"seeds_([0-9]+)-([0-9]+)\.safetensors")
 
 
@@ -82,16 +85,65 @@ def _is_trained_with(path: Path, frozen: Mapping[str, Any]) -> bool:
 
 
 def blocks_of_run(config: Mapping[str, Any]) -> dict[Trained, list[Block]]:
-    """Blocks of each (dataset, model, method) of a run, as its results are now."""
-    models = Path(config["results_dir"]) / "models"
-    return {
-        key: choose_blocks(
-            config["seeds"],
-            config["seeds_per_job"],
-            trained_blocks(models.joinpath(*key), configuration.slice_settings(config, *key)),
-        )
-        for key in configuration.grid(config)
-    }
+    """Blocks of each (dataset, model, method) of a run, as its results are now.
+
+    A block of more seeds than the run asks for is taken only where nothing would train all of them again.
+    """
+    results = Path(config["results_dir"])
+    blocks = {}
+    for key in configuration.grid(config):
+        folder, settings = results.joinpath("models", *key), configuration.slice_settings(config, *key)
+        trained = [
+            (first, last)
+            for first, last in trained_blocks(folder, settings)
+            if last < config["seeds"]
+            or (
+                _same_json(results.joinpath("settings", *key).with_suffix(".json"), settings)
+                and _has_its_data(config, key[0], folder / f"seeds_{first}-{last}.safetensors")
+            )
+        ]
+        blocks[key] = choose_blocks(config["seeds"], config["seeds_per_job"], trained)
+    return blocks
+
+
+def _same_json(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a file holds settings, so that it will not be written again."""
+    with contextlib.suppress(OSError, ValueError):
+        return bool(json.loads(path.read_text(encoding="utf-8")) == json.loads(configuration.canonical_json(settings)))
+    return False
+
+
+def _has_its_data(config: Mapping[str, Any], dataset: str, model: Path) -> bool:
+    """Whether the data that a model was trained on are there, and will not be made again."""
+    data = Path(config["results_dir"]) / "data" / f"{dataset}.h5ad"
+    downloads = [Path(config["downloads_dir"]) / path for path in configuration.remote_files(config, dataset)]
+    sources = [*downloads, *map(Path, configuration.local_files(config, dataset))]
+    try:
+        made = data.stat().st_mtime
+        if any(source.stat().st_mtime > made for source in sources if source.exists()):
+            return False
+        if _settings_of_data(data) != json.loads(
+            configuration.canonical_json(configuration.dataset_settings(config, dataset))
+        ):
+            return False
+        if made <= model.stat().st_mtime:
+            return True
+        # Of small files that are newer Snakemake compares the checksums.
+        if data.stat().st_size > _SMALL:
+            return False
+        with model.open("rb") as stream:
+            trained_on = tensor_file_header(stream)["metadata"]["data_sha256"]
+        return bool(trained_on == file_sha256(data))
+    except (OSError, ValueError, LookupError, TypeError, UserError):
+        return False
+
+
+def _settings_of_data(data: Path) -> Any:
+    """The settings that preprocessed data say they were made with."""
+    import h5py
+
+    with reading(data), h5py.File(data) as file:
+        return json.loads(file["uns/sparsenode/settings"][()])
 
 
 def encode_blocks(config: Mapping[str, Any], blocks: Mapping[Trained, list[Block]]) -> str:

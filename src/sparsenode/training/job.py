@@ -26,11 +26,11 @@ from sparsenode.ensemble.memory import (
     solve_bytes,
 )
 from sparsenode.errors import UserError
-from sparsenode.files import file_sha256, read_json, write_atomically
-from sparsenode.methods import make_method
+from sparsenode.files import describe_problem, file_sha256, read_json, write_atomically
+from sparsenode.methods import Method, make_method
 from sparsenode.progress import follow_training
 from sparsenode.provenance import describe_software
-from sparsenode.settings import FROZEN, ModelSettings, read_method_settings, read_model_settings
+from sparsenode.settings import FROZEN, MethodSettings, ModelSettings, read_method_settings, read_model_settings
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.divergence import count_lost, reasons_of_loss
 from sparsenode.training.loop import train
@@ -90,9 +90,7 @@ def train_members(
         raise UserError(
             f"{data} holds the dataset {adata.uns['sparsenode']['name']!r}, but {settings} is for {frozen['dataset']!r}"
         )
-    model_settings = read_model_settings(frozen["model_settings"])
-    method_settings = read_method_settings(frozen["method_settings"])
-    method = make_method(method_settings.regularizer, method_settings.options)
+    model_settings, method_settings, method = _read_settings(settings, frozen)
     prior_name = method.prior_name()
     prior = None if prior_name is None else prior_network(adata, prior_name).truth
     problems = make_problems(adata, model_settings, seeds)
@@ -128,7 +126,13 @@ def train_members(
     for _, problem in problems:
         least = solve_bytes(size, rows=problem.rows, evaluations=evaluations_kept("rk4", problem.grid.intervals))
         if least > machine:
-            explanation = describe_steps(problem.grid.intervals, model_settings.solver.step, least, machine)
+            explanation = describe_steps(
+                problem.grid.intervals,
+                model_settings.solver.step,
+                least,
+                machine,
+                windows=model_settings.windows is not None,
+            )
             raise UserError(f"{frozen['model']} on {frozen['dataset']}: {explanation}")
     with (
         follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
@@ -168,6 +172,24 @@ def train_members(
         )
         if store is not None:
             store.remove()
+
+
+def _read_settings(path: Path, frozen: Mapping[str, Any]) -> tuple[ModelSettings, MethodSettings, Method]:
+    """The settings of the model and of the method in a file of frozen settings, and the method.
+
+    Raises:
+        UserError: they lack something, or hold what is unknown or of another type.
+    """
+    try:
+        model_settings = read_model_settings(frozen["model_settings"])
+        method_settings = read_method_settings(frozen["method_settings"])
+        method = make_method(method_settings.regularizer, method_settings.options)
+    except (LookupError, TypeError, ValueError, AttributeError, UserError) as error:
+        raise UserError(
+            f"{path} holds settings that cannot be read ({describe_problem(error)}): they are of another version or "
+            "were changed; delete the file and run again"
+        ) from error
+    return model_settings, method_settings, method
 
 
 def tell_lost(

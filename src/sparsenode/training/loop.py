@@ -172,7 +172,7 @@ def _halve_block(task: Task, progress: _Progress, watch: _Watch) -> None:
     members = progress.blocks[0]
     if len(members) == 1:
         raise UserError(
-            f"one member alone does not fit in the memory of the device ({task.device.type}); take a larger "
+            f"a single member does not fit in the memory of the device ({task.device.type}); take a larger "
             "solver.step, shorter or fewer windows, a smaller hidden, or a device with more memory"
         )
     _LOG.warning("%d members do not fit in the memory of the device; training them in two parts", len(members))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +15,7 @@ from sparsenode.data.contract import known_observations, trajectory_slices
 from sparsenode.data.windows import Rows, make_windows, training_rows
 from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, stack_losses
 from sparsenode.ensemble.device import usable_memory
-from sparsenode.ensemble.memory import describe_steps, loss_bytes
+from sparsenode.ensemble.memory import a_step_helps, count_steps, describe_steps, loss_bytes
 from sparsenode.ensemble.starts import GivenStarts, given_starts
 from sparsenode.errors import UserError
 from sparsenode.settings import MethodSettings, ModelSettings
@@ -141,8 +140,8 @@ def make_problem(
             f"all observations of training row {empty[0]} have weight 0; give one at least a weight above 0"
         )
     durations = np.array([times[-1] for times in rows.times])
-    intervals = max(1, math.ceil(durations.max() / settings.solver.step - 1e-9))
-    _check_steps(rows, intervals, settings.solver.step)
+    intervals = count_steps(float(durations.max()), settings.solver.step)
+    _check_steps(rows, intervals, settings)
     step = np.where(durations > 0, durations, 1.0) / intervals
     weights = [weight / weight.sum() / len(rows.times) for weight in rows.weights]
     per_feature = feature_weight / len(feature_weight)
@@ -183,7 +182,7 @@ def make_problem(
     )
 
 
-def _check_steps(rows: Rows, intervals: int, step: float) -> None:
+def _check_steps(rows: Rows, intervals: int, settings: ModelSettings) -> None:
     """Refuse a loss that is larger than the memory, before any of it is allocated."""
     needed = loss_bytes(max(len(times) for times in rows.times), intervals)
     # Rows observed at the same times share what their loss is factored into; every other row has its own.
@@ -191,8 +190,16 @@ def _check_steps(rows: Rows, intervals: int, step: float) -> None:
         loss_bytes(len(times), intervals) // 3 for times in {row.tobytes(): row for row in rows.times}.values()
     )
     usable = usable_memory("cpu")
-    if needed > usable:
-        raise UserError(describe_steps(intervals, step, needed, usable))
+    if needed <= usable:
+        return
+    if settings.windows is not None and not a_step_helps(intervals, needed, usable):
+        # The loss is that of all windows, whatever the batch.
+        raise UserError(
+            f"the loss of {len(rows.times):,} windows needs {needed / 1e9:.1f} GB, and {usable / 1e9:.1f} GB may be "
+            "used here: set a larger `windows.stride` of the model"
+        )
+    windows = settings.windows is not None
+    raise UserError(describe_steps(intervals, settings.solver.step, needed, usable, windows=windows))
 
 
 def training_standards(adata: AnnData) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsenode.errors import UserError, describe_names
+from sparsenode.errors import UserError, describe_choice
 from sparsenode.files import describe_absence
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class CellFile:
 
     def fail(self, table: str, name: str, known: Sequence[str]) -> UserError:
         """The error that `table` has no entry `name`, and what there is."""
-        return UserError(f"{self.path}: {table} has no {name!r}. {describe_names(name, known)}")
+        return UserError(f"{self.path}: {table} has no {name!r}. {describe_choice(name, known)}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.data.readers.h5ad_cells import CellFile, open_cells
-from sparsenode.errors import UserError, describe_names
+from sparsenode.errors import UserError, describe_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ class Headers:
 
     def fail(self, table: str, name: str, names: Sequence[str], /) -> UserError:
         """The error that `table` has no entry `name`, and what there is."""
-        return UserError(f"{self.path}: {table} has no {name!r}. {describe_names(name, names)}")
+        return UserError(f"{self.path}: {table} has no {name!r}. {describe_choice(name, names)}")
 
 
 @contextmanager

@@ -204,6 +204,28 @@ def read_text_table(path: Path, columns: Sequence[str]) -> list[tuple[int, list[
     return _at_least_one(path, lines)
 
 
+def named_rows(table: WrittenTable, what: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Line, name and all fields of each row of a table whose first column names the rows.
+
+    Args:
+        table: the table.
+        what: what messages call a row, such as "state".
+
+    Raises:
+        UserError: a name is empty, or there twice; the message names the line.
+    """
+    lines: dict[str, int] = {}
+    for line, fields in table.rows:
+        name = fields[0]
+        if not name:
+            message = f"{table.path}, line {line}: the first field, the name of the {what}, is empty"
+            raise UserError(message)
+        if lines.setdefault(name, line) != line:
+            message = f"{table.path}, line {line}: the {what} {name!r} is in line {lines[name]} already; name each once"
+            raise UserError(message)
+        yield line, name, fields
+
+
 def read_text_columns(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """The named columns of a CSV of texts, quoted or not, each (row,), without the blanks around them.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.logical import logical_value
-from sparsenode.data.readers.tables import WrittenTable, finite_numbers, read_written_table
+from sparsenode.data.readers.tables import WrittenTable, finite_numbers, named_rows, read_written_table
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 from sparsenode.labels import TRUTH
@@ -221,7 +221,7 @@ def read_regulators(path: Path, genes: Iterable[str] = ()) -> tuple[str, ...]:
     """
     table, columns = _open_network(path, genes)
     if columns is None:
-        return tuple(regulator for _, regulator, _ in _matrix_rows(table))
+        return tuple(regulator for _, regulator, _ in named_rows(table, "regulator"))
     return tuple(dict.fromkeys(source for _, source, _, _ in _edges(table, columns)))
 
 
@@ -276,7 +276,7 @@ def _read_matrix(table: WrittenTable, genes: Sequence[str]) -> PriorNetwork:
     gene_indices = {gene: index for index, gene in enumerate(genes)}
     edges = np.zeros((len(genes), len(genes)), dtype=bool)
     is_regulator = np.zeros(len(genes), dtype=bool)
-    for line, regulator, fields in _matrix_rows(table):
+    for line, regulator, fields in named_rows(table, "regulator"):
         if (source := gene_indices.get(regulator)) is None:
             continue
         is_regulator[source] = True
@@ -291,20 +291,6 @@ def _read_matrix(table: WrittenTable, genes: Sequence[str]) -> PriorNetwork:
     is_target = np.zeros(len(genes), dtype=bool)
     is_target[[target for _, target in targets]] = True
     return PriorNetwork(edges, np.outer(is_regulator, is_target), is_regulator)
-
-
-def _matrix_rows(table: WrittenTable) -> Iterator[tuple[int, str, list[str]]]:
-    """Line, regulator and fields of each row of a matrix."""
-    lines: dict[str, int] = {}
-    for line, fields in table.rows:
-        regulator = fields[0]
-        if not regulator:
-            message = f"{table.path}, line {line}: the first field, the name of the regulator, is empty"
-            raise UserError(message)
-        if lines.setdefault(regulator, line) != line:
-            message = f"{table.path}, line {line}: the regulator {regulator!r} is in line {lines[regulator]} already"
-            raise UserError(message)
-        yield line, regulator, fields
 
 
 def _read_list(table: WrittenTable, columns: _ListColumns, genes: Sequence[str]) -> PriorNetwork:

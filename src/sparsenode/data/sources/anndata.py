@@ -18,7 +18,7 @@ from sparsenode.data.readers.h5ad_headers import open_headers
 from sparsenode.data.readers.logical import ALLOWED, logical_matrix, logical_values
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
-from sparsenode.errors import UserError, describe_names
+from sparsenode.errors import UserError, describe_choice
 from sparsenode.files import file_sha256
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _column_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]
         if name is None:
             continue
         if name not in columns:
-            names = describe_names(name, columns)
+            names = describe_choice(name, columns)
             yield f"{option}: found {name!r}; allowed: a column of `obs` of {file.path}. {names}"
             continue
         column = file.column("obs", name)
@@ -227,7 +227,7 @@ def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
         return
     labels = [_ONLY] if column is None else sorted(file.column("obs", column).present)
     for name in [name for name in test if name not in labels][:_NAMED]:
-        names = describe_names(name, labels)
+        names = describe_choice(name, labels)
         where = f"{file.path} (column {column!r} of `obs`)"
         yield f"test_trajectories: found {name!r}; allowed: a trajectory of {where}. {names}"
 
@@ -243,7 +243,7 @@ def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     for option, (what, names) in named.items():
         name = options[option]
         if name is not None and name not in names:
-            yield f"{option}: found {name!r}; allowed: {what} of {file.path}. {describe_names(name, names)}"
+            yield f"{option}: found {name!r}; allowed: {what} of {file.path}. {describe_choice(name, names)}"
     if options["layer"] is None and not file.has_matrix and not raw:
         layers = ", ".join(file.layers) or "none, it has no layer"
         yield f"layer: found null, but {file.path} has no X; allowed: {layers}"
@@ -254,7 +254,7 @@ def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     if raw and (options["layer"] == _RAW or not file.has_matrix):
         genes |= set(file.column("raw/var", None).present)
     for name in [gene for gene in options["genes"] or () if gene not in genes][:_NAMED]:
-        yield f"genes: found {name!r}; allowed: a feature of {file.path}. {describe_names(name, features.present)}"
+        yield f"genes: found {name!r}; allowed: a feature of {file.path}. {describe_choice(name, features.present)}"
 
 
 def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
