@@ -315,6 +315,9 @@ def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.Da
         repeated = table.index[table.index.duplicated()][0]
         message = f"{path}: the name {repeated!r} stands there more than once; give each state a name of its own"
         raise UserError(message)
+    if refused := [str(name) for name, dtype in table.dtypes.items() if dtype.kind in "mMc"]:
+        message = f"{path}: the feature {refused[0]!r} holds {table.dtypes[refused[0]]}, and no real numbers"
+        raise UserError(message)
     numbers = table.apply(pd.to_numeric, errors="coerce")
     with np.errstate(over="ignore"):  # models compute in single precision
         wrong = np.argwhere(~np.isfinite(numbers.to_numpy(np.float32, na_value=np.nan)))

@@ -142,8 +142,25 @@ def known_observations(adata: AnnData) -> int:
 
 
 def subtracted_center(adata: AnnData) -> NDArray[np.float64]:
-    """What was subtracted from modeling units, (feature,): `X` and `initial_states` plus it are in these units."""
-    return np.asarray(adata.uns["sparsenode"].get("center", np.zeros(adata.n_vars)), dtype=np.float64)
+    """What was subtracted from modeling units, (feature,): `X` and `initial_states` plus it are in these units.
+
+    Raises:
+        UserError: features were chosen from the AnnData, and `initial_states` no longer tells which.
+    """
+    metadata = adata.uns["sparsenode"]
+    center = np.asarray(metadata.get("center", np.zeros(adata.n_vars)), dtype=np.float64)
+    names = getattr(metadata.get("initial_states"), "columns", adata.var_names)
+    if len(names) == len(center) and not adata.var_names.equals(names) and names.is_unique:
+        positions = names.get_indexer(adata.var_names)
+        if (positions >= 0).all():
+            return center[positions]
+    if len(center) != adata.n_vars:
+        message = (
+            f"X is centered by {len(center)} numbers, and the AnnData has {adata.n_vars} features; choose features of "
+            "it as `sparsenode` has read it (contract.read_trajectories), or write X plus the center into a file"
+        )
+        raise UserError(message)
+    return center
 
 
 def expected_levels(adata: AnnData) -> NDArray[np.float64]:
