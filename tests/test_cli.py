@@ -326,6 +326,16 @@ def test_names_of_states_are_text(model_file, tmp_path, command, header):
         np.testing.assert_allclose(start[["left", "right"]], [0.1, 0.5], rtol=1e-6)
 
 
+def test_r_leaves_out_the_name_before_a_column_that_is_no_variable(tmp_path):
+    from sparsenode.application import read_states
+
+    states = tmp_path / "states.csv"
+    states.write_text("depth,left,right\na,9,0.1,0.5\nb,9,1,2\n")
+    table = read_states(states, ["left", "right"])
+    assert list(table.index) == ["a", "b"]
+    np.testing.assert_array_equal(table, [[0.1, 0.5], [1, 2]])
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_tables_in_pieces_are_those_in_one(model_file, tmp_path, ending, monkeypatch):
     from sparsenode import application

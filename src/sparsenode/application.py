@@ -237,7 +237,11 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
 
     _refuse_layer(layer, path, "a text table,")
     feature_names = set(features)
-    table = read_written_table(path, names_rows=lambda columns: columns[0] in feature_names)
+
+    def names_rows(columns: Sequence[str], decimal_commas: bool) -> bool:
+        return columns[0] in feature_names or (not decimal_commas and not feature_names.isdisjoint(columns))
+
+    table = read_written_table(path, names_rows=names_rows)
     if table.columns[0] in feature_names:
         message = (
             f"{path}: the first column is to name the states, and is called {table.columns[0]!r}, like a feature; put "

@@ -89,8 +89,6 @@ def time_arrays(times: Times, count: int) -> list[Floats]:
 
 
 def _table_array(table: pd.DataFrame, features: Sequence[str], name: str) -> Floats:
-    import pandas as pd
-
     table = table.set_axis([str(column) for column in table.columns], axis="columns")
     _check_names(list(table.columns), features, name)
     table = table[list(features)]

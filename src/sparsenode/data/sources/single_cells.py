@@ -556,7 +556,7 @@ def _choose_genes(
                 reasons.setdefault(int(position), []).append(f"highly variable in {donor.name}")
     _check_named_genes(measured.file, measured.names, asked["names"])
     position_of = {name: position for position, name in reversed(list(enumerate(measured.names.tolist())))}
-    regulators = _regulators(networks, asked["regulators"], position_of) if asked["regulators"] else []
+    regulators = _regulators(networks, asked["regulators"]) if asked["regulators"] else []
     measured_regulators = [name for name in regulators if name in position_of]
     if regulators and not measured_regulators:
         message = (
@@ -583,13 +583,13 @@ def _check_named_genes(file: CellFile, measured: NDArray[np.str_], names: Sequen
         raise UserError(message)
 
 
-def _regulators(networks: Mapping[str, Sequence[Path]], asked: bool | Sequence[str], genes: Iterable[str]) -> list[str]:
+def _regulators(networks: Mapping[str, Sequence[Path]], asked: bool | Sequence[str]) -> list[str]:
     """Names of the regulators of the networks asked for, or of the base network, or where there is none, of all."""
     chosen = [_BASE] if _BASE in networks else list(networks)
     if not isinstance(asked, bool):
         chosen = list(asked)
     paths = [path for name in chosen for path in networks[name]]
-    return list(dict.fromkeys(name for path in paths for name in read_regulators(path, genes)))
+    return list(dict.fromkeys(name for path in paths for name in read_regulators(path)))
 
 
 def _some(names: Sequence[str]) -> str:
