@@ -282,8 +282,8 @@ def _read_matrix(table: WrittenTable, genes: Sequence[str]) -> PriorNetwork:
         for position, target in targets:
             if (value := logical_value(fields[position])) is None:
                 message = (
-                    f"{table.path}, line {line}: {fields[position]!r} for {table.columns[position]!r}, expected {ALLOWED}; "
-                    "weights are read from a list of edges with the columns source, target, weight"
+                    f"{table.path}, line {line}: {fields[position]!r} for {table.columns[position]!r}, expected "
+                    f"{ALLOWED}; weights are read from a list of edges with the columns source, target, weight"
                 )
                 raise UserError(message)
             edges[source, target] = value
