@@ -86,7 +86,13 @@ def read_trajectories(path: str | Path) -> AnnData:
     import anndata
 
     with reading(Path(path)):
-        adata = anndata.read_h5ad(path)
+        try:
+            adata = anndata.read_h5ad(path)
+        except Exception as error:
+            # Its own errors, on forms that it does not know, have no public name.
+            if type(error).__module__.startswith("anndata."):
+                raise ValueError(str(error)) from error
+            raise
         _unpack(adata, path)
     check_trajectories(adata, where=str(path))
     return adata
