@@ -204,6 +204,17 @@ def test_movement_that_is_lost_in_test_data_alone_is_refused(near: np.ndarray, r
             center_values("s", far, [part.splits for part in far.trajectories])
 
 
+@pytest.mark.parametrize("size", [1e-50, 1e-200])
+def test_values_that_single_precision_would_make_zeros_are_refused(
+    near: np.ndarray, raw: RawTrajectories, size: float
+) -> None:
+    tiny = raw_of(near * np.array([1, size, 1]), raw, np.zeros((3, 3)))
+    with pytest.raises(UserError, match=r"1 of 3 features move too little .*: b/c by .* beside values up to \d.*e-"):
+        assemble("small", tiny, {}, {})
+    zeros = raw_of(near * np.array([1, 0, 1]), raw, np.zeros((3, 3)))
+    assert not assemble("small", zeros, {}, {}).X[:, 1].any()
+
+
 @pytest.mark.parametrize("trajectory", [0, 2])
 def test_one_observation_far_from_all_others_is_no_reason_to_refuse_them(
     near: np.ndarray, raw: RawTrajectories, trajectory: int

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _ROUNDING = 2.0**-24  # largest relative rounding error of single precision
 _MOST_ROUNDING = 1e-4  # rounding error as a share of the standard deviation, from which values are centered
+_LEAST = 2.0**-150  # what is smaller becomes 0 in single precision
 _LOST = 0.05  # rounding error as a share of the movement within trajectories, from which it is lost
 _NONE = {"measured": 1e-12, "simulated": 1e-8}  # movement as a share of the size that arithmetic or a solver makes
 _FAR, _SHARE = 100, 0.1  # spans that times lie from zero, and share of a step that rounding may be
@@ -74,6 +75,7 @@ def center_values(
     )
     distances = np.array([np.abs(trajectory.values - center).max(axis=0) for trajectory in trajectories])
     lost = ((_ROUNDING * distances > _LOST * movements) & (movements > least)).any(axis=0)
+    lost |= (largest < _LEAST) & (largest >= np.finfo(np.float64).smallest_normal)
     if lost.any():
         movement = np.where(movement > least, movement, movements.max(axis=0))
         message = (

@@ -169,6 +169,24 @@ class CellFile:
         from scipy.sparse import vstack
 
         where = f"{self.path}: {self.matrix_name(layer)}"
+        shape, matrix = self._matrix_shape(layer), self._matrix(layer)
+        with _reading(where):
+            pieces = _matrix_pieces(matrix, shape, cells, features, where, _single)
+            selected = vstack(list(pieces), format="csr")
+            selected.sum_duplicates()
+            selected.eliminate_zeros()
+        return selected
+
+    def check_matrix(self, layer: str | None) -> None:
+        """Check that a matrix of values is there and has the shape of its tables; none of its values is read.
+
+        Raises:
+            UserError: there is no such matrix, or it is of another form or shape.
+        """
+        self._matrix_shape(layer)
+
+    def _matrix_shape(self, layer: str | None) -> tuple[int, ...]:
+        where = f"{self.path}: {self.matrix_name(layer)}"
         matrix = self._matrix(layer)
         with _reading(where):
             shape = _shape(matrix, where)
@@ -176,11 +194,7 @@ class CellFile:
             if shape != expected:
                 message = f"{where} has the shape {shape}, expected {expected}, one row a cell and one column a feature"
                 raise UserError(message)
-            pieces = _matrix_pieces(matrix, shape, cells, features, where, _single)
-            selected = vstack(list(pieces), format="csr")
-            selected.sum_duplicates()
-            selected.eliminate_zeros()
-        return selected
+        return shape
 
     def _is_raw(self, layer: str | None) -> bool:
         return layer == RAW and RAW not in self.layers and self.has_raw

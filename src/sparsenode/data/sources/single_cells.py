@@ -312,11 +312,13 @@ def check(options: Mapping[str, Any]) -> list[str]:
         UserError: as `load`, as far as options and the file's names tell.
     """
     _check_options(options)
+    for location in _network_places(options):
+        if not _is_remote(location):
+            read_regulators(Path(location))
     if not _is_remote(options["file"]):
         with open_cells(_path(options["file"], {}, unpack=True)) as file:
             layer, names, _ = _genes(file, options)
-            if layer is not None and layer not in file.matrices:
-                raise file.fail("layers", layer, [name for name in file.matrices if name != "X"])
+            file.check_matrix(layer)
             _find_donors(file, options)
             _check_named_genes(file, names, _gene_options(options)["names"])
             _has_embedding(file, options["embedding"])
