@@ -435,16 +435,16 @@ def test_forecast_of_a_dataset_uses_its_own_times(tmp_path, model_file):
     [
         ("cell,left\na,1\n", "lacks 1 of the 2 features of the model: right"),
         ("cell,left,right\na,1,fast\n", "line 2, column 'right': 'fast' is not a finite number"),
-        ("cell,left,right\na,1,\n", "line 2, column 'right': nothing stands where a number is needed"),
+        ("cell,left,right\na,1,\n", "line 2, column 'right': it is empty where a number is needed"),
         ("cell;left;right\na;1;0,5\n", "line 2, column 'right': '0,5' has a comma; write numbers with a decimal point"),
         ("cell,left,right\na,1,1e39\n", "1 values are no finite numbers, the first 1e+39 at row 'a'"),
         ("cell,left,right\n", "has no rows"),
         ("", "cannot read"),
         ("cell,left,right\na,1,2,99\n", "line 2: 4 fields where line 1 names 3 columns: '99' follows the last column"),
         ("cell,left,right\na,1,2\nb,1\n", "line 3: 2 fields where line 1 names 3 columns, none for the column 'right'"),
-        ("cell,left,right,left\na,1,2,3\n", "line 1: the column 'left' stands there more than once, as fields 2 and 4"),
+        ("cell,left,right,left\na,1,2,3\n", "line 1: the column 'left' is there more than once, as fields 2 and 4"),
         ("left,right\n1,2\n", "the first column is to name the states, and is called 'left', like a feature"),
-        ("cell,left,right\na,1,2\n\na,3,4\n", "line 4: the name 'a' stands in line 2 already"),
+        ("cell,left,right\na,1,2\n\na,3,4\n", "line 4: the name 'a' is in line 2 already"),
         ("cell,left,right\n,1,2\n", "line 2: the first field, the name of the state, is empty"),
     ],
 )
@@ -471,7 +471,7 @@ def test_states_of_an_anndata_that_are_not_told_apart(model_file, tmp_path, caps
         cells = AnnData(values, pd.DataFrame(index=["a", "a"]), pd.DataFrame(index=["left", "right", "other"]))
         cells.write_h5ad(states)
         message = error_of(capsys, "forecast", *arguments)
-    assert "the name 'a' stands there more than once; give each state a name of its own" in message
+    assert "the name 'a' is there more than once; give each state a name of its own" in message
 
 
 def test_a_text_table_has_no_layers(model_file, states_file, tmp_path, capsys):

@@ -259,7 +259,7 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
             message = f"{path}, line {line}: the first field, the name of the state, is empty"
             raise UserError(message)
         if lines.setdefault(name, line) != line:
-            message = f"{path}, line {line}: the name {name!r} stands in line {lines[name]} already; give each a name"
+            message = f"{path}, line {line}: the name {name!r} is in line {lines[name]} already; give each a name"
             raise UserError(message)
         values.append(np.array(finite_numbers(table, line, positions, fields)))
     return _in_order(pd.DataFrame(np.array(values), list(lines), list(features)), features, path)
@@ -317,7 +317,7 @@ def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.Da
         raise UserError(message)
     if not table.index.is_unique:
         repeated = table.index[table.index.duplicated()][0]
-        message = f"{path}: the name {repeated!r} stands there more than once; give each state a name of its own"
+        message = f"{path}: the name {repeated!r} is there more than once; give each state a name of its own"
         raise UserError(message)
     if refused := [str(name) for name, dtype in table.dtypes.items() if dtype.kind in "mMc"]:
         message = f"{path}: the feature {refused[0]!r} holds {table.dtypes[refused[0]]}, and no real numbers"

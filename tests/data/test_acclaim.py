@@ -231,7 +231,7 @@ def test_other_json_is_no_skeleton(text: str) -> None:
         (":hierarchy", ":bonedata", r"line 42: a second section :bonedata"),
         ("# made by hand", "made by hand", r"line 1: 'made' before the first section"),
         ("  order TX TY TZ RX RY RZ\n", "", r": the section :root has no order"),
-        ("RX RY RZ", "RX RY RY", r"line 11: .*'ry' stands there more than once"),
+        ("RX RY RZ", "RX RY RY", r"line 11: .*'ry' is there more than once"),
         ("RX RY RZ", "RX RY L", r"line 11: unknown degree of freedom 'l'"),
         ("axis XYZ", "axis XYX", r"line 12: the order of axes is 'XYX', expected one like XYZ"),
         ("position 1 2 3", "position 1 2", r"line 13: 2 values of position, expected 3"),

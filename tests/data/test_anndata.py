@@ -83,11 +83,14 @@ def test_network_regulators_subject_and_split(options: Callable[..., dict]) -> N
     )
 
 
-def test_prior_networks_are_taken_over(cells: AnnData, options: Callable[..., dict], tmp_path: Path) -> None:
+def test_prior_networks_are_taken_over(
+    cells: AnnData, options: Callable[..., dict], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     prior = np.array([[0.5, 1.0, 0.0], [0.0, 0.0, -2.0], [0.0, 0.0, 0.0]])
     known = np.array([[1, 1, 1], [1, 1, 1], [0, 0, 0]], dtype=bool)
     cells.varp.update(prior_motif=csr_matrix(prior), known_motif=known, prior_chip=prior.T, known_other=known)
     raw = load(options(genes=["C", "A"]), {})
+    assert "varp['known_other'] is not used, since there is no varp['prior_other']" in caplog.text
     assert sorted(raw.priors) == ["chip", "motif"]
     np.testing.assert_array_equal(raw.priors["chip"], prior.T[np.ix_([2, 0], [2, 0])])
     assert list(raw.priors_known) == ["motif"]

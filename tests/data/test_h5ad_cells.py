@@ -499,8 +499,8 @@ def test_a_damaged_matrix(write: Callable[..., Path]) -> None:
         return path
 
     for part, values, message in (
-        ("indices", lambda found: np.where(found == 3, FEATURES, found), "a value stands outside of the matrix"),
-        ("indices", lambda found: found - 1, "a value stands outside of the matrix"),
+        ("indices", lambda found: np.where(found == 3, FEATURES, found), "a value lies outside of the matrix"),
+        ("indices", lambda found: found - 1, "a value lies outside of the matrix"),
         ("indptr", lambda found: found[::-1], "its parts do not fit each other"),
         ("indptr", lambda found: found[:-5], "its parts do not fit each other"),
         ("data", lambda found: found[:-5], "its parts do not fit each other"),

@@ -310,7 +310,7 @@ def test_interventions_are_compared_with_the_true_system(files: dict[str, Path])
 @pytest.mark.parametrize(
     ("kind", "change", "message"),
     [
-        ("edges", lambda lines: [*lines, lines[1]], "line 5: the edge from HIGH to BOTH stands there a second time"),
+        ("edges", lambda lines: [*lines, lines[1]], "line 5: the edge from HIGH to BOTH is there a second time"),
         ("edges", lambda lines: [*lines, "HIHG,END,1,TRUE,1,1"], "line 5: no gene is named 'HIHG'; the nearest: HIGH"),
         (
             "edges",
@@ -323,7 +323,7 @@ def test_interventions_are_compared_with_the_true_system(files: dict[str, Path])
             lambda lines: [line.rpartition(",")[0] for line in lines],
             "line 1: found the columns 'from, to, wei",
         ),
-        ("genes", lambda lines: [*lines, '"HIGH"'], "the gene 'HIGH' stands there more than once"),
+        ("genes", lambda lines: [*lines, '"HIGH"'], "the gene 'HIGH' is there more than once"),
         ("genes", lambda lines: lines[:-1], "equations.csv, line 3: no gene is named 'END'"),
         ("genes", lambda lines: [*lines, '"MORE"'], r"no equation of MORE \(1 of 4 genes have none\)"),
         ("equations", lambda lines: [*lines[:-1], '"HIGH","__import__(os)"'], "line 4, equation of HIGH, character 1"),

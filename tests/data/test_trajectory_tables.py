@@ -73,7 +73,7 @@ def test_a_file_cut_before_its_last_line_is_refused(tmp_path: Path, cut: int) ->
         ("1,1\n1,1_0\n0,1\n", r"line 2, field 2: '1_0' is not a finite number"),
         ("1,1\n1,2,3\n0,2,1\n", r"line 3: the time 1 follows 2, where times are to increase"),
         ("1,1\n1,2\n1,1\n", r"line 3: the time 1 follows 1"),
-        ("1,1\n1,2,3\n0,,1\n", r"line 3: field 2 holds no time, but values stand above it"),
+        ("1,1\n1,2,3\n0,,1\n", r"line 3: field 2 holds no time, but there are values above it"),
         ("1,1\n,\n,\n", r"line 3: no times"),
         ("<!DOCTYPE html>\n<html>\n", r"is a web page"),
     ],

@@ -367,7 +367,7 @@ def _check_metadata(adata: AnnData) -> str | None:
     if metadata["contract_version"] != CONTRACT_VERSION:
         return (
             f"it is of contract version {metadata['contract_version']}, and this sparsenode reads "
-            f"{CONTRACT_VERSION}; make it anew"
+            f"{CONTRACT_VERSION}; delete it and run again"
         )
     if not isinstance(metadata.get("truth_signed", True), bool | np.bool_):
         return f"uns['sparsenode']['truth_signed'] holds {metadata['truth_signed']!r}; allowed: true or false"

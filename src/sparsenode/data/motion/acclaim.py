@@ -328,7 +328,7 @@ def _freedoms(path: Path, line: _Line, allowed: Sequence[str]) -> tuple[str, ...
         if name not in allowed:
             _refuse(path, line[0], f"unknown degree of freedom {name!r}; there are {', '.join(allowed)}")
         if names.count(name) > 1:
-            _refuse(path, line[0], f"the degree of freedom {name!r} stands there more than once")
+            _refuse(path, line[0], f"the degree of freedom {name!r} is there more than once")
     return names
 
 

@@ -455,7 +455,7 @@ def _compressed_pieces(
         entry_indices = indices[begin:end]
         # scipy takes what is in there for granted.
         if len(entry_indices) and (entry_indices.min() < 0 or entry_indices.max() >= count):
-            message = f"{where} is damaged: a value stands outside of the matrix"
+            message = f"{where} is damaged: a value lies outside of the matrix"
             raise UserError(message)
         values = _native(data[begin:end])
         block = csr_matrix((values, entry_indices, bounds[first : last + 1] - begin), shape=(last - first, count))

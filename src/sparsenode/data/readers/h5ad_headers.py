@@ -1,7 +1,7 @@
 """The outline of an h5ad file: names, columns of `obs` and `var`, shapes; never a value of its matrices.
 
-Quick to import and to read, since it is done before every run: only h5py and numpy, and nothing that grows with the
-number of cells times features. Columns are read in each form that anndata has written since version 0.7.
+It is quick to import and to read, since it is read before every run: it takes only h5py and numpy, and nothing that
+grows with the number of cells times features. Columns are read in each form that anndata has written since version 0.7.
 """
 
 from __future__ import annotations

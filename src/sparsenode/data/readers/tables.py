@@ -85,7 +85,7 @@ def read_written_table(path: Path, *, names_rows: NamesRows = lambda _names, _de
     if repeated is not None:
         fields = [str(field) for field, name in enumerate(header, start=1) if name == repeated]
         message = (
-            f"{path}, line {header_line}: the column {repeated!r} stands there more than once, as fields "
+            f"{path}, line {header_line}: the column {repeated!r} is there more than once, as fields "
             f"{' and '.join(fields)}; give each column a name of its own"
         )
         raise UserError(message)
@@ -193,7 +193,7 @@ def finite_numbers(table: WrittenTable, line: int, columns: Sequence[int], field
     text = fields[wrong]
     problem = f"{text!r} is not a finite number"
     if not text:
-        problem = "nothing stands where a number is needed"
+        problem = "it is empty where a number is needed"
     elif _COMMA.fullmatch(text):
         problem = f"{text!r} has a comma; write numbers with a decimal point and without separators of thousands"
     message = f"{table.path}, line {line}, column {table.columns[wrong]!r}: {problem}"
@@ -214,7 +214,7 @@ def read_numeric_table(path: Path, separator: str) -> tuple[list[str], Floats]:
         raise UserError(message)
     if len(set(header)) < len(header):
         repeated = next(name for name in header if header.count(name) > 1)
-        message = f"{path}, line 1: the column {repeated!r} stands there more than once"
+        message = f"{path}, line 1: the column {repeated!r} is there more than once"
         raise UserError(message)
     lines = content.splitlines()[1:]
     if not lines:

@@ -69,7 +69,7 @@ def _read_one(path: Path, lines: list[str], first: int) -> tuple[Floats, Floats]
     of_times = f"{path}, line {first + len(lines) - 1}"
     if np.isfinite(values[~timed]).any():
         column = int(np.argmax(~timed & np.isfinite(values).any(axis=1)))
-        message = f"{of_times}: field {column + 1} holds no time, but values stand above it"
+        message = f"{of_times}: field {column + 1} holds no time, but there are values above it"
         raise UserError(message)
     times, values = times[timed], values[timed]
     if len(times) == 0 or (np.diff(times) <= 0).any():

@@ -176,7 +176,7 @@ def read_genes(path: Path) -> tuple[list[str], NDArray[np.bool_]]:
     names = [label.removesuffix(_INPUT_SUFFIX) for label in labels]
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
-        message = f"{path}: the gene {repeated!r} stands there more than once"
+        message = f"{path}: the gene {repeated!r} is there more than once"
         raise UserError(message)
     return names, np.array([label.endswith(_INPUT_SUFFIX) for label in labels])
 
@@ -199,7 +199,7 @@ def read_edges(path: Path, genes: Sequence[str]) -> Floats:
             raise UserError(message)
         edge = positions[source], positions[target]
         if signs[edge]:
-            message = f"{path}, line {line}: the edge from {source} to {target} stands there a second time"
+            message = f"{path}, line {line}: the edge from {source} to {target} is there a second time"
             raise UserError(message)
         signs[edge] = _SIGNS[activation]
     return signs

@@ -82,7 +82,7 @@ PSEUDOTIME_OPTIONS: dict[str, dict[str, Any]] = {
         "default": "donor",
         "description": (
             "`donor`: one map and one clock for all cells of a donor, as in the study; `lineage`: a map of each "
-            "lineage's cells alone, which other branches do not disturb; its clock runs from 0 to 1."
+            "lineage's cells only, which other branches do not disturb; its clock runs from 0 to 1."
         ),
     },
     "smoothing": {

@@ -75,7 +75,7 @@ NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
         },
         "description": (
             "Prior networks beside the base network, by name (that of a lineage, to be shown with it): of each, the "
-            "cell types whose published networks are united. `{}` for the base network alone."
+            "cell types whose published networks are united. `{}` for only the base network."
         ),
     },
 }
@@ -301,9 +301,7 @@ def _matrix_rows(table: WrittenTable) -> Iterator[tuple[int, str, list[str]]]:
             message = f"{table.path}, line {line}: the first field, the name of the regulator, is empty"
             raise UserError(message)
         if lines.setdefault(regulator, line) != line:
-            message = (
-                f"{table.path}, line {line}: the regulator {regulator!r} stands in line {lines[regulator]} already"
-            )
+            message = f"{table.path}, line {line}: the regulator {regulator!r} is in line {lines[regulator]} already"
             raise UserError(message)
         yield line, regulator, fields
 

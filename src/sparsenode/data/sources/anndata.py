@@ -6,6 +6,7 @@ Prior networks are taken over: every `varp["prior_NAME"]` (row = source, column 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from sparsenode.data.downloads import RemoteFile
     from sparsenode.data.readers.h5ad_headers import Headers
+
+logger = logging.getLogger(__name__)
 
 _SPLITS = ("train", "validation", "test")
 _PHASES = ("fit", "extrapolation")
@@ -368,7 +371,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     if not len(genes):
         message = f"{file.path} has no features to model"
         raise UserError(message)
-    # What `raw` alone has is in no network.
+    # What only `raw` has is in no network.
     columns = file.positions_or_none(genes)
     times = file.times(options["time"])
     labels = file.labels(options["trajectory"], _ONLY)
@@ -421,7 +424,10 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         )
     truth = None if options["truth"] is None else file.network(options["truth"], columns)
     priors = file.networks(_PRIOR, columns)
-    known_pairs = {name: matrix for name, matrix in file.networks("known_", columns).items() if name in priors}
+    known_pairs = file.networks("known_", columns)
+    for name in [name for name in known_pairs if name not in priors]:
+        logger.warning("%s: varp['known_%s'] is not used, since there is no varp['prior_%s']", file.path, name, name)
+        del known_pairs[name]
     in_file = np.outer(columns >= 0, columns >= 0)
     if not in_file.all():
         known_pairs = {name: known_pairs.get(name, in_file.astype(np.float64)) for name in priors}
@@ -555,7 +561,7 @@ class _File:
 
 
 def _flags(file: _File, measured: _File, name: str, genes: Sequence[str]) -> NDArray[np.bool_]:
-    """A column of `var` of truth values, (gene,); that of `raw` for features that `raw` alone has."""
+    """A column of `var` of truth values, (gene,); that of `raw` for features that only `raw` has."""
     if name not in file.adata.var:
         raise file.fail("the column of `var`", name, list(file.adata.var.columns))
     flags = {} if name not in measured.adata.var else measured.adata.var[name].to_dict()
