@@ -369,6 +369,16 @@ def test_names_of_states_are_text(model_file, tmp_path, command, header):
         np.testing.assert_allclose(start[["left", "right"]], [0.1, 0.5], rtol=1e-6)
 
 
+def test_r_leaves_out_the_name_before_a_column_that_is_no_variable(tmp_path):
+    from sparsenode.application import read_states
+
+    states = tmp_path / "states.csv"
+    states.write_text("depth,left,right\na,9,0.1,0.5\nb,9,1,2\n")
+    table = read_states(states, ["left", "right"])
+    assert list(table.index) == ["a", "b"]
+    np.testing.assert_array_equal(table, [[0.1, 0.5], [1, 2]])
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_tables_in_pieces_are_those_in_one(model_file, tmp_path, ending, monkeypatch):
     from sparsenode import application
@@ -468,7 +478,7 @@ def test_forecast_of_a_dataset_uses_its_own_times(tmp_path, model_file):
     [
         ("cell,left\na,1\n", ": 1 of the 2 variables of the model are missing: right; the columns (1) are: left"),
         ("cell,left,right\na,1,fast\n", "line 2, column 'right': 'fast' is not a finite number"),
-        ("cell,left,right\na,1,\n", "line 2, column 'right': there is nothing where a number is needed"),
+        ("cell,left,right\na,1,\n", "line 2, column 'right': it is empty where a number is needed"),
         ("cell;left;right\na;1;0,5\n", "line 2, column 'right': '0,5' has a comma; write numbers with a decimal point"),
         ("cell,left,right\na,1,1e39\n", "1 values are no finite numbers, the first 1e+39 at row 'a'"),
         ("cell,left,right\n", "has no rows"),

@@ -1,9 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from sparsenode.errors import UserError
-from sparsenode.files import read_json, reading, write_atomically
+from sparsenode.files import describe_absence, lookup_problem, read_json, reading, write_atomically
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -116,3 +117,25 @@ def test_a_file_that_the_system_refuses_or_that_memory_does_not_hold_is_not_dama
         raise PermissionError(13, "Permission denied", str(path))
     with pytest.raises(MemoryError, match="table: memory allocation failed"), reading(path):
         raise OSError("memory allocation failed")
+
+
+def test_an_input_beside_the_output_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), write_atomically(tmp_path / "table.csv"):
+        (tmp_path / "input.csv").read_text()
+
+
+def test_a_file_that_another_program_writes_beside_the_temporary_one_is_the_output(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"cannot write .*table\.csv: No such file"),
+        write_atomically(tmp_path / "table.csv") as temporary,
+    ):
+        temporary.with_suffix(".part").read_text()
+
+
+def test_a_path_that_is_too_long_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    assert re.fullmatch(r".*/x{300} cannot be looked up: File name too long; check the path", str(lookup_problem(path)))
+    assert describe_absence(path) == lookup_problem(path)
+    with pytest.raises(UserError, match="cannot be looked up: File name too long"):
+        read_json(path)
+    assert lookup_problem(tmp_path / "missing") is None

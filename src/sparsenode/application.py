@@ -237,7 +237,11 @@ def read_states(path: Path, features: Sequence[str], *, layer: str | None = None
 
     _refuse_layer(layer, path, "a text table,")
     feature_names = set(features)
-    table = read_written_table(path, names_rows=lambda columns: columns[0] in feature_names)
+
+    def names_rows(columns: Sequence[str], decimal_commas: bool) -> bool:
+        return columns[0] in feature_names or (not decimal_commas and not feature_names.isdisjoint(columns))
+
+    table = read_written_table(path, names_rows=names_rows)
     if table.columns[0] in feature_names:
         message = (
             f"{path}: the first column is to name the states, and is called {table.columns[0]!r}, like a feature; put "
@@ -291,6 +295,9 @@ def _in_order(table: pd.DataFrame, features: Sequence[str], path: Path) -> pd.Da
     if not table.index.is_unique:
         repeated = table.index[table.index.duplicated()][0]
         message = f"{path}: the name {repeated!r} is there more than once; give each state a name of its own"
+        raise UserError(message)
+    if refused := [str(name) for name, dtype in table.dtypes.items() if dtype.kind in "mMc"]:
+        message = f"{path}: the feature {refused[0]!r} holds {table.dtypes[refused[0]]}, and no real numbers"
         raise UserError(message)
     numbers = table.apply(pd.to_numeric, errors="coerce")
     with np.errstate(over="ignore"):  # models compute in single precision

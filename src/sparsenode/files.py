@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -38,7 +39,7 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if error.errno is None or not _is_about(error, path):
+        if error.errno is None or not _is_about(error, path, temporary):
             raise
         message = f"cannot write {path}: {error.strerror}; check the free space, the permissions and the folders"
         raise UserError(message) from error
@@ -47,12 +48,12 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _is_about(error: OSError, path: Path) -> bool:
+def _is_about(error: OSError, path: Path, temporary: Path) -> bool:
     """Whether the error is one of writing `path`, not of another file that the block reads."""
     if error.filename is None:  # a write or a close, without a name: no space left
         return True
-    named = Path(error.filename)
-    return named.parent == path.parent or named in path.parents
+    named, written = Path(os.fsdecode(error.filename)).absolute(), path.absolute()
+    return named == written or named in written.parents or named.name.startswith(temporary.stem)
 
 
 @contextlib.contextmanager
@@ -68,6 +69,8 @@ def reading(path: Path, form: str | None = None) -> Iterator[None]:
         UserError: the file is missing or a folder, or it is damaged: cut, empty, or of another kind.
         MemoryError: there is not enough memory to read it.
     """
+    if (problem := lookup_problem(path)) is not None:
+        raise UserError(problem)
     if not path.exists():
         raise UserError(f"{path} is missing; run again, and it is made")
     if path.is_dir():
@@ -153,16 +156,28 @@ def tensor_file_header(stream: BinaryIO) -> dict[str, Any]:
 
 def describe_absence(path: Path) -> str | None:
     """Say what is in the place of a file that is to be read: nothing, or a folder; None where the file is there."""
+    if (problem := lookup_problem(path)) is not None:
+        return problem
     if path.is_file():
         return None
     if path.is_dir():
-        store = path.suffix == ".zarr" or any((path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
+        marks = [path / name for name in (".zgroup", ".zattrs", "zarr.json")]
+        store = path.suffix == ".zarr" or any(lookup_problem(mark) is None and mark.exists() for mark in marks)
         instead = "write the data as one h5ad file (AnnData.write_h5ad)" if store else "name a file in it"
         return f"{path} is a folder{' (a zarr store)' if store else ''}, and a file is read; {instead}"
     if path.exists():
         return f"{path} is neither a file nor a folder; name a file"
     where = f" (looked for at {path.absolute()})" if not path.is_absolute() else ""
     return f"{path} is missing{where}; check the path"
+
+
+def lookup_problem(path: Path) -> str | None:
+    """Say why the system cannot look a path up, such as one that is too long; None where it can."""
+    try:
+        path.exists()
+    except OSError as error:
+        return f"{path} cannot be looked up: {error.strerror}; check the path"
+    return None
 
 
 def file_sha256(path: Path) -> str:

@@ -10,8 +10,8 @@ from anndata import AnnData
 from anndata import settings as settings_of_anndata
 from scipy.sparse import csr_matrix
 
-from sparsenode.data.contract import read_trajectories
-from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.data.contract import read_trajectories, write_trajectories
+from sparsenode.data.preprocess import assemble, preprocess_dataset
 from sparsenode.data.priors import corrupt
 from sparsenode.data.sources import complete_options, source
 from sparsenode.errors import UserError
@@ -83,11 +83,14 @@ def test_network_regulators_subject_and_split(options: Callable[..., dict]) -> N
     )
 
 
-def test_prior_networks_are_taken_over(cells: AnnData, options: Callable[..., dict], tmp_path: Path) -> None:
+def test_prior_networks_are_taken_over(
+    cells: AnnData, options: Callable[..., dict], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     prior = np.array([[0.5, 1.0, 0.0], [0.0, 0.0, -2.0], [0.0, 0.0, 0.0]])
     known = np.array([[1, 1, 1], [1, 1, 1], [0, 0, 0]], dtype=bool)
     cells.varp.update(prior_motif=csr_matrix(prior), known_motif=known, prior_chip=prior.T, known_other=known)
     raw = load(options(genes=["C", "A"]), {})
+    assert "varp['known_other'] is not used, since there is no varp['prior_other']" in caplog.text
     assert sorted(raw.priors) == ["chip", "motif"]
     np.testing.assert_array_equal(raw.priors["chip"], prior.T[np.ix_([2, 0], [2, 0])])
     assert list(raw.priors_known) == ["motif"]
@@ -235,7 +238,7 @@ def test_times_that_repeat_or_are_missing_or_infinite(cells: AnnData, options: C
     with pytest.raises(UserError, match=r"trajectory 's1': 2 observations repeat a time \(first 0\); choose `keep`"):
         load(options(repeated_times="error"), {})
     cells.obs["pseudotime"] = [np.inf, *range(11)]
-    with pytest.raises(UserError, match="1 times in the column 'pseudotime' of `obs` are infinite"):
+    with pytest.raises(UserError, match="the column 'pseudotime' of `obs` is infinite for 1 observations"):
         load(options(), {})
     cells.obs["pseudotime"] = [np.nan, *range(11)]
     with pytest.raises(UserError, match="the column 'pseudotime' of `obs` is empty for 1 observations"):
@@ -323,6 +326,25 @@ def test_a_form_that_nobody_knows(cells: AnnData, options: Callable[..., dict]) 
         ({"time": "pseudotme"}, r"time: found 'pseudotme'; allowed: a column of `obs` .* did you mean 'pseudotime'\?"),
         ({"time": "donor"}, r"time: the column 'donor' of `obs` of .* holds 'x'; allowed: a column of numbers"),
         ({"time": "endless"}, r"time: the column 'endless' of `obs` of .* is infinite for 1 observations"),
+        ({"time": "words"}, r"time: the column 'words' of `obs` of .* holds 'x'; allowed: a column of numbers"),
+        ({"time": "unknown"}, r"time: the column 'unknown' of `obs` of .* holds NaN for 1 observations; remove those"),
+        ({"time": "both"}, r"time: the .* is infinite for 1 observations and holds NaN for 1 observations; remove"),
+        (
+            {"trajectory": "names"},
+            r"trajectory: the trajectory 'all' cannot be called so, since results use it for the",
+        ),
+        ({"trajectory": "means"}, r"trajectory: the trajectory 'subject 1' cannot be called so, since results use"),
+        ({"group": "nothing"}, r"group: the group 'none' cannot be called so, since results use it for forecasts"),
+        ({"subject": "names"}, r"subject: the subject 'all' cannot be called so"),
+        (
+            {"regulators": "maybe"},
+            r"regulators: the column 'maybe' of `var` of .* holds 'maybe' for 'B'; allowed: true",
+        ),
+        ({"regulators": "gaps"}, r"regulators: the column 'gaps' of `var` of .* holds nothing for 'C'; allowed: true"),
+        (
+            {"trajectory": None, "test_trajectories": ["s1"]},
+            r"test_trajectories: found 's1'; allowed: a trajectory of .*, whose observations are all one, since `traj",
+        ),
         ({"time": "holes"}, r"time: the column 'holes' of `obs` of .* is empty for 2 observations"),
         ({"trajectory": "Sample"}, r"trajectory: found 'Sample'; .* did you mean 'sample'\?"),
         ({"group": "lineage"}, r"group: found 'lineage'; allowed: a column of `obs`"),
@@ -335,7 +357,10 @@ def test_a_form_that_nobody_knows(cells: AnnData, options: Callable[..., dict]) 
         ({"trajectory": None, "test_trajectories": ["trajectory"]}, r"test_trajectories: no observation of .* is left"),
         ({"layer": "Counts"}, r"layer: found 'Counts'; allowed: a layer of .* did you mean 'counts'\?"),
         ({"truth": "networks"}, r"truth: found 'networks'; allowed: an entry of `varp` of .* did you mean 'network'\?"),
-        ({"regulators": "tf"}, r"regulators: found 'tf'; allowed: a column of `var` of .* There are: factor$"),
+        (
+            {"regulators": "tf"},
+            r"regulators: found 'tf'; allowed: a column of `var` of .* There are: factor, maybe, gaps$",
+        ),
         ({"genes": ["A", "b", "D"]}, r"genes: found 'b'; allowed: a feature of .* did you mean 'B'\?"),
     ],
 )
@@ -344,6 +369,18 @@ def test_what_a_file_lacks_is_known_by_its_headers(
 ) -> None:
     """What `check` finds, `load` refuses too."""
     cells.obs["endless"] = [np.inf, *range(11)]
+    odd = {
+        "words": [*map(str, range(11)), "x"],
+        "unknown": [*map(str, range(11)), "nan"],
+        "both": ["inf", *map(str, range(10)), "nan"],
+        "names": ["all"] * 12,
+        "means": ["subject 1"] * 12,
+        "nothing": ["none"] * 12,
+    }
+    for name in odd.keys() & {value for value in changes.values() if isinstance(value, str)}:
+        cells.obs[name] = odd[name]
+    cells.var["maybe"] = ["yes", "maybe", "no"]
+    cells.var["gaps"] = pd.Categorical(["yes", "no", None])
     cells.obs["holes"] = [np.nan, np.nan, *range(10)]
     cells.obs["some"] = pd.Categorical([None] * 12, categories=["x"])
     chosen = options(**changes)
@@ -352,7 +389,7 @@ def test_what_a_file_lacks_is_known_by_its_headers(
     assert len(problems) == (2 if "D" in changes.get("genes", ()) else 1)
     if "is left" not in problem:
         with pytest.raises(UserError):
-            load(chosen, {})
+            write_trajectories(assemble("mine", load(chosen, {}), {}, {}), Path(chosen["path"]).with_name("mine.h5ad"))
 
 
 def test_what_fits_has_no_problem(options: Callable[..., dict]) -> None:
@@ -369,6 +406,85 @@ def test_a_file_without_a_matrix_or_with_repeated_names(cells: AnnData, options:
     assert problems[0].startswith("layer: found null, but ")
     assert problems[0].endswith(" has no X; allowed: counts")
     assert problems[1].startswith("path: names of features repeat in ")
+
+
+def with_raw(cells: AnnData, names: list[str]) -> AnnData:
+    """Cells with `raw`, which has the counts of A, B and C, and whose features are these names."""
+    everything = cells.copy()
+    everything.X = everything.layers["counts"]
+    changed = AnnData(np.zeros((12, len(names))), cells.obs, pd.DataFrame({"factor": "no"}, index=names))
+    changed.raw = everything
+    size = len(names)
+    changed.varp = {"network": np.arange(size**2).reshape(size, size) % 3, "prior_motif": np.ones((size, size))}
+    return changed
+
+
+def test_features_that_raw_alone_has_are_in_no_network(
+    cells: AnnData, options: Callable[..., dict], tmp_path: Path
+) -> None:
+    with_raw(cells, ["C", "A"]).write_h5ad(tmp_path / "raw.h5ad")
+    named = {"path": str(tmp_path / "raw.h5ad"), "layer": "raw", "truth": "network", "regulators": "factor"}
+    chosen = options(**named, genes=["B", "A", "C"])
+    assert check(chosen) == []
+    raw = load(chosen, {})
+    assert outline(chosen).features == raw.features == ("B", "A", "C")
+    assert outline(chosen).priors == tuple(raw.priors) == ("motif",)
+    known = [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
+    np.testing.assert_array_equal(raw.priors["motif"], known)
+    np.testing.assert_array_equal(raw.priors_known["motif"], known)
+    np.testing.assert_array_equal(raw.truth, [[0, 0, 0], [0, 0, 2], [0, 1, 0]])
+    np.testing.assert_array_equal(raw.truth_known, known - np.diag([0, 1, 1]))
+    assert raw.is_regulator.tolist() == [False, False, False]
+    for part in raw.trajectories:
+        np.testing.assert_array_equal(
+            part.values, cells[list(part.observation_names), ["B", "A", "C"]].layers["counts"].toarray()
+        )
+
+
+def test_features_that_raw_lacks_are_left_out_everywhere(
+    cells: AnnData, options: Callable[..., dict], tmp_path: Path
+) -> None:
+    with_raw(cells, ["C", "Z", "A"]).write_h5ad(tmp_path / "raw.h5ad")
+    chosen = options(path=str(tmp_path / "raw.h5ad"), layer="raw")
+    assert check(chosen) == []
+    raw = load(chosen, {})
+    assert outline(chosen).features == raw.features == ("C", "A")
+    np.testing.assert_array_equal(raw.priors["motif"], np.ones((2, 2)))
+    refused = options(path=str(tmp_path / "raw.h5ad"), layer="raw", genes=["Z"])
+    assert re.search(r"genes: found 'Z'; allowed: a feature of `raw` of .* There are: A, B, C", check(refused)[0])
+    with pytest.raises(UserError, match="the feature 'Z' is not there"):
+        load(refused, {})
+    with_raw(cells, ["X", "Y"]).write_h5ad(tmp_path / "raw.h5ad")
+    assert re.search(r"layer: `raw` of .* has none of the features of the file itself", check(chosen)[0])
+    with pytest.raises(UserError, match="has no features to model"):
+        load(chosen, {})
+
+
+@pytest.mark.parametrize(("shape", "missing"), [((0, 3), "observations"), ((12, 0), "features")])
+def test_a_file_of_nothing_says_so(
+    cells: AnnData, options: Callable[..., dict], tmp_path: Path, shape: tuple[int, int], missing: str
+) -> None:
+    chosen = options(test_trajectories=["s1"])
+    cells[: shape[0], : shape[1]].write_h5ad(chosen["path"])
+    assert check(chosen)[0] == f"path: {chosen['path']} has no {missing}"
+
+
+def test_names_that_anndata_writes_and_reads_are_columns(cells: AnnData, options: Callable[..., dict]) -> None:
+    cells.obs["a/b"], cells.obs["__t"] = cells.obs["sample"], cells.obs["pseudotime"]
+    with pytest.warns(FutureWarning, match="slash"):
+        chosen = options(trajectory="a/b", time="__t")
+    assert check(chosen) == []
+    assert [part.name for part in load(chosen, {}).trajectories] == ["s1", "s2"]
+    assert outline(chosen).trajectories == 2
+
+
+def test_layers_that_anndata_writes_and_cannot_read_are_refused(cells: AnnData, options: Callable[..., dict]) -> None:
+    cells.layers["l/m"] = cells.layers["counts"]
+    with pytest.warns(FutureWarning, match="slash"):
+        chosen = options(layer="l/m")
+    assert re.match(r"path: found layers\['l/m'\] in .*; allowed: names without a slash", check(chosen)[0])
+    with pytest.raises(UserError):
+        load(chosen, {})
 
 
 def test_the_outline_is_that_of_the_dataset(cells: AnnData, options: Callable[..., dict]) -> None:

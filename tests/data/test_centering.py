@@ -185,6 +185,47 @@ def test_movement_that_is_lost_all_the_same_is_refused(near: np.ndarray, raw: Ra
         assert center_values("small", raw_of(near, raw, part), [one.splits for one in raw.trajectories])[1] is None
 
 
+def test_movement_in_test_data_alone_is_centered(near: np.ndarray, raw: RawTrajectories) -> None:
+    values = [np.full(part.values.shape, 1e8) for part in raw.trajectories]
+    values[2][:, 0] += np.linspace(0, 1, 6)  # within the test trajectory
+    values[2][:, 1] += 1  # between it and the others
+    parts = [replace(part, values=value) for part, value in zip(raw.trajectories, values, strict=True)]
+    centered, center = center_values("s", replace(raw, trajectories=tuple(parts)), [part.splits for part in parts])
+    assert center is not None
+    np.testing.assert_array_equal(center, [1e8, 1e8, 0])
+    np.testing.assert_array_equal(centered.trajectories[2].values[:, 0], values[2][:, 0] - 1e8)
+    np.testing.assert_array_equal(centered.trajectories[2].values[:, 1], 1.0)
+
+
+def test_movement_that_is_lost_in_test_data_alone_is_refused(near: np.ndarray, raw: RawTrajectories) -> None:
+    for shift in (np.array([[0.0, 0, 0], [0, 0, 0], [1e9, 0, 0]]), np.array([[0.0, 0, 0], [0, 0, 0], [0, 0, -1e9]])):
+        far = raw_of(near, raw, shift)
+        with pytest.raises(UserError, match="1 of 3 features move too little within their trajectories"):
+            center_values("s", far, [part.splits for part in far.trajectories])
+
+
+@pytest.mark.parametrize("size", [1e-50, 1e-200])
+def test_values_that_single_precision_would_make_zeros_are_refused(
+    near: np.ndarray, raw: RawTrajectories, size: float
+) -> None:
+    tiny = raw_of(near * np.array([1, size, 1]), raw, np.zeros((3, 3)))
+    with pytest.raises(UserError, match=r"1 of 3 features move too little .*: b/c by .* beside values up to \d.*e-"):
+        assemble("small", tiny, {}, {})
+    zeros = raw_of(near * np.array([1, 0, 1]), raw, np.zeros((3, 3)))
+    assert not assemble("small", zeros, {}, {}).X[:, 1].any()
+
+
+@pytest.mark.parametrize("trajectory", [0, 2])
+def test_one_observation_far_from_all_others_is_no_reason_to_refuse_them(
+    near: np.ndarray, raw: RawTrajectories, trajectory: int
+) -> None:
+    plain = raw_of(near, raw, np.zeros((3, 3)))
+    plain.trajectories[trajectory].values[4, 1] = 2e6
+    centered, center = center_values("s", plain, [part.splits for part in plain.trajectories])
+    assert center is None
+    assert centered is plain
+
+
 def test_what_arithmetic_leaves_of_a_constant_is_no_movement(near: np.ndarray, raw: RawTrajectories) -> None:
     tiny = raw_of(1e-14 * near, raw, np.full((3, 3), 0.3))
     found, center = center_values("small", tiny, [part.splits for part in raw.trajectories])
@@ -217,6 +258,24 @@ def test_values_that_were_rounded_before_are_refused(
     with pytest.raises(UserError, match=message):
         preprocess(cells_of(values), scaling=scaling)
     preprocess(cells_of(values), genes=["B", "C"], scaling=scaling)
+
+
+@pytest.mark.parametrize(
+    ("constant", "noise"),
+    [(0.1, np.nextafter(np.float32(0.1), np.float32(1))), (0.0, 1e-45), (0.0, 1e-44)],
+)
+def test_what_arithmetic_leaves_of_a_constant_is_told(
+    near: np.ndarray, preprocess: Preprocess, constant: float, noise: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = near.astype(np.float32)
+    values[:, 1] = constant
+    values[14, 1] = noise
+    preprocess(cells_of(values))
+    assert "the movement of 1 of 3 features (B) is lost in rounding: within a trajectory" in caplog.text
+    assert "if they are no constants, write them in double precision (float64), or less a number" in caplog.text
+    values[:, 0] += np.float32(1e7)  # a feature that is refused is not left unnamed beside them
+    with pytest.raises(UserError, match=r"the movement of 1 of 3 features \(A\) is lost in rounding"):
+        preprocess(cells_of(values))
 
 
 def test_what_double_precision_has_rounded_is_told(
@@ -267,5 +326,6 @@ def test_times_that_were_rounded_before_are_refused(
 ) -> None:
     with pytest.raises(
         UserError, match=r"trajectory 'a': times up to .* apart at least, which rounds their steps away"
-    ):
+    ) as caught:
         preprocess(cells_of(near, times))
+    assert str(caught.value).endswith("float64)") == (times.dtype.kind == "f")

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -329,3 +330,13 @@ def test_files_that_are_no_trajectories(adata: AnnData, tmp_path: Path) -> None:
     anndata.AnnData(np.ones((3, 2), dtype=np.float32)).write_h5ad(tmp_path / "bare.h5ad")
     with pytest.raises(UserError, match=r"bare\.h5ad: `obs` has no column 'trajectory'"):
         read_trajectories(tmp_path / "bare.h5ad")
+
+
+def test_a_form_that_nobody_knows_is_damage(adata: AnnData, tmp_path: Path) -> None:
+    write_trajectories(adata, tmp_path / "t.h5ad")
+    with h5py.File(tmp_path / "t.h5ad", "r+") as file:
+        file["obs"]["time"].attrs["encoding-type"] = "moment-array"
+    with pytest.raises(
+        UserError, match=r"t\.h5ad is damaged \(.*No read method registered.*\); delete it and run again"
+    ):
+        read_trajectories(tmp_path / "t.h5ad")

@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import json
 import logging
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import IO
 
 import pytest
 from hypothesis import given
@@ -706,6 +708,22 @@ def test_two_processes_do_not_write_one_file(host: Host, output: Path) -> None:
     host.download(output)  # the lock went with the process
     assert host.asked[0].range == "bytes=3000000-"
     assert output.read_bytes() == BYTES
+
+
+def test_a_part_that_another_process_has_just_moved_away_is_not_written(
+    host: Host, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_off(host, output, 3_000_000)
+    lock = fcntl.flock
+
+    def lock_late(stream: IO[bytes], how: int) -> None:
+        parts(output)[0].replace(output)  # what the process does that has the lock until now
+        lock(stream, how)
+
+    monkeypatch.setattr("sparsenode.data.downloads.fcntl.flock", lock_late)
+    with pytest.raises(UserError, match=r"another process has just written .*file\.gz; run again"):
+        host.download(output)
+    assert output.read_bytes() == BYTES[:3_000_000]
 
 
 def test_no_room_on_the_disk(host: Host, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from scipy.sparse import coo_matrix, csc_matrix, csr_array, csr_matrix
 
 from sparsenode.data.readers import h5ad_cells
 from sparsenode.data.readers.h5ad_cells import open_cells
+from sparsenode.data.readers.h5ad_headers import open_headers
 from sparsenode.errors import UserError
 
 CELLS, FEATURES = 60, 40
@@ -346,6 +347,7 @@ def test_text_of_a_fixed_length_and_forms_that_nobody_knows(write: Callable[...,
         file["obs"]["_index"] = names
         file["obs"]["_index"].attrs.update(attributes)
         file["obs"]["bare"] = names
+        file["obs"].attrs["column-order"] = [*file["obs"].attrs["column-order"], "bare", "later"]
         file["obs"]["later"] = np.zeros(CELLS)
         file["obs"]["later"].attrs.update({"encoding-type": "moment-array", "encoding-version": "0.1.0"})
         del file["obs"]["cell_type"]["codes"]
@@ -363,10 +365,72 @@ def test_text_of_a_fixed_length_and_forms_that_nobody_knows(write: Callable[...,
             file.values("cube", np.arange(CELLS), np.arange(FEATURES))
 
 
+def test_names_with_a_slash_and_underscores_as_anndata_writes_them(write: Callable[..., Path]) -> None:
+    def change(adata: AnnData) -> None:
+        adata.obs["a/b"], adata.obs["__t"] = adata.obs["batch"], adata.obs["plate"]
+        adata.layers["l/m"], adata.obsm["X/pca"] = adata.layers["counts"], adata.obsm["X_pca"]
+
+    rows = np.arange(CELLS)
+    with pytest.warns(FutureWarning, match="slash"):
+        path = write(change)
+    with open_cells(path) as file:
+        assert file.labels("a/b").tolist() == file.labels("batch").tolist()
+        assert file.labels("__t").tolist() == file.labels("plate").tolist()
+        assert file.layers == ["counts", "l/m"]
+        columns = np.arange(FEATURES)
+        assert (file.values("l/m", rows, columns) != file.values("counts", rows, columns)).nnz == 0
+        np.testing.assert_array_equal(file.embedding("X/pca", rows), file.embedding("X_pca", rows))
+        for name in ("a", "l"):
+            with pytest.raises(UserError, match=rf"has no '{name}'"):
+                (file.labels if name == "a" else lambda layer: file.values(layer, rows, columns))(name)
+
+
+def spoiled(path: Path, spoil: Callable[[h5py.File], object]) -> Path:
+    with h5py.File(path, "r+") as file:
+        spoil(file)
+    return path
+
+
+def shorten(file: h5py.File, name: str) -> None:
+    values, attributes = file[name][:-1], dict(file[name].attrs)
+    del file[name]
+    file[name] = values
+    file[name].attrs.update(attributes)
+
+
+@pytest.mark.parametrize("read", [open_cells, open_headers])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda file: shorten(file, "obs/plate"), r"obs\['plate'\] .*59.* 60"),
+        (lambda file: shorten(file, "obs/batch/codes"), r"obs\['batch'\] .*59.* 60"),
+        (lambda file: file["obs/batch/codes"].write_direct(np.full(CELLS, 2, np.int8)), r"obs\['batch'\] .*codes"),
+        (lambda file: file["obs/batch/codes"].write_direct(np.full(CELLS, -2, np.int8)), r"obs\['batch'\] .*codes"),
+        (lambda file: shorten(file, "var/symbol"), r"var\['symbol'\] .*39.* 40"),
+        (lambda file: file["obs"].pop("plate"), r"obs\['plate'\] cannot be read"),
+    ],
+)
+def test_a_column_that_does_not_fit_its_table_is_damaged(
+    write: Callable[..., Path], read: Callable, spoil: Callable, message: str
+) -> None:
+    with read(spoiled(write(), spoil)) as file, pytest.raises(UserError, match=rf"cells\.h5ad: {message}"):
+        _ = file.labels("batch"), file.labels("plate"), file.features("symbol")
+
+
+@pytest.mark.parametrize("read", [open_cells, open_headers])
+@pytest.mark.parametrize("table", ["obs", "var"])
+def test_a_table_without_its_index_is_damaged(write: Callable[..., Path], read: Callable, table: str) -> None:
+    path = spoiled(write(), lambda file: file[table].pop("_index"))
+    with pytest.raises(UserError, match=rf"cells\.h5ad: {table} has no index \('_index'\)"), read(path):
+        pass
+
+
 def test_what_is_not_there(write: Callable[..., Path]) -> None:
     everything = np.arange(CELLS), np.arange(FEATURES)
     with open_cells(write()) as file:
-        with pytest.raises(UserError, match=r"cells\.h5ad: obs has no 'donor'\. .*There are: batch, cell_type, name"):
+        with pytest.raises(
+            UserError, match=r"cells\.h5ad: obs has no 'donor'\. .*There are: batch, cell_type, plate, name"
+        ):
             file.labels("donor")
         with pytest.raises(UserError, match=r"cells\.h5ad: var has no 'symbols'\. .*There are: feature_types, symbol"):
             file.features("symbols")
@@ -435,8 +499,8 @@ def test_a_damaged_matrix(write: Callable[..., Path]) -> None:
         return path
 
     for part, values, message in (
-        ("indices", lambda found: np.where(found == 3, FEATURES, found), "a value is outside of the matrix"),
-        ("indices", lambda found: found - 1, "a value is outside of the matrix"),
+        ("indices", lambda found: np.where(found == 3, FEATURES, found), "a value lies outside of the matrix"),
+        ("indices", lambda found: found - 1, "a value lies outside of the matrix"),
         ("indptr", lambda found: found[::-1], "its parts do not fit each other"),
         ("indptr", lambda found: found[:-5], "its parts do not fit each other"),
         ("data", lambda found: found[:-5], "its parts do not fit each other"),

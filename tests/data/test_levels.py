@@ -49,3 +49,14 @@ def test_neither_the_unit_of_a_gene_nor_its_offset_matters() -> None:
 def test_few_or_constant_cells_teach_nothing() -> None:
     assert learn_levels(expression(15, seed=1)) == LevelLaw(15, 1.0, 0.0)
     assert learn_levels(expression(15, seed=1)).at(1000) == 1.0
+
+
+@pytest.mark.parametrize("active", [0, 1, 2, 4])
+def test_genes_that_are_zero_in_whole_halves_teach_what_the_others_say(active: int) -> None:
+    values = np.zeros((200, 1))
+    values[:active] = 1.0
+    law = learn_levels(values)
+    assert 0 < law.at(200) <= 1
+    assert np.isfinite([law.equal, law.growth]).all()
+    if not active:
+        assert law == LevelLaw(200, 1.0, 0.0)

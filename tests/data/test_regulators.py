@@ -201,7 +201,15 @@ def test_a_network_is_the_same_in_every_form(write: Callable[..., Path], text: s
     assert network.edges.astype(int).tolist() == [[0, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
     assert network.is_regulator.tolist() == [True, False, True, False]
     assert network.known.astype(int).tolist() == [[1, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
-    assert sorted(read_regulators(path, ["A", "B", "C"])) == ["A", "C", "X"]
+    assert sorted(read_regulators(path)) == ["A", "C", "X"]
+
+
+@pytest.mark.parametrize("separator", list("\t,;"))
+def test_the_names_of_r_are_read_whichever_genes_are_modeled(write: Callable[..., Path], separator: str) -> None:
+    path = write("X9,G1,G2\nT1,1,1,0\nT2,1,0,1\n".replace(",", separator), "network.csv")
+    network = read_network(path, ["G1", "G2", "T1"])
+    assert network.edges.astype(int).tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    assert read_regulators(path) == ("T1", "T2")
 
 
 def test_the_gene_tf_is_no_first_column(write: Callable[..., Path]) -> None:
@@ -241,8 +249,8 @@ def test_a_union_has_what_any_of_its_networks_has() -> None:
     ("text", "message"),
     [
         ("TF.human,B,A\nA,1.0\n", r"line 2: 2 fields where line 1 names 3 columns, none for the column 'A'"),
-        ("TF.human,B,A\nA,2.5,0.0\n", r"line 2: '2\.5' for 'B', expected 0 or 1"),
-        ("tf.name,B,A\nX,1,1\nA,1,\n", r"line 3: '' for 'A', expected 0 or 1"),
+        ("TF.human,B,A\nA,2.5,0.0\n", r"line 2: '2\.5' for 'B', expected true or false, yes or no, 1 or 0; weights"),
+        ("tf.name,B,A\nX,1,1\nA,1,\n", r"line 3: '' for 'A', expected true or false"),
         ("tf.name,B,A\nX,1,1\nA,1,0\nX,0,0\n", r"line 4: the regulator 'X' is in line 2 already"),
         ("tf.name,B,A,B\nA,1,0,0\n", r"line 1: the column 'B' is there more than once, as fields 2 and 4"),
         ("tf.name,B,A\n", r" has no rows: no line below the column names"),

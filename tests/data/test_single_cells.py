@@ -609,7 +609,7 @@ def test_files_that_cannot_be_read(options: Options, tmp_path: Path) -> None:
 
 def test_columns_that_are_not_there(options: Options) -> None:
     refused(
-        options(donor="sample"), r"cells\.h5ad: obs has no 'sample'\. .*There are: GEX_size_factors, batch, cell_type"
+        options(donor="sample"), r"cells\.h5ad: obs has no 'sample'\. .*There are: batch, cell_type, GEX_size_factors"
     )
     refused(options(cell_type="leiden"), "obs has no 'leiden'")
     refused(options(values="spliced"), r"layers has no 'spliced'\. .*There are: counts")
@@ -643,6 +643,37 @@ def test_what_a_file_lacks_is_known_by_its_headers(options: Options, changes: di
         check(chosen)
     with pytest.raises(UserError):
         load(chosen, {})
+
+
+def test_a_file_with_only_another_layer_is_refused_before_the_run(options: Options) -> None:
+    def only_spliced(adata: AnnData) -> None:
+        adata.layers["spliced"] = adata.layers.pop("counts")
+        adata.X = None
+
+    chosen = options(only_spliced)
+    for read in (check, lambda options: load(options, {})):
+        with pytest.raises(UserError, match=r"has no X; name a layer; there are: spliced"):
+            read(chosen)
+    assert check(options(only_spliced, values="spliced")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "network.csv: No such file"),
+        ("TF.human,GENE0\nGENE9,1,1\n", "line 2: 3 fields where line 1 names 2"),
+        ("source,target,weight\nGENE9,GENE1,high\n", "line 2, column 'weight': 'high' is not a finite number"),
+    ],
+)
+def test_networks_that_cannot_be_read_are_refused_before_the_run(
+    options: Options, network: Path, text: str | None, message: str
+) -> None:
+    chosen = options()
+    network.unlink()
+    if text is not None:
+        network.write_text(text)
+    with pytest.raises(UserError, match=message):
+        check(chosen)
 
 
 def test_what_fits_has_no_problem_and_an_outline(options: Options, made: AnnData) -> None:

@@ -1,5 +1,7 @@
 import csv
 import gzip
+import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -199,16 +201,60 @@ def test_written_text_is_read_as_it_was_written(
 def test_the_names_of_rows_as_r_writes_them(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text('"A","B"\n"1",2,3\n"NA",4,5\n')
-    table = read_written_table(path, names_rows=lambda names: names[0] == "A")
+    table = read_written_table(path, names_rows=lambda names, _: names[0] == "A")
     assert table.columns == ("", "A", "B")
     assert [fields for _, fields in table.rows] == [["1", "2", "3"], ["NA", "4", "5"]]
     # The same widths are a line that is too long where the first name may be that of the names.
     path.write_text("name,A,B\nx,2,3,99\n")
     with pytest.raises(UserError, match=r"line 2: 4 fields where line 1 names 3 columns: '99' follows the last .* 'B'"):
-        list(read_written_table(path, names_rows=lambda names: names[0] == "A").rows)
+        list(read_written_table(path, names_rows=lambda names, _: names[0] == "A").rows)
     path.write_text("A,B\n1,2,3\n4,5\n")
     with pytest.raises(UserError, match=r"line 3: 2 fields where line 1 names 3 columns, none for the column 'B'"):
-        list(read_written_table(path, names_rows=lambda names: names[0] == "A").rows)
+        list(read_written_table(path, names_rows=lambda names, _: names[0] == "A").rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal_commas"),
+    [
+        ("z,A,B\nx,1,5,3\ny,2,5,3.5\n", True),  # 1,5 may be one and a half
+        ("z,A,B\nx,1,5.0,3\ny,2,5.0,3.5\n", False),
+        ("z,A,B\nx,1,5,3.5\ny,2.0,5,3\n", False),
+        ("z\tA\tB\nx\t1\t5\t3\n", False),
+    ],
+)
+def test_a_decimal_comma_is_told_from_a_name_that_r_left_out(tmp_path: Path, text: str, decimal_commas: bool) -> None:
+    asked = []
+    (tmp_path / "table").write_text(text)
+    table = read_written_table(tmp_path / "table", names_rows=lambda *names: not asked.append(names))
+    assert asked == [(["z", "A", "B"], decimal_commas)]
+    assert table.columns == ("", "z", "A", "B")
+    assert [len(fields) for _, fields in table.rows] == [4] * (text.count("\n") - 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b,,\n1,2,,\n3,4,,\n", "a,b,,\n1,2,,\n,,,\n3,4,,\n,,,\n", "a;b;;\n1;2;;\n3;4;;\n;;;"]
+)
+def test_empty_columns_and_lines_of_a_spreadsheet_are_left_out(tmp_path: Path, text: str) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    table = read_written_table(tmp_path / "table.csv")
+    assert table.columns == ("a", "b")
+    assert [fields for _, fields in table.rows] == [["1", "2"], ["3", "4"]]
+
+
+@pytest.mark.parametrize("separator", list("\t;,"))
+@pytest.mark.parametrize("end", ['"', '" ', ""])
+def test_long_quoted_fields_take_time_in_proportion(tmp_path: Path, separator: str, end: str) -> None:
+    cell = json.dumps({f"key {number}": f"value{separator} {number}" for number in range(3000)}).replace('"', '""')
+    for text in (cell, '""' * 60_000, f'{separator}""x' * 10_000):
+        line = f'a{separator}b {separator}"{text}{end}\n'
+        (tmp_path / "table.csv").write_text(f"source{separator}target{separator}meta\n{line}")
+        begin = time.process_time()
+        try:
+            table = read_written_table(tmp_path / "table.csv")
+            assert [fields[:2] for _, fields in table.rows] == [["a", "b"]]
+        except UserError:
+            assert end == ""
+        assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize(
@@ -219,7 +265,8 @@ def test_the_names_of_rows_as_r_writes_them(tmp_path: Path) -> None:
         ("name,A,B\nx,0,5,0,7\n", r"line 2: 5 fields where line 1 names 3 .* write numbers with a decimal point"),
         ("\nname;A\nx;1;2\n", r"line 3: 3 fields where line 2 names 2"),
         ("name,A,B,A\nx,1,2,3\n", r"line 1: the column 'A' is there more than once, as fields 2 and 4"),
-        ("name,A,,\nx,1,,\n", r"line 1: the column '' is there more than once, as fields 3 and 4"),
+        ("name,A,,,B\nx,1,,,2\n", r"line 1: the column '' is there more than once, as fields 3 and 4"),
+        ("name,A,,\nx,1,,2\n", r"line 2: 4 fields where line 1 names 2 columns: '2' follows the last column, 'A'"),
         ('name,A\nx,"1\ny,2\n', r"line 3: unexpected end of data; a table has a line of column names and lines of"),
         ('name,A\nx,"1"0\n', r"line 2: ',' expected after '\"'"),
         ("name,A\n", r"has no rows: no line below the column names in line 1"),
@@ -240,7 +287,7 @@ def test_a_damaged_written_table_is_refused_with_line_and_column(tmp_path: Path,
     ("text", "message"),
     [
         ("fast", r"'fast' is not a finite number"),
-        ("", r"there is nothing where a number is needed"),
+        ("", r"it is empty where a number is needed"),
         ("nan", r"'nan' is not a finite number"),
         ("1_0", r"'1_0' is not a finite number"),
         ("0,5", r"'0,5' has a comma; write numbers with a decimal point and without separators of thousands"),

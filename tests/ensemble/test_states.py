@@ -34,6 +34,9 @@ FORMS = {
     "tuple": tuple(map(tuple, VALUES.tolist())),
     "tensor": torch.tensor(VALUES),
     "tensor that learns": torch.tensor(VALUES, requires_grad=True),
+    "tensor of half precision": torch.tensor(VALUES, dtype=torch.bfloat16),
+    "list of tensors that learn": list(torch.tensor(VALUES, requires_grad=True)),
+    "lists of numbers that learn": [[torch.tensor(x, requires_grad=True) for x in row] for row in VALUES.tolist()],
     "table": pd.DataFrame(VALUES, columns=list(FEATURES)),
     "table in another order": ANY_ORDER,
     "table of nullable numbers": ANY_ORDER.astype("Float64"),
@@ -49,6 +52,30 @@ def test_states_of_every_form_are_the_same_numbers(form: str) -> None:
     found = state_array(FORMS[form], FEATURES)
     np.testing.assert_array_equal(found, VALUES)
     assert found.dtype.kind == "f"
+
+
+def centered(table: pd.DataFrame) -> anndata.AnnData:
+    """An AnnData as this package reads it, from whose features 10, 20, ... were subtracted."""
+    center = 10.0 * np.arange(1, 1 + table.shape[1])
+    adata = annotated(table - center)
+    adata.uns["sparsenode"] = {"center": center, "initial_states": pd.DataFrame(columns=list(table.columns))}
+    return adata
+
+
+def test_the_center_of_a_dataset_is_added_to_its_states() -> None:
+    adata = centered(ANY_ORDER.assign(d=1.0))
+    np.testing.assert_allclose(state_array(adata, FEATURES), VALUES, rtol=1e-6)
+    np.testing.assert_allclose(state_array(adata[:, ["b", "a", "c"]].copy(), FEATURES), VALUES, rtol=1e-6)
+    sparse_counts = adata.copy()
+    sparse_counts.X = sparse.csr_matrix(adata.X)
+    np.testing.assert_allclose(state_array(sparse_counts, FEATURES), VALUES, rtol=1e-6)
+
+
+def test_a_center_of_other_features_is_refused() -> None:
+    adata = centered(ANY_ORDER.assign(d=1.0))[:, list(FEATURES)].copy()
+    del adata.uns["sparsenode"]["initial_states"]
+    with pytest.raises(UserError, match="X is centered by 4 numbers, and the AnnData has 3 features"):
+        state_array(adata, FEATURES)
 
 
 def test_whole_numbers_are_numbers() -> None:
@@ -78,6 +105,23 @@ def test_columns_that_are_left_out_are_told(caplog: pytest.LogCaptureFixture) ->
         ([[1, 2, 3], [1, 2]], r"are a list of rows of different lengths: 3, 2; give each as many values"),
         ([["x", "y", "z"]], r"states are a list that holds what is no number; give numbers"),
         ({"a": 1}, r"states are a dict that holds what is no number"),
+        (np.array([["x", "y", "z"]]), r"states are an ndarray that holds what is no number"),
+        (np.array([[np.timedelta64(1, "s"), 1, 2]], object), r"states are an ndarray that holds what is no number"),
+        ([[1, 10**400, 3]], r"states hold a whole number that is too large for double precision"),
+        (
+            ANY_ORDER.assign(b=pd.Series([1, 10**400], list("st"), object)),
+            r"the first .*inf.* in row 't', variable 'b'",
+        ),
+        (
+            ANY_ORDER.assign(b=pd.to_datetime(["2020", "2021"])),
+            r"variable 'b': the column holds datetime64\[ns\], and no real",
+        ),
+        (
+            ANY_ORDER.assign(b=pd.to_timedelta([1, 2])),
+            r"variable 'b': the column holds timedelta64\[ns\], and no real numbers",
+        ),
+        (ANY_ORDER.assign(b=[1 + 2j, 1]), r"variable 'b': the column holds complex128, and no real numbers"),
+        (ANY_ORDER.assign(b=pd.Series([1 + 2j, 1], list("st"), object)), r"variable 'b': the column holds object"),
         ([[1, None, 3]], r"1 in all, the first .*nan.* in row 0, variable 'b'"),
         ([[1, 2, np.inf]], r"NaN or infinite values.* in row 0, variable 'c'"),
         (
@@ -143,6 +187,9 @@ def test_each_row_may_have_times_of_its_own() -> None:
         ([0.0, [1.0], [2.0]], r"times are a list of 1 numbers and 2 arrays; give"),
         (np.zeros((3, 1, 2)), r"times of row 0 have 2 axes, of lengths 1, 2; give"),
         (["a", "b", "c"], r"times are a list that holds what is no number"),
+        ([0, 10**400], r"times hold a whole number that is too large for double precision"),
+        (pd.to_datetime(["2020", "2021"]), r"times are a list that holds what is no number"),
+        (pd.Series(pd.to_timedelta([1, 2])), r"times are a list that holds what is no number"),
     ],
 )
 def test_times_that_do_not_fit_are_refused_in_words(times: Any, message: str) -> None:

@@ -24,11 +24,13 @@ logger = logging.getLogger(__name__)
 
 _ROUNDING = 2.0**-24  # largest relative rounding error of single precision
 _MOST_ROUNDING = 1e-4  # rounding error as a share of the standard deviation, from which values are centered
+_LEAST = 2.0**-150  # what is smaller becomes 0 in single precision
 _LOST = 0.05  # rounding error as a share of the movement within trajectories, from which it is lost
 _NONE = {"measured": 1e-12, "simulated": 1e-8}  # movement as a share of the size that arithmetic or a solver makes
 _FAR, _SHARE = 100, 0.1  # spans that times lie from zero, and share of a step that rounding may be
 _WHOLE = 1.0  # what times that are all alike may be apart
 _FEWEST_STEPS = 16  # between neighboring numbers of the source's precision, that a movement takes
+_NOISE_STEPS, _NOISE_SHARE = 2, 0.1  # by how many of these numbers arithmetic moves which share of constants
 _NAMED = 3  # features named in a message
 
 
@@ -58,15 +60,24 @@ def center_values(
     count = sum(len(values) for values in training)
     mean = np.sum([values.sum(axis=0) for values in training], axis=0) / count
     spread = _deviation(training, [mean] * len(training))
-    largest = np.max([np.abs(trajectory.values).max(axis=0) for trajectory in trajectories], axis=0)
+    # Rounding at a value that is far from all others of its trajectory is small beside how far that is.
+    sizes = np.array([np.abs(trajectory.values).max(axis=0) for trajectory in trajectories])
+    largest = sizes.max(axis=0)
     least = _NONE.get(raw.kind, _NONE["measured"]) * largest
-    far = (_ROUNDING * largest > _MOST_ROUNDING * spread) & (spread > least)
+    spreads = np.maximum(spread, [_deviation([trajectory.values], [mean]) for trajectory in trajectories])
+    far = ((_ROUNDING * sizes > _MOST_ROUNDING * spreads) & (spreads > least)).any(axis=0)
+    spread = np.where(spread > least, spread, spreads.max(axis=0))
     center = np.zeros(len(raw.features))
     center[far] = [_rounded(*each) for each in zip(mean[far], spread[far], strict=True)]
     movement = _deviation(training, [values.mean(axis=0) for values in training])
-    farthest = np.max([np.abs(trajectory.values - center).max(axis=0) for trajectory in trajectories], axis=0)
-    lost = (_ROUNDING * farthest > _LOST * movement) & (movement > least)
+    movements = np.maximum(
+        movement, [_deviation([trajectory.values], [trajectory.values.mean(axis=0)]) for trajectory in trajectories]
+    )
+    distances = np.array([np.abs(trajectory.values - center).max(axis=0) for trajectory in trajectories])
+    lost = ((_ROUNDING * distances > _LOST * movements) & (movements > least)).any(axis=0)
+    lost |= (largest < _LEAST) & (largest >= np.finfo(np.float64).smallest_normal)
     if lost.any():
+        movement = np.where(movement > least, movement, movements.max(axis=0))
         message = (
             f"dataset {name}: {int(lost.sum())} of {len(raw.features)} features move too little within their "
             f"trajectories for single precision: {_describe(raw, lost, movement, largest)}; scale each trajectory by "
@@ -109,6 +120,9 @@ def count_steps(parts: Sequence[Floats], kind: np.dtype) -> Floats:
 def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[str], where: str) -> None:
     """Refuse values in half or single precision that were rounded to a few numbers before they were written.
 
+    What may as well be left of a constant by arithmetic is only told: a few observations that are one or two
+    neighboring numbers off, movement among the smallest numbers there are, and any in double precision.
+
     Args:
         parts: values of each trajectory, (observation, feature), as the source has them.
         kind: type of the source's numbers; whole numbers are never refused.
@@ -124,15 +138,28 @@ def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[s
     few = np.flatnonzero(steps < _FEWEST_STEPS)
     if not len(few):
         return
+    largest = np.max([np.abs(values).max(axis=0) for values in parts], axis=0)
+    noise = ((steps <= _NOISE_STEPS) & (_share_off(parts) <= _NOISE_SHARE)) | (
+        largest < float(np.finfo(kind).smallest_normal)
+    )
+    is_double = kind.itemsize >= np.dtype(np.float64).itemsize
+    refused = few[:0] if is_double else few[~noise[few]]
+    few = refused if len(refused) else few
     names = ", ".join(features[index] for index in few[:_NAMED]) + (", ..." if len(few) > _NAMED else "")
     message = (
         f"{where}: the movement of {len(few)} of {len(features)} features ({names}) is lost in rounding: within a "
         f"trajectory their values, in {kind}, span at most {steps[few].max():.0f} neighboring numbers of it"
     )
-    if kind.itemsize < np.dtype(np.float64).itemsize:
+    if len(refused):
         raise UserError(f"{message}; write them in double precision (float64), or leave these features out")
-    # It may as well be what arithmetic leaves of a constant.
-    logger.warning("%s; if they are no constants, write them less a number near their mean", message)
+    precision = "" if is_double else "in double precision (float64), or "
+    logger.warning("%s; if they are no constants, write them %sless a number near their mean", message, precision)
+
+
+def _share_off(parts: Sequence[Floats]) -> Floats:
+    """Share of the observations that have another value than the median of their trajectory, (feature,)."""
+    off = np.sum([(values != np.quantile(values, 0.5, axis=0, method="lower")).sum(axis=0) for values in parts], axis=0)
+    return np.asarray(off / sum(len(values) for values in parts))
 
 
 def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
@@ -152,9 +179,12 @@ def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
     step = span / max(len(times) - 1, 1) if span else _WHOLE / _SHARE
     if largest < _FAR * span or distance < _SHARE * step:
         return
+    precise = (
+        "" if precision.itemsize >= np.dtype(np.float64).itemsize else ", or write them in double precision (float64)"
+    )
     message = (
         f"{where}: times up to {largest:.15g} in {kind} are {distance:.3g} apart at least, which rounds their steps "
-        f"away (they span {span:.3g}); count them from the first one, or write them in double precision (float64)"
+        f"away (they span {span:.3g}); count them from the first one{precise}"
     )
     raise UserError(message)
 

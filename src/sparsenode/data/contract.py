@@ -86,7 +86,13 @@ def read_trajectories(path: str | Path) -> AnnData:
     import anndata
 
     with reading(Path(path)):
-        adata = anndata.read_h5ad(path)
+        try:
+            adata = anndata.read_h5ad(path)
+        except Exception as error:
+            # Its own errors, on forms that it does not know, have no public name.
+            if type(error).__module__.startswith("anndata."):
+                raise ValueError(str(error)) from error
+            raise
         _unpack(adata, path)
     check_trajectories(adata, where=str(path))
     return adata
@@ -142,8 +148,25 @@ def known_observations(adata: AnnData) -> int:
 
 
 def subtracted_center(adata: AnnData) -> NDArray[np.float64]:
-    """What was subtracted from modeling units, (feature,): `X` and `initial_states` plus it are in these units."""
-    return np.asarray(adata.uns["sparsenode"].get("center", np.zeros(adata.n_vars)), dtype=np.float64)
+    """What was subtracted from modeling units, (feature,): `X` and `initial_states` plus it are in these units.
+
+    Raises:
+        UserError: features were chosen from the AnnData, and `initial_states` no longer tells which.
+    """
+    metadata = adata.uns["sparsenode"]
+    center = np.asarray(metadata.get("center", np.zeros(adata.n_vars)), dtype=np.float64)
+    names = getattr(metadata.get("initial_states"), "columns", adata.var_names)
+    if len(names) == len(center) and not adata.var_names.equals(names) and names.is_unique:
+        positions = names.get_indexer(adata.var_names)
+        if (positions >= 0).all():
+            return center[positions]
+    if len(center) != adata.n_vars:
+        message = (
+            f"X is centered by {len(center)} numbers, and the AnnData has {adata.n_vars} features; choose features of "
+            "it as `sparsenode` has read it (contract.read_trajectories), or write X plus the center into a file"
+        )
+        raise UserError(message)
+    return center
 
 
 def expected_levels(adata: AnnData) -> NDArray[np.float64]:
@@ -344,7 +367,7 @@ def _check_metadata(adata: AnnData) -> str | None:
     if metadata["contract_version"] != CONTRACT_VERSION:
         return (
             f"it is of contract version {metadata['contract_version']}, and this sparsenode reads "
-            f"{CONTRACT_VERSION}; make it again"
+            f"{CONTRACT_VERSION}; delete it and run again"
         )
     if not isinstance(metadata.get("truth_signed", True), bool | np.bool_):
         return f"uns['sparsenode']['truth_signed'] holds {metadata['truth_signed']!r}; allowed: true or false"

@@ -174,8 +174,8 @@ def _check_names(dataset: str, raw: RawTrajectories) -> None:
     problem = name_problem(
         {
             "trajectory": names,
-            "subject": [trajectory.subject for trajectory in raw.trajectories],
-            "group": [trajectory.group for trajectory in raw.trajectories],
+            "subject": dict.fromkeys(trajectory.subject for trajectory in raw.trajectories),
+            "group": dict.fromkeys(trajectory.group for trajectory in raw.trajectories),
             "feature": raw.features,
             "prior network": raw.priors,
         }

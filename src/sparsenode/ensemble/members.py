@@ -26,7 +26,7 @@ from sparsenode.ensemble.model import initialize, make_field, starting_states, t
 from sparsenode.ensemble.starts import deviation_nodes, deviations, nearest_groups
 from sparsenode.ensemble.states import States, Times, list_names, state_array, time_arrays
 from sparsenode.errors import UserError, nearest_names
-from sparsenode.files import describe_problem, reading, write_atomically
+from sparsenode.files import describe_absence, describe_problem, reading, write_atomically
 from sparsenode.methods import get_method, make_method
 from sparsenode.settings import FROZEN, ModelSettings, read_method_settings, read_model_settings
 
@@ -455,7 +455,7 @@ def load_ensemble(path: str | Path) -> Ensemble:
     Raises UserError if the file is missing, cut, or not a model of this package.
     """
     path = Path(path)
-    if not path.is_file():
+    if describe_absence(path) is not None:
         raise UserError(f"no model file at {path}")
     with reading(path, "a model"):
         try:

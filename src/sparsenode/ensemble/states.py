@@ -33,8 +33,8 @@ def state_array(states: States, features: Sequence[str], name: str = "states") -
 
     Args:
         states: columns of a DataFrame and variables of an AnnData (its `X`) are taken by their names, in any order, and
-            those that the model does not have are left out. Arrays, tensors and lists of rows have the features in the
-            model's order.
+            those that the model does not have are left out. What this package has subtracted from an `X` is added.
+            Arrays, tensors and lists of rows have the features in the model's order.
         features: names of the features of the model.
         name: what messages call the states.
 
@@ -46,7 +46,10 @@ def state_array(states: States, features: Sequence[str], name: str = "states") -
         if source.X is None:
             raise UserError(f"{name} are an AnnData without `X`, whose rows would be the states; set it")
         check_columns([str(feature) for feature in source.var_names], features, name)
+        center = _center_of(source, features)
         source = source[:, list(features)].to_df()
+        if center is not None:
+            source = _numeric_table(source, name) + center
     if hasattr(source, "columns") and hasattr(source, "iat"):
         return _table_array(source, features, name)
     values = _number_array(source, name)
@@ -86,15 +89,53 @@ def time_arrays(times: Times, count: int) -> list[Floats]:
 
 
 def _table_array(table: pd.DataFrame, features: Sequence[str], name: str) -> Floats:
-    import pandas as pd
-
     table = table.set_axis([str(column) for column in table.columns], axis="columns")
     check_columns(list(table.columns), features, name)
     table = table[list(features)]
-    columns = [pd.to_numeric(column, errors="coerce") for _, column in table.items()]
-    values = np.column_stack([column.to_numpy(np.float64, na_value=np.nan) for column in columns])
+    values = _numeric_table(table, name).to_numpy()
     _check_finite(values, name, features, table)
     return values
+
+
+def _center_of(adata: AnnData, features: Sequence[str]) -> Floats | None:
+    """What this package has subtracted from the features of an AnnData, (feature,); None where it is none of its."""
+    metadata = adata.uns.get("sparsenode")
+    if not isinstance(metadata, Mapping) or "center" not in metadata:
+        return None
+    from sparsenode.data.contract import subtracted_center
+
+    return subtracted_center(adata)[adata.var_names.get_indexer(list(features))]
+
+
+def _numeric_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table in double precision, NaN where an entry is no number."""
+    import pandas as pd
+
+    columns = {label: _numeric_column(column, f"{name}, variable {label!r}") for label, column in table.items()}
+    return pd.DataFrame(columns, index=table.index)
+
+
+def _numeric_column(column: pd.Series, where: str) -> Floats:
+    import pandas as pd
+
+    # pandas takes dates and durations for numbers of nanoseconds.
+    numbers = None
+    if column.dtype.kind not in "mMc":
+        try:
+            numbers = pd.to_numeric(column, errors="coerce")
+        except OverflowError:
+            numbers = pd.to_numeric(column.map(_without_overflow), errors="coerce")
+    if numbers is None or numbers.dtype.kind not in "iufb":
+        raise UserError(f"{where}: the column holds {column.dtype}, and no real numbers; give numbers")
+    return numbers.to_numpy(np.float64, na_value=np.nan)
+
+
+def _without_overflow(entry: Any) -> Any:
+    """A whole number that is larger than any of double precision as infinity; anything else as it is."""
+    try:
+        return float(entry) if isinstance(entry, int) else entry
+    except OverflowError:
+        return np.inf
 
 
 def check_columns(columns: Sequence[str], features: Sequence[str], name: str) -> None:
@@ -124,9 +165,11 @@ def _number_array(values: Any, name: str) -> Floats:
     values = _without_gradient(values)
     try:
         array = np.asarray(values)
-        if array.dtype.kind not in "iufO":
+        if array.dtype.kind not in "iufO" or (array.dtype.kind == "O" and any(map(_is_moment, array.flat))):
             raise TypeError
         return array if array.dtype.kind == "f" else array.astype(np.float64)
+    except OverflowError as error:
+        raise UserError(f"{name} hold a whole number that is too large for double precision; scale them") from error
     except (TypeError, ValueError) as error:
         if isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
             lengths = [len(row) if isinstance(row, Sequence) else np.size(row) for row in values]
@@ -138,8 +181,21 @@ def _number_array(values: Any, name: str) -> Floats:
 
 
 def _without_gradient(values: Any) -> Any:
-    """The numbers of a tensor, wherever it is; anything else as it is."""
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
+    """The numbers of a tensor, wherever it is, and of the tensors in a list; anything else as it is."""
+    if isinstance(values, (list, tuple)):
+        return [_without_gradient(value) for value in values]
+    if not hasattr(values, "detach"):
+        return values
+    tensor = values.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:  # numpy lacks some types of torch, such as bfloat16
+        return tensor.float().numpy()
+
+
+def _is_moment(entry: Any) -> bool:
+    """Whether an entry is a date or a duration of numpy, which numpy takes for a number."""
+    return isinstance(entry, (np.datetime64, np.timedelta64))
 
 
 def _check_finite(values: Floats, name: str, features: Sequence[str], table: pd.DataFrame | None = None) -> None:
@@ -147,6 +203,8 @@ def _check_finite(values: Floats, name: str, features: Sequence[str], table: pd.
     if len(wrong):
         row, column = wrong[0].tolist()
         value = values[row, column] if table is None else table.iat[row, column]
+        if isinstance(value, int):  # of any number of digits
+            value = values[row, column]
         label = row if table is None else repr(table.index[row])
         raise UserError(
             f"{name} hold NaN or infinite values, or what is no number: {len(wrong)} in all, the first {value!r} in "
@@ -181,7 +239,7 @@ def _kind_of(value: Any) -> str:
     if _is_scalar(value) and not isinstance(value, (str, bytes)):
         return "one value"
     name = type(value).__name__
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    return f"{'an' if name[:1].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"
 
 
 def list_names(names: Iterable[Any]) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from sparsenode import versions
 from sparsenode.data.downloads import MIRROR_VARIABLE
 from sparsenode.errors import UserError, nearest_names
-from sparsenode.files import describe_absence, write_atomically
+from sparsenode.files import describe_absence, lookup_problem, write_atomically
 from sparsenode.labels import reserved_name
 from sparsenode.typed import (
     describe_allowed,
@@ -51,7 +51,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, is not YAML, names a key twice in one mapping, or is no mapping; with its line.
     """
-    if path.is_dir() or not path.exists():
+    if lookup_problem(path) is not None or path.is_dir() or not path.exists():
         message = f"cannot read the configuration: {describe_absence(path)}"
         raise UserError(message)
     try:
@@ -458,8 +458,10 @@ def check_folders(config: Mapping[str, Any]) -> None:
         UserError: names the key and what is there.
     """
     folders = [(key, folder) for key in _FOLDERS for folder in (Path(config[key]), *Path(config[key]).parents)]
+    problems = [f"{key}: {problem}" for key, folder in folders if (problem := lookup_problem(folder)) is not None]
     _report(
-        [
+        problems[:1]
+        or [
             f"{key}: found {folder}, which is a file; allowed: a folder, there or not yet there"
             for key, folder in folders
             if folder.exists() and not folder.is_dir()
@@ -477,7 +479,7 @@ def check_sources(config: Mapping[str, Any]) -> None:
     """
     problems = [problem for dataset in config["run"]["datasets"] for problem in _source_problems(config, dataset)]
     mirror = config["mirror"]
-    if mirror is not None and "://" not in mirror and not Path(mirror).is_dir():
+    if mirror is not None and "://" not in mirror and (lookup_problem(Path(mirror)) or not Path(mirror).is_dir()):
         problems.append(f"mirror: found {mirror}, which is no folder; allowed: a folder laid out as HOST/PATH, or null")
     _report(problems)
 

@@ -285,12 +285,24 @@ def _locked_part(target: _Target) -> Iterator[BinaryIO]:
             raise UserError(message) from error
         except OSError as error:  # some network file systems have no locks
             logger.warning("%s cannot be locked (%s); let no second process write it", target.part, error.strerror)
+        # The process that had the lock before may have moved the file away.
+        if not _is_at(stream, target.part):
+            message = f"another process has just written {target.output}; run again"
+            raise UserError(message)
         try:
             yield stream
         finally:
             if target.part.exists() and (not _size(target.part) or not target.record.exists()):
                 target.record.unlink(missing_ok=True)
                 target.part.unlink()
+
+
+def _is_at(stream: BinaryIO, path: Path) -> bool:
+    """Whether the open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _origin(target: _Target, address: str) -> _Origin | None:
@@ -406,4 +418,4 @@ def _looks_like(path: Path) -> str:
     """A remark on a file that is a web page, the usual reason for a wrong checksum; empty otherwise."""
     with path.open("rb") as stream:
         start = stream.read(512).lstrip().lower()
-    return "a web page (HTML) is in place of data: " if start.startswith((b"<!doctype html", b"<html")) else ""
+    return "it is a web page (HTML) in place of data: " if start.startswith((b"<!doctype html", b"<html")) else ""

@@ -60,6 +60,10 @@ def open_cells(path: Path) -> Iterator[CellFile]:
         if not all(isinstance(file[name], h5py.Group) for name in ("obs", "var")):
             message = f"{path} is an h5ad file of before anndata 0.7; read and write it with anndata once"
             raise UserError(message)
+        for name in ("obs", "var"):
+            if index_name(file[name]) not in file[name]:
+                message = f"{path}: {name} has no index ({index_name(file[name])!r}); write the file again with anndata"
+                raise UserError(message)
         yield CellFile(file, path)
 
 
@@ -73,12 +77,16 @@ class CellFile:
     @property
     def layers(self) -> list[str]:
         """Names of the layers."""
-        return list(self.file.get("layers", ()))
+        return self.entries("layers")
 
     @property
     def embeddings(self) -> list[str]:
         """Names of the embeddings, in `obsm`."""
-        return list(self.file.get("obsm", ()))
+        return self.entries("obsm")
+
+    def entries(self, group: str) -> list[str]:
+        """Names of what a group of the file holds, such as `layers`, `obsm` or `varp`."""
+        return list(_entry_names(self.file.get(group, {})))
 
     def cell_names(self) -> NDArray[np.str_]:
         """The index of `obs`, (cell,)."""
@@ -115,7 +123,7 @@ class CellFile:
 
     def features(self, column: str | None, layer: str | None = None) -> NDArray[np.str_]:
         """A column of the `var` of a matrix of values as text, (feature,), or its index."""
-        return self._column(self._features_of(layer), column)
+        return self._column(self.feature_table(layer), column)
 
     def embedding(self, name: str, cells: NDArray[np.int_]) -> Floats:
         """Coordinates of `cells` (ascending) in `obsm[name]`, (cell, dimension): an array, sparse, or a data frame.
@@ -161,34 +169,45 @@ class CellFile:
         from scipy.sparse import vstack
 
         where = f"{self.path}: {self.matrix_name(layer)}"
-        matrix = self._matrix(layer)
+        shape, matrix = self._matrix_shape(layer), self._matrix(layer)
         with _reading(where):
-            shape = _shape(matrix, where)
-            expected = self._count("obs"), self._count(self._features_of(layer))
-            if shape != expected:
-                message = f"{where} has the shape {shape}, expected {expected}, one row a cell and one column a feature"
-                raise UserError(message)
             pieces = _matrix_pieces(matrix, shape, cells, features, where, _single)
             selected = vstack(list(pieces), format="csr")
             selected.sum_duplicates()
             selected.eliminate_zeros()
         return selected
 
+    def check_matrix(self, layer: str | None) -> None:
+        """Check that a matrix of values is there and has the shape of its tables; none of its values is read.
+
+        Raises:
+            UserError: there is no such matrix, or it is of another form or shape.
+        """
+        self._matrix_shape(layer)
+
+    def _matrix_shape(self, layer: str | None) -> tuple[int, ...]:
+        where = f"{self.path}: {self.matrix_name(layer)}"
+        matrix = self._matrix(layer)
+        with _reading(where):
+            shape = _shape(matrix, where)
+            expected = self._count("obs"), self._count(self.feature_table(layer))
+            if shape != expected:
+                message = f"{where} has the shape {shape}, expected {expected}, one row a cell and one column a feature"
+                raise UserError(message)
+        return shape
+
     def _is_raw(self, layer: str | None) -> bool:
         return layer == RAW and RAW not in self.layers and self.has_raw
 
-    def _features_of(self, layer: str | None) -> str:
+    def feature_table(self, layer: str | None) -> str:
         """Where the features of a matrix are listed."""
         return "raw/var" if self._is_raw(layer) else "var"
 
     def _count(self, table: str) -> int:
         """Rows of a data frame."""
         group = self.file[table]
-        name = _index(group)
-        with _reading(f"{self.path}: {table}[{name!r}]"):
-            index = group[name]
-            # With an encoding of its own, such as that of strings of which some may be missing, it is a group.
-            return len(_read_column(index)) if _is_group(index) else len(index)
+        with _reading(f"{self.path}: {table}[{index_name(group)!r}]"):
+            return row_count(group)
 
     def _check_cells(self, shape: tuple[int, ...], where: str) -> None:
         count = self._count("obs")
@@ -210,13 +229,17 @@ class CellFile:
 
     def _column(self, table: str, column: str | None) -> NDArray[np.str_]:
         group = self.file[table]
-        name = _index(group) if column is None else column
+        index = index_name(group)
+        name = index if column is None else column
         title = table.replace("/", ".")
-        if name not in group:
-            columns = [key for key in group if not key.startswith("_")]
-            raise self.fail(title, name, columns)
+        if name != index and name not in column_names(group):
+            raise self.fail(title, name, [*column_names(group), *([] if index.startswith("_") else [index])])
         with _reading(f"{self.path}: {title}[{name!r}]"):
-            return _as_text(_read_column(group[name]))
+            text = _as_text(_read_column(group[name]))
+            if len(text) != row_count(group):
+                message = f"it has {len(text)} entries, and the index {row_count(group)}"
+                raise ValueError(message)
+            return text
 
     def fail(self, table: str, name: str, known: Sequence[str]) -> UserError:
         """The error that `table` has no entry `name`, and what there is."""
@@ -263,8 +286,32 @@ def _encoding(element: Any) -> str:
     return _text(element.attrs.get("encoding-type", ""))
 
 
-def _index(group: h5py.Group) -> str:
-    return _text(group.attrs.get("_index", "_index"))
+def index_name(table: h5py.Group) -> str:
+    """Name of the index of `obs` or `var`."""
+    return _text(table.attrs.get("_index", "_index"))
+
+
+def row_count(table: h5py.Group) -> int:
+    """Rows of `obs` or `var`, by its index, whose form may be any of a column's."""
+    index = table[index_name(table)]
+    return len(index["codes" if "codes" in index else "values"] if _is_group(index) else index)
+
+
+def column_names(table: h5py.Group) -> list[str]:
+    """Names of the columns of `obs` or `var`, without the index, as the file lists them."""
+    if "column-order" in table.attrs:
+        return [_text(name) for name in table.attrs["column-order"]]
+    return [name for name in table if name != index_name(table) and not name.startswith("__")]
+
+
+def _entry_names(group: Any, before: str = "") -> Iterator[str]:
+    """Names of what a group holds; a name with a slash is that of an entry in a group of its own, without a form."""
+    for name in group:
+        entry = group[name]
+        if _is_group(entry) and not {"encoding-type", "h5sparse_format"} & set(entry.attrs):
+            yield from _entry_names(entry, f"{before}{name}/")
+        else:
+            yield f"{before}{name}"
 
 
 def _read_column(element: Any) -> Any:
@@ -408,7 +455,7 @@ def _compressed_pieces(
         entry_indices = indices[begin:end]
         # scipy takes what is in there for granted.
         if len(entry_indices) and (entry_indices.min() < 0 or entry_indices.max() >= count):
-            message = f"{where} is damaged: a value is outside of the matrix"
+            message = f"{where} is damaged: a value lies outside of the matrix"
             raise UserError(message)
         values = _native(data[begin:end])
         block = csr_matrix((values, entry_indices, bounds[first : last + 1] - begin), shape=(last - first, count))

@@ -1,12 +1,11 @@
 """The outline of an h5ad file: names, columns of `obs` and `var`, shapes; never a value of its matrices.
 
-Quick to import and to read, since it is done before every run: only h5py and numpy, and nothing that grows with the
-number of cells times features. Columns are read in each form that anndata has written since version 0.7.
+It is quick to import and to read, since it is read before every run: it takes only h5py and numpy, and nothing that
+grows with the number of cells times features. Columns are read in each form that anndata has written since version 0.7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsenode.data.readers.h5ad_cells import CellFile, open_cells
-from sparsenode.errors import UserError, describe_choice
+from sparsenode.data.readers.h5ad_cells import CellFile, column_names, index_name, open_cells, row_count
+from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,54 +49,17 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Headers:
+class Headers(CellFile):
     """An open h5ad file of which only the outline is read."""
-
-    file: h5py.File
-    path: Path
 
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of observations and features."""
-        return self._length("obs"), self._length("var")
-
-    def _length(self, table: str) -> int:
-        """Rows of `obs` or `var`, by its index, whose form may be any of a column's."""
-        import h5py
-
-        index = self.file[table][_index(self.file[table])]
-        if isinstance(index, h5py.Group):
-            index = index["codes" if "codes" in index else "values"]
-        return len(index)
-
-    @property
-    def has_matrix(self) -> bool:
-        """Whether there is an X."""
-        return "X" in self.file and _text(self.file["X"].attrs.get("encoding-type", "")) != "null"
-
-    @property
-    def has_raw(self) -> bool:
-        """Whether `raw` has values, with features of its own."""
-        return CellFile(self.file, self.path).has_raw
-
-    @property
-    def layers(self) -> list[str]:
-        """Names of the layers."""
-        return self.entries("layers")
-
-    @property
-    def embeddings(self) -> list[str]:
-        """Names of the embeddings, in `obsm`."""
-        return self.entries("obsm")
-
-    def entries(self, group: str) -> list[str]:
-        """Names of what a group of the file holds: `layers`, `obsm`, `varp`."""
-        return list(self.file.get(group, ()))
+        return row_count(self.file["obs"]), row_count(self.file["var"])
 
     def columns(self, table: str) -> list[str]:
         """Names of the columns of `obs` or `var`, without the index."""
-        index = _index(self.file[table])
-        return [name for name in self.file[table] if name != index and not name.startswith("__")]
+        return column_names(self.file[table])
 
     def column(self, table: str, name: str | None) -> Column:
         """A column of `obs` or `var`, or its index.
@@ -108,10 +70,10 @@ class Headers:
         group = self.file[table]
         if name is not None and name not in self.columns(table):
             raise self.fail(table, name, self.columns(table))
-        key = _index(group) if name is None else name
+        key = index_name(group) if name is None else name
         try:
-            return _read_column(group[key])
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+            return _checked(_read_column(group[key]), row_count(group))
+        except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError) as error:
             reason = (str(error) or type(error).__name__).partition("\n")[0]
             message = f"{self.path}: {table}[{key!r}] cannot be read ({reason}); write the file again with anndata"
             raise UserError(message) from error
@@ -123,7 +85,7 @@ class Headers:
             UserError: see `column`.
         """
         element = self.file["obs"].get(column)
-        if _is_numeric(element):
+        if _is_numeric(element) and element.shape == (self.shape[0],):
             return np.asarray(element[:], dtype=np.float64)
         values = self.column("obs", column)
         try:
@@ -136,13 +98,9 @@ class Headers:
         """A column of `obs` as text, (cell,); empty where a cell has no entry."""
         return self.column("obs", column).text
 
-    def features(self, column: str | None) -> NDArray[np.str_]:
-        """A column of `var` as text, (feature,), or its index."""
-        return self.column("var", column).text
-
-    def fail(self, table: str, name: str, names: Sequence[str], /) -> UserError:
-        """The error that `table` has no entry `name`, and what there is."""
-        return UserError(f"{self.path}: {table} has no {name!r}. {describe_choice(name, names)}")
+    def features(self, column: str | None, layer: str | None = None) -> NDArray[np.str_]:
+        """A column of the `var` of a matrix of values as text, (feature,), or its index."""
+        return self.column(self.feature_table(layer), column).text
 
 
 @contextmanager
@@ -156,10 +114,6 @@ def open_headers(path: Path) -> Iterator[Headers]:
         yield Headers(cells.file, path)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def _is_numeric(element: Any) -> bool:
     """Whether a column is a plain one of numbers, which need no detour by their texts."""
     import h5py
@@ -167,13 +121,33 @@ def _is_numeric(element: Any) -> bool:
     return isinstance(element, h5py.Dataset) and element.dtype.kind in "fiu" and "categories" not in element.attrs
 
 
+def is_number(label: str) -> bool:
+    """Whether a label of a column is a number, finite or not."""
+    try:
+        _number(label)
+    except ValueError:
+        return False
+    return True
+
+
 def _number(label: str) -> float:
-    # Truth values as numpy takes them.
+    # They are truth values as numpy takes them.
     return {"True": 1.0, "False": 0.0}[label] if label in {"True", "False"} else float(label)
 
 
-def _index(group: h5py.Group) -> str:
-    return _text(group.attrs.get("_index", "_index"))
+def _checked(column: Column, rows: int) -> Column:
+    """The column, once it has an entry in each of the rows and each entry is one of its labels.
+
+    Raises:
+        ValueError: it is cut short, or damaged.
+    """
+    if column.codes.shape != (rows,):
+        message = f"its shape is {column.codes.shape}, and the index has {rows} entries"
+        raise ValueError(message)
+    if rows and not -1 <= column.codes.min() <= column.codes.max() < len(column.labels):
+        message = f"its codes go from {column.codes.min()} to {column.codes.max()} for {len(column.labels)} categories"
+        raise ValueError(message)
+    return column
 
 
 def _read_column(element: Any) -> Column:
@@ -181,19 +155,23 @@ def _read_column(element: Any) -> Column:
     import h5py
 
     if isinstance(element, h5py.Group) and "codes" in element:
-        return Column(_all_labels(element["categories"]), element["codes"][:].astype(np.int_))
+        return Column(labels=_all_labels(element["categories"]), codes=element["codes"][:].astype(np.int_))
     if isinstance(element, h5py.Group):
         distinct = _distinct(_plain_values(element["values"]))
-        return Column(distinct.labels, np.where(element["mask"][:], -1, distinct.codes))
+        mask = element["mask"][:]
+        if mask.shape != distinct.codes.shape:
+            message = f"it has {len(distinct.codes)} values and {len(mask)} entries in its mask"
+            raise ValueError(message)
+        return Column(labels=distinct.labels, codes=np.where(mask, -1, distinct.codes))
     if (reference := element.attrs.get("categories")) is not None:  # before anndata 0.8
-        return Column(_all_labels(element.parent[reference]), element[:].astype(np.int_))
+        return Column(labels=_all_labels(element.parent[reference]), codes=element[:].astype(np.int_))
     return _distinct(_plain_values(element))
 
 
 def _all_labels(element: Any) -> tuple[str, ...]:
     """The categories of a column as text, in their order."""
     column = _read_column(element)
-    return tuple(column.text.tolist())
+    return tuple(_checked(column, len(column.codes)).text.tolist())
 
 
 def _plain_values(values: h5py.Dataset) -> NDArray[Any]:
@@ -208,5 +186,5 @@ def _distinct(values: NDArray[Any]) -> Column:
         raise ValueError(message)
     labels, codes = np.unique(values, return_inverse=True)
     missing = np.zeros(len(labels), dtype=bool) if labels.dtype.kind != "f" else np.isnan(labels)
-    # One number a label, in the order of the values; as pandas writes numbers as text.
+    # The labels are in the order of the values, and numbers among them are as pandas writes them as text.
     return Column(tuple(map(str, labels)), np.where(missing[codes], -1, codes))

@@ -15,7 +15,7 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ _FIRST_LINES = 20  # lines by which the separator is found
 _SEPARATORS = ("\t", ";", ",")
 _FORM = "a line of column names and lines of fields separated by commas, semicolons or tabs"
 _COMMA = re.compile(r"[+-]?\d+(,\d+)+([eE][+-]?\d+)?")
+_BEFORE_COMMA, _AFTER_COMMA = re.compile(r"[+-]?\d+"), re.compile(r"\d+([eE][+-]?\d+)?")
+NamesRows = Callable[[Sequence[str], bool], bool]
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,17 @@ class WrittenTable:
     rows: Iterator[tuple[int, list[str]]]
 
 
-def read_written_table(path: Path, *, names_rows: Callable[[Sequence[str]], bool] = lambda _: False) -> WrittenTable:
+def read_written_table(path: Path, *, names_rows: NamesRows = lambda _names, _decimal_commas: False) -> WrittenTable:
     """Open a table that somebody has written; gzipped if its name ends in `.gz`.
 
-    R writes names of rows without a name for their column, so that the line of column names is one field short. Such a
-    line is allowed where `names_rows` says that the names in it are those of all other columns; the first column then
-    has the name "".
+    R writes names of rows without a name for their column, so that the line of column names is one field short; the
+    first column then has the name "". Lines without any entry and, at the end, several columns without a name or an
+    entry, which spreadsheets write, are left out.
+
+    Args:
+        path: the file.
+        names_rows: whether names that are one fewer than the fields below are those of all columns but the first, by
+            the names and by whether a decimal comma in one column might be the reason, too.
 
     Raises:
         UserError: the file cannot be read, is no text, has a column twice or no line below the column names; while
@@ -62,12 +69,18 @@ def read_written_table(path: Path, *, names_rows: Callable[[Sequence[str]], bool
     if not header:
         message = f"cannot read {path}: the file is empty; {_FORM} are needed"
         raise UserError(message)
+    if header.count("") > 1:
+        unnamed = len(list(itertools.takewhile(lambda name: not name, reversed(header[1:]))))
+        header = header[: len(header) - unnamed]
+        lines = ((line, _without_last(fields, unnamed)) for line, fields in lines)
     first = next(lines, None)
     if first is None:
         message = f"{path} has no rows: no line below the column names in line {header_line}"
         raise UserError(message)
-    if len(first[1]) == len(header) + 1 and names_rows(header):
-        header = ["", *header]
+    if len(first[1]) == len(header) + 1:
+        decimal_commas = separator == "," and _may_be_decimal_commas(fields for _, fields in _all_lines(path, content))
+        if names_rows(header, decimal_commas):
+            header = ["", *header]
     repeated = next((name for name, count in Counter(header).items() if count > 1), None)
     if repeated is not None:
         fields = [str(field) for field, name in enumerate(header, start=1) if name == repeated]
@@ -79,16 +92,44 @@ def read_written_table(path: Path, *, names_rows: Callable[[Sequence[str]], bool
     return WrittenTable(path, tuple(header), _of_width(path, header_line, header, itertools.chain([first], lines)))
 
 
+def _without_last(fields: list[str], count: int) -> list[str]:
+    """The fields of a line without the last few, unless one of these has an entry."""
+    return fields if any(fields[-count:]) else fields[:-count]
+
+
+def _all_lines(path: Path, content: str) -> Iterator[tuple[int, list[str]]]:
+    """Lines below the first of a table that is separated by commas, up to where quotation marks are out of place."""
+    with contextlib.suppress(UserError):
+        yield from itertools.islice(_written_lines(path, content, ","), 1, None)
+
+
+def _may_be_decimal_commas(lines: Iterable[Sequence[str]]) -> bool:
+    """Whether the same two neighboring fields of all lines may be one number with a decimal comma."""
+    candidates: set[int] | None = None
+    for fields in lines:
+        number = {
+            index
+            for index, (whole, decimals) in enumerate(itertools.pairwise(fields))
+            if _BEFORE_COMMA.fullmatch(whole) and _AFTER_COMMA.fullmatch(decimals)
+        }
+        candidates = number if candidates is None else candidates & number
+        if not candidates:
+            return False
+    return True
+
+
 def _written_lines(path: Path, content: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Number and fields of each line that is not empty, without blanks around the fields."""
+    """Number and fields of each line that has an entry, without blanks around the fields."""
     padded = any(blank in content for blank in " \xa0\t" if blank != separator)
     if padded and '"' in content:
         # The csv module takes no blanks between a quotation mark and the end of its field.
-        content = re.sub(rf'("(?:[^"]|"")*")[ \xa0]+(?=[{separator}\r\n]|\Z)', r"\1", content)
+        # Each quoted field is passed over as a whole, so that the search takes time in proportion to the text.
+        quoted = rf'(?:\A|[{separator}\r\n]) *+"[^"]*+(?:""[^"]*+)*+"'
+        content = re.sub(rf"({quoted})(?:[ \xa0]++(?=[{separator}\r\n]|\Z))?", r"\1", content)
     hint = f"a table has {_FORM}"
     for line, row in _csv_rows(path, content, separator, skipinitialspace=True, hint=hint):
         fields = [field.strip() for field in row] if padded else row
-        if len(fields) > 1 or any(fields):
+        if any(fields):
             yield line, fields
 
 
@@ -120,8 +161,9 @@ def _of_width(
             if len(fields) < len(header):
                 message = f"{number}, none for the column {header[len(fields)]!r}; is the line cut off?"
             else:
+                entry = next(filter(None, fields[len(header) :]), "")
                 message = (
-                    f"{number}: {fields[len(header)]!r} follows the last column, {header[-1]!r}; give every column a "
+                    f"{number}: {entry!r} follows the last column, {header[-1]!r}; give every column a "
                     "name, quote text with commas, and write numbers with a decimal point"
                 )
             raise UserError(message)
@@ -151,7 +193,7 @@ def finite_numbers(table: WrittenTable, line: int, columns: Sequence[int], field
     text = fields[wrong]
     problem = f"{text!r} is not a finite number"
     if not text:
-        problem = "there is nothing where a number is needed"
+        problem = "it is empty where a number is needed"
     elif _COMMA.fullmatch(text):
         problem = f"{text!r} has a comma; write numbers with a decimal point and without separators of thousands"
     message = f"{table.path}, line {line}, column {table.columns[wrong]!r}: {problem}"

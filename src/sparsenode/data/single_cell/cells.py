@@ -24,7 +24,7 @@ CELL_TYPE = "cell_type"
 _FEWEST_CELLS = 2
 _FEWEST_AVERAGES = 2
 _FIRST_CELLS = 100  # kept of what was averaged, for the initial state
-_COMPONENTS = 10  # of metacells: with 20 or 50 more and more cells stay single
+_COMPONENTS = 10  # of metacells: with 20 or 50, more and more groups are single cells
 
 CELL_OPTIONS: dict[str, dict[str, Any]] = {
     "transform": {
@@ -107,8 +107,8 @@ CELL_OPTIONS: dict[str, dict[str, Any]] = {
         "default": None,
         "description": (
             "Averages of cells, which are less noisy, in place of them; null for none. An average weighs as much as "
-            "its cells. The first cell of a trajectory is by itself, so that time begins with it. Scales are those of "
-            "the single cells, whose first ones also make the initial state."
+            "its cells. The first cell of a trajectory is not averaged, so that time begins with it. Scales are those "
+            "of the single cells, whose first ones also make the initial state."
         ),
     },
 }

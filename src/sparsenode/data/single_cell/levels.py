@@ -41,8 +41,9 @@ def learn_levels(values: Floats, seed: int = 0) -> LevelLaw:
 
     Half of the cells are scaled by their range, and a half, a quarter and an eighth of the cells, other than those, by
     theirs. The level of the one sample beside the other is the least-squares factor between their mean expressions
-    (a regression through the origin over the genes), averaged over random halves; the law is a line through the
-    reciprocals. With fewer than 16 cells nothing is learned.
+    (a regression through the origin over the genes), averaged over random halves in which a gene moves; the law is a
+    line through the reciprocals. With fewer than 16 cells, or where no gene moves in samples of a size, nothing is
+    learned.
     """
     cells = len(values)
     if cells < _FEWEST_CELLS:
@@ -50,13 +51,19 @@ def learn_levels(values: Floats, seed: int = 0) -> LevelLaw:
     generator = np.random.default_rng(seed)
     half = cells // 2
     sizes = np.array([half // divisor for divisor in _PARTS])
-    factors = np.zeros(len(sizes))
+    factors, count = np.zeros(len(sizes)), 0
     for _ in range(_REPEATS):
         order = generator.permutation(cells)
         half_mean = _scaled_mean(values[order[:half]])
+        square = float(half_mean @ half_mean)
+        if square == 0:
+            continue
         sample_means = [_scaled_mean(values[order[half : half + size]]) for size in sizes]
-        factors += [float(sample_mean @ half_mean) / float(half_mean @ half_mean) for sample_mean in sample_means]
-    growth, equal = np.polyfit(np.log2(sizes / half), _REPEATS / factors, 1)
+        factors += [float(sample_mean @ half_mean) / square for sample_mean in sample_means]
+        count += 1
+    if (factors == 0).any():
+        return LevelLaw(cells, 1.0, 0.0)
+    growth, equal = np.polyfit(np.log2(sizes / half), count / factors, 1)
     return LevelLaw(cells, float(equal), float(growth))
 
 

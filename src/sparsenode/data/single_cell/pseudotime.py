@@ -81,8 +81,8 @@ PSEUDOTIME_OPTIONS: dict[str, dict[str, Any]] = {
         "enum": list(MAPS),
         "default": "donor",
         "description": (
-            "`donor`: one map and one clock for all cells of a donor, as in the study; `lineage`: a map of only "
-            "each lineage's cells, which other branches do not disturb; its clock runs from 0 to 1."
+            "`donor`: one map and one clock for all cells of a donor, as in the study; `lineage`: a map of each "
+            "lineage's cells only, which other branches do not disturb; its clock runs from 0 to 1."
         ),
     },
     "smoothing": {

@@ -6,7 +6,7 @@ cell types that a lineage passes through, united, are what is known of that line
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.downloads import RemoteFile, known_file
-from sparsenode.data.readers.logical import logical_value
+from sparsenode.data.readers.logical import ALLOWED, logical_value
 from sparsenode.data.readers.tables import WrittenTable, finite_numbers, named_rows, read_written_table
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
@@ -209,17 +209,17 @@ def read_network(path: Path, genes: Sequence[str]) -> PriorNetwork:
         UserError: the file is damaged, too large, has neither form, names a regulator or a target of a matrix twice,
             or holds anything but 0 and 1; or an edge of a list has no name, no number as its weight, or two weights.
     """
-    table, columns = _open_network(path, genes)
+    table, columns = _open_network(path)
     return _read_matrix(table, genes) if columns is None else _read_list(table, columns, genes)
 
 
-def read_regulators(path: Path, genes: Iterable[str] = ()) -> tuple[str, ...]:
-    """All regulators of a table, in its order, whether they are among the `genes` that are measured or not.
+def read_regulators(path: Path) -> tuple[str, ...]:
+    """All regulators of a table, in its order, whether they are measured or not.
 
     Raises:
         UserError: as for `read_network`, save that the values are not read.
     """
-    table, columns = _open_network(path, genes)
+    table, columns = _open_network(path)
     if columns is None:
         return tuple(regulator for _, regulator, _ in named_rows(table, "regulator"))
     return tuple(dict.fromkeys(source for _, source, _, _ in _edges(table, columns)))
@@ -245,15 +245,14 @@ def _list_columns(names: Sequence[str]) -> _ListColumns | None:
     return None
 
 
-def _open_network(path: Path, genes: Iterable[str]) -> tuple[WrittenTable, _ListColumns | None]:
+def _names_regulators(names: Sequence[str], decimal_commas: bool) -> bool:  # noqa: ARG001  a matrix holds 0 and 1
+    """Whether names that are one fewer than the fields below have none for the regulators (lines)."""
+    return names[0].lower() not in _FIRST_COLUMNS or _list_columns(names) is not None
+
+
+def _open_network(path: Path) -> tuple[WrittenTable, _ListColumns | None]:
     """A table of regulators and targets, and its columns where it is a list of edges; None for a matrix."""
-    measured = set(genes)
-
-    def names_rows(names: Sequence[str]) -> bool:
-        is_gene = names[0] in measured and names[0].lower() not in _FIRST_COLUMNS  # TF is a gene, too
-        return is_gene or _list_columns(names) is not None
-
-    table = read_written_table(path, names_rows=names_rows)
+    table = read_written_table(path, names_rows=_names_regulators)
     columns = _list_columns(table.columns)
     if columns is not None:
         used = {columns.source, columns.target, columns.weight}
@@ -283,8 +282,8 @@ def _read_matrix(table: WrittenTable, genes: Sequence[str]) -> PriorNetwork:
         for position, target in targets:
             if (value := logical_value(fields[position])) is None:
                 message = (
-                    f"{table.path}, line {line}: {fields[position]!r} for {table.columns[position]!r}, expected 0 or "
-                    "1; weights are read from a list of edges with the columns source, target, weight"
+                    f"{table.path}, line {line}: {fields[position]!r} for {table.columns[position]!r}, expected "
+                    f"{ALLOWED}; weights are read from a list of edges with the columns source, target, weight"
                 )
                 raise UserError(message)
             edges[source, target] = value

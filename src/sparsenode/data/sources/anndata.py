@@ -6,6 +6,7 @@ Prior networks are taken over: every `varp["prior_NAME"]` (row = source, column 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ import numpy as np
 
 from sparsenode.data.centering import refuse_rounded, refuse_rounded_times
 from sparsenode.data.outline import PATH_OPTION, Outline
-from sparsenode.data.readers.h5ad_headers import open_headers
-from sparsenode.data.readers.logical import ALLOWED, logical_matrix, logical_values
+from sparsenode.data.readers.h5ad_cells import RAW
+from sparsenode.data.readers.h5ad_headers import is_number, open_headers
+from sparsenode.data.readers.logical import ALLOWED, logical_matrix, logical_value, logical_values
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError, describe_choice
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
     from sparsenode.data.downloads import RemoteFile
     from sparsenode.data.readers.h5ad_headers import Headers
 
+logger = logging.getLogger(__name__)
+
 _SPLITS = ("train", "validation", "test")
 _PHASES = ("fit", "extrapolation")
 _NAMED = 8  # names listed in a message
 _ONLY = "trajectory"  # name of the trajectory that all observations are, where no column names any
-_RAW = "raw"  # name by which the values of `raw` are chosen, where no layer has it
 _PRIOR = "prior_"
 
 
@@ -47,7 +50,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "path": {**PATH_OPTION, "description": "The h5ad file."},
     "layer": _name_or_null(
         "Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of `raw` those "
-        "features are modeled that the file itself has, or those of `genes`."
+        "features are modeled that the file itself has, too, or those of `genes`."
     ),
     "time": {
         "type": "string",
@@ -129,7 +132,14 @@ def check(options: Mapping[str, Any]) -> list[str]:
         UserError: the file is not there or no h5ad file.
     """
     with open_headers(Path(options["path"])) as file:
-        problems = [*_column_problems(file, options), *_test_problems(file, options), *_entry_problems(file, options)]
+        problems = [
+            *_size_problems(file),
+            *_column_problems(file, options),
+            *_test_problems(file, options),
+            *_entry_problems(file, options),
+        ]
+        if not problems:
+            problems = [*_name_problems(file, options), *_flag_problems(file, options)]
         if not problems and not _is_training(file, options).any():
             option = "split" if options["split"] is not None else "test_trajectories"
             problems.append(f"{option}: no observation of {file.path} is left to train on")
@@ -154,7 +164,7 @@ def outline(options: Mapping[str, Any]) -> Outline:
             spans = [np.ptp(times[rows][codes == code]) for code in range(len(names))]
             duration = float(max(spans))
         return Outline(
-            features=tuple(options["genes"] or file.features(None).tolist()),
+            features=_features(file, options),
             groups=tuple(groups),
             priors=tuple(_prior_names(file.entries("varp"))),
             trajectories=len(names),
@@ -166,6 +176,27 @@ def outline(options: Mapping[str, Any]) -> Outline:
 def _prior_names(keys: Sequence[str]) -> list[str]:
     """Names of the prior networks among the keys of `varp`."""
     return sorted(key.removeprefix(_PRIOR) for key in keys if key.startswith(_PRIOR) and key != _PRIOR)
+
+
+def _takes_raw(file: Headers, layer: str | None) -> bool:
+    """Whether the values of `raw` are chosen: by name, or since there are no other values."""
+    return file.has_raw and RAW not in file.layers and (layer == RAW or (layer is None and not file.has_values))
+
+
+def _features(file: Headers, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the features to model: `genes`, or those of the file itself that the chosen values have."""
+    if options["genes"]:
+        return tuple(options["genes"])
+    names = file.features(None).tolist()
+    if _takes_raw(file, options["layer"]):
+        return _shared_features(names, file.features(None, RAW).tolist())
+    return tuple(names)
+
+
+def _shared_features(names: Sequence[str], raw_names: Sequence[str]) -> tuple[str, ...]:
+    """Names of features that `raw` has too, in the order of the file itself."""
+    in_raw = set(raw_names)
+    return tuple(name for name in names if name in in_raw)
 
 
 def _row_labels(file: Headers, column: str | None, single: str, count: int) -> NDArray[np.str_]:
@@ -184,6 +215,20 @@ def _is_training(file: Headers, options: Mapping[str, Any]) -> NDArray[np.bool_]
     if options["phase"] is not None:
         rows &= file.labels(options["phase"]) == "fit"
     return rows
+
+
+def _size_problems(file: Headers) -> Iterator[str]:
+    """A file that holds nothing, and entries that anndata itself cannot read."""
+    for count, what in zip(file.shape, ("observations", "features"), strict=True):
+        if not count:
+            yield f"path: {file.path} has no {what}"
+    for group in ("layers", "obsm", "varm", "obsp", "varp"):
+        for name in file.entries(group):
+            if "/" in name:
+                yield (
+                    f"path: found {group}[{name!r}] in {file.path}; allowed: names without a slash, which anndata "
+                    "writes and cannot read; rename it"
+                )
 
 
 def _column_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
@@ -212,10 +257,17 @@ def _time_problems(file: Headers, name: str) -> Iterator[str]:
     times = file.numbers(name)
     where = f"time: the column {name!r} of `obs` of {file.path}"
     if times is None:
-        yield f"{where} holds {file.column('obs', name).present[0]!r}; allowed: a column of numbers"
+        wrong = next(label for label in file.column("obs", name).present if not is_number(label))
+        yield f"{where} holds {wrong!r}; allowed: a column of numbers"
     elif not np.isfinite(times).all():
-        infinite = int((~np.isfinite(times)).sum())
-        yield f"{where} is infinite for {infinite} observations; remove those observations"
+        yield f"{where} {_not_finite(times)}; remove those observations"
+
+
+def _not_finite(times: Floats) -> str:
+    """What is wrong with times of which some are not finite, in words."""
+    infinite, no_numbers = int(np.isinf(times).sum()), int(np.isnan(times).sum())
+    problems = ((infinite, "is infinite"), (no_numbers, "holds NaN"))
+    return " and ".join(f"{problem} for {count} observations" for count, problem in problems if count)
 
 
 def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
@@ -226,15 +278,17 @@ def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     if column is not None and column not in file.columns("obs"):
         return
     labels = [_ONLY] if column is None else sorted(file.column("obs", column).present)
+    where = f"{file.path} (column {column!r} of `obs`)"
+    if column is None:
+        where = f"{file.path}, whose observations are all one, since `trajectory` names no column"
     for name in [name for name in test if name not in labels][:_NAMED]:
         names = describe_choice(name, labels)
-        where = f"{file.path} (column {column!r} of `obs`)"
         yield f"test_trajectories: found {name!r}; allowed: a trajectory of {where}. {names}"
 
 
 def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     """Layers, features, networks and flags that are not there."""
-    raw = [_RAW] if file.has_raw and _RAW not in file.layers else []
+    raw = [RAW] if file.has_raw and RAW not in file.layers else []
     named = {
         "layer": ("a layer", [*file.layers, *raw]),
         "truth": ("an entry of `varp`", file.entries("varp")),
@@ -244,17 +298,59 @@ def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
         name = options[option]
         if name is not None and name not in names:
             yield f"{option}: found {name!r}; allowed: {what} of {file.path}. {describe_choice(name, names)}"
-    if options["layer"] is None and not file.has_matrix and not raw:
+    if options["layer"] is None and not file.has_values and not raw:
         layers = ", ".join(file.layers) or "none, it has no layer"
         yield f"layer: found null, but {file.path} has no X; allowed: {layers}"
     features = file.column("var", None)
     if len(features.present) < len(features.codes):
         yield f"path: names of features repeat in {file.path}; see `AnnData.var_names_make_unique`"
+    what = f"a feature of {file.path}"
+    if _takes_raw(file, options["layer"]):
+        features, what = file.column("raw/var", None), f"a feature of `raw` of {file.path}"
+        if len(features.present) < len(features.codes):
+            yield f"path: names of features repeat in `raw` of {file.path}; see `AnnData.var_names_make_unique`"
+        if not _features(file, options):
+            yield f"layer: `raw` of {file.path} has none of the features of the file itself; name its features as genes"
     genes = set(features.present)
-    if raw and (options["layer"] == _RAW or not file.has_matrix):
-        genes |= set(file.column("raw/var", None).present)
     for name in [gene for gene in options["genes"] or () if gene not in genes][:_NAMED]:
-        yield f"genes: found {name!r}; allowed: a feature of {file.path}. {describe_choice(name, features.present)}"
+        yield f"genes: found {name!r}; allowed: {what}. {describe_choice(name, features.present)}"
+
+
+def _name_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+    """Names that results use for other things, or that cannot be told apart."""
+    from sparsenode.data.contract import name_problem
+
+    names: dict[str, tuple[str, Sequence[str]]] = {
+        "trajectory": ("trajectory", _present(file, options["trajectory"])),
+        "group": ("group", _present(file, options["group"])),
+        "subject": ("subject", _present(file, options["subject"] or options["trajectory"])),
+        "genes": ("feature", _features(file, options)),
+        "path": ("prior network", _prior_names(file.entries("varp"))),
+    }
+    for option, (kind, labels) in names.items():
+        if (problem := name_problem({kind: labels})) is not None:
+            yield f"{option}: {problem}"
+            return
+
+
+def _present(file: Headers, column: str | None) -> Sequence[str]:
+    """Labels of a column of `obs` that an observation has; none without a column."""
+    return () if column is None else file.column("obs", column).present
+
+
+def _flag_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+    """The first feature of which the file does not say whether it can regulate others."""
+    if (name := options["regulators"]) is None:
+        return
+    tables = ["raw/var"] if _takes_raw(file, options["layer"]) and name in file.columns("raw/var") else []
+    flags: dict[str, str] = {}
+    for table in [*tables, "var"]:
+        flags |= zip(file.column(table, None).text.tolist(), file.column(table, name).text.tolist(), strict=True)
+    wrong = [feature for feature in _features(file, options) if logical_value(flags.get(feature, "")) is None]
+    if wrong:
+        value = repr(flags[wrong[0]]) if flags.get(wrong[0]) else "nothing"
+        where = f"the column {name!r} of `var` of {file.path}"
+        yield f"regulators: {where} holds {value} for {wrong[0]!r}; allowed: {ALLOWED}"
 
 
 def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
@@ -267,11 +363,16 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
 
     adata = read_h5ad(Path(options["path"]))
     layer = options["layer"]
-    if _is_raw(adata, layer):
-        adata, layer = _with_values_of_raw(adata, options["genes"]), None
-    file = _File(adata, Path(options["path"]))
+    file = measured = _File(adata, Path(options["path"]))
     genes = options["genes"] or [str(name) for name in adata.var_names]
-    columns = file.positions(genes)
+    if _is_raw(adata, layer):
+        measured, layer = _File(adata.raw.to_adata(), file.path), None
+        genes = options["genes"] or list(_shared_features(genes, measured.adata.var_names.astype(str).tolist()))
+    if not len(genes):
+        message = f"{file.path} has no features to model"
+        raise UserError(message)
+    # What only `raw` has is in no network.
+    columns = file.positions_or_none(genes)
     times = file.times(options["time"])
     labels = file.labels(options["trajectory"], _ONLY)
     splits = _splits(file, options, labels)
@@ -284,7 +385,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         for name in dict.fromkeys(labels.tolist())
         for chosen in [np.flatnonzero(labels == name)]
     }
-    values, kind = file.values(layer, columns)
+    values, kind = measured.values(layer, measured.positions(genes))
     refuse_rounded([values[chosen] for chosen in rows.values()], kind, genes, str(file.path))
     if options["transform"] == "log1p":
         if (values < 0).any():
@@ -323,7 +424,13 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         )
     truth = None if options["truth"] is None else file.network(options["truth"], columns)
     priors = file.networks(_PRIOR, columns)
-    known_pairs = {name: matrix for name, matrix in file.networks("known_", columns).items() if name in priors}
+    known_pairs = file.networks("known_", columns)
+    for name in [name for name in known_pairs if name not in priors]:
+        logger.warning("%s: varp['known_%s'] is not used, since there is no varp['prior_%s']", file.path, name, name)
+        del known_pairs[name]
+    in_file = np.outer(columns >= 0, columns >= 0)
+    if not in_file.all():
+        known_pairs = {name: known_pairs.get(name, in_file.astype(np.float64)) for name in priors}
     return RawTrajectories(
         kind="measured",
         features=tuple(genes),
@@ -333,13 +440,13 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         scaling=options["scaling"],
         transform=options["transform"],
         truth=truth,
-        truth_known=None if truth is None else ~np.eye(len(genes), dtype=bool),
+        truth_known=None if truth is None else in_file & ~np.eye(len(genes), dtype=bool),
         priors=priors,
         priors_known={
             name: logical_matrix(matrix, genes, genes, f"{file.path}: varp['known_{name}']")
             for name, matrix in known_pairs.items()
         },
-        is_regulator=None if options["regulators"] is None else file.flags(options["regulators"], columns),
+        is_regulator=None if options["regulators"] is None else _flags(file, measured, options["regulators"], genes),
         provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
     )
 
@@ -362,20 +469,9 @@ def _ranges(
 
 def _is_raw(adata: AnnData, layer: str | None) -> bool:
     """Whether the values of `raw` are chosen: by name, or since there are no other values."""
-    if adata.raw is None or _RAW in adata.layers:
+    if adata.raw is None or RAW in adata.layers:
         return False
-    return layer == _RAW or (layer is None and adata.X is None)
-
-
-def _with_values_of_raw(adata: AnnData, genes: Sequence[str] | None) -> AnnData:
-    """The data with the values of `raw` as X, of the features of the data; of those of `raw` if `genes` need them."""
-    import anndata
-
-    raw = adata.raw.to_adata()
-    raw_names, var_names = set(raw.var_names), set(adata.var_names)
-    if not raw.var_names.is_unique or not var_names <= raw_names or not set(genes or ()) <= var_names:
-        return raw
-    return anndata.AnnData(raw[:, adata.var_names].X, obs=adata.obs, var=adata.var, varp=dict(adata.varp))
+    return layer == RAW or (layer is None and adata.X is None)
 
 
 @dataclass(frozen=True)
@@ -412,10 +508,9 @@ class _File:
             message = f"{self.path}: the column {name!r} of `obs` is to be times, but holds no numbers ({error})"
             raise UserError(message) from error
         if not np.isfinite(times).all():
-            infinite = int((~np.isfinite(times)).sum())
             message = (
-                f"{self.path}: {infinite} times in the column {name!r} of `obs` are infinite "
-                "(cells out of reach of the root have such pseudotimes); remove those observations"
+                f"{self.path}: the column {name!r} of `obs` {_not_finite(times)} (cells out of reach of the root have "
+                "infinite pseudotimes); remove those observations"
             )
             raise UserError(message)
         return times
@@ -427,17 +522,22 @@ class _File:
         return kind if isinstance(kind, np.dtype) and kind.kind in "fiu" else np.dtype(np.float64)
 
     def positions(self, genes: Sequence[str]) -> NDArray[np.int_]:
+        positions = self.positions_or_none(genes)
+        if (positions < 0).any():
+            raise self.fail("the feature", genes[int(np.argmin(positions))], [*map(str, self.adata.var_names)])
+        return positions
+
+    def positions_or_none(self, genes: Sequence[str]) -> NDArray[np.int_]:
+        """Places of the genes in `var`, -1 for those that are not there, (gene,)."""
         names = self.adata.var_names
         if not names.is_unique:
             message = f"{self.path}: names of features repeat; see `AnnData.var_names_make_unique`"
             raise UserError(message)
-        if missing := [gene for gene in genes if gene not in names]:
-            raise self.fail("the feature", missing[0], [str(name) for name in names])
         return np.asarray(names.get_indexer(list(genes)), dtype=np.int_)
 
     def values(self, layer: str | None, columns: NDArray[np.int_]) -> tuple[Floats, np.dtype]:
         """Values of the columns, (observation, feature), and the type in which the file has them."""
-        names = [*self.adata.layers, *([_RAW] if _is_raw(self.adata, _RAW) else [])]
+        names = [*self.adata.layers, *([RAW] if _is_raw(self.adata, RAW) else [])]
         if layer is not None and layer not in self.adata.layers:
             raise self.fail("the layer", layer, names)
         matrix = self.adata.X if layer is None else self.adata.layers[layer]
@@ -448,20 +548,26 @@ class _File:
         return _dense(chosen), np.dtype(chosen.dtype)
 
     def network(self, name: str, columns: NDArray[np.int_]) -> Floats:
+        """A network among the columns, (source, target); without an edge from or to the column -1."""
         if name not in self.adata.varp:
             raise self.fail("the entry of `varp`", name, list(self.adata.varp))
-        return _dense(self.adata.varp[name])[np.ix_(columns, columns)]
+        edges = _dense(self.adata.varp[name])[np.ix_(columns, columns)]
+        return np.where(np.outer(columns >= 0, columns >= 0), edges, 0.0)
 
     def networks(self, prefix: str, columns: NDArray[np.int_]) -> dict[str, Floats]:
         """Every network of `varp` whose key begins with `prefix`, by the rest of its key."""
         keys = sorted(key for key in self.adata.varp if key.startswith(prefix) and key != prefix)
         return {key.removeprefix(prefix): self.network(key, columns) for key in keys}
 
-    def flags(self, name: str, columns: NDArray[np.int_]) -> NDArray[np.bool_]:
-        if name not in self.adata.var:
-            raise self.fail("the column of `var`", name, list(self.adata.var.columns))
-        chosen = self.adata.var.iloc[columns]
-        return logical_values(chosen[name], chosen.index, f"{self.path}: the column {name!r} of `var`")
+
+def _flags(file: _File, measured: _File, name: str, genes: Sequence[str]) -> NDArray[np.bool_]:
+    """A column of `var` of truth values, (gene,); that of `raw` for features that only `raw` has."""
+    if name not in file.adata.var:
+        raise file.fail("the column of `var`", name, list(file.adata.var.columns))
+    flags = {} if name not in measured.adata.var else measured.adata.var[name].to_dict()
+    flags |= file.adata.var[name].to_dict()
+    values = [flags.get(gene) for gene in genes]
+    return logical_values(values, list(genes), f"{file.path}: the column {name!r} of `var`")
 
 
 def _dense(matrix: Any) -> Floats:

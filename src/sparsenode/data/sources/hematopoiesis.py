@@ -22,8 +22,8 @@ from sparsenode.data.single_cell.regulators import NETWORK_OPTIONS, network_file
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 
-HAS_CELLS = True
 PRIORS = ("base",)
+HAS_CELLS = True
 """Observations are cells along lineages, ordered in pseudotime, which figures of cells need."""
 
 _ADDRESS = "https://raw.githubusercontent.com/theislab/PathReg/main/data/data"

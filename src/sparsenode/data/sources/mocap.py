@@ -63,8 +63,8 @@ def _digits(description: str) -> dict[str, Any]:
     }
 
 
-HAS_BODY = True
 PRIORS = ()
+HAS_BODY = True
 """The provenance of what is loaded names the skeletons, which figures of the body need."""
 
 OPTIONS: dict[str, dict[str, Any]] = {

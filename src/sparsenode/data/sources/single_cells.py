@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -312,11 +312,13 @@ def check(options: Mapping[str, Any]) -> list[str]:
         UserError: as `load`, as far as options and the file's names tell.
     """
     _check_options(options)
+    for location in _network_places(options):
+        if not _is_remote(location):
+            read_regulators(Path(location))
     if not _is_remote(options["file"]):
         with open_cells(_path(options["file"], {}, unpack=True)) as file:
             layer, names, _ = _genes(file, options)
-            if layer is not None and layer not in file.matrices:
-                raise file.fail("layers", layer, [name for name in file.matrices if name != "X"])
+            file.check_matrix(layer)
             _find_donors(file, options)
             _check_named_genes(file, names, _gene_options(options)["names"])
             _has_embedding(file, options["embedding"])
@@ -556,7 +558,7 @@ def _choose_genes(
                 reasons.setdefault(int(position), []).append(f"highly variable in {donor.name}")
     _check_named_genes(measured.file, measured.names, asked["names"])
     position_of = {name: position for position, name in reversed(list(enumerate(measured.names.tolist())))}
-    regulators = _regulators(networks, asked["regulators"], position_of) if asked["regulators"] else []
+    regulators = _regulators(networks, asked["regulators"]) if asked["regulators"] else []
     measured_regulators = [name for name in regulators if name in position_of]
     if regulators and not measured_regulators:
         message = (
@@ -583,13 +585,13 @@ def _check_named_genes(file: CellFile, measured: NDArray[np.str_], names: Sequen
         raise UserError(message)
 
 
-def _regulators(networks: Mapping[str, Sequence[Path]], asked: bool | Sequence[str], genes: Iterable[str]) -> list[str]:
+def _regulators(networks: Mapping[str, Sequence[Path]], asked: bool | Sequence[str]) -> list[str]:
     """Names of the regulators of the networks asked for, or of the base network, or where there is none, of all."""
     chosen = [_BASE] if _BASE in networks else list(networks)
     if not isinstance(asked, bool):
         chosen = list(asked)
     paths = [path for name in chosen for path in networks[name]]
-    return list(dict.fromkeys(name for path in paths for name in read_regulators(path, genes)))
+    return list(dict.fromkeys(name for path in paths for name in read_regulators(path)))
 
 
 def _some(names: Sequence[str]) -> str:
