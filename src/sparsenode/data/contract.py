@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from anndata import AnnData
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 CONTRACT_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -129,6 +129,16 @@ def read_h5ad(path: Path) -> AnnData:
         reason = (str(error) or type(error).__name__).partition("\n")[0]
         message = f"{path} cannot be read as an h5ad file: {reason}"
         raise UserError(message) from error
+
+
+def training_mask(splits: ArrayLike, phases: ArrayLike) -> NDArray[np.bool_]:
+    """Which observations models are fitted to, (observation,): those of the split "train" and the phase "fit".
+
+    Args:
+        splits: split of each observation, (observation,).
+        phases: phase of each observation, (observation,).
+    """
+    return np.asarray(np.asarray(splits) == "train") & np.asarray(np.asarray(phases) == "fit")
 
 
 def trajectory_slices(adata: AnnData) -> dict[str, slice]:

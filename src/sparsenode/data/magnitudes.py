@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsenode.data.contract import read_settings, trajectory_slices
+from sparsenode.data.contract import read_settings, training_mask, trajectory_slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Magnitudes:
 def measure_magnitudes(adata: AnnData) -> Magnitudes:
     """Measure an AnnData of trajectories that has training observations."""
     metadata = adata.uns["sparsenode"]
-    training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    training = training_mask(adata.obs["split"], adata.obs["phase"])
     times = adata.obs["time"].to_numpy(dtype=np.float64)
     states = metadata["initial_states"]
     squares, count, level, span = np.zeros(adata.n_vars), 0, 0.0, 0.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsenode.data.contract import known_observations, observation_counts
+from sparsenode.data.contract import known_observations, observation_counts, training_mask
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def training_rows(
     names = adata.obs["trajectory"].astype(str).to_numpy()
     weight = adata.obs["weight"].to_numpy(dtype=float)
     values = np.asarray(adata.X, dtype=float)
-    is_train = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    is_train = training_mask(adata.obs["split"], adata.obs["phase"])
     first_of = {
         name: int(np.flatnonzero(names == name)[0]) + known_count - 1 for name in dict.fromkeys(names[is_train])
     }

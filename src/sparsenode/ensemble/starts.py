@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsenode.data.contract import observation_counts, trajectory_slices
+from sparsenode.data.contract import observation_counts, training_mask, trajectory_slices
 from sparsenode.data.windows import observation_noise
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class GivenStarts:
 def given_starts(adata: AnnData) -> GivenStarts:
     """Mean and error of the given starts of each group that has training observations, in the order of the file."""
     facts = adata.uns["sparsenode"]
-    fitted = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    fitted = training_mask(adata.obs["split"], adata.obs["phase"])
     values = np.asarray(adata.X, dtype=np.float64)
     counts = observation_counts(adata)
     group_of = adata.obs["group"].astype(str).to_numpy()

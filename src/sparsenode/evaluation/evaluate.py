@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import prior_networks, read_settings, reference_network, true_network
+from sparsenode.data.contract import prior_networks, read_settings, reference_network, training_mask, true_network
 from sparsenode.data.magnitudes import measure_magnitudes
 from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
@@ -303,7 +303,7 @@ def read_truth(adata: AnnData) -> Truth:
     regulators = (
         adata.var["is_regulator"].to_numpy(bool) if "is_regulator" in adata.var else np.ones(adata.n_vars, bool)
     )
-    training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    training = training_mask(adata.obs["split"], adata.obs["phase"])
     deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
     same_degrees = None if edges is None else sample_networks(edges, known_pairs)
     prior_settings = read_settings(adata).get("priors", {})
@@ -544,7 +544,7 @@ def _group_influences(
     regulator that a lineage never switches on drives nothing there. A single group is all the data, whose Jacobian
     `everywhere` is known.
     """
-    training = (data.split == "train") & (data.phase == "fit")
+    training = data.training
     groups = list(dict.fromkeys(data.group[training].tolist()))
     influences = {}
     for group in groups:
@@ -566,7 +566,7 @@ def _jacobian_states(data: Observations, order: int, group: str | None = None) -
     from sparsenode.data.windows import local_fit
 
     wanted_group = True if group is None else data.group == group
-    training = np.flatnonzero((data.split == "train") & (data.phase == "fit") & wanted_group)
+    training = np.flatnonzero(data.training & wanted_group)
     state_count = next(
         (count for features, count in JACOBIAN_STATES.items() if len(data.features) <= features),
         MANY_FEATURES_JACOBIAN_STATES,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense, expected_levels, known_observations, subtracted_center
+from sparsenode.data.contract import dense, expected_levels, known_observations, subtracted_center, training_mask
 from sparsenode.errors import UserError
 from sparsenode.labels import ALL, SUBJECT
 
@@ -83,6 +83,11 @@ class Observations:
     time_unit: str
     known: int
     center: np.ndarray | None = None
+
+    @property
+    def training(self) -> np.ndarray:
+        """Which observations models are fitted to, (observation,)."""
+        return training_mask(self.split, self.phase)
 
     def rows_of(self, code: int) -> np.ndarray:
         """Numbers of a trajectory's observations."""

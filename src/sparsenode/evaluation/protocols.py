@@ -62,7 +62,7 @@ def choose_kept(data: Observations, plan: Plan) -> Kept:
     """
     count = len(data.features) if len(data.features) <= ALL_FEATURES else KEPT_FEATURES
     most = KEPT_TIMES * KEPT_FEATURES // max(count, KEPT_FEATURES)
-    training = (data.split == "train") & (data.phase == "fit")
+    training = data.training
     movement: dict[str, np.ndarray] = {}
     for code in np.unique(data.trajectory[training]):
         indices = np.flatnonzero(training & (data.trajectory == code))

@@ -196,7 +196,7 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
     Raises:
         UserError: a variable or a fate that there is not, or no intervention at all.
     """
-    training = data.values[(data.split == "train") & (data.phase == "fit")]
+    training = data.values[data.training]
     words = {"low": training.min(axis=0), "high": training.max(axis=0)}
     center = np.zeros(len(data.features)) if data.center is None else data.center
     indices = {feature: index for index, feature in enumerate(data.features)}
@@ -493,7 +493,7 @@ class Fates:
 
 
 def _fate_names(data: Observations) -> list[str]:
-    return list(dict.fromkeys(data.group[(data.split == "train") & (data.phase == "fit")].tolist()))
+    return list(dict.fromkeys(data.group[data.training].tolist()))
 
 
 def read_fates(data: Observations) -> Fates:
@@ -518,7 +518,7 @@ def read_fates(data: Observations) -> Fates:
 
 def _training_rows(data: Observations) -> list[np.ndarray]:
     """Training observations of each trajectory that has some."""
-    training = (data.split == "train") & (data.phase == "fit")
+    training = data.training
     rows = [np.flatnonzero(training & (data.trajectory == code)) for code in range(len(data.trajectory_names))]
     return [row for row in rows if len(row)]
 
