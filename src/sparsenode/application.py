@@ -158,15 +158,15 @@ def read_initial_states(
     """
     if path.suffix != ".h5ad":
         return read_states(path, features, layer=layer), None
-    from sparsenode.data.contract import known_observations, read_trajectories, subtracted_center
+    from sparsenode.data.contract import has_metadata, read_metadata, read_trajectories, subtracted_center
 
     adata = _read_h5ad(path)
-    if "sparsenode" not in adata.uns:
+    if not has_metadata(adata):
         return _states_of(adata, path, features, layer), None
     _refuse_layer(layer, path, "a dataset whose initial states are in modeling units,")
     adata = read_trajectories(path)
-    states = adata.uns["sparsenode"]["initial_states"] + subtracted_center(adata)
-    passed = known_observations(adata) - 1
+    states = read_metadata(adata).initial_states + subtracted_center(adata)
+    passed = read_metadata(adata).known_observations - 1
     times = [np.unique(adata.obs["time"].to_numpy()[adata.obs["trajectory"] == name][passed:]) for name in states.index]
     return _in_order(states, features, path), times
 
@@ -177,7 +177,7 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
     Raises:
         UserError: the model takes slopes, and `path` is no dataset's h5ad file that has the observations.
     """
-    from sparsenode.data.contract import known_observations, read_trajectories, trajectory_slices
+    from sparsenode.data.contract import has_metadata, read_metadata, read_trajectories, trajectory_slices
     from sparsenode.data.windows import check_known, past_slopes
     from sparsenode.ensemble.model import takes_slopes
 
@@ -185,13 +185,13 @@ def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndar
     if not takes_slopes(settings):
         return None
     count = settings.velocity_observations or 1
-    if path.suffix != ".h5ad" or "sparsenode" not in _read_h5ad(path).uns:
+    if path.suffix != ".h5ad" or not has_metadata(_read_h5ad(path)):
         raise UserError(
             f"{path}: this model starts from the slopes of the last {count} observations, which states alone do not "
             "tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
         )
     adata = read_trajectories(path)
-    known_count = known_observations(adata)
+    known_count = read_metadata(adata).known_observations
     check_known(count, known_count)
     slices = trajectory_slices(adata)
     starts = np.array([slices[str(name)].start + known_count - 1 for name in states.index])
@@ -204,17 +204,17 @@ def read_groups(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> tuple[l
 
     None where the file tells none.
     """
-    from sparsenode.data.contract import expected_levels, read_trajectories, trajectory_slices
+    from sparsenode.data.contract import has_metadata, read_metadata, read_trajectories, trajectory_slices
 
     if not ensemble.groups:
         return None, None
-    if path.suffix != ".h5ad" or "sparsenode" not in _read_h5ad(path).uns:
+    if path.suffix != ".h5ad" or not has_metadata(_read_h5ad(path)):
         logger.info("%s tells no groups: each forecast begins at the learned start nearest to its state", path)
         return None, None
     adata = read_trajectories(path)
     slices = trajectory_slices(adata)
     groups = [str(adata.obs["group"].iloc[slices[str(name)].start]) for name in states.index]
-    return groups, expected_levels(adata)[[list(slices).index(str(name)) for name in states.index]]
+    return groups, read_metadata(adata).levels[[list(slices).index(str(name)) for name in states.index]]
 
 
 def read_states(path: Path, features: Sequence[str], *, layer: str | None = None) -> pd.DataFrame:
@@ -268,7 +268,7 @@ def _read_h5ad(path: Path) -> AnnData:
 
 
 def _states_of(adata: AnnData, path: Path, features: Sequence[str], layer: str | None) -> pd.DataFrame:
-    from sparsenode.data.contract import subtracted_center
+    from sparsenode.data.contract import has_metadata, read_metadata, subtracted_center
 
     if layer is not None and layer not in adata.layers:
         message = f"{path} has no layer {layer!r}; there are: {', '.join(adata.layers) or 'none'}"
@@ -277,7 +277,7 @@ def _states_of(adata: AnnData, path: Path, features: Sequence[str], layer: str |
         message = f"{path} has no X; name a layer by --layer; there are: {', '.join(adata.layers) or 'none'}"
         raise UserError(message)
     table = adata.to_df(layer=layer)
-    if layer is None and "center" in adata.uns.get("sparsenode", {}):
+    if layer is None and has_metadata(adata) and read_metadata(adata).center is not None:
         table = table.astype(np.float64) + subtracted_center(adata)
     return _in_order(table, features, path)
 

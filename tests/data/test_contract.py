@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from anndata import AnnData
 from sparsenode.data.contract import (
     check_trajectories,
     prior_network,
+    read_metadata,
     read_trajectories,
     trajectory_slices,
     true_network,
@@ -329,3 +331,20 @@ def test_files_that_are_no_trajectories(adata: AnnData, tmp_path: Path) -> None:
     anndata.AnnData(np.ones((3, 2), dtype=np.float32)).write_h5ad(tmp_path / "bare.h5ad")
     with pytest.raises(UserError, match=r"bare\.h5ad: `obs` has no column 'trajectory'"):
         read_trajectories(tmp_path / "bare.h5ad")
+
+
+def test_only_the_contract_opens_the_metadata_and_writes_the_mask_of_the_training_observations(repository: Path) -> None:
+    patterns = r'uns(\[|\.get\()"sparsenode"', r'== "train"\) & .*== "fit"'
+    package = repository / "src" / "sparsenode"
+    for pattern in patterns:
+        modules = {path for path in package.rglob("*.py") if re.search(pattern, path.read_text(encoding="utf-8"))}
+        assert modules == {package / "data" / "contract.py"}, pattern
+
+
+def test_metadata_that_a_file_leaves_out_have_defaults(adata: AnnData) -> None:
+    for key in ("source_unit", "scale", "levels", "center", "known_observations"):
+        adata.uns["sparsenode"].pop(key, None)
+    metadata = read_metadata(adata)
+    assert (metadata.source_unit, metadata.center, metadata.known_observations) == ("", None, 1)
+    np.testing.assert_array_equal(metadata.scale, np.ones((len(metadata.initial_states), adata.n_vars)))
+    np.testing.assert_array_equal(metadata.levels, np.ones(len(metadata.initial_states)))

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,6 +46,7 @@ from sparsenode.labels import reserved_problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    import pandas as pd
     from anndata import AnnData
     from numpy.typing import ArrayLike, NDArray
 
@@ -64,6 +66,44 @@ _METADATA = (
 )
 _FEWEST_OBSERVATIONS = 2
 _ONE_EACH = "expected one row a trajectory and one column a feature, in the order of the file"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What `uns["sparsenode"]` tells of a dataset.
+
+    Attributes:
+        name: name of the dataset.
+        time_unit: unit of the times.
+        value_unit: unit of squared values in modeling units.
+        source_unit: unit of `offset + scale * X`, or empty.
+        transform: what was done to the values of the source, or empty.
+        initial_states: data frame (trajectory, feature).
+        initial_state_count: how many observations each of them is the mean of.
+        known_observations: how many of a trajectory's first observations a forecast is given, at least one: it starts
+            from the last.
+        center: what was subtracted from modeling units, (feature,), None where nothing was.
+        offset: (trajectory, feature), in the order of the file, as all that follow.
+        scale: (trajectory, feature).
+        levels: level of each trajectory beside the training ones of its group, (trajectory,).
+        settings: the settings that the dataset was made with, empty where its file does not tell.
+        provenance: what its source tells of it.
+    """
+
+    name: str
+    time_unit: str
+    value_unit: str
+    source_unit: str
+    transform: str
+    initial_states: pd.DataFrame
+    initial_state_count: int
+    known_observations: int
+    center: NDArray[np.float64] | None
+    offset: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    levels: NDArray[np.float64]
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
 
 class Network(NamedTuple):
@@ -138,7 +178,7 @@ def training_mask(splits: ArrayLike, phases: ArrayLike) -> NDArray[np.bool_]:
         splits: split of each observation, (observation,).
         phases: phase of each observation, (observation,).
     """
-    return np.asarray(np.asarray(splits) == "train") & np.asarray(np.asarray(phases) == "fit")
+    return np.asarray((np.asarray(splits) == "train") & (np.asarray(phases) == "fit"))
 
 
 def trajectory_slices(adata: AnnData) -> dict[str, slice]:
@@ -146,20 +186,42 @@ def trajectory_slices(adata: AnnData) -> dict[str, slice]:
     return dict(_slices(adata))
 
 
-def known_observations(adata: AnnData) -> int:
-    """How many of a trajectory's first observations a forecast is given, at least one: it starts from the last."""
-    return max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
+def has_metadata(adata: AnnData) -> bool:
+    """Whether an AnnData says of itself that it keeps the contract."""
+    return "sparsenode" in adata.uns
+
+
+def read_metadata(adata: AnnData) -> Metadata:
+    """What `uns["sparsenode"]` tells, with the defaults of what it leaves out; nothing else opens it."""
+    facts = adata.uns["sparsenode"]
+    count = len(adata.obs["trajectory"].cat.categories) if "trajectory" in adata.obs else 0
+    shape = count, adata.n_vars
+
+    def numbers(key: str, default: float, size: int | tuple[int, int]) -> NDArray[np.float64]:
+        return np.asarray(facts.get(key, np.full(size, default)), dtype=np.float64)
+
+    return Metadata(
+        name=str(facts.get("name", "")),
+        time_unit=str(facts.get("time_unit", "")),
+        value_unit=str(facts.get("value_unit", "")),
+        source_unit=str(facts.get("source_unit", "")),
+        transform=str(facts.get("transform", "")),
+        initial_states=facts.get("initial_states"),
+        initial_state_count=int(facts.get("initial_state_count", 1)),
+        known_observations=max(1, int(facts.get("known_observations", 1))),
+        center=numbers("center", 0.0, adata.n_vars) if "center" in facts else None,
+        offset=numbers("offset", 0.0, shape),
+        scale=numbers("scale", 1.0, shape),
+        levels=numbers("levels", 1.0, count),
+        settings=json.loads(facts.get("settings", "{}")),
+        provenance=facts.get("provenance", {}),
+    )
 
 
 def subtracted_center(adata: AnnData) -> NDArray[np.float64]:
     """What was subtracted from modeling units, (feature,): `X` and `initial_states` plus it are in these units."""
-    return np.asarray(adata.uns["sparsenode"].get("center", np.zeros(adata.n_vars)), dtype=np.float64)
-
-
-def expected_levels(adata: AnnData) -> NDArray[np.float64]:
-    """Level of each trajectory beside the training ones of its group, (trajectory,), in the order of the file."""
-    count = len(adata.obs["trajectory"].cat.categories)
-    return np.asarray(adata.uns["sparsenode"].get("levels", np.ones(count)), dtype=np.float64)
+    center = read_metadata(adata).center
+    return np.zeros(adata.n_vars) if center is None else center
 
 
 def observation_counts(adata: AnnData) -> NDArray[np.float64]:
@@ -167,12 +229,6 @@ def observation_counts(adata: AnnData) -> NDArray[np.float64]:
     if "count" not in adata.obs:
         return np.ones(adata.n_obs)
     return adata.obs["count"].to_numpy(dtype=np.float64)
-
-
-def read_settings(adata: AnnData) -> dict[str, Any]:
-    """The settings that a dataset was made with, empty where its file does not tell."""
-    settings: dict[str, Any] = json.loads(adata.uns["sparsenode"].get("settings", "{}"))
-    return settings
 
 
 def true_network(adata: AnnData) -> Network | None:
@@ -200,7 +256,7 @@ def prior_network(adata: AnnData, name: str) -> Network:
     if name not in names:
         available = f"there are: {', '.join(names)}" if names else "it has none"
         message = (
-            f"the dataset {adata.uns['sparsenode']['name']!r} has no prior network {name!r} ({available}); name one of "
+            f"the dataset {read_metadata(adata).name!r} has no prior network {name!r} ({available}); name one of "
             "its own, or give it one"
         )
         raise UserError(message)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsenode.data.contract import known_observations, observation_counts, training_mask
+from sparsenode.data.contract import observation_counts, read_metadata, training_mask
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -184,10 +184,10 @@ def training_rows(
     Raises:
         UserError: fewer observations are known at the start of a trajectory than the slope takes.
     """
-    facts = adata.uns["sparsenode"]
-    initial_states = facts["initial_states"]
-    averaged = int(facts["initial_state_count"]) if windows is None else 2 * smoothing + 1
-    known_count = known_observations(adata)
+    metadata = read_metadata(adata)
+    initial_states = metadata.initial_states
+    averaged = metadata.initial_state_count if windows is None else 2 * smoothing + 1
+    known_count = metadata.known_observations
     slope_of = velocity_observations or 1
     check_known(slope_of, known_count)
     time = adata.obs["time"].to_numpy(dtype=float)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import prior_networks, read_settings, reference_network, training_mask, true_network
+from sparsenode.data.contract import prior_networks, read_metadata, reference_network, training_mask, true_network
 from sparsenode.data.magnitudes import measure_magnitudes
 from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
@@ -179,7 +179,7 @@ def evaluate_models(
     from sparsenode.data.contract import read_trajectories
 
     adata = read_trajectories(data)
-    name = str(adata.uns["sparsenode"]["name"])
+    name = read_metadata(adata).name
     ensembles = load_blocks(models, settings, name, file_sha256(data), seeds)
     # Before the work, not after it: two names that give one key are known now.
     network_keys([(ensemble.settings["model"], ensemble.settings["method"]) for ensemble in ensembles])
@@ -235,7 +235,7 @@ def evaluate_ensembles(
     """
     settings = settings or EvaluationSettings()
     data = read_observations(adata)
-    dataset = str(adata.uns["sparsenode"]["name"])
+    dataset = read_metadata(adata).name
     truth = read_truth(adata)
     result = Evaluation(pd.DataFrame(), pd.DataFrame(), {}, {})
     tables = _Parts()
@@ -306,7 +306,7 @@ def read_truth(adata: AnnData) -> Truth:
     training = training_mask(adata.obs["split"], adata.obs["phase"])
     deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
     same_degrees = None if edges is None else sample_networks(edges, known_pairs)
-    prior_settings = read_settings(adata).get("priors", {})
+    prior_settings = read_metadata(adata).settings.get("priors", {})
     groups = group_pairs(reference_network(adata), adata.n_vars)
     return Truth(
         edges, known_pairs, regulators, read_priors(adata), signs, deviations, same_degrees, prior_settings, groups

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense, expected_levels, known_observations, subtracted_center, training_mask
+from sparsenode.data.contract import dense, read_metadata, training_mask
 from sparsenode.errors import UserError
 from sparsenode.labels import ALL, SUBJECT
 
@@ -96,13 +96,12 @@ class Observations:
 
 def read_observations(adata: AnnData) -> Observations:
     """Arrays of an AnnData that holds to the contract of trajectories."""
-    facts = adata.uns["sparsenode"]
+    metadata = read_metadata(adata)
     names = tuple(str(name) for name in pd.unique(adata.obs["trajectory"].astype(str)))
     codes = pd.Categorical(adata.obs["trajectory"].astype(str), categories=list(names)).codes
-    initial = facts["initial_states"]
+    initial = metadata.initial_states
     text = {name: adata.obs[name].astype(str).to_numpy() for name in ("split", "phase", "group", "subject")}
     weights = adata.var["weight"] if "weight" in adata.var else np.ones(adata.n_vars)
-    averaged = int(facts.get("initial_state_count", 1))
     return Observations(
         values=dense(adata.X).astype(np.float64),
         noise_free=dense(adata.layers["noise_free"]).astype(np.float64) if "noise_free" in adata.layers else None,
@@ -110,15 +109,15 @@ def read_observations(adata: AnnData) -> Observations:
         trajectory=codes.astype(np.int64),
         trajectory_names=names,
         initial_states=initial.loc[list(names), list(adata.var_names)].to_numpy(np.float64),
-        scale=np.asarray(facts.get("scale", np.ones((len(names), adata.n_vars))), np.float64),
-        levels=expected_levels(adata),
+        scale=metadata.scale,
+        levels=metadata.levels,
         features=tuple(adata.var_names),
         weights=np.asarray(weights, np.float64),
-        unit=str(facts["value_unit"]),
-        source_unit=str(facts.get("source_unit", "")),
-        time_unit=str(facts["time_unit"]),
-        known=0 if averaged > 1 else known_observations(adata),
-        center=subtracted_center(adata) if "center" in facts else None,
+        unit=metadata.value_unit,
+        source_unit=metadata.source_unit,
+        time_unit=metadata.time_unit,
+        known=0 if metadata.initial_state_count > 1 else metadata.known_observations,
+        center=metadata.center,
         **text,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsenode.data.contract import known_observations
+from sparsenode.data.contract import read_metadata
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import baseline_errors, baselines_of, fit_polynomial, oracles_of
 from sparsenode.evaluation.forecast import Errors, Kept
@@ -108,7 +108,7 @@ def cut_windows(adata: AnnData, length: int, stride: int) -> list[np.ndarray]:
     """Observation numbers of the windows of every split and phase; a split too short for one has none."""
     from sparsenode.data.windows import make_windows
 
-    past = known_observations(adata)
+    past = read_metadata(adata).known_observations
     windows: list[np.ndarray] = []
     present = adata.obs[["split", "phase"]].astype(str).drop_duplicates()
     for split, phase in present.itertuples(index=False):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import read_settings
+from sparsenode.data.contract import read_metadata
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import check_features
@@ -126,7 +126,7 @@ def forecast_interventions(
     from sparsenode.data.contract import read_trajectories
 
     adata = read_trajectories(data)
-    name = str(adata.uns["sparsenode"]["name"])
+    name = read_metadata(adata).name
     ensembles = load_blocks(models, settings, name, file_sha256(data), seeds)
     chosen = {}
     for ensemble in ensembles:
@@ -156,16 +156,16 @@ def evaluate_interventions(
     """
     from sparsenode.data.sources import source
 
-    facts = adata.uns["sparsenode"]
+    metadata = read_metadata(adata)
     data = read_observations(adata)
-    interventions = resolve_interventions(data, settings, str(facts["name"]))
-    described = read_settings(adata)
+    interventions = resolve_interventions(data, settings, metadata.name)
+    described = metadata.settings
     module = source(described["source"]) if "source" in described else None
-    label = {"dataset": str(facts["name"])}
+    label = {"dataset": metadata.name}
     tables: list[pd.DataFrame] = []
     comparison: _Comparison | _FateCount
     if module is not None and hasattr(module, "solve"):
-        provenance = {"options": described.get("options", {}), "scale": facts["scale"], **facts["provenance"]}
+        provenance = {"options": described.get("options", {}), "scale": metadata.scale, **metadata.provenance}
         comparison = _Comparison.make(data, interventions, module, provenance)
         tables.extend(comparison.reference_rows(label))
     else:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsenode.data.contract import known_observations, training_mask, trajectory_slices
+from sparsenode.data.contract import read_metadata, training_mask, trajectory_slices
 from sparsenode.data.windows import Rows, make_windows, training_rows
 from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, stack_losses
 from sparsenode.ensemble.device import usable_memory
@@ -286,7 +286,7 @@ def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSett
     if len(method.strengths) < 2:
         return
     if settings.forecasts_from_windows and settings.windows is not None:
-        past = known_observations(adata)
+        past = read_metadata(adata).known_observations
         make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride, past=past)
     elif not ((adata.obs["split"] == "validation") & (adata.obs["phase"] == "fit")).any():
         raise UserError(
