@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from sparsenode.files import write_atomically
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from sparsenode.ensemble.conditions import Conditions
     from sparsenode.ensemble.members import Ensemble
 
 logger = logging.getLogger(__name__)
@@ -56,22 +58,14 @@ def forecast_file(
     ensemble = _load(model, strength)
     states, own_times = read_initial_states(initial_states, ensemble.features, layer=layer)
     rows = _check_times(times, own_times, len(states), initial_states)
-    slopes = read_slopes(initial_states, ensemble, states)
-    groups, levels = read_groups(initial_states, ensemble, states)
+    conditions = replace(read_conditions(initial_states, ensemble, states), clamp=clamp or {})
     _warn_of_steps(ensemble.count_steps(rows))
     values = states.to_numpy(np.float64)
     lost = _Lost(ensemble)
 
     def tables() -> Iterator[pd.DataFrame]:
         for batch in _batches([len(row) for row in rows], len(ensemble.members) * len(ensemble.features)):
-            forecasts = ensemble.forecast(
-                values[batch],
-                rows[batch],
-                slopes=None if slopes is None else slopes[batch],
-                groups=None if groups is None else groups[batch],
-                levels=None if levels is None else levels[batch],
-                clamp=clamp,
-            )
+            forecasts = conditions.select(batch).forecast(ensemble, values[batch], rows[batch])
             names = states.index[batch].astype(str).to_numpy(object)
             lost.look(names, forecasts)
             yield _tidy_forecasts(ensemble, names, rows[batch], forecasts)
@@ -171,50 +165,40 @@ def read_initial_states(
     return _in_order(states, features, path), times
 
 
-def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndarray | None:
-    """Slopes (row, feature) of the observations up to each initial state, for models that take them; else None.
+def read_conditions(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> Conditions:
+    """Slopes, groups and levels of initial states, for models that take them.
+
+    Args:
+        path: a dataset's h5ad file, which tells the observations up to each initial state, or any other file of states.
+        ensemble: the model.
+        states: the initial states (trajectory, feature) of the file.
 
     Raises:
         UserError: the model takes slopes, and `path` is no dataset's h5ad file that has the observations.
     """
-    from sparsenode.data.contract import has_metadata, read_metadata, read_trajectories, trajectory_slices
-    from sparsenode.data.windows import check_known, past_slopes
+    from sparsenode.data.contract import has_metadata, read_metadata, read_trajectories
+    from sparsenode.data.observations import read_observations
+    from sparsenode.ensemble.conditions import Conditions, prepare_conditions
     from sparsenode.ensemble.model import takes_slopes
 
-    settings = ensemble.model_settings
-    if not takes_slopes(settings):
-        return None
-    count = settings.velocity_observations or 1
+    slopes = takes_slopes(ensemble.model_settings)
+    if not slopes and not ensemble.groups:
+        return Conditions()
     if path.suffix != ".h5ad" or not has_metadata(_read_h5ad(path)):
-        raise UserError(
-            f"{path}: this model starts from the slopes of the last {count} observations, which states alone do not "
-            "tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
-        )
-    adata = read_trajectories(path)
-    known_count = read_metadata(adata).known_observations
-    check_known(count, known_count)
-    slices = trajectory_slices(adata)
-    starts = np.array([slices[str(name)].start + known_count - 1 for name in states.index])
-    values = pd.DataFrame(np.asarray(adata.X, float), columns=adata.var_names)[list(ensemble.features)]
-    return past_slopes(adata.obs["time"].to_numpy(float), values.to_numpy(), starts, count)[0]
-
-
-def read_groups(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> tuple[list[str] | None, np.ndarray | None]:
-    """Group and expected level of each initial state, for models that have learned where groups start.
-
-    None where the file tells none.
-    """
-    from sparsenode.data.contract import has_metadata, read_metadata, read_trajectories, trajectory_slices
-
-    if not ensemble.groups:
-        return None, None
-    if path.suffix != ".h5ad" or not has_metadata(_read_h5ad(path)):
+        if slopes:
+            count = ensemble.model_settings.velocity_observations
+            raise UserError(
+                f"{path}: this model starts from the slopes of the last {count} observations, which states alone do "
+                "not tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
+            )
         logger.info("%s tells no groups: each forecast begins at the learned start nearest to its state", path)
-        return None, None
+        return Conditions()
     adata = read_trajectories(path)
-    slices = trajectory_slices(adata)
-    groups = [str(adata.obs["group"].iloc[slices[str(name)].start]) for name in states.index]
-    return groups, read_metadata(adata).levels[[list(slices).index(str(name)) for name in states.index]]
+    data, known = read_observations(adata), read_metadata(adata).known_observations
+    codes = [data.trajectory_names.index(str(name)) for name in states.index]
+    starts = np.array([data.rows_of(code)[known - 1] for code in codes])
+    positions = [data.features.index(feature) for feature in ensemble.features]
+    return prepare_conditions(ensemble, replace(data, values=data.values[:, positions]), starts, known)
 
 
 def read_states(path: Path, features: Sequence[str], *, layer: str | None = None) -> pd.DataFrame:

@@ -333,7 +333,7 @@ def test_files_that_are_no_trajectories(adata: AnnData, tmp_path: Path) -> None:
         read_trajectories(tmp_path / "bare.h5ad")
 
 
-def test_only_the_contract_opens_the_metadata_and_writes_the_mask_of_the_training_observations(repository: Path) -> None:
+def test_only_the_contract_opens_the_metadata_and_writes_the_mask_of_training_observations(repository: Path) -> None:
     patterns = r'uns(\[|\.get\()"sparsenode"', r'== "train"\) & .*== "fit"'
     package = repository / "src" / "sparsenode"
     for pattern in patterns:

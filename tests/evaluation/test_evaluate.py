@@ -9,6 +9,7 @@ import pytest
 from scipy.linalg import expm
 from scipy.stats import spearmanr
 
+from sparsenode.data.observations import read_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation import blocks, plans, protocols
 from sparsenode.evaluation import evaluate as evaluate_module
@@ -16,7 +17,7 @@ from sparsenode.evaluation.degrees import CALIBRATED, RIGID
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import join_rankings, network_table, read_network, write_network
 from sparsenode.evaluation.peers import PeerScores
-from sparsenode.evaluation.plans import plan_trajectories, read_observations
+from sparsenode.evaluation.plans import plan_trajectories
 from sparsenode.evaluation.rows import Truth, structure_rows
 from sparsenode.evaluation.structure import auprc, select_pairs
 from sparsenode.evaluation.tables import COLUMNS, join_tables

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sparsenode.data.observations import read_observations
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import target_shares
 from sparsenode.evaluation.paired import bootstrap_means, entry_errors, paired_rows, reference_errors
-from sparsenode.evaluation.plans import plan_trajectories, read_observations
+from sparsenode.evaluation.plans import plan_trajectories
 from sparsenode.evaluation.rows import Truth, prior_rows
 from sparsenode.evaluation.structure import rank_pairs, select_pairs
 from sparsenode.evaluation.tables import join_tables

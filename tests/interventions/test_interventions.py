@@ -21,12 +21,12 @@ from scipy.stats import spearmanr
 
 from sparsenode.cli import main
 from sparsenode.data.contract import read_trajectories, write_trajectories
+from sparsenode.data.observations import read_observations
 from sparsenode.data.preprocess import assemble
 from sparsenode.data.sources import complete_options, hill, second_order
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.errors import UserError
-from sparsenode.evaluation.plans import read_observations
 from sparsenode.files import file_sha256
 from sparsenode.interventions.forecast import (
     NO_EFFECT,

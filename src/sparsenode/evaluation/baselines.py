@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from sparsenode.data.observations import Observations
 from sparsenode.evaluation.forecast import Errors, Kept, matrix_errors
-from sparsenode.evaluation.plans import ROLLING, Observations, Plan
+from sparsenode.evaluation.plans import ROLLING, Plan
 
 BASELINES = ("initial_state", "training_mean", "zeros", "linear")
 PAST_BASELINES = ("constant_velocity", "last_cycle")

@@ -14,6 +14,7 @@ import pandas as pd
 
 from sparsenode.data.contract import prior_networks, read_metadata, reference_network, training_mask, true_network
 from sparsenode.data.magnitudes import measure_magnitudes
+from sparsenode.data.observations import Observations, read_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation import rows
 from sparsenode.evaluation.baselines import fit_polynomial
@@ -43,14 +44,12 @@ from sparsenode.evaluation.plans import (
     ONE_STEP,
     ROLLING,
     WINDOW,
-    Observations,
     Plan,
     RollingSettings,
     plan_one_step,
     plan_rolling,
     plan_trajectories,
     plan_windows,
-    read_observations,
 )
 from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol, spread
 from sparsenode.evaluation.remarks import check_finished, remarks_of_dataset

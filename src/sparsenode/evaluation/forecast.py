@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sparsenode.data.observations import Observations
+from sparsenode.ensemble.conditions import prepare_conditions
 from sparsenode.errors import UserError
-from sparsenode.evaluation.plans import Observations, Plan
+from sparsenode.evaluation.plans import Plan
 
 if TYPE_CHECKING:
     from sparsenode.ensemble.members import Ensemble
@@ -79,55 +81,14 @@ def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, kept: Ke
 
 def predict_rows(ensemble: Ensemble, data: Observations, plan: Plan) -> Iterator[tuple[int, int, np.ndarray]]:
     """Forecasts of a plan, a row at a time: its entries from a first to before a last, and (member, entry, feature)."""
-    slopes = given_slopes(ensemble, data, plan)
-    groups = given_groups(ensemble, data, plan)
+    conditions = prepare_conditions(ensemble, data, plan.starts, int(plan.given.min(initial=np.iinfo(np.int64).max)))
     for rows in _batches(plan, len(ensemble.members) * len(data.features) * 4):
-        forecasts = ensemble.forecast(
-            plan.initial_states[rows],
-            [plan.times[row] for row in rows],
-            slopes=None if slopes is None else slopes[rows],
-            groups=None if groups is None else groups[rows].tolist(),
-            levels=None if groups is None else data.levels[data.trajectory[plan.starts[rows]]],
-        )
-        for row, forecast in zip(rows, forecasts, strict=True):
+        times = [plan.times[row] for row in rows]
+        forecasts = conditions.select(rows).forecast(ensemble, plan.initial_states[rows], times)
+        for row, predicted in zip(rows, forecasts, strict=True):
             first, last = np.searchsorted(plan.row, [row, row + 1])
             if first < last:
-                yield first, last, forecast[:, plan.position[first:last]]
-
-
-def given_slopes(ensemble: Ensemble, data: Observations, plan: Plan) -> np.ndarray | None:
-    """Slopes (row, feature) of the last observations that a forecast is given, where the model takes them.
-
-    Raises:
-        UserError: the model takes more observations than forecasts are given.
-    """
-    from sparsenode.data.windows import check_known, past_slopes
-    from sparsenode.ensemble.model import takes_slopes
-
-    settings = ensemble.model_settings
-    if not takes_slopes(settings):
-        return None
-    count = settings.velocity_observations or 1
-    check_known(count, int(plan.given.min()))
-    return past_slopes(data.time, data.values, plan.starts, count)[0]
-
-
-def given_groups(ensemble: Ensemble, data: Observations, plan: Plan) -> np.ndarray | None:
-    """Group of each forecast, (row,), for models that have learned where groups start; else None.
-
-    Raises:
-        UserError: a group has no training data, so that nothing is known of its start.
-    """
-    if not ensemble.groups:
-        return None
-    groups = data.group[plan.starts]
-    if unknown := sorted(set(groups) - set(ensemble.groups)):
-        message = (
-            f"no training trajectory is of the group {unknown[0]!r}, so that no start of it was learned; leave its "
-            "trajectories out, train on one of them, or set `starts: given` of the model"
-        )
-        raise UserError(message)
-    return np.asarray(groups)
+                yield first, last, predicted[:, plan.position[first:last]]
 
 
 def matrix_errors(predicted: np.ndarray, data: Observations, plan: Plan, kept: Kept) -> Errors:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsenode.data.contract import read_metadata
+from sparsenode.data.observations import Observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import baseline_errors, baselines_of, fit_polynomial, oracles_of
 from sparsenode.evaluation.forecast import Errors, Kept
-from sparsenode.evaluation.plans import ONE_STEP, TRAJECTORY, Observations, Plan
+from sparsenode.evaluation.plans import ONE_STEP, TRAJECTORY, Plan
 
 if TYPE_CHECKING:
     from anndata import AnnData

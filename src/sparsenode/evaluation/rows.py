@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.observations import Observations
 from sparsenode.evaluation.degrees import calibrate
 from sparsenode.evaluation.forecast import Errors, error_units
 from sparsenode.evaluation.networks import pick_members, target_shares
-from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
+from sparsenode.evaluation.plans import add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
 from sparsenode.evaluation.sparsity import (
     EXACT_ZERO,

@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import read_metadata
+from sparsenode.data.observations import Observations, read_observations
+from sparsenode.ensemble.conditions import prepare_conditions
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import check_features
-from sparsenode.evaluation.plans import Observations, read_observations
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
 from sparsenode.files import file_sha256, read_json, write_atomically
 from sparsenode.labels import BASELINE, NO_FATE, ORACLE, UNCLAMPED, reserved_name
@@ -242,22 +243,8 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
 
 def _forecast(ensemble: Ensemble, data: Observations, starts: Starts, clamp: Mapping[str, float]) -> list[np.ndarray]:
     """Forecasts (member, time, feature) of each row, of a model of any kind."""
-    from sparsenode.data.windows import check_known, past_slopes
-    from sparsenode.ensemble.model import takes_slopes
-
-    slopes = None
-    if takes_slopes(ensemble.model_settings):
-        count = ensemble.model_settings.velocity_observations or 1
-        check_known(count, data.known)
-        slopes = past_slopes(data.time, data.values, starts.observations, count)[0]
-    return ensemble.forecast(
-        starts.states,
-        starts.times,
-        slopes=slopes,
-        groups=data.group[starts.observations].tolist() if ensemble.groups else None,
-        levels=data.levels[data.trajectory[starts.observations]] if ensemble.groups else None,
-        clamp=clamp,
-    )
+    conditions = prepare_conditions(ensemble, data, starts.observations, data.known, clamp)
+    return conditions.forecast(ensemble, starts.states, starts.times)
 
 
 @dataclass(frozen=True)
