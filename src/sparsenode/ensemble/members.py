@@ -28,10 +28,7 @@ from sparsenode.ensemble.states import States, Times, list_names, state_array, t
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import reading, write_atomically
 from sparsenode.methods import get_method
-from sparsenode.settings import ModelSettings, read_model_settings
-
-PRUNING_THRESHOLD = 1e-5
-"""Weights below this count as zero, in the refit and in the sparsity metrics (the study's threshold)."""
+from sparsenode.settings import PRUNING_THRESHOLD, ModelSettings, read_model_settings
 
 FORMAT = "sparsenode ensemble 1"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-THRESHOLD = 1e-5
-"""Below it a weight or a path counts as absent: the published study's value."""
+from sparsenode.settings import PRUNING_THRESHOLD
+
+THRESHOLD = PRUNING_THRESHOLD
+"""Below it a weight or a path counts as absent."""
 EXACT_ZERO = float(np.finfo(np.float32).smallest_subnormal)
 """Below it no single-precision number but zero is."""
 RELATIVE_THRESHOLD = 1e-3

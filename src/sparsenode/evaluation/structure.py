@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from sparsenode.data.ranks import rank_correlation
 from sparsenode.evaluation.networks import mean_shares, selection_frequency
 from sparsenode.evaluation.paired import LEVEL
 
@@ -146,15 +147,11 @@ def out_degree_correlation(predicted: np.ndarray, edges: np.ndarray, sources: np
         edges: which pairs are true edges, (pair,), boolean.
         sources: number of each pair's source, (pair,).
     """
-    from scipy.stats import rankdata
-
     distinct, positions = np.unique(sources, return_inverse=True)
     predicted_counts, true_counts = (
         np.bincount(positions, weights=mask, minlength=len(distinct)) for mask in (predicted, edges)
     )
-    if len(distinct) < 2 or np.ptp(predicted_counts) == 0 or np.ptp(true_counts) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(predicted_counts), rankdata(true_counts))[0, 1])
+    return rank_correlation(predicted_counts, true_counts)
 
 
 def score_pairs(

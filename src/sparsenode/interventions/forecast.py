@@ -19,6 +19,7 @@ import pandas as pd
 
 from sparsenode.data.contract import read_metadata
 from sparsenode.data.observations import Observations, read_observations
+from sparsenode.data.ranks import rank_correlation
 from sparsenode.ensemble.conditions import prepare_conditions
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.evaluation.blocks import load_blocks
@@ -400,7 +401,10 @@ class _Comparison:
         )
         least = SMALLEST * np.abs(together[1]).max(initial=0.0)
         values = np.array(
-            [[rank_correlation(member, true, least) for member in predicted] for predicted, true in [*pairs, together]]
+            [
+                [effect_correlation(member, true, least) for member in predicted]
+                for predicted, true in [*pairs, together]
+            ]
         ).T
         table = cross_table(keys, self._names(), values, metric="effect_correlation", reference=TRUTH, **label)
         return [_tell_undefined(table, "effects are not finite, all alike, or of fewer than three variables")]
@@ -431,19 +435,14 @@ def _mean_over_times(values: np.ndarray, within: np.ndarray) -> np.ndarray:
     return np.asarray(np.mean(means, axis=0))
 
 
-def rank_correlation(one: np.ndarray, other: np.ndarray, least: float = 0.0) -> float:
-    """Spearman's rank correlation, ties sharing their mean rank; NaN where it is undefined.
+def effect_correlation(one: np.ndarray, other: np.ndarray, least: float = 0.0) -> float:
+    """Rank correlation of effects (feature,); NaN for fewer than three, or where one is not finite or all are alike.
 
     Values of a size below `least` count as zero.
     """
-    from scipy.stats import rankdata
-
     if len(one) < 3 or not (np.isfinite(one).all() and np.isfinite(other).all()):
         return float("nan")
-    ranks = [rankdata(np.where(np.abs(values) < least, 0.0, values)) for values in (one, other)]
-    if min(np.ptp(rank) for rank in ranks) == 0:
-        return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    return rank_correlation(*(np.where(np.abs(values) < least, 0.0, values) for values in (one, other)))
 
 
 def _tell_undefined(table: pd.DataFrame, reason: str) -> pd.DataFrame:
