@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ import numpy as np
 from sparsenode.data.observations import Observations
 from sparsenode.ensemble.conditions import prepare_conditions
 from sparsenode.errors import UserError
+from sparsenode.evaluation.metrics import ERRORS, registered_metrics
+from sparsenode.evaluation.metrics.errors import error_units
 from sparsenode.evaluation.plans import Plan
 
 if TYPE_CHECKING:
@@ -48,18 +50,6 @@ class Errors:
     def pick(self, members: np.ndarray) -> Errors:
         """The errors of some members."""
         return Errors({name: values[members] for name, values in self.means.items()}, self.kept[members])
-
-
-def error_units(data: Observations) -> dict[str, str]:
-    """Unit of each mean squared error that is measured on a dataset."""
-    units = {"mse": data.unit}
-    if np.ptp(data.weights) > 0:
-        units["mse_weighted"] = "share of movement"
-    if data.source_unit:
-        units["mse_restored"] = f"{data.source_unit}^2"
-    if data.noise_free is not None:
-        units["mse_noise_free"] = data.unit
-    return units
 
 
 def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, kept: Kept) -> Errors:
@@ -105,18 +95,21 @@ class _ErrorSums:
         self.data, self.plan = data, plan
         simple = len(plan.groups) - len(plan.unions)
         self.counts = np.bincount(plan.group, minlength=simple).astype(np.float64)
+        self.metrics = registered_metrics(ERRORS)
         self.sums = {name: np.zeros((members, simple)) for name in error_units(data)}
 
     def add(self, predicted: np.ndarray, first: int, last: int) -> None:
         """Add entries `first` to `last`, predicted (member, entry, feature)."""
         observation = self.plan.observation[first:last]
         group = self.plan.group[first:last]
-        measures = _measures(self.data, observation)
         for member, forecast in enumerate(predicted):
             with np.errstate(over="ignore", invalid="ignore"):
                 squares = np.square(forecast.astype(np.float64) - self.data.values[observation])
                 for name, total in self.sums.items():
-                    _add_by_group(total[member], group, measures[name](squares, forecast))
+                    values = self.metrics[name].measure(
+                        squares=squares, forecast=forecast, data=self.data, observation=observation
+                    )
+                    _add_by_group(total[member], group, values)
 
     def means(self, kept_values: np.ndarray) -> Errors:
         return Errors({name: self._mean(total) for name, total in self.sums.items()}, kept_values)
@@ -127,30 +120,6 @@ class _ErrorSums:
         return np.stack(
             [sums[:, columns].sum(axis=1) / self.counts[columns].sum() for columns in simple_groups], axis=1
         )
-
-
-Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def _measures(data: Observations, observation: np.ndarray) -> dict[str, Measure]:
-    """What makes one number (entry,) of squared errors and forecasts, both (entry, feature), by metric."""
-
-    def weighted(squares: np.ndarray, _: np.ndarray) -> np.ndarray:
-        return np.asarray(squares @ (data.weights / len(data.weights)))
-
-    def restored(squares: np.ndarray, _: np.ndarray) -> np.ndarray:
-        return np.asarray((squares * np.square(data.scale[data.trajectory[observation]])).mean(axis=1))
-
-    def noise_free(_: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-        assert data.noise_free is not None  # noqa: S101 measured only where it is there
-        return np.asarray(np.square(forecast.astype(np.float64) - data.noise_free[observation]).mean(axis=1))
-
-    return {
-        "mse": lambda squares, _: np.asarray(squares.mean(axis=1)),
-        "mse_weighted": weighted,
-        "mse_restored": restored,
-        "mse_noise_free": noise_free,
-    }
 
 
 def _add_by_group(total: np.ndarray, group: np.ndarray, values: np.ndarray) -> None:

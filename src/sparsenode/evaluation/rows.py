@@ -11,17 +11,17 @@ import pandas as pd
 
 from sparsenode.data.observations import Observations
 from sparsenode.evaluation.degrees import calibrate
-from sparsenode.evaluation.forecast import Errors, error_units
+from sparsenode.evaluation.forecast import Errors
+from sparsenode.evaluation.metrics import PATHS, registered_metrics
+from sparsenode.evaluation.metrics.errors import error_units
+from sparsenode.evaluation.metrics.rankings import ENDS, PRIOR_METRICS
 from sparsenode.evaluation.networks import pick_members, target_shares
 from sparsenode.evaluation.plans import add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
 from sparsenode.evaluation.sparsity import (
     EXACT_ZERO,
     THRESHOLD,
-    exact_sparsity,
     feature_sparsity,
-    mean_out_degree,
-    out_degree,
     pair_sparsity,
 )
 from sparsenode.evaluation.structure import (
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 FREQUENCY_THRESHOLD = 0.5
 """An edge counts as predicted when at least half of the members selected it."""
 COLUMNS = ["trajectory", "split", "phase", "horizon"]
-_OF_PATHS = {"exact_sparsity": exact_sparsity, "out_degree": out_degree, "mean_out_degree": mean_out_degree}
-ENDS = ("lower", "upper")
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,11 @@ def baseline_rows(
 def selection_row(selection: Mapping[str, Any], label: Mapping[str, str]) -> pd.DataFrame:
     """The chosen strength, or that there is none."""
     chosen = selection["chosen"]
-    outcome = {} if chosen is not None else {"status": "undefined", "reason": "fewer than half of the members finished"}
+    outcome = (
+        {}
+        if chosen is not None
+        else {"status": "undefined", "reason": registered_metrics()["chosen_strength"].undefined}
+    )
     return make_table(
         **label,
         strength=np.nan if chosen is None else chosen,
@@ -211,8 +213,8 @@ def sparsity_rows(
         for metric, threshold in (("weight_sparsity", THRESHOLD), ("exact_weight_sparsity", EXACT_ZERO)):
             value = np.asarray(source.weight_sparsity(threshold), np.float64)[picked]
             tables.append(make_table(**common, metric=metric, estimator="weights", value=value))
-        for metric, measure in _OF_PATHS.items():
-            value = measure(network_paths)
+        for metric, entry in registered_metrics(PATHS).items():
+            value = entry.measure(paths=network_paths)
             tables.append(mark_undefined(make_table(**common, metric=metric, estimator="paths", value=value)))
         for estimator, relative in (("paths", False), ("relative", True)):
             value = feature_sparsity(network_paths, relative=relative)
@@ -381,29 +383,13 @@ def _score_table(
     return mark_undefined(cross_table(keys, metrics, values, trajectory=ALL, **constants))
 
 
-_NO_EDGE = "no pair of known truth is an edge"
-_ONE_KIND = "all pairs of known truth are edges, or none is"
-UNDEFINED = {
-    "sign_accuracy": "no true edge of known sign is predicted",
-    "out_degree": "no source has a target",
-    **dict.fromkeys(("exact_sparsity", "mean_out_degree"), "one variable makes no pair"),
-    "out_degree_correlation": "all sources have equally many targets",
-    **dict.fromkeys(("auprc", "auprc_ratio", "early_precision"), _NO_EDGE),
-    **dict.fromkeys((f"{metric}_{end}" for metric in ("auprc", "auprc_ratio") for end in ENDS), _NO_EDGE),
-    **dict.fromkeys(("auroc", "balanced_accuracy", "balanced_accuracy_at_95"), _ONE_KIND),
-}
-"""Metrics that a sound network may not have, and why."""
-
-
 def mark_undefined(table: pd.DataFrame) -> pd.DataFrame:
     """Give metrics that are not defined for a network the status "undefined" and the reason."""
-    lost = table["metric"].isin(list(UNDEFINED)) & table["value"].isna()
+    reasons = {name: entry.undefined for name, entry in registered_metrics().items() if entry.undefined}
+    lost = table["metric"].isin(list(reasons)) & table["value"].isna()
     table.loc[lost, "status"] = "undefined"
-    table.loc[lost, "reason"] = table.loc[lost, "metric"].map(UNDEFINED)
+    table.loc[lost, "reason"] = table.loc[lost, "metric"].map(reasons)
     return table
-
-
-PRIOR_METRICS = ("auroc", "auprc", "auprc_ratio", "early_precision")
 
 
 def prior_rows(

@@ -24,6 +24,9 @@ from sparsenode.ensemble.conditions import prepare_conditions
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import check_features
+from sparsenode.evaluation.metrics import registered_metrics
+from sparsenode.evaluation.metrics.interventions import NOT_CHOSEN
+from sparsenode.evaluation.rows import mark_undefined
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
 from sparsenode.files import file_sha256, read_json, write_atomically
 from sparsenode.labels import BASELINE, NO_FATE, ORACLE, UNCLAMPED, reserved_name
@@ -186,7 +189,7 @@ def evaluate_interventions(
         if rows:
             tables.extend(comparison.rows(ensemble.select(rows), of_model))
         else:
-            outcome = {"status": "undefined", "reason": "no strength was chosen: too few members finished"}
+            outcome = {"status": "undefined", "reason": NOT_CHOSEN}
             tables.append(make_table(**of_model, metric=comparison.metric, trajectory=ALL, **outcome))
         logger.info("interventions of %s/%s in %.1f s", model, method, time.perf_counter() - started)
     return join_tables(tables)
@@ -372,7 +375,7 @@ class _Comparison:
         table = cross_table(keys, self._names(), values, **constants)
         # A forecast that is not finite says so, as its error does.
         unchanged = np.tile(~changes, len(keys))
-        table.loc[unchanged, ["status", "reason"]] = ["undefined", "nothing else changes in truth"]
+        table.loc[unchanged, ["status", "reason"]] = ["undefined", registered_metrics()["intervention_skill"].undefined]
         return [table]
 
     def _effect_rows(
@@ -407,7 +410,7 @@ class _Comparison:
             ]
         ).T
         table = cross_table(keys, self._names(), values, metric="effect_correlation", reference=TRUTH, **label)
-        return [_tell_undefined(table, "effects are not finite, all alike, or of fewer than three variables")]
+        return [mark_undefined(table)]
 
 
 NO_KEYS = pd.DataFrame({"seed": [NO_SEED]})
@@ -443,13 +446,6 @@ def effect_correlation(one: np.ndarray, other: np.ndarray, least: float = 0.0) -
     if len(one) < 3 or not (np.isfinite(one).all() and np.isfinite(other).all()):
         return float("nan")
     return rank_correlation(*(np.where(np.abs(values) < least, 0.0, values) for values in (one, other)))
-
-
-def _tell_undefined(table: pd.DataFrame, reason: str) -> pd.DataFrame:
-    """The table, its values that are NaN marked as undefined for a reason."""
-    undefined = table["value"].isna()
-    table.loc[undefined, ["status", "reason"]] = ["undefined", reason]
-    return table
 
 
 @dataclass(frozen=True)
