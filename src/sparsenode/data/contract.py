@@ -33,6 +33,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -86,6 +87,7 @@ class Metadata:
         offset: (trajectory, feature), in the order of the file, as all that follow.
         scale: (trajectory, feature).
         levels: level of each trajectory beside the training ones of its group, (trajectory,).
+        truth_signed: whether the true network tells the signs of its edges.
         settings: the settings that the dataset was made with, empty where its file does not tell.
         provenance: what its source tells of it.
     """
@@ -102,6 +104,7 @@ class Metadata:
     offset: NDArray[np.float64]
     scale: NDArray[np.float64]
     levels: NDArray[np.float64]
+    truth_signed: bool
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
@@ -138,6 +141,7 @@ def write_trajectories(adata: AnnData, path: str | Path) -> None:
     Raises:
         UserError: the contract is broken, or the file cannot be written.
     """
+    import anndata
     import h5py
     from anndata.io import write_elem
 
@@ -145,8 +149,20 @@ def write_trajectories(adata: AnnData, path: str | Path) -> None:
     # Through memory: a full disk then meets a plain write, which reports it; HDF5 may fail only while
     # closing.
     buffer = io.BytesIO()
+    metadata = dict(adata.uns["sparsenode"])
+    metadata["initial_states"] = metadata["initial_states"].to_numpy(dtype=np.float64)
+    metadata["source_files"] = json.dumps(metadata.get("source_files", {}), sort_keys=True)
+    packed = anndata.AnnData(
+        X=adata.X,
+        obs=adata.obs,
+        var=adata.var,
+        obsm=dict(adata.obsm),
+        layers=dict(adata.layers),
+        varp=dict(adata.varp),
+        uns={**adata.uns, "sparsenode": metadata},
+    )
     with h5py.File(buffer, "w") as file:
-        write_elem(file, "/", _packed(adata))
+        write_elem(file, "/", packed)
     with write_atomically(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
@@ -183,7 +199,7 @@ def training_mask(splits: ArrayLike, phases: ArrayLike) -> NDArray[np.bool_]:
 
 def trajectory_slices(adata: AnnData) -> dict[str, slice]:
     """Rows of each trajectory, in the order of the file."""
-    return dict(_slices(adata))
+    return dict(_slices(adata.obs))
 
 
 def has_metadata(adata: AnnData) -> bool:
@@ -213,6 +229,7 @@ def read_metadata(adata: AnnData) -> Metadata:
         offset=numbers("offset", 0.0, shape),
         scale=numbers("scale", 1.0, shape),
         levels=numbers("levels", 1.0, count),
+        truth_signed=bool(facts.get("truth_signed", True)),
         settings=json.loads(facts.get("settings", "{}")),
         provenance=facts.get("provenance", {}),
     )
@@ -226,24 +243,18 @@ def subtracted_center(adata: AnnData) -> NDArray[np.float64]:
 
 def observation_counts(adata: AnnData) -> NDArray[np.float64]:
     """How many observations of the source each is the mean of, (observation,): 1 but for averages."""
-    if "count" not in adata.obs:
-        return np.ones(adata.n_obs)
-    return adata.obs["count"].to_numpy(dtype=np.float64)
+    return _counts(adata.obs)
 
 
 def true_network(adata: AnnData) -> Network | None:
     """The true network, dense, or None where there is none."""
-    if "truth" not in adata.varp:
-        return None
-    known_pairs = dense(adata.varp["truth_known"]).astype(bool)
-    signed = bool(adata.uns.get("sparsenode", {}).get("truth_signed", True))
-    edges = dense(adata.varp["truth"]).astype(np.float64)
-    return Network(edges if signed else np.abs(edges), known_pairs, signed)
+    signed = bool(read_metadata(adata).truth_signed) if has_metadata(adata) else True
+    return _true_network(adata.varp, signed=signed)
 
 
 def prior_networks(adata: AnnData) -> dict[str, Network]:
     """Prior networks by name, dense; one that does not say of which pairs it tells, tells of all."""
-    return {name: _prior(adata, name) for name in _prior_names(adata)}
+    return {name: _prior(adata.varp, name) for name in _prior_names(adata.varp)}
 
 
 def prior_network(adata: AnnData, name: str) -> Network:
@@ -252,7 +263,7 @@ def prior_network(adata: AnnData, name: str) -> Network:
     Raises:
         UserError: there is none of that name; those that there are.
     """
-    names = _prior_names(adata)
+    names = _prior_names(adata.varp)
     if name not in names:
         available = f"there are: {', '.join(names)}" if names else "it has none"
         message = (
@@ -260,15 +271,18 @@ def prior_network(adata: AnnData, name: str) -> Network:
             "its own, or give it one"
         )
         raise UserError(message)
-    return _prior(adata, name)
+    return _prior(adata.varp, name)
 
 
 def reference_network(adata: AnnData) -> tuple[str, Network] | None:
     """Name and edges of the true network, else of a prior one, with the pairs that it tells of, else None."""
-    truth = true_network(adata)
+    return choose_reference(true_network(adata), prior_networks(adata))
+
+
+def choose_reference(truth: Network | None, priors: Mapping[str, Network]) -> tuple[str, Network] | None:
+    """Name and network of what others are set beside: the truth, else the prior "base", else the first prior."""
     if truth is not None:
         return "true network", truth
-    priors = prior_networks(adata)
     if not priors:
         return None
     name = "base" if "base" in priors else min(priors)
@@ -281,29 +295,38 @@ def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> No
     Raises:
         UserError: what is wrong first, `where`, and at which observation or entry.
     """
-    for check in (_check_values, _check_columns, _check_names, _check_order, _check_features, _check_metadata):
-        problem = check(adata)
+    obs, var, varp, features = adata.obs, adata.var, adata.varp, list(adata.var_names)
+    matrices = {"X": adata.X} | {f"layers[{key!r}]": matrix for key, matrix in adata.layers.items()}
+    checks = (
+        partial(_check_values, matrices, adata.obsm, adata.obs_names, features),
+        partial(_check_columns, obs),
+        partial(_check_names, obs, features, varp),
+        partial(_check_order, obs),
+        partial(_check_features, var, varp),
+        partial(_check_metadata, adata.uns.get("sparsenode"), obs, features),
+    )
+    for check in checks:
+        problem = check()
         if problem is not None:
             message = f"{where}: {problem}"
             raise UserError(message)
 
 
-def _check_values(adata: AnnData) -> str | None:
-    if adata.X is None or 0 in adata.shape:
+def _check_values(
+    matrices: Mapping[str, Any], embeddings: Mapping[str, Any], observations: Sequence[str], names: Sequence[str]
+) -> str | None:
+    if matrices["X"] is None or 0 in matrices["X"].shape:
         return "there are no observations or no features (X is empty)"
-    features = [f"feature {name!r}" for name in adata.var_names]
-    matrices = [("X", adata.X), *((f"layers[{key!r}]", adata.layers[key]) for key in adata.layers)]
-    for label, matrix in matrices:
-        problem = _check_matrix(label, matrix, adata.obs_names, features)
-        if problem is not None:
-            return problem
-    for key in adata.obsm:
-        matrix = adata.obsm[key]
-        dimensions = [f"dimension {number}" for number in range(np.shape(matrix)[-1])]
-        problem = _check_matrix(f"obsm[{key!r}]", matrix, adata.obs_names, dimensions)
-        if problem is not None:
-            return problem
-    return None
+    features = [f"feature {name!r}" for name in names]
+    columns = dict.fromkeys(matrices, features)
+    for key, matrix in embeddings.items():
+        columns[f"obsm[{key!r}]"] = [f"dimension {number}" for number in range(np.shape(matrix)[-1])]
+    checked = [*matrices.values(), *embeddings.values()]
+    problems = (
+        _check_matrix(label, matrix, observations, columns[label])
+        for label, matrix in zip(columns, checked, strict=True)
+    )
+    return next(filter(None, problems), None)
 
 
 def _check_matrix(label: str, matrix: Any, observations: Sequence[str], columns: Sequence[str]) -> str | None:
@@ -319,31 +342,31 @@ def _check_matrix(label: str, matrix: Any, observations: Sequence[str], columns:
     return None
 
 
-def _check_columns(adata: AnnData) -> str | None:
-    missing = [name for name in (*_CATEGORIES, "time", "weight") if name not in adata.obs]
+def _check_columns(obs: pd.DataFrame) -> str | None:
+    missing = [name for name in (*_CATEGORIES, "time", "weight") if name not in obs]
     if missing:
         return f"`obs` has no column {missing[0]!r}"
     for name in _CATEGORIES:
-        if adata.obs[name].dtype.name != "category" or adata.obs[name].isna().any():
+        if obs[name].dtype.name != "category" or obs[name].isna().any():
             return f"the column {name!r} of `obs` is to be categorical, without empty entries"
     for name, allowed in (("split", SPLITS), ("phase", PHASES)):
-        unknown = sorted(set(adata.obs[name].astype(str)) - set(allowed))
+        unknown = sorted(set(obs[name].astype(str)) - set(allowed))
         if unknown:
             return f"the column {name!r} of `obs` holds {unknown[0]!r}; allowed: {', '.join(allowed)}"
     for name in ("time", "weight"):
-        column = adata.obs[name]
+        column = obs[name]
         if column.dtype.kind != "f" or not np.isfinite(column).all():
             return f"the column {name!r} of `obs` is to hold finite floating-point numbers"
-    if (adata.obs["weight"] < 0).any():
+    if (obs["weight"] < 0).any():
         return "the column 'weight' of `obs` holds a negative weight"
-    if not (observation_counts(adata) > 0).all():
+    if not (_counts(obs) > 0).all():
         return "the column 'count' of `obs` holds what is no number above 0"
     return None
 
 
-def _check_names(adata: AnnData) -> str | None:
-    names = {column: [str(name) for name in adata.obs[column].cat.categories] for column in _NAMED}
-    problem = name_problem(names | {"feature": list(adata.var_names), "prior network": _prior_names(adata)})
+def _check_names(obs: pd.DataFrame, features: Sequence[str], varp: Mapping[str, Any]) -> str | None:
+    names = {column: [str(name) for name in obs[column].cat.categories] for column in _NAMED}
+    problem = name_problem(names | {"feature": features, "prior network": _prior_names(varp)})
     return problem and f"{problem} in the source of the data, delete this file and run again"
 
 
@@ -353,12 +376,12 @@ def name_problem(names: Mapping[str, Iterable[str]]) -> str | None:
     return next(filter(None, problems), None)
 
 
-def _check_order(adata: AnnData) -> str | None:
-    codes = adata.obs["trajectory"].cat.codes.to_numpy()
+def _check_order(obs: pd.DataFrame) -> str | None:
+    codes = obs["trajectory"].cat.codes.to_numpy()
     if (np.diff(codes) < 0).any():
         return "observations are not sorted by trajectory (in the order of its categories)"
-    times = adata.obs["time"].to_numpy()
-    for name, rows in _slices(adata):
+    times = obs["time"].to_numpy()
+    for name, rows in _slices(obs):
         if rows.stop - rows.start < _FEWEST_OBSERVATIONS:
             return f"trajectory {name!r} has {rows.stop - rows.start} observations; it takes at least two"
         steps = np.diff(times[rows])
@@ -367,29 +390,29 @@ def _check_order(adata: AnnData) -> str | None:
             return (
                 f"trajectory {name!r}: time decreases from {times[row]:.15g} to {times[row + 1]:.15g} at "
                 "observation "
-                f"{adata.obs_names[row + 1]!r}; sort its observations by time"
+                f"{obs.index[row + 1]!r}; sort its observations by time"
             )
         for column in ("group", "subject"):
-            if adata.obs[column].iloc[rows].nunique() > 1:
+            if obs[column].iloc[rows].nunique() > 1:
                 return f"trajectory {name!r}: {column!r} differs within it"
     return None
 
 
-def _check_features(adata: AnnData) -> str | None:
-    if not adata.var_names.is_unique:
-        return f"the feature {adata.var_names[adata.var_names.duplicated()][0]!r} occurs more than once"
-    missing = [name for name in ("weight", "is_regulator") if name not in adata.var]
+def _check_features(var: pd.DataFrame, varp: Mapping[str, Any]) -> str | None:
+    if not var.index.is_unique:
+        return f"the feature {var.index[var.index.duplicated()][0]!r} occurs more than once"
+    missing = [name for name in ("weight", "is_regulator") if name not in var]
     if missing:
         return f"`var` has no column {missing[0]!r}"
-    weights = adata.var["weight"].to_numpy(dtype=np.float64)
+    weights = var["weight"].to_numpy(dtype=np.float64)
     if not np.isfinite(weights).all() or (weights < 0).any():
         return "the column 'weight' of `var` holds a weight that is negative or not finite"
-    if adata.var["is_regulator"].dtype != np.bool_:
+    if var["is_regulator"].dtype != np.bool_:
         return "the column 'is_regulator' of `var` is to be true or false"
-    if ("truth" in adata.varp) != ("truth_known" in adata.varp):
+    if ("truth" in varp) != ("truth_known" in varp):
         return "`varp` is to have both 'truth' and 'truth_known', or none of them"
-    for key in adata.varp:
-        network = adata.varp[key]
+    for key in varp:
+        network = varp[key]
         # Of a sparse matrix only what is stored: with thousands of genes a dense copy of each takes 100 MB.
         if not np.isfinite(network.data if hasattr(network, "toarray") else network).all():
             return f"varp[{key!r}] holds values that are not finite"
@@ -400,8 +423,7 @@ def _check_features(adata: AnnData) -> str | None:
     return None
 
 
-def _check_metadata(adata: AnnData) -> str | None:
-    metadata = adata.uns.get("sparsenode")
+def _check_metadata(metadata: Mapping[str, Any] | None, obs: pd.DataFrame, features: Sequence[str]) -> str | None:
     if metadata is None:
         return "it has no uns['sparsenode']: it was not made by `sparsenode preprocess-dataset`"
     missing = [key for key in _METADATA if key not in metadata]
@@ -415,28 +437,39 @@ def _check_metadata(adata: AnnData) -> str | None:
     if not isinstance(metadata.get("truth_signed", True), bool | np.bool_):
         return f"uns['sparsenode']['truth_signed'] holds {metadata['truth_signed']!r}; allowed: true or false"
     states = metadata["initial_states"]
-    trajectories = [name for name, _ in _slices(adata)]
-    if list(states.index) != trajectories or list(states.columns) != list(adata.var_names):
+    trajectories = [name for name, _ in _slices(obs)]
+    if list(states.index) != trajectories or list(states.columns) != list(features):
         return f"uns['sparsenode']['initial_states'] has other names, {_ONE_EACH}"
     if not np.isfinite(states.to_numpy(dtype=np.float64)).all():
         return "uns['sparsenode']['initial_states'] holds values that are not finite"
     return None
 
 
-def _prior_names(adata: AnnData) -> list[str]:
-    return sorted(key.removeprefix("prior_") for key in adata.varp if key.startswith("prior_"))
+def _prior_names(varp: Mapping[str, Any]) -> list[str]:
+    return sorted(key.removeprefix("prior_") for key in varp if key.startswith("prior_"))
 
 
-def _prior(adata: AnnData, name: str) -> Network:
-    edges = dense(adata.varp[f"prior_{name}"]).astype(np.float64)
+def _prior(varp: Mapping[str, Any], name: str) -> Network:
+    edges = dense(varp[f"prior_{name}"]).astype(np.float64)
     mask_key = f"known_{name}"
-    known_pairs = dense(adata.varp[mask_key]) != 0 if mask_key in adata.varp else np.ones(edges.shape, dtype=bool)
+    known_pairs = dense(varp[mask_key]) != 0 if mask_key in varp else np.ones(edges.shape, dtype=bool)
     # Prior networks do not say whether they have signs; one with only activations is taken to have none.
     return Network(edges, known_pairs, bool((edges < 0).any()))
 
 
-def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:
-    column = adata.obs["trajectory"].cat
+def _true_network(varp: Mapping[str, Any], *, signed: bool) -> Network | None:
+    if "truth" not in varp:
+        return None
+    edges, known_pairs = dense(varp["truth"]).astype(np.float64), dense(varp["truth_known"]).astype(bool)
+    return Network(edges if signed else np.abs(edges), known_pairs, signed)
+
+
+def _counts(obs: pd.DataFrame) -> NDArray[np.float64]:
+    return obs["count"].to_numpy(dtype=np.float64) if "count" in obs else np.ones(len(obs))
+
+
+def _slices(obs: pd.DataFrame) -> Iterator[tuple[str, slice]]:
+    column = obs["trajectory"].cat
     bounds = np.searchsorted(column.codes.to_numpy(), np.arange(len(column.categories) + 1))
     for index, name in enumerate(column.categories):
         yield str(name), slice(int(bounds[index]), int(bounds[index + 1]))
@@ -445,24 +478,6 @@ def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:
 def dense(matrix: Any) -> NDArray[Any]:
     """A matrix of an AnnData as an array, whether it is stored sparse or not."""
     return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
-
-
-def _packed(adata: AnnData) -> AnnData:
-    """A shallow copy whose metadata has the form of the file."""
-    import anndata
-
-    metadata = dict(adata.uns["sparsenode"])
-    metadata["initial_states"] = metadata["initial_states"].to_numpy(dtype=np.float64)
-    metadata["source_files"] = json.dumps(metadata.get("source_files", {}), sort_keys=True)
-    return anndata.AnnData(
-        X=adata.X,
-        obs=adata.obs,
-        var=adata.var,
-        obsm=dict(adata.obsm),
-        layers=dict(adata.layers),
-        varp=dict(adata.varp),
-        uns={**adata.uns, "sparsenode": metadata},
-    )
 
 
 def _unpack(adata: AnnData, path: str | Path) -> None:
