@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from sparsenode.data.observations import read_observations
 from sparsenode.evaluation import metrics
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.plans import RollingSettings
@@ -22,7 +23,7 @@ def test_every_metric_of_an_evaluation_is_registered(linear_data, new_ensemble):
     settings = EvaluationSettings(rolling=RollingSettings(0.4, 0.6), one_step=True, interval_repeats=1000)
     ensembles = [new_ensemble(), new_ensemble(method="none", strengths=[0.0])]
     registered = set(metrics.registered_metrics())
-    assert set(evaluate_ensembles(linear_data, ensembles, settings).metrics["metric"]) <= registered
+    assert set(evaluate_ensembles(read_observations(linear_data), ensembles, settings).metrics["metric"]) <= registered
 
 
 def test_every_metric_that_the_code_names_is_registered(repository):

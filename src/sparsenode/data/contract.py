@@ -249,12 +249,12 @@ def observation_counts(adata: AnnData) -> NDArray[np.float64]:
 def true_network(adata: AnnData) -> Network | None:
     """The true network, dense, or None where there is none."""
     signed = bool(read_metadata(adata).truth_signed) if has_metadata(adata) else True
-    return _true_network(adata.varp, signed=signed)
+    return network_of(adata.varp, signed=signed)
 
 
 def prior_networks(adata: AnnData) -> dict[str, Network]:
     """Prior networks by name, dense; one that does not say of which pairs it tells, tells of all."""
-    return {name: _prior(adata.varp, name) for name in _prior_names(adata.varp)}
+    return priors_of(adata.varp)
 
 
 def prior_network(adata: AnnData, name: str) -> Network:
@@ -457,7 +457,13 @@ def _prior(varp: Mapping[str, Any], name: str) -> Network:
     return Network(edges, known_pairs, bool((edges < 0).any()))
 
 
-def _true_network(varp: Mapping[str, Any], *, signed: bool) -> Network | None:
+def priors_of(varp: Mapping[str, Any]) -> dict[str, Network]:
+    """Prior networks of the matrices of an AnnData by name, dense."""
+    return {name: _prior(varp, name) for name in _prior_names(varp)}
+
+
+def network_of(varp: Mapping[str, Any], *, signed: bool) -> Network | None:
+    """The true network of the matrices of an AnnData, dense, or None where there is none."""
     if "truth" not in varp:
         return None
     edges, known_pairs = dense(varp["truth"]).astype(np.float64), dense(varp["truth_known"]).astype(bool)

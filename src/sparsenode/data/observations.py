@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense, read_metadata, training_mask
+from sparsenode.data.contract import Network, dense, network_of, priors_of, read_metadata, training_mask
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,7 +44,12 @@ class Observations:
     source_unit: str
     time_unit: str
     known: int
+    name: str
+    settings: Mapping[str, Any]
+    regulators: np.ndarray
     center: np.ndarray | None = None
+    truth: Network | None = None
+    priors: Mapping[str, Network] = field(default_factory=dict)
 
     @property
     def training(self) -> np.ndarray:
@@ -55,14 +61,20 @@ class Observations:
         return np.flatnonzero(self.trajectory == code)
 
 
-def read_observations(adata: AnnData) -> Observations:
-    """Arrays of an AnnData that holds to the contract of trajectories."""
+def read_observations(adata: AnnData, *, networks: bool = True) -> Observations:
+    """Arrays of an AnnData that holds to the contract of trajectories.
+
+    Args:
+        adata: the trajectories.
+        networks: whether the true network and the prior ones are read, which are large for thousands of variables.
+    """
     metadata = read_metadata(adata)
     names = tuple(str(name) for name in pd.unique(adata.obs["trajectory"].astype(str)))
     codes = pd.Categorical(adata.obs["trajectory"].astype(str), categories=list(names)).codes
     initial = metadata.initial_states
     text = {name: adata.obs[name].astype(str).to_numpy() for name in ("split", "phase", "group", "subject")}
     weights = adata.var["weight"] if "weight" in adata.var else np.ones(adata.n_vars)
+    regulators = adata.var["is_regulator"] if "is_regulator" in adata.var else np.ones(adata.n_vars, bool)
     return Observations(
         values=dense(adata.X).astype(np.float64),
         noise_free=dense(adata.layers["noise_free"]).astype(np.float64) if "noise_free" in adata.layers else None,
@@ -78,6 +90,11 @@ def read_observations(adata: AnnData) -> Observations:
         source_unit=metadata.source_unit,
         time_unit=metadata.time_unit,
         known=0 if metadata.initial_state_count > 1 else metadata.known_observations,
+        name=metadata.name,
+        settings=metadata.settings,
+        regulators=np.asarray(regulators, bool),
         center=metadata.center,
+        truth=network_of(adata.varp, signed=metadata.truth_signed) if networks else None,
+        priors=priors_of(adata.varp) if networks else {},
         **text,
     )

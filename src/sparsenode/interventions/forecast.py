@@ -26,8 +26,8 @@ from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import check_features
 from sparsenode.evaluation.metrics import registered_metrics
 from sparsenode.evaluation.metrics.interventions import NOT_CHOSEN
-from sparsenode.evaluation.rows import mark_undefined
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
+from sparsenode.evaluation.tabulate import mark_undefined
 from sparsenode.files import file_sha256, read_json, write_atomically
 from sparsenode.labels import BASELINE, NO_FATE, ORACLE, UNCLAMPED, reserved_name
 
@@ -162,7 +162,7 @@ def evaluate_interventions(
     from sparsenode.data.sources import source
 
     metadata = read_metadata(adata)
-    data = read_observations(adata)
+    data = read_observations(adata, networks=False)
     interventions = resolve_interventions(data, settings, metadata.name)
     described = metadata.settings
     module = source(described["source"]) if "source" in described else None
