@@ -212,10 +212,6 @@ def read_metadata(adata: AnnData) -> Metadata:
     facts = adata.uns["sparsenode"]
     count = len(adata.obs["trajectory"].cat.categories) if "trajectory" in adata.obs else 0
     shape = count, adata.n_vars
-
-    def numbers(key: str, default: float, size: int | tuple[int, int]) -> NDArray[np.float64]:
-        return np.asarray(facts.get(key, np.full(size, default)), dtype=np.float64)
-
     return Metadata(
         name=str(facts.get("name", "")),
         time_unit=str(facts.get("time_unit", "")),
@@ -225,14 +221,18 @@ def read_metadata(adata: AnnData) -> Metadata:
         initial_states=facts.get("initial_states"),
         initial_state_count=int(facts.get("initial_state_count", 1)),
         known_observations=max(1, int(facts.get("known_observations", 1))),
-        center=numbers("center", 0.0, adata.n_vars) if "center" in facts else None,
-        offset=numbers("offset", 0.0, shape),
-        scale=numbers("scale", 1.0, shape),
-        levels=numbers("levels", 1.0, count),
+        center=_numbers(facts.get("center"), 0.0, adata.n_vars) if "center" in facts else None,
+        offset=_numbers(facts.get("offset"), 0.0, shape),
+        scale=_numbers(facts.get("scale"), 1.0, shape),
+        levels=_numbers(facts.get("levels"), 1.0, count),
         truth_signed=bool(facts.get("truth_signed", True)),
         settings=json.loads(facts.get("settings", "{}")),
         provenance=facts.get("provenance", {}),
     )
+
+
+def _numbers(values: Any, default: float, size: int | tuple[int, int]) -> NDArray[np.float64]:
+    return np.asarray(np.full(size, default) if values is None else values, dtype=np.float64)
 
 
 def subtracted_center(adata: AnnData) -> NDArray[np.float64]:
