@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from sparsenode.files import write_atomically
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from sparsenode.ensemble.conditions import Conditions
     from sparsenode.ensemble.members import Ensemble
 
 logger = logging.getLogger(__name__)
@@ -56,22 +58,14 @@ def forecast_file(
     ensemble = _load(model, strength)
     states, own_times = read_initial_states(initial_states, ensemble.features, layer=layer)
     rows = _check_times(times, own_times, len(states), initial_states)
-    slopes = read_slopes(initial_states, ensemble, states)
-    groups, levels = read_groups(initial_states, ensemble, states)
+    conditions = replace(read_conditions(initial_states, ensemble, states), clamp=clamp or {})
     _warn_of_steps(ensemble.count_steps(rows))
     values = states.to_numpy(np.float64)
     lost = _Lost(ensemble)
 
     def tables() -> Iterator[pd.DataFrame]:
         for batch in _batches([len(row) for row in rows], len(ensemble.members) * len(ensemble.features)):
-            forecasts = ensemble.forecast(
-                values[batch],
-                rows[batch],
-                slopes=None if slopes is None else slopes[batch],
-                groups=None if groups is None else groups[batch],
-                levels=None if levels is None else levels[batch],
-                clamp=clamp,
-            )
+            forecasts = conditions.select(batch).forecast(ensemble, values[batch], rows[batch])
             names = states.index[batch].astype(str).to_numpy(object)
             lost.look(names, forecasts)
             yield _tidy_forecasts(ensemble, names, rows[batch], forecasts)
@@ -158,63 +152,53 @@ def read_initial_states(
     """
     if path.suffix != ".h5ad":
         return read_states(path, features, layer=layer), None
-    from sparsenode.data.contract import known_observations, read_trajectories, subtracted_center
+    from sparsenode.data.contract import has_metadata, read_metadata, read_trajectories, subtracted_center
 
     adata = _read_h5ad(path)
-    if "sparsenode" not in adata.uns:
+    if not has_metadata(adata):
         return _states_of(adata, path, features, layer), None
     _refuse_layer(layer, path, "a dataset whose initial states are in modeling units,")
     adata = read_trajectories(path)
-    states = adata.uns["sparsenode"]["initial_states"] + subtracted_center(adata)
-    passed = known_observations(adata) - 1
+    states = read_metadata(adata).initial_states + subtracted_center(adata)
+    passed = read_metadata(adata).known_observations - 1
     times = [np.unique(adata.obs["time"].to_numpy()[adata.obs["trajectory"] == name][passed:]) for name in states.index]
     return _in_order(states, features, path), times
 
 
-def read_slopes(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> np.ndarray | None:
-    """Slopes (row, feature) of the observations up to each initial state, for models that take them; else None.
+def read_conditions(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> Conditions:
+    """Slopes, groups and levels of initial states, for models that take them.
+
+    Args:
+        path: a dataset's h5ad file, which tells the observations up to each initial state, or any other file of states.
+        ensemble: the model.
+        states: the initial states (trajectory, feature) of the file.
 
     Raises:
         UserError: the model takes slopes, and `path` is no dataset's h5ad file that has the observations.
     """
-    from sparsenode.data.contract import known_observations, read_trajectories, trajectory_slices
-    from sparsenode.data.windows import check_known, past_slopes
+    from sparsenode.data.contract import has_metadata, read_metadata, read_trajectories
+    from sparsenode.data.observations import read_observations
+    from sparsenode.ensemble.conditions import Conditions, prepare_conditions
     from sparsenode.ensemble.model import takes_slopes
 
-    settings = ensemble.model_settings
-    if not takes_slopes(settings):
-        return None
-    count = settings.velocity_observations or 1
-    if path.suffix != ".h5ad" or "sparsenode" not in _read_h5ad(path).uns:
-        raise UserError(
-            f"{path}: this model starts from the slopes of the last {count} observations, which states do not "
-            "tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
-        )
-    adata = read_trajectories(path)
-    known_count = known_observations(adata)
-    check_known(count, known_count)
-    slices = trajectory_slices(adata)
-    starts = np.array([slices[str(name)].start + known_count - 1 for name in states.index])
-    values = pd.DataFrame(np.asarray(adata.X, float), columns=adata.var_names)[list(ensemble.features)]
-    return past_slopes(adata.obs["time"].to_numpy(float), values.to_numpy(), starts, count)[0]
-
-
-def read_groups(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> tuple[list[str] | None, np.ndarray | None]:
-    """Group and expected level of each initial state, for models that have learned where groups start.
-
-    None where the file tells none.
-    """
-    from sparsenode.data.contract import expected_levels, read_trajectories, trajectory_slices
-
-    if not ensemble.groups:
-        return None, None
-    if path.suffix != ".h5ad" or "sparsenode" not in _read_h5ad(path).uns:
+    slopes = takes_slopes(ensemble.model_settings)
+    if not slopes and not ensemble.groups:
+        return Conditions()
+    if path.suffix != ".h5ad" or not has_metadata(_read_h5ad(path)):
+        if slopes:
+            count = ensemble.model_settings.velocity_observations
+            raise UserError(
+                f"{path}: this model starts from the slopes of the last {count} observations, which states do "
+                "not tell; give a dataset's h5ad file, or call Ensemble.forecast with slopes or initial_velocities"
+            )
         logger.info("%s tells no groups: each forecast begins at the learned start nearest to its state", path)
-        return None, None
+        return Conditions()
     adata = read_trajectories(path)
-    slices = trajectory_slices(adata)
-    groups = [str(adata.obs["group"].iloc[slices[str(name)].start]) for name in states.index]
-    return groups, expected_levels(adata)[[list(slices).index(str(name)) for name in states.index]]
+    data, known = read_observations(adata, networks=False), read_metadata(adata).known_observations
+    codes = [data.trajectory_names.index(str(name)) for name in states.index]
+    starts = np.array([data.rows_of(code)[known - 1] for code in codes])
+    positions = [data.features.index(feature) for feature in ensemble.features]
+    return prepare_conditions(ensemble, replace(data, values=data.values[:, positions]), starts, known)
 
 
 def read_states(path: Path, features: Sequence[str], *, layer: str | None = None) -> pd.DataFrame:
@@ -265,7 +249,7 @@ def _read_h5ad(path: Path) -> AnnData:
 
 
 def _states_of(adata: AnnData, path: Path, features: Sequence[str], layer: str | None) -> pd.DataFrame:
-    from sparsenode.data.contract import subtracted_center
+    from sparsenode.data.contract import has_metadata, read_metadata, subtracted_center
 
     if layer is not None and layer not in adata.layers:
         message = f"{path} has no layer {layer!r}; there are: {', '.join(adata.layers) or 'none'}"
@@ -274,7 +258,7 @@ def _states_of(adata: AnnData, path: Path, features: Sequence[str], layer: str |
         message = f"{path} has no X; name a layer by --layer; there are: {', '.join(adata.layers) or 'none'}"
         raise UserError(message)
     table = adata.to_df(layer=layer)
-    if layer is None and "center" in adata.uns.get("sparsenode", {}):
+    if layer is None and has_metadata(adata) and read_metadata(adata).center is not None:
         table = table.astype(np.float64) + subtracted_center(adata)
     return _in_order(table, features, path)
 

@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     for add in (
         _add_plan,
         _add_options,
+        _add_metrics,
         _add_describe,
         _add_forecast,
         _add_rates,
@@ -625,6 +626,16 @@ def _options(arguments: Arguments) -> None:
     from sparsenode.pipeline.catalog import describe_catalog
 
     _print(describe_catalog(arguments.name))
+
+
+def _add_metrics(subparsers: Subparsers) -> None:
+    _subcommand(subparsers, "metrics", "say what each metric is, in what unit, and where it is undefined", _metrics)
+
+
+def _metrics(_: Arguments) -> None:
+    from sparsenode.evaluation.metrics import metrics_table
+
+    _print(metrics_table())
 
 
 def _add_describe(subparsers: Subparsers) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from sparsenode import versions
 
@@ -30,3 +32,22 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return process.stdout.strip() or None
+
+
+def list_differences(old: Any, new: Any, absent: Any = None, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Entries in which two nested mappings differ: dotted key, old and new value, in the order of the keys.
+
+    Args:
+        old: a mapping, or a value.
+        new: what it is compared with; lists and tuples of equal entries are equal.
+        absent: what a mapping holds for a key that it does not have.
+        key: key of both.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted({*old, *new}):
+            inner = f"{key}.{name}" if key else name
+            yield from list_differences(old.get(name, absent), new.get(name, absent), absent, inner)
+        return
+    sequences = isinstance(old, (list, tuple)) and isinstance(new, (list, tuple))
+    if (list(old) != list(new)) if sequences else (old != new):
+        yield key, old, new

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+PRUNING_THRESHOLD = 1e-5
+"""Weights and paths below this count as zero, in the refit and in the sparsity metrics: the published study's value."""
+
 FROZEN = ("dataset", "model", "method", "model_settings", "method_settings")
 """Entries of the frozen settings, the JSON file that training reads."""
 

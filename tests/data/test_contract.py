@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from anndata import AnnData
 from sparsenode.data.contract import (
     check_trajectories,
     prior_network,
+    read_metadata,
     read_trajectories,
     trajectory_slices,
     true_network,
@@ -340,3 +342,20 @@ def test_a_form_that_nobody_knows_is_damage(adata: AnnData, tmp_path: Path) -> N
         UserError, match=r"t\.h5ad is damaged \(.*No read method registered.*\); delete it and run again"
     ):
         read_trajectories(tmp_path / "t.h5ad")
+
+
+def test_only_the_contract_opens_the_metadata_and_writes_the_mask_of_training_observations(repository: Path) -> None:
+    patterns = r'uns(\[|\.get\()"sparsenode"', r'== "train"\) & .*== "fit"'
+    package = repository / "src" / "sparsenode"
+    for pattern in patterns:
+        modules = {path for path in package.rglob("*.py") if re.search(pattern, path.read_text(encoding="utf-8"))}
+        assert modules == {package / "data" / "contract.py"}, pattern
+
+
+def test_metadata_that_a_file_leaves_out_have_defaults(adata: AnnData) -> None:
+    for key in ("source_unit", "scale", "levels", "center", "known_observations"):
+        adata.uns["sparsenode"].pop(key, None)
+    metadata = read_metadata(adata)
+    assert (metadata.source_unit, metadata.center, metadata.known_observations) == ("", None, 1)
+    np.testing.assert_array_equal(metadata.scale, np.ones((len(metadata.initial_states), adata.n_vars)))
+    np.testing.assert_array_equal(metadata.levels, np.ones(len(metadata.initial_states)))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
 
+from sparsenode.data.ranks import rank_correlation
 from sparsenode.data.readers.tables import read_numeric_table
 from sparsenode.data.single_cell.pseudotime import (
     PSEUDOTIME_OPTIONS,
@@ -20,7 +21,6 @@ from sparsenode.data.single_cell.pseudotime import (
     diffusion_embedding,
     merge_lineages,
     order_lineages,
-    rank_correlation,
     settings_from_options,
 )
 from sparsenode.data.sources.hematopoiesis import DONORS, LINEAGES
@@ -281,7 +281,7 @@ def test_roots_are_compared_by_lineage() -> None:
 def test_the_rank_correlation_is_that_of_spearman(values: list[tuple[int, int]]) -> None:
     one, other = np.array(values, dtype=float).T
     if np.ptp(one) == 0 or np.ptp(other) == 0:
-        assert rank_correlation(one, other) == 0
+        assert rank_correlation(one, other, undefined=0.0) == 0
     else:
         assert rank_correlation(one, other) == pytest.approx(spearmanr(one, other)[0], abs=1e-12)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,7 @@ class LinearEnsemble:
         slopes: np.ndarray | None = None,
         groups: list[str] | None = None,
         levels: np.ndarray | None = None,  # noqa: ARG002 one of learned starts
+        clamp: Mapping[str, float] | None = None,  # noqa: ARG002 one of interventions
     ) -> list[np.ndarray]:
         """Exact solutions, row by row."""
         self.asked.append(list(times))

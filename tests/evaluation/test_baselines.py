@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from sparsenode.data.observations import read_observations
 from sparsenode.evaluation import baselines, forecast, plans
 
 
 @pytest.fixture
 def data(linear_data):
-    return plans.read_observations(linear_data)
+    return read_observations(linear_data)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_training_and_validation_are_scored_as_one_by_fits_to_both(linear_data):
     split = linear_data.obs["split"].astype(str).to_numpy()
     split[[3, 5, 8]] = "validation"
     linear_data.obs["split"] = split
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_trajectories(data)
     assert plan.groups.iloc[-1][["trajectory", "split"]].tolist() == ["one", "train+validation"]
     both = known(data, "odd", ["train", "validation"])
@@ -53,7 +54,7 @@ def test_training_and_validation_are_scored_as_one_by_fits_to_both(linear_data):
 
 def test_a_group_without_training_observations_takes_all_of_them(linear_data):
     linear_data.obs["group"] = linear_data.obs["trajectory"]
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_trajectories(data)
     mean = baselines.predict_baseline("training_mean", data, plan)
     here = (data.split != "test") & (data.phase == "fit")
@@ -92,7 +93,7 @@ def rolling(adata, period=0.9):
     phases = 2 * np.pi * time / period
     adata.X = np.column_stack((np.sin(phases), np.cos(phases), np.sin(phases + 1))).astype(np.float32)
     adata.obs["phase"] = "fit"
-    data = plans.read_observations(adata)
+    data = read_observations(adata)
     return data, plans.plan_rolling(data, plans.RollingSettings(2.2, 0.6))
 
 
@@ -119,7 +120,7 @@ def test_the_period_is_found_in_noise(period, noise):
 def test_constant_velocity_is_exact_on_lines(linear_data):
     time = linear_data.obs["time"].to_numpy()
     linear_data.X = np.column_stack((time, 3 - 2 * time, np.ones_like(time))).astype(np.float32)
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_rolling(data, plans.RollingSettings(0.4, 0.6))
     found = baselines.predict_baseline("constant_velocity", data, plan)
     np.testing.assert_allclose(found, data.values[plan.observation], atol=1e-4)

@@ -9,6 +9,7 @@ import pytest
 from scipy.linalg import expm
 from scipy.stats import spearmanr
 
+from sparsenode.data.observations import read_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation import blocks, plans, protocols
 from sparsenode.evaluation import evaluate as evaluate_module
@@ -16,10 +17,11 @@ from sparsenode.evaluation.degrees import CALIBRATED, RIGID
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import join_rankings, network_table, read_network, write_network
 from sparsenode.evaluation.peers import PeerScores
-from sparsenode.evaluation.plans import plan_trajectories, read_observations
-from sparsenode.evaluation.rows import Truth, structure_rows
+from sparsenode.evaluation.plans import plan_trajectories
 from sparsenode.evaluation.structure import auprc, select_pairs
 from sparsenode.evaluation.tables import COLUMNS, join_tables
+from sparsenode.evaluation.tabulate import structure_rows
+from sparsenode.evaluation.truth import Truth
 from sparsenode.labels import reserved_name
 
 
@@ -32,7 +34,9 @@ def pick(table, **wanted):
 
 @pytest.fixture
 def evaluation(linear_data, new_ensemble):
-    return evaluate_ensembles(linear_data, [new_ensemble(), new_ensemble(method="none", strengths=[0.0])])
+    return evaluate_ensembles(
+        read_observations(linear_data), [new_ensemble(), new_ensemble(method="none", strengths=[0.0])]
+    )
 
 
 def test_metrics_are_tidy(evaluation):
@@ -70,7 +74,7 @@ def test_skill_of_the_mean_row_is_that_of_the_mean_errors(evaluation):
 
 
 def test_sums_of_a_subject(shared_data, new_ensemble):
-    metrics = evaluate_ensembles(shared_data, [new_ensemble()]).metrics
+    metrics = evaluate_ensembles(read_observations(shared_data), [new_ensemble()]).metrics
     here = {"method": "shrunk", "strength": 0.0, "seed": 0, "split": "train", "phase": "fit"}
     parts = pick(metrics, metric="mse", **here)
     parts = parts[parts["trajectory"].isin(["one", "two"])]
@@ -84,7 +88,7 @@ def test_sums_of_a_subject(shared_data, new_ensemble):
 def test_what_is_no_name_of_the_data_cannot_become_one(shared_data, new_ensemble):
     """Every label of the tables that does not name a trajectory, a subject or a method is reserved."""
     shared_data.varp["prior_motif"] = shared_data.varp["truth"].copy()
-    evaluation = evaluate_ensembles(shared_data, [new_ensemble()])
+    evaluation = evaluate_ensembles(read_observations(shared_data), [new_ensemble()])
     metrics = evaluation.metrics
     own = {"", *shared_data.obs["trajectory"].astype(str), *shared_data.obs["subject"].astype(str)}
     summaries = set(metrics["trajectory"].astype(str)) - own
@@ -132,7 +136,7 @@ def test_signs_of_predicted_true_edges_are_scored(evaluation, new_ensemble, syst
 
 def test_a_wrong_sign_is_counted_as_such(linear_data, new_ensemble):
     linear_data.varp["truth"][0, 1] *= -1
-    metrics = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.1])]).metrics
+    metrics = evaluate_ensembles(read_observations(linear_data), [new_ensemble(strengths=[0.1])]).metrics
     found = pick(metrics, metric="sign_accuracy", method="shrunk")
     assert set(zip(found["estimator"], found["seed"], strict=True)) == {
         *((name, seed) for name in ("paths", "jacobian") for seed in (-1, 0, 1, 2)), ("frequency", -1),
@@ -182,7 +186,7 @@ def test_the_stability_path_is_ranked_by_its_area(evaluation, new_ensemble, syst
 
 def test_strengths_at_which_most_members_diverged_are_no_part_of_the_path(linear_data, new_ensemble):
     lost = [(0.1, 0), (0.1, 1), (1.0, 0), (1.0, 1)]
-    metrics = evaluate_ensembles(linear_data, [new_ensemble(diverged=lost)]).metrics
+    metrics = evaluate_ensembles(read_observations(linear_data), [new_ensemble(diverged=lost)]).metrics
     assert pick(metrics, estimator="frequency_path").empty
     assert set(pick(metrics, estimator="frequency", metric="auprc")["strength"]) == {0.0, 0.1, 1.0}
 
@@ -201,9 +205,9 @@ def test_intervals_at_the_chosen_strength_hold_the_pooled_value(evaluation, line
                 for name in (f"{metric}_lower", metric, f"{metric}_upper")
             )
             assert lower <= value <= upper
-    again = evaluate_ensembles(linear_data, [new_ensemble()]).metrics
-    assert again.equals(evaluate_ensembles(linear_data, [new_ensemble()]).metrics)
-    alone = evaluate_ensembles(linear_data, [new_ensemble(seeds=1)]).metrics
+    again = evaluate_ensembles(read_observations(linear_data), [new_ensemble()]).metrics
+    assert again.equals(evaluate_ensembles(read_observations(linear_data), [new_ensemble()]).metrics)
+    alone = evaluate_ensembles(read_observations(linear_data), [new_ensemble(seeds=1)]).metrics
     assert not alone["metric"].str.endswith("_lower").any()
 
 
@@ -213,7 +217,7 @@ CALIBRATION = "_degree_(?:mean|z|ratio)$"
 def test_pooled_networks_are_compared_with_random_ones_of_the_same_degrees(linear_data, new_ensemble):
     # Of the edges a -> b, b -> c and c -> a each could go the other way around, in one network.
     linear_data.varp["truth"] = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
-    evaluation = evaluate_ensembles(linear_data, [new_ensemble()])
+    evaluation = evaluate_ensembles(read_observations(linear_data), [new_ensemble()])
     found = pick(evaluation.metrics, method="shrunk", estimator="paths", seed=-1)
     chosen = evaluation.selections["exact", "shrunk"]["chosen"]
     assert set(found.loc[found["metric"].str.contains(CALIBRATION), "strength"]) == {chosen}
@@ -252,11 +256,11 @@ def test_jacobians_are_computed_once_and_only_where_they_are_needed(linear_data,
     counted("mean_absolute_jacobian")
     linear_data.obs["group"] = linear_data.obs["group"].astype(str).replace("even", "odd").astype("category")
     training = int(((linear_data.obs["split"] == "train") & (linear_data.obs["phase"] == "fit")).sum())
-    evaluate_ensembles(linear_data, [new_ensemble(diverged=[(1.0, 0)])])
+    evaluate_ensembles(read_observations(linear_data), [new_ensemble(diverged=[(1.0, 0)])])
     assert sorted(asked) == [("mean_absolute_jacobian", 8, training), ("mean_jacobian", 8, training)]
     asked.clear()
     del linear_data.varp["truth"]
-    evaluate_ensembles(linear_data, [new_ensemble()])
+    evaluate_ensembles(read_observations(linear_data), [new_ensemble()])
     assert asked == [("mean_jacobian", 3, training)]
 
 
@@ -290,7 +294,7 @@ def test_of_equally_good_strengths_that_of_the_stable_network_is_chosen(linear_d
     for seed, (source, target) in enumerate(((1, 0), (2, 0), (2, 1))):
         same[:, source, target] = 0.0
         same[3 + seed, source, target] = 2e-5
-    evaluation = evaluate_ensembles(linear_data, [replace(ensemble, matrices=same)])
+    evaluation = evaluate_ensembles(read_observations(linear_data), [replace(ensemble, matrices=same)])
     choice = evaluation.selections["exact", "shrunk"]
     assert choice["chosen"] == 0.0
     assert [entry["stability"] for entry in choice["candidates"]] == pytest.approx([1.0, 1 / 3])
@@ -298,7 +302,7 @@ def test_of_equally_good_strengths_that_of_the_stable_network_is_chosen(linear_d
 
 def test_unknown_truth_gives_no_structure_rows(linear_data, new_ensemble):
     linear_data.varp["truth_known"] = np.zeros((3, 3), bool)
-    evaluation = evaluate_ensembles(linear_data, [new_ensemble()])
+    evaluation = evaluate_ensembles(read_observations(linear_data), [new_ensemble()])
     metrics = evaluation.metrics
     assert len(evaluation.rankings) == 0
     assert "known" not in evaluation.networks["exact", "shrunk"]
@@ -310,7 +314,9 @@ def test_unknown_truth_gives_no_structure_rows(linear_data, new_ensemble):
 def test_a_truth_of_no_edges_or_of_all_leaves_metrics_undefined_for_a_reason(linear_data, new_ensemble, full):
     linear_data.varp["truth"] = np.full((3, 3), float(full))
     peer = PeerScores("mine", (0,), np.ones((1, 3, 3)), np.ones((1, 3, 3)))
-    metrics = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0, 0.1])], peers=[peer]).metrics
+    metrics = evaluate_ensembles(
+        read_observations(linear_data), [new_ensemble(strengths=[0.0, 0.1])], peers=[peer]
+    ).metrics
     lost = metrics[metrics["value"].isna()]
     assert set(lost["status"]) == {"undefined"}
     assert lost["reason"].all()
@@ -326,20 +332,20 @@ def test_a_truth_of_no_edges_or_of_all_leaves_metrics_undefined_for_a_reason(lin
 
 def test_where_all_can_regulate_only_the_truth_tells_what_is_spurious(linear_data, new_ensemble):
     linear_data.var["is_regulator"] = True
-    evaluation = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0])])
+    evaluation = evaluate_ensembles(read_observations(linear_data), [new_ensemble(strengths=[0.0])])
     assert set(pick(evaluation.metrics, metric="spurious_feature_sparsity")["reference"]) == {"truth"}
     [table] = evaluation.groups.values()
     assert "c" in set(table["source"])  # which has no true target
     del linear_data.varp["truth"]
-    unknown = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0])])
+    unknown = evaluate_ensembles(read_observations(linear_data), [new_ensemble(strengths=[0.0])])
     assert pick(unknown.metrics, metric="spurious_feature_sparsity").empty
     assert next(iter(unknown.groups.values())).equals(table)
 
 
 def test_a_truth_without_signs_gives_no_accuracy_of_signs(linear_data, new_ensemble):
-    signed = set(evaluate_ensembles(linear_data, [new_ensemble()]).metrics["metric"])
+    signed = set(evaluate_ensembles(read_observations(linear_data), [new_ensemble()]).metrics["metric"])
     linear_data.uns["sparsenode"]["truth_signed"] = False
-    unsigned = set(evaluate_ensembles(linear_data, [new_ensemble()]).metrics["metric"])
+    unsigned = set(evaluate_ensembles(read_observations(linear_data), [new_ensemble()]).metrics["metric"])
     assert signed - unsigned == {"sign_accuracy"}
 
 
@@ -360,7 +366,7 @@ def test_exact_zeros_are_counted_off_the_diagonal_and_among_all_weights(linear_d
     matrices = np.where(np.abs(ensemble.matrices) < 0.1, 1e-9, ensemble.matrices)
     matrices[:4, 2, 1] = 0.0
     matrices[2, 0, 0] = 0.0
-    metrics = evaluate_ensembles(linear_data, [replace(ensemble, matrices=matrices)]).metrics
+    metrics = evaluate_ensembles(read_observations(linear_data), [replace(ensemble, matrices=matrices)]).metrics
     order = ["strength", "seed"]
     for metric, wanted in (
         ("exact_sparsity", (matrices[:, OFF] == 0).mean(axis=1)),
@@ -397,14 +403,14 @@ def test_out_degrees_are_told_of_members_and_compared_with_the_truth(evaluation,
 
 def test_open_probability_gives_an_expected_sparsity(linear_data, new_ensemble):
     ensemble = replace(new_ensemble(), opened=np.full((9, 3, 3), 0.25))
-    metrics = evaluate_ensembles(linear_data, [ensemble]).metrics
+    metrics = evaluate_ensembles(read_observations(linear_data), [ensemble]).metrics
     found = pick(metrics, metric="feature_sparsity", estimator="open_probability", status="finished")
     assert len(found) == 9
     np.testing.assert_allclose(found["value"], 0.75)
 
 
 def test_diverged_members_are_rows_and_nothing_else(linear_data, new_ensemble):
-    evaluation = evaluate_ensembles(linear_data, [new_ensemble(diverged=[(1.0, 0), (1.0, 1)])])
+    evaluation = evaluate_ensembles(read_observations(linear_data), [new_ensemble(diverged=[(1.0, 0), (1.0, 1)])])
     lost = pick(evaluation.metrics, status="diverged", metric="mse")
     assert lost[["strength", "seed"]].to_numpy().tolist() == [[1.0, 0], [1.0, 1]]
     assert lost["value"].isna().all()
@@ -416,7 +422,9 @@ def test_diverged_members_are_rows_and_nothing_else(linear_data, new_ensemble):
 
 
 def test_all_members_diverged(linear_data, new_ensemble):
-    evaluation = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0], seeds=1, diverged=[(0.0, 0)])])
+    evaluation = evaluate_ensembles(
+        read_observations(linear_data), [new_ensemble(strengths=[0.0], seeds=1, diverged=[(0.0, 0)])]
+    )
     assert evaluation.selections["exact", "shrunk"]["chosen"] is None
     assert evaluation.networks["exact", "shrunk"].empty
     assert pick(evaluation.metrics, metric="chosen_strength")["status"].item() == "undefined"
@@ -448,7 +456,7 @@ def test_the_choice_says_what_the_method_is_told(linear_data, new_ensemble):
         new_ensemble(method=name, regularizer="dash", options={"prior": name}, strengths=[0.1, 0.2])
         for name in ("wrong", "motif")
     ]
-    selections = evaluate_ensembles(linear_data, [*ensembles, new_ensemble()]).selections
+    selections = evaluate_ensembles(read_observations(linear_data), [*ensembles, new_ensemble()]).selections
     wrong, motif, plain = (selections["exact", name] for name in ("wrong", "motif", "shrunk"))
     assert wrong["prior"] == {"name": "wrong", "of": "truth", "corruption": 0.4}
     assert motif["prior"] == {"name": "motif", "of": "motif", "corruption": 0.0}
@@ -461,14 +469,16 @@ def test_the_choice_says_what_the_method_is_told(linear_data, new_ensemble):
 def test_no_validation_is_an_error_where_there_is_a_choice(linear_data, new_ensemble):
     linear_data = linear_data[(linear_data.obs["split"] != "validation").to_numpy()].copy()
     with pytest.raises(UserError, match="no validation observations"):
-        evaluate_ensembles(linear_data, [new_ensemble()])
-    assert evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0])]).selections
+        evaluate_ensembles(read_observations(linear_data), [new_ensemble()])
+    assert evaluate_ensembles(read_observations(linear_data), [new_ensemble(strengths=[0.0])]).selections
 
 
 def test_models_of_windows_are_scored_and_chosen_by_windows(linear_data, new_ensemble, monkeypatch):
     cuts = [np.arange(start, start + 4) for start in (0, 3, 16, 19, 32, 35, 48, 51)]
-    monkeypatch.setattr(evaluate_module, "cut_windows", lambda adata, length, stride: cuts)
-    evaluation = evaluate_ensembles(linear_data, [new_ensemble(windows={"length": 3, "stride": 3}), new_ensemble()])
+    monkeypatch.setattr(evaluate_module, "cut_windows", lambda data, length, stride: cuts)
+    evaluation = evaluate_ensembles(
+        read_observations(linear_data), [new_ensemble(windows={"length": 3, "stride": 3}), new_ensemble()]
+    )
     mse = pick(evaluation.metrics, metric="mse", horizon="window")
     assert set(mse["model"]) == {"windowed"}
     assert set(mse["method"]) >= {"shrunk", "baseline:initial_state", "oracle:cubic"}
@@ -497,7 +507,7 @@ def test_kept_values_are_bounded(linear_data, new_ensemble, monkeypatch):
     monkeypatch.setattr(protocols, "ALL_FEATURES", 2)
     monkeypatch.setattr(protocols, "KEPT_FEATURES", 2)
     monkeypatch.setattr(protocols, "KEPT_TIMES", 5)
-    forecasts = evaluate_ensembles(linear_data, [new_ensemble()]).forecasts
+    forecasts = evaluate_ensembles(read_observations(linear_data), [new_ensemble()]).forecasts
     assert forecasts["feature"].nunique() == 2
     assert forecasts.groupby(["method", "trajectory"], observed=True)["time"].nunique().max() == 5
 
@@ -545,7 +555,9 @@ ROLLING = EvaluationSettings(rolling=plans.RollingSettings(0.4, 0.6))
 
 
 def test_rolling_forecasts_are_scored_by_lead_time_and_choose_the_strength(linear_data, new_ensemble):
-    evaluation = evaluate_ensembles(linear_data, [new_ensemble(windows={"length": 3, "stride": 3})], ROLLING)
+    evaluation = evaluate_ensembles(
+        read_observations(linear_data), [new_ensemble(windows={"length": 3, "stride": 3})], ROLLING
+    )
     assert evaluation.selections["windowed", "shrunk"]["protocol"] == "rolling"
     metrics = evaluation.metrics
     assert "window" not in set(metrics["horizon"])
@@ -562,13 +574,13 @@ def test_rolling_forecasts_are_scored_by_lead_time_and_choose_the_strength(linea
 
 
 def test_single_steps_are_scored_beside_baselines_and_choose_nothing(linear_data, new_ensemble, monkeypatch):
-    monkeypatch.setattr(evaluate_module, "cut_windows", lambda adata, length, stride: [np.arange(32, 36)])
+    monkeypatch.setattr(evaluate_module, "cut_windows", lambda data, length, stride: [np.arange(32, 36)])
     ensembles = [new_ensemble(), new_ensemble(windows={"length": 3, "stride": 3})]
-    plain = evaluate_ensembles(linear_data, ensembles)
-    evaluation = evaluate_ensembles(linear_data, ensembles, EvaluationSettings(one_step=True))
+    plain = evaluate_ensembles(read_observations(linear_data), ensembles)
+    evaluation = evaluate_ensembles(read_observations(linear_data), ensembles, EvaluationSettings(one_step=True))
     assert evaluation.selections == plain.selections
     assert [choice["protocol"] for choice in evaluation.selections.values()] == ["trajectory", "window"]
-    rolling = evaluate_ensembles(linear_data, ensembles[:1], replace(ROLLING, one_step=True))
+    rolling = evaluate_ensembles(read_observations(linear_data), ensembles[:1], replace(ROLLING, one_step=True))
     assert rolling.selections["exact", "shrunk"]["protocol"] == "rolling"
     assert evaluation.forecasts.equals(plain.forecasts)
     metrics = evaluation.metrics
@@ -592,7 +604,7 @@ def test_single_steps_are_scored_beside_baselines_and_choose_nothing(linear_data
 
 
 def test_skill_of_rolling_forecasts_follows_from_the_errors(linear_data, new_ensemble):
-    metrics = evaluate_ensembles(linear_data, [new_ensemble()], ROLLING).metrics
+    metrics = evaluate_ensembles(read_observations(linear_data), [new_ensemble()], ROLLING).metrics
     wanted = {"trajectory": "all", "split": "test", "phase": "fit", "horizon": "rolling@0.4"}
     ours = pick(metrics, metric="mse", method="shrunk", strength=0.1, seed=1, **wanted)["value"].item()
     held = pick(metrics, metric="mse", method="baseline:initial_state", **wanted)["value"].item()
@@ -606,7 +618,7 @@ def test_errors_in_the_units_of_the_source(linear_data, new_ensemble):
     facts = linear_data.uns["sparsenode"]
     facts["source_unit"], facts["scale"] = "degree", np.tile([2.0, 3.0, 5.0], (4, 1))
     facts["scale"][3] *= 10
-    evaluation = evaluate_ensembles(linear_data, [new_ensemble(strengths=(0.0,), seeds=1)])
+    evaluation = evaluate_ensembles(read_observations(linear_data), [new_ensemble(strengths=(0.0,), seeds=1)])
     forecasts = evaluation.forecasts[evaluation.forecasts["method"] == "shrunk"]
     scale = dict(zip(linear_data.var_names, (2.0, 3.0, 5.0), strict=True))
     for name, factor in (("one", 1), ("four", 10)):
@@ -619,7 +631,9 @@ def test_errors_in_the_units_of_the_source(linear_data, new_ensemble):
 
 def test_the_strength_can_be_asked_to_be_sparse(linear_data, new_ensemble):
     dense, sparse = (
-        evaluate_ensembles(linear_data, [new_ensemble()], EvaluationSettings(least_feature_sparsity=least))
+        evaluate_ensembles(
+            read_observations(linear_data), [new_ensemble()], EvaluationSettings(least_feature_sparsity=least)
+        )
         for least in (0.0, 0.9)
     )
     one, other = (found.selections["exact", "shrunk"]["chosen"] for found in (dense, sparse))

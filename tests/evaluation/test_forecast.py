@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sparsenode.data.observations import read_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation import forecast, plans
 from sparsenode.evaluation.forecast import Kept
@@ -11,7 +12,7 @@ NOTHING = Kept(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def test_trajectory_errors_are_those_of_one_solve_from_the_initial_state(linear_data, new_ensemble):
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_trajectories(data)
     ensemble = new_ensemble()
     errors = forecast.forecast_errors(ensemble, data, plan, NOTHING)
@@ -32,7 +33,7 @@ def test_trajectory_errors_are_those_of_one_solve_from_the_initial_state(linear_
 
 
 def test_true_system_has_no_error_against_noise_free_values(linear_data, new_ensemble, system):
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     ensemble = new_ensemble(strengths=[0.0], seeds=1)
     ensemble.matrices[:] = system
     errors = forecast.forecast_errors(ensemble, data, plans.plan_trajectories(data), NOTHING)
@@ -41,7 +42,7 @@ def test_true_system_has_no_error_against_noise_free_values(linear_data, new_ens
 
 
 def test_window_errors_leave_out_the_restart_observation(linear_data, new_ensemble):
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     windows = [np.array([0, 1, 2, 3]), np.array([2, 3, 4, 5]), np.array([40, 41, 42])]
     plan = plans.plan_windows(data, windows)
     ensemble = new_ensemble()
@@ -59,7 +60,7 @@ def test_repeated_times_are_solved_once_and_scored_each(linear_data, new_ensembl
     times = linear_data.obs["time"].to_numpy().copy()
     times[3] = times[4] = times[5]
     linear_data.obs["time"] = times
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_trajectories(data)
     assert len(plan.times[0]) == 14
     assert (plan.row == 0).sum() == 16
@@ -72,7 +73,7 @@ def test_repeated_times_are_solved_once_and_scored_each(linear_data, new_ensembl
 
 
 def test_batches_change_nothing(linear_data, new_ensemble, monkeypatch):
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_trajectories(data)
     kept = Kept(np.arange(0, 64, 5), np.array([0, 2]))
     one = forecast.forecast_errors(new_ensemble(), data, plan, kept)
@@ -85,7 +86,7 @@ def test_batches_change_nothing(linear_data, new_ensemble, monkeypatch):
 
 
 def test_kept_forecasts_are_those_of_their_entries(linear_data, new_ensemble):
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_trajectories(data)
     kept = Kept(np.array([3, 20, 63]), np.array([2, 0]))
     found = forecast.forecast_errors(new_ensemble(), data, plan, kept).kept
@@ -96,7 +97,7 @@ def test_kept_forecasts_are_those_of_their_entries(linear_data, new_ensemble):
 
 
 def test_a_forecast_that_explodes_spoils_its_own_numbers_only(linear_data, new_ensemble):
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     ensemble = new_ensemble(strengths=[0.0], seeds=2)
     ensemble.matrices[1] = np.eye(3) * 1e4
     errors = forecast.forecast_errors(ensemble, data, plans.plan_trajectories(data), NOTHING)
@@ -105,7 +106,7 @@ def test_a_forecast_that_explodes_spoils_its_own_numbers_only(linear_data, new_e
 
 
 def test_means_over_trajectories_are_unweighted(linear_data):
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_trajectories(data)
     values = np.arange(len(plan.groups), dtype=float)[None]
     groups, extended = plans.add_means(plan.groups, values)
@@ -115,7 +116,7 @@ def test_means_over_trajectories_are_unweighted(linear_data):
 
 
 def test_sums_by_subject_need_all_its_trajectories(shared_data):
-    data = plans.read_observations(shared_data)
+    data = read_observations(shared_data)
     plan = plans.plan_trajectories(data)
     values = np.arange(len(plan.groups), dtype=float)[None]
     groups, sums = plans.sum_by_subject(plan.groups, values)
@@ -127,6 +128,6 @@ def test_sums_by_subject_need_all_its_trajectories(shared_data):
 def test_other_features_are_refused(linear_data, new_ensemble):
     linear_data = linear_data[:, ["a", "c", "b"]].copy()
     linear_data.uns["sparsenode"]["initial_states"] = linear_data.uns["sparsenode"]["initial_states"]
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     with pytest.raises(UserError, match=r"trained on 3 features .* train it again"):
         forecast.check_features(new_ensemble(), data, "exact/shrunk")

@@ -14,6 +14,7 @@ from pyarrow import parquet
 from scipy import sparse
 
 from sparsenode.data.contract import read_trajectories, true_network
+from sparsenode.data.observations import read_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation import networks
 from sparsenode.evaluation.evaluate import evaluate_ensembles
@@ -87,7 +88,7 @@ def test_influences_are_jacobians_times_how_far_the_source_moves_in_the_group(li
     time = linear_data.obs["time"].to_numpy()
     odd = (linear_data.obs["group"] == "odd").to_numpy()
     linear_data.X[odd] = np.stack((2 * time, 3 * time, 0 * time), axis=1)[odd]
-    [table] = evaluate_ensembles(linear_data, [ensemble]).groups.values()
+    [table] = evaluate_ensembles(read_observations(linear_data), [ensemble]).groups.values()
     found = table[table["group"] == "odd"].set_index(["source", "target"])["value"]
     fitted = odd & (linear_data.obs["split"] == "train").to_numpy() & (linear_data.obs["phase"] == "fit").to_numpy()
     span = np.ptp(time[fitted])

@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sparsenode.data.observations import read_observations
 from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
 from sparsenode.evaluation.networks import target_shares
 from sparsenode.evaluation.paired import bootstrap_means, entry_errors, paired_rows, reference_errors
-from sparsenode.evaluation.plans import plan_trajectories, read_observations
-from sparsenode.evaluation.rows import Truth, prior_rows
+from sparsenode.evaluation.plans import plan_trajectories
 from sparsenode.evaluation.structure import rank_pairs, select_pairs
 from sparsenode.evaluation.tables import join_tables
+from sparsenode.evaluation.tabulate import prior_rows
+from sparsenode.evaluation.truth import Truth
 
 REPEATS = 400
 
@@ -41,7 +43,7 @@ def values_of(table, **wanted):
 
 def test_the_mean_is_the_difference_of_the_errors_that_the_tables_give(shared_data, new_ensemble):
     settings = EvaluationSettings(interval_repeats=REPEATS)
-    metrics = evaluate_ensembles(shared_data, [new_ensemble(strengths=[0.0])], settings).metrics
+    metrics = evaluate_ensembles(read_observations(shared_data), [new_ensemble(strengths=[0.0])], settings).metrics
     whole = metrics[metrics["horizon"] == "trajectory"]
     mse = whole[(whole["metric"] == "mse") & (whole["phase"] == "fit")]
     paired = whole[(whole["metric"] == "mse_reduction") & (whole["phase"] == "fit")]
@@ -105,7 +107,7 @@ def test_the_interval_knows_that_seeds_differ():
 
 
 def test_no_interval_is_made_where_none_is_asked_for(shared_data, new_ensemble):
-    metrics = evaluate_ensembles(shared_data, [new_ensemble(strengths=[0.0])]).metrics
+    metrics = evaluate_ensembles(read_observations(shared_data), [new_ensemble(strengths=[0.0])]).metrics
     assert not metrics["metric"].str.endswith("_reduction").any()
 
 
@@ -116,7 +118,7 @@ def test_priors_are_ranked_beside_chance(linear_data, new_ensemble, system):
     linear_data.varp["prior_partial"] = edges.astype(float)
     linear_data.varp["known_partial"] = np.array([[0, 1, 1], [0, 0, 0], [0, 0, 0]], float)
     linear_data.varp["prior_empty"] = np.zeros((3, 3))
-    metrics = evaluate_ensembles(linear_data, [new_ensemble(strengths=[0.0, 0.1])]).metrics
+    metrics = evaluate_ensembles(read_observations(linear_data), [new_ensemble(strengths=[0.0, 0.1])]).metrics
     priors = metrics[metrics["metric"] == "prior_auprc"]
     assert set(priors["reference"]) == {"prior:right", "prior:wrong", "prior:partial"}
     chance = priors[priors["method"] == "baseline:random"].set_index("reference")["value"]

@@ -15,8 +15,8 @@ from sparsenode.evaluation.peers import (
     peer_rows,
     read_peer,
 )
-from sparsenode.evaluation.rows import Truth
 from sparsenode.evaluation.structure import auprc, score_pairs, select_pairs
+from sparsenode.evaluation.truth import Truth
 
 FEATURES = ("a", "b", "c")
 SIGNS = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [0.0, 0.0, 0.0]])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sparsenode.data.observations import read_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation import plans
 
@@ -14,7 +15,7 @@ ROLLING = plans.RollingSettings(0.4, 0.6)
 
 @pytest.fixture
 def data(linear_data):
-    return plans.read_observations(linear_data)
+    return read_observations(linear_data)
 
 
 def brute_force(data, past, horizon):
@@ -82,7 +83,7 @@ def test_irregular_lead_times_are_put_into_bins(linear_data):
         linear_data.obs.loc[own, "time"] = np.sort(rng.uniform(0, 4, own.sum()))
     linear_data.obs["phase"] = linear_data.obs["phase"].cat.rename_categories({"extrapolation": "later"})
     linear_data.obs["phase"] = "fit"
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_rolling(data, plans.RollingSettings(0.0, 2.0))
     names = {name for name in plan.groups["horizon"] if name != plans.ROLLING}
     assert 1 < len(names) <= plans.LEAD_BINS
@@ -98,7 +99,7 @@ def test_irregular_lead_times_are_put_into_bins(linear_data):
 def test_single_steps_lead_to_the_next_observation_of_a_trajectory_split_and_phase(linear_data):
     linear_data.obs["split"] = linear_data.obs["split"].astype(str)
     linear_data.obs.iloc[[3, 7], linear_data.obs.columns.get_loc("split")] = "validation"
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     wanted = []
     for first in range(len(data.time)):
         same = (data.trajectory == data.trajectory[first]) & (data.split == data.split[first])
@@ -123,7 +124,7 @@ def test_single_steps_lead_to_the_next_observation_of_a_trajectory_split_and_pha
 def test_single_steps_skip_observations_of_one_time_and_give_what_is_known(linear_data):
     linear_data.obs.iloc[4, linear_data.obs.columns.get_loc("time")] = linear_data.obs["time"].iloc[3]
     linear_data.uns["sparsenode"]["known_observations"] = 3
-    plan = plans.plan_one_step(plans.read_observations(linear_data))
+    plan = plans.plan_one_step(read_observations(linear_data))
     first = [pair for pair in zip(plan.starts.tolist(), plan.observation.tolist(), strict=True) if pair[0] < 6]
     assert first == [(2, 3), (4, 5), (5, 6)]
     assert set(plan.given) == {3}
@@ -132,7 +133,7 @@ def test_single_steps_skip_observations_of_one_time_and_give_what_is_known(linea
 def test_no_single_step_is_an_error(linear_data):
     alone = linear_data[linear_data.obs["time"] == 1.0]
     with pytest.raises(UserError, match=r"no one-step forecast is possible: .*evaluation\.one_step: false"):
-        plans.plan_one_step(plans.read_observations(alone))
+        plans.plan_one_step(read_observations(alone))
 
 
 def test_trajectories_too_short_for_rolling_forecasts(data):
@@ -143,7 +144,7 @@ def test_trajectories_too_short_for_rolling_forecasts(data):
 @pytest.mark.parametrize("known", [1, 3])
 def test_a_whole_trajectory_starts_at_the_last_known_observation(linear_data, known):
     linear_data.uns["sparsenode"]["known_observations"] = known
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_trajectories(data)
     np.testing.assert_array_equal(plan.starts, [16 * number + known - 1 for number in range(4)])
     np.testing.assert_array_equal(plan.given, known)
@@ -155,7 +156,7 @@ def test_means_over_the_trajectories_of_a_subject(linear_data):
     linear_data.obs["subject"] = linear_data.obs["trajectory"].map(
         {"one": "pair", "two": "pair", "three": "c", "four": "d"}
     )
-    data = plans.read_observations(linear_data)
+    data = read_observations(linear_data)
     plan = plans.plan_trajectories(data)
     values = np.arange(2 * len(plan.groups), dtype=float).reshape(2, -1)
     named, means = plans.add_means(plan.groups, values)
@@ -163,7 +164,7 @@ def test_means_over_the_trajectories_of_a_subject(linear_data):
         own = plan.groups["phase"].eq(phase) & plan.groups["subject"].eq("pair")
         row = named["trajectory"].eq("subject pair") & named["phase"].eq(phase)
         np.testing.assert_allclose(means[:, row][:, 0], values[:, own].mean(axis=1))
-    plain, _ = plans.add_means(plans.plan_trajectories(plans.read_observations(linear_data[:16])).groups, values[:, :2])
+    plain, _ = plans.add_means(plans.plan_trajectories(read_observations(linear_data[:16])).groups, values[:, :2])
     assert not plain["trajectory"].str.startswith("subject").any()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sparsenode.data.magnitudes import Magnitudes
+from sparsenode.data.observations import read_observations
 from sparsenode.ensemble.members import Member
 from sparsenode.errors import UserError
 from sparsenode.evaluation.evaluate import evaluate_ensembles
@@ -159,7 +160,7 @@ def test_a_dataset_of_which_nothing_finished_is_refused_with_the_reason():
 
 def test_a_model_of_the_system_itself_is_no_worse_than_trivial(linear_data, new_ensemble):
     ensembles = [new_ensemble(strengths=[0.0, 0.1], diverged=[(0.1, 2)])]
-    evaluation = evaluate_ensembles(linear_data, ensembles)
+    evaluation = evaluate_ensembles(read_observations(linear_data), ensembles)
     found = remarks_of_dataset(ensembles, evaluation.metrics, evaluation.selections, ORDINARY)
     assert not {TRIVIAL, STILL, NOT_CHOSEN} & {remark.kind for remark in found}
     assert Remark("mine", "exact", "shrunk", LOST, "1 of 6, by iteration 10") in found
@@ -168,6 +169,6 @@ def test_a_model_of_the_system_itself_is_no_worse_than_trivial(linear_data, new_
 def test_a_model_that_stays_where_it_is_moves_nothing(linear_data, new_ensemble):
     ensemble = new_ensemble(strengths=[0.0], seeds=2)
     still = replace(ensemble, matrices=0 * ensemble.matrices)
-    evaluation = evaluate_ensembles(linear_data, [still])
+    evaluation = evaluate_ensembles(read_observations(linear_data), [still])
     found = remarks_of_dataset([still], evaluation.metrics, evaluation.selections, ORDINARY)
     assert STILL in {remark.kind for remark in found}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsenode.evaluation.selection import (
+from sparsenode.evaluation.choose import (
     choose_strength,
     excess_standard_error,
     selection_stability,

@@ -21,12 +21,12 @@ from scipy.stats import spearmanr
 
 from sparsenode.cli import main
 from sparsenode.data.contract import read_trajectories, write_trajectories
+from sparsenode.data.observations import read_observations
 from sparsenode.data.preprocess import assemble
 from sparsenode.data.sources import complete_options, hill, second_order
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.errors import UserError
-from sparsenode.evaluation.plans import read_observations
 from sparsenode.files import file_sha256
 from sparsenode.interventions.forecast import (
     NO_EFFECT,
@@ -36,8 +36,8 @@ from sparsenode.interventions.forecast import (
     Intervention,
     InterventionSettings,
     _FateCount,
+    effect_correlation,
     evaluate_interventions,
-    rank_correlation,
     read_fates,
     resolve_interventions,
     uncommitted_starts,
@@ -273,18 +273,18 @@ def test_without_test_trajectories_there_is_nothing_to_compare_on(springs: annda
 def test_effects_that_are_rounding_errors_have_no_rank() -> None:
     true = np.array([0.0, 1e-17, -1e-17, 0.5, -0.7])
     found = np.array([1e-6, -1e-6, 0.0, 0.4, -0.1])
-    assert rank_correlation(found, true, 1e-4) == pytest.approx(1.0)
-    assert rank_correlation(found, true) < 0.99
+    assert effect_correlation(found, true, 1e-4) == pytest.approx(1.0)
+    assert effect_correlation(found, true) < 0.99
 
 
 def test_rank_correlation_is_that_of_spearman() -> None:
     generator = np.random.default_rng(0)
     one, other = generator.integers(0, 5, 30).astype(float), generator.normal(size=30)
-    assert rank_correlation(one, other) == pytest.approx(spearmanr(one, other).statistic)
-    assert rank_correlation(other, np.exp(other)) == pytest.approx(1.0)
+    assert effect_correlation(one, other) == pytest.approx(spearmanr(one, other).statistic)
+    assert effect_correlation(other, np.exp(other)) == pytest.approx(1.0)
     for undefined in (np.ones(30), np.append(other[:-1], np.nan)):
-        assert np.isnan(rank_correlation(undefined, other))
-    assert np.isnan(rank_correlation(other[:2], other[:2]))
+        assert np.isnan(effect_correlation(undefined, other))
+    assert np.isnan(effect_correlation(other[:2], other[:2]))
 
 
 # Two attractors: a and b repress each other, c follows a; without noise the first difference decides.

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from sparsenode.dynamics import network
-from sparsenode.ensemble.members import PRUNING_THRESHOLD
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import get_method, make_method
 from sparsenode.settings import (
+    PRUNING_THRESHOLD,
     MethodSettings,
     ModelSettings,
     RefitSettings,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sparsenode.data.contract import training_mask
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def center_values(
     """
     trajectories = raw.trajectories
     training = [
-        trajectory.values[(split == "train") & (trajectory.phases == "fit")]
+        trajectory.values[training_mask(split, trajectory.phases)]
         for trajectory, split in zip(trajectories, splits, strict=True)
     ]
     training = [values for values in training if len(values)]

@@ -32,6 +32,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,10 +46,11 @@ from sparsenode.files import describe_absence, reading, write_atomically
 from sparsenode.labels import reserved_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    import pandas as pd
     from anndata import AnnData
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 CONTRACT_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -64,6 +68,46 @@ _METADATA = (
 )
 _FEWEST_OBSERVATIONS = 2
 _ONE_EACH = "expected one row a trajectory and one column a feature, in the order of the file"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What `uns["sparsenode"]` tells of a dataset.
+
+    Attributes:
+        name: name of the dataset.
+        time_unit: unit of the times.
+        value_unit: unit of squared values in modeling units.
+        source_unit: unit of `offset + scale * X`, or empty.
+        transform: what was done to the values of the source, or empty.
+        initial_states: data frame (trajectory, feature).
+        initial_state_count: how many observations each of them is the mean of.
+        known_observations: how many of a trajectory's first observations a forecast is given, at least one: it starts
+            from the last.
+        center: what was subtracted from modeling units, (feature,), None where nothing was.
+        offset: (trajectory, feature), in the order of the file, as all that follow.
+        scale: (trajectory, feature).
+        levels: level of each trajectory beside the training ones of its group, (trajectory,).
+        truth_signed: whether the true network tells the signs of its edges.
+        settings: the settings that the dataset was made with, empty where its file does not tell.
+        provenance: what its source tells of it.
+    """
+
+    name: str
+    time_unit: str
+    value_unit: str
+    source_unit: str
+    transform: str
+    initial_states: pd.DataFrame
+    initial_state_count: int
+    known_observations: int
+    center: NDArray[np.float64] | None
+    offset: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    levels: NDArray[np.float64]
+    truth_signed: bool
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
 
 class Network(NamedTuple):
@@ -104,6 +148,7 @@ def write_trajectories(adata: AnnData, path: str | Path) -> None:
     Raises:
         UserError: the contract is broken, or the file cannot be written.
     """
+    import anndata
     import h5py
     from anndata.io import write_elem
 
@@ -111,8 +156,20 @@ def write_trajectories(adata: AnnData, path: str | Path) -> None:
     # Through memory: a full disk then meets a plain write, which reports it; HDF5 may fail only while
     # closing.
     buffer = io.BytesIO()
+    metadata = dict(adata.uns["sparsenode"])
+    metadata["initial_states"] = metadata["initial_states"].to_numpy(dtype=np.float64)
+    metadata["source_files"] = json.dumps(metadata.get("source_files", {}), sort_keys=True)
+    packed = anndata.AnnData(
+        X=adata.X,
+        obs=adata.obs,
+        var=adata.var,
+        obsm=dict(adata.obsm),
+        layers=dict(adata.layers),
+        varp=dict(adata.varp),
+        uns={**adata.uns, "sparsenode": metadata},
+    )
     with h5py.File(buffer, "w") as file:
-        write_elem(file, "/", _packed(adata))
+        write_elem(file, "/", packed)
     with write_atomically(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
@@ -137,70 +194,95 @@ def read_h5ad(path: Path) -> AnnData:
         raise UserError(message) from error
 
 
+def training_mask(splits: ArrayLike, phases: ArrayLike) -> NDArray[np.bool_]:
+    """Which observations models are fitted to, (observation,): those of the split "train" and the phase "fit".
+
+    Args:
+        splits: split of each observation, (observation,).
+        phases: phase of each observation, (observation,).
+    """
+    return np.asarray((np.asarray(splits) == "train") & (np.asarray(phases) == "fit"))
+
+
 def trajectory_slices(adata: AnnData) -> dict[str, slice]:
     """Rows of each trajectory, in the order of the file."""
-    return dict(_slices(adata))
+    return dict(_slices(adata.obs))
 
 
-def known_observations(adata: AnnData) -> int:
-    """How many of a trajectory's first observations a forecast is given, at least one: it starts from the last."""
-    return max(1, int(adata.uns["sparsenode"].get("known_observations", 1)))
+def has_metadata(adata: AnnData) -> bool:
+    """Whether an AnnData says of itself that it keeps the contract."""
+    return isinstance(adata.uns.get("sparsenode"), Mapping)
 
 
-def subtracted_center(adata: AnnData) -> NDArray[np.float64]:
-    """What was subtracted from modeling units, (feature,): `X` and `initial_states` plus it are in these units.
+def read_metadata(adata: AnnData) -> Metadata:
+    """What `uns["sparsenode"]` tells, with the defaults of what it leaves out; nothing else opens it."""
+    facts = adata.uns["sparsenode"]
+    count = len(adata.obs["trajectory"].cat.categories) if "trajectory" in adata.obs else 0
+    shape = count, adata.n_vars
+    return Metadata(
+        name=str(facts.get("name", "")),
+        time_unit=str(facts.get("time_unit", "")),
+        value_unit=str(facts.get("value_unit", "")),
+        source_unit=str(facts.get("source_unit", "")),
+        transform=str(facts.get("transform", "")),
+        initial_states=facts.get("initial_states"),
+        initial_state_count=int(facts.get("initial_state_count", 1)),
+        known_observations=max(1, int(facts.get("known_observations", 1))),
+        center=_center(facts, adata.var_names) if "center" in facts else None,
+        offset=_numbers(facts.get("offset"), 0.0, shape),
+        scale=_numbers(facts.get("scale"), 1.0, shape),
+        levels=_numbers(facts.get("levels"), 1.0, count),
+        truth_signed=bool(facts.get("truth_signed", True)),
+        settings=json.loads(facts.get("settings", "{}")),
+        provenance=facts.get("provenance", {}),
+    )
+
+
+def _center(facts: Mapping[str, Any], features: pd.Index) -> NDArray[np.float64]:
+    """What was subtracted from the features of an AnnData, which may be some of those of its file.
 
     Raises:
         UserError: features were chosen from the AnnData, and `initial_states` no longer tells which.
     """
-    metadata = adata.uns["sparsenode"]
-    center = np.asarray(metadata.get("center", np.zeros(adata.n_vars)), dtype=np.float64)
-    names = getattr(metadata.get("initial_states"), "columns", adata.var_names)
-    if len(names) == len(center) and not adata.var_names.equals(names) and names.is_unique:
-        positions = names.get_indexer(adata.var_names)
+    center = np.asarray(facts["center"], dtype=np.float64)
+    names = getattr(facts.get("initial_states"), "columns", features)
+    if len(names) == len(center) and not features.equals(names) and names.is_unique:
+        positions = names.get_indexer(features)
         if (positions >= 0).all():
             return center[positions]
-    if len(center) != adata.n_vars:
+    if len(center) != len(features):
         message = (
-            f"X is centered by {len(center)} numbers, and the AnnData has {adata.n_vars} features; choose features of "
+            f"X is centered by {len(center)} numbers, and the AnnData has {len(features)} features; choose features of "
             "it as `sparsenode` has read it (contract.read_trajectories), or write X plus the center into a file"
         )
         raise UserError(message)
     return center
 
 
-def expected_levels(adata: AnnData) -> NDArray[np.float64]:
-    """Level of each trajectory beside the training ones of its group, (trajectory,), in the order of the file."""
-    count = len(adata.obs["trajectory"].cat.categories)
-    return np.asarray(adata.uns["sparsenode"].get("levels", np.ones(count)), dtype=np.float64)
+def _numbers(values: Any, default: float, size: int | tuple[int, int]) -> NDArray[np.float64]:
+    return np.asarray(np.full(size, default) if values is None else values, dtype=np.float64)
+
+
+def subtracted_center(adata: AnnData) -> NDArray[np.float64]:
+    """What was subtracted from modeling units, (feature,): `X` and `initial_states` plus it are in these units."""
+    center = read_metadata(adata).center
+    return np.zeros(adata.n_vars) if center is None else center
 
 
 def observation_counts(adata: AnnData) -> NDArray[np.float64]:
     """How many observations of the source each is the mean of, (observation,): 1 but for averages."""
-    if "count" not in adata.obs:
-        return np.ones(adata.n_obs)
-    return adata.obs["count"].to_numpy(dtype=np.float64)
-
-
-def read_settings(adata: AnnData) -> dict[str, Any]:
-    """The settings that a dataset was made with, empty where its file does not tell."""
-    settings: dict[str, Any] = json.loads(adata.uns["sparsenode"].get("settings", "{}"))
-    return settings
+    return _counts(adata.obs)
 
 
 def true_network(adata: AnnData) -> Network | None:
     """The true network, dense, or None where there is none."""
-    if "truth" not in adata.varp:
-        return None
-    known_pairs = dense(adata.varp["truth_known"]).astype(bool)
-    signed = bool(adata.uns.get("sparsenode", {}).get("truth_signed", True))
-    edges = dense(adata.varp["truth"]).astype(np.float64)
-    return Network(edges if signed else np.abs(edges), known_pairs, signed)
+    signed = bool(read_metadata(adata).truth_signed) if has_metadata(adata) else True
+    return network_of(adata.varp, signed=signed)
 
 
 def prior_networks(adata: AnnData) -> dict[str, Network]:
     """Prior networks by name, dense; one that does not say of which pairs it tells, tells of all."""
-    return {name: _prior(adata, name) for name in _prior_names(adata)}
+    return priors_of(adata.varp)
 
 
 def prior_network(adata: AnnData, name: str) -> Network:
@@ -209,23 +291,26 @@ def prior_network(adata: AnnData, name: str) -> Network:
     Raises:
         UserError: there is none of that name; those that there are.
     """
-    names = _prior_names(adata)
+    names = _prior_names(adata.varp)
     if name not in names:
         available = f"there are: {', '.join(names)}" if names else "it has none"
         message = (
-            f"the dataset {adata.uns['sparsenode']['name']!r} has no prior network {name!r} ({available}); name one of "
+            f"the dataset {read_metadata(adata).name!r} has no prior network {name!r} ({available}); name one of "
             "its own, or give it one"
         )
         raise UserError(message)
-    return _prior(adata, name)
+    return _prior(adata.varp, name)
 
 
 def reference_network(adata: AnnData) -> tuple[str, Network] | None:
     """Name and edges of the true network, else of a prior one, with the pairs that it tells of, else None."""
-    truth = true_network(adata)
+    return choose_reference(true_network(adata), prior_networks(adata))
+
+
+def choose_reference(truth: Network | None, priors: Mapping[str, Network]) -> tuple[str, Network] | None:
+    """Name and network of what others are set beside: the truth, else the prior "base", else the first prior."""
     if truth is not None:
         return "true network", truth
-    priors = prior_networks(adata)
     if not priors:
         return None
     name = "base" if "base" in priors else min(priors)
@@ -238,29 +323,38 @@ def check_trajectories(adata: AnnData, *, where: str = "the trajectories") -> No
     Raises:
         UserError: what is wrong first, `where`, and at which observation or entry.
     """
-    for check in (_check_values, _check_columns, _check_names, _check_order, _check_features, _check_metadata):
-        problem = check(adata)
+    obs, var, varp, features = adata.obs, adata.var, adata.varp, list(adata.var_names)
+    matrices = {"X": adata.X} | {f"layers[{key!r}]": matrix for key, matrix in adata.layers.items()}
+    checks = (
+        partial(_check_values, matrices, adata.obsm, adata.obs_names, features),
+        partial(_check_columns, obs),
+        partial(_check_names, obs, features, varp),
+        partial(_check_order, obs),
+        partial(_check_features, var, varp),
+        partial(_check_metadata, adata.uns.get("sparsenode"), obs, features),
+    )
+    for check in checks:
+        problem = check()
         if problem is not None:
             message = f"{where}: {problem}"
             raise UserError(message)
 
 
-def _check_values(adata: AnnData) -> str | None:
-    if adata.X is None or 0 in adata.shape:
+def _check_values(
+    matrices: Mapping[str, Any], embeddings: Mapping[str, Any], observations: Sequence[str], names: Sequence[str]
+) -> str | None:
+    if matrices["X"] is None or 0 in matrices["X"].shape:
         return "there are no observations or no features (X is empty)"
-    features = [f"feature {name!r}" for name in adata.var_names]
-    matrices = [("X", adata.X), *((f"layers[{key!r}]", adata.layers[key]) for key in adata.layers)]
-    for label, matrix in matrices:
-        problem = _check_matrix(label, matrix, adata.obs_names, features)
-        if problem is not None:
-            return problem
-    for key in adata.obsm:
-        matrix = adata.obsm[key]
-        dimensions = [f"dimension {number}" for number in range(np.shape(matrix)[-1])]
-        problem = _check_matrix(f"obsm[{key!r}]", matrix, adata.obs_names, dimensions)
-        if problem is not None:
-            return problem
-    return None
+    features = [f"feature {name!r}" for name in names]
+    columns = dict.fromkeys(matrices, features)
+    for key, matrix in embeddings.items():
+        columns[f"obsm[{key!r}]"] = [f"dimension {number}" for number in range(np.shape(matrix)[-1])]
+    checked = [*matrices.values(), *embeddings.values()]
+    problems = (
+        _check_matrix(label, matrix, observations, columns[label])
+        for label, matrix in zip(columns, checked, strict=True)
+    )
+    return next(filter(None, problems), None)
 
 
 def _check_matrix(label: str, matrix: Any, observations: Sequence[str], columns: Sequence[str]) -> str | None:
@@ -276,31 +370,31 @@ def _check_matrix(label: str, matrix: Any, observations: Sequence[str], columns:
     return None
 
 
-def _check_columns(adata: AnnData) -> str | None:
-    missing = [name for name in (*_CATEGORIES, "time", "weight") if name not in adata.obs]
+def _check_columns(obs: pd.DataFrame) -> str | None:
+    missing = [name for name in (*_CATEGORIES, "time", "weight") if name not in obs]
     if missing:
         return f"`obs` has no column {missing[0]!r}"
     for name in _CATEGORIES:
-        if adata.obs[name].dtype.name != "category" or adata.obs[name].isna().any():
+        if obs[name].dtype.name != "category" or obs[name].isna().any():
             return f"the column {name!r} of `obs` is to be categorical, without empty entries"
     for name, allowed in (("split", SPLITS), ("phase", PHASES)):
-        unknown = sorted(set(adata.obs[name].astype(str)) - set(allowed))
+        unknown = sorted(set(obs[name].astype(str)) - set(allowed))
         if unknown:
             return f"the column {name!r} of `obs` holds {unknown[0]!r}; allowed: {', '.join(allowed)}"
     for name in ("time", "weight"):
-        column = adata.obs[name]
+        column = obs[name]
         if column.dtype.kind != "f" or not np.isfinite(column).all():
             return f"the column {name!r} of `obs` is to hold finite floating-point numbers"
-    if (adata.obs["weight"] < 0).any():
+    if (obs["weight"] < 0).any():
         return "the column 'weight' of `obs` holds a negative weight"
-    if not (observation_counts(adata) > 0).all():
+    if not (_counts(obs) > 0).all():
         return "the column 'count' of `obs` holds what is no number above 0"
     return None
 
 
-def _check_names(adata: AnnData) -> str | None:
-    names = {column: [str(name) for name in adata.obs[column].cat.categories] for column in _NAMED}
-    problem = name_problem(names | {"feature": list(adata.var_names), "prior network": _prior_names(adata)})
+def _check_names(obs: pd.DataFrame, features: Sequence[str], varp: Mapping[str, Any]) -> str | None:
+    names = {column: [str(name) for name in obs[column].cat.categories] for column in _NAMED}
+    problem = name_problem(names | {"feature": features, "prior network": _prior_names(varp)})
     return problem and f"{problem} in the source of the data, delete this file and run again"
 
 
@@ -310,12 +404,12 @@ def name_problem(names: Mapping[str, Iterable[str]]) -> str | None:
     return next(filter(None, problems), None)
 
 
-def _check_order(adata: AnnData) -> str | None:
-    codes = adata.obs["trajectory"].cat.codes.to_numpy()
+def _check_order(obs: pd.DataFrame) -> str | None:
+    codes = obs["trajectory"].cat.codes.to_numpy()
     if (np.diff(codes) < 0).any():
         return "observations are not sorted by trajectory (in the order of its categories)"
-    times = adata.obs["time"].to_numpy()
-    for name, rows in _slices(adata):
+    times = obs["time"].to_numpy()
+    for name, rows in _slices(obs):
         if rows.stop - rows.start < _FEWEST_OBSERVATIONS:
             return f"trajectory {name!r} has {rows.stop - rows.start} observations; it takes at least two"
         steps = np.diff(times[rows])
@@ -324,29 +418,29 @@ def _check_order(adata: AnnData) -> str | None:
             return (
                 f"trajectory {name!r}: time decreases from {times[row]:.15g} to {times[row + 1]:.15g} at "
                 "observation "
-                f"{adata.obs_names[row + 1]!r}; sort its observations by time"
+                f"{obs.index[row + 1]!r}; sort its observations by time"
             )
         for column in ("group", "subject"):
-            if adata.obs[column].iloc[rows].nunique() > 1:
+            if obs[column].iloc[rows].nunique() > 1:
                 return f"trajectory {name!r}: {column!r} differs within it"
     return None
 
 
-def _check_features(adata: AnnData) -> str | None:
-    if not adata.var_names.is_unique:
-        return f"the feature {adata.var_names[adata.var_names.duplicated()][0]!r} occurs more than once"
-    missing = [name for name in ("weight", "is_regulator") if name not in adata.var]
+def _check_features(var: pd.DataFrame, varp: Mapping[str, Any]) -> str | None:
+    if not var.index.is_unique:
+        return f"the feature {var.index[var.index.duplicated()][0]!r} occurs more than once"
+    missing = [name for name in ("weight", "is_regulator") if name not in var]
     if missing:
         return f"`var` has no column {missing[0]!r}"
-    weights = adata.var["weight"].to_numpy(dtype=np.float64)
+    weights = var["weight"].to_numpy(dtype=np.float64)
     if not np.isfinite(weights).all() or (weights < 0).any():
         return "the column 'weight' of `var` holds a weight that is negative or not finite"
-    if adata.var["is_regulator"].dtype != np.bool_:
+    if var["is_regulator"].dtype != np.bool_:
         return "the column 'is_regulator' of `var` is to be true or false"
-    if ("truth" in adata.varp) != ("truth_known" in adata.varp):
+    if ("truth" in varp) != ("truth_known" in varp):
         return "`varp` is to have both 'truth' and 'truth_known', or none of them"
-    for key in adata.varp:
-        network = adata.varp[key]
+    for key in varp:
+        network = varp[key]
         # Of a sparse matrix only what is stored: with thousands of genes a dense copy of each takes 100 MB.
         if not np.isfinite(network.data if hasattr(network, "toarray") else network).all():
             return f"varp[{key!r}] holds values that are not finite"
@@ -357,8 +451,7 @@ def _check_features(adata: AnnData) -> str | None:
     return None
 
 
-def _check_metadata(adata: AnnData) -> str | None:
-    metadata = adata.uns.get("sparsenode")
+def _check_metadata(metadata: Mapping[str, Any] | None, obs: pd.DataFrame, features: Sequence[str]) -> str | None:
     if metadata is None:
         return "it has no uns['sparsenode']: it was not made by `sparsenode preprocess-dataset`"
     missing = [key for key in _METADATA if key not in metadata]
@@ -372,28 +465,45 @@ def _check_metadata(adata: AnnData) -> str | None:
     if not isinstance(metadata.get("truth_signed", True), bool | np.bool_):
         return f"uns['sparsenode']['truth_signed'] holds {metadata['truth_signed']!r}; allowed: true or false"
     states = metadata["initial_states"]
-    trajectories = [name for name, _ in _slices(adata)]
-    if list(states.index) != trajectories or list(states.columns) != list(adata.var_names):
+    trajectories = [name for name, _ in _slices(obs)]
+    if list(states.index) != trajectories or list(states.columns) != list(features):
         return f"uns['sparsenode']['initial_states'] has other names, {_ONE_EACH}"
     if not np.isfinite(states.to_numpy(dtype=np.float64)).all():
         return "uns['sparsenode']['initial_states'] holds values that are not finite"
     return None
 
 
-def _prior_names(adata: AnnData) -> list[str]:
-    return sorted(key.removeprefix("prior_") for key in adata.varp if key.startswith("prior_"))
+def _prior_names(varp: Mapping[str, Any]) -> list[str]:
+    return sorted(key.removeprefix("prior_") for key in varp if key.startswith("prior_"))
 
 
-def _prior(adata: AnnData, name: str) -> Network:
-    edges = dense(adata.varp[f"prior_{name}"]).astype(np.float64)
+def _prior(varp: Mapping[str, Any], name: str) -> Network:
+    edges = dense(varp[f"prior_{name}"]).astype(np.float64)
     mask_key = f"known_{name}"
-    known_pairs = dense(adata.varp[mask_key]) != 0 if mask_key in adata.varp else np.ones(edges.shape, dtype=bool)
+    known_pairs = dense(varp[mask_key]) != 0 if mask_key in varp else np.ones(edges.shape, dtype=bool)
     # Prior networks do not say whether they have signs; one with only activations is taken to have none.
     return Network(edges, known_pairs, bool((edges < 0).any()))
 
 
-def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:
-    column = adata.obs["trajectory"].cat
+def priors_of(varp: Mapping[str, Any]) -> dict[str, Network]:
+    """Prior networks of the matrices of an AnnData by name, dense."""
+    return {name: _prior(varp, name) for name in _prior_names(varp)}
+
+
+def network_of(varp: Mapping[str, Any], *, signed: bool) -> Network | None:
+    """The true network of the matrices of an AnnData, dense, or None where there is none."""
+    if "truth" not in varp:
+        return None
+    edges, known_pairs = dense(varp["truth"]).astype(np.float64), dense(varp["truth_known"]).astype(bool)
+    return Network(edges if signed else np.abs(edges), known_pairs, signed)
+
+
+def _counts(obs: pd.DataFrame) -> NDArray[np.float64]:
+    return obs["count"].to_numpy(dtype=np.float64) if "count" in obs else np.ones(len(obs))
+
+
+def _slices(obs: pd.DataFrame) -> Iterator[tuple[str, slice]]:
+    column = obs["trajectory"].cat
     bounds = np.searchsorted(column.codes.to_numpy(), np.arange(len(column.categories) + 1))
     for index, name in enumerate(column.categories):
         yield str(name), slice(int(bounds[index]), int(bounds[index + 1]))
@@ -402,24 +512,6 @@ def _slices(adata: AnnData) -> Iterator[tuple[str, slice]]:
 def dense(matrix: Any) -> NDArray[Any]:
     """A matrix of an AnnData as an array, whether it is stored sparse or not."""
     return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
-
-
-def _packed(adata: AnnData) -> AnnData:
-    """A shallow copy whose metadata has the form of the file."""
-    import anndata
-
-    metadata = dict(adata.uns["sparsenode"])
-    metadata["initial_states"] = metadata["initial_states"].to_numpy(dtype=np.float64)
-    metadata["source_files"] = json.dumps(metadata.get("source_files", {}), sort_keys=True)
-    return anndata.AnnData(
-        X=adata.X,
-        obs=adata.obs,
-        var=adata.var,
-        obsm=dict(adata.obsm),
-        layers=dict(adata.layers),
-        varp=dict(adata.varp),
-        uns={**adata.uns, "sparsenode": metadata},
-    )
 
 
 def _unpack(adata: AnnData, path: str | Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsenode.data.contract import read_settings, trajectory_slices
+from sparsenode.data.contract import read_metadata, training_mask, trajectory_slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,10 +45,10 @@ class Magnitudes:
 
 def measure_magnitudes(adata: AnnData) -> Magnitudes:
     """Measure an AnnData of trajectories that has training observations."""
-    metadata = adata.uns["sparsenode"]
-    training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    metadata = read_metadata(adata)
+    training = training_mask(adata.obs["split"], adata.obs["phase"])
     times = adata.obs["time"].to_numpy(dtype=np.float64)
-    states = metadata["initial_states"]
+    states = metadata.initial_states
     squares, count, level, span = np.zeros(adata.n_vars), 0, 0.0, 0.0
     # One trajectory at a time: copies of all values in float64 would double what preprocessing takes.
     for name, rows in trajectory_slices(adata).items():
@@ -61,12 +61,12 @@ def measure_magnitudes(adata: AnnData) -> Magnitudes:
             span = max(span, float(np.ptp(times[rows])))
     movements = np.sqrt(squares / max(count, 1))
     return Magnitudes(
-        dataset=str(metadata["name"]),
+        dataset=metadata.name,
         movements=(float(movements.min()), float(movements.max())),
         level=level,
         span=span,
-        time_unit=str(metadata["time_unit"]),
-        options=read_settings(adata).get("options", {}),
+        time_unit=metadata.time_unit,
+        options=metadata.settings.get("options", {}),
     )
 
 

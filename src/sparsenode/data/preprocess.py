@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.data.centering import center_values
-from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_problem, write_trajectories
+from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_problem, training_mask, write_trajectories
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.magnitudes import doubts_of_times, doubts_of_values, measure_magnitudes
 from sparsenode.data.priors import add_priors
@@ -230,7 +230,7 @@ def _movement(
 ) -> Floats:
     """Mean squared distance of each feature from its initial state over the training observations, (feature,)."""
     squares = [
-        ((trajectory.values - start) ** 2)[(split == "train") & (trajectory.phases == "fit")]
+        ((trajectory.values - start) ** 2)[training_mask(split, trajectory.phases)]
         for trajectory, split, start in zip(trajectories, splits, initial_states, strict=True)
     ]
     return np.asarray(np.vstack(squares).mean(axis=0))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsenode.data.contract import training_mask
 from sparsenode.data.trajectories import Trajectory
 from sparsenode.errors import UserError
 
@@ -59,10 +60,7 @@ def set_validation_aside(
                 allowed = "trajectory, time_blocks, inner_blocks, observation, none-in-source"
                 message = f"validation.by is {by!r}; allowed: {allowed}"
                 raise UserError(message)
-    fitted = [
-        (split == "train") & (trajectory.phases == "fit")
-        for trajectory, split in zip(trajectories, splits, strict=True)
-    ]
+    fitted = [training_mask(split, trajectory.phases) for trajectory, split in zip(trajectories, splits, strict=True)]
     if not any(chosen.any() for chosen in fitted):
         message = "no observation is training data"
         raise UserError(message)
@@ -132,7 +130,7 @@ def _with_training(
 ) -> Iterator[tuple[Trajectory, NDArray[np.str_], NDArray[np.intp], int]]:
     """Each trajectory with training observations: its splits, which these are, and how many make the share."""
     for trajectory, split in zip(trajectories, splits, strict=True):
-        training = np.flatnonzero((split == "train") & (trajectory.phases == "fit"))
+        training = np.flatnonzero(training_mask(split, trajectory.phases))
         if len(training):
             yield trajectory, split, training, max(1, round(share * len(training)))
 

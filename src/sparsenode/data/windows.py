@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsenode.data.contract import known_observations, observation_counts
+from sparsenode.data.contract import observation_counts, read_metadata, training_mask
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,10 +57,21 @@ def make_windows(
     Raises:
         UserError: no stretch of observations is long enough.
     """
+    return cut_stretches(
+        _stretches(adata, split, phase), length, stride, past=past, where=f"{split} observations ({phase})"
+    )
+
+
+def cut_stretches(
+    stretches: Sequence[np.ndarray], length: int, stride: int, *, past: int, where: str
+) -> list[np.ndarray]:
+    """Windows of stretches of observations; see `make_windows`, and `find_stretches`.
+
+    Raises:
+        UserError: no stretch is long enough; `where` says what its observations are.
+    """
     windows: list[np.ndarray] = []
-    longest = 0
-    for whole in _stretches(adata, split, phase):
-        longest = max(longest, len(whole))
+    for whole in stretches:
         stretch = whole[past - 1 :]
         if len(stretch) <= length:
             continue
@@ -68,20 +80,28 @@ def make_windows(
             starts.append(len(stretch) - length - 1)
         windows.extend(stretch[start : start + length + 1] for start in starts)
     if not windows:
+        longest = max((len(stretch) for stretch in stretches), default=0)
         raise UserError(
-            f"windows of length {length} do not fit: the longest stretch of {split} observations ({phase}) "
-            f"has {longest}, and a window needs {length + past}; shorten windows.length or give the split a larger "
-            "share"
+            f"windows of length {length} do not fit: the longest stretch of {where} has {longest}, and a window needs "
+            f"{length + past}; shorten windows.length or give the split a larger share"
         )
     return windows
 
 
 def _stretches(adata: AnnData, split: str, phase: str) -> list[np.ndarray]:
-    """Longest runs of consecutive observations of one trajectory that belong to the split and phase."""
     chosen = ((adata.obs["split"] == split) & (adata.obs["phase"] == phase)).to_numpy()
-    code = adata.obs["trajectory"].cat.codes.to_numpy()
-    breaks = np.flatnonzero((np.diff(code) != 0) | (np.diff(chosen.astype(int)) != 0)) + 1
-    return [rows for rows in np.split(np.arange(adata.n_obs), breaks) if len(rows) and chosen[rows[0]]]
+    return find_stretches(chosen, adata.obs["trajectory"].cat.codes.to_numpy())
+
+
+def find_stretches(chosen: np.ndarray, trajectory: np.ndarray) -> list[np.ndarray]:
+    """Longest runs of consecutive chosen observations of one trajectory.
+
+    Args:
+        chosen: which observations are chosen, (observation,).
+        trajectory: number of the trajectory of each observation, (observation,).
+    """
+    breaks = np.flatnonzero((np.diff(trajectory) != 0) | (np.diff(chosen.astype(int)) != 0)) + 1
+    return [rows for rows in np.split(np.arange(len(chosen)), breaks) if len(rows) and chosen[rows[0]]]
 
 
 def local_fit(times: np.ndarray, values: np.ndarray, at: float) -> tuple[np.ndarray, np.ndarray]:
@@ -184,17 +204,17 @@ def training_rows(
     Raises:
         UserError: fewer observations are known at the start of a trajectory than the slope takes.
     """
-    facts = adata.uns["sparsenode"]
-    initial_states = facts["initial_states"]
-    averaged = int(facts["initial_state_count"]) if windows is None else 2 * smoothing + 1
-    known_count = known_observations(adata)
+    metadata = read_metadata(adata)
+    initial_states = metadata.initial_states
+    averaged = metadata.initial_state_count if windows is None else 2 * smoothing + 1
+    known_count = metadata.known_observations
     slope_of = velocity_observations or 1
     check_known(slope_of, known_count)
     time = adata.obs["time"].to_numpy(dtype=float)
     names = adata.obs["trajectory"].astype(str).to_numpy()
     weight = adata.obs["weight"].to_numpy(dtype=float)
     values = np.asarray(adata.X, dtype=float)
-    is_train = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    is_train = training_mask(adata.obs["split"], adata.obs["phase"])
     first_of = {
         name: int(np.flatnonzero(names == name)[0]) + known_count - 1 for name in dict.fromkeys(names[is_train])
     }

@@ -28,10 +28,13 @@ from sparsenode.ensemble.states import States, Times, list_names, state_array, t
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import describe_absence, describe_problem, reading, write_atomically
 from sparsenode.methods import get_method, make_method
-from sparsenode.settings import FROZEN, ModelSettings, read_method_settings, read_model_settings
-
-PRUNING_THRESHOLD = 1e-5
-"""Weights below this count as zero, in the refit and in the sparsity metrics (the study's threshold)."""
+from sparsenode.settings import (
+    FROZEN,
+    PRUNING_THRESHOLD,
+    ModelSettings,
+    read_method_settings,
+    read_model_settings,
+)
 
 FORMAT = "sparsenode ensemble 1"
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsenode.data.contract import observation_counts, trajectory_slices
+from sparsenode.data.contract import observation_counts, read_metadata, training_mask, trajectory_slices
 from sparsenode.data.windows import observation_noise
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class GivenStarts:
 
 def given_starts(adata: AnnData) -> GivenStarts:
     """Mean and error of the given starts of each group that has training observations, in the order of the file."""
-    facts = adata.uns["sparsenode"]
-    fitted = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    metadata = read_metadata(adata)
+    fitted = training_mask(adata.obs["split"], adata.obs["phase"])
     values = np.asarray(adata.X, dtype=np.float64)
     counts = observation_counts(adata)
     group_of = adata.obs["group"].astype(str).to_numpy()
@@ -56,9 +56,9 @@ def given_starts(adata: AnnData) -> GivenStarts:
         fitted_rows = np.arange(rows.start, rows.stop)[fitted[rows]]
         if len(fitted_rows):
             group = group_of[fitted_rows[0]]
-            starts.setdefault(group, []).append(facts["initial_states"].loc[name].to_numpy(dtype=np.float64))
+            starts.setdefault(group, []).append(metadata.initial_states.loc[name].to_numpy(dtype=np.float64))
             noise.setdefault(group, []).append(observation_noise(values[fitted_rows], counts[fitted_rows]))
-    averaged = int(facts["initial_state_count"])
+    averaged = metadata.initial_state_count
     errors = [
         np.sqrt(np.square(group_noise).mean(0) / averaged * (1.0 + 1.0 / len(group_noise)))
         for group_noise in (np.array(estimates) for estimates in noise.values())

@@ -99,12 +99,10 @@ def _table_array(table: pd.DataFrame, features: Sequence[str], name: str) -> Flo
 
 def _center_of(adata: AnnData, features: Sequence[str]) -> Floats | None:
     """What this package has subtracted from the features of an AnnData, (feature,); None where it is none of its."""
-    metadata = adata.uns.get("sparsenode")
-    if not isinstance(metadata, Mapping) or "center" not in metadata:
-        return None
-    from sparsenode.data.contract import subtracted_center
+    from sparsenode.data.contract import has_metadata, read_metadata
 
-    return subtracted_center(adata)[adata.var_names.get_indexer(list(features))]
+    center = read_metadata(adata).center if has_metadata(adata) else None
+    return None if center is None else center[adata.var_names.get_indexer(list(features))]
 
 
 def _numeric_table(table: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from sparsenode.data.observations import Observations
 from sparsenode.evaluation.forecast import Errors, Kept, matrix_errors
-from sparsenode.evaluation.plans import ROLLING, Observations, Plan
+from sparsenode.evaluation.plans import ROLLING, Plan
 
 BASELINES = ("initial_state", "training_mean", "zeros", "linear")
 PAST_BASELINES = ("constant_velocity", "last_cycle")
@@ -64,13 +65,11 @@ def fit_known_polynomial(data: Observations, plan: Plan, degree: int, *, union: 
 
     Known are training observations, and those for validation too for test entries, or for all entries with `union`.
     """
-    fit_phase = data.phase == "fit"
-    training = fit_phase & (data.split == "train")
-    both = fit_phase & np.isin(data.split, ["train", "validation"])
+    both = data.training | ((data.split == "validation") & (data.phase == "fit"))
     group, sees_both = data.group[plan.observation], union | (data.split[plan.observation] == "test")
     predicted = np.empty((len(plan.observation), len(data.features)))
     for name in np.unique(group):
-        for sees, candidates in ((False, training), (True, both)):
+        for sees, candidates in ((False, data.training), (True, both)):
             entries = np.flatnonzero((group == name) & (sees_both == sees))
             if len(entries):
                 group_mask = candidates & (data.group == name)

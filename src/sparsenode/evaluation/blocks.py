@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsenode.errors import UserError
 from sparsenode.files import read_json
+from sparsenode.provenance import list_differences
 from sparsenode.settings import FROZEN
 
 if TYPE_CHECKING:
@@ -85,24 +86,12 @@ def check_settings(found: Mapping[str, Any], frozen: Mapping[str, Any], path: Pa
     Raises:
         UserError: names the keys that differ, and their values.
     """
-    differing = list(_differences(found, frozen))
+    differing = [
+        "{}: {} in the model, {} in the settings".format(
+            key, *("nothing" if value is _ABSENT else repr(value) for value in values)
+        )
+        for key, *values in list_differences(found, frozen, _ABSENT)
+    ]
     if differing:
         listed = "; ".join(differing[:5])
         raise UserError(f"{path} was not trained with the settings in {origin}: {listed}; delete it and run again")
-
-
-def _differences(trained: Any, frozen: Any, key: str = "") -> list[str]:
-    if isinstance(trained, Mapping) and isinstance(frozen, Mapping):
-        return [
-            difference
-            for name in sorted({*trained, *frozen})
-            for difference in _differences(
-                trained.get(name, _ABSENT), frozen.get(name, _ABSENT), f"{key}.{name}" if key else name
-            )
-        ]
-    if isinstance(trained, (list, tuple)) and isinstance(frozen, (list, tuple)):
-        same = list(trained) == list(frozen)
-    else:
-        same = trained == frozen
-    texts = ["nothing" if value is _ABSENT else repr(value) for value in (trained, frozen)]
-    return [] if same else [f"{key}: {texts[0]} in the model, {texts[1]} in the settings"]

@@ -9,27 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import prior_networks, read_settings, reference_network, true_network
 from sparsenode.data.magnitudes import measure_magnitudes
+from sparsenode.data.observations import Observations, read_observations
 from sparsenode.errors import UserError
-from sparsenode.evaluation import rows
-from sparsenode.evaluation.baselines import fit_polynomial
+from sparsenode.evaluation import tabulate
 from sparsenode.evaluation.blocks import load_blocks
-from sparsenode.evaluation.degrees import sample_networks
-from sparsenode.evaluation.forecast import Errors, check_features, forecast_errors
+from sparsenode.evaluation.choose import choose, write_selection
+from sparsenode.evaluation.measure import measure, measure_networks
 from sparsenode.evaluation.networks import (
-    count_all_edges,
-    group_pairs,
-    group_table,
     network_keys,
-    network_table,
-    pick_members,
-    pool_paths,
-    ranking_table,
-    stability_table,
     write_annotated,
     write_graph,
     write_groups,
@@ -37,43 +27,27 @@ from sparsenode.evaluation.networks import (
     write_rankings,
     write_stability,
 )
-from sparsenode.evaluation.paired import entry_errors, paired_rows, reference_errors
+from sparsenode.evaluation.paired import reference_errors
 from sparsenode.evaluation.peers import PeerScores, peer_degree_rows, peer_rankings, peer_rows, read_peer
 from sparsenode.evaluation.plans import (
-    LEAD,
-    ONE_STEP,
-    ROLLING,
-    WINDOW,
-    Observations,
-    Plan,
     RollingSettings,
     plan_one_step,
     plan_rolling,
     plan_trajectories,
     plan_windows,
-    read_observations,
 )
-from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol, spread
+from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol
 from sparsenode.evaluation.remarks import check_finished, remarks_of_dataset
-from sparsenode.evaluation.rows import Truth
-from sparsenode.evaluation.selection import choose_strength, write_selection
-from sparsenode.evaluation.sparsity import THRESHOLD, feature_sparsity
-from sparsenode.evaluation.structure import NO_PAIR, pool_members, select_pairs
+from sparsenode.evaluation.structure import NO_PAIR
 from sparsenode.evaluation.tables import join_tables
+from sparsenode.evaluation.truth import describe_truth
 from sparsenode.files import file_sha256, write_atomically
-from sparsenode.methods import get_method
 from sparsenode.remarks import write_remarks
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-
     from sparsenode.ensemble.members import Ensemble
 
 logger = logging.getLogger(__name__)
-
-JACOBIAN_STATES = {50: 256, 500: 128}
-"""Training observations over which Jacobians are averaged, by the largest number of features it holds for."""
-MANY_FEATURES_JACOBIAN_STATES = 48
 
 
 @dataclass(frozen=True)
@@ -123,23 +97,12 @@ class Evaluation:
 
     metrics: pd.DataFrame
     forecasts: pd.DataFrame
-    networks: dict[tuple[str, str], pd.DataFrame]
-    selections: dict[tuple[str, str], dict[str, Any]]
+    networks: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    selections: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     edges_found: dict[tuple[str, str], int] = field(default_factory=dict)
     groups: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     stability: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     rankings: list[pd.DataFrame] | None = None
-
-
-@dataclass
-class _Parts:
-    metrics: list[pd.DataFrame] = field(default_factory=list)
-    forecasts: list[pd.DataFrame] = field(default_factory=list)
-    rankings: list[pd.DataFrame] = field(default_factory=list)
-
-    def add(self, metrics: Sequence[pd.DataFrame], forecasts: Sequence[pd.DataFrame]) -> None:
-        self.metrics.extend(metrics)
-        self.forecasts.extend(forecasts)
 
 
 def evaluate_models(
@@ -180,14 +143,15 @@ def evaluate_models(
     from sparsenode.data.contract import read_trajectories
 
     adata = read_trajectories(data)
-    name = str(adata.uns["sparsenode"]["name"])
+    observations = read_observations(adata)
+    name, features = observations.name, observations.features
     ensembles = load_blocks(models, settings, name, file_sha256(data), seeds)
     # Before the work, not after it: two names that give one key are known now.
     network_keys([(ensemble.settings["model"], ensemble.settings["method"]) for ensemble in ensembles])
     magnitudes = measure_magnitudes(adata)
     check_finished(ensembles, magnitudes)
-    scored = [read_peer(path, list(adata.var_names)) for path in peers]
-    evaluation = evaluate_ensembles(adata, ensembles, settings_of_evaluation, scored)
+    scored = [read_peer(path, features) for path in peers]
+    evaluation = evaluate_ensembles(observations, ensembles, settings_of_evaluation, scored)
     for (model, method), table in evaluation.networks.items():
         write_network(table, networks / model / f"{method}.csv")
         write_groups(evaluation.groups[model, method], networks, model, method)
@@ -197,7 +161,7 @@ def evaluate_models(
             {} if chosen is None else {"strength": chosen}
         )
         attributes["edges_found"] = evaluation.edges_found[model, method]
-        write_graph(table, list(adata.var_names), networks / model / f"{method}.graphml", **attributes)
+        write_graph(table, features, networks / model / f"{method}.graphml", **attributes)
     write_annotated(adata, _chosen_networks(evaluation), networks)
     write_rankings(evaluation.rankings or [], networks)
     for (model, method), choice in evaluation.selections.items():
@@ -218,15 +182,15 @@ def _chosen_networks(evaluation: Evaluation) -> dict[tuple[str, str], pd.DataFra
 
 
 def evaluate_ensembles(
-    adata: AnnData,
+    data: Observations,
     ensembles: Sequence[Ensemble],
     settings: EvaluationSettings | None = None,
     peers: Sequence[PeerScores] = (),
 ) -> Evaluation:
-    """Measure ensembles, one for each (model, method), and the networks of peers on an AnnData of trajectories.
+    """Measure ensembles, one for each (model, method), and the networks of peers on a dataset.
 
     Args:
-        adata: the trajectories.
+        data: the observations.
         ensembles: one for each (model, method).
         settings: how models are scored and chosen; the default where it is None.
         peers: scores of peers.
@@ -235,53 +199,61 @@ def evaluate_ensembles(
         UserError: see `evaluate_models`.
     """
     settings = settings or EvaluationSettings()
-    data = read_observations(adata)
-    dataset = str(adata.uns["sparsenode"]["name"])
-    truth = read_truth(adata)
-    result = Evaluation(pd.DataFrame(), pd.DataFrame(), {}, {})
-    tables = _Parts()
+    truth = describe_truth(data)
+    evaluation = Evaluation(metrics=pd.DataFrame(), forecasts=pd.DataFrame())
     shared = [make_protocol(data, plan_trajectories(data))]
     if settings.one_step:
         shared.append(make_protocol(data, plan_one_step(data)))
     if settings.rolling is not None:
         shared.append(make_protocol(data, plan_rolling(data, settings.rolling)))
+    metrics: list[pd.DataFrame] = []
+    forecasts: list[pd.DataFrame] = []
+    rankings: list[pd.DataFrame] = []
     for protocol in shared:
-        tables.add(*rows.baseline_rows(data, protocol, dataset=dataset, model=""))
+        metrics += tabulate.baseline_rows(data, protocol, dataset=data.name, model="")
+        forecasts += tabulate.baseline_forecasts(data, protocol, dataset=data.name, model="")
     references = reference_errors(data, shared[0].plan) if settings.interval_repeats else {}
+    if truth.edges is not None:
+        metrics.append(tabulate.random_structure(truth, data.name))
+        metrics += peer_rows(peers, truth, data.name) + peer_degree_rows(peers, truth, data.name)
+    metrics += tabulate.random_priors(truth, data.name)
     windows: dict[tuple[int, int], Protocol] = {}
     models_done = set()
-    if truth.edges is not None:
-        tables.metrics.append(rows.random_structure(truth, dataset))
-        tables.metrics.extend(peer_rows(peers, truth, dataset))
-        tables.metrics.extend(peer_degree_rows(peers, truth, dataset))
-    tables.metrics.extend(rows.random_priors(truth, dataset))
     for ensemble in ensembles:
         started = time.perf_counter()
-        model, method = ensemble.settings["model"], ensemble.settings["method"]
-        check_features(ensemble, data, f"{model}/{method}")
+        model, method = key = ensemble.settings["model"], ensemble.settings["method"]
         protocols = list(shared)
-        window = _window_of(ensemble) if settings.rolling is None else None
-        if window:
+        if settings.rolling is None and (window := _window_of(ensemble)) is not None:
             if window not in windows:
-                windows[window] = make_protocol(data, plan_windows(data, cut_windows(adata, *window)))
+                windows[window] = make_protocol(data, plan_windows(data, cut_windows(data, *window)))
             protocols.append(windows[window])
             if model not in models_done:
-                tables.add(*rows.baseline_rows(data, windows[window], dataset=dataset, model=model))
+                metrics += tabulate.baseline_rows(data, windows[window], dataset=data.name, model=model)
+                forecasts += tabulate.baseline_forecasts(data, windows[window], dataset=data.name, model=model)
             models_done.add(model)
-        label = {"dataset": dataset, "model": model, "method": method}
-        _evaluate_ensemble(result, tables, ensemble, data, truth, protocols, label, settings, references)
+        measurement = measure(
+            ensemble, data, truth, protocols, {"dataset": data.name, "model": model, "method": method}
+        )
+        choice = choose(measurement, least_feature_sparsity=settings.least_feature_sparsity)
+        repeats = settings.interval_repeats
+        networks = measure_networks(ensemble, measurement, choice["chosen"], data, truth, by_entry=bool(repeats))
+        tables = tabulate.tabulate(measurement, choice, networks, data, truth, references=references, repeats=repeats)
+        metrics += tables.metrics
+        forecasts += tables.forecasts
+        rankings += tables.rankings
+        evaluation.networks[key], evaluation.edges_found[key] = tables.network, tables.edges.found
+        evaluation.groups[key], evaluation.stability[key] = tables.groups, tables.stability
+        evaluation.selections[key] = {**choice, "edges": tables.edges._asdict()}
         logger.info(
             "evaluated %s/%s: %d members in %.1f s", model, method, len(ensemble.members), time.perf_counter() - started
         )
-    result.metrics = join_tables(tables.metrics)
-    result.forecasts = rows.join_forecasts(tables.forecasts)
-    if truth.edges is not None and peers:
-        tables.rankings.extend(peer_rankings(peers, truth, data.features))
-    if true_network(adata) is not None:
+    if data.truth is not None:
         if truth.edges is None:
-            logger.warning("%s: %s, so that no network can be set beside it", dataset, NO_PAIR)
-        result.rankings = tables.rankings
-    return result
+            logger.warning("%s: %s, so that no network can be set beside it", data.name, NO_PAIR)
+        evaluation.rankings = [*rankings, *peer_rankings(peers, truth, data.features)]
+    evaluation.metrics = join_tables(metrics)
+    evaluation.forecasts = tabulate.join_forecasts(forecasts)
+    return evaluation
 
 
 def _window_of(ensemble: Ensemble) -> tuple[int, int] | None:
@@ -290,299 +262,6 @@ def _window_of(ensemble: Ensemble) -> tuple[int, int] | None:
     if settings.windows is None or not settings.forecasts_from_windows:
         return None
     return settings.windows.length, settings.windows.stride
-
-
-def read_truth(adata: AnnData) -> Truth:
-    """Truth, priors and regulators of an AnnData of trajectories; where nothing else is said all pairs are known."""
-    shape = (adata.n_vars, adata.n_vars)
-    edges = signs = None
-    network = true_network(adata)
-    known_pairs = np.zeros(shape, bool) if network is None else network.known & ~np.eye(adata.n_vars, dtype=bool)
-    if network is not None and known_pairs.any():
-        edges = network.truth != 0
-        signs = np.sign(network.truth) if network.signed else None
-    regulators = (
-        adata.var["is_regulator"].to_numpy(bool) if "is_regulator" in adata.var else np.ones(adata.n_vars, bool)
-    )
-    training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
-    deviations = np.asarray(adata.X, np.float64)[training].std(axis=0)
-    same_degrees = None if edges is None else sample_networks(edges, known_pairs)
-    prior_settings = read_settings(adata).get("priors", {})
-    groups = group_pairs(reference_network(adata), adata.n_vars)
-    return Truth(
-        edges, known_pairs, regulators, read_priors(adata), signs, deviations, same_degrees, prior_settings, groups
-    )
-
-
-def read_priors(adata: AnnData) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Edges and known pairs, (source, target) both, of every prior network that has an edge, by name."""
-    priors = {}
-    for name, network in prior_networks(adata).items():
-        edges = network.truth != 0
-        known_pairs = network.known & ~np.eye(len(edges), dtype=bool)
-        if (edges & known_pairs).any() and (known_pairs & ~edges).any():
-            priors[name] = edges, known_pairs
-    return priors
-
-
-def _evaluate_ensemble(
-    result: Evaluation,
-    tables: _Parts,
-    ensemble: Ensemble,
-    data: Observations,
-    truth: Truth,
-    protocols: Sequence[Protocol],
-    label: dict[str, str],
-    settings: EvaluationSettings,
-    references: Mapping[str, np.ndarray],
-) -> None:
-    """Add the rows of one ensemble to `tables`.
-
-    To `result` its selection, at the chosen strength its network and the influences of regulators in each group, and
-    the stability over all strengths.
-    """
-    key = label["model"], label["method"]
-    members = pd.DataFrame(
-        [(member.strength, member.seed, member.status) for member in ensemble.members],
-        columns=["strength", "seed", "status"],
-    )
-    finished = np.flatnonzero(members["status"] == "finished")
-    keys = members.loc[finished, ["strength", "seed"]].reset_index(drop=True)
-    tables.metrics.append(rows.training_rows(ensemble, label))
-    errors = []
-    for protocol in protocols:
-        protocol_errors = forecast_errors(ensemble, data, protocol.plan, protocol.kept)
-        errors.append(protocol_errors)
-        tables.metrics.extend(rows.error_rows(protocol_errors.pick(finished), keys, data, protocol, label))
-    # By the last protocol: rolling forecasts where the dataset asks for them, else windows for a model trained on them.
-    # Never by single steps, which noise and the data's own inertia decide.
-    last = max(number for number, protocol in enumerate(protocols) if protocol.name != ONE_STEP)
-    # Matrices of members keep the precision that they come in: of thousands of genes each takes 50 MB.
-    paths = np.asarray(ensemble.path_matrix())
-    members["feature_sparsity"] = feature_sparsity(paths)
-    selected_pairs = select_pairs(paths >= THRESHOLD, np.ones(paths.shape[1:], bool))
-    selection = _select(
-        errors[last],
-        members,
-        selected_pairs,
-        protocols[last].plan,
-        {**label, **_tell_method(ensemble, truth)},
-        settings.least_feature_sparsity,
-    )
-    tables.metrics.append(rows.selection_row(selection, label))
-    tables.metrics.extend(rows.sparsity_rows(ensemble, paths, finished, keys, truth, label))
-    is_chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
-    chosen = finished[is_chosen]
-    order = ensemble.settings["model_settings"].get("order", 1)
-    states, velocities = _jacobian_states(data, order)
-    # With a truth the Jacobians of all that finished are scored; else only those of the chosen members.
-    jacobian_members, of_chosen = (
-        (finished, is_chosen) if truth.edges is not None else (chosen, np.ones(len(chosen), bool))
-    )
-    signed = absolute = np.empty((0, *paths.shape[1:]))
-    if len(jacobian_members):
-        whole = ensemble.select(jacobian_members.tolist())
-        signed = np.asarray(whole.mean_jacobian(states, velocities))
-        if truth.edges is not None or truth.priors:
-            absolute = np.asarray(whole.mean_absolute_jacobian(states, velocities))
-    jacobian = pick_members(signed, np.flatnonzero(of_chosen))
-    influences: dict[str, np.ndarray] = {}
-    if len(chosen):
-        selected = ensemble.select(chosen.tolist())
-        influences = _group_influences(selected, data, order, jacobian)
-        if truth.priors:
-            scores = {
-                "paths": pick_members(paths, chosen),
-                "jacobian": pick_members(absolute, np.flatnonzero(of_chosen)),
-            }
-            tables.metrics.extend(rows.prior_rows(scores, members.loc[chosen, ["strength", "seed"]], truth, label))
-        if settings.interval_repeats:
-            plan = protocols[0].plan
-            compared = {**label, "strength": selection["chosen"]}
-            member_errors, together = entry_errors(selected, data, plan)
-            tables.metrics.extend(
-                paired_rows(member_errors, together, references, plan, compared, repeats=settings.interval_repeats)
-            )
-    result.groups[key] = group_table(influences, data.features, truth.regulators)
-    del influences
-    if truth.edges is not None:
-        scores = {"paths": pick_members(paths, finished), "jacobian": absolute}
-        _add_structure(tables, scores, signed, keys, selection, truth, data.features, label)
-    for protocol, protocol_errors in zip(protocols, errors, strict=True):
-        tables.forecasts.append(
-            rows.forecast_rows(
-                protocol_errors.kept[chosen], members.loc[chosen, ["strength", "seed"]], data, protocol, label
-            )
-        )
-    result.selections[key] = selection
-    _add_network(result, key, pick_members(paths, chosen), jacobian, truth, data.features)
-    result.stability[key] = stability_table(
-        pick_members(paths, finished), keys["strength"].to_numpy(), data.features, truth.pair_groups
-    )
-
-
-def _add_network(
-    result: Evaluation,
-    key: tuple[str, str],
-    paths: np.ndarray,
-    jacobian: np.ndarray,
-    truth: Truth,
-    features: Sequence[str],
-) -> None:
-    """Add the edges at the chosen strength and their numbers; `paths` and `jacobian` (member, source, target)."""
-    known_edges = None if truth.edges is None else (truth.edges, truth.known)
-    pooled = pool_paths(paths)
-    result.networks[key] = network_table(paths, jacobian, features, known_edges, truth.deviations, pooled)
-    counts = count_all_edges(pooled)
-    result.edges_found[key] = counts.found
-    result.selections[key]["edges"] = counts._asdict()
-
-
-def _add_structure(
-    tables: _Parts,
-    scores: Mapping[str, np.ndarray],
-    jacobian: np.ndarray,
-    keys: pd.DataFrame,
-    selection: Mapping[str, Any],
-    truth: Truth,
-    features: Sequence[str],
-    label: dict[str, str],
-) -> None:
-    """Add what the networks of the finished members are worth beside the truth: their metrics, and rankings."""
-    assert truth.edges is not None  # noqa: S101 the caller asks for structure only where there is a truth
-    tables.metrics.extend(rows.structure_rows(scores, jacobian, keys, truth, label, _mostly_usable(selection)))
-    chosen = (keys["strength"] == selection["chosen"]).to_numpy(bool)
-    if not chosen.any():
-        return
-    rows_of_chosen = np.flatnonzero(chosen)
-    of_chosen = {name: pick_members(matrices, rows_of_chosen) for name, matrices in scores.items()}
-    tables.metrics.extend(rows.interval_rows(of_chosen, truth, {**label, "strength": selection["chosen"]}))
-    pooled = pool_members(of_chosen, pick_members(jacobian, rows_of_chosen), truth.deviations)
-    compared = {name: (estimate.scores, estimate.presence) for name, estimate in pooled.items()}
-    tables.metrics.extend(rows.degree_rows(compared, truth, {**label, "strength": selection["chosen"]}))
-    signed = {name: (estimate.scores, estimate.signs) for name, estimate in pooled.items()}
-    named = {"model": label["model"], "method": label["method"]}
-    tables.rankings.append(ranking_table(signed, features, (truth.edges, truth.known), **named))
-
-
-def _mostly_usable(selection: Mapping[str, Any]) -> list[float]:
-    """Strengths of which at least half of the members are usable, dense ones too, whatever was chosen."""
-    return [
-        entry["strength"]
-        for entry in selection["candidates"]
-        if entry["usable"] and 2 * entry["usable"] >= entry["members"]
-    ]
-
-
-def _select(
-    errors: Errors,
-    members: pd.DataFrame,
-    selected: np.ndarray,
-    plan: Plan,
-    label: Mapping[str, Any],
-    least_feature_sparsity: float,
-) -> dict[str, Any]:
-    """Choose the strength on the validation observations of the fit phase; `label` is added to the choice."""
-    groups = plan.groups[~plan.groups["horizon"].str.startswith(LEAD)]
-    columns = groups[(groups["split"] == "validation") & (groups["phase"] == "fit")]
-    if columns.empty and members["strength"].nunique() > 1:
-        asked = {WINDOW: "windows", ROLLING: "rolling forecasts"}.get(plan.protocol, "observations")
-        shorter = {
-            WINDOW: " or shorten `windows.length` of the model",
-            ROLLING: " or shorten `evaluation.rolling.past` or `horizon` (which trains nothing again)",
-        }
-        raise UserError(
-            f"data set {label['dataset']} has no validation {asked} (split validation, phase fit) to choose the "
-            f"strength of {label['model']}/{label['method']} on: enlarge `validation.share` of the data set"
-            + shorter.get(plan.protocol, "")
-        )
-    table = pd.DataFrame(
-        {
-            "strength": np.repeat(members["strength"].to_numpy(), max(len(columns), 1)),
-            "seed": np.repeat(members["seed"].to_numpy(), max(len(columns), 1)),
-            "trajectory": np.tile(columns["trajectory"] if len(columns) else [""], len(members)),
-            "value": errors.mse[:, columns.index].ravel() if len(columns) else np.zeros(len(members)),
-        }
-    )
-    return {
-        **label,
-        **choose_strength(
-            table,
-            members,
-            least_feature_sparsity=least_feature_sparsity,
-            selected=selected,
-            sparsifies=get_method(label["regularizer"]).sparsifies,
-        ),
-        "protocol": plan.protocol,
-        "split": "validation",
-        "phase": "fit",
-    }
-
-
-def _tell_method(ensemble: Ensemble, truth: Truth) -> dict[str, Any]:
-    """The regularizer of an ensemble, and the prior network that it was given, if any."""
-    settings = ensemble.settings["method_settings"]
-    prior = origin_of_prior(truth.made_priors, settings["options"].get("prior"))
-    return {"regularizer": settings["regularizer"], "prior": prior}
-
-
-def origin_of_prior(made: Mapping[str, Mapping[str, Any]], name: str | None) -> dict[str, Any] | None:
-    """What the prior network of a name is made `of`, and the share of it that is wrong; of none, None.
-
-    `made` are the dataset's own `priors`; any other is one of the source, made of nothing else.
-    """
-    if name is None:
-        return None
-    entry = made.get(name, {"of": name})
-    return {"name": name, "of": entry["of"], "corruption": entry.get("corruption", 0.0)}
-
-
-def _group_influences(
-    ensemble: Ensemble, data: Observations, order: int, everywhere: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Influences (member, source, target) in each group that has training observations.
-
-    The mean signed Jacobian over the group's training observations, times how far the source moves in the group: a
-    regulator that a lineage never switches on drives nothing there. A single group is all the data, whose Jacobian
-    `everywhere` is known.
-    """
-    training = (data.split == "train") & (data.phase == "fit")
-    groups = list(dict.fromkeys(data.group[training].tolist()))
-    influences = {}
-    for group in groups:
-        indices = np.flatnonzero(training & (data.group == group))
-        moves = np.ptp(fit_polynomial(data.time[indices], data.values[indices], 3)(data.time[indices]), axis=0)
-        jacobian = everywhere
-        if len(groups) > 1:
-            jacobian = np.asarray(ensemble.mean_jacobian(*_jacobian_states(data, order, group)))
-        influences[str(group)] = jacobian * moves[:, None].astype(jacobian.dtype)
-    return influences
-
-
-def _jacobian_states(data: Observations, order: int, group: str | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Training observations, evenly spread over them, fewer for wide data where each Jacobian is large.
-
-    Those of one group, or of all. At second order with their velocities, from a local fit through the neighbors in
-    time.
-    """
-    from sparsenode.data.windows import local_fit
-
-    wanted_group = True if group is None else data.group == group
-    training = np.flatnonzero((data.split == "train") & (data.phase == "fit") & wanted_group)
-    state_count = next(
-        (count for features, count in JACOBIAN_STATES.items() if len(data.features) <= features),
-        MANY_FEATURES_JACOBIAN_STATES,
-    )
-    positions = spread(len(training), state_count)
-    states = data.values[training[positions]]
-    if order == 1:
-        return states, None
-    velocities = np.empty_like(states)
-    for number, position in enumerate(positions):
-        near = training[max(0, position - 3) : position + 4]
-        near = near[data.trajectory[near] == data.trajectory[training[position]]]
-        velocities[number] = local_fit(data.time[near], data.values[near], data.time[training[position]])[1]
-    return states, velocities
 
 
 __all__ = ["Evaluation", "EvaluationSettings", "evaluate_ensembles", "evaluate_models"]

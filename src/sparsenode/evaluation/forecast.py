@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sparsenode.data.observations import Observations
+from sparsenode.ensemble.conditions import prepare_conditions
 from sparsenode.errors import UserError
-from sparsenode.evaluation.plans import Observations, Plan
+from sparsenode.evaluation.metrics import ERRORS, registered_metrics
+from sparsenode.evaluation.metrics.errors import error_units
+from sparsenode.evaluation.plans import Plan
 
 if TYPE_CHECKING:
     from sparsenode.ensemble.members import Ensemble
@@ -48,18 +52,6 @@ class Errors:
         return Errors({name: values[members] for name, values in self.means.items()}, self.kept[members])
 
 
-def error_units(data: Observations) -> dict[str, str]:
-    """Unit of each mean squared error that is measured on a dataset."""
-    units = {"mse": data.unit}
-    if np.ptp(data.weights) > 0:
-        units["mse_weighted"] = "share of movement"
-    if data.source_unit:
-        units["mse_restored"] = f"{data.source_unit}^2"
-    if data.noise_free is not None:
-        units["mse_noise_free"] = data.unit
-    return units
-
-
 def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, kept: Kept) -> Errors:
     """Errors of every member on every group of a plan; forecasts are made in batches of bounded memory.
 
@@ -79,55 +71,14 @@ def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, kept: Ke
 
 def predict_rows(ensemble: Ensemble, data: Observations, plan: Plan) -> Iterator[tuple[int, int, np.ndarray]]:
     """Forecasts of a plan, a row at a time: its entries from a first to before a last, and (member, entry, feature)."""
-    slopes = given_slopes(ensemble, data, plan)
-    groups = given_groups(ensemble, data, plan)
+    conditions = prepare_conditions(ensemble, data, plan.starts, int(plan.given.min(initial=np.iinfo(np.int64).max)))
     for rows in _batches(plan, len(ensemble.members) * len(data.features) * 4):
-        forecasts = ensemble.forecast(
-            plan.initial_states[rows],
-            [plan.times[row] for row in rows],
-            slopes=None if slopes is None else slopes[rows],
-            groups=None if groups is None else groups[rows].tolist(),
-            levels=None if groups is None else data.levels[data.trajectory[plan.starts[rows]]],
-        )
-        for row, forecast in zip(rows, forecasts, strict=True):
+        times = [plan.times[row] for row in rows]
+        forecasts = conditions.select(rows).forecast(ensemble, plan.initial_states[rows], times)
+        for row, predicted in zip(rows, forecasts, strict=True):
             first, last = np.searchsorted(plan.row, [row, row + 1])
             if first < last:
-                yield first, last, forecast[:, plan.position[first:last]]
-
-
-def given_slopes(ensemble: Ensemble, data: Observations, plan: Plan) -> np.ndarray | None:
-    """Slopes (row, feature) of the last observations that a forecast is given, where the model takes them.
-
-    Raises:
-        UserError: the model takes more observations than forecasts are given.
-    """
-    from sparsenode.data.windows import check_known, past_slopes
-    from sparsenode.ensemble.model import takes_slopes
-
-    settings = ensemble.model_settings
-    if not takes_slopes(settings):
-        return None
-    count = settings.velocity_observations or 1
-    check_known(count, int(plan.given.min()))
-    return past_slopes(data.time, data.values, plan.starts, count)[0]
-
-
-def given_groups(ensemble: Ensemble, data: Observations, plan: Plan) -> np.ndarray | None:
-    """Group of each forecast, (row,), for models that have learned where groups start; else None.
-
-    Raises:
-        UserError: a group has no training data, so that nothing is known of its start.
-    """
-    if not ensemble.groups:
-        return None
-    groups = data.group[plan.starts]
-    if unknown := sorted(set(groups) - set(ensemble.groups)):
-        message = (
-            f"no training trajectory is of the group {unknown[0]!r}, so that no start of it was learned; leave its "
-            "trajectories out, train on one of them, or set `starts: given` of the model"
-        )
-        raise UserError(message)
-    return np.asarray(groups)
+                yield first, last, predicted[:, plan.position[first:last]]
 
 
 def matrix_errors(predicted: np.ndarray, data: Observations, plan: Plan, kept: Kept) -> Errors:
@@ -144,18 +95,21 @@ class _ErrorSums:
         self.data, self.plan = data, plan
         simple = len(plan.groups) - len(plan.unions)
         self.counts = np.bincount(plan.group, minlength=simple).astype(np.float64)
+        self.metrics = registered_metrics(ERRORS)
         self.sums = {name: np.zeros((members, simple)) for name in error_units(data)}
 
     def add(self, predicted: np.ndarray, first: int, last: int) -> None:
         """Add entries `first` to `last`, predicted (member, entry, feature)."""
         observation = self.plan.observation[first:last]
         group = self.plan.group[first:last]
-        measures = _measures(self.data, observation)
         for member, forecast in enumerate(predicted):
             with np.errstate(over="ignore", invalid="ignore"):
                 squares = np.square(forecast.astype(np.float64) - self.data.values[observation])
                 for name, total in self.sums.items():
-                    _add_by_group(total[member], group, measures[name](squares, forecast))
+                    values = self.metrics[name].measure(
+                        squares=squares, forecast=forecast, data=self.data, observation=observation
+                    )
+                    _add_by_group(total[member], group, values)
 
     def means(self, kept_values: np.ndarray) -> Errors:
         return Errors({name: self._mean(total) for name, total in self.sums.items()}, kept_values)
@@ -166,30 +120,6 @@ class _ErrorSums:
         return np.stack(
             [sums[:, columns].sum(axis=1) / self.counts[columns].sum() for columns in simple_groups], axis=1
         )
-
-
-Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def _measures(data: Observations, observation: np.ndarray) -> dict[str, Measure]:
-    """What makes one number (entry,) of squared errors and forecasts, both (entry, feature), by metric."""
-
-    def weighted(squares: np.ndarray, _: np.ndarray) -> np.ndarray:
-        return np.asarray(squares @ (data.weights / len(data.weights)))
-
-    def restored(squares: np.ndarray, _: np.ndarray) -> np.ndarray:
-        return np.asarray((squares * np.square(data.scale[data.trajectory[observation]])).mean(axis=1))
-
-    def noise_free(_: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-        assert data.noise_free is not None  # noqa: S101 measured only where it is there
-        return np.asarray(np.square(forecast.astype(np.float64) - data.noise_free[observation]).mean(axis=1))
-
-    return {
-        "mse": lambda squares, _: np.asarray(squares.mean(axis=1)),
-        "mse_weighted": weighted,
-        "mse_restored": restored,
-        "mse_noise_free": noise_free,
-    }
 
 
 def _add_by_group(total: np.ndarray, group: np.ndarray, values: np.ndarray) -> None:

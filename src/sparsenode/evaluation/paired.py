@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.observations import Observations
 from sparsenode.evaluation.baselines import baselines_of, oracles_of, predict_baseline, predict_oracle
 from sparsenode.evaluation.forecast import predict_rows
-from sparsenode.evaluation.plans import KEYS, Observations, Plan, add_means, sum_by_subject
+from sparsenode.evaluation.plans import KEYS, Plan, add_means, sum_by_subject
 from sparsenode.evaluation.tables import NO_SEED, cross_table
 from sparsenode.labels import BASELINE, ORACLE
 

@@ -16,10 +16,11 @@ from sparsenode.evaluation.networks import (
     selection_frequency,
     target_shares,
 )
-from sparsenode.evaluation.rows import FREQUENCY_THRESHOLD, Truth, degree_rows, mark_undefined
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.evaluation.structure import score_pairs, select_pairs, source_numbers
 from sparsenode.evaluation.tables import ALL, NO_SEED, PEER, make_table
+from sparsenode.evaluation.tabulate import FREQUENCY_THRESHOLD, degree_rows, mark_undefined
+from sparsenode.evaluation.truth import Truth
 from sparsenode.files import read_table
 
 ESTIMATOR = "peer"

@@ -12,17 +12,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import dense, expected_levels, known_observations, subtracted_center
+from sparsenode.data.observations import Observations
 from sparsenode.errors import UserError
 from sparsenode.labels import ALL, SUBJECT
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 logger = logging.getLogger(__name__)
 
@@ -51,71 +48,6 @@ class RollingSettings:
     past: float
     horizon: float
     stride: float = 0.0
-
-
-@dataclass(frozen=True)
-class Observations:
-    """The parts of an AnnData of trajectories that evaluation needs, as arrays over its observations.
-
-    `values` (observation, feature); `noise_free` likewise or None; `weights` (feature,); `initial_states`
-    (trajectory, feature), `scale` (trajectory, feature) and `levels` (trajectory,) by the codes in `trajectory`, whose
-    names are `trajectory_names`. `known` observations are given to a forecast of a whole trajectory, or 0 where it
-    starts from the mean of several; `source_unit` is that of the values times `scale`, or empty. The values plus
-    `center` (feature,) are in modeling units, None where they are already.
-    """
-
-    values: np.ndarray
-    noise_free: np.ndarray | None
-    time: np.ndarray
-    trajectory: np.ndarray
-    trajectory_names: tuple[str, ...]
-    group: np.ndarray
-    subject: np.ndarray
-    split: np.ndarray
-    phase: np.ndarray
-    initial_states: np.ndarray
-    scale: np.ndarray
-    levels: np.ndarray
-    features: tuple[str, ...]
-    weights: np.ndarray
-    unit: str
-    source_unit: str
-    time_unit: str
-    known: int
-    center: np.ndarray | None = None
-
-    def rows_of(self, code: int) -> np.ndarray:
-        """Numbers of a trajectory's observations."""
-        return np.flatnonzero(self.trajectory == code)
-
-
-def read_observations(adata: AnnData) -> Observations:
-    """Arrays of an AnnData that holds to the contract of trajectories."""
-    facts = adata.uns["sparsenode"]
-    names = tuple(str(name) for name in pd.unique(adata.obs["trajectory"].astype(str)))
-    codes = pd.Categorical(adata.obs["trajectory"].astype(str), categories=list(names)).codes
-    initial = facts["initial_states"]
-    text = {name: adata.obs[name].astype(str).to_numpy() for name in ("split", "phase", "group", "subject")}
-    weights = adata.var["weight"] if "weight" in adata.var else np.ones(adata.n_vars)
-    averaged = int(facts.get("initial_state_count", 1))
-    return Observations(
-        values=dense(adata.X).astype(np.float64),
-        noise_free=dense(adata.layers["noise_free"]).astype(np.float64) if "noise_free" in adata.layers else None,
-        time=adata.obs["time"].to_numpy(np.float64),
-        trajectory=codes.astype(np.int64),
-        trajectory_names=names,
-        initial_states=initial.loc[list(names), list(adata.var_names)].to_numpy(np.float64),
-        scale=np.asarray(facts.get("scale", np.ones((len(names), adata.n_vars))), np.float64),
-        levels=expected_levels(adata),
-        features=tuple(adata.var_names),
-        weights=np.asarray(weights, np.float64),
-        unit=str(facts["value_unit"]),
-        source_unit=str(facts.get("source_unit", "")),
-        time_unit=str(facts["time_unit"]),
-        known=0 if averaged > 1 else known_observations(adata),
-        center=subtracted_center(adata) if "center" in facts else None,
-        **text,
-    )
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsenode.data.contract import known_observations
+from sparsenode.data.observations import Observations
+from sparsenode.data.windows import cut_stretches, find_stretches
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import baseline_errors, baselines_of, fit_polynomial, oracles_of
 from sparsenode.evaluation.forecast import Errors, Kept
-from sparsenode.evaluation.plans import ONE_STEP, TRAJECTORY, Observations, Plan
-
-if TYPE_CHECKING:
-    from anndata import AnnData
+from sparsenode.evaluation.plans import ONE_STEP, TRAJECTORY, Plan
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +59,7 @@ def choose_kept(data: Observations, plan: Plan) -> Kept:
     """
     count = len(data.features) if len(data.features) <= ALL_FEATURES else KEPT_FEATURES
     most = KEPT_TIMES * KEPT_FEATURES // max(count, KEPT_FEATURES)
-    training = (data.split == "train") & (data.phase == "fit")
+    training = data.training
     movement: dict[str, np.ndarray] = {}
     for code in np.unique(data.trajectory[training]):
         indices = np.flatnonzero(training & (data.trajectory == code))
@@ -104,16 +101,14 @@ def spread(count: int, wanted: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, wanted).round().astype(np.int64))
 
 
-def cut_windows(adata: AnnData, length: int, stride: int) -> list[np.ndarray]:
+def cut_windows(data: Observations, length: int, stride: int) -> list[np.ndarray]:
     """Observation numbers of the windows of every split and phase; a split too short for one has none."""
-    from sparsenode.data.windows import make_windows
-
-    past = known_observations(adata)
     windows: list[np.ndarray] = []
-    present = adata.obs[["split", "phase"]].astype(str).drop_duplicates()
-    for split, phase in present.itertuples(index=False):
+    for split, phase in dict.fromkeys(zip(data.split, data.phase, strict=True)):
+        stretches = find_stretches((data.split == split) & (data.phase == phase), data.trajectory)
+        where = f"{split} observations ({phase})"
         try:
-            windows.extend(make_windows(adata, split, phase, length, stride, past=past))
+            windows += cut_stretches(stretches, length, stride, past=max(1, data.known), where=where)
         except UserError as error:
             logger.warning("no window forecasts of split %s, phase %s: %s", split, phase, error)
     return windows

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-THRESHOLD = 1e-5
-"""Below it a weight or a path counts as absent: the published study's value."""
+from sparsenode.evaluation.metrics import PATHS, describe, metric
+from sparsenode.settings import PRUNING_THRESHOLD
+
+THRESHOLD = PRUNING_THRESHOLD
+"""Below it a weight or a path counts as absent."""
 EXACT_ZERO = float(np.finfo(np.float32).smallest_subnormal)
 """Below it no single-precision number but zero is."""
 RELATIVE_THRESHOLD = 1e-3
 """The same as a share of the largest entry, for penalties that shrink smoothly and make nothing exactly zero."""
+
+_NO_PAIR = "one variable makes no pair"
+
+describe(
+    "weight_sparsity",
+    "feature_sparsity",
+    description="share of weights, and of entries of the path matrix, below 1e-5, deterministic gates",
+)
+describe(
+    "exact_weight_sparsity",
+    description="share of weights that are exactly zero; the weights onto the rates of a biological network times the "
+    "genes' multipliers, so that it is what DASH publishes as sparsity (of gated methods its code counts a random draw "
+    "of the gates, we the deterministic ones)",
+)
+describe(
+    "spurious_feature_sparsity",
+    description="`feature_sparsity` of the paths from sources that cannot regulate (reference `not_regulators`), or, "
+    "with a truth, among known pairs that are no edge (reference `truth`)",
+)
 
 
 def feature_sparsity(paths: np.ndarray, *, sources: np.ndarray | None = None, relative: bool = False) -> np.ndarray:
@@ -34,6 +56,11 @@ def pair_sparsity(paths: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return _share(paths[:, np.asarray(pairs, bool)] < THRESHOLD)
 
 
+@metric(
+    PATHS,
+    description="share of the pairs off the diagonal without a path, exactly zero",
+    undefined=_NO_PAIR,
+)
 def exact_sparsity(paths: np.ndarray) -> np.ndarray:
     """Share of the pairs off the diagonal whose path is exactly zero, (member,), NaN where there is no pair.
 
@@ -45,6 +72,11 @@ def exact_sparsity(paths: np.ndarray) -> np.ndarray:
     return np.array(zeros, np.float64) / pairs if pairs else np.full(len(paths), np.nan)
 
 
+@metric(
+    PATHS,
+    description="mean number of targets of the sources that have any, self-loops aside",
+    undefined="no source has a target",
+)
 def out_degree(paths: np.ndarray) -> np.ndarray:
     """Mean number of targets of the sources that have any, without self-loops, (member,), NaN where none has.
 
@@ -57,6 +89,12 @@ def out_degree(paths: np.ndarray) -> np.ndarray:
     )
 
 
+@metric(
+    PATHS,
+    description="mean number of paths that are not exactly zero over all sources, self-loops aside: (variables − 1) "
+    "(1 − `exact_sparsity`), beside which published degrees can be set",
+    undefined=_NO_PAIR,
+)
 def mean_out_degree(paths: np.ndarray) -> np.ndarray:
     """Mean number of targets over all sources, without self-loops, (member,); a target has a path that is not zero.
 

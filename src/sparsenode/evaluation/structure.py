@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from sparsenode.data.ranks import rank_correlation
+from sparsenode.evaluation.metrics import PAIRS, describe, metric, registered_metrics
+from sparsenode.evaluation.metrics.rankings import NO_EDGE
 from sparsenode.evaluation.networks import mean_shares, selection_frequency
 from sparsenode.evaluation.paired import LEVEL
 
@@ -22,6 +25,8 @@ NO_PAIR = "no pair of two variables has a known truth"
 BEST_SHARE = 0.05
 """Share of the known pairs that `balanced_accuracy_at_95` takes as edges: 95 % sparsity."""
 
+_ONE_KIND = "all pairs of known truth are edges, or none is"
+
 
 def select_pairs(matrix: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Entries of a (..., source, target) matrix off the diagonal whose truth is known: (..., pair)."""
@@ -29,6 +34,12 @@ def select_pairs(matrix: np.ndarray, known: np.ndarray) -> np.ndarray:
     return matrix[..., np.asarray(known, bool) & ~np.eye(features, dtype=bool)]
 
 
+@metric(
+    "",
+    description="area under the curve of true and false positive rates, of the ranking of ordered pairs without "
+    "self-loops",
+    undefined=_ONE_KIND,
+)
 def auroc(scores: np.ndarray, edges: np.ndarray) -> float:
     """Probability that a true edge scores above an absent one, ties counted as one half; 0.5 is random.
 
@@ -38,6 +49,7 @@ def auroc(scores: np.ndarray, edges: np.ndarray) -> float:
     return rank_pairs(scores, edges)["auroc"]
 
 
+@metric("", description="average precision of the ranking of these pairs by steps, ties grouped", undefined=NO_EDGE)
 def auprc(scores: np.ndarray, edges: np.ndarray) -> float:
     """Step average precision: the precision at each distinct score, weighted by the recall gained there.
 
@@ -47,11 +59,17 @@ def auprc(scores: np.ndarray, edges: np.ndarray) -> float:
     return rank_pairs(scores, edges)["auprc"]
 
 
+@metric("", description="`auprc` over the share of true edges", undefined=NO_EDGE)
 def auprc_ratio(scores: np.ndarray, edges: np.ndarray) -> float:
     """`auprc` over the share of true edges: 1 is random, one over that share is perfect."""
     return rank_pairs(scores, edges)["auprc_ratio"]
 
 
+@metric(
+    "",
+    description="precision among as many pairs as there are true edges, expected over the order of ties",
+    undefined=NO_EDGE,
+)
 def early_precision(scores: np.ndarray, edges: np.ndarray) -> float:
     """Share of true edges among as many best pairs as there are true edges, expected over the order of ties.
 
@@ -59,6 +77,14 @@ def early_precision(scores: np.ndarray, edges: np.ndarray) -> float:
     exclusion of zero scores).
     """
     return rank_pairs(scores, edges)["early_precision"]
+
+
+describe(
+    "balanced_accuracy_at_95",
+    description="balanced accuracy of the best 5 % of the pairs by score, at least one, expected over the order of "
+    "ties: at 95 % sparsity",
+    undefined=_ONE_KIND,
+)
 
 
 def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
@@ -100,6 +126,11 @@ def rank_pairs(scores: np.ndarray, edges: np.ndarray) -> dict[str, float]:
     }
 
 
+@metric(
+    PAIRS,
+    description="mean of the shares of edges that are predicted and of absent pairs that are not",
+    undefined=_ONE_KIND,
+)
 def balanced_accuracy(predicted: np.ndarray, edges: np.ndarray) -> float:
     """Mean of the shares of edges that are predicted and of absent pairs that are not; 0.5 is random.
 
@@ -111,11 +142,23 @@ def balanced_accuracy(predicted: np.ndarray, edges: np.ndarray) -> float:
     return float((predicted[edges].mean() + (~predicted[~edges]).mean()) / 2)
 
 
+@metric(PAIRS, description="share of the pairs of known truth without a path")
+def known_sparsity(predicted: np.ndarray) -> float:
+    """Share of the pairs that are not predicted."""
+    return float(1.0 - np.mean(predicted))
+
+
+@metric(PAIRS, description="wrong directed pairs", unit="pairs")
 def shd(predicted: np.ndarray, edges: np.ndarray) -> float:
     """Structural Hamming distance: the number of pairs that are wrongly an edge or wrongly none."""
     return float(np.sum(np.asarray(predicted, bool) != np.asarray(edges, bool)))
 
 
+@metric(
+    PAIRS,
+    description="share of right signs (of the mean Jacobian) among true edges that are predicted; 0.5 is guessing",
+    undefined="no true edge of known sign is predicted",
+)
 def sign_accuracy(predicted: np.ndarray, signs: np.ndarray, true_signs: np.ndarray) -> float:
     """Share of right signs among the true edges that are predicted; NaN where none is. Guessing gives 0.5.
 
@@ -136,6 +179,12 @@ def source_numbers(known: np.ndarray) -> np.ndarray:
     return select_pairs(np.broadcast_to(numbers, known.shape), known)
 
 
+@metric(
+    PAIRS,
+    description="rank correlation (Spearman) with the true numbers of targets, over the sources with known pairs and "
+    "among these",
+    undefined="all sources have equally many targets",
+)
 def out_degree_correlation(predicted: np.ndarray, edges: np.ndarray, sources: np.ndarray) -> float:
     """Rank correlation (Spearman) of the sources' numbers of predicted and of true targets among the known pairs.
 
@@ -146,15 +195,11 @@ def out_degree_correlation(predicted: np.ndarray, edges: np.ndarray, sources: np
         edges: which pairs are true edges, (pair,), boolean.
         sources: number of each pair's source, (pair,).
     """
-    from scipy.stats import rankdata
-
     distinct, positions = np.unique(sources, return_inverse=True)
     predicted_counts, true_counts = (
         np.bincount(positions, weights=mask, minlength=len(distinct)) for mask in (predicted, edges)
     )
-    if len(distinct) < 2 or np.ptp(predicted_counts) == 0 or np.ptp(true_counts) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(predicted_counts), rankdata(true_counts))[0, 1])
+    return rank_correlation(predicted_counts, true_counts)
 
 
 def score_pairs(
@@ -182,17 +227,16 @@ def score_pairs(
         sources: number of each pair's source, (pair,).
     """
     predicted = np.asarray(scores if presence is None else presence) >= threshold
-    metrics = {
-        **rank_pairs(scores, edges),
-        "balanced_accuracy": balanced_accuracy(predicted, edges),
-        "known_sparsity": float(1.0 - np.mean(predicted)),
-        "shd": shd(predicted, edges),
+    values = {
+        "scores": scores,
+        "edges": edges,
+        "predicted": predicted,
+        "signs": signs,
+        "true_signs": true_signs,
+        "sources": sources,
     }
-    if signs is not None and true_signs is not None:
-        metrics["sign_accuracy"] = sign_accuracy(predicted, signs, true_signs)
-    if sources is not None:
-        metrics["out_degree_correlation"] = out_degree_correlation(predicted, edges, sources)
-    return metrics
+    measured = {name: entry.measure(**values) for name, entry in registered_metrics(PAIRS).items()}
+    return rank_pairs(scores, edges) | {name: value for name, value in measured.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -49,13 +49,13 @@ def draw_embedding(
     Raises:
         UserError: the data have no diffusion map.
     """
-    from sparsenode.data.contract import read_trajectories
+    from sparsenode.data.contract import read_metadata, read_trajectories
 
     adata = read_trajectories(data)
     donors = read_donors(adata, where=str(data))
     lineages = [str(name) for name in adata.obs["group"].cat.categories]
     with style.style(font_size):
-        figure = draw(dataset, donors, lineages, str(adata.uns["sparsenode"]["time_unit"]))
+        figure = draw(dataset, donors, lineages, read_metadata(adata).time_unit)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import subtracted_center, trajectory_slices
+from sparsenode.data.contract import read_metadata, subtracted_center, trajectory_slices
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.figures import style
@@ -119,11 +119,8 @@ def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajec
             changes.setdefault(group_of[name], np.zeros(len(positions)))
             changes[group_of[name]] += change_along(time[training_cells], values[training_cells])
     genes = choose_genes(changes, candidates)
-    facts = adata.uns["sparsenode"]
-    offset, scale = (
-        np.asarray(facts.get(key, np.full((len(rows), adata.n_vars), default)), np.float64)[:, positions]
-        for key, default in (("offset", 0.0), ("scale", 1.0))
-    )
+    metadata = read_metadata(adata)
+    offset, scale = metadata.offset[:, positions], metadata.scale[:, positions]
     center = subtracted_center(adata)[positions]
     trajectory, observed, restore = {}, {}, {}
     for number, (name, cells) in enumerate(rows.items()):
@@ -144,8 +141,8 @@ def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajec
         trajectory,
         observed,
         restore,
-        _UNITS.get(str(facts.get("transform")), str(facts["value_unit"])),
-        str(facts["time_unit"]),
+        _UNITS.get(metadata.transform, metadata.value_unit),
+        metadata.time_unit,
     )
 
 

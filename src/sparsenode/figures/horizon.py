@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.contract import read_metadata
 from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import LEAD
 from sparsenode.evaluation.tables import COLUMNS
@@ -98,7 +99,7 @@ def read_errors(path: Path) -> pd.DataFrame:
 
 def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
     """A panel for each subject with test data (with validation data where there are none), trained ones first."""
-    facts = adata.uns["sparsenode"]
+    metadata = read_metadata(adata)
     split = "test" if errors["split"].eq("test").any() else "validation"
     subjects, splits = adata.obs["subject"].astype(str), adata.obs["split"].astype(str)
     trajectory_numbers = adata.obs["trajectory"].cat.codes
@@ -106,7 +107,7 @@ def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
     tested = trajectory_numbers[splits == split].groupby(subjects, sort=False).min()
     scored = set(errors.loc[errors["split"] == split, "trajectory"].astype(str))
     trajectories = adata.obs.loc[splits == split, "trajectory"].astype(str).groupby(subjects).unique()
-    people = "skeletons" in facts.get("provenance", {})
+    people = "skeletons" in metadata.provenance
     subject, trial = ("person", "trials") if people else ("subject", "trajectories")
     titles, labels = {}, name_labels(tested.index)
     for name in sorted(tested.index, key=lambda name: name not in trained.index):
@@ -124,7 +125,7 @@ def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
             titles[entry] += f", later {trial}"
     if not 0 < len(titles) <= MOST_SUBJECTS:
         titles = {ALL: f"mean over {split} {trial}"}
-    return Panels(titles, split, str(facts["time_unit"]), people)
+    return Panels(titles, split, metadata.time_unit, people)
 
 
 def draw(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.contract import read_metadata
 from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import ROLLING, TRAJECTORY
 from sparsenode.figures import style
@@ -125,8 +126,8 @@ def read_bodies(adata: AnnData, *, where: str = "the trajectories") -> dict[str,
     """
     from sparsenode.data.motion.acclaim import skeleton_from_json
 
-    facts = adata.uns["sparsenode"]
-    provenance = facts.get("provenance", {})
+    metadata = read_metadata(adata)
+    provenance = metadata.provenance
     if "skeletons" not in provenance:
         raise UserError(f"{where}: no skeletons are stored; the figure of skeletons takes a dataset of joint angles")
     skeletons = {
@@ -143,8 +144,8 @@ def read_bodies(adata: AnnData, *, where: str = "the trajectories") -> dict[str,
             skeletons[subject],
             (*features, *channels),
             np.array(list(constant.values()), np.float64),
-            np.asarray(facts["offset"][number], np.float64),
-            np.asarray(facts["scale"][number], np.float64),
+            metadata.offset[number],
+            metadata.scale[number],
         )
     return bodies
 

@@ -17,12 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.data.contract import read_settings
+from sparsenode.data.contract import read_metadata
+from sparsenode.data.observations import Observations, read_observations
+from sparsenode.data.ranks import rank_correlation
+from sparsenode.ensemble.conditions import prepare_conditions
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.forecast import check_features
-from sparsenode.evaluation.plans import Observations, read_observations
+from sparsenode.evaluation.metrics import registered_metrics
+from sparsenode.evaluation.metrics.interventions import NOT_CHOSEN
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
+from sparsenode.evaluation.tabulate import mark_undefined
 from sparsenode.files import file_sha256, read_json, write_atomically
 from sparsenode.labels import BASELINE, NO_FATE, ORACLE, UNCLAMPED, reserved_name
 
@@ -126,7 +131,7 @@ def forecast_interventions(
     from sparsenode.data.contract import read_trajectories
 
     adata = read_trajectories(data)
-    name = str(adata.uns["sparsenode"]["name"])
+    name = read_metadata(adata).name
     ensembles = load_blocks(models, settings, name, file_sha256(data), seeds)
     chosen = {}
     for ensemble in ensembles:
@@ -156,16 +161,16 @@ def evaluate_interventions(
     """
     from sparsenode.data.sources import source
 
-    facts = adata.uns["sparsenode"]
-    data = read_observations(adata)
-    interventions = resolve_interventions(data, settings, str(facts["name"]))
-    described = read_settings(adata)
+    metadata = read_metadata(adata)
+    data = read_observations(adata, networks=False)
+    interventions = resolve_interventions(data, settings, metadata.name)
+    described = metadata.settings
     module = source(described["source"]) if "source" in described else None
-    label = {"dataset": str(facts["name"])}
+    label = {"dataset": metadata.name}
     tables: list[pd.DataFrame] = []
     comparison: _Comparison | _FateCount
     if module is not None and hasattr(module, "solve"):
-        provenance = {"options": described.get("options", {}), "scale": facts["scale"], **facts["provenance"]}
+        provenance = {"options": described.get("options", {}), "scale": metadata.scale, **metadata.provenance}
         comparison = _Comparison.make(data, interventions, module, provenance)
         tables.extend(comparison.reference_rows(label))
     else:
@@ -184,7 +189,7 @@ def evaluate_interventions(
         if rows:
             tables.extend(comparison.rows(ensemble.select(rows), of_model))
         else:
-            outcome = {"status": "undefined", "reason": "no strength was chosen: too few members finished"}
+            outcome = {"status": "undefined", "reason": NOT_CHOSEN}
             tables.append(make_table(**of_model, metric=comparison.metric, trajectory=ALL, **outcome))
         logger.info("interventions of %s/%s in %.1f s", model, method, time.perf_counter() - started)
     return join_tables(tables)
@@ -196,7 +201,7 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
     Raises:
         UserError: a variable or a fate that there is not, or no intervention at all.
     """
-    training = data.values[(data.split == "train") & (data.phase == "fit")]
+    training = data.values[data.training]
     words = {"low": training.min(axis=0), "high": training.max(axis=0)}
     center = np.zeros(len(data.features)) if data.center is None else data.center
     indices = {feature: index for index, feature in enumerate(data.features)}
@@ -242,22 +247,8 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
 
 def _forecast(ensemble: Ensemble, data: Observations, starts: Starts, clamp: Mapping[str, float]) -> list[np.ndarray]:
     """Forecasts (member, time, feature) of each row, of a model of any kind."""
-    from sparsenode.data.windows import check_known, past_slopes
-    from sparsenode.ensemble.model import takes_slopes
-
-    slopes = None
-    if takes_slopes(ensemble.model_settings):
-        count = ensemble.model_settings.velocity_observations or 1
-        check_known(count, data.known)
-        slopes = past_slopes(data.time, data.values, starts.observations, count)[0]
-    return ensemble.forecast(
-        starts.states,
-        starts.times,
-        slopes=slopes,
-        groups=data.group[starts.observations].tolist() if ensemble.groups else None,
-        levels=data.levels[data.trajectory[starts.observations]] if ensemble.groups else None,
-        clamp=clamp,
-    )
+    conditions = prepare_conditions(ensemble, data, starts.observations, data.known, clamp)
+    return conditions.forecast(ensemble, starts.states, starts.times)
 
 
 @dataclass(frozen=True)
@@ -384,7 +375,7 @@ class _Comparison:
         table = cross_table(keys, self._names(), values, **constants)
         # A forecast that is not finite says so, as its error does.
         unchanged = np.tile(~changes, len(keys))
-        table.loc[unchanged, ["status", "reason"]] = ["undefined", "nothing else changes in truth"]
+        table.loc[unchanged, ["status", "reason"]] = ["undefined", registered_metrics()["intervention_skill"].undefined]
         return [table]
 
     def _effect_rows(
@@ -413,10 +404,13 @@ class _Comparison:
         )
         least = SMALLEST * np.abs(together[1]).max(initial=0.0)
         values = np.array(
-            [[rank_correlation(member, true, least) for member in predicted] for predicted, true in [*pairs, together]]
+            [
+                [effect_correlation(member, true, least) for member in predicted]
+                for predicted, true in [*pairs, together]
+            ]
         ).T
         table = cross_table(keys, self._names(), values, metric="effect_correlation", reference=TRUTH, **label)
-        return [_tell_undefined(table, "effects are not finite, all alike, or of fewer than three variables")]
+        return [mark_undefined(table)]
 
 
 NO_KEYS = pd.DataFrame({"seed": [NO_SEED]})
@@ -444,26 +438,14 @@ def _mean_over_times(values: np.ndarray, within: np.ndarray) -> np.ndarray:
     return np.asarray(np.mean(means, axis=0))
 
 
-def rank_correlation(one: np.ndarray, other: np.ndarray, least: float = 0.0) -> float:
-    """Spearman's rank correlation, ties sharing their mean rank; NaN where it is undefined.
+def effect_correlation(one: np.ndarray, other: np.ndarray, least: float = 0.0) -> float:
+    """Rank correlation of effects (feature,); NaN for fewer than three, or where one is not finite or all are alike.
 
     Values of a size below `least` count as zero.
     """
-    from scipy.stats import rankdata
-
     if len(one) < 3 or not (np.isfinite(one).all() and np.isfinite(other).all()):
         return float("nan")
-    ranks = [rankdata(np.where(np.abs(values) < least, 0.0, values)) for values in (one, other)]
-    if min(np.ptp(rank) for rank in ranks) == 0:
-        return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _tell_undefined(table: pd.DataFrame, reason: str) -> pd.DataFrame:
-    """The table, its values that are NaN marked as undefined for a reason."""
-    undefined = table["value"].isna()
-    table.loc[undefined, ["status", "reason"]] = ["undefined", reason]
-    return table
+    return rank_correlation(*(np.where(np.abs(values) < least, 0.0, values) for values in (one, other)))
 
 
 @dataclass(frozen=True)
@@ -493,7 +475,7 @@ class Fates:
 
 
 def _fate_names(data: Observations) -> list[str]:
-    return list(dict.fromkeys(data.group[(data.split == "train") & (data.phase == "fit")].tolist()))
+    return list(dict.fromkeys(data.group[data.training].tolist()))
 
 
 def read_fates(data: Observations) -> Fates:
@@ -518,7 +500,7 @@ def read_fates(data: Observations) -> Fates:
 
 def _training_rows(data: Observations) -> list[np.ndarray]:
     """Training observations of each trajectory that has some."""
-    training = (data.split == "train") & (data.phase == "fit")
+    training = data.training
     rows = [np.flatnonzero(training & (data.trajectory == code)) for code in range(len(data.trajectory_names))]
     return [row for row in rows if len(row)]
 

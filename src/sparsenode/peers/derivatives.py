@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from sparsenode.data.contract import training_mask
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def training_stretches(adata: AnnData) -> list[np.ndarray]:
 
     Observations without weight count as none.
     """
-    is_training = (adata.obs["split"] == "train") & (adata.obs["phase"] == "fit") & (adata.obs["weight"] > 0)
-    chosen = np.flatnonzero(is_training.to_numpy())
+    is_training = training_mask(adata.obs["split"], adata.obs["phase"])
+    chosen = np.flatnonzero(is_training & (adata.obs["weight"] > 0).to_numpy())
     trajectory = adata.obs["trajectory"].cat.codes.to_numpy()[chosen]
     breaks = np.flatnonzero((np.diff(trajectory) != 0) | (np.diff(chosen) > _BRIDGED + 1)) + 1
     return [rows for rows in np.split(chosen, breaks) if len(rows)]

@@ -353,11 +353,13 @@ def _read_size(path: Path, _modified: int) -> DataSize:
     import h5py
     import numpy as np
 
+    from sparsenode.data.contract import training_mask
+
     with reading(path), h5py.File(path) as file:
         obs = file["obs"]
         splits = np.array(obs["split"]["categories"].asstr())[obs["split"]["codes"][:]]
         phases = np.array(obs["phase"]["categories"].asstr())[obs["phase"]["codes"][:]]
-        fitted = (splits == "train") & (phases == "fit")
+        fitted = training_mask(splits, phases)
         trajectories = obs["trajectory"]["codes"][:][fitted]
         times = obs["time"][:][fitted]
         shape = file["X"].shape if isinstance(file["X"], h5py.Dataset) else tuple(file["X"].attrs["shape"])

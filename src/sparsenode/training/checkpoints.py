@@ -25,6 +25,7 @@ from torch import Tensor
 from sparsenode.ensemble.device import is_out_of_memory
 from sparsenode.errors import UserError
 from sparsenode.files import tensor_file_header, write_atomically
+from sparsenode.provenance import list_differences
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,7 +102,8 @@ class Checkpoints:
                 _discard(path)
                 continue
             if header["identity"] != json.loads(json.dumps(self.identity)):
-                difference = _differences(header["identity"], self.identity)
+                differences = list_differences(header["identity"], self.identity)
+                difference = "; ".join(f"{key}: {old}, now {new}" for key, old, new in differences)
                 _LOG.warning("%s belongs to another training (%s): it is not used, and removed", path, difference)
                 _discard(path)
                 continue
@@ -167,16 +169,3 @@ def _read(path: Path) -> bytes:
         message = "its checksum is wrong: it was cut or changed"
         raise _DamagedError(message)
     return content
-
-
-def _differences(saved: Mapping[str, Any], current: Mapping[str, Any], prefix: str = "") -> str:
-    """Name the entries in which two identities differ, such as `training_version: 1, now 2`."""
-    named = []
-    for key in sorted({*saved, *current}):
-        old, new = saved.get(key), current.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            if nested := _differences(old, new, f"{prefix}{key}."):
-                named.append(nested)
-        elif json.dumps(old) != json.dumps(new):
-            named.append(f"{prefix}{key}: {old}, now {new}")
-    return "; ".join(named)

@@ -80,16 +80,15 @@ def train_members(
     """
     import pandas as pd
 
-    from sparsenode.data.contract import prior_network, read_trajectories
+    from sparsenode.data.contract import prior_network, read_metadata, read_trajectories
 
     torch.set_num_threads(threads)
     keep_freed_memory()
     frozen = read_json(settings, keys=FROZEN)
     adata = read_trajectories(data)
-    if adata.uns["sparsenode"]["name"] != frozen["dataset"]:
-        raise UserError(
-            f"{data} holds the dataset {adata.uns['sparsenode']['name']!r}, but {settings} is for {frozen['dataset']!r}"
-        )
+    metadata = read_metadata(adata)
+    if metadata.name != frozen["dataset"]:
+        raise UserError(f"{data} holds the dataset {metadata.name!r}, but {settings} is for {frozen['dataset']!r}")
     model_settings, method_settings, method = _read_settings(settings, frozen)
     prior_name = method.prior_name()
     prior = None if prior_name is None else prior_network(adata, prior_name).truth
@@ -154,7 +153,7 @@ def train_members(
             prior=prior,
         )
         tell_lost(result.members, adata, frozen, model_settings)
-        metadata = {
+        circumstances = {
             "memory_bytes": peak_memory(device_name),
             "data_sha256": data_sha256,
             "seeds": list(seeds),
@@ -166,9 +165,9 @@ def train_members(
             pd.DataFrame(result.history).to_parquet(temporary, index=False)
         starts = problems[-1][1].given
         groups = starts.groups if starts is not None else ()
-        centers = [float(center) for center in adata.uns["sparsenode"].get("center", ())]
+        centers = [] if metadata.center is None else metadata.center.tolist()
         save_ensemble(
-            output, result.parameters, result.members, frozen, list(adata.var_names), metadata, groups, centers
+            output, result.parameters, result.members, frozen, list(adata.var_names), circumstances, groups, centers
         )
         if store is not None:
             store.remove()

@@ -19,11 +19,11 @@ from torch import Tensor
 from sparsenode.dynamics import network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.device import is_out_of_memory, release_memory
-from sparsenode.ensemble.members import PRUNING_THRESHOLD, Member
+from sparsenode.ensemble.members import Member
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import EdgeProximal
 from sparsenode.progress import Report
-from sparsenode.settings import MethodSettings, ModelSettings
+from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import run as runs
 from sparsenode.training import stopping
 from sparsenode.training.checkpoints import Checkpoints

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsenode.data.contract import known_observations, trajectory_slices
+from sparsenode.data.contract import read_metadata, training_mask, trajectory_slices
 from sparsenode.data.windows import Rows, make_windows, training_rows
 from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, stack_losses
 from sparsenode.ensemble.device import usable_memory
@@ -207,7 +207,7 @@ def training_standards(adata: AnnData) -> np.ndarray:
 
     The deviation is 1 for a variable that hardly changes: below a millionth of its size rounding would take the rest.
     """
-    is_training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    is_training = training_mask(adata.obs["split"], adata.obs["phase"])
     values = np.asarray(adata.X, dtype=np.float64)[is_training]
     spread = values.std(axis=0)
     moves = spread > 1e-6 * np.abs(values).max(axis=0)
@@ -226,7 +226,7 @@ def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int
     Raises:
         UserError: all training observations would share one multiplier.
     """
-    training = ((adata.obs["split"] == "train") & (adata.obs["phase"] == "fit")).to_numpy()
+    training = training_mask(adata.obs["split"], adata.obs["phase"])
     numbers = np.zeros(adata.n_obs, dtype=np.int64)
     count = 0
     for rows in trajectory_slices(adata).values():
@@ -293,7 +293,7 @@ def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSett
     if len(method.strengths) < 2:
         return
     if settings.forecasts_from_windows and settings.windows is not None:
-        past = known_observations(adata)
+        past = read_metadata(adata).known_observations
         make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride, past=past)
     elif not ((adata.obs["split"] == "validation") & (adata.obs["phase"] == "fit")).any():
         raise UserError(

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from sparsenode.dynamics import biological, network
 from sparsenode.dynamics.network import Parameters
-from sparsenode.ensemble.members import PRUNING_THRESHOLD
 from sparsenode.ensemble.model import initialize, make_field
 from sparsenode.ensemble.starts import GivenStarts
 from sparsenode.errors import UserError
 from sparsenode.methods import EdgeProximal, Method, Penalty, Pruner, WeightProximal, make_method
 from sparsenode.pruning import keep_largest
-from sparsenode.settings import MethodSettings, ModelSettings
+from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import stopping
 from sparsenode.training.edges import between_variables, edge_tensors, gather_edges
 from sparsenode.training.stopping import Plateau

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from sparsenode.data.ranks import rank_correlation
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
@@ -268,17 +269,8 @@ def compare_roots(
     compared = {}
     for name, lineage_map in maps.items():
         first, second = (_order_of(lineage_map, replace(settings, root=root)) for root in roots)
-        compared[name] = (first.root, second.root, rank_correlation(first.pseudotime, second.pseudotime))
+        compared[name] = (first.root, second.root, rank_correlation(first.pseudotime, second.pseudotime, undefined=0.0))
     return compared
-
-
-def rank_correlation(one: Floats, other: Floats) -> float:
-    """Spearman's, ties given their mean rank; 0 where one of the two is constant. Both (cell,)."""
-    from scipy.stats import rankdata
-
-    ranks = [rankdata(values) - (len(values) + 1) / 2 for values in (one, other)]
-    norm = np.sqrt(np.prod([rank @ rank for rank in ranks]))
-    return float(ranks[0] @ ranks[1] / norm) if norm > 0 else 0.0
 
 
 def diffusion_embedding(result: Diffusion) -> Floats:

@@ -20,6 +20,7 @@ import numpy as np
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.outline import PATH_OPTION, Outline
+from sparsenode.data.ranks import rank_correlation
 from sparsenode.data.readers.h5ad_cells import RAW, CellFile, open_cells
 from sparsenode.data.single_cell.cells import (
     CELL_OPTIONS,
@@ -36,7 +37,6 @@ from sparsenode.data.single_cell.pseudotime import (
     compare_roots,
     diffusion_embedding,
     order_lineages,
-    rank_correlation,
     settings_from_options,
 )
 from sparsenode.data.single_cell.regulators import (
@@ -662,7 +662,7 @@ def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: 
             "roots": {"first": str(names[first]), other: str(names[alternative])},
             "rank_correlation_of_roots": agreement,
             "rank_correlation_with_types": rank_correlation(
-                order.pseudotime, np.array([float(stages.index(name)) for name in types])
+                order.pseudotime, np.array([float(stages.index(name)) for name in types]), undefined=0.0
             ),
             "cells": {name: int((types == name).sum()) for name in stages},
         }

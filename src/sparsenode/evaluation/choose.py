@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from sparsenode.errors import UserError
+from sparsenode.evaluation.plans import LEAD, ROLLING, WINDOW
+from sparsenode.evaluation.sparsity import THRESHOLD
+from sparsenode.evaluation.structure import select_pairs
 from sparsenode.files import write_atomically
+from sparsenode.methods import get_method
+
+if TYPE_CHECKING:
+    from sparsenode.evaluation.measure import Measurement
 
 STABILITY_TOLERANCE = 0.02
 """Stabilities no further apart count as equal: of ten variables and ten seeds, one seed left out moves one by more."""
@@ -26,6 +34,55 @@ BY_ERROR = (
     "no sparser; at least half of a strength's members must finish"
 )
 SPARSE = "; of those with a median feature sparsity of at least {:g}, or the sparsest where there is none"
+
+
+def choose(measurement: Measurement, *, least_feature_sparsity: float = 0.0) -> dict[str, Any]:
+    """Choose the strength of an ensemble on the validation observations of the fit phase.
+
+    Args:
+        measurement: what was measured of the ensemble.
+        least_feature_sparsity: see `choose_strength`.
+
+    Raises:
+        UserError: there are several strengths, and no validation forecasts to choose among them by.
+    """
+    plan, members = measurement.protocols[measurement.deciding].plan, measurement.members
+    errors = measurement.errors[measurement.deciding]
+    label = {**measurement.label, **measurement.method}
+    groups = plan.groups[~plan.groups["horizon"].str.startswith(LEAD)]
+    columns = groups[(groups["split"] == "validation") & (groups["phase"] == "fit")]
+    if columns.empty and members["strength"].nunique() > 1:
+        asked = {WINDOW: "windows", ROLLING: "rolling forecasts"}.get(plan.protocol, "observations")
+        shorter = {
+            WINDOW: " or shorten `windows.length` of the model",
+            ROLLING: " or shorten `evaluation.rolling.past` or `horizon` (which trains nothing again)",
+        }
+        raise UserError(
+            f"data set {label['dataset']} has no validation {asked} (split validation, phase fit) to choose the "
+            f"strength of {label['model']}/{label['method']} on: enlarge `validation.share` of the data set"
+            + shorter.get(plan.protocol, "")
+        )
+    table = pd.DataFrame(
+        {
+            "strength": np.repeat(members["strength"].to_numpy(), max(len(columns), 1)),
+            "seed": np.repeat(members["seed"].to_numpy(), max(len(columns), 1)),
+            "trajectory": np.tile(columns["trajectory"] if len(columns) else [""], len(members)),
+            "value": errors.mse[:, columns.index].ravel() if len(columns) else np.zeros(len(members)),
+        }
+    )
+    return {
+        **label,
+        **choose_strength(
+            table,
+            members,
+            least_feature_sparsity=least_feature_sparsity,
+            selected=select_pairs(measurement.paths >= THRESHOLD, np.ones(measurement.paths.shape[1:], bool)),
+            sparsifies=get_method(label["regularizer"]).sparsifies,
+        ),
+        "protocol": plan.protocol,
+        "split": "validation",
+        "phase": "fit",
+    }
 
 
 def choose_strength(

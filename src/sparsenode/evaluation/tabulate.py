@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.observations import Observations
 from sparsenode.evaluation.degrees import calibrate
-from sparsenode.evaluation.forecast import Errors, error_units
-from sparsenode.evaluation.networks import pick_members, target_shares
-from sparsenode.evaluation.plans import Observations, add_means, is_summary, sum_by_subject
+from sparsenode.evaluation.forecast import Errors
+from sparsenode.evaluation.metrics import registered_metrics
+from sparsenode.evaluation.metrics.errors import error_units
+from sparsenode.evaluation.metrics.rankings import ENDS, PRIOR_METRICS
+from sparsenode.evaluation.networks import (
+    EdgeCounts,
+    count_all_edges,
+    group_table,
+    network_table,
+    pick_members,
+    pool_paths,
+    ranking_table,
+    stability_table,
+    target_shares,
+)
+from sparsenode.evaluation.paired import paired_rows
+from sparsenode.evaluation.plans import add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
 from sparsenode.evaluation.sparsity import (
-    EXACT_ZERO,
     THRESHOLD,
-    exact_sparsity,
-    feature_sparsity,
-    mean_out_degree,
-    out_degree,
-    pair_sparsity,
 )
 from sparsenode.evaluation.structure import (
     RANKING_METRICS,
@@ -34,44 +43,120 @@ from sparsenode.evaluation.structure import (
     source_numbers,
 )
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
+from sparsenode.evaluation.truth import Truth
 from sparsenode.labels import BASELINE, ORACLE, PRIOR
 
 if TYPE_CHECKING:
-    from sparsenode.ensemble.members import Ensemble
+    from sparsenode.evaluation.measure import Measurement, NetworkMeasurement
 
 FREQUENCY_THRESHOLD = 0.5
 """An edge counts as predicted when at least half of the members selected it."""
 COLUMNS = ["trajectory", "split", "phase", "horizon"]
-_OF_PATHS = {"exact_sparsity": exact_sparsity, "out_degree": out_degree, "mean_out_degree": mean_out_degree}
-ENDS = ("lower", "upper")
 
 
-@dataclass(frozen=True)
-class Truth:
-    """True network (source, target), where it is known, and which sources can regulate at all.
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Rows of one ensemble.
 
-    `priors` are edges and known pairs (source, target) of networks that may or may not be true, by name. `signs` are
-    those of the true edges: 1 activates, -1 represses, 0 is no edge or one whose sign is not known. `deviations`
-    (feature,) are those over the training data, by which sources of different units compare. `same_degrees` are random
-    networks (network, edge) of the true one's degrees, as numbers of known pairs, None where there are none.
-    `made_priors` says by name of what those priors are made that are not the source's own. `pair_groups` are masks
-    (source, target) of the groups of pairs that figures distinguish (see `networks.group_pairs`).
+    Attributes:
+        metrics: tables of metrics.
+        forecasts: tables of forecasts.
+        rankings: pooled scores beside the truth, where there is one.
+        network: edges at the chosen strength.
+        edges: their numbers before the list is cut.
+        groups: influences of regulators in each group.
+        stability: how often each pair is selected at each strength.
     """
 
-    edges: np.ndarray | None
-    known: np.ndarray
-    regulators: np.ndarray
-    priors: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-    signs: np.ndarray | None = None
-    deviations: np.ndarray | None = None
-    same_degrees: np.ndarray | None = None
-    made_priors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    pair_groups: Mapping[str, np.ndarray] | None = None
+    metrics: Sequence[pd.DataFrame]
+    forecasts: Sequence[pd.DataFrame]
+    rankings: Sequence[pd.DataFrame]
+    network: pd.DataFrame
+    edges: EdgeCounts
+    groups: pd.DataFrame
+    stability: pd.DataFrame
 
 
-def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
+def tabulate(
+    measurement: Measurement,
+    choice: Mapping[str, Any],
+    networks: NetworkMeasurement,
+    data: Observations,
+    truth: Truth,
+    *,
+    references: Mapping[str, np.ndarray],
+    repeats: int | None = None,
+) -> Tables:
+    """Rows of one ensemble from what was measured and what was chosen.
+
+    Args:
+        measurement: what was measured before the choice.
+        choice: the choice of a strength.
+        networks: what was measured of the networks after it.
+        data: the observations.
+        truth: what is known of the network.
+        references: squared errors (entry,) of the trivial forecasts, by method.
+        repeats: bootstrap samples of the comparison with them.
+    """
+    label, keys, paths = measurement.label, measurement.keys, measurement.paths
+    finished, chosen = measurement.finished, networks.members
+    at_choice = {**label, "strength": choice["chosen"]}
+    chosen_keys = measurement.members.loc[chosen, ["strength", "seed"]]
+    scores = {"paths": pick_members(paths, chosen), "jacobian": networks.absolute_jacobian}
+    metrics = [training_rows(measurement)]
+    for protocol, errors in zip(measurement.protocols, measurement.errors, strict=True):
+        metrics.extend(error_rows(errors.pick(finished), keys, data, protocol, label))
+    metrics.append(selection_row(choice, label))
+    metrics.extend(sparsity_rows(measurement))
+    if len(chosen) and truth.priors:
+        metrics.extend(prior_rows(scores, chosen_keys, truth, label))
+    if networks.entry_errors is not None:
+        plan = measurement.protocols[0].plan
+        metrics.extend(paired_rows(*networks.entry_errors, references, plan, at_choice, repeats=repeats or 0))
+    rankings = []
+    if truth.edges is not None:
+        every = {"paths": pick_members(paths, finished), "jacobian": networks.absolute}
+        metrics.extend(structure_rows(every, networks.signed, keys, truth, label, _mostly_usable(choice)))
+        if len(chosen):
+            metrics.extend(interval_rows(scores, truth, at_choice))
+            pooled = pool_members(scores, networks.jacobian, truth.deviations)
+            compared = {name: (estimate.scores, estimate.presence) for name, estimate in pooled.items()}
+            metrics.extend(degree_rows(compared, truth, at_choice))
+            signed = {name: (estimate.scores, estimate.signs) for name, estimate in pooled.items()}
+            named = {"model": label["model"], "method": label["method"]}
+            rankings.append(ranking_table(signed, data.features, (truth.edges, truth.known), **named))
+    known_edges = None if truth.edges is None else (truth.edges, truth.known)
+    pooled_paths = pool_paths(scores["paths"])
+    return Tables(
+        metrics=metrics,
+        forecasts=[
+            forecast_rows(errors.kept[chosen], chosen_keys, data, protocol, label)
+            for protocol, errors in zip(measurement.protocols, measurement.errors, strict=True)
+        ],
+        rankings=rankings,
+        network=network_table(
+            scores["paths"], networks.jacobian, data.features, known_edges, truth.deviations, pooled_paths
+        ),
+        edges=count_all_edges(pooled_paths),
+        groups=group_table(networks.influences, data.features, truth.regulators),
+        stability=stability_table(
+            pick_members(paths, finished), keys["strength"].to_numpy(), data.features, truth.pair_groups
+        ),
+    )
+
+
+def _mostly_usable(selection: Mapping[str, Any]) -> list[float]:
+    """Strengths of which at least half of the members are usable, dense ones too, whatever was chosen."""
+    return [
+        entry["strength"]
+        for entry in selection["candidates"]
+        if entry["usable"] and 2 * entry["usable"] >= entry["members"]
+    ]
+
+
+def training_rows(measurement: Measurement) -> pd.DataFrame:
     """What training took and where it broke down: `seconds` and `iterations`, and one empty `mse` if diverged."""
-    members = ensemble.members
+    members, label = measurement.trained, measurement.label
     keys: dict[str, list[Any]] = {
         "strength": [member.strength for member in members],
         "seed": [member.seed for member in members],
@@ -86,7 +171,7 @@ def training_rows(ensemble: Ensemble, label: Mapping[str, str]) -> pd.DataFrame:
         ),
         make_table(**label, **keys, **outcome, metric="iterations", value=[member.iterations for member in members]),
     ]
-    if memory := ensemble.metadata.get("memory_bytes"):
+    if memory := measurement.memory_bytes:
         peak = {
             **keys,
             **outcome,
@@ -150,26 +235,37 @@ def mean_rows(
     return tables
 
 
-def baseline_rows(
-    data: Observations, protocol: Protocol, *, dataset: str, model: str
-) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
-    """Errors and forecasts of baselines and oracles; those of windows are under the model they belong to."""
+def baseline_rows(data: Observations, protocol: Protocol, *, dataset: str, model: str) -> list[pd.DataFrame]:
+    """Errors of baselines and oracles; those of windows are under the model they belong to."""
     keys = pd.DataFrame({"strength": [np.nan], "seed": [-1]})
     named = {f"{BASELINE}{name}": errors for name, errors in protocol.baselines.items()}
     named |= {f"{ORACLE}{name}": errors for name, errors in protocol.oracles.items()}
-    tables, forecasts = [], []
-    for method, errors in named.items():
-        label = {"dataset": dataset, "model": model, "method": method}
-        tables.extend(mean_rows(errors, keys, data, protocol, label))
-        if method.startswith(BASELINE):
-            forecasts.append(forecast_rows(errors.kept, keys, data, protocol, label))
-    return tables, forecasts
+    return [
+        table
+        for method, errors in named.items()
+        for table in mean_rows(errors, keys, data, protocol, {"dataset": dataset, "model": model, "method": method})
+    ]
+
+
+def baseline_forecasts(data: Observations, protocol: Protocol, *, dataset: str, model: str) -> list[pd.DataFrame]:
+    """Kept forecasts of baselines; those of windows are under the model they belong to."""
+    keys = pd.DataFrame({"strength": [np.nan], "seed": [-1]})
+    return [
+        forecast_rows(
+            errors.kept, keys, data, protocol, {"dataset": dataset, "model": model, "method": f"{BASELINE}{name}"}
+        )
+        for name, errors in protocol.baselines.items()
+    ]
 
 
 def selection_row(selection: Mapping[str, Any], label: Mapping[str, str]) -> pd.DataFrame:
     """The chosen strength, or that there is none."""
     chosen = selection["chosen"]
-    outcome = {} if chosen is not None else {"status": "undefined", "reason": "fewer than half of the members finished"}
+    outcome = (
+        {}
+        if chosen is not None
+        else {"status": "undefined", "reason": registered_metrics()["chosen_strength"].undefined}
+    )
     return make_table(
         **label,
         strength=np.nan if chosen is None else chosen,
@@ -182,65 +278,21 @@ def selection_row(selection: Mapping[str, Any], label: Mapping[str, str]) -> pd.
     )
 
 
-def sparsity_rows(
-    ensemble: Ensemble,
-    paths: np.ndarray,
-    finished: np.ndarray,
-    keys: pd.DataFrame,
-    truth: Truth,
-    label: Mapping[str, str],
-) -> list[pd.DataFrame]:
+def sparsity_rows(measurement: Measurement) -> list[pd.DataFrame]:
     """Sparsities of the finished members, and of the same networks before training (status "untrained")."""
-    seeds = pd.Series([member.seed for member in ensemble.members]).drop_duplicates()
-    untrained = ensemble.select(seeds.index.tolist()).untrained()
-    tables = []
-    for kind, source, picked, rows in (
-        ("", ensemble, finished, keys),
-        ("untrained", untrained, np.arange(len(seeds)), pd.DataFrame({"strength": np.nan, "seed": seeds.to_numpy()})),
-    ):
-        network_paths = pick_members(np.asarray(untrained.path_matrix()) if kind else paths, picked)
-        status = {"status": kind} if kind else {}
-        common: dict[str, Any] = {
-            **label,
-            "strength": rows["strength"].to_numpy(),
-            "seed": rows["seed"].to_numpy(),
-            "trajectory": ALL,
-            **status,
-        }
-        for metric, threshold in (("weight_sparsity", THRESHOLD), ("exact_weight_sparsity", EXACT_ZERO)):
-            value = np.asarray(source.weight_sparsity(threshold), np.float64)[picked]
-            tables.append(make_table(**common, metric=metric, estimator="weights", value=value))
-        for metric, measure in _OF_PATHS.items():
-            value = measure(network_paths)
-            tables.append(mark_undefined(make_table(**common, metric=metric, estimator="paths", value=value)))
-        for estimator, relative in (("paths", False), ("relative", True)):
-            value = feature_sparsity(network_paths, relative=relative)
-            tables.append(make_table(**common, metric="feature_sparsity", estimator=estimator, value=value))
-        for reference, value in _spurious(network_paths, truth).items():
-            tables.append(
-                make_table(
-                    **common,
-                    metric="spurious_feature_sparsity",
-                    estimator="paths",
-                    reference=reference,
-                    value=value,
-                )
+    return [
+        mark_undefined(
+            make_table(
+                **measurement.label,
+                strength=sparsity.keys["strength"].to_numpy(),
+                seed=sparsity.keys["seed"].to_numpy(),
+                trajectory=ALL,
+                value=sparsity.values,
+                **sparsity.columns,
             )
-        opened = source.open_probability()
-        if opened is not None:
-            value = 1 - np.asarray(opened)[picked].mean(axis=(1, 2), dtype=np.float64)
-            tables.append(make_table(**common, metric="feature_sparsity", estimator="open_probability", value=value))
-    return tables
-
-
-def _spurious(paths: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
-    """Sparsity among what is known not to be there, by the source of that knowledge."""
-    sparsity = {}
-    if not truth.regulators.all():
-        sparsity["not_regulators"] = feature_sparsity(paths, sources=~truth.regulators)
-    if truth.edges is not None and (absent := truth.known & ~truth.edges).any():
-        sparsity["truth"] = pair_sparsity(paths, absent)
-    return sparsity
+        )
+        for sparsity in measurement.sparsities
+    ]
 
 
 def structure_rows(
@@ -380,29 +432,13 @@ def _score_table(
     return mark_undefined(cross_table(keys, metrics, values, trajectory=ALL, **constants))
 
 
-_NO_EDGE = "no pair of known truth is an edge"
-_ONE_KIND = "all pairs of known truth are edges, or none is"
-UNDEFINED = {
-    "sign_accuracy": "no true edge of known sign is predicted",
-    "out_degree": "no source has a target",
-    **dict.fromkeys(("exact_sparsity", "mean_out_degree"), "one variable makes no pair"),
-    "out_degree_correlation": "all sources have equally many targets",
-    **dict.fromkeys(("auprc", "auprc_ratio", "early_precision"), _NO_EDGE),
-    **dict.fromkeys((f"{metric}_{end}" for metric in ("auprc", "auprc_ratio") for end in ENDS), _NO_EDGE),
-    **dict.fromkeys(("auroc", "balanced_accuracy", "balanced_accuracy_at_95"), _ONE_KIND),
-}
-"""Metrics that a sound network may not have, and why."""
-
-
 def mark_undefined(table: pd.DataFrame) -> pd.DataFrame:
     """Give metrics that are not defined for a network the status "undefined" and the reason."""
-    lost = table["metric"].isin(list(UNDEFINED)) & table["value"].isna()
+    reasons = {name: entry.undefined for name, entry in registered_metrics().items() if entry.undefined}
+    lost = table["metric"].isin(list(reasons)) & table["value"].isna()
     table.loc[lost, "status"] = "undefined"
-    table.loc[lost, "reason"] = table.loc[lost, "metric"].map(UNDEFINED)
+    table.loc[lost, "reason"] = table.loc[lost, "metric"].map(reasons)
     return table
-
-
-PRIOR_METRICS = ("auroc", "auprc", "auprc_ratio", "early_precision")
 
 
 def prior_rows(

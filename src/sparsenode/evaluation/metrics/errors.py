@@ -1,0 +1,87 @@
+"""Metrics of forecasts: their squared errors, and what these are worth beside trivial forecasts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsenode.data.observations import Observations
+from sparsenode.evaluation.metrics import ERRORS, describe, metric, registered_metrics
+
+
+@metric(
+    ERRORS,
+    name="mse",
+    description="mean squared error in modeling units, of forecasts of whole trajectories the initial state included "
+    "where it is a single observation",
+    unit="squared modeling unit",
+    unit_of=lambda data: data.unit,
+)
+def mean_squared_error(squares: np.ndarray) -> np.ndarray:
+    """Mean over features (entry,)."""
+    return np.asarray(squares.mean(axis=1))
+
+
+@metric(
+    ERRORS,
+    name="mse_weighted",
+    description="`mse` with each feature's squared error times its weight, where weights differ",
+    unit="share of movement",
+    unit_of=lambda data: "share of movement" if np.ptp(data.weights) > 0 else None,
+)
+def weighted_error(squares: np.ndarray, data: Observations) -> np.ndarray:
+    """Weighted mean over features (entry,)."""
+    return np.asarray(squares @ (data.weights / len(data.weights)))
+
+
+@metric(
+    ERRORS,
+    name="mse_restored",
+    description="`mse` in the units of the source, where it names one (degree²)",
+    unit="squared unit of the source",
+    unit_of=lambda data: f"{data.source_unit}^2" if data.source_unit else None,
+)
+def restored_error(squares: np.ndarray, data: Observations, observation: np.ndarray) -> np.ndarray:
+    """Mean over features (entry,)."""
+    return np.asarray((squares * np.square(data.scale[data.trajectory[observation]])).mean(axis=1))
+
+
+@metric(
+    ERRORS,
+    name="mse_noise_free",
+    description="`mse` against the noise-free values, where they are known",
+    unit="squared modeling unit",
+    unit_of=lambda data: None if data.noise_free is None else data.unit,
+)
+def noise_free_error(forecast: np.ndarray, data: Observations, observation: np.ndarray) -> np.ndarray:
+    """Mean over features (entry,)."""
+    assert data.noise_free is not None  # noqa: S101 measured only where it is there
+    return np.asarray(np.square(forecast.astype(np.float64) - data.noise_free[observation]).mean(axis=1))
+
+
+def error_units(data: Observations) -> dict[str, str]:
+    """Unit of each mean squared error that is measured on a dataset."""
+    units = {
+        name: entry.unit_of(data) for name, entry in registered_metrics(ERRORS).items() if entry.unit_of is not None
+    }
+    return {name: unit for name, unit in units.items() if unit is not None}
+
+
+describe(
+    "mse_sum",
+    description="sum of `mse` over a subject's trajectories (the study's figure)",
+    unit="squared modeling unit",
+)
+describe(
+    "skill",
+    description="1 − mse / mse of `reference`, a trivial forecast: initial state held, training mean, zeros, line in "
+    "time; given a past also constant velocity and the last cycle",
+)
+describe("explained", description="(mse of own mean − mse) / (mse of own mean − mse of own cubic)")
+describe(
+    "mse_reduction",
+    "mse_sum_reduction",
+    description="error of `reference` less that of the model at the chosen strength, on the same observations; "
+    "estimators `mean` (over seeds), `lower`, `upper` (95 % bootstrap over seeds and observations), `mean_forecast` "
+    "(of the seeds' mean forecast); with `evaluation.interval_repeats`",
+    unit="squared modeling unit",
+)
