@@ -46,7 +46,9 @@ class ScheduledPruner(Pruner):
     def _check_epochs(self) -> Self:
         """Refuse epochs that are in no order."""
         if self.first_epoch > self.epochs:
-            raise contradiction("first_epoch", f"{self.first_epoch}, with epochs: {self.epochs}", "at most as many")
+            raise contradiction(
+                "first_epoch", f"{self.first_epoch}, with epochs: {self.epochs}", f"at most {self.epochs}"
+            )
         if self.last_epoch is not None and not self.first_epoch <= self.last_epoch <= self.epochs:
             allowed = f"null, or from first_epoch ({self.first_epoch}) to epochs ({self.epochs})"
             raise contradiction("last_epoch", str(self.last_epoch), allowed)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
@@ -43,63 +44,105 @@ def read_settings(model: type[AnySettings], values: Mapping[str, Any], name: str
     Raises:
         UserError: lists every problem as `name.key: found X; allowed: Y`.
     """
-    problems = settings_problems(model, values, [name])
-    if problems:
+    settings, problems = check_settings(model, values, [name])
+    if settings is None:
         raise UserError("\n".join(problems))
-    return model.model_validate(_whole_numbers(values))
+    return settings
 
 
-def settings_problems(model: type[Settings], values: Mapping[str, Any], path: Sequence[Any] = ()) -> list[str]:
-    """What is wrong with the values of some settings, each as `key: found X; allowed: Y`, in the order of the keys."""
+def check_settings(
+    model: type[AnySettings], values: Any, path: Sequence[Any] = ()
+) -> tuple[AnySettings | None, list[str]]:
+    """Settings from a mapping of keys to values, or None and what is wrong with these.
+
+    Args:
+        model: the group of settings.
+        values: the mapping; what is no mapping is a problem too.
+        path: where the mapping is in the configuration, for messages.
+
+    Returns:
+        The settings, and the problems, each as `key: found X; allowed: Y`, in the order of the keys.
+    """
+    values = _whole_numbers(values)
     try:
-        model.model_validate(_whole_numbers(values))
+        return model.model_validate(values), []
     except ValidationError as error:
-        return list(dict.fromkeys(_describe(detail, values, model, path) for detail in error.errors()))
-    return []
+        faults = [_locate(detail, values, settings_schema(model)) for detail in error.errors()]
+    # A list with a wrong entry is not wrong itself, nor does it matter that it is of no other type of a union.
+    inner = {fault.location[:length] for fault in faults for length in range(len(fault.location))}
+    problems = [
+        _describe(fault, path) for fault in faults if fault.location not in inner or fault.detail["loc"][-1:] == _KEY
+    ]
+    return None, list(dict.fromkeys(problems))
 
 
-def _describe(detail: Any, values: Any, model: type[Settings], path: Sequence[Any]) -> str:
-    """One error of pydantic in the words of the product."""
-    schema, value = settings_schema(model), values
-    location: list[Any] = []
-    for step in detail["loc"]:
-        if isinstance(value, Mapping) and (step in value or (detail["type"] == "missing" and step != "[key]")):
-            value, schema = value.get(step), _schema_below(schema, step)
-        elif isinstance(value, list) and isinstance(step, int):
-            value, schema = value[step], schema.get("items", {})
-        else:  # the name of one type of a union
-            break
+def settings_problems(model: type[Settings], values: Any, path: Sequence[Any] = ()) -> list[str]:
+    """What is wrong with the values of some settings, see `check_settings`."""
+    return check_settings(model, values, path)[1]
+
+
+_KEY = ("[key]",)  # the last step to what is wrong with a key itself
+
+
+class _Fault(NamedTuple):
+    """One error of pydantic: where it is, what is there, what is allowed there, and above it."""
+
+    detail: Any
+    location: tuple[str | int, ...]
+    value: Any
+    schema: Schema
+    above: Schema
+
+
+def _locate(detail: Any, values: Any, schema: Schema) -> _Fault:
+    """Find the place of an error, whose steps also name types of unions."""
+    value, above = values, schema
+    location: list[str | int] = []
+    for number, step in enumerate(detail["loc"], start=1):
+        is_missing = detail["type"] == "missing" and number == len(detail["loc"])
+        if isinstance(value, Mapping) and (step in value or is_missing):
+            value = value.get(step)
+        elif isinstance(value, tuple) and isinstance(step, int):
+            value = value[step]
+        else:
+            continue
+        above, schema = schema, _schema_below(schema, step)
         location.append(step)
-    key = describe_key([*path, *location])
+    return _Fault(detail, tuple(location), value, schema, above)
+
+
+def _schema_below(schema: Schema, step: str | int) -> Schema:
+    """The schema of one entry of a list or mapping."""
+    for alternative in (schema, *schema.get("anyOf", ())):
+        if isinstance(step, int):
+            below = alternative.get("items")
+        else:
+            below = alternative.get("properties", {}).get(step) or alternative.get("additionalProperties")
+        if isinstance(below, Mapping):
+            return below
+    return {}
+
+
+def _describe(fault: _Fault, path: Sequence[Any]) -> str:
+    """One error of pydantic in the words of the product."""
+    detail, location = fault.detail, [*path, *fault.location]
+    key = describe_key(location)
     if detail["type"] == "contradiction":
         context = detail["ctx"]
-        key = describe_key([*path, *location, context["key"]])
-        return f"{key}: found {context['found']}; allowed: {context['allowed']}"
+        return f"{describe_key([*location, context['key']])}: found {context['found']}; allowed: {context['allowed']}"
     if detail["type"] == "missing":
-        return f"{key}: missing; allowed: {describe_allowed(schema)}"
+        return f"{key}: missing; allowed: {describe_allowed(fault.schema)}"
     if detail["type"] == "extra_forbidden":
-        above = settings_schema(model)
-        for step in location[:-1]:
-            above = _schema_below(above, step) if not isinstance(step, int) else above.get("items", {})
-        return unknown_name(
-            f"{describe_key([*path, *location[:-1]])}: unknown key",
-            str(location[-1]),
-            list(above.get("properties", {})),
-        )
-    return f"{key}: found {describe_value(value)}; allowed: {describe_allowed(schema)}"
-
-
-def _schema_below(schema: Schema, key: str) -> Schema:
-    below: Schema = schema.get("properties", {}).get(key) or schema.get("additionalProperties") or {}
-    return below
+        return unknown_key(describe_key(location[:-1]), str(location[-1]), list(fault.above.get("properties", {})))
+    return describe_problem(key, fault.value, fault.schema)
 
 
 def _whole_numbers(value: Any) -> Any:
-    """The same values in plain dictionaries and lists; 3.0 becomes 3, which a field for any number makes 3.0 again."""
+    """The same values in plain dictionaries and tuples; 3.0 becomes 3, which a field for any number makes 3.0 again."""
     if isinstance(value, Mapping):
         return {key: _whole_numbers(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_whole_numbers(entry) for entry in value]
+        return tuple(_whole_numbers(entry) for entry in value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -148,6 +191,38 @@ _TYPES = {
 }
 
 
+def describe_problem(key: str, value: Any, schema: Schema) -> str:
+    """Say that a value is not allowed: `key: found X; allowed: Y`.
+
+    Says so where YAML may have read a text without quotes as something else, and where a number is not finite.
+    """
+    allowed = describe_allowed(schema)
+    kinds = kinds_of(schema)
+    takes_text = "string" in kinds or any(isinstance(name, str) for name in schema.get("enum", ()))
+    remark = UNQUOTED if isinstance(value, bool) and takes_text and "boolean" not in kinds else ""
+    if "string" in kinds and isinstance(value, int | float | datetime.date) and "in quotes" not in allowed:
+        if "x-allowed" in schema:
+            allowed += "" if isinstance(value, bool) else f' ("{value}" in quotes is text)'
+        else:
+            example = "" if isinstance(value, bool) else f', such as "{value}"'
+            several = allowed.replace("text", "text in quotes", 1)
+            allowed = several if len(kinds) > 1 else f"{allowed} in quotes{example}"
+    if isinstance(value, float) and not math.isfinite(value):
+        allowed = allowed.replace("a number", "a finite number", 1)
+    return f"{key}: found {describe_value(value)}{remark}; allowed: {allowed}"
+
+
+UNQUOTED = " (YAML reads yes, no, on and off without quotes so)"
+"""Why a truth value may not be what was written."""
+
+
+def kinds_of(schema: Schema) -> list[str]:
+    """The types that a schema allows, as it calls them."""
+    kinds = schema.get("type", [])
+    below = [kind for alternative in schema.get("anyOf", ()) for kind in kinds_of(alternative)]
+    return [*([kinds] if isinstance(kinds, str) else kinds), *below]
+
+
 def describe_allowed(schema: Schema) -> str:
     """Say in words what a schema allows."""
     if "x-allowed" in schema:
@@ -156,18 +231,25 @@ def describe_allowed(schema: Schema) -> str:
         return describe_names(schema["enum"])
     if "const" in schema:
         return describe_names([schema["const"]])
-    kinds = schema.get("type", "any value")
-    if schema.get("minLength"):
-        return "text that is not empty"
-    words = [_TYPES.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    words[0] = " ".join([words[0], " and ".join(describe_bounds(schema))]).strip()
-    if "array" in kinds:
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(map(describe_allowed, schema["anyOf"])))
+    return " or ".join(_describe_kind(kind, schema) for kind in kinds_of(schema)) or "any value"
+
+
+def _describe_kind(kind: str, schema: Schema) -> str:
+    """Say in words what values of one type a schema allows."""
+    words = _TYPES[kind]
+    if kind == "string" and schema.get("minLength"):
+        words += " that is not empty"
+    if kind in {"integer", "number"}:
+        words = " ".join([words, " and ".join(describe_bounds(schema))]).strip()
+    if kind == "array":
         least = schema.get("minItems")
         if least:
-            words[0] += f" with {least} or more entries"
+            words += f" with {least} or more entries"
         if schema.get("items"):
-            words[0] += f", each {describe_allowed(schema['items'])}"
-    return " or ".join(words)
+            words += f", each {describe_allowed(schema['items'])}"
+    return words
 
 
 def describe_bounds(schema: Schema) -> list[str]:
@@ -189,8 +271,12 @@ def describe_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Mapping):
         return "a mapping" if value else "an empty mapping"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
+    if isinstance(value, set):
+        return "a set"
+    if isinstance(value, bytes):
+        return "bytes"
     if isinstance(value, datetime.date):
         return f"the date {value}"
     text = json.dumps(value, default=str)
@@ -209,6 +295,13 @@ def describe_key(path: Sequence[Any]) -> str:
 def describe_names(values: Sequence[Any]) -> str:
     """Write values one after the other, as YAML writes null."""
     return ", ".join("null" if value is None else str(value) for value in values) or "none"
+
+
+def unknown_key(key: str, name: str, allowed: Sequence[str]) -> str:
+    """The problem of a key that is none of those that are allowed below `key`."""
+    if not allowed:
+        return f"{key}: unknown key: found {json.dumps(name)}; allowed: no key, since there are no options"
+    return unknown_name(f"{key}: unknown key", name, allowed)
 
 
 def unknown_name(key: str, name: str, allowed: Sequence[str]) -> str:

@@ -47,7 +47,7 @@ def test_completed_options_share_nothing_with_the_defaults() -> None:
 
 def test_the_workflow_imports_this_package_without_heavy_libraries() -> None:
     program = (
-        "import sys; from sparsenode import data; [sources.source(name) for name in sources.source_names()];"
+        "import sys; from sparsenode.data import sources; [sources.source(name) for name in sources.source_names()];"
         "print(*sorted({'torch', 'pandas', 'anndata', 'scanpy', 'scipy', 'h5py'} & set(sys.modules)))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

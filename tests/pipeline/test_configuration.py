@@ -139,6 +139,15 @@ BAD = {
             "allowed: a number in modeling units, low or high"
         ],
     ),
+    "truth value that a variable cannot be held at": (
+        {"datasets": {"branches": {"interventions": {"clamp": {"one": {"Gata1": True}}}}}},
+        ["datasets.branches.interventions.clamp.one.Gata1: found true; allowed: a number in modeling units, low or"],
+    ),
+    "number in place of a mirror": ({"mirror": 5}, ["mirror: found the number 5; allowed: text in quotes or null"]),
+    "truth value in place of a method of scaling": (
+        {"datasets": {"mine": {"source": "anndata", "options": {"path": "a.h5ad", "scaling": False}}}},
+        ["options.scaling: found false (YAML reads yes, no, on and off without quotes so); allowed: none, per_traj"],
+    ),
     "intervention on nothing": (
         {"datasets": {"branches": {"interventions": {"clamp": {"one": {}}}}}},
         ["interventions.clamp.one: found an empty mapping; allowed: a mapping of one or more variables to values"],
@@ -240,7 +249,7 @@ BAD = {
     ),
     "schedule that begins after its end": (
         {"methods": {"imp": {"strengths": ["1"], "options": {"epochs": 2}}}},
-        ["methods.imp.options.first_epoch: found 3, with epochs: 2; allowed: at most as many"],
+        ["methods.imp.options.first_epoch: found 3, with epochs: 2; allowed: at most 2"],
     ),
     "schedule that ends before it begins": (
         {"methods": {"dash": {"strengths": ["1"], "options": {"prior": "known", "last_epoch": 2}}}},
@@ -805,6 +814,12 @@ def test_merge_replaces_lists_and_merges_mappings():
         ("a: 1\nb: 2\na: 3\n", r"config\.yaml, line 3: the key 'a' is in line 1 already; keep one of them"),
         ("a: {b: 1, c: {d: 1,\n d: 2}}\n", r"config\.yaml, line 2: the key 'd' is in line 1 already"),
         ("a:\n  - {b: 1, b: 2}\n", r"config\.yaml, line 2: the key 'b' is in line 2 already"),
+        (
+            '{\n\t"a": {"b": 1, "c": 2, "b": 3}}\n',
+            r"config\.yaml: the key 'b' is in one mapping twice; keep one of them",
+        ),
+        ("a: 1\nb: &b\n  c: [*b]\n", r"config\.yaml, line 2: what is anchored here contains itself"),
+        ("a: &a [1, *a]\n", r"config\.yaml, line 1: what is anchored here contains itself"),
     ],
 )
 def test_unreadable_yaml(tmp_path, text, expected):
@@ -824,6 +839,17 @@ def test_file_in_place_of_the_results(tmp_path):
     config = {"results_dir": str(tmp_path / "taken" / "below"), "downloads_dir": str(tmp_path)}
     with pytest.raises(UserError, match=r"results_dir: found .*taken, which is a file; allowed: a folder"):
         check_folders(config)
+
+
+def test_an_alias_can_be_used_twice(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("a: &a {b: [1]}\nc: [*a, *a]\n")
+    assert read_yaml(path) == {"a": {"b": [1]}, "c": [{"b": [1]}] * 2}
+
+
+def test_a_key_twice_in_a_setting_of_the_command_line(repository):
+    with pytest.raises(UserError, match=r"^--config run, line 1: the key 'datasets' is in line 1 already"):
+        read_configuration(repository, [], ['run={"datasets": [], "datasets": []}'])
 
 
 def test_a_home_folder_is_put_in_for_its_sign_in_every_path(schema, monkeypatch):
@@ -851,6 +877,8 @@ def test_a_home_folder_is_put_in_for_its_sign_in_every_path(schema, monkeypatch)
     assert options["cells"]["networks"] == {"a": "/home/ada/a.csv", "b": ["/home/ada/b", "c~"]}
     assert options["remote"]["file"] == "https://host/~ada/cells.h5ad"
     assert check_configuration({**SMALL, "mirror": "https://host/~ada"}, schema)["mirror"] == "https://host/~ada"
+    for address in ("ftp://x/y", "HTTP://x/y"):
+        assert check_configuration({**SMALL, "mirror": address}, schema)["mirror"] == address
     with pytest.raises(UserError, match=r"the path '~nobody_at_all/x', whose home folder is not known"):
         check_configuration({**SMALL, "results_dir": "~nobody_at_all/x"}, schema)
 
@@ -972,6 +1000,13 @@ def test_variables_of_simulated_data_are_known(schema, source, name, nearest):
 def test_a_mirror_is_a_folder(schema, tmp_path):
     config = check_configuration(merge(SMALL, {"mirror": str(tmp_path)}), schema)
     check_sources(config)
+    config["mirror"] = "HTTP://host/files"
+    check_sources(config)
+    config["mirror"] = "ftp://host/files"
+    with pytest.raises(
+        UserError, match=r"mirror: found ftp://host/files, .* neither .*; allowed: .* an http\(s\) addr"
+    ):
+        check_sources(config)
     config["mirror"] = str(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"mirror: found .*nowhere, which is no folder; allowed: a folder laid out as"):
         check_sources(config)

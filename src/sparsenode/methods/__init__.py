@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sparsenode.errors import did_you_mean
-from sparsenode.typed import Settings, read_settings
+from sparsenode.errors import UserError
+from sparsenode.typed import Settings, read_settings, unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,11 +154,10 @@ def get_method(name: str) -> type[Method]:
     """The class of a method.
 
     Raises:
-        KeyError: there is none of that name.
+        UserError: there is none of that name.
     """
     if name not in method_names():
-        message = f"no method {name!r}; known are {', '.join(method_names())} {did_you_mean(name, method_names())}"
-        raise KeyError(message.rstrip())
+        raise UserError(unknown_name("method", name, method_names()))
     module = importlib.import_module(f"{__name__}.{name}")
     (method,) = (
         entry

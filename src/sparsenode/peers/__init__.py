@@ -73,11 +73,10 @@ def get_peer(name: str) -> type[Peer]:
     """The class of a peer.
 
     Raises:
-        KeyError: there is none of that name.
+        UserError: there is none of that name.
     """
     if name not in _peers():
-        message = f"no peer {name!r}; known are {', '.join(peer_names())}"
-        raise KeyError(message)
+        raise UserError(unknown_name("peer", name, peer_names()))
     return _peers()[name]
 
 
@@ -87,6 +86,4 @@ def make_peer(name: str, options: Mapping[str, Any]) -> Peer:
     Raises:
         UserError: there is no such peer, or an option is unknown, missing or not allowed.
     """
-    if name not in peer_names():
-        raise UserError(unknown_name("peer", name, peer_names()))
     return read_settings(get_peer(name), options, f"options of {name}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import datetime
 import hashlib
 import json
 import math
@@ -15,20 +14,25 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsenode import versions
 from sparsenode.data.downloads import MIRROR_VARIABLE
 from sparsenode.errors import UserError, nearest_names
-from sparsenode.files import describe_absence, write_atomically
+from sparsenode.files import describe_absence, is_web_address, scheme_of, write_atomically
 from sparsenode.labels import reserved_name
 from sparsenode.typed import (
+    UNQUOTED,
     describe_allowed,
     describe_key,
     describe_names,
+    describe_problem,
     describe_value,
+    kinds_of,
     settings_problems,
+    unknown_key,
     unknown_name,
 )
 
@@ -71,18 +75,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _parse(text: str, path: Path) -> Any:
+def _parse(text: str, path: Path | str) -> Any:
     """The values of a text, in YAML or, with tabs between its parts, in JSON."""
     import yaml
 
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        problems = list(_repeated_keys(root))
-        values = yaml.safe_load(text)
+        problems = [*_repeated_keys(root), *_endless_aliases(root)]
+        values = None if problems else yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         if text.lstrip().startswith("{"):
             with contextlib.suppress(json.JSONDecodeError):
-                return json.loads(text)
+                return json.loads(text, object_pairs_hook=partial(_without_repeated_keys, path))
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         reason = " ".join(clause for clause in (error.context, error.problem) if clause)
@@ -97,6 +101,41 @@ def _parse(text: str, path: Path) -> Any:
         message = "\n".join(f"{path}, {problem}" for problem in problems)
         raise UserError(message)
     return values
+
+
+def _without_repeated_keys(path: Path | str, entries: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """One mapping of a JSON text from its entries.
+
+    Raises:
+        UserError: a key is there twice.
+    """
+    keys = [key for key, _ in entries]
+    if repeated := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        message = "\n".join(f"{path}: the key {key!r} is in one mapping twice; keep one of them" for key in repeated)
+        raise UserError(message)
+    return dict(entries)
+
+
+def _endless_aliases(root: Any) -> Iterator[str]:
+    """Yield the anchors whose own content names them, which would never end."""
+    import yaml
+
+    above, nodes = set[int](), [(root, False)]
+    finished = set[int]()
+    while nodes:
+        node, is_done = nodes.pop()
+        if is_done:
+            above.discard(id(node))
+            finished.add(id(node))
+        elif id(node) in above:
+            yield f"line {node.start_mark.line + 1}: what is anchored here contains itself; write it without the alias"
+        elif isinstance(node, yaml.CollectionNode) and id(node) not in finished:
+            above.add(id(node))
+            nodes.append((node, True))
+            entries = (
+                node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+            )
+            nodes += [(entry, False) for entry in entries]
 
 
 def _repeated_keys(root: Any) -> Iterator[str]:
@@ -141,7 +180,7 @@ def find_workflow() -> Path:
     Raises:
         UserError: it is neither.
     """
-    folders = (Path(), Path(__file__).resolve().parents[2])
+    folders = (Path(), Path(__file__).resolve().parents[3])
     for folder in folders:
         if (folder / SCHEMA_PATH).is_file():
             return folder
@@ -196,6 +235,10 @@ def _read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     if repeated := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
         message = f"--config: found {repeated[0]} more than once; allowed: each key once"
         raise UserError(message)
+    for assignment in assignments:
+        key, _, text = assignment.partition("=")
+        if "{" in text:  # Snakemake would take the last of two values of a key
+            _parse(text, f"--config {key}")
     try:
         values: dict[str, Any] = parse_config(assignments)
     except ValueError as error:
@@ -477,8 +520,10 @@ def check_sources(config: Mapping[str, Any]) -> None:
     """
     problems = [problem for dataset in config["run"]["datasets"] for problem in _source_problems(config, dataset)]
     mirror = config["mirror"]
-    if mirror is not None and "://" not in mirror and not Path(mirror).is_dir():
-        problems.append(f"mirror: found {mirror}, which is no folder; allowed: a folder laid out as HOST/PATH, or null")
+    if mirror is not None and not is_web_address(mirror) and not Path(mirror).is_dir():
+        what = "whose scheme is neither http nor https" if scheme_of(mirror) else "which is no folder"
+        allowed = "a folder laid out as HOST/PATH, an http(s) address of such a folder, or null"
+        problems.append(f"mirror: found {mirror}, {what}; allowed: {allowed}")
     _report(problems)
 
 
@@ -601,13 +646,13 @@ def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> I
     from jsonschema import Draft202012Validator
 
     errors = Draft202012Validator(schema).iter_errors(value)
-    for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
+    for error in sorted(errors, key=lambda error: [(isinstance(step, str), step) for step in error.absolute_path]):
         path = [*above, *error.absolute_path]
         subschema = error.schema
         if error.validator == "additionalProperties":
             properties = list(subschema.get("properties", {}))
             unknown = [key for key in error.instance if key not in properties]
-            yield from (unknown_name(f"{describe_key(path)}: unknown key", str(key), properties) for key in unknown)
+            yield from (unknown_key(describe_key(path), str(key), properties) for key in unknown)
         elif error.validator == "required":
             missing = [key for key in subschema["required"] if key not in error.instance]
             for key in missing:
@@ -619,12 +664,7 @@ def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> I
         elif "propertyNames" in error.absolute_schema_path:
             yield f"{describe_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(subschema)}"
         else:
-            value, allowed = error.instance, describe_allowed(subschema)
-            is_text = error.validator == "type" and "string" in error.validator_value
-            if is_text and isinstance(value, int | float | datetime.date) and "in quotes" not in allowed:
-                allowed += " in quotes" if isinstance(value, bool) else f' in quotes, such as "{value}"'
-            remark = _unquoted(value) if is_text else ""
-            yield f"{describe_key(path)}: found {describe_value(value)}{remark}; allowed: {allowed}"
+            yield describe_problem(describe_key(path), error.instance, subschema)
 
 
 def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
@@ -632,16 +672,11 @@ def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in entries:
         if isinstance(value, dict) and not isinstance(key, str):
-            named = "the name in quotes"
-            if not isinstance(key, bool):
-                named += f', such as "{"null" if key is None else key}"'
-            yield f"{describe_key(path)}: found {describe_value(key)} as a key{_unquoted(key)}; allowed: {named}"
+            is_word = isinstance(key, bool)
+            example = "" if is_word else f', such as "{"null" if key is None else key}"'
+            found = f"found {describe_value(key)} as a key{UNQUOTED if is_word else ''}"
+            yield f"{describe_key(path)}: {found}; allowed: the name in quotes{example}"
         yield from _key_problems(entry, [*path, key])
-
-
-def _unquoted(value: Any) -> str:
-    """Why a value without quotes may not be what was written."""
-    return " (YAML reads yes, no, on and off without quotes so)" if isinstance(value, bool) else ""
 
 
 def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
@@ -675,7 +710,7 @@ def _complete(value: Any, schema: Schema) -> Any:
     if isinstance(value, str) and schema.get("x-path"):
         return _expand(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        kinds = schema.get("type", ())
+        kinds = kinds_of(schema)
         if "number" in kinds:
             return float(value)
         if "integer" in kinds:
@@ -685,7 +720,7 @@ def _complete(value: Any, schema: Schema) -> Any:
 
 def _expand(path: str) -> str:
     """A path as programs read it, with the home folder in the place of `~`; an address stays as it is."""
-    if path.startswith(("http://", "https://")):
+    if scheme_of(path):
         return path
     try:
         return str(Path(path).expanduser())

@@ -48,7 +48,7 @@ from sparsenode.data.single_cell.regulators import (
 )
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError, nearest_names
-from sparsenode.files import file_sha256
+from sparsenode.files import file_sha256, is_web_address
 from sparsenode.labels import TRUTH
 
 if TYPE_CHECKING:
@@ -279,19 +279,17 @@ class _Followed:
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
     """The file of cells and the networks, as far as they are addresses."""
     cells = [
-        known_file(location, unpack=location.endswith(".gz")) for location in [options["file"]] if _is_remote(location)
+        known_file(location, unpack=location.endswith(".gz"))
+        for location in [options["file"]]
+        if is_web_address(location)
     ]
-    networks = [known_file(location) for location in _network_places(options) if _is_remote(location)]
+    networks = [known_file(location) for location in _network_places(options) if is_web_address(location)]
     return [*cells, *networks]
 
 
 def local_files(options: Mapping[str, Any]) -> list[Path]:
     """The file of cells and the networks, as far as they are paths."""
-    return [Path(location) for location in [options["file"], *_network_places(options)] if not _is_remote(location)]
-
-
-def _is_remote(location: str) -> bool:
-    return location.startswith(("http://", "https://"))
+    return [Path(location) for location in [options["file"], *_network_places(options)] if not is_web_address(location)]
 
 
 def _networks(options: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -312,7 +310,7 @@ def check(options: Mapping[str, Any]) -> list[str]:
         UserError: as `load`, as far as options and the file's names tell.
     """
     _check_options(options)
-    if not _is_remote(options["file"]):
+    if not is_web_address(options["file"]):
         with open_cells(_path(options["file"], {}, unpack=True)) as file:
             layer, names, _ = _genes(file, options)
             if layer is not None and layer not in file.matrices:
@@ -336,7 +334,7 @@ def outline(options: Mapping[str, Any]) -> Outline:
         duration=1.0,
         feature_count=_expected_genes(options),
     )
-    if _is_remote(options["file"]):
+    if is_web_address(options["file"]):
         return outline
     with open_cells(_path(options["file"], {}, unpack=True)) as file:
         features = tuple(dict.fromkeys(_genes(file, options)[1].tolist()))
@@ -409,7 +407,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         feature_labels={"chosen_as": tuple("; ".join(each) for each in reasons)},
         provenance={
             "file": path.name,
-            **({} if _is_remote(options["file"]) else {"sha256": file_sha256(path)}),
+            **({} if is_web_address(options["file"]) else {"sha256": file_sha256(path)}),
             "values": measured.matrix,
             "donors": json.dumps({followed_donor.donor: followed_donor.facts for followed_donor in followed}),
             **({"networks": priors.facts} if priors else {}),
@@ -446,7 +444,7 @@ def _gene_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def _path(location: str, files: Mapping[str, Path], *, unpack: bool = False) -> Path:
     """Where a file given by its path or its address lies."""
     unpack = unpack and location.endswith(".gz")
-    if _is_remote(location):
+    if is_web_address(location):
         return files[known_file(location, unpack=unpack).local_path]
     if unpack:
         message = f"{location} is packed, and read in pieces; unpack it (gunzip) and name the h5ad file"
