@@ -1,15 +1,16 @@
 """Typed settings: what is wrong with values, in words, and what is allowed."""
 
 import datetime
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sparsenode.errors import UserError
 from sparsenode.typed import (
+    Contradiction,
     Settings,
-    contradiction,
     describe_allowed,
     describe_key,
     describe_value,
@@ -34,11 +35,9 @@ class Outer(Settings):
     chosen: bool | tuple[str, ...] = Field(True, description="Chosen.")
     folder: str | None = Field(None, description="Folder.")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.kind == "two" and self.count == 1:
-            raise contradiction("count", "1, with kind: two", "2 or more")
-        return self
+            yield Contradiction("count", "1, with kind: two", "2 or more")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +103,13 @@ def test_settings_cannot_be_changed() -> None:
     read = read_settings(Outer, {"name": "a"}, "outer")
     with pytest.raises(ValueError, match="frozen"):
         read.name = "b"
+
+
+def test_a_copy_with_changes_is_checked() -> None:
+    read = read_settings(Outer, {"name": "a"}, "outer")
+    assert (read.changed(count=2).count, read.count) == (2, None)
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        read.changed(count=0)
 
 
 def test_a_schema_has_no_references_and_null_among_its_types() -> None:

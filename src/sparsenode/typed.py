@@ -9,12 +9,11 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticCustomError
 
 from sparsenode.errors import UserError, did_you_mean
 
@@ -29,13 +28,24 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    def contradictions(self) -> Iterator[Contradiction]:
+        """What is wrong with the values together, each of them being allowed by itself."""
+        return iter(())
+
+    def changed(self, **changes: Any) -> Self:
+        """A copy with other values of some keys, checked as any other."""
+        return type(self)(**{**dict(self), **changes})
+
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def contradiction(key: str, found: str, allowed: str) -> PydanticCustomError:
-    """The error that a check between fields raises: the key that is wrong, what was found, and what is allowed."""
-    return PydanticCustomError("contradiction", "{key}: found {found}; allowed: {allowed}", locals())
+class Contradiction(NamedTuple):
+    """A value that others do not allow: its key (within the settings), what was found, and what is allowed."""
+
+    key: str
+    found: str
+    allowed: str
 
 
 def read_settings(model: type[AnySettings], values: Mapping[str, Any], name: str) -> AnySettings:
@@ -65,7 +75,9 @@ def check_settings(
     """
     values = _whole_numbers(values)
     try:
-        return model.model_validate(values), []
+        settings = model.model_validate(values)
+        problems = list(_contradictions(settings, path))
+        return (None if problems else settings), problems
     except ValidationError as error:
         faults = [_locate(detail, values, settings_schema(model)) for detail in error.errors()]
     # A list with a wrong entry is not wrong itself, nor does it matter that it is of no other type of a union.
@@ -79,6 +91,19 @@ def check_settings(
 def settings_problems(model: type[Settings], values: Any, path: Sequence[Any] = ()) -> list[str]:
     """What is wrong with the values of some settings, see `check_settings`."""
     return check_settings(model, values, path)[1]
+
+
+def _contradictions(value: Any, path: Sequence[Any]) -> Iterator[str]:
+    """Describe the contradictions within settings and those below them."""
+    if isinstance(value, Settings):
+        for problem in value.contradictions():
+            key = describe_key([*path, problem.key] if problem.key else path)
+            yield f"{key}: found {problem.found}; allowed: {problem.allowed}"
+        value = dict(value)
+    if isinstance(value, tuple):
+        value = dict(enumerate(value))
+    for key, entry in value.items() if isinstance(value, Mapping) else ():
+        yield from _contradictions(entry, [*path, key])
 
 
 _KEY = ("[key]",)  # the last step to what is wrong with a key itself
@@ -127,9 +152,6 @@ def _describe(fault: _Fault, path: Sequence[Any]) -> str:
     """One error of pydantic in the words of the product."""
     detail, location = fault.detail, [*path, *fault.location]
     key = describe_key(location)
-    if detail["type"] == "contradiction":
-        context = detail["ctx"]
-        return f"{describe_key([*location, context['key']])}: found {context['found']}; allowed: {context['allowed']}"
     if detail["type"] == "missing":
         return f"{key}: missing; allowed: {describe_allowed(fault.schema)}"
     if detail["type"] == "extra_forbidden":

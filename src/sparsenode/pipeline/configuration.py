@@ -23,6 +23,7 @@ from sparsenode.data.downloads import MIRROR_VARIABLE
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import describe_absence, is_web_address, scheme_of, write_atomically
 from sparsenode.labels import reserved_name
+from sparsenode.settings import ModelSettings
 from sparsenode.typed import (
     UNQUOTED,
     describe_allowed,
@@ -32,6 +33,7 @@ from sparsenode.typed import (
     describe_value,
     kinds_of,
     settings_problems,
+    settings_schema,
     unknown_key,
     unknown_name,
 )
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 Schema = Mapping[str, Any]
 
+_ASSIGNMENT = {"datasets", "methods"}  # keys of a model that say what it is trained on and with
 _FOLDERS = ("results_dir", "downloads_dir")
 
 SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
@@ -257,6 +260,7 @@ def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, 
         UserError: lists every problem, one a line, as `key.path: found X; allowed: Y`.
     """
     schema = _inline(schema, schema.get("$defs", {}))
+    schema["properties"]["models"]["additionalProperties"]["properties"] |= settings_schema(ModelSettings)["properties"]
     completed = _plain(config)
     _report(list(_key_problems(completed)))
     # YAML has such numbers (.nan, .inf), which every bound of a schema lets pass.
@@ -344,9 +348,7 @@ def slice_settings(config: Mapping[str, Any], dataset: str, model: str, method: 
         "dataset": dataset,
         "model": model,
         "method": method,
-        "model_settings": {
-            key: value for key, value in config["models"][model].items() if key not in {"datasets", "methods"}
-        },
+        "model_settings": {key: value for key, value in config["models"][model].items() if key not in _ASSIGNMENT},
         "method_settings": {
             "regularizer": entry["regularizer"],
             "strengths": strengths_of(entry),
@@ -871,7 +873,8 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name, entry in config["comparisons"].items():
         yield from _comparison_problems(config, entry, f"comparisons.{name}")
     for model, entry in config["models"].items():
-        yield from _model_problems(entry, f"models.{model}")
+        of_training = {key: value for key, value in entry.items() if key not in _ASSIGNMENT}
+        yield from settings_problems(ModelSettings, of_training, ["models", model])
         for kind in ("datasets", "methods"):
             for index, name in enumerate(entry[kind] or ()):
                 if name not in config[kind]:
@@ -932,39 +935,6 @@ def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], ke
                 f"{position:g}" for position in positions.values() if list(positions.values()).count(position) > 1
             )
             yield f"{path}: found the number {twice} more than once; allowed: each {kind[:-1]} with a number of its own"
-
-
-def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:
-    """Yield settings of one model that contradict each other."""
-    if entry["network"] == "biological":
-        if entry["order"] == 2:
-            yield f"{key}.network: found biological, with order: 2; allowed: order: 1, or another network"
-        if len(entry["hidden"]) != 1:
-            units = ", ".join(map(str, entry["hidden"]))
-            yield (
-                f"{key}.hidden: found [{units}], with network: biological; allowed: one number in brackets, such as "
-                "[40], the units of each of its two branches"
-            )
-    if entry["standardize"] and (entry["network"] == "biological" or entry["order"] == 2):
-        conflict = "network: biological" if entry["network"] == "biological" else "order: 2"
-        yield f"{key}.standardize: found true, with {conflict}; allowed: false, or order: 1 and another network"
-    if entry["order"] == 1 and entry["velocity_observations"] is not None:
-        observations = describe_value(entry["velocity_observations"])
-        yield f"{key}.velocity_observations: found {observations}, with order: 1; allowed: null, or order: 2"
-    hindered = {"order: 2": entry["order"] == 2, "windows": entry["windows"], "decay: null": entry["decay"] is None}
-    if entry["starts"] == "learned" and any(hindered.values()):
-        conflict = next(name for name, there in hindered.items() if there)
-        allowed = "given, or order: 1, windows: null and a decay"
-        yield f"{key}.starts: found learned, with {conflict}; allowed: {allowed}"
-    if entry["stop"] is not None:
-        # Nobody may cool while the penalty still ramps in or windows are still trained on.
-        last_change = max(entry["warm_up"], 1 - entry["whole_share"] if entry["windows"] else 0)
-        room = math.floor(entry["iterations"] * (1 - last_change))
-        if entry["stop"]["cooldown"] > room:
-            yield (
-                f"{key}.stop.cooldown: found {entry['stop']['cooldown']}; allowed: at most {room}, the "
-                "iterations after the warm-up and after the change from windows to whole trajectories"
-            )
 
 
 def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) -> Iterator[str]:
