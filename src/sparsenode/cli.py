@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     for add in (
         _add_plan,
         _add_options,
+        _add_schema,
         _add_describe,
         _add_forecast,
         _add_rates,
@@ -608,6 +609,18 @@ def _options(arguments: Arguments) -> None:
     from sparsenode.pipeline.catalog import describe_catalog
 
     _print(describe_catalog(arguments.name))
+
+
+def _add_schema(subparsers: Subparsers) -> None:
+    summary = "write the JSON schema of the configuration, by which editors complete and check it"
+    parser = _subcommand(subparsers, "schema", summary, _schema)
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+
+
+def _schema(arguments: Arguments) -> None:
+    from sparsenode.pipeline.schema import write_schema
+
+    write_schema(arguments.output)
 
 
 def _add_describe(subparsers: Subparsers) -> None:

@@ -11,11 +11,14 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from sparsenode.errors import UserError, did_you_mean
+from sparsenode.files import scheme_of
 
 Schema = Mapping[str, Any]
 
@@ -46,6 +49,60 @@ class Contradiction(NamedTuple):
     key: str
     found: str
     allowed: str
+
+
+def expand_home(path: str) -> str:
+    """A path as programs read it, with the home folder in the place of `~`; an address stays as it is.
+
+    Raises:
+        UserError: the home folder is not known.
+    """
+    if scheme_of(path):
+        return path
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError as error:
+        message = f"the configuration names the path {path!r}, whose home folder is not known; write the path in full"
+        raise UserError(message) from error
+
+
+def _refuse_repeated(values: Any) -> Any:
+    """Pass values in which each entry is there once."""
+    if repeated := sorted({str(entry) for entry in values if values.count(entry) > 1}):
+        found = f"{describe_names(repeated)} more than once"
+        raise PydanticCustomError("repeated", "found {found}", {"found": found})
+    return values
+
+
+EachOnce = AfterValidator(_refuse_repeated)
+"""Validator of a list in which no entry is repeated."""
+Names = Annotated[tuple[str, ...], Field(json_schema_extra={"uniqueItems": True}), EachOnce]
+"""A list of names, each once."""
+SomeNames = Annotated[tuple[str, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), EachOnce]
+"""One or more names, each once."""
+HomePath = Annotated[str, AfterValidator(expand_home), Field(json_schema_extra={"x-path": True})]
+"""A path or address, in which `~` is the home folder."""
+PathText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        pattern=r"^[^{}\n]+$",
+        json_schema_extra={
+            "x-path": True,
+            "x-allowed": "a path, without braces ({ and }), which Snakemake would take for wildcards",
+        },
+    ),
+    AfterValidator(expand_home),
+]
+"""A path that becomes one of the workflow's files or folders."""
+Name = Annotated[
+    str,
+    Field(
+        pattern="^[A-Za-z0-9][A-Za-z0-9_]*$",
+        json_schema_extra={"x-allowed": "letters, digits and underscores, starting with a letter or a digit"},
+    ),
+]
+"""A name that is part of the names of files."""
 
 
 def read_settings(model: type[AnySettings], values: Mapping[str, Any], name: str) -> AnySettings:
@@ -154,6 +211,11 @@ def _describe(fault: _Fault, path: Sequence[Any]) -> str:
     key = describe_key(location)
     if detail["type"] == "missing":
         return f"{key}: missing; allowed: {describe_allowed(fault.schema)}"
+    if detail["loc"][-1:] == _KEY:
+        allowed = describe_allowed(fault.above.get("propertyNames", {}))
+        return f"{describe_key(location[:-1])}: found the name {location[-1]!r}; allowed: {allowed}"
+    if detail["type"] == "repeated":
+        return f"{key}: found {detail['ctx']['found']}; allowed: each entry once"
     if detail["type"] == "extra_forbidden":
         return unknown_key(describe_key(location[:-1]), str(location[-1]), list(fault.above.get("properties", {})))
     return describe_problem(key, fault.value, fault.schema)
@@ -192,6 +254,10 @@ def _resolve(schema: Any, definitions: Mapping[str, Any]) -> Any:
         for key, value in schema.items()
         if key not in {"$defs", "title"}
     }
+    if "patternProperties" in plain:  # of a mapping whose keys have a pattern
+        ((pattern, below),) = plain.pop("patternProperties").items()
+        plain["additionalProperties"] = below
+        plain["propertyNames"] = {**plain.get("propertyNames", {}), "pattern": pattern}
     if plain.get("anyOf") and plain["anyOf"][-1] == {"type": "null"} and len(plain["anyOf"]) == 2:
         allowed = plain.pop("anyOf")[0]
         if "enum" in allowed:
@@ -328,5 +394,10 @@ def unknown_key(key: str, name: str, allowed: Sequence[str]) -> str:
 
 def unknown_name(key: str, name: str, allowed: Sequence[str]) -> str:
     """The problem of a name that is none of those that are allowed, with the nearest of them."""
+    return f"{key}: found {describe_unknown(name, allowed)}; allowed: {describe_names(allowed)}"
+
+
+def describe_unknown(name: str, allowed: Sequence[str]) -> str:
+    """A name that is none of those that are allowed, with the nearest of them."""
     hint = did_you_mean(name, allowed)
-    return f"{key}: found {json.dumps(name)}{f' ({hint})' if hint else ''}; allowed: {describe_names(allowed)}"
+    return json.dumps(name) + (f" ({hint})" if hint else "")

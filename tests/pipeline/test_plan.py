@@ -17,9 +17,8 @@ MODELS = {
 
 
 @pytest.fixture
-def config(repository, tmp_path):
+def config(tmp_path):
     """A checked configuration whose results folder is empty."""
-    schema = configuration.read_yaml(repository / configuration.SCHEMA_PATH)
     return configuration.check_configuration(
         {
             "results_dir": str(tmp_path / "results"),
@@ -29,8 +28,7 @@ def config(repository, tmp_path):
             "datasets": {"branches": {"source": "krumsiek11"}, "springs": {"source": "second_order"}},
             "models": MODELS,
             "methods": {"none": {}, "l1": {"strengths": ["1", "2"]}, "pathreg": {"strengths": ["1", "2", "3", "4"]}},
-        },
-        schema,
+        }
     )
 
 

@@ -23,17 +23,18 @@ from sparsenode.data.downloads import MIRROR_VARIABLE
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import describe_absence, is_web_address, scheme_of, write_atomically
 from sparsenode.labels import reserved_name
-from sparsenode.settings import ModelSettings
+from sparsenode.pipeline.schema import STRENGTH, Configuration
 from sparsenode.typed import (
     UNQUOTED,
+    Settings,
+    check_settings,
     describe_allowed,
     describe_key,
     describe_names,
     describe_problem,
     describe_value,
+    expand_home,
     kinds_of,
-    settings_problems,
-    settings_schema,
     unknown_key,
     unknown_name,
 )
@@ -48,8 +49,8 @@ Schema = Mapping[str, Any]
 _ASSIGNMENT = {"datasets", "methods"}  # keys of a model that say what it is trained on and with
 _FOLDERS = ("results_dir", "downloads_dir")
 
-SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
-"""Where the schema is in the folder of the workflow."""
+SCHEMA_PATH = Path("workflow/schemas/config.schema.json")
+"""Where the schema for editors is in the folder of the workflow."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -227,7 +228,7 @@ def read_configuration(
         configuration = merge(configuration, read_yaml(path))
     if assignments:
         configuration = merge(configuration, _read_assignments(assignments))
-    return check_configuration(configuration, read_yaml(workflow / SCHEMA_PATH))
+    return check_configuration(configuration)
 
 
 def _read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -250,23 +251,22 @@ def _read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+def check_configuration(config: Mapping[str, Any]) -> dict[str, Any]:
     """Check a configuration and give a completed copy: defaults filled in, numbers in their own type.
 
-    The schema describes keys and values; beside it are checked the sources' and regularizers' own options, the
-    strengths, and that names refer to entries that exist.
+    `sparsenode.pipeline.schema` describes keys and values; beside it are checked the options of sources, methods and
+    peers, the strengths, and that names refer to entries that exist.
 
     Raises:
         UserError: lists every problem, one a line, as `key.path: found X; allowed: Y`.
     """
-    schema = _inline(schema, schema.get("$defs", {}))
-    schema["properties"]["models"]["additionalProperties"]["properties"] |= settings_schema(ModelSettings)["properties"]
-    completed = _plain(config)
-    _report(list(_key_problems(completed)))
-    # YAML has such numbers (.nan, .inf), which every bound of a schema lets pass.
-    _report(list(_number_problems(completed)))
-    _report(list(_schema_problems(completed, schema)))
-    completed = dict(_complete(completed, schema))
+    values = _plain(config)
+    _report(list(_key_problems(values)))
+    # YAML has such numbers (.nan, .inf).
+    _report(list(_number_problems(values)))
+    settings, problems = check_settings(Configuration, values)
+    _report(problems)
+    completed = {key: _plain(entry) for key, entry in (settings.model_dump() if settings else {}).items()}
     _report(list(_entry_problems(completed)))
     _report(list(_name_problems(completed)))
     _report(list(_reference_problems(completed)))
@@ -619,21 +619,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Put the schema's definitions in the places that refer to them; what is beside a reference wins."""
-    if isinstance(schema, list):
-        return [_inline(subschema, definitions) for subschema in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    inlined = {
-        key: _inline(subschema, definitions) for key, subschema in schema.items() if key not in {"$ref", "$defs"}
-    }
-    if "$ref" in schema:
-        name = schema["$ref"].removeprefix("#/$defs/")
-        inlined = _inline(definitions[name], definitions) | inlined
-    return inlined
-
-
 def _report(problems: Sequence[str]) -> None:
     distinct = list(dict.fromkeys(problems))
     if distinct:
@@ -710,7 +695,7 @@ def _complete(value: Any, schema: Schema) -> Any:
     if isinstance(value, list):
         return [_complete(entry, schema.get("items", {})) for entry in value]
     if isinstance(value, str) and schema.get("x-path"):
-        return _expand(value)
+        return expand_home(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         kinds = kinds_of(schema)
         if "number" in kinds:
@@ -718,17 +703,6 @@ def _complete(value: Any, schema: Schema) -> Any:
         if "integer" in kinds:
             return int(value)
     return value
-
-
-def _expand(path: str) -> str:
-    """A path as programs read it, with the home folder in the place of `~`; an address stays as it is."""
-    if scheme_of(path):
-        return path
-    try:
-        return str(Path(path).expanduser())
-    except RuntimeError as error:
-        message = f"the configuration names the path {path!r}, whose home folder is not known; write the path in full"
-        raise UserError(message) from error
 
 
 def _check_options(options: dict[str, Any], properties: Mapping[str, Any], path: Sequence[str]) -> list[str]:
@@ -758,26 +732,28 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
             yield from _check_options(dataset["options"], options, [*path, "options"])
     for name, method in config["methods"].items():
         path = ("methods", name)
-        method.setdefault("regularizer", name)
+        method["regularizer"] = method["regularizer"] or name
         if method["regularizer"] not in methods.method_names():
             yield unknown_name(describe_key([*path, "regularizer"]), method["regularizer"], methods.method_names())
             continue
         record = methods.get_method(method["regularizer"])
-        problems = settings_problems(record, method["options"], [*path, "options"])
-        yield from problems
-        if not problems:
-            method["options"] = methods.make_method(method["regularizer"], method["options"]).model_dump(mode="json")
+        yield from _complete_options(method, record, [*path, "options"])
         yield from _strength_problems(method, describe_key([*path, "strengths"]), record)
     for name, entry in config["peers"].items():
         path = ("peers", name)
-        entry.setdefault("peer", name)
+        entry["peer"] = entry["peer"] or name
         if entry["peer"] not in peers.peer_names():
             yield unknown_name(describe_key([*path, "peer"]), entry["peer"], peers.peer_names())
         else:
-            problems = settings_problems(peers.get_peer(entry["peer"]), entry["options"], [*path, "options"])
-            yield from problems
-            if not problems:
-                entry["options"] = peers.make_peer(entry["peer"], entry["options"]).model_dump(mode="json")
+            yield from _complete_options(entry, peers.get_peer(entry["peer"]), [*path, "options"])
+
+
+def _complete_options(entry: dict[str, Any], model: type[Settings], path: Sequence[Any]) -> list[str]:
+    """Fill in the defaults of the options of an entry, or list what is wrong with them."""
+    options, problems = check_settings(model, entry["options"], path)
+    if options is not None:
+        entry["options"] = options.model_dump(mode="json")
+    return problems
 
 
 def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]) -> Iterator[str]:
@@ -804,7 +780,6 @@ def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]
             spelling_of[number] = strength
 
 
-STRENGTH = 'a number that is finite and at least 0, in quotes, such as "1e-3"'
 STRENGTHS = f"a list of strengths, each {STRENGTH}"
 
 
@@ -873,8 +848,6 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name, entry in config["comparisons"].items():
         yield from _comparison_problems(config, entry, f"comparisons.{name}")
     for model, entry in config["models"].items():
-        of_training = {key: value for key, value in entry.items() if key not in _ASSIGNMENT}
-        yield from settings_problems(ModelSettings, of_training, ["models", model])
         for kind in ("datasets", "methods"):
             for index, name in enumerate(entry[kind] or ()):
                 if name not in config[kind]:
@@ -884,10 +857,6 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
 def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
     """Yield problems of one dataset: settings that contradict each other, and names that refer to no entry."""
     entry = config["datasets"][dataset]
-    averaged, known_count = (entry["initial_state"][key] for key in ("mean_of_first", "known"))
-    if averaged > 1 and known_count > 1:
-        key = f"datasets.{dataset}.initial_state"
-        yield f"{key}: found mean_of_first: {averaged} and known: {known_count}; allowed: one of them above 1"
     for kind in ("methods", "peers"):
         for index, name in enumerate(entry[kind] or ()):
             if name not in config[kind]:
@@ -901,7 +870,6 @@ def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
     of_source = _priors_of_source(config, dataset)
     if of_source is not None:
         yield from _unknown_origins(config, dataset, of_source)
-    yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
 
 
 def _unknown_origins(config: Mapping[str, Any], dataset: str, of_source: Sequence[str]) -> Iterator[str]:
@@ -935,20 +903,6 @@ def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], ke
                 f"{position:g}" for position in positions.values() if list(positions.values()).count(position) > 1
             )
             yield f"{path}: found the number {twice} more than once; allowed: each {kind[:-1]} with a number of its own"
-
-
-def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) -> Iterator[str]:
-    """Yield problems of a dataset's interventions; its variables and fates are known only with the data."""
-    if interventions is None:
-        return
-    if not interventions["clamp"] and interventions["each"] is None:
-        yield f"{key}: found neither clamp nor each; allowed: null, or one of them"
-    for name in interventions["expected"]:
-        if name not in interventions["clamp"]:
-            yield unknown_name(f"{key}.expected", name, list(interventions["clamp"]))
-    for name in interventions["clamp"]:
-        if (use := reserved_name("intervention", name)) is not None:
-            yield f"{key}.clamp: found the name {name!r}; allowed: another name, since {use}"
 
 
 def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[str]:
