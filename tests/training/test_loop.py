@@ -246,8 +246,7 @@ def test_sparsity_rises_with_strength(problems: list[tuple[float, Problem]]) -> 
 def test_every_method_trains_with_windows_at_both_orders(
     rotation: anndata.AnnData, order: int, normalization: str, method: str
 ) -> None:
-    settings = replace(
-        TINY,
+    settings = TINY.changed(
         order=order,
         normalization=normalization,
         windows=WindowSettings(length=4, stride=2),
