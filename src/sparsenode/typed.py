@@ -74,6 +74,8 @@ def _refuse_repeated(values: Any) -> Any:
     return values
 
 
+Text = Annotated[str, Field(min_length=1)]
+"""Text that is not empty."""
 EachOnce = AfterValidator(_refuse_repeated)
 """Validator of a list in which no entry is repeated."""
 Names = Annotated[tuple[str, ...], Field(json_schema_extra={"uniqueItems": True}), EachOnce]
@@ -258,6 +260,8 @@ def _resolve(schema: Any, definitions: Mapping[str, Any]) -> Any:
         ((pattern, below),) = plain.pop("patternProperties").items()
         plain["additionalProperties"] = below
         plain["propertyNames"] = {**plain.get("propertyNames", {}), "pattern": pattern}
+    if "default" in plain and plain["default"] is None and plain.get("type") not in {None, "null"}:
+        del plain["default"]  # what may be left out, and may not be null
     if plain.get("anyOf") and plain["anyOf"][-1] == {"type": "null"} and len(plain["anyOf"]) == 2:
         allowed = plain.pop("anyOf")[0]
         if "enum" in allowed:
@@ -333,7 +337,9 @@ def _describe_kind(kind: str, schema: Schema) -> str:
         words = " ".join([words, " and ".join(describe_bounds(schema))]).strip()
     if kind == "array":
         least = schema.get("minItems")
-        if least:
+        if least and least == schema.get("maxItems"):
+            words += f" with {least} entries"
+        elif least:
             words += f" with {least} or more entries"
         if schema.get("items"):
             words += f", each {describe_allowed(schema['items'])}"

@@ -27,6 +27,7 @@ from sparsenode.pipeline.configuration import (
 )
 from sparsenode.pipeline.schema import configuration_schema, write_schema
 from sparsenode.settings import ModelSettings
+from sparsenode.typed import settings_schema
 
 
 @pytest.fixture
@@ -894,7 +895,7 @@ def test_every_option_that_names_a_file_is_marked_as_a_path():
     marked = {
         name
         for name in sources.source_names()
-        for schema in sources.source(name).OPTIONS.values()
+        for schema in settings_schema(sources.source(name).Options)["properties"].values()
         if "x-path" in json.dumps(schema)
     }
     assert marked == {name for name in sources.source_names() if hasattr(sources.source(name), "local_files")}

@@ -6,7 +6,6 @@ Light on purpose: the Snakefile imports this module again in every job, so nothi
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import json
 import math
@@ -28,14 +27,9 @@ from sparsenode.typed import (
     UNQUOTED,
     Settings,
     check_settings,
-    describe_allowed,
     describe_key,
     describe_names,
-    describe_problem,
     describe_value,
-    expand_home,
-    kinds_of,
-    unknown_key,
     unknown_name,
 )
 
@@ -628,32 +622,6 @@ def _report(problems: Sequence[str]) -> None:
         raise UserError(message)
 
 
-def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> Iterator[str]:
-    """Yield what is wrong with a value as `key: found; allowed`, in the order of the keys."""
-    from jsonschema import Draft202012Validator
-
-    errors = Draft202012Validator(schema).iter_errors(value)
-    for error in sorted(errors, key=lambda error: [(isinstance(step, str), step) for step in error.absolute_path]):
-        path = [*above, *error.absolute_path]
-        subschema = error.schema
-        if error.validator == "additionalProperties":
-            properties = list(subschema.get("properties", {}))
-            unknown = [key for key in error.instance if key not in properties]
-            yield from (unknown_key(describe_key(path), str(key), properties) for key in unknown)
-        elif error.validator == "required":
-            missing = [key for key in subschema["required"] if key not in error.instance]
-            for key in missing:
-                allowed = describe_allowed(subschema.get("properties", {}).get(key, {}))
-                yield f"{describe_key([*path, key])}: missing; allowed: {allowed}"
-        elif error.validator == "uniqueItems":
-            repeated = sorted({str(item) for item in error.instance if error.instance.count(item) > 1})
-            yield f"{describe_key(path)}: found {describe_names(repeated)} more than once; allowed: each entry once"
-        elif "propertyNames" in error.absolute_schema_path:
-            yield f"{describe_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(subschema)}"
-        else:
-            yield describe_problem(describe_key(path), error.instance, subschema)
-
-
 def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
     """Yield the keys within a value that are no text, as `key: found; allowed`."""
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -676,45 +644,6 @@ def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
         yield f"{describe_key(path)}: found {value}; allowed: a finite number"
 
 
-def _complete(value: Any, schema: Schema) -> Any:
-    """Fill in defaults, and give values the form that the schema states.
-
-    Numbers get its type (JSON takes 1 and 1.0 for the same); in paths (`x-path`), a home folder is put in for `~`.
-    """
-    if isinstance(value, dict):
-        properties = schema.get("properties", {})
-        for key, subschema in properties.items():
-            if key not in value and "default" in subschema:
-                value[key] = copy.deepcopy(subschema["default"])
-        other = schema.get("additionalProperties")
-        for key, entry in value.items():
-            subschema = properties.get(key, other)
-            if isinstance(subschema, Mapping):
-                value[key] = _complete(entry, subschema)
-        return value
-    if isinstance(value, list):
-        return [_complete(entry, schema.get("items", {})) for entry in value]
-    if isinstance(value, str) and schema.get("x-path"):
-        return expand_home(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        kinds = kinds_of(schema)
-        if "number" in kinds:
-            return float(value)
-        if "integer" in kinds:
-            return int(value)
-    return value
-
-
-def _check_options(options: dict[str, Any], properties: Mapping[str, Any], path: Sequence[str]) -> list[str]:
-    """Check options against the properties that a source or regularizer declares; complete them in place."""
-    required = [key for key, property_ in properties.items() if "default" not in property_]
-    schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    problems = list(_schema_problems(options, schema, path))
-    if not problems:
-        _complete(options, schema)
-    return problems
-
-
 def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
     """Yield problems inside single datasets, methods and peers: sources, regularizers, their options, strengths."""
     from sparsenode import methods, peers
@@ -728,8 +657,7 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
         if dataset["source"] not in sources.source_names():
             yield unknown_name(describe_key([*path, "source"]), dataset["source"], sources.source_names())
         else:
-            options = sources.source(dataset["source"]).OPTIONS
-            yield from _check_options(dataset["options"], options, [*path, "options"])
+            yield from _complete_options(dataset, sources.source(dataset["source"]).Options, [*path, "options"])
     for name, method in config["methods"].items():
         path = ("methods", name)
         method["regularizer"] = method["regularizer"] or name
