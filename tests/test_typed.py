@@ -1,15 +1,16 @@
 """Typed settings: what is wrong with values, in words, and what is allowed."""
 
 import datetime
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sparsenode.errors import UserError
 from sparsenode.typed import (
+    Contradiction,
     Settings,
-    contradiction,
     describe_allowed,
     describe_key,
     describe_value,
@@ -31,12 +32,12 @@ class Outer(Settings):
     inner: Inner = Field(default_factory=Inner, description="Inner.")
     by_name: dict[str, Inner] = Field(default_factory=dict, description="By name.")
     held: float | Literal["low", "high"] = Field(0.0, description="Held.")
+    chosen: bool | tuple[str, ...] = Field(True, description="Chosen.")
+    folder: str | None = Field(None, description="Folder.")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
         if self.kind == "two" and self.count == 1:
-            raise contradiction("count", "1, with kind: two", "2 or more")
-        return self
+            yield Contradiction("count", "1, with kind: two", "2 or more")
 
 
 @pytest.mark.parametrize(
@@ -54,12 +55,20 @@ class Outer(Settings):
         ({"name": "a", "sizes": [2, 0]}, ["outer.sizes[1]: found the number 0; allowed: an integer at least 1"]),
         ({"name": "a", "sizes": []}, ["outer.sizes: found an empty list; allowed: a list with 1 or more entries"]),
         ({"name": "a", "inner": {"step": 0}}, ["outer.inner.step: found the number 0; allowed: a number above 0"]),
-        ({"name": "a", "inner": {"step": float("nan")}}, ["outer.inner.step: found the number NaN; allowed: a number"]),
+        ({"name": "a", "inner": {"step": float("nan")}}, ["outer.inner.step: found the number NaN; allowed: a finite"]),
         ({"name": "a", "by_name": {"x": {"step": -1}}}, ["outer.by_name.x.step: found the number -1; allowed: "]),
         ({"name": "a", "inner": 3}, ["outer.inner: found the number 3; allowed: a mapping"]),
         ({"name": "a", "held": "middle"}, ['outer.held: found "middle"; allowed: ']),
         ({"name": "a", "inner": {"stp": 1}}, ["outer.inner: unknown key: found \"stp\" (did you mean 'step'?)"]),
         ({"name": "a", "kind": "two", "count": 1}, ["outer.count: found 1, with kind: two; allowed: 2 or more"]),
+        ({"name": "a", "sizes": ["a"]}, ['outer.sizes[0]: found "a"; allowed: an integer at least 1']),
+        ({"name": "a", "chosen": [3]}, ['outer.chosen[0]: found the number 3; allowed: text in quotes, such as "3"']),
+        ({"name": "a", "chosen": 3}, ["outer.chosen: found the number 3; allowed: true or false or a list, each text"]),
+        ({"name": "a", "folder": 5}, ["outer.folder: found the number 5; allowed: text in quotes or null"]),
+        ({"name": "a", "folder": False}, ["outer.folder: found false (YAML reads yes, no, on and off without"]),
+        ({"name": "a", "kind": True}, ["outer.kind: found true (YAML reads yes, no, on and off without quotes so)"]),
+        ({"name": "a", "held": float("inf")}, ["outer.held: found the number Infinity; allowed: a finite number or"]),
+        ({"name": "a", "folder": {"a", "b"}}, ["outer.folder: found a set; allowed: text or null"]),
         ({"count": 0, "kind": 2}, ["outer.name: missing", "outer.count: found", "outer.kind: found the number 2"]),
     ],
 )  # fmt: skip
@@ -71,6 +80,15 @@ def test_what_is_wrong_is_said_with_its_key_and_what_is_allowed(values: dict, pr
     if problems:
         with pytest.raises(UserError, match=r"^outer"):
             read_settings(Outer, values, "outer")
+
+
+def test_settings_without_keys_say_so() -> None:
+    class Empty(Settings):
+        """Nothing to set."""
+
+    assert settings_problems(Empty, {"x": 1}, ["options"]) == [
+        'options: unknown key: found "x"; allowed: no key, since there are no options'
+    ]
 
 
 def test_whole_numbers_take_the_type_of_their_field() -> None:
@@ -85,6 +103,13 @@ def test_settings_cannot_be_changed() -> None:
     read = read_settings(Outer, {"name": "a"}, "outer")
     with pytest.raises(ValueError, match="frozen"):
         read.name = "b"
+
+
+def test_a_copy_with_changes_is_checked() -> None:
+    read = read_settings(Outer, {"name": "a"}, "outer")
+    assert (read.changed(count=2).count, read.count) == (2, None)
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        read.changed(count=0)
 
 
 def test_a_schema_has_no_references_and_null_among_its_types() -> None:

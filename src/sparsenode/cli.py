@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_plan,
         _add_options,
         _add_metrics,
+        _add_schema,
         _add_describe,
         _add_forecast,
         _add_rates,
@@ -636,6 +637,18 @@ def _metrics(_: Arguments) -> None:
     from sparsenode.evaluation.metrics import metrics_table
 
     _print(metrics_table())
+
+
+def _add_schema(subparsers: Subparsers) -> None:
+    summary = "write the JSON schema of the configuration, by which editors complete and check it"
+    parser = _subcommand(subparsers, "schema", summary, _schema)
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+
+
+def _schema(arguments: Arguments) -> None:
+    from sparsenode.pipeline.schema import write_schema
+
+    write_schema(arguments.output)
 
 
 def _add_describe(subparsers: Subparsers) -> None:

@@ -199,3 +199,14 @@ def check_free_space(output: Path, needed: int) -> None:
             "set `downloads_dir` to a folder on another disk"
         )
         raise UserError(message)
+
+
+def scheme_of(location: str) -> str:
+    """The scheme of an address in lower case, such as `https`; empty for a path."""
+    scheme, separator, _ = location.partition("://")
+    return scheme.lower() if separator and scheme.isalnum() else ""
+
+
+def is_web_address(location: str) -> bool:
+    """Whether a location is an http(s) address."""
+    return scheme_of(location) in {"http", "https"}

@@ -6,12 +6,13 @@ each layer's weights go at the start of epoch 3, and 10 % of the rest at the sta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sparsenode.methods import Pruner
-from sparsenode.typed import contradiction
+from sparsenode.typed import Contradiction
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,15 +43,14 @@ class ScheduledPruner(Pruner):
         "third to a half of `epochs` leaves the pruned network time to learn, since the learning rate falls",
     )
 
-    @model_validator(mode="after")
-    def _check_epochs(self) -> Self:
-        """Refuse epochs that are in no order."""
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Epochs that are in no order."""
         if self.first_epoch > self.epochs:
-            raise contradiction("first_epoch", f"{self.first_epoch}, with epochs: {self.epochs}", "at most as many")
-        if self.last_epoch is not None and not self.first_epoch <= self.last_epoch <= self.epochs:
+            found = f"{self.first_epoch}, with epochs: {self.epochs}"
+            yield Contradiction("first_epoch", found, f"at most {self.epochs}")
+        elif self.last_epoch is not None and not self.first_epoch <= self.last_epoch <= self.epochs:
             allowed = f"null, or from first_epoch ({self.first_epoch}) to epochs ({self.epochs})"
-            raise contradiction("last_epoch", str(self.last_epoch), allowed)
-        return self
+            yield Contradiction("last_epoch", str(self.last_epoch), allowed)
 
     def left_by_schedule(self, size: int, most: float, iterations: int) -> dict[int, int]:
         """How many weights of a layer are left, by the iteration from which on they are.

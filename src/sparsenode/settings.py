@@ -1,10 +1,14 @@
-"""The settings of a model and of a method, as training reads them from the frozen JSON."""
+"""The settings of a model and of a method, as the configuration has them and training reads them from frozen JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from sparsenode.typed import Contradiction, Settings, read_settings
 
 PRUNING_THRESHOLD = 1e-5
 """Weights and paths below this count as zero, in the refit and in the sparsity metrics: the published study's value."""
@@ -13,169 +17,279 @@ FROZEN = ("dataset", "model", "method", "model_settings", "method_settings")
 """Entries of the frozen settings, the JSON file that training reads."""
 
 
-@dataclass(frozen=True)
-class SolverSettings:
+class SolverSettings(Settings):
     """How the vector field is integrated.
 
-    `step` is the distance between the nodes of the coarse grid, in the dataset's unit of time; the error of the
-    dense output is of order step**4, so halve it when forecasts change with it. `tolerance` (relative and absolute)
-    is used only by `dopri5`, which is slower by an order of magnitude and serves as the reference.
+    The error of the dense output of `rk4` is of order step**4. `dopri5` is slower by an order of magnitude, and serves
+    as the reference.
     """
 
-    scheme: str = "rk4"
-    step: float = 0.2
-    tolerance: float = 1e-3
+    scheme: Literal["rk4", "dopri5"] = Field(
+        "rk4",
+        description="`rk4` steps over a coarse grid of nodes and interpolates between them; `dopri5` is adaptive, "
+        "slower by far, and for data that are stiff or chaotic.",
+    )
+    step: float = Field(
+        0.2,
+        gt=0,
+        description="Distance between the nodes, in the dataset's unit of time. Halve it where forecasts change with "
+        "it.",
+    )
+    tolerance: float = Field(0.001, gt=0, le=1, description="Relative and absolute tolerance of `dopri5`.")
 
 
-@dataclass(frozen=True)
-class WindowSettings:
-    """Windows that restart from observations: `length` steps after the start, a new one every `stride` observations.
+class WindowSettings(Settings):
+    """Windows that restart from observations."""
 
-    With `batch` an iteration solves that many windows, drawn at random, and not all of them, and so many whole
-    trajectories where a model trains on them too.
-    """
-
-    length: int = 8
-    stride: int = 4
-    batch: int | None = None
-
-
-@dataclass(frozen=True)
-class BootstrapSettings:
-    """Each seed gives the training observations new weights, so that seeds tell how much depends on the data at hand.
-
-    Every `block` consecutive observations of a trajectory share one weight, drawn from the exponential distribution of
-    mean 1 (the Bayesian bootstrap, Rubin 1981); None for one weight a trajectory. Observations near in time are alike:
-    take blocks that are about as long as the system remembers, 1 where observations are independent.
-    """
-
-    block: int | None = None
+    length: int = Field(8, ge=1, description="Steps of a window after its start, in observations.")
+    stride: int = Field(4, ge=1, description="Observations from the start of one window to the start of the next.")
+    batch: int | None = Field(
+        None,
+        ge=1,
+        description="Windows that an iteration solves, drawn at random anew each time (50 to 500); null for all of "
+        "them. Where windows are many and alike, a few of them tell as much. Whole trajectories "
+        "(`whole_share`) are drawn likewise.",
+    )
 
 
-@dataclass(frozen=True)
-class RefitSettings:
-    """Training goes on without a penalty, with what was pruned held at zero."""
+class BootstrapSettings(Settings):
+    """Weights of the training observations, drawn for each seed (the Bayesian bootstrap, Rubin 1981)."""
 
-    iterations: int = 300
-    learning_rate: float = 0.003
-
-
-@dataclass(frozen=True)
-class StopSettings:
-    """A member stops when it has learned what it can, and `iterations` are the most it may take.
-
-    Its learning rate stays where it is until the mean of its objective over `patience` iterations is not lower than
-    that of the `patience` iterations before by a share of at least `tolerance`; then it falls along a cosine over
-    `cooldown` iterations, and the member leaves. A larger `patience` (50 to 500) bears more noise.
-    """
-
-    tolerance: float = 0.005
-    patience: int = 100
-    cooldown: int = 200
+    block: int | None = Field(
+        None,
+        ge=1,
+        description="Consecutive observations of a trajectory that share a weight, drawn from the exponential "
+        "distribution (the Bayesian bootstrap); null for one weight a trajectory. About as long as the "
+        "system remembers; 1 for independent observations.",
+    )
 
 
-@dataclass(frozen=True)
-class ModelSettings:
+class StopSettings(Settings):
+    """When a member stops; a larger `patience` (50 to 500) bears more noise."""
+
+    tolerance: float = Field(
+        0.005, ge=0, description="A mean that is lower by less than this share of the one before it has not fallen."
+    )
+    patience: int = Field(100, ge=1, description="Iterations over which the objective is averaged for one comparison.")
+    cooldown: int = Field(
+        200, ge=1, description="Iterations over which the learning rate of a member falls before it leaves."
+    )
+
+
+class RefitSettings(Settings):
+    """Training that goes on without a penalty, with what was pruned held at zero."""
+
+    iterations: int = Field(300, ge=1, description="Steps of the optimizer.")
+    learning_rate: float = Field(0.003, gt=0, description="Adam's learning rate.")
+
+
+class ModelSettings(Settings):
     """What is trained and for how long; the keys of a `models` entry of the configuration.
 
-    The knobs that matter most: `learning_rate` (0.001 to 0.01), `iterations`, the solver's `step`, and `windows` for
-    data whose trajectories start alike. `decay` (per time unit) gives each variable a rate of decay, as of molecules
-    that are degraded, learned from this value on: a network narrower than the data cannot forget a noisy start without
-    it. At second order it is a stiffness and a damping, from those that return at this rate without overshooting: a
-    sparse network that leaves a variable alone then leaves it at rest. `whole_share` is the last share of the
-    iterations, in which a model with windows trains on whole trajectories from their start instead. `initial_noise` (0
-    to 2) perturbs the initial states of every training solve by that many standard errors, so that forecasts from a
-    noisy start learn to forget the noise. `velocity_observations` (second order) says what the network of the initial
-    velocity is given: with k > 1 the position and the slope of the last k observations, to which its output is added,
-    with 1 only the position; it then holds for windows too. None: windows take their velocity from a fit through the
-    observations on both sides, and the network is for the start of a trajectory. `time_scale` is the time in which
-    states change by about as much as they differ: networks see rates times it, and learn best where these are around 1.
-    `precision` is that of matrix products on a GPU: `tf32` is faster, with 10 bits in place of 23. With `starts`
-    `learned` (first order, whole trajectories) the state that the trajectories of a group start from is learned as well
-    (see `sparsenode.ensemble.starts`), in place of the noisy one that is given. `network` is `joint`, one network for
-    all variables, or `per_target`, one of `hidden` units (5 to 20) for each, in which edges can be told apart, or
-    `biological`, sums and products of Hill-like activations in two branches of `hidden` units each (one number, 40 to
-    120; see `sparsenode.dynamics.biological`), whose multipliers begin at `decay`, or without it between 0 and 1 at
-    random, and which knows no `activation`; the more variables, the smaller its `learning_rate` has to be (0.0005 for
-    thousands), since units of products grow exponentially. With `standardize` the network (order 1, not biological) is
-    given each variable less its mean over the training observations, in units of its deviation there, and gives rates
-    in such units: the more variables, the better it learns, and penalties then weigh all sources alike, whatever their
-    units. With `bootstrap` every seed sees the observations with other
-    weights.
+    The knobs that matter most: `learning_rate`, `iterations`, the solver's `step`, and `windows` for data whose
+    trajectories start alike.
     """
 
-    order: int = 1
-    network: str = "joint"
-    hidden: tuple[int, ...] = (100, 100)
-    activation: str = "elu"
-    velocity_hidden: tuple[int, ...] = (20,)
-    velocity_observations: int | None = None
-    time_scale: float = 1.0
-    decay: float | None = None
-    standardize: bool = False
-    gates: str = "weight"
-    solver: SolverSettings = field(default_factory=SolverSettings)
-    windows: WindowSettings | None = None
-    bootstrap: BootstrapSettings | None = None
-    whole_share: float = 0.0
-    smoothing: int = 0
-    starts: str = "given"
-    initial_noise: float = 0.0
-    iterations: int = 1000
-    learning_rate: float = 0.01
-    gates_learning_rate: float = 0.05
-    final_learning_rate_share: float = 0.05
-    stop: StopSettings | None = None
-    clip: float | None = 1.0
-    warm_up: float = 0.2
-    normalization: str = "relative"
-    refit: RefitSettings | None = None
-    check_every: int = 25
-    precision: str = "float32"
+    order: Literal[1, 2] = Field(
+        1,
+        description="1 for dx/dt = f(x); 2 for d2x/dt2 = f(x, dx/dt) with a learned initial velocity, where positions "
+        "alone are observed.",
+    )
+    network: Literal["joint", "per_target", "biological"] = Field(
+        "joint",
+        description="`joint`, one network for all variables; `per_target`, one network of `hidden` units (5 to 20) "
+        "for each variable, in which the edges that lead to it can be told apart. Of n variables it has n "
+        "times as many units, so it is for up to some hundred of them; `biological` (first order), that "
+        "of PHOENIX, a branch of sums and a branch of products of Hill-like activations, half active at "
+        "0.5, and for each variable a rate at which it approaches what they give, which starts at "
+        "`decay`, or without it between 0 and 1 at random.",
+    )
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (100, 100),
+        description="Units of each hidden layer of the vector field (of each network); an empty list is a linear "
+        "field. Of a biological network a single number, the units of each branch (40 to 120).",
+    )
+    activation: Literal["elu", "tanh", "softplus"] = Field(
+        "elu", description="Activation of the hidden layers, but for a biological network, which has its own."
+    )
+    velocity_hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (20,),
+        description="At second order only, the hidden layers of the network that gives the initial velocity from the "
+        "initial position.",
+    )
+    velocity_observations: int | None = Field(
+        None,
+        ge=1,
+        description="At second order only, what the network of the initial velocity is given. Above 1, the position "
+        "and the slope of that many last observations, to which its output is added; 1, the position. It is "
+        "then trained on windows too. null takes the velocity of a window from a fit to both sides, and "
+        "the network for the start of a trajectory.",
+    )
+    time_scale: float = Field(
+        1.0,
+        gt=0,
+        description="The time, in the dataset's unit, in which states change by about as much as they differ: "
+        "networks see rates times it, and learn best where these are around 1. A sixth of the period of "
+        "an oscillation.",
+    )
+    decay: float | None = Field(
+        None,
+        gt=0,
+        description="Gives each variable a rate of decay (per time unit), as of molecules that are degraded, learned "
+        "from this value on; null for none. A network narrower than the data cannot forget a noisy start "
+        "without it. At second order a stiffness and a damping of each variable's own, so that those a "
+        "sparse network leaves alone come to rest.",
+    )
+    standardize: bool = Field(
+        False,
+        description="The network is given each variable less its mean over the training observations, in units of its "
+        "deviation there, and gives rates in such units (order 1, not the biological network). The more "
+        "variables there are, the better it learns; penalties then weigh sources alike, whatever their "
+        "units.",
+    )
+    gates: Literal["weight", "unit"] = Field(
+        "weight",
+        description="What a gate stands on in methods that have gates, `weight` for each weight, `unit` for each "
+        "input unit of a layer (with one network per target, for each edge).",
+    )
+    solver: SolverSettings = Field(SolverSettings(), description="How the field is integrated.")
+    windows: WindowSettings | None = Field(
+        None, description="Training restarts from observations; null solves each trajectory once from its start."
+    )
+    bootstrap: BootstrapSettings | None = Field(
+        None,
+        description="Each seed weighs the training observations anew, so that the spread over seeds tells how much "
+        "depends on the data at hand; null for the weights of the data.",
+    )
+    whole_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Last share of the iterations in which a model with windows trains on whole trajectories instead.",
+    )
+    smoothing: int = Field(
+        0,
+        ge=0,
+        description="Half width, in observations, of the local polynomial fit that gives restart states; 0 takes the "
+        "observation itself.",
+    )
+    starts: Literal["given", "learned"] = Field(
+        "given",
+        description="Where forecasts of whole trajectories begin. `given`, at the state that the dataset gives, the "
+        "mean of the first observations. `learned`, where each group of trajectories (lineage, branch) "
+        "starts is learned with the vector field, from all of the group's observations, and a forecast "
+        "begins there. The part of what its own given state differs by that is beyond noise is added and "
+        "decays at the field's own rates. For noisy observations; first order, with a decay and without "
+        "windows.",
+    )
+    initial_noise: float = Field(
+        0.0,
+        ge=0,
+        description="Perturbs the initial states of every training solve by that many standard errors (0 to 2), so "
+        "that forecasts from a noisy start learn to forget the noise.",
+    )
+    iterations: int = Field(1000, ge=1, description="Steps of the optimizer.")
+    learning_rate: float = Field(
+        0.01, gt=0, description="Adam's learning rate of the weights, 0.001 to 0.01 in most cases."
+    )
+    gates_learning_rate: float = Field(0.05, gt=0, description="Adam's learning rate of the gates.")
+    final_learning_rate_share: float = Field(
+        0.05, ge=0, le=1, description="The learning rate falls along a cosine to this share of itself."
+    )
+    stop: StopSettings | None = Field(
+        None,
+        description="Early stopping, member by member; null for none. The learning rate then stays where it is until "
+        "the mean of a member's objective (loss and penalty) no longer falls, falls along a cosine over "
+        "the next `cooldown` iterations, and the member leaves. `iterations` are the most that a member "
+        "may take. Looked at after the warm-up and after the last change from windows to whole "
+        "trajectories.",
+    )
+    clip: float | None = Field(1.0, gt=0, description="Largest norm of each member's gradient; null for no bound.")
+    warm_up: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of the iterations over which the penalty and the gates' noise ramp in; above 0 for "
+        "`lassonet` and the adaptive `grouplasso`, which learn during it what they go on from.",
+    )
+    normalization: Literal["relative", "study"] = Field(
+        "relative",
+        description="`relative` divides the loss by that of the trivial forecast and each penalty by its value at "
+        "initialization, so that one strength means the same at any width and on any data; `study` is the "
+        "published form.",
+    )
+    refit: RefitSettings | None = Field(
+        None, description="Training that follows without a penalty, with what was pruned held at zero; null for none."
+    )
+    precision: Literal["float32", "tf32"] = Field(
+        "float32",
+        description="Of matrix products on a GPU. `tf32` is faster and keeps 10 bits of each factor in place of 23.",
+    )
+    check_every: int = Field(
+        25,
+        ge=1,
+        description="Iterations between two rows of the history, snapshots of the last good state, and reports of "
+        "progress.",
+    )
 
     @property
     def forecasts_from_windows(self) -> bool:
         """Whether the model can forecast from any observation: it trains on windows, and knows its velocity there."""
         return self.windows is not None and (self.order == 1 or self.velocity_observations is not None)
 
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Networks, starts and stops that the other settings do not allow."""
+        is_biological = self.network == "biological"
+        if is_biological and self.order == 2:
+            yield Contradiction("network", "biological, with order: 2", "order: 1, or another network")
+        if is_biological and len(self.hidden) != 1:
+            units = ", ".join(map(str, self.hidden))
+            allowed = "one number in brackets, such as [40], the units of each of its two branches"
+            yield Contradiction("hidden", f"[{units}], with network: biological", allowed)
+        if self.standardize and (is_biological or self.order == 2):
+            conflict = "network: biological" if is_biological else "order: 2"
+            yield Contradiction("standardize", f"true, with {conflict}", "false, or order: 1 and another network")
+        if self.order == 1 and self.velocity_observations is not None:
+            found = f"the number {self.velocity_observations}, with order: 1"
+            yield Contradiction("velocity_observations", found, "null, or order: 2")
+        hindered = {"order: 2": self.order == 2, "windows": self.windows, "decay: null": self.decay is None}
+        if self.starts == "learned" and any(hindered.values()):
+            conflict = next(name for name, hinders in hindered.items() if hinders)
+            yield Contradiction("starts", f"learned, with {conflict}", "given, or order: 1, windows: null and a decay")
+        if self.stop is not None:
+            # Nobody may cool while the penalty still ramps in or windows are still trained on.
+            last_change = max(self.warm_up, 1 - self.whole_share if self.windows else 0)
+            room = math.floor(self.iterations * (1 - last_change))
+            if self.stop.cooldown > room:
+                allowed = (
+                    f"at most {room}, the iterations after the warm-up and after the change from windows to whole "
+                    "trajectories"
+                )
+                yield Contradiction("stop.cooldown", str(self.stop.cooldown), allowed)
 
-@dataclass(frozen=True)
-class MethodSettings:
+
+class MethodSettings(Settings):
     """A regularizer or pruner, its strengths (ascending) and its options."""
 
-    regularizer: str
-    strengths: tuple[float, ...]
-    options: Mapping[str, Any]
-
-
-_NESTED = {
-    "solver": SolverSettings,
-    "windows": WindowSettings,
-    "bootstrap": BootstrapSettings,
-    "refit": RefitSettings,
-    "stop": StopSettings,
-}
+    regularizer: str = Field(min_length=1, description="Name of the method.")
+    strengths: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1, description="Strengths, ascending.")
+    options: Mapping[str, Any] = Field({}, description="Options of the method.")
 
 
 def read_model_settings(values: Mapping[str, Any]) -> ModelSettings:
-    """Settings from the JSON object of a frozen settings file; missing keys take their default."""
-    field_names = {entry.name for entry in fields(ModelSettings)}
-    unknown = set(values) - field_names - {"datasets", "methods"}
-    if unknown:
-        raise ValueError(f"unknown model settings {sorted(unknown)}; known are {sorted(field_names)}")
-    read: dict[str, Any] = {}
-    for name, value in values.items():
-        if name in {"datasets", "methods"}:
-            continue
-        if name in _NESTED and value is not None:
-            read[name] = _NESTED[name](**value)
-        elif name in {"hidden", "velocity_hidden"}:
-            read[name] = tuple(value)
-        else:
-            read[name] = value
-    return ModelSettings(**read)
+    """Settings from the JSON object of a frozen settings file; missing keys take their default.
+
+    Raises:
+        UserError: a key is unknown, a value is not allowed, or values contradict each other.
+    """
+    of_training = {key: value for key, value in values.items() if key not in {"datasets", "methods"}}
+    return read_settings(ModelSettings, of_training, "model_settings")
 
 
 def read_method_settings(values: Mapping[str, Any]) -> MethodSettings:
-    """Settings of a method from the JSON object of a frozen settings file."""
-    return MethodSettings(values["regularizer"], tuple(values["strengths"]), dict(values.get("options", {})))
+    """Settings of a method from the JSON object of a frozen settings file.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is not allowed.
+    """
+    return read_settings(MethodSettings, values, "method_settings")

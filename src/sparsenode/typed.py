@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from sparsenode.errors import UserError, did_you_mean
+from sparsenode.files import scheme_of
 
 Schema = Mapping[str, Any]
 
@@ -28,13 +31,80 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    def contradictions(self) -> Iterator[Contradiction]:
+        """What is wrong with the values together, each of them being allowed by itself."""
+        return iter(())
+
+    def changed(self, **changes: Any) -> Self:
+        """A copy with other values of some keys, checked as any other."""
+        return type(self)(**{**dict(self), **changes})
+
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def contradiction(key: str, found: str, allowed: str) -> PydanticCustomError:
-    """The error that a check between fields raises: the key that is wrong, what was found, and what is allowed."""
-    return PydanticCustomError("contradiction", "{key}: found {found}; allowed: {allowed}", locals())
+class Contradiction(NamedTuple):
+    """A value that others do not allow: its key (within the settings), what was found, and what is allowed."""
+
+    key: str
+    found: str
+    allowed: str
+
+
+def expand_home(path: str) -> str:
+    """A path as programs read it, with the home folder in the place of `~`; an address stays as it is.
+
+    Raises:
+        UserError: the home folder is not known.
+    """
+    if scheme_of(path):
+        return path
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError as error:
+        message = f"the configuration names the path {path!r}, whose home folder is not known; write the path in full"
+        raise UserError(message) from error
+
+
+def _refuse_repeated(values: Any) -> Any:
+    """Pass values in which each entry is there once."""
+    if repeated := sorted({str(entry) for entry in values if values.count(entry) > 1}):
+        found = f"{describe_names(repeated)} more than once"
+        raise PydanticCustomError("repeated", "found {found}", {"found": found})
+    return values
+
+
+Text = Annotated[str, Field(min_length=1)]
+"""Text that is not empty."""
+EachOnce = AfterValidator(_refuse_repeated)
+"""Validator of a list in which no entry is repeated."""
+Names = Annotated[tuple[str, ...], Field(json_schema_extra={"uniqueItems": True}), EachOnce]
+"""A list of names, each once."""
+SomeNames = Annotated[tuple[str, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), EachOnce]
+"""One or more names, each once."""
+HomePath = Annotated[str, AfterValidator(expand_home), Field(json_schema_extra={"x-path": True})]
+"""A path or address, in which `~` is the home folder."""
+PathText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        pattern=r"^[^{}\n]+$",
+        json_schema_extra={
+            "x-path": True,
+            "x-allowed": "a path, without braces ({ and }), which Snakemake would take for wildcards",
+        },
+    ),
+    AfterValidator(expand_home),
+]
+"""A path that becomes one of the workflow's files or folders."""
+Name = Annotated[
+    str,
+    Field(
+        pattern="^[A-Za-z0-9][A-Za-z0-9_]*$",
+        json_schema_extra={"x-allowed": "letters, digits and underscores, starting with a letter or a digit"},
+    ),
+]
+"""A name that is part of the names of files."""
 
 
 def read_settings(model: type[AnySettings], values: Mapping[str, Any], name: str) -> AnySettings:
@@ -43,63 +113,122 @@ def read_settings(model: type[AnySettings], values: Mapping[str, Any], name: str
     Raises:
         UserError: lists every problem as `name.key: found X; allowed: Y`.
     """
-    problems = settings_problems(model, values, [name])
-    if problems:
+    settings, problems = check_settings(model, values, [name])
+    if settings is None:
         raise UserError("\n".join(problems))
-    return model.model_validate(_whole_numbers(values))
+    return settings
 
 
-def settings_problems(model: type[Settings], values: Mapping[str, Any], path: Sequence[Any] = ()) -> list[str]:
-    """What is wrong with the values of some settings, each as `key: found X; allowed: Y`, in the order of the keys."""
+def check_settings(
+    model: type[AnySettings], values: Any, path: Sequence[Any] = ()
+) -> tuple[AnySettings | None, list[str]]:
+    """Settings from a mapping of keys to values, or None and what is wrong with these.
+
+    Args:
+        model: the group of settings.
+        values: the mapping; what is no mapping is a problem too.
+        path: where the mapping is in the configuration, for messages.
+
+    Returns:
+        The settings, and the problems, each as `key: found X; allowed: Y`, in the order of the keys.
+    """
+    values = _whole_numbers(values)
     try:
-        model.model_validate(_whole_numbers(values))
+        settings = model.model_validate(values)
+        problems = list(_contradictions(settings, path))
+        return (None if problems else settings), problems
     except ValidationError as error:
-        return list(dict.fromkeys(_describe(detail, values, model, path) for detail in error.errors()))
-    return []
+        faults = [_locate(detail, values, settings_schema(model)) for detail in error.errors()]
+    # A list with a wrong entry is not wrong itself, nor does it matter that it is of no other type of a union.
+    inner = {fault.location[:length] for fault in faults for length in range(len(fault.location))}
+    problems = [
+        _describe(fault, path) for fault in faults if fault.location not in inner or fault.detail["loc"][-1:] == _KEY
+    ]
+    return None, list(dict.fromkeys(problems))
 
 
-def _describe(detail: Any, values: Any, model: type[Settings], path: Sequence[Any]) -> str:
-    """One error of pydantic in the words of the product."""
-    schema, value = settings_schema(model), values
-    location: list[Any] = []
-    for step in detail["loc"]:
-        if isinstance(value, Mapping) and (step in value or (detail["type"] == "missing" and step != "[key]")):
-            value, schema = value.get(step), _schema_below(schema, step)
-        elif isinstance(value, list) and isinstance(step, int):
-            value, schema = value[step], schema.get("items", {})
-        else:  # the name of one type of a union
-            break
+def settings_problems(model: type[Settings], values: Any, path: Sequence[Any] = ()) -> list[str]:
+    """What is wrong with the values of some settings, see `check_settings`."""
+    return check_settings(model, values, path)[1]
+
+
+def _contradictions(value: Any, path: Sequence[Any]) -> Iterator[str]:
+    """Describe the contradictions within settings and those below them."""
+    if isinstance(value, Settings):
+        for problem in value.contradictions():
+            key = describe_key([*path, problem.key] if problem.key else path)
+            yield f"{key}: found {problem.found}; allowed: {problem.allowed}"
+        value = dict(value)
+    if isinstance(value, tuple):
+        value = dict(enumerate(value))
+    for key, entry in value.items() if isinstance(value, Mapping) else ():
+        yield from _contradictions(entry, [*path, key])
+
+
+_KEY = ("[key]",)  # the last step to what is wrong with a key itself
+
+
+class _Fault(NamedTuple):
+    """One error of pydantic: where it is, what is there, what is allowed there, and above it."""
+
+    detail: Any
+    location: tuple[str | int, ...]
+    value: Any
+    schema: Schema
+    above: Schema
+
+
+def _locate(detail: Any, values: Any, schema: Schema) -> _Fault:
+    """Find the place of an error, whose steps also name types of unions."""
+    value, above = values, schema
+    location: list[str | int] = []
+    for number, step in enumerate(detail["loc"], start=1):
+        is_missing = detail["type"] == "missing" and number == len(detail["loc"])
+        if isinstance(value, Mapping) and (step in value or is_missing):
+            value = value.get(step)
+        elif isinstance(value, tuple) and isinstance(step, int):
+            value = value[step]
+        else:
+            continue
+        above, schema = schema, _schema_below(schema, step)
         location.append(step)
-    key = describe_key([*path, *location])
-    if detail["type"] == "contradiction":
-        context = detail["ctx"]
-        key = describe_key([*path, *location, context["key"]])
-        return f"{key}: found {context['found']}; allowed: {context['allowed']}"
+    return _Fault(detail, tuple(location), value, schema, above)
+
+
+def _schema_below(schema: Schema, step: str | int) -> Schema:
+    """The schema of one entry of a list or mapping."""
+    for alternative in (schema, *schema.get("anyOf", ())):
+        if isinstance(step, int):
+            below = alternative.get("items")
+        else:
+            below = alternative.get("properties", {}).get(step) or alternative.get("additionalProperties")
+        if isinstance(below, Mapping):
+            return below
+    return {}
+
+
+def _describe(fault: _Fault, path: Sequence[Any]) -> str:
+    """One error of pydantic in the words of the product."""
+    detail, location = fault.detail, [*path, *fault.location]
+    key = describe_key(location)
     if detail["type"] == "missing":
-        return f"{key}: missing; allowed: {describe_allowed(schema)}"
+        return f"{key}: missing; allowed: {describe_allowed(fault.schema)}"
+    if detail["loc"][-1:] == _KEY:
+        allowed = describe_allowed(fault.above.get("propertyNames", {}))
+        return f"{describe_key(location[:-1])}: found the name {location[-1]!r}; allowed: {allowed}"
+    if detail["type"] == "repeated":
+        return f"{key}: found {detail['ctx']['found']}; allowed: each entry once"
     if detail["type"] == "extra_forbidden":
-        above = settings_schema(model)
-        for step in location[:-1]:
-            above = _schema_below(above, step) if not isinstance(step, int) else above.get("items", {})
-        return unknown_name(
-            f"{describe_key([*path, *location[:-1]])}: unknown key",
-            str(location[-1]),
-            list(above.get("properties", {})),
-        )
-    return f"{key}: found {describe_value(value)}; allowed: {describe_allowed(schema)}"
-
-
-def _schema_below(schema: Schema, key: str) -> Schema:
-    below: Schema = schema.get("properties", {}).get(key) or schema.get("additionalProperties") or {}
-    return below
+        return unknown_key(describe_key(location[:-1]), str(location[-1]), list(fault.above.get("properties", {})))
+    return describe_problem(key, fault.value, fault.schema)
 
 
 def _whole_numbers(value: Any) -> Any:
-    """The same values in plain dictionaries and lists; 3.0 becomes 3, which a field for any number makes 3.0 again."""
+    """The same values in plain dictionaries and tuples; 3.0 becomes 3, which a field for any number makes 3.0 again."""
     if isinstance(value, Mapping):
         return {key: _whole_numbers(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_whole_numbers(entry) for entry in value]
+        return tuple(_whole_numbers(entry) for entry in value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -127,6 +256,12 @@ def _resolve(schema: Any, definitions: Mapping[str, Any]) -> Any:
         for key, value in schema.items()
         if key not in {"$defs", "title"}
     }
+    if "patternProperties" in plain:  # of a mapping whose keys have a pattern
+        ((pattern, below),) = plain.pop("patternProperties").items()
+        plain["additionalProperties"] = below
+        plain["propertyNames"] = {**plain.get("propertyNames", {}), "pattern": pattern}
+    if "default" in plain and plain["default"] is None and plain.get("type") not in {None, "null"}:
+        del plain["default"]  # what may be left out, and may not be null
     if plain.get("anyOf") and plain["anyOf"][-1] == {"type": "null"} and len(plain["anyOf"]) == 2:
         allowed = plain.pop("anyOf")[0]
         if "enum" in allowed:
@@ -148,6 +283,38 @@ _TYPES = {
 }
 
 
+def describe_problem(key: str, value: Any, schema: Schema) -> str:
+    """Say that a value is not allowed: `key: found X; allowed: Y`.
+
+    Says so where YAML may have read a text without quotes as something else, and where a number is not finite.
+    """
+    allowed = describe_allowed(schema)
+    kinds = kinds_of(schema)
+    takes_text = "string" in kinds or any(isinstance(name, str) for name in schema.get("enum", ()))
+    remark = UNQUOTED if isinstance(value, bool) and takes_text and "boolean" not in kinds else ""
+    if "string" in kinds and isinstance(value, int | float | datetime.date) and "in quotes" not in allowed:
+        if "x-allowed" in schema:
+            allowed += "" if isinstance(value, bool) else f' ("{value}" in quotes is text)'
+        else:
+            example = "" if isinstance(value, bool) else f', such as "{value}"'
+            several = allowed.replace("text", "text in quotes", 1)
+            allowed = several if len(kinds) > 1 else f"{allowed} in quotes{example}"
+    if isinstance(value, float) and not math.isfinite(value):
+        allowed = allowed.replace("a number", "a finite number", 1)
+    return f"{key}: found {describe_value(value)}{remark}; allowed: {allowed}"
+
+
+UNQUOTED = " (YAML reads yes, no, on and off without quotes so)"
+"""Why a truth value may not be what was written."""
+
+
+def kinds_of(schema: Schema) -> list[str]:
+    """The types that a schema allows, as it calls them."""
+    kinds = schema.get("type", [])
+    below = [kind for alternative in schema.get("anyOf", ()) for kind in kinds_of(alternative)]
+    return [*([kinds] if isinstance(kinds, str) else kinds), *below]
+
+
 def describe_allowed(schema: Schema) -> str:
     """Say in words what a schema allows."""
     if "x-allowed" in schema:
@@ -156,18 +323,27 @@ def describe_allowed(schema: Schema) -> str:
         return describe_names(schema["enum"])
     if "const" in schema:
         return describe_names([schema["const"]])
-    kinds = schema.get("type", "any value")
-    if schema.get("minLength"):
-        return "text that is not empty"
-    words = [_TYPES.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    words[0] = " ".join([words[0], " and ".join(describe_bounds(schema))]).strip()
-    if "array" in kinds:
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(map(describe_allowed, schema["anyOf"])))
+    return " or ".join(_describe_kind(kind, schema) for kind in kinds_of(schema)) or "any value"
+
+
+def _describe_kind(kind: str, schema: Schema) -> str:
+    """Say in words what values of one type a schema allows."""
+    words = _TYPES[kind]
+    if kind == "string" and schema.get("minLength"):
+        words += " that is not empty"
+    if kind in {"integer", "number"}:
+        words = " ".join([words, " and ".join(describe_bounds(schema))]).strip()
+    if kind == "array":
         least = schema.get("minItems")
-        if least:
-            words[0] += f" with {least} or more entries"
+        if least and least == schema.get("maxItems"):
+            words += f" with {least} entries"
+        elif least:
+            words += f" with {least} or more entries"
         if schema.get("items"):
-            words[0] += f", each {describe_allowed(schema['items'])}"
-    return " or ".join(words)
+            words += f", each {describe_allowed(schema['items'])}"
+    return words
 
 
 def describe_bounds(schema: Schema) -> list[str]:
@@ -189,8 +365,12 @@ def describe_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Mapping):
         return "a mapping" if value else "an empty mapping"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
+    if isinstance(value, set):
+        return "a set"
+    if isinstance(value, bytes):
+        return "bytes"
     if isinstance(value, datetime.date):
         return f"the date {value}"
     text = json.dumps(value, default=str)
@@ -211,7 +391,19 @@ def describe_names(values: Sequence[Any]) -> str:
     return ", ".join("null" if value is None else str(value) for value in values) or "none"
 
 
+def unknown_key(key: str, name: str, allowed: Sequence[str]) -> str:
+    """The problem of a key that is none of those that are allowed below `key`."""
+    if not allowed:
+        return f"{key}: unknown key: found {json.dumps(name)}; allowed: no key, since there are no options"
+    return unknown_name(f"{key}: unknown key", name, allowed)
+
+
 def unknown_name(key: str, name: str, allowed: Sequence[str]) -> str:
     """The problem of a name that is none of those that are allowed, with the nearest of them."""
+    return f"{key}: found {describe_unknown(name, allowed)}; allowed: {describe_names(allowed)}"
+
+
+def describe_unknown(name: str, allowed: Sequence[str]) -> str:
+    """A name that is none of those that are allowed, with the nearest of them."""
     hint = did_you_mean(name, allowed)
-    return f"{key}: found {json.dumps(name)}{f' ({hint})' if hint else ''}; allowed: {describe_names(allowed)}"
+    return json.dumps(name) + (f" ({hint})" if hint else "")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sparsenode.data.contract import read_trajectories, trajectory_slices
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.single_cell.cells import (
-    CELL_OPTIONS,
+    CellOptions,
     Cells,
     average_cells,
     equal_groups,
@@ -24,7 +24,7 @@ GENES = ("a", "b", "c")
 
 
 def options(**changes: Any) -> dict[str, Any]:
-    defaults = {key: schema["default"] for key, schema in CELL_OPTIONS.items()}
+    defaults = CellOptions().model_dump()
     return {**defaults, "drop_first": 0, "drop_last": 0, **changes}
 
 

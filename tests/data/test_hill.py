@@ -243,9 +243,12 @@ def test_the_system_is_found_again_in_the_preprocessed_file_whose_size_was_plann
         ({"regulators_per_target": [0, 0]}, "without regulators there is no network"),
         ({"nodes": 2, "regulators_per_target": [0, 1], "seed": 2}, "no gene was given a regulator"),
         ({"test_trajectories": 20}, "no trajectory is left for training"),
-        ({"repressors": 1.5}, "options.repressors: 1.5 is greater than the maximum of 1"),
-        ({"hill_coefficient": [0.5, 2.0]}, r"options.hill_coefficient.0: 0.5 is less than the minimum of 1"),
-        ({"genes": 5}, "'genes' was unexpected.*nodes"),
+        ({"repressors": 1.5}, "options.repressors: found the number 1.5; allowed: a number at least 0 and at most 1"),
+        (
+            {"hill_coefficient": [0.5, 2.0]},
+            r"hill_coefficient\[0\]: found the number 0.5; allowed: a number at least 1",
+        ),
+        ({"genes": 5}, "options: unknown key: found \"genes\" \\(did you mean 'nodes'\\?\\); allowed: nodes"),
     ],
 )
 def test_options_that_allow_no_network(changes: dict, message: str) -> None:

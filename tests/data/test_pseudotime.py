@@ -1,9 +1,7 @@
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,17 +12,16 @@ from scipy.stats import spearmanr
 from sparsenode.data.ranks import rank_correlation
 from sparsenode.data.readers.tables import read_numeric_table
 from sparsenode.data.single_cell.pseudotime import (
-    PSEUDOTIME_OPTIONS,
     PseudotimeSettings,
     compare_roots,
     diffuse,
     diffusion_embedding,
     merge_lineages,
     order_lineages,
-    settings_from_options,
 )
 from sparsenode.data.sources.hematopoiesis import DONORS, LINEAGES
 from sparsenode.errors import UserError
+from sparsenode.typed import read_settings
 
 SMALL = PseudotimeSettings(neighbors=10, pca_components=5)
 
@@ -76,7 +73,7 @@ def test_the_root_may_lie_at_either_end(reverse: bool) -> None:
 def test_a_tree_gets_both_branches(map_of: str) -> None:
     cells, place, branch = tree()
     lineages = {"one": branch != 2, "two": branch != 1}
-    orders = order_lineages(cells, place < 0.2, lineages, replace(SMALL, map=map_of), kind="logged")
+    orders = order_lineages(cells, place < 0.2, lineages, SMALL.changed(map=map_of), kind="logged")
     for name, members in lineages.items():
         order = orders[name]
         assert order.pseudotime.shape == (members.sum(),)
@@ -94,7 +91,7 @@ def test_what_a_map_of_one_lineage_and_one_of_the_donor_share() -> None:
     for name, members in lineages.items():  # one clock for all
         np.testing.assert_array_equal(joint[name].pseudotime, whole.pseudotime[members])
         assert joint[name].root == whole.root
-    own = order_lineages(cells, is_root, lineages, replace(SMALL, map="lineage"), kind="logged")
+    own = order_lineages(cells, is_root, lineages, SMALL.changed(map="lineage"), kind="logged")
     for name, members in lineages.items():  # as if there were nothing else
         alone = diffuse(cells[members], is_root[members], SMALL, kind="logged")
         np.testing.assert_array_equal(own[name].pseudotime, alone.pseudotime)
@@ -129,7 +126,7 @@ def test_scanpy_agrees_on_a_short_lineage_and_loses_a_long_one() -> None:
 def test_smoothing_averages_over_neighbors() -> None:
     cells, place = line(200)
     rough = diffuse(cells, place < 0.1, SMALL, kind="logged")
-    smooth = diffuse(cells, place < 0.1, replace(SMALL, smoothing=3), kind="logged")
+    smooth = diffuse(cells, place < 0.1, SMALL.changed(smoothing=3), kind="logged")
     assert smooth.pseudotime.min() > 0
     assert smooth.pseudotime.max() < 1
     assert smooth.root == rough.root
@@ -165,7 +162,7 @@ def test_sparse_expression_is_as_good_as_dense(kind: str) -> None:
     dense, sparse = (diffuse(values, place < 0.1, SMALL, kind=kind) for values in (cells, csr_matrix(cells)))
     np.testing.assert_allclose(sparse.pseudotime, dense.pseudotime, atol=1e-4)
     by_lineage = order_lineages(
-        csr_matrix(cells), place < 0.1, {"all": place < 0.9}, replace(SMALL, map="lineage"), kind=kind
+        csr_matrix(cells), place < 0.1, {"all": place < 0.9}, SMALL.changed(map="lineage"), kind=kind
     )
     assert by_lineage["all"].pseudotime.shape == ((place < 0.9).sum(),)
 
@@ -173,7 +170,7 @@ def test_sparse_expression_is_as_good_as_dense(kind: str) -> None:
 def test_of_an_embedding_the_first_components_are_used_as_they_are() -> None:
     cells, place = line(100)
     is_root = place < 0.1
-    first = replace(SMALL, pca_components=2)
+    first = SMALL.changed(pca_components=2)
     noise = np.random.default_rng(1).standard_normal((100, 4))
     widened = np.column_stack([cells[:, :2], noise])
     result = diffuse(widened, is_root, first, kind="embedding")
@@ -202,7 +199,7 @@ def test_fewer_cells_than_diffusion_components() -> None:
 def test_the_first_root_is_the_first_cell_of_its_type_in_the_file() -> None:
     cells, place = line(200)
     is_root = place < 0.2
-    result = diffuse(cells, is_root, replace(SMALL, root="first"), kind="logged")
+    result = diffuse(cells, is_root, SMALL.changed(root="first"), kind="logged")
     assert result.root == np.flatnonzero(is_root)[0]
     assert result.root_rule == "first"
     assert result.pseudotime[result.root] == 0
@@ -216,7 +213,7 @@ def test_the_extreme_root_is_the_end_of_the_stem(seed: int) -> None:
     along = result.components[is_root, result.root_component]
     assert result.components[result.root, result.root_component] == along.min()
     assert place[result.root] < 0.05
-    medoid = diffuse(cells, is_root, replace(SMALL, root="medoid"), kind="logged").root
+    medoid = diffuse(cells, is_root, SMALL.changed(root="medoid"), kind="logged").root
     assert medoid != result.root
     assert place[medoid] < 0.15
 
@@ -244,7 +241,7 @@ def test_the_root_is_told_from_the_lineages_not_from_bystanders() -> None:
 def test_the_medoid_is_the_most_central_of_the_farthest_fifth() -> None:
     cells, place, _ = tree()
     is_root = place < 0.6
-    result = diffuse(cells, is_root, replace(SMALL, root="medoid"), kind="logged")
+    result = diffuse(cells, is_root, SMALL.changed(root="medoid"), kind="logged")
     weights = result.eigenvalues[:9] / (1 - result.eigenvalues[:9])
     coordinates = result.components[:, :9] * weights
     outward = sorted(np.flatnonzero(is_root), key=lambda cell: result.components[cell, result.root_component])
@@ -261,11 +258,11 @@ def test_roots_are_compared_by_lineage() -> None:
     lineages = {"one": branch != 2, "two": branch != 1}
     is_root = place < 0.5
     for map_of in ("donor", "lineage"):
-        own = replace(SMALL, map=map_of)
+        own = SMALL.changed(map=map_of)
         found = compare_roots(cells, is_root, lineages, own, kind="logged")
         assert list(found) == ["one", "two"]
         first, extreme = (
-            order_lineages(cells, is_root, lineages, replace(own, root=root), kind="logged")
+            order_lineages(cells, is_root, lineages, own.changed(root=root), kind="logged")
             for root in ("first", "extreme")
         )
         for name, (one, other, correlation) in found.items():
@@ -317,7 +314,7 @@ def test_the_order_of_the_cells_in_the_file_does_not_matter(seed: int) -> None:
                 cells[rows],
                 (place < 0.3)[rows],
                 {"one": (branch != 2)[rows]},
-                replace(SMALL, map=map_of, smoothing=1),
+                SMALL.changed(map=map_of, smoothing=1),
                 kind="logged",
             )["one"]
             for rows in (np.arange(len(cells)), order)
@@ -330,7 +327,7 @@ def test_the_order_of_the_cells_in_the_file_does_not_matter(seed: int) -> None:
 
 def test_another_seed_changes_rounding_alone() -> None:
     cells, place, _ = tree()
-    one, other = (diffuse(cells, place < 0.3, replace(SMALL, seed=seed), kind="logged") for seed in (0, 1))
+    one, other = (diffuse(cells, place < 0.3, SMALL.changed(seed=seed), kind="logged") for seed in (0, 1))
     assert one.root == other.root
     np.testing.assert_allclose(one.pseudotime, other.pseudotime, atol=1e-3)
 
@@ -377,7 +374,7 @@ def test_no_cell_of_the_root_type() -> None:
         diffuse(cells, np.zeros(60, dtype=bool), SMALL, kind="logged", where="s1d2")
     lineages = {"whole": place >= 0, "late": place > 0.5}
     with pytest.raises(UserError, match=r"^s1d2 late: no cell of the root type"):
-        order_lineages(cells, place < 0.1, lineages, replace(SMALL, map="lineage"), kind="logged", where="s1d2")
+        order_lineages(cells, place < 0.1, lineages, SMALL.changed(map="lineage"), kind="logged", where="s1d2")
 
 
 def test_nothing_but_cells_of_the_root_type() -> None:
@@ -392,7 +389,7 @@ def test_a_lineage_of_few_cells(map_of: str) -> None:
     few = np.arange(60) < 19
     with pytest.raises(UserError, match=r"^s1d2: the lineage 'B' has 19 cells, fewer than 20; correct its cell types"):
         order_lineages(
-            cells, place < 0.5, {"A": ~few, "B": few}, replace(SMALL, map=map_of), kind="logged", where="s1d2"
+            cells, place < 0.5, {"A": ~few, "B": few}, SMALL.changed(map=map_of), kind="logged", where="s1d2"
         )
 
 
@@ -460,7 +457,7 @@ def test_a_graph_that_falls_apart_names_its_parts() -> None:
             cells,
             place < 0.1,
             lineages,
-            replace(SMALL, map="lineage"),
+            SMALL.changed(map="lineage"),
             kind="logged",
             cell_types=types,
             where="s1d2",
@@ -468,7 +465,7 @@ def test_a_graph_that_falls_apart_names_its_parts() -> None:
     with pytest.raises(UserError, match=r"parts without a way between them: 70 cells, 30 cells; pseudotime"):
         diffuse(cells, place < 0.1, SMALL, kind="logged")
     # What the message advises works.
-    result = diffuse(cells, place < 0.1, replace(SMALL, neighbors=80), kind="logged")
+    result = diffuse(cells, place < 0.1, SMALL.changed(neighbors=80), kind="logged")
     assert np.isfinite(result.pseudotime).all()
 
 
@@ -483,31 +480,21 @@ def test_of_many_parts_the_largest_are_named() -> None:
 # Settings.
 
 
-def test_options_and_settings_say_the_same() -> None:
-    assert settings_from_options({}) == settings_from_options(None) == PseudotimeSettings()
-    defaults = {name: schema["default"] for name, schema in PSEUDOTIME_OPTIONS.items()}
-    assert settings_from_options(defaults) == PseudotimeSettings()
-    assert all(schema["description"] for schema in PSEUDOTIME_OPTIONS.values())
-    schema = {"type": "object", "properties": PSEUDOTIME_OPTIONS, "additionalProperties": False}
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(defaults, schema)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neighbors": 1}, r"pseudotime\.neighbors is 1; it is to be an integer of at least 2"),
-        ({"neighbors": 3.0}, r"pseudotime\.neighbors is 3\.0"),
-        ({"smoothing": True}, r"pseudotime\.smoothing is True"),
-        ({"root": "last"}, r"pseudotime\.root is 'last'; allowed: first, extreme, medoid"),
-        ({"map": "all"}, r"pseudotime\.map is 'all'; allowed: donor, lineage"),
-        ({"components": 8}, r"pseudotime\.dpt_components is 10, more than the 8 of pseudotime\.components"),
-        ({"neighbours": 30}, r"pseudotime\.neighbours is no option; there are: neighbors, components"),
+        ({"neighbors": 1}, r"pseudotime\.neighbors: found the number 1; allowed: an integer at least 2"),
+        ({"neighbors": 3.5}, r"pseudotime\.neighbors: found the number 3\.5"),
+        ({"smoothing": True}, r"pseudotime\.smoothing: found true"),
+        ({"root": "last"}, r"pseudotime\.root: found \"last\"; allowed: first, extreme, medoid"),
+        ({"map": "all"}, r"pseudotime\.map: found \"all\"; allowed: donor, lineage"),
+        ({"components": 8}, r"pseudotime\.dpt_components: found 10, with components: 8; allowed: at most 8"),
+        ({"neighbours": 30}, r"pseudotime: unknown key: found \"neighbours\" .*; allowed: neighbors, components"),
     ],
 )
 def test_settings_that_are_not_allowed(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        settings_from_options(options)
+        read_settings(PseudotimeSettings, options, "pseudotime")
 
 
 def test_the_module_is_light() -> None:

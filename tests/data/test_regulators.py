@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sparsenode.data.downloads import known_files, relative_path
 from sparsenode.data.single_cell.regulators import (
     CELL_TYPES,
-    NETWORK_OPTIONS,
+    NetworkOptions,
     PriorNetwork,
     base_network_file,
     cell_type_file,
@@ -25,7 +25,7 @@ from sparsenode.data.single_cell.regulators import (
 from sparsenode.data.sources import complete_options
 from sparsenode.errors import UserError
 
-LINEAGES = NETWORK_OPTIONS["networks"]["default"]
+LINEAGES = NetworkOptions().networks
 FOLDER = "raw.githubusercontent.com/theislab/PathReg/main/data/data"
 
 

@@ -600,8 +600,8 @@ def test_files_that_cannot_be_read(options: Options, tmp_path: Path) -> None:
     path = tmp_path / "cells.h5ad"
     options()
     path.write_bytes(path.read_bytes()[:-1000])
-    chosen = complete_options("single_cells", {"file": str(path), "donors": {"train": ["s1d2"], "test": []}})
-    chosen |= {"networks": {}, "genes": {"regulators": False}}
+    chosen = {"file": str(path), "donors": {"train": ["s1d2"], "test": []}, "networks": {}}
+    chosen = complete_options("single_cells", chosen | {"genes": {"regulators": False}})
     refused(chosen, r"cells\.h5ad is cut short or no h5ad file")
     refused(chosen | {"file": str(tmp_path / "none.h5ad")}, r"none\.h5ad is missing")
     refused(chosen | {"file": str(tmp_path / "cells.h5ad.gz")}, r"cells\.h5ad\.gz is packed.*unpack it")

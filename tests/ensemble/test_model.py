@@ -13,8 +13,8 @@ from sparsenode.settings import ModelSettings
 FIRST = ModelSettings(hidden=(5,))
 SECOND = ModelSettings(order=2, hidden=(5,), velocity_hidden=(4,))
 BIOLOGICAL = ModelSettings(network="biological", hidden=(4,))
-AT_REST = replace(SECOND, velocity_observations=1)
-WITH_SLOPES = replace(SECOND, velocity_observations=3)
+AT_REST = SECOND.changed(velocity_observations=1)
+WITH_SLOPES = SECOND.changed(velocity_observations=3)
 POSITIONS = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 0.5]])
 VELOCITIES = 10 * POSITIONS
 
@@ -49,7 +49,7 @@ def test_a_biological_network_has_two_branches_in_one_layer_and_a_multiplier_for
     assert [tuple(one.shape) for one in parameters.biases] == [(2, 1, 8)]
     assert parameters.multiplier[0].shape == (2, 1, 3)
     assert parameters.decay == ()
-    at_rate = initialize(replace(BIOLOGICAL, decay=3.0, time_scale=0.2), 3, [0, 1], gated=True)
+    at_rate = initialize(BIOLOGICAL.changed(decay=3.0, time_scale=0.2), 3, [0, 1], gated=True)
     torch.testing.assert_close(at_rate.multiplier[0], torch.full((2, 1, 3), 0.6))
     assert torch.equal(at_rate.weights[0], parameters.weights[0])
 
@@ -60,7 +60,7 @@ def test_a_biological_network_has_two_branches_in_one_layer_and_a_multiplier_for
 )
 def test_a_biological_network_of_another_shape_is_refused(changes: dict[str, object], found: str) -> None:
     with pytest.raises(UserError, match=f"a biological network has order 1 and one number .* found {found}"):
-        initialize(replace(BIOLOGICAL, **changes), 3, [0], gated=False)
+        initialize(BIOLOGICAL.changed(**changes), 3, [0], gated=False)
 
 
 @pytest.mark.parametrize("settings", [FIRST, SECOND, BIOLOGICAL])
@@ -118,13 +118,13 @@ def test_the_network_of_the_velocity_is_given_slopes_where_it_takes_several_obse
 @pytest.mark.parametrize("velocity_hidden", [(), (4,), (4, 5)])
 def test_a_model_begins_at_the_slopes_or_at_rest(velocity_hidden: tuple[int, ...]) -> None:
     for settings, expected in ((WITH_SLOPES, VELOCITIES), (AT_REST, torch.zeros(2, 3))):
-        settings = replace(settings, velocity_hidden=velocity_hidden)  # noqa: PLW2901
+        settings = settings.changed(velocity_hidden=velocity_hidden)  # noqa: PLW2901
         parameters = initialize(settings, 3, [0, 1], gated=False)
         found = starting_states(parameters, settings, POSITIONS, VELOCITIES, torch.ones(2, 1, dtype=torch.bool))
         assert torch.equal(found, torch.cat((POSITIONS, expected), dim=-1).expand(2, 2, 6))
 
 
-@pytest.mark.parametrize("settings", [FIRST, replace(FIRST, decay=0.5), SECOND, replace(SECOND, decay=0.5)])
+@pytest.mark.parametrize("settings", [FIRST, FIRST.changed(decay=0.5), SECOND, SECOND.changed(decay=0.5)])
 @pytest.mark.parametrize("gated", [False, True])
 def test_without_slopes_a_model_begins_at_the_numbers_of_its_seeds(settings: ModelSettings, gated: bool) -> None:
     widths = [3 * settings.order, 5, 3]
@@ -157,8 +157,8 @@ def test_slopes_change_nothing_but_the_network_of_the_velocity() -> None:
 
 @pytest.mark.parametrize("time_scale", [1.0, 0.2])
 def test_decay_begins_at_its_rate_or_where_a_return_is_as_fast_without_overshooting(time_scale: float) -> None:
-    first = initialize(replace(FIRST, decay=3.0, time_scale=time_scale), 3, [0, 1], gated=False)
-    second = initialize(replace(SECOND, decay=3.0, time_scale=time_scale), 3, [0, 1], gated=False)
+    first = initialize(FIRST.changed(decay=3.0, time_scale=time_scale), 3, [0, 1], gated=False)
+    second = initialize(SECOND.changed(decay=3.0, time_scale=time_scale), 3, [0, 1], gated=False)
     rate = 3.0 * time_scale
     torch.testing.assert_close(first.decay[0], torch.full((2, 1, 3), rate))
     torch.testing.assert_close(second.decay[0], torch.tensor([rate**2] * 3 + [2 * rate] * 3).expand(2, 1, 6))

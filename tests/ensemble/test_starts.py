@@ -34,7 +34,7 @@ SETTINGS = ModelSettings(
     learning_rate=0.03,
     check_every=100,
 )
-NONE = MethodSettings("none", (0.0,), {})
+NONE = MethodSettings(regularizer="none", strengths=(0.0,), options={})
 
 
 def two_groups(donors: int = 1, noise: float = 0.3, seed: int = 0) -> anndata.AnnData:
@@ -206,7 +206,7 @@ def test_without_groups_each_state_belongs_to_the_nearest_start() -> None:
 
 def test_unknown_and_missing_groups_are_refused() -> None:
     adata = two_groups()
-    _, ensemble = trained(adata, replace(SETTINGS, iterations=1))
+    _, ensemble = trained(adata, SETTINGS.changed(iterations=1))
     state, time = np.zeros((1, FEATURES)), [np.array([0.0, 1.0])]
     with pytest.raises(UserError, match="no start of 'c'; there are: a, b"):
         ensemble.forecast(state, time, groups=["c"])
@@ -215,7 +215,7 @@ def test_unknown_and_missing_groups_are_refused() -> None:
 
 
 def test_rates_and_jacobians_are_those_of_the_field_at_the_states_themselves() -> None:
-    _, ensemble = trained(two_groups(), replace(SETTINGS, iterations=1))
+    _, ensemble = trained(two_groups(), SETTINGS.changed(iterations=1))
     states = np.random.default_rng(0).standard_normal((3, FEATURES)).astype(np.float32)
     plain = replace(ensemble, groups=(), parameters=replace(ensemble.parameters, starts=(), references=()))
     np.testing.assert_array_equal(ensemble.rates(states), plain.rates(states))
@@ -224,18 +224,20 @@ def test_rates_and_jacobians_are_those_of_the_field_at_the_states_themselves() -
 
 def test_members_with_learned_starts_do_not_depend_on_their_neighbors() -> None:
     adata = two_groups(donors=2)
-    settings = replace(SETTINGS, iterations=20, initial_noise=1.0, refit=RefitSettings(10))
+    settings = SETTINGS.changed(iterations=20, initial_noise=1.0, refit=RefitSettings(iterations=10))
     problems = make_problems(adata, settings)
-    method = MethodSettings("l0", (0.1, 1.0), {})
+    method = MethodSettings(regularizer="l0", strengths=(0.1, 1.0), options={})
     together = train(problems, FEATURES, settings, method, [0, 1]).parameters
-    alone = train(problems, FEATURES, settings, MethodSettings("l0", (1.0,), {}), [1]).parameters
+    alone = train(
+        problems, FEATURES, settings, MethodSettings(regularizer="l0", strengths=(1.0,), options={}), [1]
+    ).parameters
     for name, tensor in alone.named().items():
         torch.testing.assert_close(together.named()[name][3:], tensor, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_file_keeps_the_learned_starts_and_their_groups(tmp_path: Path) -> None:
     adata = two_groups()
-    result, ensemble = trained(adata, replace(SETTINGS, iterations=2))
+    result, ensemble = trained(adata, SETTINGS.changed(iterations=2))
     path = tmp_path / "model.safetensors"
     frozen, features = ensemble.settings, ensemble.features
     save_ensemble(path, result.parameters, result.members, frozen, features, {}, ensemble.groups)

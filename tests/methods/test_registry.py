@@ -24,7 +24,7 @@ def test_all_methods_are_found_by_name() -> None:
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(KeyError, match=r"no method 'lasso'; did you mean 'lassonet'\? There are: cnode, .*pathreg"):
+    with pytest.raises(UserError, match=r"method: found \"lasso\" \(did you mean 'lassonet'\?\); allowed: .*pathreg"):
         get_method("lasso")
     with pytest.raises(KeyError, match=r"no method 'xyz'; There are: cnode"):
         get_method("xyz")

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from sparsenode.errors import UserError
 from sparsenode.peers import RandomPeer, get_peer, make_peer, peer_names
 from sparsenode.peers.derivatives import Samples
 
@@ -23,7 +24,7 @@ def test_all_peers_are_found_by_name():
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(KeyError, match=r"no peer 'genie'.*extra_trees"):
+    with pytest.raises(UserError, match=r"peer: found \"genie\"; allowed: .*extra_trees"):
         get_peer("genie")
 
 

@@ -30,7 +30,7 @@ def test_every_option_is_described_with_its_default(name):
     text = catalog.describe_catalog(name)
     words = " ".join(text.split())
     for names, options_of in (
-        (source_names(), lambda name: source(name).OPTIONS),
+        (source_names(), lambda name: settings_schema(source(name).Options).get("properties", {})),
         (method_names(), lambda name: settings_schema(get_method(name)).get("properties", {})),
         (peer_names(), lambda name: settings_schema(get_peer(name)).get("properties", {})),
     ):

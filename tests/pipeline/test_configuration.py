@@ -1,5 +1,4 @@
 import copy
-import dataclasses
 import datetime
 import json
 import math
@@ -7,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import jsonschema
 import pytest
 import yaml
 
@@ -25,12 +25,9 @@ from sparsenode.pipeline.configuration import (
     seed_blocks,
     slice_settings,
 )
+from sparsenode.pipeline.schema import configuration_schema, write_schema
 from sparsenode.settings import ModelSettings
-
-
-@pytest.fixture(scope="module")
-def schema(repository):
-    return read_yaml(repository / configuration.SCHEMA_PATH)
+from sparsenode.typed import settings_schema
 
 
 @pytest.fixture
@@ -46,10 +43,10 @@ SMALL = {
 }
 
 
-def problems(schema, **changes):
+def problems(**changes):
     """The message for a small configuration with changes laid over it."""
     with pytest.raises(UserError) as caught:
-        check_configuration(merge(SMALL, changes), schema)
+        check_configuration(merge(SMALL, changes))
     return str(caught.value)
 
 
@@ -138,6 +135,15 @@ BAD = {
             'datasets.branches.interventions.clamp.one.Gata1: found "lowest"; '
             "allowed: a number in modeling units, low or high"
         ],
+    ),
+    "truth value that a variable cannot be held at": (
+        {"datasets": {"branches": {"interventions": {"clamp": {"one": {"Gata1": True}}}}}},
+        ["datasets.branches.interventions.clamp.one.Gata1: found true (YAML reads yes, no, on and off without quotes"],
+    ),
+    "number in place of a mirror": ({"mirror": 5}, ["mirror: found the number 5; allowed: text in quotes or null"]),
+    "truth value in place of a method of scaling": (
+        {"datasets": {"mine": {"source": "anndata", "options": {"path": "a.h5ad", "scaling": False}}}},
+        ["options.scaling: found false (YAML reads yes, no, on and off without quotes so); allowed: none, per_traj"],
     ),
     "intervention on nothing": (
         {"datasets": {"branches": {"interventions": {"clamp": {"one": {}}}}}},
@@ -240,7 +246,7 @@ BAD = {
     ),
     "schedule that begins after its end": (
         {"methods": {"imp": {"strengths": ["1"], "options": {"epochs": 2}}}},
-        ["methods.imp.options.first_epoch: found 3, with epochs: 2; allowed: at most as many"],
+        ["methods.imp.options.first_epoch: found 3, with epochs: 2; allowed: at most 2"],
     ),
     "schedule that ends before it begins": (
         {"methods": {"dash": {"strengths": ["1"], "options": {"prior": "known", "last_epoch": 2}}}},
@@ -438,17 +444,16 @@ BAD = {
 
 
 @pytest.mark.parametrize(("changes", "expected"), BAD.values(), ids=BAD)
-def test_bad_configuration_names_key_value_and_what_is_allowed(schema, changes, expected):
-    message = problems(schema, **changes)
+def test_bad_configuration_names_key_value_and_what_is_allowed(changes, expected):
+    message = problems(**changes)
     assert message.startswith("the configuration has a problem:\n")
     assert len(message.splitlines()) == 2
     for part in expected:
         assert part in message
 
 
-def test_numbers_that_are_not_finite_are_all_named(schema):
+def test_numbers_that_are_not_finite_are_all_named():
     message = problems(
-        schema,
         datasets={"large": {"source": "sim350", "options": {"noise": math.nan, "times": [0, math.inf]}}},
         models={"plain": {"learning_rate": -math.inf}},
     )
@@ -459,21 +464,21 @@ def test_numbers_that_are_not_finite_are_all_named(schema):
     ]
 
 
-def test_missing_keys_are_all_named(schema):
+def test_missing_keys_are_all_named():
     with pytest.raises(UserError) as caught:
-        check_configuration({}, schema)
+        check_configuration({})
     for key in ("run", "datasets", "models", "methods"):
         assert f"\n  {key}: missing; allowed: a mapping" in str(caught.value)
 
 
-def test_every_problem_is_listed(schema):
-    message = problems(schema, seeds=0, threads=0, models={"plain": {"hidden": [0]}})
+def test_every_problem_is_listed():
+    message = problems(seeds=0, threads=0, models={"plain": {"hidden": [0]}})
     assert message.startswith("the configuration has 3 problems:\n")
 
 
-def test_defaults_are_filled_in_and_the_given_configuration_stays(schema):
+def test_defaults_are_filled_in_and_the_given_configuration_stays():
     given = merge(SMALL, {"models": {"plain": {"learning_rate": 1, "iterations": 5.0}}})
-    checked = check_configuration(given, schema)
+    checked = check_configuration(given)
     assert checked["seeds"] == 3
     assert checked["datasets"]["branches"]["options"] == {"test_share": 0.15}
     assert checked["datasets"]["branches"]["validation"]["by"] == "time_blocks"
@@ -484,29 +489,40 @@ def test_defaults_are_filled_in_and_the_given_configuration_stays(schema):
     assert "options" not in given["datasets"]["branches"]
 
 
-def test_checking_twice_changes_nothing(schema):
-    once = check_configuration(SMALL, schema)
-    assert canonical_json(check_configuration(once, schema)) == canonical_json(once)
+def test_checking_twice_changes_nothing():
+    once = check_configuration(SMALL)
+    assert canonical_json(check_configuration(once)) == canonical_json(once)
 
 
-def test_schema_and_model_settings_agree(schema):
-    """The schema repeats the keys and defaults of the settings, since the workflow reads it without the package."""
-    described = check_configuration(SMALL, schema)["models"]["plain"]
-    settings = dataclasses.asdict(ModelSettings())
+def test_settings_of_a_model_are_completed():
+    described = check_configuration(SMALL)["models"]["plain"]
     assert described.pop("datasets") is None
     assert described.pop("methods") is None
-    assert {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()} == described
+    assert described == ModelSettings().model_dump(mode="json")
 
 
-def test_every_key_is_described(schema):
+def test_every_key_is_described():
     def undescribed(part, path):
         for name, below in part.get("properties", {}).items():
             if "description" not in below:
                 yield ".".join([*path, name])
             yield from undescribed(below, [*path, name])
+        for keyword in ("items", "additionalProperties"):
+            if isinstance(part.get(keyword), dict):
+                yield from undescribed(part[keyword], [*path, keyword])
 
-    parts = {"": schema, **schema["$defs"]}
-    assert [key for name, part in parts.items() for key in undescribed(part, [name])] == []
+    schema = configuration_schema()
+    assert list(undescribed(schema, [])) == []
+    assert schema["properties"]["models"]["additionalProperties"]["properties"]["solver"]["properties"]["step"]
+
+
+def test_the_schema_for_editors_is_that_of_the_settings(repository, tmp_path):
+    """`sparsenode schema --output workflow/schemas/config.schema.json` writes it."""
+    write_schema(tmp_path / "schema.json")
+    written = (repository / configuration.SCHEMA_PATH).read_text(encoding="utf-8")
+    assert (tmp_path / "schema.json").read_text(encoding="utf-8") == written
+    jsonschema.Draft202012Validator.check_schema(json.loads(written))
+    jsonschema.validate(read_configuration(repository), json.loads(written))
 
 
 @pytest.mark.parametrize(
@@ -539,7 +555,7 @@ def test_default_configuration_is_valid(repository):
         assert len(config["methods"][method]["strengths"]) >= 5
 
 
-def test_pairs_follow_the_models_own_datasets(schema):
+def test_pairs_follow_the_models_own_datasets():
     config = check_configuration(
         merge(
             SMALL,
@@ -548,13 +564,12 @@ def test_pairs_follow_the_models_own_datasets(schema):
                 "datasets": {"springs": {"source": "second_order"}},
                 "models": {"second": {"datasets": ["springs"], "order": 2}},
             },
-        ),
-        schema,
+        )
     )
     assert pairs(config) == [("branches", "plain"), ("springs", "plain"), ("springs", "second")]
 
 
-def test_the_grid_follows_the_models_own_methods(schema):
+def test_the_grid_follows_the_models_own_methods():
     changes = {
         "run": {"models": ["plain", "targets"], "methods": ["none", "l1", "lassonet"]},
         "models": {
@@ -563,7 +578,7 @@ def test_the_grid_follows_the_models_own_methods(schema):
         },
         "methods": {"lassonet": {"strengths": ["1"]}},
     }
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     assert configuration.grid(config) == [
         ("branches", "plain", "none"),
         ("branches", "plain", "l1"),
@@ -574,21 +589,21 @@ def test_the_grid_follows_the_models_own_methods(schema):
 
 
 @pytest.mark.parametrize("found", [{"order": 2}, {"network": "biological", "hidden": [4]}])
-def test_states_are_standardized_at_first_order_and_not_for_the_biological_network(schema, found):
-    text = problems(schema, models={"plain": {"standardize": True, **found}})
+def test_states_are_standardized_at_first_order_and_not_for_the_biological_network(found):
+    text = problems(models={"plain": {"standardize": True, **found}})
     key, value = next(iter(found.items()))
     assert f"models.plain.standardize: found true, with {key}: {value}" in text
-    assert check_configuration(merge(SMALL, {"models": {"plain": {"standardize": True}}}), schema)
+    assert check_configuration(merge(SMALL, {"models": {"plain": {"standardize": True}}}))
 
 
-def test_a_dataset_can_leave_out_methods(schema):
+def test_a_dataset_can_leave_out_methods():
     changes = {
         "run": {"datasets": ["branches", "springs"], "models": ["plain", "second"], "methods": ["none", "l1"]},
         "datasets": {"springs": {"source": "second_order", "methods": ["l1"]}},
         "methods": {"l1": {"strengths": ["1"]}},
         "models": {"second": {"methods": ["none"]}},
     }
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     assert configuration.grid(config) == [
         ("branches", "plain", "none"),
         ("branches", "plain", "l1"),
@@ -600,38 +615,38 @@ def test_a_dataset_can_leave_out_methods(schema):
     changes["run"]["peers"] = ["lasso", "correlation"]
     changes["peers"] = {"lasso": {}, "correlation": {}}
     changes["datasets"]["springs"]["peers"] = ["lasso"]
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     assert configuration.peers_of(config, "branches") == ["lasso", "correlation"]
     assert configuration.peers_of(config, "springs") == ["lasso"]
     assert "peers" not in configuration.dataset_settings(config, "springs")
     changes["datasets"]["springs"]["methods"] = ["l3"]
-    assert 'datasets.springs.methods[0]: found "l3"' in problems(schema, **changes)
+    assert 'datasets.springs.methods[0]: found "l3"' in problems(**changes)
     changes["datasets"]["springs"]["methods"] = ["none"]
     changes["models"] = {"plain": {"methods": ["l1"]}, "second": {"methods": ["l1"]}}
-    assert "run.datasets: found springs, for which run.models has no model" in problems(schema, **changes)
+    assert "run.datasets: found springs, for which run.models has no model" in problems(**changes)
     changes["datasets"] = {"springs": {"source": "second_order"}, "branches": {"methods": ["l1"]}}
     changes["models"] = {"second": {"methods": ["none"], "datasets": ["branches"]}}
-    assert "run.models: found second, which has no method in common with branches" in problems(schema, **changes)
+    assert "run.models: found second, which has no method in common with branches" in problems(**changes)
     changes["datasets"]["branches"]["peers"] = ["lassi"]
-    assert 'datasets.branches.peers[0]: found "lassi"' in problems(schema, **changes)
+    assert 'datasets.branches.peers[0]: found "lassi"' in problems(**changes)
 
 
-def test_a_method_of_one_network_per_target_needs_such_a_model(schema):
+def test_a_method_of_one_network_per_target_needs_such_a_model():
     changes = {
         "run": {"methods": ["none", "lassonet"]},
         "methods": {"lassonet": {"strengths": ["1"]}},
         "models": {"plain": {"methods": ["none", "lassonet"]}},
     }
-    assert "models.plain.network: found joint, with the method lassonet" in problems(schema, **changes)
+    assert "models.plain.network: found joint, with the method lassonet" in problems(**changes)
     changes["models"] = {}
-    config = check_configuration(merge(SMALL, changes), schema)  # a model that names no methods leaves it out
+    config = check_configuration(merge(SMALL, changes))  # a model that names no methods leaves it out
     assert configuration.methods_of(config, "plain") == ["none"]
     changes["run"]["methods"] = ["lassonet"]
-    assert "run.models: found plain, for which run.methods has no method" in problems(schema, **changes)
+    assert "run.models: found plain, for which run.methods has no method" in problems(**changes)
     none_left = {"run": {"methods": ["l1"]}, "models": {"plain": {"methods": ["none"]}}}
-    assert "run.models: found plain, for which run.methods has no method" in problems(schema, **none_left)
+    assert "run.models: found plain, for which run.methods has no method" in problems(**none_left)
     unknown = {"models": {"plain": {"methods": ["none", "l2"]}}}
-    assert 'models.plain.methods[1]: found "l2"' in problems(schema, **unknown)
+    assert 'models.plain.methods[1]: found "l2"' in problems(**unknown)
 
 
 @pytest.mark.parametrize(
@@ -650,43 +665,43 @@ def test_a_method_of_one_network_per_target_needs_such_a_model(schema):
         ({"regularizer": "cnode"}, None),
     ],
 )
-def test_what_is_learned_in_the_warm_up_takes_one(schema, method, reason):
+def test_what_is_learned_in_the_warm_up_takes_one(method, reason):
     changes = {
         "run": {"methods": ["none", "own"]},
         "methods": {"own": {"strengths": ["1"], **method}},
         "models": {"plain": {"network": "per_target", "warm_up": 0}},
     }
     if reason is None:
-        check_configuration(merge(SMALL, changes), schema)
+        check_configuration(merge(SMALL, changes))
     else:
         expected = f"models.plain.warm_up: found 0, with the method own, {reason}; allowed: above 0"
-        assert expected in problems(schema, **changes).splitlines()[1]
+        assert expected in problems(**changes).splitlines()[1]
     changes["models"]["plain"]["warm_up"] = 0.1
-    check_configuration(merge(SMALL, changes), schema)
+    check_configuration(merge(SMALL, changes))
 
 
-def test_priors_are_completed_and_a_matter_of_preprocessing(schema):
+def test_priors_are_completed_and_a_matter_of_preprocessing():
     made = {"half": {"of": "truth", "corruption": 0.5}, "all": {"of": "truth", "seed": 3}}
     datasets = {"branches": {"priors": made}, "cycle": {"source": "yeast", "priors": {"m": {"of": "motif"}}}}
-    checked = check_configuration(merge(SMALL, {"datasets": datasets}), schema)
+    checked = check_configuration(merge(SMALL, {"datasets": datasets}))
     assert configuration.dataset_settings(checked, "branches")["priors"] == {
         "half": {"of": "truth", "corruption": 0.5, "seed": 0},
         "all": {"of": "truth", "corruption": 0.0, "seed": 3},
     }
-    assert check_configuration(SMALL, schema)["datasets"]["branches"]["priors"] == {}
+    assert check_configuration(SMALL)["datasets"]["branches"]["priors"] == {}
 
 
-def test_a_biological_network_takes_the_methods_that_have_a_meaning_on_it(schema):
+def test_a_biological_network_takes_the_methods_that_have_a_meaning_on_it():
     changes = {
         "run": {"methods": ["none", "l1", "lassonet", "grouplasso"]},
         "methods": {"lassonet": {"strengths": ["1"]}, "grouplasso": {"strengths": ["1"]}},
         "models": {"plain": {"network": "biological", "hidden": [40]}},
     }
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     assert configuration.methods_of(config, "plain") == ["none", "l1"]
     for method in ("lassonet", "grouplasso"):
         named = merge(changes, {"models": {"plain": {"methods": ["none", method]}}})
-        text = problems(schema, **named)
+        text = problems(**named)
         assert f"models.plain.network: found biological, with the method {method}, which needs one network" in text
         assert f"`models.plain.methods` without {method}" in text
 
@@ -699,11 +714,11 @@ def test_a_biological_network_takes_the_methods_that_have_a_meaning_on_it(schema
         ({"hidden": [40, 40]}, "models.plain.hidden: found [40, 40], with network: biological; allowed: one number"),
     ],
 )
-def test_a_biological_network_has_first_order_and_one_number_of_units(schema, changes, problem):
-    assert problem in problems(schema, models={"plain": {"network": "biological", "hidden": [40]} | changes})
+def test_a_biological_network_has_first_order_and_one_number_of_units(changes, problem):
+    assert problem in problems(models={"plain": {"network": "biological", "hidden": [40]} | changes})
 
 
-def test_peers_infer_the_networks_whose_truth_is_known(schema):
+def test_peers_infer_the_networks_whose_truth_is_known():
     changes = {
         "run": {"datasets": ["branches", "springs", "files", "truth"], "peers": ["trees", "sindy"]},
         "datasets": {
@@ -713,14 +728,14 @@ def test_peers_infer_the_networks_whose_truth_is_known(schema):
         },
         "peers": {"trees": {"peer": "extra_trees", "options": {"trees": 7}}, "sindy": {}, "correlation": {}},
     }
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     found = {name: configuration.peers_of(config, name) for name in config["run"]["datasets"]}
     both = ["trees", "sindy"]
     assert found == {"branches": both, "springs": both, "files": [], "truth": both}
-    assert check_configuration(SMALL, schema)["run"]["peers"] == []
+    assert check_configuration(SMALL)["run"]["peers"] == []
 
 
-def test_what_a_peer_depends_on(schema):
+def test_what_a_peer_depends_on():
     changes = {
         "run": {"datasets": ["branches", "springs"], "models": ["plain", "second"], "peers": ["trees", "sindy"]},
         "seeds": 5,
@@ -728,7 +743,7 @@ def test_what_a_peer_depends_on(schema):
         "models": {"second": {"datasets": ["springs"], "order": 2}},
         "peers": {"trees": {"peer": "extra_trees", "options": {"trees": 7}}, "sindy": {"options": {"thresholds": [1]}}},
     }
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     options = {"of": "derivatives", "decay": True, "trees": 7, "tried": "sqrt", "last": None}
     wanted = {"peer": "extra_trees", "options": options, "seeds": 5, "order": 1}
     assert configuration.peer_settings(config, "branches", "trees") == wanted
@@ -751,8 +766,8 @@ def test_seed_blocks(count, size, blocks):
     assert seed_blocks({"seeds": count, "seeds_per_job": size}) == blocks
 
 
-def test_settings_of_a_result_hold_no_seeds_and_no_other_method(schema):
-    config = check_configuration(SMALL, schema)
+def test_settings_of_a_result_hold_no_seeds_and_no_other_method():
+    config = check_configuration(SMALL)
     settings = slice_settings(config, "branches", "plain", "l1")
     assert set(settings) == {"dataset", "model", "method", "model_settings", "method_settings"}
     assert settings["method_settings"] == {
@@ -761,29 +776,28 @@ def test_settings_of_a_result_hold_no_seeds_and_no_other_method(schema):
         "options": {},
     }
     changed = check_configuration(
-        merge(SMALL, {"seeds": 7, "threads": 2, "device": "cpu", "methods": {"l0": {"strengths": ["1"]}}}),
-        schema,
+        merge(SMALL, {"seeds": 7, "threads": 2, "device": "cpu", "methods": {"l0": {"strengths": ["1"]}}})
     )
     assert canonical_json(slice_settings(changed, "branches", "plain", "l1")) == canonical_json(settings)
 
 
-def test_method_without_strengths_has_strength_zero(schema):
-    settings = slice_settings(check_configuration(SMALL, schema), "branches", "plain", "none")
+def test_method_without_strengths_has_strength_zero():
+    settings = slice_settings(check_configuration(SMALL), "branches", "plain", "none")
     assert settings["method_settings"]["strengths"] == [0.0]
 
 
-def test_pruners_come_with_the_published_schedule(schema):
+def test_pruners_come_with_the_published_schedule():
     methods = {"imp": {"strengths": ["0.9", "1"]}, "dash": {"strengths": ["0", "0.5"], "options": {"prior": "known"}}}
-    config = check_configuration(merge(SMALL, {"methods": methods}), schema)
+    config = check_configuration(merge(SMALL, {"methods": methods}))
     published = {"epochs": 200, "first_epoch": 3, "first_share": 0.7, "every": 10, "share": 0.1, "last_epoch": None}
     assert config["methods"]["imp"]["options"] == published
     assert config["methods"]["dash"]["options"] == {"prior": "known", "most": 1.0, **published}
 
 
-def test_equal_strengths_written_otherwise_are_equal_settings(schema):
+def test_equal_strengths_written_otherwise_are_equal_settings():
     """Neither the way a number is written nor the order of keys makes other settings, which would train again."""
     other = merge(SMALL, {"methods": {"l1": {"strengths": ["0.1", "0.01", "0.001"]}}})
-    first, second = (slice_settings(check_configuration(c, schema), "branches", "plain", "l1") for c in (SMALL, other))
+    first, second = (slice_settings(check_configuration(c), "branches", "plain", "l1") for c in (SMALL, other))
     assert canonical_json(first) == canonical_json(second)
 
 
@@ -805,6 +819,12 @@ def test_merge_replaces_lists_and_merges_mappings():
         ("a: 1\nb: 2\na: 3\n", r"config\.yaml, line 3: the key 'a' is in line 1 already; keep one of them"),
         ("a: {b: 1, c: {d: 1,\n d: 2}}\n", r"config\.yaml, line 2: the key 'd' is in line 1 already"),
         ("a:\n  - {b: 1, b: 2}\n", r"config\.yaml, line 2: the key 'b' is in line 2 already"),
+        (
+            '{\n\t"a": {"b": 1, "c": 2, "b": 3}}\n',
+            r"config\.yaml: the key 'b' is in one mapping twice; keep one of them",
+        ),
+        ("a: 1\nb: &b\n  c: [*b]\n", r"config\.yaml, line 2: what is anchored here contains itself"),
+        ("a: &a [1, *a]\n", r"config\.yaml, line 1: what is anchored here contains itself"),
     ],
 )
 def test_unreadable_yaml(tmp_path, text, expected):
@@ -826,7 +846,18 @@ def test_file_in_place_of_the_results(tmp_path):
         check_folders(config)
 
 
-def test_a_home_folder_is_put_in_for_its_sign_in_every_path(schema, monkeypatch):
+def test_an_alias_can_be_used_twice(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("a: &a {b: [1]}\nc: [*a, *a]\n")
+    assert read_yaml(path) == {"a": {"b": [1]}, "c": [{"b": [1]}] * 2}
+
+
+def test_a_key_twice_in_a_setting_of_the_command_line(repository):
+    with pytest.raises(UserError, match=r"^--config run, line 1: the key 'datasets' is in line 1 already"):
+        read_configuration(repository, [], ['run={"datasets": [], "datasets": []}'])
+
+
+def test_a_home_folder_is_put_in_for_its_sign_in_every_path(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     cells = {"file": "~/cells.h5ad", "donors": {"train": ["a"], "test": []}}
     remote = {**cells, "file": "https://host/~ada/cells.h5ad", "networks": {}}
@@ -840,7 +871,7 @@ def test_a_home_folder_is_put_in_for_its_sign_in_every_path(schema, monkeypatch)
             "remote": {"source": "single_cells", "options": remote},
         },
     }
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     assert [config[key] for key in ("results_dir", "downloads_dir", "mirror")] == [
         "/home/ada/runs",
         "far/~",
@@ -850,9 +881,11 @@ def test_a_home_folder_is_put_in_for_its_sign_in_every_path(schema, monkeypatch)
     assert options["mine"]["path"] == options["cells"]["file"] == "/home/ada/cells.h5ad"
     assert options["cells"]["networks"] == {"a": "/home/ada/a.csv", "b": ["/home/ada/b", "c~"]}
     assert options["remote"]["file"] == "https://host/~ada/cells.h5ad"
-    assert check_configuration({**SMALL, "mirror": "https://host/~ada"}, schema)["mirror"] == "https://host/~ada"
+    assert check_configuration({**SMALL, "mirror": "https://host/~ada"})["mirror"] == "https://host/~ada"
+    for address in ("ftp://x/y", "HTTP://x/y"):
+        assert check_configuration({**SMALL, "mirror": address})["mirror"] == address
     with pytest.raises(UserError, match=r"the path '~nobody_at_all/x', whose home folder is not known"):
-        check_configuration({**SMALL, "results_dir": "~nobody_at_all/x"}, schema)
+        check_configuration({**SMALL, "results_dir": "~nobody_at_all/x"})
 
 
 def test_every_option_that_names_a_file_is_marked_as_a_path():
@@ -862,7 +895,7 @@ def test_every_option_that_names_a_file_is_marked_as_a_path():
     marked = {
         name
         for name in sources.source_names()
-        for schema in sources.source(name).OPTIONS.values()
+        for schema in settings_schema(sources.source(name).Options)["properties"].values()
         if "x-path" in json.dumps(schema)
     }
     assert marked == {name for name in sources.source_names() if hasattr(sources.source(name), "local_files")}
@@ -917,8 +950,8 @@ def cells(tmp_path, monkeypatch):
         ({"priors": {"half": {"of": "motif", "corruption": 0.5}}}, []),
     ],
 )
-def test_what_a_dataset_names_is_there_before_anything_is_planned(schema, cells, changes, expected):
-    config = check_configuration(merge(merge(SMALL, cells), {"datasets": {"mine": changes}}), schema)
+def test_what_a_dataset_names_is_there_before_anything_is_planned(cells, changes, expected):
+    config = check_configuration(merge(merge(SMALL, cells), {"datasets": {"mine": changes}}))
     if not expected:
         check_sources(config)
         return
@@ -930,10 +963,10 @@ def test_what_a_dataset_names_is_there_before_anything_is_planned(schema, cells,
         assert line.startswith(f"  {problem}")
 
 
-def test_a_prior_of_a_file_that_a_method_is_given_is_there(schema, cells):
+def test_a_prior_of_a_file_that_a_method_is_given_is_there(cells):
     methods = {"dash": {"strengths": ["0.1"], "options": {"prior": "motifs"}}}
     changes = {"run": {"methods": ["dash"]}, "methods": methods}
-    config = check_configuration(merge(merge(SMALL, cells), changes), schema)
+    config = check_configuration(merge(merge(SMALL, cells), changes))
     with pytest.raises(UserError, match=r"methods\.dash\.options\.prior: found \"motifs\" .*; allowed: motif "):
         check_sources(config)
     config["methods"]["dash"]["options"]["prior"] = "motif"
@@ -950,9 +983,9 @@ def test_a_prior_of_a_file_that_a_method_is_given_is_there(schema, cells):
         ("hematopoiesis", {"donors": {"train": ["s1d1"], "test": ["s1d1"]}}, "donors.train and donors.test share s1d1"),
     ],
 )
-def test_options_that_contradict_each_other_are_known_before_anything_is_planned(schema, source, options, problem):
+def test_options_that_contradict_each_other_are_known_before_anything_is_planned(source, options, problem):
     changes = {"datasets": {"branches": {"source": source, "options": options}}}
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     with pytest.raises(UserError) as caught:
         check_sources(config)
     assert str(caught.value).splitlines()[1] == f"  datasets.branches.options.{problem}"
@@ -962,24 +995,31 @@ def test_options_that_contradict_each_other_are_known_before_anything_is_planned
     ("source", "name", "nearest"),
     [("krumsiek11", "gata1", "Gata1"), ("second_order", "x6", "x1"), ("hill", "gene_1", "gene_")],
 )
-def test_variables_of_simulated_data_are_known(schema, source, name, nearest):
+def test_variables_of_simulated_data_are_known(source, name, nearest):
     changes = {"datasets": {"branches": {"source": source, "interventions": {"clamp": {"held": {name: 0}}}}}}
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     with pytest.raises(UserError, match=rf'clamp\.held: found "{name}"; allowed: .* nearest are .*{nearest}'):
         check_sources(config)
 
 
-def test_a_mirror_is_a_folder(schema, tmp_path):
-    config = check_configuration(merge(SMALL, {"mirror": str(tmp_path)}), schema)
+def test_a_mirror_is_a_folder(tmp_path):
+    config = check_configuration(merge(SMALL, {"mirror": str(tmp_path)}))
     check_sources(config)
+    config["mirror"] = "HTTP://host/files"
+    check_sources(config)
+    config["mirror"] = "ftp://host/files"
+    with pytest.raises(
+        UserError, match=r"mirror: found ftp://host/files, .* neither .*; allowed: .* an http\(s\) addr"
+    ):
+        check_sources(config)
     config["mirror"] = str(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"mirror: found .*nowhere, which is no folder; allowed: a folder laid out as"):
         check_sources(config)
 
 
-def test_only_datasets_of_the_run_are_looked_for(schema):
+def test_only_datasets_of_the_run_are_looked_for():
     other = {"other": {"source": "anndata", "options": {"path": "nowhere.h5ad"}}}
-    check_sources(check_configuration(merge(SMALL, {"datasets": other}), schema))
+    check_sources(check_configuration(merge(SMALL, {"datasets": other})))
 
 
 def test_files_of_a_configuration_are_read_strictly(tmp_path, monkeypatch):
@@ -1029,58 +1069,58 @@ sys.exit(f"imported: {heavy}" if heavy else 0)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_entry_for_own_data_in_the_readme_is_a_configuration(repository, default, schema):
+def test_the_entry_for_own_data_in_the_readme_is_a_configuration(repository, default):
     readme = (repository / "README.md").read_text(encoding="utf-8")
     own, cells = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL))
     assert own["datasets"]["mine"]["source"] == "anndata"
-    assert pairs(check_configuration(merge(default, own), schema)) == [("mine", "mine")]
+    assert pairs(check_configuration(merge(default, own))) == [("mine", "mine")]
     assert cells["datasets"]["marrow"]["source"] == "single_cells"
     cells["run"] = {"datasets": ["marrow"], "models": ["mine"]}
     cells["models"] = {"mine": {"decay": 3.0, "starts": "learned"}}
-    assert pairs(check_configuration(merge(default, cells), schema)) == [("marrow", "mine")]
+    assert pairs(check_configuration(merge(default, cells))) == [("marrow", "mine")]
 
 
-def test_a_velocity_at_first_order_is_refused(default, schema):
+def test_a_velocity_at_first_order_is_refused(default):
     default["models"]["windows"]["velocity_observations"] = 3
     with pytest.raises(UserError, match=r"models\.windows\.velocity_observations: found .*3, with order: 1; allowed"):
-        check_configuration(default, schema)
+        check_configuration(default)
 
 
-def test_a_model_that_takes_more_than_a_forecast_is_given_is_refused(default, schema):
+def test_a_model_that_takes_more_than_a_forecast_is_given_is_refused(default):
     default["models"]["second_order"]["velocity_observations"] = 3
     place = r"with datasets\.second_order\.initial_state\.known: 1"
     with pytest.raises(UserError, match=r"models\.second_order\.velocity_observations: found 3, " + place):
-        check_configuration(default, schema)
+        check_configuration(default)
     default["datasets"]["second_order"]["initial_state"] = {"known": 3}
-    check_configuration(default, schema)
+    check_configuration(default)
 
 
-def test_a_start_is_a_mean_or_the_last_of_what_is_known(default, schema):
+def test_a_start_is_a_mean_or_the_last_of_what_is_known(default):
     default["datasets"]["second_order"]["initial_state"] = {"known": 3, "mean_of_first": 2}
     with pytest.raises(UserError, match=r"datasets\.second_order\.initial_state: found mean_of_first: 2 and known: 3"):
-        check_configuration(default, schema)
+        check_configuration(default)
 
 
-def test_how_models_are_scored_is_no_matter_of_preprocessing(default, schema):
-    before = check_configuration(copy.deepcopy(default), schema)
+def test_how_models_are_scored_is_no_matter_of_preprocessing(default):
+    before = check_configuration(copy.deepcopy(default))
     default["datasets"]["second_order"]["evaluation"] = {"rolling": {"past": 1.0, "horizon": 2.0}}
-    after = check_configuration(default, schema)
+    after = check_configuration(default)
     one, other = (configuration.dataset_settings(config, "second_order") for config in (before, after))
     assert one == other
     assert after["datasets"]["second_order"]["evaluation"]["rolling"]["stride"] == 0
 
 
-def test_the_table_of_benchmarks_holds_published_ones_and_known_networks(default, schema):
+def test_the_table_of_benchmarks_holds_published_ones_and_known_networks(default):
     cells = {"source": "anndata", "options": {"path": "mine.h5ad", "time": "time"}}
     default["datasets"] |= {"cells": cells, "tumor": {**cells, "benchmark": "breast"}}
     default["run"]["datasets"] = ["cells", "tumor", "second_order"]
     default["models"]["plain"] = {}
     default["run"]["models"] = ["plain"]
-    checked = check_configuration(default, schema)
+    checked = check_configuration(default)
     assert configuration.benchmarks_of(checked) == {"tumor": "breast", "second_order": None}
 
 
-def test_comparisons_of_the_run_are_those_whose_datasets_and_methods_it_has(schema):
+def test_comparisons_of_the_run_are_those_whose_datasets_and_methods_it_has():
     changes = {
         "run": {"datasets": ["branches", "noisy"]},
         "datasets": {"noisy": {"source": "krumsiek11"}, "other": {"source": "krumsiek11"}},
@@ -1092,24 +1132,24 @@ def test_comparisons_of_the_run_are_those_whose_datasets_and_methods_it_has(sche
             "pruned": {"label": "prior", "dataset": "noisy", "methods": {"mine": {"none": 0, "l0": 1}}},
         },
     }
-    config = check_configuration(merge(SMALL, changes), schema)
+    config = check_configuration(merge(SMALL, changes))
     assert configuration.comparisons_of(config) == ["noise", "priors"]
     assert configuration.datasets_compared(config, "noise") == ["noisy", "branches"]
     assert configuration.datasets_compared(config, "priors") == ["noisy"]
-    assert configuration.comparisons_of(check_configuration(SMALL, schema)) == []
+    assert configuration.comparisons_of(check_configuration(SMALL)) == []
 
 
-def test_a_benchmark_is_no_matter_of_preprocessing(schema):
-    plain = check_configuration(SMALL, schema)
-    named = check_configuration(merge(SMALL, {"datasets": {"branches": {"benchmark": "sim350"}}}), schema)
+def test_a_benchmark_is_no_matter_of_preprocessing():
+    plain = check_configuration(SMALL)
+    named = check_configuration(merge(SMALL, {"datasets": {"branches": {"benchmark": "sim350"}}}))
     assert plain["datasets"]["branches"]["benchmark"] is None
     found = [configuration.dataset_settings(config, "branches") for config in (plain, named)]
     assert found[0] == found[1]
 
 
-def test_interventions_are_no_matter_of_preprocessing_and_have_a_figure(schema):
+def test_interventions_are_no_matter_of_preprocessing_and_have_a_figure():
     held = {"datasets": {"branches": {"interventions": {"clamp": {"one": {"Gata1": 0, "Pu.1": "high"}}}}}}
-    without, with_one = (check_configuration(merge(SMALL, changes), schema) for changes in ({}, held))
+    without, with_one = (check_configuration(merge(SMALL, changes)) for changes in ({}, held))
     assert with_one["datasets"]["branches"]["interventions"] == {
         "clamp": {"one": {"Gata1": 0.0, "Pu.1": "high"}}, "each": None, "expected": {}, "horizon": 1.0, "starts": 5,
     }  # fmt: skip
@@ -1120,60 +1160,60 @@ def test_interventions_are_no_matter_of_preprocessing_and_have_a_figure(schema):
     assert figures[1] == [*figures[0], "interventions"]
 
 
-def test_settings_of_interventions_are_those_of_the_schema(schema):
+def test_settings_of_interventions_are_those_of_the_schema():
     from dataclasses import asdict
 
     from sparsenode.interventions.forecast import InterventionSettings
 
     held = {"datasets": {"branches": {"interventions": {"each": "low"}}}}
-    completed = check_configuration(merge(SMALL, held), schema)["datasets"]["branches"]["interventions"]
+    completed = check_configuration(merge(SMALL, held))["datasets"]["branches"]["interventions"]
     assert asdict(InterventionSettings.read(completed)) == asdict(InterventionSettings(each="low"))
 
 
-def test_figures_of_a_dataset_are_those_that_it_allows(default, schema, repository):
+def test_figures_of_a_dataset_are_those_that_it_allows(default, repository):
     default["datasets"]["second_order"]["interventions"] = None
-    checked = check_configuration(default, schema)
+    checked = check_configuration(default)
     always = ["strengths", "pareto", "trajectories", "network", "stability", "network_graph"]
     with_truth = [*always[:4], "precision_recall", "balanced_accuracy", *always[4:]]
     assert configuration.figures_of(checked, "second_order") == with_truth
     default["datasets"]["second_order"]["evaluation"] = {"rolling": {"past": 1.0, "horizon": 2.0}}
-    assert configuration.figures_of(check_configuration(default, schema), "second_order") == [*with_truth, "horizon"]
+    assert configuration.figures_of(check_configuration(default), "second_order") == [*with_truth, "horizon"]
     motion = merge(default, yaml.safe_load((repository / "experiments/mocap.yaml").read_text(encoding="utf-8")))
     wanted = [*always, "horizon", "skeleton", "joints"]
-    assert configuration.figures_of(check_configuration(motion, schema), "mocap") == wanted
+    assert configuration.figures_of(check_configuration(motion), "mocap") == wanted
 
 
-def test_figures_of_cells_need_cells_and_their_map_a_map(default, schema, repository):
+def test_figures_of_cells_need_cells_and_their_map_a_map(default, repository):
     override = yaml.safe_load((repository / "experiments/hematopoiesis.yaml").read_text(encoding="utf-8"))
     cells = merge(default, override)
     always = ["strengths", "pareto", "trajectories", "network", "stability", "network_graph"]
-    found = configuration.figures_of(check_configuration(copy.deepcopy(cells), schema), "hematopoiesis")
+    found = configuration.figures_of(check_configuration(copy.deepcopy(cells)), "hematopoiesis")
     assert found == [*always, "embedding", "gene_trends", "regulators"]
     cells["datasets"]["hematopoiesis"]["options"]["embedding"] = "none"
-    found = configuration.figures_of(check_configuration(cells, schema), "hematopoiesis")
+    found = configuration.figures_of(check_configuration(cells), "hematopoiesis")
     assert found == [*always, "gene_trends", "regulators"]
 
 
-def test_figures_of_files_need_a_truth_that_is_named(default, schema):
+def test_figures_of_files_need_a_truth_that_is_named(default):
     for truth, wanted in ((None, False), ("network", True)):
         options = {"path": "mine.h5ad", "time": "time", "truth": truth}
         default["datasets"]["mine"] = {"source": "anndata", "options": options, "validation": {"by": "trajectory"}}
-        found = configuration.figures_of(check_configuration(copy.deepcopy(default), schema), "mine")
+        found = configuration.figures_of(check_configuration(copy.deepcopy(default)), "mine")
         assert ("precision_recall" in found) == wanted
 
 
-def test_a_name_that_ends_in_a_new_line_is_refused(default, schema):
+def test_a_name_that_ends_in_a_new_line_is_refused(default):
     default["datasets"]["second\n"] = default["datasets"]["second_order"]
     with pytest.raises(UserError, match="letters, digits and underscores"):
-        check_configuration(default, schema)
+        check_configuration(default)
 
 
 @pytest.mark.parametrize(
     ("changes", "room"), [({"iterations": 100}, 80), ({"iterations": 100, "windows": {}, "whole_share": 0.3}, 30)]
 )
-def test_a_member_does_not_cool_before_its_objective_has_settled(schema, changes, room):
+def test_a_member_does_not_cool_before_its_objective_has_settled(changes, room):
     def check(cooldown):
-        return check_configuration({**SMALL, "models": {"plain": {**changes, "stop": {"cooldown": cooldown}}}}, schema)
+        return check_configuration({**SMALL, "models": {"plain": {**changes, "stop": {"cooldown": cooldown}}}})
 
     assert check(room)["models"]["plain"]["stop"]["patience"] == 100
     with pytest.raises(UserError, match=rf"models.plain.stop.cooldown: found {room + 1}; allowed: at most {room},"):
@@ -1229,36 +1269,36 @@ def test_what_cannot_be_unpacked(files_source):
 @pytest.mark.parametrize(
     ("changes", "found"), [({"decay": None}, "decay: null"), ({"windows": {}}, "windows"), ({"order": 2}, "order: 2")]
 )
-def test_starts_are_learned_where_a_deviation_can_be_forgotten(schema, changes, found):
+def test_starts_are_learned_where_a_deviation_can_be_forgotten(changes, found):
     model = {"starts": "learned", "decay": 1.0}
-    assert check_configuration({**SMALL, "models": {"plain": model}}, schema)["models"]["plain"]["starts"] == "learned"
+    assert check_configuration({**SMALL, "models": {"plain": model}})["models"]["plain"]["starts"] == "learned"
     with pytest.raises(UserError, match=rf"models\.plain\.starts: found learned, with {found}; allowed: given, or"):
-        check_configuration({**SMALL, "models": {"plain": {**model, **changes}}}, schema)
+        check_configuration({**SMALL, "models": {"plain": {**model, **changes}}})
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("rolling", {"past": 1.0, "horizon": 2.0}), ("one_step", True)], ids=["rolling", "one_step"]
 )
-def test_starts_are_not_learned_for_forecasts_from_within(default, schema, name, value):
+def test_starts_are_not_learned_for_forecasts_from_within(default, name, value):
     default["datasets"]["krumsiek11"]["evaluation"] = {name: value}
     default["models"]["windows"] |= {"windows": None, "starts": "learned", "decay": 1.0}
     with pytest.raises(
         UserError, match=rf"models\.windows\.starts: found learned, with datasets\.krumsiek11\.evaluation\.{name};"
     ):
-        check_configuration(default, schema)
+        check_configuration(default)
 
 
-def test_a_method_that_nothing_is_trained_with_is_named(schema):
+def test_a_method_that_nothing_is_trained_with_is_named():
     methods = {"group": {"regularizer": "grouplasso", "strengths": ["1"]}}
     given = merge(SMALL, {"methods": methods, "run": {"methods": ["none", "l1", "group"]}})
-    config = check_configuration(given, schema)
+    config = check_configuration(given)
     (remark,) = configuration.remarks(config)
     assert remark.startswith("run.methods: nothing is trained with group: ")
     given = merge(given, {"models": {"plain": {"network": "per_target", "methods": ["group", "l1"]}}})
-    (remark,) = configuration.remarks(check_configuration(given, schema))
+    (remark,) = configuration.remarks(check_configuration(given))
     assert "nothing is trained with none:" in remark
     given = merge(given, {"models": {"plain": {"methods": None}}})
-    assert not configuration.remarks(check_configuration(given, schema))
+    assert not configuration.remarks(check_configuration(given))
 
 
 @pytest.mark.parametrize(
@@ -1274,7 +1314,7 @@ def test_a_method_that_nothing_is_trained_with_is_named(schema):
         ({"datasets": {"branches": {"evaluation": {"one_step": True}}}}, False),
     ],
 )
-def test_the_origin_of_results_differs_where_they_may_differ(schema, changes, same):
-    before, after = (check_configuration(merge(SMALL, change), schema) for change in ({}, changes))
+def test_the_origin_of_results_differs_where_they_may_differ(changes, same):
+    before, after = (check_configuration(merge(SMALL, change)) for change in ({}, changes))
     prints = {configuration.fingerprint(configuration.results_settings(one, "branches")) for one in (before, after)}
     assert len(prints) == (1 if same else 2)

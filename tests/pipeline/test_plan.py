@@ -18,9 +18,8 @@ MODELS = {
 
 
 @pytest.fixture
-def config(repository, tmp_path):
+def config(tmp_path):
     """A checked configuration whose results folder is empty."""
-    schema = configuration.read_yaml(repository / configuration.SCHEMA_PATH)
     return configuration.check_configuration(
         {
             "results_dir": str(tmp_path / "results"),
@@ -30,8 +29,7 @@ def config(repository, tmp_path):
             "datasets": {"branches": {"source": "krumsiek11"}, "springs": {"source": "second_order"}},
             "models": MODELS,
             "methods": {"none": {}, "l1": {"strengths": ["1", "2"]}, "pathreg": {"strengths": ["1", "2", "3", "4"]}},
-        },
-        schema,
+        }
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import anndata
@@ -41,7 +40,8 @@ def problems(rotation: anndata.AnnData) -> list[tuple[float, Problem]]:
 
 def strengths_of(method: str, *strengths: float) -> MethodSettings:
     named = {"prior": "known", "most": 0.5} if "prior" in get_method(method).model_fields else {}
-    return MethodSettings(method, (0.0,) if get_method(method).strength is None else strengths, named)
+    taken = (0.0,) if get_method(method).strength is None else strengths
+    return MethodSettings(regularizer=method, strengths=taken, options=named)
 
 
 def run(
@@ -52,7 +52,7 @@ def run(
     seeds: tuple[int, ...] = (0, 1),
     **changes: Any,
 ) -> TrainingResult:
-    return train(problems, 2, replace(SETTINGS, **changes), strengths_of(method, *strengths), seeds, prior=PRIOR)
+    return train(problems, 2, SETTINGS.changed(**changes), strengths_of(method, *strengths), seeds, prior=PRIOR)
 
 
 def test_training_forecasts_better_than_holding_the_state(problems: list[tuple[float, Problem]]) -> None:
@@ -76,7 +76,7 @@ def test_every_method_that_needs_no_network_of_each_target_lowers_the_loss(
 
 @pytest.mark.parametrize("method", SUITED)
 def test_a_member_does_not_depend_on_its_neighbors(problems: list[tuple[float, Problem]], method: str) -> None:
-    changes: dict[str, Any] = {"refit": RefitSettings(5, 0.01), "initial_noise": 1.0}
+    changes: dict[str, Any] = {"refit": RefitSettings(iterations=5, learning_rate=0.01), "initial_noise": 1.0}
     together = run(problems, method, strengths=(0.0, 0.1), seeds=(0, 1, 2), **changes)
     strength = together.members[-1].strength
     alone = run(problems, method, strengths=(strength,), seeds=(2,), **changes)
@@ -90,7 +90,9 @@ def test_a_refit_keeps_what_was_pruned_in_both_branches_at_zero(
     problems: list[tuple[float, Problem]], method: str, gates: str
 ) -> None:
     settings = {"iterations": 60, "gates": gates, "gates_learning_rate": 0.3}
-    result = run(problems, method, strengths=(100.0,), refit=RefitSettings(15, 0.01), **settings)
+    result = run(
+        problems, method, strengths=(100.0,), refit=RefitSettings(iterations=15, learning_rate=0.01), **settings
+    )
     for weight, mask in zip(result.parameters.prunable, result.parameters.masks, strict=True):
         assert (weight[mask == 0] == 0).all()
     for branch in result.parameters.masks[0].chunk(2, dim=-1):
@@ -124,14 +126,16 @@ def test_the_rate_of_relaxation_is_learned(rotation: anndata.AnnData) -> None:
     values = np.exp(-1.5 * time)[:, None] * np.array([[1.0, 2.0]])
     adata.X = values.astype(np.float32)
     adata.uns["sparsenode"]["initial_states"].loc[:, :] = [[1.0, 2.0]] * 3
-    settings = replace(SETTINGS, decay=0.3, iterations=150, learning_rate=0.03)
+    settings = SETTINGS.changed(decay=0.3, iterations=150, learning_rate=0.03)
     result = train(make_problems(adata, settings), 2, settings, strengths_of("l1", 3.0), [0])
     assert result.parameters.multiplier[0].mean() == pytest.approx(1.5, abs=0.2)
 
 
-@pytest.mark.parametrize("changes", [{"windows": WindowSettings(4, 2), "whole_share": 0.5}, {"starts": "learned"}])
+@pytest.mark.parametrize(
+    "changes", [{"windows": WindowSettings(length=4, stride=2), "whole_share": 0.5}, {"starts": "learned"}]
+)
 def test_windows_and_learned_starts_train_too(rotation: anndata.AnnData, changes: dict[str, Any]) -> None:
-    settings, adata = replace(SETTINGS, decay=0.5, **changes), rotation.copy()
+    settings, adata = SETTINGS.changed(decay=0.5, **changes), rotation.copy()
     adata.obs["group"] = "all"
     result = train(make_problems(adata, settings), 2, settings, strengths_of("pathreg", 0.01), [0, 1])
     assert {member.status for member in result.members} == {"finished"}
@@ -157,9 +161,14 @@ OFTEN = {"epochs": 4, "first_epoch": 1, "first_share": 0.5, "every": 1, "share":
 def pruner(method: str, strength: float) -> tuple[Task, Run]:
     """A run of two members of a network in which no weight is zero, but some rates are, before anything is pruned."""
     options = OFTEN | ({"prior": "known"} if "prior" in get_method(method).model_fields else {})
-    settings = replace(SETTINGS, hidden=(UNITS,))
+    settings = SETTINGS.changed(hidden=(UNITS,))
     task = runs.make_task(
-        GENES, settings, MethodSettings(method, (strength,), options), [0, 1], torch.device("cpu"), prior=WIDE_PRIOR
+        GENES,
+        settings,
+        MethodSettings(regularizer=method, strengths=(strength,), options=options),
+        [0, 1],
+        torch.device("cpu"),
+        prior=WIDE_PRIOR,
     )
     run_ = runs.start(task, [0, 1])
     scatter(run_, 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import anndata
@@ -83,9 +82,9 @@ def test_a_step_on_edges_is_that_of_the_design(
     Written out in float64, from the gradients on, over three steps whose gradients differ.
     """
     record, first_moment, second_moment, tiny = make_method(method, {}), 0.9, 0.999, 1e-8
-    settings = replace(SMALL, normalization=normalization, order=order, velocity_hidden=(3,))
+    settings = SMALL.changed(normalization=normalization, order=order, velocity_hidden=(3,))
     ((_, problem),) = make_problems(chain, settings)
-    given = MethodSettings(method, (0.2, 2.0), {})
+    given = MethodSettings(regularizer=method, strengths=(0.2, 2.0), options={})
     task = runs.make_task(3, settings, given, [0, 1], torch.device("cpu"), problem.given)
     run = runs.start(task, range(4))
     others = 1.0 - np.eye(3)
@@ -129,7 +128,7 @@ def test_a_step_on_edges_is_that_of_the_design(
 
 
 def test_what_a_variable_does_to_itself_is_not_weighed(problems: list[tuple[float, Problem]]) -> None:
-    given = MethodSettings("grouplasso", (0.1,), {"adaptive": 2.0})
+    given = MethodSettings(regularizer="grouplasso", strengths=(0.1,), options={"adaptive": 2.0})
     task = runs.make_task(3, SMALL, given, [0, 1], torch.device("cpu"), problems[0][1].given)
     run = runs.start(task, range(2))
     runs.reweigh_edges(run, task)
@@ -150,7 +149,13 @@ def trained(
     options: dict[str, float] | None = None,
     **changes: Any,
 ) -> TrainingResult:
-    return train(problems, 3, replace(SMALL, **changes), MethodSettings(method, strengths, options or {}), seeds)
+    return train(
+        problems,
+        3,
+        SMALL.changed(**changes),
+        MethodSettings(regularizer=method, strengths=strengths, options=options or {}),
+        seeds,
+    )
 
 
 @pytest.mark.parametrize("hierarchy", [0.5, 10.0])

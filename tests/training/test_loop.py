@@ -53,19 +53,19 @@ def strengths_of(method: str, *strengths: float, **options: Any) -> MethodSettin
     record = get_method(method)
     allowed = tuple(sorted({min(strength, record.largest_strength) for strength in strengths}))
     given = (PRUNING if issubclass(record, Pruner) else {}) | NAMED.get(method, {}) | options
-    return MethodSettings(method, (0.0,) if record.strength is None else allowed, given)
+    return MethodSettings(regularizer=method, strengths=(0.0,) if record.strength is None else allowed, options=given)
 
 
 def suited(settings: ModelSettings, method: str) -> ModelSettings:
     """With one network per target where the method needs it."""
-    return replace(settings, network="per_target") if issubclass(get_method(method), EdgeProximal) else settings
+    return settings.changed(network="per_target") if issubclass(get_method(method), EdgeProximal) else settings
 
 
 def run(
     problems: list[tuple[float, Problem]], method: str, *, seeds: tuple[int, ...] = (0, 1), **changes: Any
 ) -> TrainingResult:
     strengths = changes.pop("strengths", (0.0, 0.1))
-    settings = suited(replace(TINY, **changes), method)
+    settings = suited(TINY.changed(**changes), method)
     return train(problems, 2, settings, strengths_of(method, *strengths), seeds, prior=PRIOR)
 
 
@@ -106,7 +106,10 @@ def test_other_seed_other_result(problems: list[tuple[float, Problem]]) -> None:
     assert not torch.equal(result.parameters.weights[0][0], result.parameters.weights[0][1])
 
 
-@pytest.mark.parametrize("changes", [{}, {"refit": RefitSettings(5, 0.01)}, {"gates": "unit"}, {"initial_noise": 1.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"refit": RefitSettings(iterations=5, learning_rate=0.01)}, {"gates": "unit"}, {"initial_noise": 1.0}],
+)
 @pytest.mark.parametrize("method", method_names())
 def test_a_member_does_not_depend_on_its_neighbors(
     problems: list[tuple[float, Problem]], method: str, changes: dict[str, Any]
@@ -118,7 +121,7 @@ def test_a_member_does_not_depend_on_its_neighbors(
     assert_same(row_of(together, strength, 2), row_of(alone, strength, 2), tolerance=2e-4)
 
 
-@pytest.mark.parametrize("refit", [None, RefitSettings(5, 0.01)])
+@pytest.mark.parametrize("refit", [None, RefitSettings(iterations=5, learning_rate=0.01)])
 def test_a_diverged_member_is_set_aside_and_harms_no_neighbor(
     problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, refit: RefitSettings | None
 ) -> None:
@@ -170,9 +173,9 @@ def lose(monkeypatch: pytest.MonkeyPatch, after: int, lost: set[int]) -> None:
 def test_a_member_lost_around_the_start_of_a_refit_keeps_sound_parameters(
     problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, method: str, after: int
 ) -> None:
-    sound = run(problems, method, seeds=(0, 1, 2), refit=RefitSettings(6, 0.01))
+    sound = run(problems, method, seeds=(0, 1, 2), refit=RefitSettings(iterations=6, learning_rate=0.01))
     lose(monkeypatch, after, {0})
-    result = run(problems, method, seeds=(0, 1, 2), refit=RefitSettings(6, 0.01))
+    result = run(problems, method, seeds=(0, 1, 2), refit=RefitSettings(iterations=6, learning_rate=0.01))
     assert result.members[0].status == "diverged"
     assert {member.status for member in result.members[1:]} == {"finished"}
     assert all(torch.isfinite(tensor).all() for tensor in result.parameters.named().values())
@@ -184,9 +187,9 @@ def test_a_member_lost_around_the_start_of_a_refit_keeps_sound_parameters(
 def test_a_block_whose_members_all_diverged_before_the_refit_joins_the_others(
     problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = run(problems, "l0", seeds=(0, 1), strengths=(0.1,), refit=RefitSettings(5, 0.01))
+    sound = run(problems, "l0", seeds=(0, 1), strengths=(0.1,), refit=RefitSettings(iterations=5, learning_rate=0.01))
     lose(monkeypatch, 3, {0, 1})
-    lost = run(problems, "l0", seeds=(2, 3), strengths=(0.1,), refit=RefitSettings(5, 0.01))
+    lost = run(problems, "l0", seeds=(2, 3), strengths=(0.1,), refit=RefitSettings(iterations=5, learning_rate=0.01))
     assert {member.status for member in lost.members} == {"diverged"}
     joined = network.join([lost.parameters, sound.parameters])
     assert all(torch.isfinite(tensor).all() for tensor in joined.named().values())
@@ -223,7 +226,7 @@ def test_all_members_can_diverge(problems: list[tuple[float, Problem]]) -> None:
 @pytest.mark.parametrize("method", ["l0", "l1", "pathreg", "grouplasso", "lassonet"])
 def test_a_refit_keeps_what_was_pruned_at_zero(problems: list[tuple[float, Problem]], method: str, gates: str) -> None:
     settings = {"iterations": 60, "gates": gates, "gates_learning_rate": 0.3, "strengths": (100.0,)}
-    result = run(problems, method, refit=RefitSettings(15, 0.01), **settings)
+    result = run(problems, method, refit=RefitSettings(iterations=15, learning_rate=0.01), **settings)
     pruned = 0
     for weight, mask in zip(result.parameters.prunable, result.parameters.masks, strict=True):
         assert (weight[mask == 0] == 0).all()
@@ -244,11 +247,10 @@ def test_sparsity_rises_with_strength(problems: list[tuple[float, Problem]]) -> 
 def test_every_method_trains_with_windows_at_both_orders(
     rotation: anndata.AnnData, order: int, normalization: str, method: str
 ) -> None:
-    settings = replace(
-        TINY,
+    settings = TINY.changed(
         order=order,
         normalization=normalization,
-        windows=WindowSettings(4, 2),
+        windows=WindowSettings(length=4, stride=2),
         whole_share=0.5,
         iterations=6,
         velocity_hidden=(3,),
@@ -261,7 +263,7 @@ def test_every_method_trains_with_windows_at_both_orders(
 
 def test_dopri5_trains_like_the_coarse_grid(problems: list[tuple[float, Problem]]) -> None:
     coarse = run(problems, "none", iterations=5)
-    adaptive = run(problems, "none", iterations=5, solver=SolverSettings("dopri5", 0.5, 1e-6))
+    adaptive = run(problems, "none", iterations=5, solver=SolverSettings(scheme="dopri5", step=0.5, tolerance=1e-6))
     assert adaptive.history[-1]["loss"] == pytest.approx(coarse.history[-1]["loss"], rel=1e-2)
 
 
@@ -269,7 +271,7 @@ def test_a_decay_is_learned(rotation: anndata.AnnData) -> None:
     adata = rotation.copy()
     adata.X = np.exp(-adata.obs["time"].to_numpy())[:, None] * np.array([[1.0, 2.0]], np.float32)
     adata.uns["sparsenode"]["initial_states"].loc[:, :] = [[1.0, 2.0]] * 3
-    settings = replace(TINY, decay=0.3, iterations=200, learning_rate=0.05)
+    settings = TINY.changed(decay=0.3, iterations=200, learning_rate=0.05)
     result = train(make_problems(adata, settings), 2, settings, strengths_of("l1", 3.0), [0])
     assert result.parameters.decay[0].mean() == pytest.approx(1.0, abs=0.15)
 
@@ -282,9 +284,9 @@ def test_reports_come_at_each_check(problems: list[tuple[float, Problem]]) -> No
 
 
 def test_members_in_blocks_are_the_members_of_one_block(problems: list[tuple[float, Problem]]) -> None:
-    together = run(problems, "l0", seeds=(0, 1, 2), refit=RefitSettings(5, 0.01))
+    together = run(problems, "l0", seeds=(0, 1, 2), refit=RefitSettings(iterations=5, learning_rate=0.01))
     strengths = strengths_of("l0", 0.0, 0.1)
-    settings = replace(TINY, refit=RefitSettings(5, 0.01))
+    settings = TINY.changed(refit=RefitSettings(iterations=5, learning_rate=0.01))
     for most in (1, 4, 100):
         reports: list[Report] = []
         apart = train(problems, 2, settings, strengths, [0, 1, 2], most_members=most, report=reports.append)
@@ -370,21 +372,23 @@ def test_a_member_that_no_longer_improves_leaves_and_the_others_do_not_notice(
 
 def test_the_bar_reaches_its_end_when_all_stop_early(problems: list[tuple[float, Problem]]) -> None:
     reports: list[Report] = []
-    settings = replace(TINY, iterations=400, stop=StopSettings(tolerance=1.0, patience=10, cooldown=10))
+    settings = TINY.changed(iterations=400, stop=StopSettings(tolerance=1.0, patience=10, cooldown=10))
     result = train(problems, 2, settings, strengths_of("none"), [0], report=reports.append)
     assert result.members[0].iterations < 200
     assert reports[-1].iteration == reports[-1].total == 400
 
 
 def test_the_last_to_cool_do_so_to_the_end(problems: list[tuple[float, Problem]]) -> None:
-    stop = StopSettings(tolerance=-10.0, patience=5, cooldown=11)
+    stop = StopSettings.model_construct(tolerance=-10.0, patience=5, cooldown=11)
     result = run(problems, "none", iterations=40, seeds=(0,), check_every=15, stop=stop)
     assert [row["iteration"] for row in result.history] == [0, 15, 29, 30, 40]
     assert result.history[-1]["learning_rate"] == pytest.approx(0.05 * 0.02)
 
 
 def test_early_stopping_ends_at_the_iterations_at_the_latest(problems: list[tuple[float, Problem]]) -> None:
-    result = run(problems, "none", iterations=40, stop=StopSettings(tolerance=-10.0, patience=5, cooldown=10))
+    result = run(
+        problems, "none", iterations=40, stop=StopSettings.model_construct(tolerance=-10.0, patience=5, cooldown=10)
+    )
     assert {member.iterations for member in result.members} == {40}
 
 
@@ -404,22 +408,33 @@ def test_losses_over_200_iterations_after_a_neighbor_diverged(
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "refit": {"refit": RefitSettings(7, 0.01)},
+    "refit": {"refit": RefitSettings(iterations=7, learning_rate=0.01)},
     "noise": {"initial_noise": 1.0, "decay": 0.5},
-    "stop": {"stop": StopSettings(0.05, 5, 5), "refit": RefitSettings(5, 0.01), "gates": "unit"},
-    "windows": {"order": 2, "windows": WindowSettings(4, 2), "whole_share": 0.4},
-    "batches": {"windows": WindowSettings(4, 2, batch=5), "refit": RefitSettings(7, 0.01)},
+    "stop": {
+        "stop": StopSettings(tolerance=0.05, patience=5, cooldown=5),
+        "refit": RefitSettings(iterations=5, learning_rate=0.01),
+        "gates": "unit",
+    },
+    "windows": {"order": 2, "windows": WindowSettings(length=4, stride=2), "whole_share": 0.4},
+    "batches": {
+        "windows": WindowSettings(length=4, stride=2, batch=5),
+        "refit": RefitSettings(iterations=7, learning_rate=0.01),
+    },
     "motion": {
         "order": 2,
         "velocity_hidden": (3,),
         "velocity_observations": 3,
         "decay": 1.0,
         "time_scale": 0.5,
-        "windows": WindowSettings(4, 2, batch=5),
+        "windows": WindowSettings(length=4, stride=2, batch=5),
         "whole_share": 0.4,
         "initial_noise": 1.0,
     },
-    "bootstrap": {"bootstrap": BootstrapSettings(2), "windows": WindowSettings(4, 2, batch=5), "whole_share": 0.4},
+    "bootstrap": {
+        "bootstrap": BootstrapSettings(block=2),
+        "windows": WindowSettings(length=4, stride=2, batch=5),
+        "whole_share": 0.4,
+    },
 }
 
 
@@ -475,7 +490,7 @@ def assert_equal(one: TrainingResult, other: TrainingResult) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("method", method_names())
 def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: Path, method: str, variant: str) -> None:
-    settings = suited(replace(TINY, **VARIANTS[variant]), method)
+    settings = suited(TINY.changed(**VARIANTS[variant]), method)
     whole, none = run_in_pieces(rotation, tmp_path / "whole", settings, method, None)
     assert none == 0
     for every in (1, 6):
@@ -486,7 +501,7 @@ def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: P
 
 @pytest.mark.parametrize("variant", ["plain", "stop", "bootstrap"])
 def test_weights_of_edges_come_back_with_a_checkpoint(rotation: anndata.AnnData, tmp_path: Path, variant: str) -> None:
-    settings = suited(replace(TINY, **VARIANTS[variant]), "grouplasso")
+    settings = suited(TINY.changed(**VARIANTS[variant]), "grouplasso")
     options = {"adaptive": 1.0, "stages": 3}
     whole, _ = run_in_pieces(rotation, tmp_path / "whole", settings, "grouplasso", None, options=options)
     alike, _ = run_in_pieces(rotation, tmp_path / "alike", settings, "grouplasso", None)
@@ -510,7 +525,7 @@ def test_edges_are_weighed_for_the_last_time_before_anybody_cools(
 ) -> None:
     # Every member would stop as soon as it may: five iterations of patience, twice.
     stop = StopSettings(tolerance=1.0, patience=5, cooldown=30)
-    settings = suited(replace(TINY, iterations=100, warm_up=0.1, stop=stop), "grouplasso")
+    settings = suited(TINY.changed(iterations=100, warm_up=0.1, stop=stop), "grouplasso")
     weighed: list[list[int]] = []
     reweigh = runs.reweigh_edges
 
@@ -532,7 +547,7 @@ def test_edges_are_weighed_for_the_last_time_before_anybody_cools(
 def test_a_member_that_trains_on_batches_does_not_depend_on_its_neighbors(
     rotation: anndata.AnnData, method: str, variant: str
 ) -> None:
-    settings = suited(replace(TINY, **VARIANTS[variant]), method)
+    settings = suited(TINY.changed(**VARIANTS[variant]), method)
     problems = problems_of(rotation, settings)
     together = train(problems, 2, settings, strengths_of(method, 0.0, 0.1, 1.0), (0, 1, 2), prior=PRIOR)
     strength = together.members[-1].strength
@@ -543,7 +558,7 @@ def test_a_member_that_trains_on_batches_does_not_depend_on_its_neighbors(
 def test_batches_change_with_the_iteration_and_go_on_through_the_refit(
     rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(TINY, **VARIANTS["batches"])
+    settings = TINY.changed(**VARIANTS["batches"])
     ((until, problem),) = problems_of(rotation, settings)
     sample, drawn = Problem.sample, []
 
@@ -565,7 +580,7 @@ def started(settings: ModelSettings, seeds: list[int], method: str = "none") -> 
 
 
 def test_a_model_that_trains_on_batches_learns_all_windows(rotation: anndata.AnnData) -> None:
-    settings = replace(TINY, windows=WindowSettings(4, 2, batch=5), iterations=300)
+    settings = TINY.changed(windows=WindowSettings(length=4, stride=2, batch=5), iterations=300)
     ((until, problem),) = make_problems(rotation, settings)
     result = train([(until, problem)], 2, settings, strengths_of("none"), [0])
     fresh, task = started(settings, [0])
@@ -580,8 +595,8 @@ def test_a_model_that_trains_on_batches_learns_all_windows(rotation: anndata.Ann
 def test_starts_and_slopes_are_perturbed_by_their_own_errors(
     rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch, velocity_observations: int
 ) -> None:
-    settings = replace(TINY, **VARIANTS["motion"] | {"velocity_observations": velocity_observations})
-    settings = replace(settings, initial_noise=2.0)
+    settings = TINY.changed(**VARIANTS["motion"] | {"velocity_observations": velocity_observations})
+    settings = settings.changed(initial_noise=2.0)
     (_, problem), _ = problems_of(rotation, settings)
     given: list[torch.Tensor] = []
     begin = step.starting_states
@@ -609,7 +624,7 @@ def test_starts_and_slopes_are_perturbed_by_their_own_errors(
 @pytest.mark.parametrize("method", method_names())
 def test_every_method_trains_on_motion(rotation: anndata.AnnData, method: str) -> None:
     """All that a model of motion has: slopes, stiffness and damping, another scale of time, noise and batches."""
-    settings = suited(replace(TINY, **VARIANTS["motion"]), method)
+    settings = suited(TINY.changed(**VARIANTS["motion"]), method)
     result = train(problems_of(rotation, settings), 2, settings, strengths_of(method, 0.4), [0], prior=PRIOR)
     assert result.members[0].status == "finished"
     assert np.isfinite([row["loss"] for row in result.history]).all()
@@ -619,7 +634,7 @@ def test_every_method_trains_on_motion(rotation: anndata.AnnData, method: str) -
 
 
 def test_so_is_a_run_in_blocks_of_members(rotation: anndata.AnnData, tmp_path: Path) -> None:
-    settings = replace(TINY, refit=RefitSettings(7, 0.01))
+    settings = TINY.changed(refit=RefitSettings(iterations=7, learning_rate=0.01))
     whole, _ = run_in_pieces(rotation, tmp_path / "whole", settings, "l0", None, most_members=4)
     cut, pieces = run_in_pieces(rotation, tmp_path / "cut", settings, "l0", 6, most_members=4)
     assert pieces > 6

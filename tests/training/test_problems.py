@@ -49,7 +49,7 @@ def test_holding_the_state_has_the_relative_loss_one() -> None:
 
 def test_the_loss_of_the_study_is_the_plain_mean_squared_error() -> None:
     given = rows(2.0, 3.0, level=2.0)
-    problem = make_problem(given, replace(SETTINGS, normalization="study"), np.ones(2))
+    problem = make_problem(given, SETTINGS.changed(normalization="study"), np.ones(2))
     assert problem.loss(held(given, problem.grid.intervals)).item() == pytest.approx(4.0 * 2 / 3, rel=1e-5)
 
 
@@ -78,24 +78,24 @@ def test_a_row_counts_the_same_whatever_its_number_of_observations() -> None:
         observed=[*short.observed, *long.observed],
         weights=[*short.weights, *long.weights],
     )
-    problem = make_problem(both, replace(SETTINGS, normalization="study"), np.ones(2))
+    problem = make_problem(both, SETTINGS.changed(normalization="study"), np.ones(2))
     loss = problem.loss(held(both, problem.grid.intervals)).item()
     assert loss == pytest.approx((2 / 3 + 29 / 30) / 2, rel=1e-5)
 
 
 def test_windows_come_first_and_whole_trajectories_last(rotation: anndata.AnnData) -> None:
-    settings = replace(SETTINGS, windows=WindowSettings(4, 2), whole_share=0.25)
+    settings = SETTINGS.changed(windows=WindowSettings(length=4, stride=2), whole_share=0.25)
     (until, windowed), (end, whole) = make_problems(rotation, settings)
     assert (until, end) == (0.75, 1.0)
     assert (len(windowed.positions), len(whole.positions)) == (15, 3)
-    assert len(make_problems(rotation, replace(settings, whole_share=0.0))) == 1
+    assert len(make_problems(rotation, settings.changed(whole_share=0.0))) == 1
 
 
-@pytest.mark.parametrize("windows", [None, WindowSettings(4, 2)])
+@pytest.mark.parametrize("windows", [None, WindowSettings(length=4, stride=2)])
 def test_holding_the_state_has_the_relative_loss_one_on_data(
     rotation: anndata.AnnData, windows: WindowSettings | None
 ) -> None:
-    ((_, problem),) = make_problems(rotation, replace(SETTINGS, windows=windows))
+    ((_, problem),) = make_problems(rotation, SETTINGS.changed(windows=windows))
     nodes = problem.positions.unsqueeze(1).expand(-1, problem.grid.intervals + 1, -1)
     nodes = torch.cat((nodes, torch.zeros_like(nodes)), dim=1).unsqueeze(0)
     assert problem.loss(nodes).item() == pytest.approx(1.0, rel=1e-5)
@@ -108,7 +108,7 @@ def test_each_row_is_read_at_its_own_times_with_its_own_weights(rotation: anndat
     data.obs["weight"] = rng.uniform(0.2, 3.0, data.n_obs)
     data.obs["time"] += 7.0 + np.linspace(0.0, 1.0, data.n_obs) ** 2  # another spacing in each trajectory
     data.var["weight"] = [0.3, 2.0]
-    ((_, problem),) = make_problems(data, replace(SETTINGS, normalization="study"))
+    ((_, problem),) = make_problems(data, SETTINGS.changed(normalization="study"))
     given = training_rows(data, windows=None, smoothing=0, order=1)
     intervals = problem.grid.intervals
     nodes = torch.as_tensor(rng.normal(size=(1, len(given.times), 2 * (intervals + 1), 2)), dtype=torch.float32)
@@ -120,7 +120,7 @@ def test_each_row_is_read_at_its_own_times_with_its_own_weights(rotation: anndat
     assert problem.loss(nodes).item() == pytest.approx(np.mean(errors), rel=1e-4)
 
 
-BATCHED = replace(SETTINGS, order=2, windows=WindowSettings(4, 2, batch=4))
+BATCHED = SETTINGS.changed(order=2, windows=WindowSettings(length=4, stride=2, batch=4))
 
 
 def rows_of(problem: Problem, part: Problem) -> list[int]:
@@ -142,7 +142,7 @@ def test_a_sample_holds_all_that_belongs_to_its_rows(rotation: anndata.AnnData) 
     data = rotation.copy()
     data.uns["sparsenode"]["known_observations"] = 2
     data.obs["time"] += np.linspace(0.0, 1.0, data.n_obs) ** 2
-    for settings in (BATCHED, replace(BATCHED, velocity_observations=2)):
+    for settings in (BATCHED, BATCHED.changed(velocity_observations=2)):
         ((_, problem),) = make_problems(data, settings)
         part = problem.sample(3)
         rows = rows_of(problem, part)
@@ -156,14 +156,14 @@ def test_a_sample_holds_all_that_belongs_to_its_rows(rotation: anndata.AnnData) 
 
 @pytest.mark.parametrize("batch", [None, 15, 16, 1000])
 def test_a_batch_as_large_as_the_problem_is_the_problem(rotation: anndata.AnnData, batch: int | None) -> None:
-    ((_, problem),) = make_problems(rotation, replace(BATCHED, windows=WindowSettings(4, 2, batch=batch)))
+    ((_, problem),) = make_problems(rotation, BATCHED.changed(windows=WindowSettings(length=4, stride=2, batch=batch)))
     assert problem.rows == 15
     assert problem.sample(5) is problem
 
 
 def test_whole_trajectories_are_drawn_in_batches_of_as_many_as_windows(rotation: anndata.AnnData) -> None:
     for batch, rows_solved in ((2, 2), (3, 3), (50, 3)):
-        settings = replace(BATCHED, windows=WindowSettings(4, 2, batch=batch), whole_share=0.5)
+        settings = BATCHED.changed(windows=WindowSettings(length=4, stride=2, batch=batch), whole_share=0.5)
         (_, windowed), (_, whole) = make_problems(rotation, settings)
         assert (windowed.rows, whole.rows) == (min(batch, len(windowed.positions)), rows_solved)
         assert len(whole.sample(0).positions) == rows_solved
@@ -181,7 +181,7 @@ def test_the_loss_of_a_sample_is_that_of_its_windows_alone(
     if uneven:
         data.obs["weight"] = rng.uniform(0.2, 3.0, data.n_obs)
         data.obs["time"] += 7.0 + np.linspace(0.0, 1.0, data.n_obs) ** 2
-    settings = replace(SETTINGS, normalization=normalization, windows=WindowSettings(4, 2, batch=4))
+    settings = SETTINGS.changed(normalization=normalization, windows=WindowSettings(length=4, stride=2, batch=4))
     ((_, problem),) = make_problems(data, settings)
     assert len(problem.loss.factor) == (15 if uneven else 1)
     given = training_rows(data, windows=(4, 2), smoothing=0, order=1)
@@ -206,14 +206,14 @@ def test_the_loss_of_a_sample_is_that_of_its_windows_alone(
 
 def test_samples_average_to_the_loss_of_the_whole_problem(rotation: anndata.AnnData) -> None:
     """Over many iterations; each has a standard error of its own."""
-    ((_, problem),) = make_problems(rotation, replace(SETTINGS, windows=WindowSettings(4, 2, batch=5)))
+    ((_, problem),) = make_problems(rotation, SETTINGS.changed(windows=WindowSettings(length=4, stride=2, batch=5)))
     nodes = torch.randn(1, 15, 2 * (problem.grid.intervals + 1), 2, generator=torch.Generator().manual_seed(0))
     losses = np.array([part.loss(nodes[:, rows_of(problem, part)]).item() for part in map(problem.sample, range(300))])
     assert losses.std() > 0.01 * losses.mean()
     assert losses.mean() == pytest.approx(problem.loss(nodes).item(), abs=4 * losses.std() / 300**0.5)
 
 
-@pytest.mark.parametrize("windows", [None, WindowSettings(4, 2)])
+@pytest.mark.parametrize("windows", [None, WindowSettings(length=4, stride=2)])
 def test_a_time_scale_is_another_unit_of_time(rotation: anndata.AnnData, windows: WindowSettings | None) -> None:
     """Problems of (times, step, time scale) are those of (times / scale, step / scale, 1)."""
     scale = 0.4
@@ -223,9 +223,9 @@ def test_a_time_scale_is_another_unit_of_time(rotation: anndata.AnnData, windows
         one.X = one.X + 0.01 * np.random.default_rng(0).normal(size=one.X.shape).astype(np.float32)
     other.obs["time"] = other.obs["time"] / scale
     for velocity_observations in (None, 3):
-        settings = replace(SETTINGS, order=2, windows=windows, velocity_observations=velocity_observations)
-        ((_, scaled),) = make_problems(data, replace(settings, time_scale=scale))
-        stretched = replace(settings, solver=SolverSettings(step=SETTINGS.solver.step / scale))
+        settings = SETTINGS.changed(order=2, windows=windows, velocity_observations=velocity_observations)
+        ((_, scaled),) = make_problems(data, settings.changed(time_scale=scale))
+        stretched = settings.changed(solver=SolverSettings(step=SETTINGS.solver.step / scale))
         ((_, plain),) = make_problems(other, stretched)
         assert scaled.grid.intervals == plain.grid.intervals
         for name in ("positions", "errors", "velocities", "velocity_errors", "learned"):
@@ -241,16 +241,18 @@ def test_a_time_scale_is_another_unit_of_time(rotation: anndata.AnnData, windows
 def test_rows_of_a_model_given_slopes_all_begin_with_its_own_velocity(rotation: anndata.AnnData) -> None:
     data = rotation.copy()
     data.uns["sparsenode"]["known_observations"] = 3
-    settings = replace(SETTINGS, order=2, windows=WindowSettings(6, 6), whole_share=0.5, velocity_observations=3)
+    settings = SETTINGS.changed(
+        order=2, windows=WindowSettings(length=6, stride=6), whole_share=0.5, velocity_observations=3
+    )
     for _, problem in make_problems(data, settings):
         assert problem.learned.all()
         assert problem.velocities.any()
     with pytest.raises(UserError, match=r"velocity_observations of the model is 4, .* given 3"):
-        make_problems(data, replace(settings, velocity_observations=4))
+        make_problems(data, settings.changed(velocity_observations=4))
 
 
 def test_rows_that_start_where_a_trajectory_starts_learn_their_velocity(rotation: anndata.AnnData) -> None:
-    ((_, problem),) = make_problems(rotation, replace(SETTINGS, order=2, windows=WindowSettings(6, 6)))
+    ((_, problem),) = make_problems(rotation, SETTINGS.changed(order=2, windows=WindowSettings(length=6, stride=6)))
     assert problem.learned[:, 0].tolist() == [True, False] * 3
     assert problem.velocities.any()
 
@@ -282,14 +284,17 @@ def test_spans_beyond_the_memory_are_refused_before_anything_is_allocated(monkey
         make_problem(rows(604_800_000.0, 1.0), SETTINGS, np.ones(2))
     told = str(refusal.value).partition("`solver.step` of the model to ")[2].partition(" or more")[0]
     monkeypatch.setattr(problems, "factor_loss", lambda *_arguments, **_settings: None)
-    make_problem(rows(604_800_000.0, 1.0), replace(SETTINGS, solver=SolverSettings(step=float(told))), np.ones(2))
+    make_problem(rows(604_800_000.0, 1.0), SETTINGS.changed(solver=SolverSettings(step=float(told))), np.ones(2))
 
 
 def test_several_strengths_without_validation_are_refused_before_training(rotation: anndata.AnnData) -> None:
-    several, one = MethodSettings("l1", (0.1, 1.0), {}), MethodSettings("l1", (0.1,), {})
+    several, one = (
+        MethodSettings(regularizer="l1", strengths=(0.1, 1.0), options={}),
+        MethodSettings(regularizer="l1", strengths=(0.1,), options={}),
+    )
     with pytest.raises(UserError, match="no validation observations"):
         check_validation(rotation, SETTINGS, several)
-    windows = replace(SETTINGS, windows=WindowSettings(4, 2))
+    windows = SETTINGS.changed(windows=WindowSettings(length=4, stride=2))
     with pytest.raises(UserError, match="longest stretch of validation observations"):
         check_validation(rotation, windows, several)
     check_validation(rotation, windows, one)
@@ -323,14 +328,16 @@ def test_exponential_weights_have_the_bootstraps_mean_and_variance() -> None:
     assert drawn.var() == pytest.approx(1.0, abs=0.06)
 
 
-@pytest.mark.parametrize("windows", [None, WindowSettings(4, 2), WindowSettings(4, 2, batch=3)])
+@pytest.mark.parametrize(
+    "windows", [None, WindowSettings(length=4, stride=2), WindowSettings(length=4, stride=2, batch=3)]
+)
 def test_the_loss_of_a_seed_weighs_every_observation_by_its_own_draw(
     rotation: anndata.AnnData, windows: WindowSettings | None
 ) -> None:
-    settings = replace(SETTINGS, windows=windows, bootstrap=BootstrapSettings(block=2))
+    settings = SETTINGS.changed(windows=windows, bootstrap=BootstrapSettings(block=2))
     seeds = [5, 1, 2]
     ((_, problem),) = make_problems(rotation, settings, seeds)
-    ((_, plain),) = make_problems(rotation, replace(settings, bootstrap=None))
+    ((_, plain),) = make_problems(rotation, settings.changed(bootstrap=None))
     own = problem.of_seeds([2, 2, 5])
     generator = torch.Generator().manual_seed(0)
     nodes = torch.randn(3, len(plain.positions), 2 * (plain.grid.intervals + 1), 2, generator=generator)

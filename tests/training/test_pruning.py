@@ -49,7 +49,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 def pruner(method: str, *strengths: float, **options: Any) -> MethodSettings:
     named = {"prior": "known"} if "prior" in get_method(method).model_fields else {}
-    return MethodSettings(method, strengths, SCHEDULE | named | options)
+    return MethodSettings(regularizer=method, strengths=strengths, options=SCHEDULE | named | options)
 
 
 def run(
@@ -59,7 +59,7 @@ def run(
     prior: np.ndarray | None = PRIOR,
     **changes: Any,
 ) -> TrainingResult:
-    settings = replace(TINY, **changes)
+    settings = TINY.changed(**changes)
     return train(make_problems(adata, settings), 2, settings, method, seeds, prior=prior)
 
 
@@ -149,7 +149,7 @@ def assert_equal(one: TrainingResult, other: TrainingResult) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_dash_without_weight_on_the_prior_is_magnitude_pruning(rotation: anndata.AnnData, form: str) -> None:
-    form_ = FORMS[form] | {"refit": RefitSettings(4, 0.01)}
+    form_ = FORMS[form] | {"refit": RefitSettings(iterations=4, learning_rate=0.01)}
     assert_equal(run(rotation, pruner("dash", 0.0), **form_), run(rotation, pruner("imp", 1.0), **form_))
     half = pruner("dash", 0.0, most=0.6)
     assert_equal(run(rotation, half, **form_), run(rotation, pruner("imp", 0.6), **form_))
@@ -195,7 +195,7 @@ def test_members_have_masks_of_their_own(rotation: anndata.AnnData) -> None:
 
 
 def test_imp_that_prunes_nothing_is_plain_training(rotation: anndata.AnnData) -> None:
-    plain = run(rotation, MethodSettings("none", (0.0,), {}))
+    plain = run(rotation, MethodSettings(regularizer="none", strengths=(0.0,), options={}))
     nothing = run(rotation, pruner("imp", 0.0))
     assert all(bool((mask == 1).all()) for mask in nothing.parameters.masks)
     assert_equal(replace(nothing, parameters=replace(nothing.parameters, masks=())), plain)
@@ -210,11 +210,18 @@ def test_the_sparsity_of_the_metrics_counts_what_is_pruned(rotation: anndata.Ann
 
 @pytest.mark.parametrize("method", ["imp", "dash"])
 @pytest.mark.parametrize("form", ["three layers", "per target", "biological", "second order"])
-@pytest.mark.parametrize("extra", [{}, {"refit": RefitSettings(7, 0.01)}, {"stop": StopSettings(0.05, 3, 4)}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"refit": RefitSettings(iterations=7, learning_rate=0.01)},
+        {"stop": StopSettings(tolerance=0.05, patience=3, cooldown=4)},
+    ],
+)
 def test_a_pruned_run_in_pieces_is_the_whole_run(
     rotation: anndata.AnnData, tmp_path: Path, method: str, form: str, extra: dict[str, Any]
 ) -> None:
-    settings = replace(TINY, **FORMS[form], **extra)
+    settings = TINY.changed(**FORMS[form], **extra)
     problems = make_problems(rotation, settings)
 
     def go(checkpoints: Checkpoints | None, every: int) -> TrainingResult:
@@ -270,7 +277,7 @@ def test_a_refit_keeps_what_is_pruned_and_takes_its_own_learning_rate(
     rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded = record_steps(monkeypatch)
-    result = run(rotation, pruner("imp", 1.0), refit=RefitSettings(6, 0.007))
+    result = run(rotation, pruner("imp", 1.0), refit=RefitSettings(iterations=6, learning_rate=0.007))
     assert len(recorded) == 26
     for _, _, masks in recorded[20:]:
         assert all((mask <= before).all() for mask, before in zip(masks, recorded[19][2], strict=True))
@@ -327,7 +334,7 @@ def test_a_prior_that_knows_nothing_prunes_by_size(rotation: anndata.AnnData) ->
 
 @pytest.mark.parametrize("method", ["imp", "dash"])
 def test_pruners_train_on_batches_of_windows(rotation: anndata.AnnData, method: str) -> None:
-    settings = {"windows": WindowSettings(4, 2, batch=5), "whole_share": 0.4, "initial_noise": 1.0}
+    settings = {"windows": WindowSettings(length=4, stride=2, batch=5), "whole_share": 0.4, "initial_noise": 1.0}
     result = run(rotation, pruner(method, 0.5), **settings)
     assert {member.status for member in result.members} == {"finished"}
     assert np.isfinite([row["loss"] for row in result.history]).all()

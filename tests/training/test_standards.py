@@ -1,7 +1,5 @@
 """Training with standardized states is training on standardized data, whatever is read off the members."""
 
-from dataclasses import replace
-
 import anndata
 import numpy as np
 import pytest
@@ -41,7 +39,7 @@ def test_standards_are_the_mean_and_deviation_of_training_observations(rotation:
     np.testing.assert_allclose(found[:, 1], [0.1, 1.0])
 
 
-@pytest.mark.parametrize("refit", [None, RefitSettings(5)])
+@pytest.mark.parametrize("refit", [None, RefitSettings(iterations=5)])
 @pytest.mark.parametrize(
     ("method", "network"), [("l0", "joint"), ("grouplasso", "per_target"), ("lassonet", "per_target")]
 )
@@ -55,7 +53,7 @@ def test_members_are_those_of_standardized_data(
         iterations=15,
         refit=refit,
         solver=SolverSettings(step=0.5),
-        windows=WindowSettings(4, 2, batch=3),
+        windows=WindowSettings(length=4, stride=2, batch=3),
         whole_share=0.5,
     )
     options = get_method(method)().model_dump()
@@ -63,9 +61,9 @@ def test_members_are_those_of_standardized_data(
     inner.var["weight"] = 1.0
     found = []
     for data, standardize in ((inner, False), (outer, True)):
-        own = replace(settings, standardize=standardize)
+        own = settings.changed(standardize=standardize)
         problems = make_problems(data, own)
-        result = train(problems, 2, own, MethodSettings(method, (0.1,), options), [0])
+        result = train(problems, 2, own, MethodSettings(regularizer=method, strengths=(0.1,), options=options), [0])
         model = {"network": network, "hidden": [4], "activation": "tanh", "standardize": standardize}
         frozen = {"model_settings": model, "method_settings": {"regularizer": method}}
         ensemble = Ensemble(frozen, result.members, ("x", "y"), {}, result.parameters)

@@ -20,8 +20,11 @@ import gzip
 import numpy as np
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.trajectories import RawTrajectories, Trajectory, constant_labels
+from sparsenode.typed import Settings
+from pydantic import Field
 
-OPTIONS = {{"unpack": {{"type": "boolean", "description": "Read the table unpacked."}}}}
+class Options(Settings):
+    unpack: bool = Field(description="Read the table unpacked.")
 
 def required_files(options):
     return [RemoteFile("https://{PLACE}.gz", unpack=options["unpack"])]
@@ -53,7 +56,7 @@ def table(workflow, tmp_path, monkeypatch):
     sources.mkdir()
     start.mkdir()
     (sources / "table.py").write_text(SOURCE)
-    (start / "sitecustomize.py").write_text(f"import sparsenode.data as d; d.__path__.append({str(sources)!r})")
+    (start / "sitecustomize.py").write_text(f"import sparsenode.data.sources as d; d.__path__.append({str(sources)!r})")
     monkeypatch.setenv("PYTHONPATH", first_on_python_path(start))
     workflow.configure(**PLAIN, datasets=DATASETS)
     path = tmp_path / "mirror" / f"{PLACE}.gz"

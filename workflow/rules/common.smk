@@ -18,8 +18,7 @@ from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
 
 try:
-    SCHEMA = configuration.read_yaml(Path(workflow.basedir) / configuration.SCHEMA_PATH)
-    CHECKED = configuration.check_configuration(config, SCHEMA)
+    CHECKED = configuration.check_configuration(config)
     configuration.check_folders(CHECKED)
     REMOTE_FILES = configuration.remote_files(CHECKED)
     DOWNLOADED = {file.relative_path: file for file in REMOTE_FILES.values()}

@@ -1,16 +1,6 @@
 """What can be said of a dataset before it is made: its names and its size, so that settings can be checked by them."""
 
 from dataclasses import dataclass
-from typing import Any
-
-PATH_OPTION: dict[str, Any] = {
-    "type": "string",
-    "minLength": 1,
-    "pattern": r"^[^{}\n]+$",
-    "x-path": True,
-    "x-allowed": "a path, without braces ({ and }), which Snakemake would take for wildcards",
-}
-"""Schema of an option that names a file; `x-path` says that `~` in it is a home folder."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sparsenode.errors import UserError, did_you_mean
+from sparsenode.errors import UserError
 from sparsenode.typed import Settings, read_settings, unknown_name
 
 if TYPE_CHECKING:
@@ -154,12 +154,10 @@ def get_method(name: str) -> type[Method]:
     """The class of a method.
 
     Raises:
-        KeyError: there is none of that name.
+        UserError: there is none of that name.
     """
     if name not in method_names():
-        hint = did_you_mean(name, method_names())
-        message = f"no method {name!r}; {f'{hint} ' if hint else ''}There are: {', '.join(method_names())}"
-        raise KeyError(message)
+        raise UserError(unknown_name("method", name, method_names()))
     module = importlib.import_module(f"{__name__}.{name}")
     (method,) = (
         entry

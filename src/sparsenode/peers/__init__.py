@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sparsenode.errors import UserError, did_you_mean
+from sparsenode.errors import UserError
 from sparsenode.typed import Settings, read_settings, unknown_name
 
 if TYPE_CHECKING:
@@ -73,12 +73,10 @@ def get_peer(name: str) -> type[Peer]:
     """The class of a peer.
 
     Raises:
-        KeyError: there is none of that name.
+        UserError: there is none of that name.
     """
     if name not in _peers():
-        hint = did_you_mean(name, peer_names())
-        message = f"no peer {name!r}; {f'{hint} ' if hint else ''}There are: {', '.join(peer_names())}"
-        raise KeyError(message)
+        raise UserError(unknown_name("peer", name, peer_names()))
     return _peers()[name]
 
 
@@ -88,6 +86,4 @@ def make_peer(name: str, options: Mapping[str, Any]) -> Peer:
     Raises:
         UserError: there is no such peer, or an option is unknown, missing or not allowed.
     """
-    if name not in peer_names():
-        raise UserError(unknown_name("peer", name, peer_names()))
     return read_settings(get_peer(name), options, f"options of {name}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sparsenode import methods, peers
 from sparsenode.data import sources
 from sparsenode.errors import UserError, did_you_mean
-from sparsenode.typed import describe_bounds, settings_schema
+from sparsenode.typed import Settings, describe_bounds, kinds_of, settings_schema
 
 _WIDTH = 100
 _TYPES = {
@@ -49,7 +49,10 @@ def read_catalog() -> tuple[Kind, ...]:
         Kind(
             "data source",
             "datasets.NAME.source",
-            tuple(Entry(name, _first_line(name, module.__doc__ or ""), (), module.OPTIONS) for name, module in modules),
+            tuple(
+                Entry(name, _first_line(name, module.__doc__ or ""), (), _properties(module.Options))
+                for name, module in modules
+            ),
         ),
         Kind(
             "method", "methods.NAME.regularizer", tuple(_method(methods.get_method(n)) for n in methods.method_names())
@@ -77,6 +80,12 @@ def describe_catalog(name: str | None = None) -> str:
     return "\n\n".join(descriptions)
 
 
+def _properties(model: type[Settings]) -> Mapping[str, Mapping[str, Any]]:
+    """The options of a source, method or peer."""
+    properties: Mapping[str, Mapping[str, Any]] = settings_schema(model).get("properties", {})
+    return properties
+
+
 def _first_line(name: str, docstring: str) -> str:
     return docstring.splitlines()[0].removeprefix(f"{name}: ").removesuffix(".")
 
@@ -92,12 +101,12 @@ def _method(method: type[methods.Method]) -> Entry:
         needs.append("learns gates, on single weights or on units (`gates` of the model)")
     if issubclass(method, methods.EdgeProximal):
         needs.append("needs `network: per_target` in the model")
-    return Entry(method.name, method.summary, tuple(needs), settings_schema(method).get("properties", {}))
+    return Entry(method.name, method.summary, tuple(needs), _properties(method))
 
 
 def _peer(peer: type[peers.Peer]) -> Entry:
     notes = ("random: one result a seed",) if issubclass(peer, peers.RandomPeer) else ()
-    return Entry(peer.name, peer.summary, notes, settings_schema(peer).get("properties", {}))
+    return Entry(peer.name, peer.summary, notes, _properties(peer))
 
 
 def _list(kind: Kind) -> str:
@@ -130,8 +139,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     """What an option may be, in words."""
     if "enum" in schema:
         return " or ".join(json.dumps(value).strip('"') for value in schema["enum"])
-    types = schema.get("type", "anything")
-    words = " or ".join(_TYPES.get(name, name) for name in ([types] if isinstance(types, str) else types))
+    words = " or ".join(dict.fromkeys(_TYPES[kind] for kind in kinds_of(schema)))
     return ", ".join([words, *describe_bounds(schema)])
 
 

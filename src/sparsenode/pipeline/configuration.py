@@ -6,8 +6,6 @@ Light on purpose: the Snakefile imports this module again in every job, so nothi
 from __future__ import annotations
 
 import contextlib
-import copy
-import datetime
 import hashlib
 import json
 import math
@@ -15,20 +13,23 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsenode import versions
 from sparsenode.data.downloads import MIRROR_VARIABLE
 from sparsenode.errors import UserError, nearest_names
-from sparsenode.files import describe_absence, lookup_problem, write_atomically
+from sparsenode.files import describe_absence, is_web_address, lookup_problem, scheme_of, write_atomically
 from sparsenode.labels import reserved_name
+from sparsenode.pipeline.schema import STRENGTH, Configuration
 from sparsenode.typed import (
-    describe_allowed,
+    UNQUOTED,
+    Settings,
+    check_settings,
     describe_key,
     describe_names,
     describe_value,
-    settings_problems,
     unknown_name,
 )
 
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 
 Schema = Mapping[str, Any]
 
+_ASSIGNMENT = {"datasets", "methods"}  # keys of a model that say what it is trained on and with
 _FOLDERS = ("results_dir", "downloads_dir")
 
-SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
-"""Where the schema is in the folder of the workflow."""
+SCHEMA_PATH = Path("workflow/schemas/config.schema.json")
+"""Where the schema for editors is in the folder of the workflow."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -71,18 +73,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _parse(text: str, path: Path) -> Any:
+def _parse(text: str, path: Path | str) -> Any:
     """The values of a text, in YAML or, with tabs between its parts, in JSON."""
     import yaml
 
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        problems = list(_repeated_keys(root))
-        values = yaml.safe_load(text)
+        problems = [*_repeated_keys(root), *_endless_aliases(root)]
+        values = None if problems else yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         if text.lstrip().startswith("{"):
             with contextlib.suppress(json.JSONDecodeError):
-                return json.loads(text)
+                return json.loads(text, object_pairs_hook=partial(_without_repeated_keys, path))
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         reason = " ".join(clause for clause in (error.context, error.problem) if clause)
@@ -97,6 +99,41 @@ def _parse(text: str, path: Path) -> Any:
         message = "\n".join(f"{path}, {problem}" for problem in problems)
         raise UserError(message)
     return values
+
+
+def _without_repeated_keys(path: Path | str, entries: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """One mapping of a JSON text from its entries.
+
+    Raises:
+        UserError: a key is there twice.
+    """
+    keys = [key for key, _ in entries]
+    if repeated := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        message = "\n".join(f"{path}: the key {key!r} is in one mapping twice; keep one of them" for key in repeated)
+        raise UserError(message)
+    return dict(entries)
+
+
+def _endless_aliases(root: Any) -> Iterator[str]:
+    """Yield the anchors whose own content names them, which would never end."""
+    import yaml
+
+    above, nodes = set[int](), [(root, False)]
+    finished = set[int]()
+    while nodes:
+        node, is_done = nodes.pop()
+        if is_done:
+            above.discard(id(node))
+            finished.add(id(node))
+        elif id(node) in above:
+            yield f"line {node.start_mark.line + 1}: what is anchored here contains itself; write it without the alias"
+        elif isinstance(node, yaml.CollectionNode) and id(node) not in finished:
+            above.add(id(node))
+            nodes.append((node, True))
+            entries = (
+                node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+            )
+            nodes += [(entry, False) for entry in entries]
 
 
 def _repeated_keys(root: Any) -> Iterator[str]:
@@ -185,7 +222,7 @@ def read_configuration(
         configuration = merge(configuration, read_yaml(path))
     if assignments:
         configuration = merge(configuration, _read_assignments(assignments))
-    return check_configuration(configuration, read_yaml(workflow / SCHEMA_PATH))
+    return check_configuration(configuration)
 
 
 def _read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -196,6 +233,10 @@ def _read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     if repeated := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
         message = f"--config: found {repeated[0]} more than once; allowed: each key once"
         raise UserError(message)
+    for assignment in assignments:
+        key, _, text = assignment.partition("=")
+        if "{" in text:  # Snakemake would take the last of two values of a key
+            _parse(text, f"--config {key}")
     try:
         values: dict[str, Any] = parse_config(assignments)
     except ValueError as error:
@@ -204,22 +245,22 @@ def _read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def check_configuration(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+def check_configuration(config: Mapping[str, Any]) -> dict[str, Any]:
     """Check a configuration and give a completed copy: defaults filled in, numbers in their own type.
 
-    The schema describes keys and values; beside it are checked the sources' and regularizers' own options, the
-    strengths, and that names refer to entries that exist.
+    `sparsenode.pipeline.schema` describes keys and values; beside it are checked the options of sources, methods and
+    peers, the strengths, and that names refer to entries that exist.
 
     Raises:
         UserError: lists every problem, one a line, as `key.path: found X; allowed: Y`.
     """
-    schema = _inline(schema, schema.get("$defs", {}))
-    completed = _plain(config)
-    _report(list(_key_problems(completed)))
-    # YAML has such numbers (.nan, .inf), which every bound of a schema lets pass.
-    _report(list(_number_problems(completed)))
-    _report(list(_schema_problems(completed, schema)))
-    completed = dict(_complete(completed, schema))
+    values = _plain(config)
+    _report(list(_key_problems(values)))
+    # YAML has such numbers (.nan, .inf).
+    _report(list(_number_problems(values)))
+    settings, problems = check_settings(Configuration, values)
+    _report(problems)
+    completed = {key: _plain(entry) for key, entry in (settings.model_dump() if settings else {}).items()}
     _report(list(_entry_problems(completed)))
     _report(list(_name_problems(completed)))
     _report(list(_reference_problems(completed)))
@@ -301,9 +342,7 @@ def slice_settings(config: Mapping[str, Any], dataset: str, model: str, method: 
         "dataset": dataset,
         "model": model,
         "method": method,
-        "model_settings": {
-            key: value for key, value in config["models"][model].items() if key not in {"datasets", "methods"}
-        },
+        "model_settings": {key: value for key, value in config["models"][model].items() if key not in _ASSIGNMENT},
         "method_settings": {
             "regularizer": entry["regularizer"],
             "strengths": strengths_of(entry),
@@ -479,8 +518,14 @@ def check_sources(config: Mapping[str, Any]) -> None:
     """
     problems = [problem for dataset in config["run"]["datasets"] for problem in _source_problems(config, dataset)]
     mirror = config["mirror"]
-    if mirror is not None and "://" not in mirror and (lookup_problem(Path(mirror)) or not Path(mirror).is_dir()):
-        problems.append(f"mirror: found {mirror}, which is no folder; allowed: a folder laid out as HOST/PATH, or null")
+    if (
+        mirror is not None
+        and not is_web_address(mirror)
+        and (lookup_problem(Path(mirror)) or not Path(mirror).is_dir())
+    ):
+        what = "whose scheme is neither http nor https" if scheme_of(mirror) else "which is no folder"
+        allowed = "a folder laid out as HOST/PATH, an http(s) address of such a folder, or null"
+        problems.append(f"mirror: found {mirror}, {what}; allowed: {allowed}")
     _report(problems)
 
 
@@ -574,21 +619,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Put the schema's definitions in the places that refer to them; what is beside a reference wins."""
-    if isinstance(schema, list):
-        return [_inline(subschema, definitions) for subschema in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    inlined = {
-        key: _inline(subschema, definitions) for key, subschema in schema.items() if key not in {"$ref", "$defs"}
-    }
-    if "$ref" in schema:
-        name = schema["$ref"].removeprefix("#/$defs/")
-        inlined = _inline(definitions[name], definitions) | inlined
-    return inlined
-
-
 def _report(problems: Sequence[str]) -> None:
     distinct = list(dict.fromkeys(problems))
     if distinct:
@@ -598,52 +628,16 @@ def _report(problems: Sequence[str]) -> None:
         raise UserError(message)
 
 
-def _schema_problems(value: Any, schema: Schema, above: Sequence[Any] = ()) -> Iterator[str]:
-    """Yield what is wrong with a value as `key: found; allowed`, in the order of the keys."""
-    from jsonschema import Draft202012Validator
-
-    errors = Draft202012Validator(schema).iter_errors(value)
-    for error in sorted(errors, key=lambda error: [str(step) for step in error.absolute_path]):
-        path = [*above, *error.absolute_path]
-        subschema = error.schema
-        if error.validator == "additionalProperties":
-            properties = list(subschema.get("properties", {}))
-            unknown = [key for key in error.instance if key not in properties]
-            yield from (unknown_name(f"{describe_key(path)}: unknown key", str(key), properties) for key in unknown)
-        elif error.validator == "required":
-            missing = [key for key in subschema["required"] if key not in error.instance]
-            for key in missing:
-                allowed = describe_allowed(subschema.get("properties", {}).get(key, {}))
-                yield f"{describe_key([*path, key])}: missing; allowed: {allowed}"
-        elif error.validator == "uniqueItems":
-            repeated = sorted({str(item) for item in error.instance if error.instance.count(item) > 1})
-            yield f"{describe_key(path)}: found {describe_names(repeated)} more than once; allowed: each entry once"
-        elif "propertyNames" in error.absolute_schema_path:
-            yield f"{describe_key(path)}: found the name {error.instance!r}; allowed: {describe_allowed(subschema)}"
-        else:
-            value, allowed = error.instance, describe_allowed(subschema)
-            is_text = error.validator == "type" and "string" in error.validator_value
-            if is_text and isinstance(value, int | float | datetime.date) and "in quotes" not in allowed:
-                allowed += " in quotes" if isinstance(value, bool) else f' in quotes, such as "{value}"'
-            remark = _unquoted(value) if is_text else ""
-            yield f"{describe_key(path)}: found {describe_value(value)}{remark}; allowed: {allowed}"
-
-
 def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
     """Yield the keys within a value that are no text, as `key: found; allowed`."""
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in entries:
         if isinstance(value, dict) and not isinstance(key, str):
-            named = "the name in quotes"
-            if not isinstance(key, bool):
-                named += f', such as "{"null" if key is None else key}"'
-            yield f"{describe_key(path)}: found {describe_value(key)} as a key{_unquoted(key)}; allowed: {named}"
+            is_word = isinstance(key, bool)
+            example = "" if is_word else f', such as "{"null" if key is None else key}"'
+            found = f"found {describe_value(key)} as a key{UNQUOTED if is_word else ''}"
+            yield f"{describe_key(path)}: {found}; allowed: the name in quotes{example}"
         yield from _key_problems(entry, [*path, key])
-
-
-def _unquoted(value: Any) -> str:
-    """Why a value without quotes may not be what was written."""
-    return " (YAML reads yes, no, on and off without quotes so)" if isinstance(value, bool) else ""
 
 
 def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
@@ -654,56 +648,6 @@ def _number_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
             yield from _number_problems(entry, [*path, key])
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{describe_key(path)}: found {value}; allowed: a finite number"
-
-
-def _complete(value: Any, schema: Schema) -> Any:
-    """Fill in defaults, and give values the form that the schema states.
-
-    Numbers get its type (JSON takes 1 and 1.0 for the same); in paths (`x-path`), a home folder is put in for `~`.
-    """
-    if isinstance(value, dict):
-        properties = schema.get("properties", {})
-        for key, subschema in properties.items():
-            if key not in value and "default" in subschema:
-                value[key] = copy.deepcopy(subschema["default"])
-        other = schema.get("additionalProperties")
-        for key, entry in value.items():
-            subschema = properties.get(key, other)
-            if isinstance(subschema, Mapping):
-                value[key] = _complete(entry, subschema)
-        return value
-    if isinstance(value, list):
-        return [_complete(entry, schema.get("items", {})) for entry in value]
-    if isinstance(value, str) and schema.get("x-path"):
-        return _expand(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        kinds = schema.get("type", ())
-        if "number" in kinds:
-            return float(value)
-        if "integer" in kinds:
-            return int(value)
-    return value
-
-
-def _expand(path: str) -> str:
-    """A path as programs read it, with the home folder in the place of `~`; an address stays as it is."""
-    if path.startswith(("http://", "https://")):
-        return path
-    try:
-        return str(Path(path).expanduser())
-    except RuntimeError as error:
-        message = f"the configuration names the path {path!r}, whose home folder is not known; write the path in full"
-        raise UserError(message) from error
-
-
-def _check_options(options: dict[str, Any], properties: Mapping[str, Any], path: Sequence[str]) -> list[str]:
-    """Check options against the properties that a source or regularizer declares; complete them in place."""
-    required = [key for key, property_ in properties.items() if "default" not in property_]
-    schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    problems = list(_schema_problems(options, schema, path))
-    if not problems:
-        _complete(options, schema)
-    return problems
 
 
 def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
@@ -719,30 +663,31 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
         if dataset["source"] not in sources.source_names():
             yield unknown_name(describe_key([*path, "source"]), dataset["source"], sources.source_names())
         else:
-            options = sources.source(dataset["source"]).OPTIONS
-            yield from _check_options(dataset["options"], options, [*path, "options"])
+            yield from _complete_options(dataset, sources.source(dataset["source"]).Options, [*path, "options"])
     for name, method in config["methods"].items():
         path = ("methods", name)
-        method.setdefault("regularizer", name)
+        method["regularizer"] = method["regularizer"] or name
         if method["regularizer"] not in methods.method_names():
             yield unknown_name(describe_key([*path, "regularizer"]), method["regularizer"], methods.method_names())
             continue
         record = methods.get_method(method["regularizer"])
-        problems = settings_problems(record, method["options"], [*path, "options"])
-        yield from problems
-        if not problems:
-            method["options"] = methods.make_method(method["regularizer"], method["options"]).model_dump(mode="json")
+        yield from _complete_options(method, record, [*path, "options"])
         yield from _strength_problems(method, describe_key([*path, "strengths"]), record)
     for name, entry in config["peers"].items():
         path = ("peers", name)
-        entry.setdefault("peer", name)
+        entry["peer"] = entry["peer"] or name
         if entry["peer"] not in peers.peer_names():
             yield unknown_name(describe_key([*path, "peer"]), entry["peer"], peers.peer_names())
         else:
-            problems = settings_problems(peers.get_peer(entry["peer"]), entry["options"], [*path, "options"])
-            yield from problems
-            if not problems:
-                entry["options"] = peers.make_peer(entry["peer"], entry["options"]).model_dump(mode="json")
+            yield from _complete_options(entry, peers.get_peer(entry["peer"]), [*path, "options"])
+
+
+def _complete_options(entry: dict[str, Any], model: type[Settings], path: Sequence[Any]) -> list[str]:
+    """Fill in the defaults of the options of an entry, or list what is wrong with them."""
+    options, problems = check_settings(model, entry["options"], path)
+    if options is not None:
+        entry["options"] = options.model_dump(mode="json")
+    return problems
 
 
 def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]) -> Iterator[str]:
@@ -769,7 +714,6 @@ def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]
             spelling_of[number] = strength
 
 
-STRENGTH = 'a number that is finite and at least 0, in quotes, such as "1e-3"'
 STRENGTHS = f"a list of strengths, each {STRENGTH}"
 
 
@@ -838,7 +782,6 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name, entry in config["comparisons"].items():
         yield from _comparison_problems(config, entry, f"comparisons.{name}")
     for model, entry in config["models"].items():
-        yield from _model_problems(entry, f"models.{model}")
         for kind in ("datasets", "methods"):
             for index, name in enumerate(entry[kind] or ()):
                 if name not in config[kind]:
@@ -848,10 +791,6 @@ def _reference_problems(config: Mapping[str, Any]) -> Iterator[str]:
 def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
     """Yield problems of one dataset: settings that contradict each other, and names that refer to no entry."""
     entry = config["datasets"][dataset]
-    averaged, known_count = (entry["initial_state"][key] for key in ("mean_of_first", "known"))
-    if averaged > 1 and known_count > 1:
-        key = f"datasets.{dataset}.initial_state"
-        yield f"{key}: found mean_of_first: {averaged} and known: {known_count}; allowed: one of them above 1"
     for kind in ("methods", "peers"):
         for index, name in enumerate(entry[kind] or ()):
             if name not in config[kind]:
@@ -865,7 +804,6 @@ def _dataset_problems(config: Mapping[str, Any], dataset: str) -> Iterator[str]:
     of_source = _priors_of_source(config, dataset)
     if of_source is not None:
         yield from _unknown_origins(config, dataset, of_source)
-    yield from _intervention_problems(entry["interventions"], f"datasets.{dataset}.interventions")
 
 
 def _unknown_origins(config: Mapping[str, Any], dataset: str, of_source: Sequence[str]) -> Iterator[str]:
@@ -899,53 +837,6 @@ def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], ke
                 f"{position:g}" for position in positions.values() if list(positions.values()).count(position) > 1
             )
             yield f"{path}: found the number {twice} more than once; allowed: each {kind[:-1]} with a number of its own"
-
-
-def _model_problems(entry: Mapping[str, Any], key: str) -> Iterator[str]:
-    """Yield settings of one model that contradict each other."""
-    if entry["network"] == "biological":
-        if entry["order"] == 2:
-            yield f"{key}.network: found biological, with order: 2; allowed: order: 1, or another network"
-        if len(entry["hidden"]) != 1:
-            units = ", ".join(map(str, entry["hidden"]))
-            yield (
-                f"{key}.hidden: found [{units}], with network: biological; allowed: one number in brackets, such as "
-                "[40], the units of each of its two branches"
-            )
-    if entry["standardize"] and (entry["network"] == "biological" or entry["order"] == 2):
-        conflict = "network: biological" if entry["network"] == "biological" else "order: 2"
-        yield f"{key}.standardize: found true, with {conflict}; allowed: false, or order: 1 and another network"
-    if entry["order"] == 1 and entry["velocity_observations"] is not None:
-        observations = describe_value(entry["velocity_observations"])
-        yield f"{key}.velocity_observations: found {observations}, with order: 1; allowed: null, or order: 2"
-    hindered = {"order: 2": entry["order"] == 2, "windows": entry["windows"], "decay: null": entry["decay"] is None}
-    if entry["starts"] == "learned" and any(hindered.values()):
-        conflict = next(name for name, there in hindered.items() if there)
-        allowed = "given, or order: 1, windows: null and a decay"
-        yield f"{key}.starts: found learned, with {conflict}; allowed: {allowed}"
-    if entry["stop"] is not None:
-        # Nobody may cool while the penalty still ramps in or windows are still trained on.
-        last_change = max(entry["warm_up"], 1 - entry["whole_share"] if entry["windows"] else 0)
-        room = math.floor(entry["iterations"] * (1 - last_change))
-        if entry["stop"]["cooldown"] > room:
-            yield (
-                f"{key}.stop.cooldown: found {entry['stop']['cooldown']}; allowed: at most {room}, the "
-                "iterations after the warm-up and after the change from windows to whole trajectories"
-            )
-
-
-def _intervention_problems(interventions: Mapping[str, Any] | None, key: str) -> Iterator[str]:
-    """Yield problems of a dataset's interventions; its variables and fates are known only with the data."""
-    if interventions is None:
-        return
-    if not interventions["clamp"] and interventions["each"] is None:
-        yield f"{key}: found neither clamp nor each; allowed: null, or one of them"
-    for name in interventions["expected"]:
-        if name not in interventions["clamp"]:
-            yield unknown_name(f"{key}.expected", name, list(interventions["clamp"]))
-    for name in interventions["clamp"]:
-        if (use := reserved_name("intervention", name)) is not None:
-            yield f"{key}.clamp: found the name {name!r}; allowed: another name, since {use}"
 
 
 def _trained_model_problems(config: Mapping[str, Any], model: str) -> Iterator[str]:

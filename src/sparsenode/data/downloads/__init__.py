@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from sparsenode.errors import UserError
-from sparsenode.files import check_free_space, file_sha256
+from sparsenode.files import is_web_address, check_free_space, file_sha256
 from sparsenode.progress import follow_bytes
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def download_source(
     output = Path(output)
     path = relative_path(url)
     address, fetch = url, _receive
-    if mirror is not None and mirror.startswith(("http://", "https://")):
+    if mirror is not None and is_web_address(mirror):
         address = f"{mirror.rstrip('/')}/{urllib.parse.quote(path)}"
     elif mirror is not None:
         address, fetch = str(Path(mirror).expanduser() / path), _copy

@@ -18,10 +18,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.tables import read_text_table
@@ -29,6 +30,7 @@ from sparsenode.data.simulated.equations import System, describe_system, read_eq
 from sparsenode.data.simulated.simulation import make_trajectories
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.errors import UserError, nearest_names
+from sparsenode.typed import EachOnce, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -38,58 +40,41 @@ _INPUT_SUFFIX = "_input"
 _SIGNS = {"TRUE": 1.0, "FALSE": -1.0}  # of the column `activation`
 _EDGE_COLUMNS = ("from", "to", "weight", "activation", "EC50", "n")
 
-_TIMES = {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2, "uniqueItems": True}
-SIMULATION_OPTIONS: dict[str, dict[str, Any]] = {
-    "trajectories": {
-        "type": "integer",
-        "minimum": 2,
-        "default": 150,
-        "description": "Trajectories for training, those that become validation data among them.",
-    },
-    "test_trajectories": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 50,
-        "description": "Trajectories for testing, from other starts and without noise.",
-    },
-    "times": {
-        **_TIMES,
-        "default": [0, 2, 3, 7, 9],
-        "description": "Times of the observations, from 0 on. What changes does so within one or two units of time.",
-    },
-    "test_times": {
-        **_TIMES,
-        "type": ["array", "null"],
-        "default": None,
-        "description": "Times of the observations of test trajectories, from 0 on, those after the last of `times` to "
+
+class SimulationOptions(Settings):
+    """How trajectories of a published network are simulated and observed."""
+
+    trajectories: int = Field(
+        150, ge=2, description="Trajectories for training, those that become validation data among them."
+    )
+    test_trajectories: int = Field(
+        50, ge=0, description="Trajectories for testing, from other starts and without noise."
+    )
+    times: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=2), EachOnce] = Field(
+        (0.0, 2.0, 3.0, 7.0, 9.0),
+        description="Times of the observations, from 0 on. What changes does so within one or two units of time.",
+    )
+    test_times: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=2), EachOnce] | None = Field(
+        None,
+        description="Times of the observations of test trajectories, from 0 on, those after the last of `times` to "
         "test extrapolation; null: as `times`.",
-    },
-    "noise": {
-        "type": "number",
-        "minimum": 0,
-        "default": 0.025,
-        "description": "Standard deviation of the observation noise of training trajectories, in units of the levels; "
+    )
+    noise: float = Field(
+        0.025,
+        ge=0,
+        description="Standard deviation of the observation noise of training trajectories, in units of the levels; "
         "the published 5 % are 0.025.",
-    },
-    "start": {
-        "enum": ["normal", "published"],
-        "default": "normal",
-        "description": "How starts are drawn: all genes alike, or each around a level of its own, as published, where "
+    )
+    start: Literal["normal", "published"] = Field(
+        "normal",
+        description="How starts are drawn: all genes alike, or each around a level of its own, as published, where "
         "input genes hardly differ between trajectories.",
-    },
-    "start_mean": {
-        "type": "number",
-        "default": 0.49,
-        "description": "Mean of normal starts, before they are cut to 0 and 1.",
-    },
-    "start_deviation": {
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "default": 0.25,
-        "description": "Standard deviation of normal starts, before they are cut to 0 and 1.",
-    },
-    "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Seed of starts and noise."},
-}
+    )
+    start_mean: float = Field(0.49, description="Mean of normal starts, before they are cut to 0 and 1.")
+    start_deviation: float = Field(
+        0.25, gt=0, description="Standard deviation of normal starts, before they are cut to 0 and 1."
+    )
+    seed: int = Field(0, ge=0, description="Seed of starts and noise.")
 
 
 @dataclass(frozen=True)
@@ -124,7 +109,7 @@ def load_network(
 
     Args:
         network: addresses of the network's files.
-        options: values of all `SIMULATION_OPTIONS`.
+        options: those of `SimulationOptions`.
         files: paths of the downloaded files by HOST/PATH.
         where: name of the source, for messages.
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from sparsenode.data.trajectories import Floats, Trajectory, constant_labels
 from sparsenode.errors import UserError
@@ -13,13 +14,8 @@ from sparsenode.errors import UserError
 _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-11, 1e-12
 _MOST_EVALUATIONS = 200_000  # of the rates in one solve; the sources' own systems take about 500
 
-INTERVAL: dict[str, Any] = {
-    "type": "array",
-    "items": {"type": "number", "exclusiveMinimum": 0},
-    "minItems": 2,
-    "maxItems": 2,
-}
-"""Schema of an option that is a range of positive numbers."""
+Interval = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2, max_length=2)]
+"""An option that is a range of positive numbers."""
 
 
 def draw_uniform(generator: np.random.Generator, interval: Sequence[float], count: int) -> Floats:

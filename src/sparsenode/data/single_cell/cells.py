@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from sparsenode.data.single_cell.levels import LevelLaw, learn_levels
 from sparsenode.data.trajectories import Floats, Trajectory, constant_labels
@@ -18,6 +19,7 @@ from sparsenode.data.transforms import (
 )
 from sparsenode.errors import UserError
 from sparsenode.labels import reserved_problem
+from sparsenode.typed import EachOnce, Settings
 
 EMBEDDING = "diffmap"
 CELL_TYPE = "cell_type"
@@ -26,92 +28,55 @@ _FEWEST_AVERAGES = 2
 _FIRST_CELLS = 100  # kept of what was averaged, for the initial state
 _COMPONENTS = 10  # of metacells: with 20 or 50, more and more groups are single cells
 
-CELL_OPTIONS: dict[str, dict[str, Any]] = {
-    "transform": {
-        "enum": ["none", "log1p"],
-        "default": "none",
-        "description": "`log1p`: logarithm of one plus the value; `none` repeats the study.",
-    },
-    "scaling": {
-        "enum": ["per_trajectory", "training_range"],
-        "default": "per_trajectory",
-        "description": (
-            "`per_trajectory`: each gene to [0, 1] within each donor and lineage, test donors too, as in "
-            "the study. "
-            "`training_range`: one scale per gene for all, from the training donors; test values may leave "
-            "[0, 1]."
-        ),
-    },
-    "repeated_pseudotimes": {
-        "enum": ["first", "mean", "error"],
-        "default": "first",
-        "description": "Of cells with one pseudotime: keep the first, average them, or refuse the data.",
-    },
-    "constant_genes": {
-        "enum": ["zero", "drop", "error"],
-        "default": "zero",
-        "description": (
-            "Genes without a range to scale by: set to 0, leave out of the data (those constant in training "
-            "data; "
-            "others are set to 0), or refuse the data."
-        ),
-    },
-    "drop_first": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 10,
-        "description": "Cells left out at the start of each trajectory.",
-    },
-    "drop_last": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 20,
-        "description": "Cells left out at the end of each trajectory.",
-    },
-    "time_scaling": {
-        "enum": ["unit", "none"],
-        "default": "unit",
-        "description": "`unit`: the pseudotimes of each trajectory to [0, 1]; `none`: as they are.",
-    },
-    "average": {
-        "type": ["object", "null"],
-        "properties": {
-            "by": {
-                "enum": ["pseudotime", "metacell"],
-                "description": (
-                    "`pseudotime`: consecutive cells, as many in each average. `metacell`: cells of similar expression "
-                    "(k-means on principal components of the logarithms within a trajectory), wherever they are."
-                ),
-            },
-            "cells": {
-                "type": "integer",
-                "minimum": 2,
-                "default": 10,
-                "description": "Cells in an average; of metacells the mean number.",
-            },
-            "splits": {
-                "type": "array",
-                "items": {"enum": ["train", "test"]},
-                "minItems": 1,
-                "uniqueItems": True,
-                "default": ["train"],
-                "description": (
-                    "Which donors' cells are averaged. Test donors stay single cells by default, so that errors "
-                    "compare with those of other averages, and of none."
-                ),
-            },
-            "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Seed of the k-means."},
-        },
-        "required": ["by"],
-        "additionalProperties": False,
-        "default": None,
-        "description": (
-            "Averages of cells, which are less noisy, in place of them; null for none. An average weighs as much as "
-            "its cells. The first cell of a trajectory is not averaged, so that time begins with it. Scales are those "
-            "of the single cells, whose first ones also make the initial state."
-        ),
-    },
-}
+
+class AverageOptions(Settings):
+    """Averages of cells."""
+
+    by: Literal["pseudotime", "metacell"] = Field(
+        description="`pseudotime`: consecutive cells, as many in each average. `metacell`: cells of similar "
+        "expression (k-means on principal components of the logarithms within a trajectory), wherever "
+        "they are."
+    )
+    cells: int = Field(10, ge=2, description="Cells in an average; of metacells the mean number.")
+    splits: Annotated[tuple[Literal["train", "test"], ...], Field(min_length=1), EachOnce] = Field(
+        ("train",),
+        description="Which donors' cells are averaged. Test donors stay single cells by default, so that errors "
+        "compare with those of other averages, and of none.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the k-means.")
+
+
+class CellOptions(Settings):
+    """Options that all sources of cells have: how cells become trajectories."""
+
+    transform: Literal["none", "log1p"] = Field(
+        "none", description="`log1p`: logarithm of one plus the value; `none` repeats the study."
+    )
+    scaling: Literal["per_trajectory", "training_range"] = Field(
+        "per_trajectory",
+        description="`per_trajectory`: each gene to [0, 1] within each donor and lineage, test donors too, as in the "
+        "study. `training_range`: one scale per gene for all, from the training donors; test values may "
+        "leave [0, 1].",
+    )
+    repeated_pseudotimes: Literal["first", "mean", "error"] = Field(
+        "first", description="Of cells with one pseudotime: keep the first, average them, or refuse the data."
+    )
+    constant_genes: Literal["zero", "drop", "error"] = Field(
+        "zero",
+        description="Genes without a range to scale by: set to 0, leave out of the data (those constant in training "
+        "data; others are set to 0), or refuse the data.",
+    )
+    drop_first: int = Field(10, ge=0, description="Cells left out at the start of each trajectory.")
+    drop_last: int = Field(20, ge=0, description="Cells left out at the end of each trajectory.")
+    time_scaling: Literal["unit", "none"] = Field(
+        "unit", description="`unit`: the pseudotimes of each trajectory to [0, 1]; `none`: as they are."
+    )
+    average: AverageOptions | None = Field(
+        None,
+        description="Averages of cells, which are less noisy, in place of them; null for none. An average weighs as "
+        "much as its cells. The first cell of a trajectory is not averaged, so that time begins with it. "
+        "Scales are those of the single cells, whose first ones also make the initial state.",
+    )
 
 
 @dataclass(frozen=True)
@@ -226,8 +191,7 @@ def _averages(options: Mapping[str, Any], cells: Cells) -> Cells:
     """Averages of ordered cells where the options ask for them, else the cells."""
     if options["average"] is None:
         return cells
-    defaults = {key: schema.get("default") for key, schema in CELL_OPTIONS["average"]["properties"].items()}
-    average = {**defaults, **options["average"]}
+    average = AverageOptions.model_validate(options["average"], strict=False).model_dump()
     if cells.split not in average["splits"]:
         return cells
     averaged_count = len(cells.times) - 1
@@ -318,7 +282,7 @@ def scale_cells(
     """Trajectories in modeling units of ordered cells, and which genes are kept.
 
     Args:
-        options: those of the source, complete, with all of `CELL_OPTIONS`.
+        options: those of the source, complete, with all of `CellOptions`.
         cells: cells of each trajectory, as `order_cells` gives them.
         genes: names of the genes, (gene,), for messages.
 

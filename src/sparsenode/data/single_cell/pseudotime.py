@@ -10,15 +10,17 @@ eigenvalue both agree).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.data.ranks import rank_correlation
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
+from sparsenode.typed import Contradiction, Settings
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,131 +29,65 @@ if TYPE_CHECKING:
 
     Flags = NDArray[np.bool_]
 
-ROOTS = ("first", "extreme", "medoid")
-MAPS = ("donor", "lineage")
 FEWEST_CELLS = 20
 """Of a lineage; fewer have no order worth learning from."""
 _MEDOID_SHARE, _MEDOID_FEWEST = 0.2, 5
 _SMALLEST_GAP = 1e-6  # below it, 1 - eigenvalue is rounding: the map is in float32
 _NAMED = 5  # cell types, or parts of a graph, listed in a message
 
-PSEUDOTIME_OPTIONS: dict[str, dict[str, Any]] = {
-    "neighbors": {
-        "type": "integer",
-        "minimum": 2,
-        "default": 30,
-        "description": (
-            "Nearest neighbors of each cell, itself included. More connect what falls apart and smooth over rare cells."
-        ),
-    },
-    "components": {
-        "type": "integer",
-        "minimum": 3,
-        "default": 20,
-        "description": "Components of the diffusion map, the constant one included.",
-    },
-    "dpt_components": {
-        "type": "integer",
-        "minimum": 2,
-        "default": 10,
-        "description": (
-            "Components that pseudotime is computed from, the constant one included; at most `components`. It hardly "
-            "matters: later ones weigh little."
-        ),
-    },
-    "pca_components": {
-        "type": "integer",
-        "minimum": 1,
-        "default": 50,
-        "description": (
-            "Principal components in which neighbors are looked for, or how many of a given embedding's are used. "
-            "Some 50 for thousands of genes, 20 for hundreds: more of them are noise."
-        ),
-    },
-    "root": {
-        "enum": list(ROOTS),
-        "default": "extreme",
-        "description": (
-            "Which cell of the root type pseudotime starts at. `first`: the first in the file, as in the study; "
-            "`extreme`: the one farthest along the diffusion component that best separates the root type from the "
-            "other types of the lineages, on the side of the root type; `medoid`: the most central one of the fifth "
-            "that lies farthest there, which depends less on a single cell."
-        ),
-    },
-    "map": {
-        "enum": list(MAPS),
-        "default": "donor",
-        "description": (
-            "`donor`: one map and one clock for all cells of a donor, as in the study; `lineage`: a map of each "
-            "lineage's cells only, which other branches do not disturb; its clock runs from 0 to 1."
-        ),
-    },
-    "smoothing": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 0,
-        "description": (
-            "How often pseudotime is averaged, half with the cell's own and half with its neighbors'. 0: not at all; "
-            "1 to 5 where single cells are too sparse to be ordered one by one."
-        ),
-    },
-    "seed": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 0,
-        "description": "Seed of the solvers' starting vectors; it changes results by rounding only.",
-    },
-}
 
+class PseudotimeSettings(Settings):
+    """How pseudotime is computed."""
 
-@dataclass(frozen=True)
-class PseudotimeSettings:
-    """What `PSEUDOTIME_OPTIONS` describes, checked.
+    neighbors: int = Field(
+        30,
+        ge=2,
+        description="Nearest neighbors of each cell, itself included. More connect what falls apart and smooth over "
+        "rare cells.",
+    )
+    components: int = Field(20, ge=3, description="Components of the diffusion map, the constant one included.")
+    dpt_components: int = Field(
+        10,
+        ge=2,
+        description="Components that pseudotime is computed from, the constant one included; at most `components`. It "
+        "hardly matters: later ones weigh little.",
+    )
+    pca_components: int = Field(
+        50,
+        ge=1,
+        description="Principal components in which neighbors are looked for, or how many of a given embedding's are "
+        "used. Some 50 for thousands of genes, 20 for hundreds: more of them are noise.",
+    )
+    root: Literal["first", "extreme", "medoid"] = Field(
+        "extreme",
+        description="Which cell of the root type pseudotime starts at. `first`: the first in the file, as in the "
+        "study; `extreme`: the one farthest along the diffusion component that best separates the root "
+        "type from the other types of the lineages, on the side of the root type; `medoid`: the most "
+        "central one of the fifth that lies farthest there, which depends less on a single cell.",
+    )
+    map: Literal["donor", "lineage"] = Field(
+        "donor",
+        description="`donor`: one map and one clock for all cells of a donor, as in the study; `lineage`: a map of "
+        "each lineage's cells alone, which other branches do not disturb; its clock runs from 0 to 1.",
+    )
+    smoothing: int = Field(
+        0,
+        ge=0,
+        description="How often pseudotime is averaged, half with the cell's own and half with its neighbors'. 0: not "
+        "at all; 1 to 5 where single cells are too sparse to be ordered one by one.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seed of the solvers' starting vectors; it changes results by rounding only."
+    )
 
-    Raises:
-        UserError: a value is not allowed.
-    """
-
-    neighbors: int = 30
-    components: int = 20
-    dpt_components: int = 10
-    pca_components: int = 50
-    root: str = "extreme"
-    map: str = "donor"
-    smoothing: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            schema = PSEUDOTIME_OPTIONS[name]
-            if "enum" in schema and value not in schema["enum"]:
-                message = f"pseudotime.{name} is {value!r}; allowed: {', '.join(schema['enum'])}"
-                raise UserError(message)
-            if "enum" not in schema and (
-                isinstance(value, bool) or not isinstance(value, int) or value < schema["minimum"]
-            ):
-                message = f"pseudotime.{name} is {value!r}; it is to be an integer of at least {schema['minimum']}"
-                raise UserError(message)
+    def contradictions(self) -> Iterator[Contradiction]:
+        """More components for pseudotime than the map has."""
         if self.dpt_components > self.components:
-            message = (
-                f"pseudotime.dpt_components is {self.dpt_components}, more than the {self.components} of "
-                "pseudotime.components"
-            )
-            raise UserError(message)
+            found = f"{self.dpt_components}, with components: {self.components}"
+            yield Contradiction("dpt_components", found, f"at most {self.components}")
 
 
-def settings_from_options(options: Mapping[str, Any] | None) -> PseudotimeSettings:
-    """Settings of the options given, with defaults for all other options.
-
-    Raises:
-        UserError: an option is unknown, or its value not allowed.
-    """
-    option_values = dict(options or {})
-    option_names = [field.name for field in fields(PseudotimeSettings)]
-    if unknown := [name for name in option_values if name not in option_names]:
-        message = f"pseudotime.{unknown[0]} is no option; there are: {', '.join(option_names)}"
-        raise UserError(message)
-    return PseudotimeSettings(**option_values)
+DEFAULTS = PseudotimeSettings()
 
 
 @dataclass(frozen=True)
@@ -176,7 +112,7 @@ class Diffusion:
 def diffuse(
     values: Any,
     is_root: Flags,
-    settings: PseudotimeSettings = PseudotimeSettings(),
+    settings: PseudotimeSettings = DEFAULTS,
     *,
     kind: Literal["normalized", "logged", "embedding"] = "normalized",
     compared: Flags | None = None,
@@ -212,7 +148,7 @@ def order_lineages(
     values: Any,
     is_root: Flags,
     lineages: Mapping[str, Flags],
-    settings: PseudotimeSettings = PseudotimeSettings(),
+    settings: PseudotimeSettings = DEFAULTS,
     *,
     kind: Literal["normalized", "logged", "embedding"] = "normalized",
     cell_types: Sequence[str] | NDArray[np.str_] | None = None,
@@ -244,7 +180,7 @@ def compare_roots(
     values: Any,
     is_root: Flags,
     lineages: Mapping[str, Flags],
-    settings: PseudotimeSettings = PseudotimeSettings(),
+    settings: PseudotimeSettings = DEFAULTS,
     *,
     roots: tuple[str, str] = ("first", "extreme"),
     kind: Literal["normalized", "logged", "embedding"] = "normalized",
@@ -268,7 +204,7 @@ def compare_roots(
     maps = _map_lineages(values, is_root, lineages, settings, kind=kind, cell_types=cell_types, where=where)
     compared = {}
     for name, lineage_map in maps.items():
-        first, second = (_order_of(lineage_map, replace(settings, root=root)) for root in roots)
+        first, second = (_order_of(lineage_map, settings.changed(root=root)) for root in roots)
         compared[name] = (first.root, second.root, rank_correlation(first.pseudotime, second.pseudotime, undefined=0.0))
     return compared
 

@@ -9,11 +9,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.logical import ALLOWED, logical_value
@@ -21,6 +22,7 @@ from sparsenode.data.readers.tables import WrittenTable, finite_numbers, named_r
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 from sparsenode.labels import TRUTH
+from sparsenode.typed import EachOnce, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ _TARGETS = frozenset({"target", "to"})
 _WEIGHTS = frozenset({"weight"})
 _FIRST_COLUMNS = _SOURCES | {"tf.human", "tf.name", ""}  # what the first column of a matrix is called
 _NAMED = 5  # regulators listed in a message
-CELL_TYPES = (
+CellType = Literal[
     "B1 B",
     "CD14+ Mono",
     "CD16+ Mono",
@@ -52,33 +54,41 @@ CELL_TYPES = (
     "Transitional B",
     "cDC2",
     "pDC",
-)
+]
+CELL_TYPES: tuple[CellType, ...] = get_args(CellType)
 
-NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
-    "networks": {
-        "type": "object",
-        "propertyNames": {
-            "pattern": r"^[A-Za-z0-9_+-]+$",
-            "not": {"enum": [BASE, TRUTH]},
-            "x-allowed": f"letters, digits, _, + and -; not {BASE} or {TRUTH}, which are networks of other things",
+
+def network_names(*others: str, why: str) -> Any:
+    """The validator and schema of names of prior networks, none of which may be that of one of the `others`."""
+
+    def refuse_others(name: str) -> str:
+        if name in others:
+            message = f"{name} is another network"
+            raise ValueError(message)
+        return name
+
+    allowed = f"letters, digits, _, + and -; not {' or '.join(others)}, {why}"
+    return Field(pattern=r"^[A-Za-z0-9_+-]+$", json_schema_extra={"x-allowed": allowed}), AfterValidator(refuse_others)
+
+
+_PATTERN, _REFUSAL = network_names(BASE, TRUTH, why="which are networks of other things")
+
+
+class NetworkOptions(Settings):
+    """Options of the prior networks of cell types."""
+
+    networks: dict[
+        Annotated[str, _PATTERN, _REFUSAL],
+        Annotated[tuple[CellType, ...], Field(min_length=1), EachOnce],
+    ] = Field(
+        {
+            "erythroid": ("HSC", "MK/E prog", "Proerythroblast", "Erythroblast", "Normoblast"),
+            "monocyte": ("HSC", "G/M prog", "CD14+ Mono", "CD16+ Mono"),
+            "B": ("HSC", "Lymph prog", "Transitional B", "Naive CD20+ B"),
         },
-        "additionalProperties": {
-            "type": "array",
-            "items": {"enum": list(CELL_TYPES)},
-            "minItems": 1,
-            "uniqueItems": True,
-        },
-        "default": {
-            "erythroid": ["HSC", "MK/E prog", "Proerythroblast", "Erythroblast", "Normoblast"],
-            "monocyte": ["HSC", "G/M prog", "CD14+ Mono", "CD16+ Mono"],
-            "B": ["HSC", "Lymph prog", "Transitional B", "Naive CD20+ B"],
-        },
-        "description": (
-            "Prior networks beside the base network, by name (that of a lineage, to be shown with it): of each, the "
-            "cell types whose published networks are united. `{}` for only the base network."
-        ),
-    },
-}
+        description="Prior networks beside the base network, by name (that of a lineage, to be shown with it): of "
+        "each, the cell types whose published networks are united. `{}` for only the base network.",
+    )
 
 
 @dataclass(frozen=True)

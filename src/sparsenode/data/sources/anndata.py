@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.data.centering import refuse_rounded, refuse_rounded_times
-from sparsenode.data.outline import PATH_OPTION, Outline
+from sparsenode.data.outline import Outline
 from sparsenode.data.readers.h5ad_cells import RAW
 from sparsenode.data.readers.h5ad_headers import is_number, open_headers
 from sparsenode.data.readers.logical import ALLOWED, logical_matrix, logical_value, logical_values
@@ -22,6 +23,7 @@ from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError, describe_choice
 from sparsenode.files import file_sha256
+from sparsenode.typed import EachOnce, PathText, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,77 +44,59 @@ _ONLY = "trajectory"  # name of the trajectory that all observations are, where 
 _PRIOR = "prior_"
 
 
-def _name_or_null(description: str) -> dict[str, Any]:
-    return {"type": ["string", "null"], "default": None, "description": description}
+class Options(Settings):
+    """Options of the source."""
 
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "path": {**PATH_OPTION, "description": "The h5ad file."},
-    "layer": _name_or_null(
-        "Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of `raw` those "
-        "features are modeled that the file itself has, too, or those of `genes`."
-    ),
-    "time": {
-        "type": "string",
-        "default": "time",
-        "description": "Column of `obs` with the times (or pseudotimes).",
-    },
-    "time_unit": {"type": "string", "default": "time unit", "description": "Unit of time, for axis labels."},
-    "value_unit": {
-        "type": "string",
-        "default": "value",
-        "description": "Unit of the values, for axis labels.",
-    },
-    "trajectory": _name_or_null("Column of `obs` with the trajectory of each observation; null: all are one."),
-    "group": _name_or_null("Column of `obs` whose value the trajectories of one kind share (lineage); null: one kind."),
-    "subject": _name_or_null("Column of `obs` with the donor or person; null: each trajectory is its own."),
-    "genes": {
-        "type": ["array", "null"],
-        "items": {"type": "string"},
-        "minItems": 1,
-        "uniqueItems": True,
-        "default": None,
-        "description": "Names of the features to model, in this order; null: all.",
-    },
-    "split": _name_or_null("Column of `obs` with train, validation or test; null: see `test_trajectories`."),
-    "test_trajectories": {
-        "type": "array",
-        "items": {"type": "string"},
-        "uniqueItems": True,
-        "default": [],
-        "description": "Trajectories that are test data, where no `split` column is named.",
-    },
-    "phase": _name_or_null(
-        "Column of `obs` with fit or extrapolation, which is forecast and not trained on; null: all are fit."
-    ),
-    "transform": {
-        "enum": ["none", "log1p"],
-        "default": "none",
-        "description": "`log1p`: log of one plus the value.",
-    },
-    "scaling": {
-        "enum": ["none", "per_trajectory", "training_range"],
-        "default": "none",
-        "description": (
-            "`training_range`: one scale per feature for all, from training data, to [0, 1]; "
-            "`per_trajectory`: each "
-            "trajectory to [0, 1] by its own range, test data too; `none`: the values are modeling units "
-            "already."
-        ),
-    },
-    "repeated_times": {
-        "enum": ["keep", "error"],
-        "default": "keep",
-        "description": "Observations of one trajectory at one time: keep them all, or refuse the data.",
-    },
-    "time_scaling": {
-        "enum": ["none", "unit"],
-        "default": "none",
-        "description": "`unit`: the times of each trajectory to [0, 1].",
-    },
-    "truth": _name_or_null("Entry of `varp` with the true network: row = source, column = target, signed."),
-    "regulators": _name_or_null(f"Column of `var` that is true for features that can regulate others ({ALLOWED})."),
-}
+    path: PathText = Field(description="The h5ad file.")
+    layer: str | None = Field(
+        None,
+        description="Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of "
+        "`raw` those features are modeled that the file itself has, too, or those of `genes`.",
+    )
+    time: str = Field("time", description="Column of `obs` with the times (or pseudotimes).")
+    time_unit: str = Field("time unit", description="Unit of time, for axis labels.")
+    value_unit: str = Field("value", description="Unit of the values, for axis labels.")
+    trajectory: str | None = Field(
+        None, description="Column of `obs` with the trajectory of each observation; null: all are one."
+    )
+    group: str | None = Field(
+        None, description="Column of `obs` whose value the trajectories of one kind share (lineage); null: one kind."
+    )
+    subject: str | None = Field(
+        None, description="Column of `obs` with the donor or person; null: each trajectory is its own."
+    )
+    genes: Annotated[tuple[str, ...], Field(min_length=1), EachOnce] | None = Field(
+        None, description="Names of the features to model, in this order; null: all."
+    )
+    split: str | None = Field(
+        None, description="Column of `obs` with train, validation or test; null: see `test_trajectories`."
+    )
+    test_trajectories: Annotated[tuple[str, ...], EachOnce] = Field(
+        (), description="Trajectories that are test data, where no `split` column is named."
+    )
+    phase: str | None = Field(
+        None,
+        description="Column of `obs` with fit or extrapolation, which is forecast and not trained on; null: all are "
+        "fit.",
+    )
+    transform: Literal["none", "log1p"] = Field("none", description="`log1p`: log of one plus the value.")
+    scaling: Literal["none", "per_trajectory", "training_range"] = Field(
+        "none",
+        description="`training_range`: one scale per feature for all, from training data, to [0, 1]; "
+        "`per_trajectory`: each trajectory to [0, 1] by its own range, test data too; `none`: the values "
+        "are modeling units already.",
+    )
+    repeated_times: Literal["keep", "error"] = Field(
+        "keep", description="Observations of one trajectory at one time: keep them all, or refuse the data."
+    )
+    time_scaling: Literal["none", "unit"] = Field("none", description="`unit`: the times of each trajectory to [0, 1].")
+    truth: str | None = Field(
+        None, description="Entry of `varp` with the true network: row = source, column = target, signed."
+    )
+    regulators: str | None = Field(
+        None,
+        description=f"Column of `var` that is true for features that can regulate others ({ALLOWED}).",
+    )
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source

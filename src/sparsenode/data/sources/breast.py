@@ -12,15 +12,17 @@ promoters. The published prior has signs that were drawn at random, so that only
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.edge_tables import edge_matrix, read_edge_list, read_edge_matrix, read_genes
 from sparsenode.data.readers.trajectory_tables import read_trajectory_table
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError
+from sparsenode.typed import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -34,17 +36,16 @@ _GENES = known_file(f"{_ADDRESS}/desmedt_gene_names_500.csv")
 _PRIOR = known_file(f"{_ADDRESS}/edge_prior_matrix_desmedt_500.csv")
 _VALIDATION = known_file(f"{_ADDRESS}/validation_network.csv")
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "known": {
-        "enum": ["experiments", "all"],
-        "default": "experiments",
-        "description": (
-            "Of which pairs the ChIP-seq network tells. `experiments`: those of a transcription factor with an "
-            "experiment of its own; `all`: every pair, so that a factor without an experiment has no true edge, as in "
-            "the published scores."
-        ),
-    },
-}
+
+class Options(Settings):
+    """Options of the source."""
+
+    known: Literal["experiments", "all"] = Field(
+        "experiments",
+        description="Of which pairs the ChIP-seq network tells. `experiments`: those of a transcription factor with "
+        "an experiment of its own; `all`: every pair, so that a factor without an experiment has no true "
+        "edge, as in the published scores.",
+    )
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source

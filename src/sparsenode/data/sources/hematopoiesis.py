@@ -9,18 +9,20 @@ the first cells of a test donor and the pseudotimes, scaled to the range of thei
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.outline import Outline
 from sparsenode.data.readers.tables import read_numeric_table
-from sparsenode.data.single_cell.cells import CELL_OPTIONS, Cells, describe_units, order_cells, scale_cells
+from sparsenode.data.single_cell.cells import CellOptions, Cells, describe_units, order_cells, scale_cells
 from sparsenode.data.single_cell.pseudotime import PseudotimeSettings, diffuse, diffusion_embedding
-from sparsenode.data.single_cell.regulators import NETWORK_OPTIONS, network_files, read_priors
+from sparsenode.data.single_cell.regulators import NetworkOptions, network_files, read_priors
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
+from sparsenode.typed import EachOnce, Settings
 
 PRIORS = ("base",)
 HAS_CELLS = True
@@ -38,46 +40,32 @@ _COMPONENTS = 20
 _EARLY_SHARE = 0.05
 
 
-def _donor_list(description: str) -> dict[str, Any]:
-    return {
-        "type": "array",
-        "items": {"enum": list(DONORS)},
-        "uniqueItems": True,
-        "description": description,
-    }
+class Donors(Settings):
+    """Donors by what they are for."""
+
+    train: Annotated[tuple[Literal["s1d1", "s1d2", "s2d1", "s2d4", "s3d6"], ...], Field(min_length=1), EachOnce] = (
+        Field(description="Donors to train on.")
+    )
+    test: Annotated[tuple[Literal["s1d1", "s1d2", "s2d1", "s2d4", "s3d6"], ...], EachOnce] = Field(
+        description="Donors to test on."
+    )
 
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "donors": {
-        "type": "object",
-        "properties": {
-            "train": {**_donor_list("Donors to train on."), "minItems": 1},
-            "test": _donor_list("Donors to test on."),
-        },
-        "required": ["train", "test"],
-        "additionalProperties": False,
-        "default": {"train": ["s1d2"], "test": ["s2d1", "s3d6", "s1d1"]},
-        "description": "Donors to train and to test on. A trajectory is one lineage of one donor.",
-    },
-    "lineages": {
-        "type": "array",
-        "items": {"enum": list(LINEAGES)},
-        "minItems": 1,
-        "uniqueItems": True,
-        "default": list(LINEAGES),
-        "description": "Lineages to use.",
-    },
-    **CELL_OPTIONS,
-    **NETWORK_OPTIONS,
-    "embedding": {
-        "enum": ["diffmap", "none"],
-        "default": "diffmap",
-        "description": (
-            "Coordinates of the cells for figures: the first two components of a diffusion map of each donor's cells, "
-            "or none."
-        ),
-    },
-}
+class Options(NetworkOptions, CellOptions):
+    """Options of the source."""
+
+    donors: Donors = Field(
+        Donors(train=("s1d2",), test=("s2d1", "s3d6", "s1d1")),
+        description="Donors to train and to test on. A trajectory is one lineage of one donor.",
+    )
+    lineages: Annotated[tuple[Literal["erythroid", "monocyte", "B"], ...], Field(min_length=1), EachOnce] = Field(
+        ("erythroid", "monocyte", "B"), description="Lineages to use."
+    )
+    embedding: Literal["diffmap", "none"] = Field(
+        "diffmap",
+        description="Coordinates of the cells for figures: the first two components of a diffusion map of each "
+        "donor's cells, or none.",
+    )
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:

@@ -14,15 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.outline import Outline
 from sparsenode.data.simulated.simulation import (
-    INTERVAL,
+    Interval,
     draw_uniform,
     make_trajectories,
     read_arrays,
@@ -31,6 +32,7 @@ from sparsenode.data.simulated.simulation import (
 )
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
+from sparsenode.typed import Settings
 
 # Streams of random numbers: the noise can be changed and the system stays the same.
 _NETWORK, _KINETICS, _START, _NOISE = range(4)
@@ -38,101 +40,54 @@ _SMALLEST = 1e-300
 HAS_TRUTH = True
 PRIORS = ()
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "nodes": {"type": "integer", "minimum": 2, "default": 50, "description": "Number of genes."},
-    "regulators_per_target": {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 0},
-        "minItems": 2,
-        "maxItems": 2,
-        "default": [1, 3],
-        "description": "Fewest and most regulators of a gene.",
-    },
-    "hubs": {
-        "type": "number",
-        "minimum": 0,
-        "default": 0.75,
-        "description": "Regulators are drawn in proportion to rank^-hubs: for values up to 1, out-degrees follow a "
-        "power law with exponent 1 + 1/hubs; 0 draws all genes alike.",
-    },
-    "feedback": {
-        "type": "boolean",
-        "default": True,
-        "description": "Allow loops; without, regulators have lower ranks than targets, and the first few or none.",
-    },
-    "repressors": {
-        "type": "number",
-        "minimum": 0,
-        "maximum": 1,
-        "default": 0.4,
-        "description": "Share of the edges that repress.",
-    },
-    "hill_coefficient": {
-        "type": "array",
-        "items": {"type": "number", "minimum": 1},
-        "minItems": 2,
-        "maxItems": 2,
-        "default": [1.0, 4.0],
-        "description": "Range of Hill coefficients.",
-    },
-    "half_saturation": {
-        **INTERVAL,
-        "default": [0.2, 0.6],
-        "description": "Range of half-saturations, in units of the regulator's highest level.",
-    },
-    "strength": {
-        **INTERVAL,
-        "default": [0.5, 1.5],
-        "description": "Range of strengths of a gene's regulators, relative to one another.",
-    },
-    "basal": {
-        "type": "array",
-        "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-        "minItems": 2,
-        "maxItems": 2,
-        "default": [0.05, 0.15],
-        "description": "Range of the share of a gene's highest production that needs no regulator.",
-    },
-    "decay": {**INTERVAL, "default": [0.5, 1.5], "description": "Range of decay rates."},
-    "trajectories": {
-        "type": "integer",
-        "minimum": 2,
-        "default": 20,
-        "description": "Trajectories, test ones included.",
-    },
-    "test_trajectories": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 4,
-        "description": "How many are test data.",
-    },
-    "horizon": {
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "default": 5.0,
-        "description": "Length of the interval that models are trained on.",
-    },
-    "extrapolation_share": {
-        "type": "number",
-        "minimum": 0,
-        "default": 0.5,
-        "description": "How much longer trajectories go on, as a share of `horizon`, to test extrapolation.",
-    },
-    "observations": {
-        "type": "integer",
-        "minimum": 2,
-        "default": 50,
-        "description": "Observations within `horizon`, the one at time 0 not counted.",
-    },
-    "noise": {
-        "type": "number",
-        "minimum": 0,
-        "default": 0.0,
-        "description": "Standard deviation of the observation noise, as a share of each gene's over the training "
+
+class Options(Settings):
+    """Options of the source."""
+
+    nodes: int = Field(50, ge=2, description="Number of genes.")
+    regulators_per_target: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (1, 3), min_length=2, max_length=2, description="Fewest and most regulators of a gene."
+    )
+    hubs: float = Field(
+        0.75,
+        ge=0,
+        description="Regulators are drawn in proportion to rank^-hubs: for values up to 1, out-degrees follow a power "
+        "law with exponent 1 + 1/hubs; 0 draws all genes alike.",
+    )
+    feedback: bool = Field(
+        True, description="Allow loops; without, regulators have lower ranks than targets, and the first few or none."
+    )
+    repressors: float = Field(0.4, ge=0, le=1, description="Share of the edges that repress.")
+    hill_coefficient: tuple[Annotated[float, Field(ge=1)], ...] = Field(
+        (1.0, 4.0), min_length=2, max_length=2, description="Range of Hill coefficients."
+    )
+    half_saturation: Interval = Field(
+        (0.2, 0.6), description="Range of half-saturations, in units of the regulator's highest level."
+    )
+    strength: Interval = Field(
+        (0.5, 1.5), description="Range of strengths of a gene's regulators, relative to one another."
+    )
+    basal: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+        (0.05, 0.15),
+        min_length=2,
+        max_length=2,
+        description="Range of the share of a gene's highest production that needs no regulator.",
+    )
+    decay: Interval = Field((0.5, 1.5), description="Range of decay rates.")
+    trajectories: int = Field(20, ge=2, description="Trajectories, test ones included.")
+    test_trajectories: int = Field(4, ge=0, description="How many are test data.")
+    horizon: float = Field(5.0, gt=0, description="Length of the interval that models are trained on.")
+    extrapolation_share: float = Field(
+        0.5, ge=0, description="How much longer trajectories go on, as a share of `horizon`, to test extrapolation."
+    )
+    observations: int = Field(50, ge=2, description="Observations within `horizon`, the one at time 0 not counted.")
+    noise: float = Field(
+        0.0,
+        ge=0,
+        description="Standard deviation of the observation noise, as a share of each gene's over the training "
         "trajectories.",
-    },
-    "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Another seed is another network."},
-}
+    )
+    seed: int = Field(0, ge=0, description="Another seed is another network.")
 
 
 @dataclass(frozen=True)

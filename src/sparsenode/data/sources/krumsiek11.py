@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.outline import Outline
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256
+from sparsenode.typed import Settings
 
 STEPS = 160
 HAS_TRUTH = True
@@ -24,15 +26,13 @@ PRIORS = ()
 # Order of the branches in scanpy's file: its `highlights` name the fate at the end of each.
 FATES = ("monocyte", "erythrocyte", "megakaryocyte", "neutrophil")
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "test_share": {
-        "type": "number",
-        "minimum": 0,
-        "maximum": 0.9,
-        "default": 0.15,
-        "description": "Share of each branch, at its end, that is held out as test data.",
-    }
-}
+
+class Options(Settings):
+    """Options of the source."""
+
+    test_share: float = Field(
+        0.15, ge=0, le=0.9, description="Share of each branch, at its end, that is held out as test data."
+    )
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source

@@ -13,10 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.motion.acclaim import ROTATIONS, Skeleton, read_motion, read_skeleton, skeleton_to_json
@@ -24,6 +26,7 @@ from sparsenode.data.outline import Outline
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.data.transforms import value_range
 from sparsenode.errors import UserError
+from sparsenode.typed import EachOnce, Settings, Text
 
 logger = logging.getLogger(__name__)
 
@@ -52,120 +55,78 @@ _LIMBS = {"leg", "arm"}
 Channel = tuple[str, str]
 
 
-def _digits(description: str) -> dict[str, Any]:
-    # YAML reads 01 without quotes as the number 1. `not` says so where only jsonschema's own message is shown.
-    return {
-        "type": "string",
-        "pattern": "^[0-9]{2,3}$",
-        "not": {"type": "number", "description": "a number: put it in quotes"},
-        "x-allowed": 'two or three digits in quotes, like "01" (without quotes it is read as a number)',
-        "description": description,
-    }
-
-
+HAS_BODY = True
 PRIORS = ()
 HAS_BODY = True
 """The provenance of what is loaded names the skeletons, which figures of the body need."""
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "trials": {
-        "type": "array",
-        "minItems": 1,
-        "items": {
-            "type": "object",
-            "properties": {
-                "subject": _digits("The person's number."),
-                "trials": {
-                    "type": "array",
-                    "items": _digits("A trial's number."),
-                    "minItems": 1,
-                    "description": "Numbers of the person's trials.",
-                },
-                "motion": {
-                    "type": "string",
-                    "minLength": 1,
-                    "description": "What the person does; baselines are fitted for each motion.",
-                },
-                "split": {
-                    "enum": ["train", "validation", "test", "calibration"],
-                    "description": (
-                        "What the trials are for. Those for calibration give the scale of a person without "
-                        "training trials, and are no trajectories."
-                    ),
-                },
-                "start": {
-                    "type": "number",
-                    "minimum": 0,
-                    "description": "Where to cut, in seconds from the first frame.",
-                },
-                "stop": {
-                    "type": "number",
-                    "exclusiveMinimum": 0,
-                    "description": "Where to end, in seconds from the first frame.",
-                },
-            },
-            "required": ["subject", "trials", "motion", "split"],
-            "additionalProperties": False,
+Digits = Annotated[
+    str,
+    Field(
+        pattern="^[0-9]{2,3}$",
+        json_schema_extra={
+            "x-allowed": 'two or three digits in quotes, like "01" (without quotes it is read as a number)'
         },
-        "description": "Table of trials: subject, trials, motion, split, and optionally start and stop of each row.",
-    },
-    "motions": {
-        "type": ["array", "null"],
-        "items": {"type": "string"},
-        "minItems": 1,
-        "uniqueItems": True,
-        "default": None,
-        "description": "Motions of the table to use; null for all.",
-    },
-    "rate": {
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "default": 30.0,
-        "description": "Samples per second, at most `source_rate`.",
-    },
-    "source_rate": {
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "default": 120.0,
-        "description": "Frames per second of the files.",
-    },
-    "half_turns": {
-        "enum": ["correct", "keep"],
-        "default": "correct",
-        "description": (
-            "`correct`: take out half turns of the `half_turn_joints`, such that each frame is near the person's mean "
-            "over the trials for training or calibration; `keep`: leave them. Whole turns are always taken out."
-        ),
-    },
-    "half_turn_joints": {
-        "type": "array",
-        "items": {"type": "string"},
-        "uniqueItems": True,
-        "default": list(_FLIPPING_JOINTS),
-        "description": "Joints of the skeleton of which the capture sees too little, so that their angles flip.",
-    },
-    "scaling": {
-        "enum": ["person", "training_range"],
-        "default": "person",
-        "description": (
-            "`training_range`: each angle by its range over the training trials, for everyone. `person`: a "
-            "person without training trials by mean and spread of the own calibration trials, which are mapped "
-            "to those of the training trials."
-        ),
-    },
-    "least_range": {
-        "type": "number",
-        "minimum": 0,
-        "default": 0.5,
-        "description": "Degrees; an angle whose range over the training trials is smaller is left out.",
-    },
-    "least_spread": {
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "default": 0.3,
-        "description": "Degrees; a smaller standard deviation is taken for this one when persons are scaled.",
-    },
-}
+    ),
+]
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+class TrialRow(Settings):
+    """A row of the table of trials."""
+
+    subject: Digits = Field(description="The person's number.")
+    trials: tuple[Digits, ...] = Field(min_length=1, description="Numbers of the person's trials.")
+    motion: Text = Field(description="What the person does; baselines are fitted for each motion.")
+    split: Literal["train", "validation", "test", "calibration"] = Field(
+        description="What the trials are for. Those for calibration give the scale of a person without training "
+        "trials, and are no trajectories."
+    )
+    start: Annotated[float, Field(ge=0)] | SkipJsonSchema[None] = Field(
+        None, exclude_if=_is_none, description="Where to cut, in seconds from the first frame."
+    )
+    stop: Annotated[float, Field(gt=0)] | SkipJsonSchema[None] = Field(
+        None, exclude_if=_is_none, description="Where to end, in seconds from the first frame."
+    )
+
+
+class Options(Settings):
+    """Options of the source."""
+
+    trials: tuple[TrialRow, ...] = Field(
+        min_length=1,
+        description="Table of trials: subject, trials, motion, split, and optionally start and stop of each row.",
+    )
+    motions: Annotated[tuple[str, ...], Field(min_length=1), EachOnce] | None = Field(
+        None, description="Motions of the table to use; null for all."
+    )
+    rate: float = Field(30.0, gt=0, description="Samples per second, at most `source_rate`.")
+    source_rate: float = Field(120.0, gt=0, description="Frames per second of the files.")
+    half_turns: Literal["correct", "keep"] = Field(
+        "correct",
+        description="`correct`: take out half turns of the `half_turn_joints`, such that each frame is near the "
+        "person's mean over the trials for training or calibration; `keep`: leave them. Whole turns are "
+        "always taken out.",
+    )
+    half_turn_joints: Annotated[tuple[str, ...], EachOnce] = Field(
+        ("lhand", "rhand", "lthumb", "rthumb"),
+        description="Joints of the skeleton of which the capture sees too little, so that their angles flip.",
+    )
+    scaling: Literal["person", "training_range"] = Field(
+        "person",
+        description="`training_range`: each angle by its range over the training trials, for everyone. `person`: a "
+        "person without training trials by mean and spread of the own calibration trials, which are "
+        "mapped to those of the training trials.",
+    )
+    least_range: float = Field(
+        0.5, ge=0, description="Degrees; an angle whose range over the training trials is smaller is left out."
+    )
+    least_spread: float = Field(
+        0.3, gt=0, description="Degrees; a smaller standard deviation is taken for this one when persons are scaled."
+    )
 
 
 @dataclass(frozen=True)

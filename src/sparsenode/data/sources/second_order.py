@@ -9,14 +9,15 @@ are not published.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.outline import Outline
 from sparsenode.data.simulated.simulation import (
-    INTERVAL,
+    Interval,
     check_provenance,
     draw_uniform,
     make_trajectories,
@@ -24,6 +25,7 @@ from sparsenode.data.simulated.simulation import (
 )
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
+from sparsenode.typed import Settings
 
 # Streams of random numbers: the noise can be changed and the system stays the same.
 _SYSTEM, _START, _TIMES, _NOISE = range(4)
@@ -32,75 +34,30 @@ _DRAWS = 1000
 HAS_TRUTH = True
 PRIORS = ()
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "oscillators": {"type": "integer", "minimum": 2, "default": 5, "description": "Number of oscillators."},
-    "couplings_per_oscillator": {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 0},
-        "minItems": 2,
-        "maxItems": 2,
-        "default": [1, 2],
-        "description": "Fewest and most incoming couplings of an oscillator.",
-    },
-    "coupling": {**INTERVAL, "default": [0.3, 0.6], "description": "Range of |C|; signs are drawn evenly."},
-    "frequency": {
-        **INTERVAL,
-        "default": [0.8, 2.0],
-        "description": "Range of angular frequencies, sqrt(K).",
-    },
-    "damping": {
-        **INTERVAL,
-        "default": [0.05, 0.15],
-        "description": "Range of damping rates, the diagonal of G.",
-    },
-    "velocity": {
-        "type": "number",
-        "default": 0.5,
-        "description": "Initial velocity over tanh of the initial position; 0 starts at rest.",
-    },
-    "trajectories": {
-        "type": "integer",
-        "minimum": 2,
-        "default": 30,
-        "description": "Trajectories, test ones included.",
-    },
-    "test_trajectories": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 6,
-        "description": "How many are test data.",
-    },
-    "horizon": {
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "default": 10.0,
-        "description": "Length of the interval that models are trained on.",
-    },
-    "extrapolation_share": {
-        "type": "number",
-        "minimum": 0,
-        "default": 0.5,
-        "description": "How much longer trajectories go on, as a share of `horizon`, to test extrapolation.",
-    },
-    "observations": {
-        "type": "integer",
-        "minimum": 2,
-        "default": 100,
-        "description": "Observations within `horizon`, the one at time 0 not counted.",
-    },
-    "irregular": {
-        "type": "boolean",
-        "default": False,
-        "description": "Draw the observation times at random, other ones for each trajectory.",
-    },
-    "noise": {
-        "type": "number",
-        "minimum": 0,
-        "default": 0.0,
-        "description": "Standard deviation of the observation noise; that of the positions is 1.",
-    },
-    "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Another seed is another system."},
-}
+
+class Options(Settings):
+    """Options of the source."""
+
+    oscillators: int = Field(5, ge=2, description="Number of oscillators.")
+    couplings_per_oscillator: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (1, 2), min_length=2, max_length=2, description="Fewest and most incoming couplings of an oscillator."
+    )
+    coupling: Interval = Field((0.3, 0.6), description="Range of |C|; signs are drawn evenly.")
+    frequency: Interval = Field((0.8, 2.0), description="Range of angular frequencies, sqrt(K).")
+    damping: Interval = Field((0.05, 0.15), description="Range of damping rates, the diagonal of G.")
+    velocity: float = Field(0.5, description="Initial velocity over tanh of the initial position; 0 starts at rest.")
+    trajectories: int = Field(30, ge=2, description="Trajectories, test ones included.")
+    test_trajectories: int = Field(6, ge=0, description="How many are test data.")
+    horizon: float = Field(10.0, gt=0, description="Length of the interval that models are trained on.")
+    extrapolation_share: float = Field(
+        0.5, ge=0, description="How much longer trajectories go on, as a share of `horizon`, to test extrapolation."
+    )
+    observations: int = Field(100, ge=2, description="Observations within `horizon`, the one at time 0 not counted.")
+    irregular: bool = Field(False, description="Draw the observation times at random, other ones for each trajectory.")
+    noise: float = Field(
+        0.0, ge=0, description="Standard deviation of the observation noise; that of the positions is 1."
+    )
+    seed: int = Field(0, ge=0, description="Another seed is another system.")
 
 
 @dataclass(frozen=True)

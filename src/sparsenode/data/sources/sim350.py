@@ -10,10 +10,10 @@ from typing import Any
 
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.simulated.equations import solve, system_from_provenance
-from sparsenode.data.simulated.published_networks import SIMULATION_OPTIONS, PublishedNetwork, check, load_network
+from sparsenode.data.simulated.published_networks import PublishedNetwork, SimulationOptions, check, load_network
 from sparsenode.data.trajectories import RawTrajectories
 
-__all__ = ["HAS_TRUTH", "OPTIONS", "PRIORS", "check", "load", "required_files", "solve", "system_from_provenance"]
+__all__ = ["HAS_TRUTH", "PRIORS", "Options", "check", "load", "required_files", "solve", "system_from_provenance"]
 
 _ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/phoenix/main/ground_truth_simulator/clean_data"
 _NETWORK = PublishedNetwork(
@@ -23,7 +23,7 @@ _NETWORK = PublishedNetwork(
 )
 HAS_TRUTH = True
 PRIORS = ()
-OPTIONS = SIMULATION_OPTIONS
+Options = SimulationOptions
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source

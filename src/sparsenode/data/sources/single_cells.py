@@ -14,16 +14,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
-from sparsenode.data.outline import PATH_OPTION, Outline
+from sparsenode.data.outline import Outline
 from sparsenode.data.ranks import rank_correlation
 from sparsenode.data.readers.h5ad_cells import RAW, CellFile, open_cells
 from sparsenode.data.single_cell.cells import (
-    CELL_OPTIONS,
+    CellOptions,
     Cells,
     describe_units,
     order_cells,
@@ -33,23 +34,24 @@ from sparsenode.data.single_cell.cells import (
 from sparsenode.data.single_cell.expression import Found, find_kind, highly_variable, normalize
 from sparsenode.data.single_cell.pseudotime import (
     FEWEST_CELLS,
-    PSEUDOTIME_OPTIONS,
+    PseudotimeSettings,
     compare_roots,
     diffusion_embedding,
     order_lineages,
-    settings_from_options,
 )
 from sparsenode.data.single_cell.regulators import (
     Priors,
     base_network_file,
+    network_names,
     read_network,
     read_regulators,
     unite_networks,
 )
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError, nearest_names
-from sparsenode.files import file_sha256
+from sparsenode.files import file_sha256, is_web_address
 from sparsenode.labels import TRUTH
+from sparsenode.typed import EachOnce, PathText, Settings, Text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,151 +71,98 @@ _COMPONENT_GENES = 2000
 _WEAK_ORDER = 0.3  # rank correlation of pseudotime and the order of cell types
 
 
-def _names(description: str, **more: Any) -> dict[str, Any]:
-    return {
-        "type": "array",
-        "items": {"type": "string", "minLength": 1},
-        "uniqueItems": True,
-        "description": description,
-        **more,
-    }
+_PATTERN, _REFUSAL = network_names(TRUTH, why="which is the true network")
 
 
-def _name(default: str | None, description: str, *, nullable: bool = True) -> dict[str, Any]:
-    kinds = ["string", "null"] if nullable else "string"
-    return {"type": kinds, "minLength": 1, "default": default, "description": description}
+class GeneOptions(Settings):
+    """Which genes are modeled."""
 
-
-_GENES: dict[str, dict[str, Any]] = {
-    "highly_variable": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 200,
-        "description": "How many of the most variable genes of each of `donors` are taken, and united.",
-    },
-    "donors": {
-        **_names(
-            "Donors whose variable genes are taken; null for the training donors. The study took test donors too."
-        ),
-        "type": ["array", "null"],
-        "minItems": 1,
-        "default": None,
-    },
-    "regulators": {
-        "type": ["boolean", "array"],
-        "items": {"type": "string"},
-        "minItems": 1,
-        "uniqueItems": True,
-        "default": True,
-        "description": (
-            "Whether the measured regulators of the network `base` (without it, of all networks) are taken, or the "
-            "names of the networks whose regulators are."
-        ),
-    },
-    "names": _names("Further genes to take.", default=[]),
-}
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "file": {
-        **PATH_OPTION,
-        "description": "The h5ad file: a path, or an http(s) address it is downloaded from (and unpacked, if `.gz`).",
-    },
-    "values": _name(
+    highly_variable: int = Field(
+        200, ge=0, description="How many of the most variable genes of each of `donors` are taken, and united."
+    )
+    donors: Annotated[tuple[Text, ...], Field(min_length=1), EachOnce] | None = Field(
         None,
-        "Matrix to take: the name of a layer, `X`, or `raw` for that of `raw`, whose features are its own; null: the "
-        "layer `counts` where there is one, else X, else that of `raw`. What it "
-        "holds is found out: counts, which are divided by a size factor, the cell's total over the median total of the "
-        "donor's cells in use; normalized counts, which stay as they are; or natural logarithms of one plus them.",
-    ),
-    "counts_per_cell": {
-        "type": ["number", "null"],
-        "exclusiveMinimum": 0,
-        "default": None,
-        "description": "Total that every cell is brought to instead, the same for all donors (1000 to 10000).",
-    },
-    "gene_names": _name(None, "Column of `var` with the names of genes; null: its index."),
-    "feature_types": {
-        "type": ["object", "null"],
-        "properties": {
-            "column": {"type": "string", "description": "Column of `var`."},
-            "keep": {"type": "string", "description": "Its value at genes."},
+        description="Donors whose variable genes are taken; null for the training donors. The study took test donors "
+        "too.",
+    )
+    regulators: bool | Annotated[tuple[str, ...], Field(min_length=1), EachOnce] = Field(
+        True,
+        description="Whether the measured regulators of the network `base` (without it, of all networks) are taken, "
+        "or the names of the networks whose regulators are.",
+    )
+    names: Annotated[tuple[Text, ...], EachOnce] = Field((), description="Further genes to take.")
+
+
+class FeatureTypes(Settings):
+    """Which features are genes."""
+
+    column: str = Field(description="Column of `var`.")
+    keep: str = Field(description="Its value at genes.")
+
+
+class Donors(Settings):
+    """Donors by what they are for."""
+
+    train: Annotated[tuple[Text, ...], Field(min_length=1), EachOnce] = Field(description="Donors to train on.")
+    test: Annotated[tuple[Text, ...], EachOnce] = Field(description="Donors to test on.")
+
+
+class Options(CellOptions):
+    """Options of the source."""
+
+    file: PathText = Field(
+        description="The h5ad file: a path, or an http(s) address it is downloaded from (and unpacked, if `.gz`)."
+    )
+    values: Text | None = Field(
+        None,
+        description="Matrix to take: the name of a layer, `X`, or `raw` for that of `raw`, whose features are its "
+        "own; null: the layer `counts` where there is one, else X, else that of `raw`. What it holds is "
+        "found out: counts, which are divided by a size factor, the cell's total over the median total of "
+        "the donor's cells in use; normalized counts, which stay as they are; or natural logarithms of "
+        "one plus them.",
+    )
+    counts_per_cell: float | None = Field(
+        None, gt=0, description="Total that every cell is brought to instead, the same for all donors (1000 to 10000)."
+    )
+    gene_names: Text | None = Field(None, description="Column of `var` with the names of genes; null: its index.")
+    feature_types: FeatureTypes | None = Field(
+        FeatureTypes(column="feature_types", keep="GEX"), description="Which features are genes; null: all."
+    )
+    donor: Text = Field("batch", description="Column of `obs` with the donor (sample, batch) of each cell.")
+    cell_type: Text = Field("cell_type", description="Column of `obs` with the type of each cell.")
+    donors: Donors = Field(
+        description="Donors to train and to test on, by the names of the column; those not named are not used."
+    )
+    lineages: dict[Text, Annotated[tuple[Text, ...], Field(min_length=1), EachOnce]] = Field(
+        {
+            "erythroid": ("HSC", "MK/E prog", "Proerythroblast", "Erythroblast", "Normoblast"),
+            "monocyte": ("HSC", "G/M prog", "CD14+ Mono", "CD16+ Mono"),
+            "B": ("HSC", "Lymph prog", "Transitional B", "Naive CD20+ B"),
         },
-        "required": ["column", "keep"],
-        "additionalProperties": False,
-        "default": {"column": "feature_types", "keep": "GEX"},
-        "description": "Which features are genes; null: all.",
-    },
-    "donor": _name("batch", "Column of `obs` with the donor (sample, batch) of each cell.", nullable=False),
-    "cell_type": _name("cell_type", "Column of `obs` with the type of each cell.", nullable=False),
-    "donors": {
-        "type": "object",
-        "properties": {"train": _names("Donors to train on.", minItems=1), "test": _names("Donors to test on.")},
-        "required": ["train", "test"],
-        "additionalProperties": False,
-        "description": "Donors to train and to test on, by the names of the column; those not named are not used.",
-    },
-    "lineages": {
-        "type": "object",
-        "propertyNames": {"minLength": 1},
-        "additionalProperties": _names("Cell types in the order in which a cell passes through them.", minItems=1),
-        "minProperties": 1,
-        "default": {
-            "erythroid": ["HSC", "MK/E prog", "Proerythroblast", "Erythroblast", "Normoblast"],
-            "monocyte": ["HSC", "G/M prog", "CD14+ Mono", "CD16+ Mono"],
-            "B": ["HSC", "Lymph prog", "Transitional B", "Naive CD20+ B"],
-        },
-        "description": "Of each lineage, by name, the cell types in the order in which a cell passes through them.",
-    },
-    "root": {
-        "type": "string",
-        "minLength": 1,
-        "default": "HSC",
-        "description": "Cell type that all lineages come from: pseudotime is counted from one of its cells.",
-    },
-    "embedding": _name(
-        _EMBEDDING,
-        "Entry of `obsm` by which cells are near each other; null, or where the file has no entry of the default's "
-        "name: the principal components of the logarithms of the donor's 2000 most variable genes.",
-    ),
-    "pseudotime": {
-        "type": "object",
-        "properties": PSEUDOTIME_OPTIONS,
-        "additionalProperties": False,
-        "default": {},
-        "description": "How pseudotime is computed.",
-    },
-    "genes": {
-        "type": "object",
-        "properties": _GENES,
-        "additionalProperties": False,
-        "default": {},
-        "description": "Which genes are modeled.",
-    },
-    "networks": {
-        "type": "object",
-        "propertyNames": {
-            "pattern": "^[A-Za-z0-9_+-]+$",
-            "not": {"const": TRUTH},
-            "x-allowed": f"letters, digits, _, + and -; not {TRUTH}, which is the true network",
-        },
-        "additionalProperties": {
-            **PATH_OPTION,
-            "type": ["string", "array"],
-            "items": PATH_OPTION,
-            "minItems": 1,
-            "uniqueItems": True,
-        },
-        "default": {_BASE: base_network_file().url},
-        "description": (
-            "Prior networks by name: paths or http(s) addresses of tables; several tables are united. A table is a "
-            "matrix of 0 and 1 (lines: regulators; columns: targets; the first column, called `tf`, `regulator` or "
-            "nothing, names the regulators) or a list of edges with the columns source, target and, where there is "
-            "one, weight (0: no edge). Fields are separated by commas, semicolons or tabs. A gene is a regulator if "
-            "it is one of any network; `{}`: none is known."
-        ),
-    },
-    **CELL_OPTIONS,
-}
+        min_length=1,
+        description="Of each lineage, by name, the cell types in the order in which a cell passes through them.",
+    )
+    root: Text = Field(
+        "HSC", description="Cell type that all lineages come from: pseudotime is counted from one of its cells."
+    )
+    embedding: Text | None = Field(
+        "GEX_X_pca",
+        description="Entry of `obsm` by which cells are near each other; null, or where the file has no entry of the "
+        "default's name: the principal components of the logarithms of the donor's 2000 most variable "
+        "genes.",
+    )
+    pseudotime: PseudotimeSettings = Field(PseudotimeSettings(), description="How pseudotime is computed.")
+    genes: GeneOptions = Field(GeneOptions(), description="Which genes are modeled.")
+    networks: dict[
+        Annotated[str, _PATTERN, _REFUSAL], PathText | Annotated[tuple[PathText, ...], Field(min_length=1), EachOnce]
+    ] = Field(
+        {_BASE: base_network_file().url},
+        description="Prior networks by name: paths or http(s) addresses of tables; several tables are united. A table "
+        "is a matrix of 0 and 1 (lines: regulators; columns: targets; the first column, called `tf`, "
+        "`regulator` or nothing, names the regulators) or a list of edges with the columns source, target "
+        "and, where there is one, weight (0: no edge). Fields are separated by commas, semicolons or "
+        "tabs. A gene is a regulator if it is one of any network; `{}`: none is known.",
+    )
 
 
 @dataclass(frozen=True)
@@ -279,19 +228,17 @@ class _Followed:
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
     """The file of cells and the networks, as far as they are addresses."""
     cells = [
-        known_file(location, unpack=location.endswith(".gz")) for location in [options["file"]] if _is_remote(location)
+        known_file(location, unpack=location.endswith(".gz"))
+        for location in [options["file"]]
+        if is_web_address(location)
     ]
-    networks = [known_file(location) for location in _network_places(options) if _is_remote(location)]
+    networks = [known_file(location) for location in _network_places(options) if is_web_address(location)]
     return [*cells, *networks]
 
 
 def local_files(options: Mapping[str, Any]) -> list[Path]:
     """The file of cells and the networks, as far as they are paths."""
-    return [Path(location) for location in [options["file"], *_network_places(options)] if not _is_remote(location)]
-
-
-def _is_remote(location: str) -> bool:
-    return location.startswith(("http://", "https://"))
+    return [Path(location) for location in [options["file"], *_network_places(options)] if not is_web_address(location)]
 
 
 def _networks(options: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -313,9 +260,9 @@ def check(options: Mapping[str, Any]) -> list[str]:
     """
     _check_options(options)
     for location in _network_places(options):
-        if not _is_remote(location):
+        if not is_web_address(location):
             read_regulators(Path(location))
-    if not _is_remote(options["file"]):
+    if not is_web_address(options["file"]):
         with open_cells(_path(options["file"], {}, unpack=True)) as file:
             layer, names, _ = _genes(file, options)
             file.check_matrix(layer)
@@ -338,7 +285,7 @@ def outline(options: Mapping[str, Any]) -> Outline:
         duration=1.0,
         feature_count=_expected_genes(options),
     )
-    if _is_remote(options["file"]):
+    if is_web_address(options["file"]):
         return outline
     with open_cells(_path(options["file"], {}, unpack=True)) as file:
         features = tuple(dict.fromkeys(_genes(file, options)[1].tolist()))
@@ -411,7 +358,7 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
         feature_labels={"chosen_as": tuple("; ".join(each) for each in reasons)},
         provenance={
             "file": path.name,
-            **({} if _is_remote(options["file"]) else {"sha256": file_sha256(path)}),
+            **({} if is_web_address(options["file"]) else {"sha256": file_sha256(path)}),
             "values": measured.matrix,
             "donors": json.dumps({followed_donor.donor: followed_donor.facts for followed_donor in followed}),
             **({"networks": priors.facts} if priors else {}),
@@ -442,13 +389,14 @@ def _check_options(options: Mapping[str, Any]) -> None:
 
 
 def _gene_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: schema["default"] for name, schema in _GENES.items()} | options["genes"]
+    genes: dict[str, Any] = options["genes"]
+    return genes
 
 
 def _path(location: str, files: Mapping[str, Path], *, unpack: bool = False) -> Path:
     """Where a file given by its path or its address lies."""
     unpack = unpack and location.endswith(".gz")
-    if _is_remote(location):
+    if is_web_address(location):
         return files[known_file(location, unpack=unpack).local_path]
     if unpack:
         message = f"{location} is packed, and read in pieces; unpack it (gunzip) and name the h5ad file"
@@ -633,7 +581,7 @@ def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: 
         len(donor.cells),
         used,
     )
-    settings = settings_from_options(options["pseudotime"])
+    settings = PseudotimeSettings(**options["pseudotime"])
     lineages = {name: np.isin(donor.cell_types, types) for name, types in options["lineages"].items()}
     is_root = donor.cell_types == options["root"]
     labels: dict[str, Any] = {"kind": kind, "cell_types": donor.cell_types, "where": f"{file.path}: donor {donor.name}"}

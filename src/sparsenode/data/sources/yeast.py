@@ -11,9 +11,10 @@ for the test. Genes are named by their open reading frames, since the common nam
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.edge_tables import edge_matrix, read_edge_list, read_genes
@@ -21,6 +22,7 @@ from sparsenode.data.readers.tables import read_text_columns
 from sparsenode.data.readers.trajectory_tables import read_trajectory_table
 from sparsenode.data.trajectories import RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError
+from sparsenode.typed import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +31,14 @@ _PRIOR = known_file(f"{_ADDRESS}/motif_prior.csv")
 _NO_SYMBOL = "None"
 
 PRIORS = ("motif",)
-OPTIONS: dict[str, dict[str, Any]] = {
-    "genes": {
-        "enum": [3551, 500],
-        "default": 3551,
-        "description": "How many genes: all 3551 that were prepared, or the 500 most variable of them.",
-    },
-}
+
+
+class Options(Settings):
+    """Options of the source."""
+
+    genes: Literal[3551, 500] = Field(
+        3551, description="How many genes: all 3551 that were prepared, or the 500 most variable of them."
+    )
 
 
 def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
