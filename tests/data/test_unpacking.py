@@ -42,7 +42,7 @@ def files_beside(output: Path) -> set[str]:
 
 
 def test_content_comes_out(pack: Callable[[bytes], Path], output: Path) -> None:
-    packed = pack(gzip.compress(CONTENT))
+    packed = pack(gzip.compress(CONTENT, mtime=0))
     unpack_source(packed, output)
     assert output.read_bytes() == CONTENT
     assert files_beside(output) == {"cells.h5ad"}
@@ -50,10 +50,10 @@ def test_content_comes_out(pack: Callable[[bytes], Path], output: Path) -> None:
 
 
 def test_the_subcommand(pack: Callable[[bytes], Path], output: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["unpack-source", "--packed", str(pack(gzip.compress(CONTENT))), "--output", str(output)]
+    arguments = ["unpack-source", "--packed", str(pack(gzip.compress(CONTENT, mtime=0))), "--output", str(output)]
     assert main(arguments) == 0
     assert output.read_bytes() == CONTENT
-    pack(gzip.compress(CONTENT)[:-1])
+    pack(gzip.compress(CONTENT, mtime=0)[:-1])
     assert main(arguments) == 1
     assert "cut short" in capsys.readouterr().err
     assert output.read_bytes() == CONTENT
@@ -85,17 +85,20 @@ def test_nothing_unpacks_to_nothing(pack: Callable[[bytes], Path], output: Path)
         (b"", r"\(not a gzipped file \(b''\)\)"),
         (b"<!DOCTYPE html><html><body>Sign in</body></html>", r"\(Not a gzipped file \(b'<!'\)\)"),
         (b"\x1f", r"\(not a gzipped file \(b'\\x1f'\)\)"),
-        (b"\x1f\x8b\x07" + gzip.compress(CONTENT)[3:], r"\(Unknown compression method\)"),
-        (gzip.compress(CONTENT)[:2], r"\(not a gzipped file"),
-        (gzip.compress(CONTENT)[:1000], r"\(Compressed file ended before"),
-        (gzip.compress(CONTENT)[:-8], r"\(Compressed file ended before"),
-        (gzip.compress(CONTENT)[:-1], r"\(Compressed file ended before"),
-        (gzip.compress(b"one") + gzip.compress(b"two")[:-1], r"\(Compressed file ended before"),
-        (gzip.compress(CONTENT)[:-8] + bytes(8), r"\(CRC check failed"),
-        (gzip.compress(CONTENT)[:-4] + b"\1\0\0\0", r"\(Incorrect length of data produced\)"),
-        (gzip.compress(CONTENT)[:500] + bytes(500) + gzip.compress(CONTENT)[1000:], r"\(CRC check failed"),
-        (gzip.compress(CONTENT) + b"more", r"\(Not a gzipped file \(b'mo'\)\)"),
-        (gzip.compress(CONTENT) + bytes(100_000) + b"\x1f", r"\(Not a gzipped file \(b'\\x1f'\)\)"),
+        (b"\x1f\x8b\x07" + gzip.compress(CONTENT, mtime=0)[3:], r"\(Unknown compression method\)"),
+        (gzip.compress(CONTENT, mtime=0)[:2], r"\(not a gzipped file"),
+        (gzip.compress(CONTENT, mtime=0)[:1000], r"\(Compressed file ended before"),
+        (gzip.compress(CONTENT, mtime=0)[:-8], r"\(Compressed file ended before"),
+        (gzip.compress(CONTENT, mtime=0)[:-1], r"\(Compressed file ended before"),
+        (gzip.compress(b"one", mtime=0) + gzip.compress(b"two", mtime=0)[:-1], r"\(Compressed file ended before"),
+        (gzip.compress(CONTENT, mtime=0)[:-8] + bytes(8), r"\(CRC check failed"),
+        (gzip.compress(CONTENT, mtime=0)[:-4] + b"\1\0\0\0", r"\(Incorrect length of data produced\)"),
+        (
+            gzip.compress(CONTENT, mtime=0)[:500] + bytes(500) + gzip.compress(CONTENT, mtime=0)[1000:],
+            r"\(CRC check failed",
+        ),
+        (gzip.compress(CONTENT, mtime=0) + b"more", r"\(Not a gzipped file \(b'mo'\)\)"),
+        (gzip.compress(CONTENT, mtime=0) + bytes(100_000) + b"\x1f", r"\(Not a gzipped file \(b'\\x1f'\)\)"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -123,10 +126,10 @@ def test_an_earlier_file_survives_a_failure_and_not_a_success(pack: Callable[[by
     output.parent.mkdir(parents=True)
     output.write_text("earlier")
     with pytest.raises(UserError):
-        unpack_source(pack(gzip.compress(CONTENT)[:-1]), output)
+        unpack_source(pack(gzip.compress(CONTENT, mtime=0)[:-1]), output)
     assert output.read_text() == "earlier"
     assert files_beside(output) == {"cells.h5ad"}
-    unpack_source(pack(gzip.compress(CONTENT)), output)
+    unpack_source(pack(gzip.compress(CONTENT, mtime=0)), output)
     assert output.read_bytes() == CONTENT
     assert files_beside(output) == {"cells.h5ad"}
 
@@ -215,7 +218,7 @@ def test_no_room_on_the_disk(pack: Callable[[bytes], Path], output: Path, monkey
     """Found before anything is written, by what the file says of itself."""
     free = SimpleNamespace(free=len(CONTENT) - 1)
     monkeypatch.setattr("sparsenode.files.shutil.disk_usage", lambda folder: free)
-    packed = pack(gzip.compress(CONTENT))
+    packed = pack(gzip.compress(CONTENT, mtime=0))
     with pytest.raises(UserError, match=rf"cells\.h5ad takes {len(CONTENT)} more bytes, .* has {free.free} left"):
         unpack_source(packed, output)
     assert files_beside(output) == set()
@@ -227,7 +230,7 @@ def test_no_room_on_the_disk(pack: Callable[[bytes], Path], output: Path, monkey
 def test_a_disk_that_fills_up_leaves_nothing(
     pack: Callable[[bytes], Path], output: Path, largest_file: Callable[[int], AbstractContextManager[None]]
 ) -> None:
-    packed = pack(gzip.compress(CONTENT))
+    packed = pack(gzip.compress(CONTENT, mtime=0))
     with largest_file(5000), pytest.raises(UserError, match=r"cannot write .*cells\.h5ad: .*check the free space"):
         unpack_source(packed, output)
     assert files_beside(output) == set()

@@ -19,7 +19,7 @@ from sparsenode.dynamics.solvers import dense_output_matrix
 from sparsenode.ensemble.members import Ensemble, load_ensemble, save_ensemble
 from sparsenode.ensemble.starts import deviation_nodes, deviations, given_starts, nearest_groups, shrinkage
 from sparsenode.errors import UserError
-from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings
+from sparsenode.settings import FROZEN, MethodSettings, ModelSettings, RefitSettings, SolverSettings
 from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training.problems import make_problems
 
@@ -239,7 +239,7 @@ def test_a_model_file_keeps_the_learned_starts_and_their_groups(tmp_path: Path) 
     adata = two_groups()
     result, ensemble = trained(adata, SETTINGS.changed(iterations=2))
     path = tmp_path / "model.safetensors"
-    frozen, features = ensemble.settings, ensemble.features
+    frozen, features = {**dict.fromkeys(FROZEN, "a"), **ensemble.settings}, ensemble.features
     save_ensemble(path, result.parameters, result.members, frozen, features, {}, ensemble.groups)
     again = load_ensemble(path)
     assert again.groups == ("a", "b")
