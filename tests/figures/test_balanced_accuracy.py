@@ -10,10 +10,10 @@ from matplotlib.text import Text
 from sparsenode.errors import UserError
 from sparsenode.evaluation import structure
 from sparsenode.evaluation.networks import split_rankings
+from sparsenode.evaluation.results import Choice
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
 from sparsenode.figures import balanced_accuracy, style
 from sparsenode.figures.published import read_published
-from sparsenode.figures.style import Choice
 
 CHOICES = {("windows", "pathreg"): Choice(0.1, "trajectory"), ("windows", "l1"): Choice(None, "trajectory")}
 

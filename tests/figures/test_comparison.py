@@ -7,9 +7,9 @@ import pytest
 
 from sparsenode import cli
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice, pick
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
-from sparsenode.figures import comparison, style
-from sparsenode.figures.style import Choice
+from sparsenode.figures import comparison
 
 NOISE = {"label": "noise (%)", "datasets": {"clean": 0.0, "noisy": 5.0}, "dataset": None, "methods": None}
 PRIORS = {
@@ -72,7 +72,7 @@ def heights(container):
 
 
 def values(points, **wanted):
-    return style.pick(points, **wanted).groupby("x")["value"].agg(list).to_dict()
+    return pick(points, **wanted).groupby("x")["value"].agg(list).to_dict()
 
 
 def test_members_at_their_chosen_strength_along_datasets():

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import read_metrics, read_selection
 from sparsenode.figures import gene_trends, style
 
 
@@ -41,8 +42,8 @@ def test_values_are_in_the_unit_of_the_source(cells):
 
 
 def test_forecasts_are_drawn_in_the_unit_of_the_source(cell_files, cells):
-    metrics = style.read_metrics(cell_files["metrics"])
-    choices = style.read_selection(cell_files["selection"])
+    metrics = read_metrics(cell_files["metrics"])
+    choices = read_selection(cell_files["selection"])
     forecasts = pd.read_parquet(cell_files["forecasts"])
     trends = gene_trends.read_trends(cells, list(cells.var_names))
     figure = gene_trends.draw("cells", metrics, choices, forecasts, trends)
@@ -62,8 +63,8 @@ def test_a_donor_without_a_lineage_has_an_empty_panel(cell_files, cells):
         part.uns["sparsenode"][key] = part.uns["sparsenode"][key][:3]
     trends = gene_trends.read_trends(part, list(cells.var_names))
     forecasts = pd.read_parquet(cell_files["forecasts"])
-    choices = style.read_selection(cell_files["selection"])
-    figure = gene_trends.draw("cells", style.read_metrics(cell_files["metrics"]), choices, forecasts, trends)
+    choices = read_selection(cell_files["selection"])
+    figure = gene_trends.draw("cells", read_metrics(cell_files["metrics"]), choices, forecasts, trends)
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["no cells"] * 2
 
 
@@ -84,8 +85,8 @@ def test_nearly_all_cells_are_within_the_panels(cell_files, cells):
     trends = gene_trends.read_trends(cells, list(cells.var_names))
     forecasts = pd.read_parquet(cell_files["forecasts"])
     forecasts.loc[forecasts["seed"] == 1, "predicted"] = 1e9
-    choices = style.read_selection(cell_files["selection"])
-    figure = gene_trends.draw("cells", style.read_metrics(cell_files["metrics"]), choices, forecasts, trends)
+    choices = read_selection(cell_files["selection"])
+    figure = gene_trends.draw("cells", read_metrics(cell_files["metrics"]), choices, forecasts, trends)
     for axes in figure.axes:
         values = axes.get_lines()[0].get_ydata()
         low, high = axes.get_ylim()

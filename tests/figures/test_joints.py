@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import joints
-from sparsenode.figures.style import Choice
 
 CHOICES = {("first_order", "l1"): Choice(0.01, "rolling")}
 

@@ -7,9 +7,9 @@ from matplotlib.patches import ArrowStyle, FancyArrowPatch
 
 from sparsenode.data.contract import Network
 from sparsenode.evaluation.networks import Matrices
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import network_graph, style
 from sparsenode.figures.network_graph import Drawing
-from sparsenode.figures.style import Choice
 
 FEATURES = ["a", "b", "c", "d"]
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory")}

@@ -9,9 +9,9 @@ from matplotlib.colors import to_rgb
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import join_rankings, split_rankings
+from sparsenode.evaluation.results import Choice
 from sparsenode.evaluation.structure import auprc, auprc_ratio
 from sparsenode.figures import precision_recall, style
-from sparsenode.figures.style import Choice
 
 
 def draw(name, table, *more):

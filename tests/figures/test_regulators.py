@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from sparsenode.errors import UserError
-from sparsenode.figures import regulators, style
-from sparsenode.figures.style import Choice
+from sparsenode.evaluation.results import Choice, read_metrics, read_selection
+from sparsenode.figures import regulators
 
 
 def test_files_are_written(cell_files, tmp_path):
@@ -19,8 +19,8 @@ def test_files_are_written(cell_files, tmp_path):
 
 
 def test_the_sparse_method_with_the_least_validation_error_is_shown(cell_files):
-    metrics = style.read_metrics(cell_files["metrics"])
-    choices = style.read_selection(cell_files["selection"])
+    metrics = read_metrics(cell_files["metrics"])
+    choices = read_selection(cell_files["selection"])
     assert regulators.choose_method(metrics, choices) == ("cells", "l1", 0.1)
     alone = {key: choice for key, choice in choices.items() if key[1] == "none"}
     assert regulators.choose_method(metrics, alone) == ("cells", "none", 0.0)

@@ -11,8 +11,8 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import skeleton, style
-from sparsenode.figures.style import Choice
 
 CHOICES = {
     (model, method): Choice(strength, "rolling")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import strengths
-from sparsenode.figures.style import Choice
 
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory"), ("small", "mine"): Choice(None, "trajectory")}
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import trajectories
-from sparsenode.figures.style import Choice
 
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory"), ("small", "none"): Choice(0.0, "trajectory")}
 

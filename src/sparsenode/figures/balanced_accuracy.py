@@ -13,11 +13,12 @@ import pandas as pd
 
 from sparsenode.evaluation.networks import Rankings
 from sparsenode.evaluation.peers import favored_estimators
+from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection
 from sparsenode.evaluation.structure import NO_PAIR, auprc
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
 from sparsenode.figures.published import Published, read_published
-from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
+from sparsenode.figures.style import Look, SparsityAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,9 +63,7 @@ def draw_balanced_accuracy(
 
     published = read_published(benchmark)
     with style.style(font_size):
-        figure = draw(
-            dataset, style.read_metrics(metrics), style.read_selection(selection), open_rankings(networks), published
-        )
+        figure = draw(dataset, read_metrics(metrics), read_selection(selection), open_rankings(networks), published)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
@@ -81,7 +80,7 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     members = {model: select_members(metrics, model) for model in models}
     published_methods = [entry for entry in published if "balanced_accuracy" in entry.values]
     peers = peer_curves(rankings)

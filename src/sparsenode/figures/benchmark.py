@@ -11,9 +11,9 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.peers import favored_metrics
+from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection
 from sparsenode.figures import style
 from sparsenode.figures.published import Published, benchmark_note, read_published
-from sparsenode.figures.style import Choice, pick
 from sparsenode.files import write_atomically
 from sparsenode.remarks import Remark, describe_remarks, read_remarks
 
@@ -97,7 +97,7 @@ def tabulate_benchmark(
         counts = f"{len(datasets)} datasets, {len(metrics)} metrics and {len(selections)} selections"
         raise UserError(f"the benchmark was given {counts}; allowed: one of each for a dataset")
     tables = [
-        dataset_rows(dataset, benchmarks.get(dataset), style.read_metrics(table), style.read_selection(selection))
+        dataset_rows(dataset, benchmarks.get(dataset), read_metrics(table), read_selection(selection))
         for dataset, table, selection in zip(datasets, metrics, selections, strict=True)
     ]
     table = pd.concat(tables, ignore_index=True)
@@ -128,7 +128,7 @@ def dataset_rows(
     for method in methods:
         rows += [
             _model_row(metrics, model, method, choices.get((model, method), Choice(None, "")))
-            for model in style.models_of(pick(trained, method=method))
+            for model in models_of(pick(trained, method=method))
         ]
         rows += [_published_row(entry) for entry in published if last_methods.get(entry.counterpart) == method]
     rows += [_published_row(entry) for entry in published if entry.counterpart not in last_methods]

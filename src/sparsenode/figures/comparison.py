@@ -11,9 +11,10 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.peers import favored_metrics
+from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
+from sparsenode.figures.style import Look, SparsityAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ def draw_comparison(
         if name not in datasets:
             raise UserError(f"the comparison {comparison} needs the dataset {name}; given are: {', '.join(datasets)}")
     tables = {
-        dataset: (style.read_metrics(table), style.read_selection(selection))
+        dataset: (read_metrics(table), read_selection(selection))
         for dataset, table, selection in zip(datasets, metrics, selections, strict=True)
     }
     with style.style(font_size):
@@ -139,7 +140,7 @@ def collect_points(settings: Mapping[str, Any], tables: Tables) -> pd.DataFrame:
     if settings.get("datasets"):
         for dataset, x in settings["datasets"].items():
             metrics, choices = tables[dataset]
-            for model in style.models_of(metrics):
+            for model in models_of(metrics):
                 for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
                     rows += _members(metrics, choices, model, method, line=method, x=x)
             rows += _references(metrics, x)
@@ -147,7 +148,7 @@ def collect_points(settings: Mapping[str, Any], tables: Tables) -> pd.DataFrame:
         metrics, choices = tables[settings["dataset"]]
         for line, methods in settings["methods"].items():
             for method, x in methods.items():
-                for model in style.models_of(metrics):
+                for model in models_of(metrics):
                     rows += _members(metrics, choices, model, method, line=line, x=x)
         rows += _references(metrics, float("nan"))
     points = pd.concat([pd.DataFrame(columns=COLUMNS).astype({"x": float, "value": float, "seed": int}), *rows])

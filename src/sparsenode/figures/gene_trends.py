@@ -13,9 +13,10 @@ import pandas as pd
 from sparsenode.data.contract import subtracted_center, trajectory_slices
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import fit_polynomial
+from sparsenode.evaluation.results import Choice, models_of, read_metrics, read_selection
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import Choice, Look
+from sparsenode.figures.style import Look
 from sparsenode.files import read_table
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def draw_gene_trends(
     table = read_table(forecasts, needed=_NEEDED)
     trends = read_trends(read_trajectories(data), list(dict.fromkeys(table["feature"].astype(str))), where=str(data))
     with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), table, trends)
+        figure = draw(dataset, read_metrics(metrics), read_selection(selection), table, trends)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
@@ -185,7 +186,7 @@ def draw(
     """For each model a block for each lineage: genes by donors."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     looks = style.looks(style.method_order(metrics["method"]))
     rows = sum(len(genes) for genes in trends.genes.values())
     size = (2.8 + 1.75 * len(trends.donors), (0.9 + 1.2 * rows) * len(models))

@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.errors import UserError
-from sparsenode.evaluation.plans import LEAD
-from sparsenode.evaluation.tables import COLUMNS
+from sparsenode.evaluation.results import Choice, models_of, pick, read_lead_errors, read_metrics, read_selection
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import Choice, pick
-from sparsenode.files import read_table
 from sparsenode.labels import ALL, SUBJECT
 
 if TYPE_CHECKING:
@@ -67,33 +63,11 @@ def draw_horizon(
     """
     from sparsenode.data.contract import read_trajectories
 
-    errors = read_errors(metrics)
+    errors = read_lead_errors(metrics)
     panels = choose_panels(read_trajectories(data), errors)
     with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), errors, panels)
+        figure = draw(dataset, read_metrics(metrics), read_selection(selection), errors, panels)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
-
-
-def read_errors(path: Path) -> pd.DataFrame:
-    """Root mean squared errors of rolling forecasts at each lead time, as a tidy table with a column `lead`.
-
-    In the units of measurement (the column `unit`) where the metrics hold them, else in modeling units. `lead` in
-    units of time.
-
-    Raises:
-        UserError: there are none.
-    """
-    table = read_table(path, filters=[("metric", "in", ["mse", "mse_restored"])], needed=COLUMNS)
-    table = table[table["horizon"].astype(str).str.startswith(LEAD) & table["status"].eq("finished")]
-    if table.empty:
-        raise UserError(
-            f"{path} holds no errors of rolling forecasts at single lead times: the figure of errors over lead time "
-            "takes a dataset that is evaluated with the protocol `rolling`"
-        )
-    restored = table["metric"].eq("mse_restored")
-    table = table[restored] if restored.any() else table
-    lead = table["horizon"].astype(str).str.removeprefix(LEAD).astype(float)
-    return table.assign(lead=lead, value=np.sqrt(table["value"])).sort_values("lead", kind="stable")
 
 
 def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
@@ -134,10 +108,10 @@ def draw(
     errors: pd.DataFrame,
     panels: Panels,
 ) -> Figure:
-    """For each model a row of panels, one for each entry of `panels`; `errors` as `read_errors` gives them."""
+    """For each model a row of panels, one for each entry of `panels`; `errors` as `read_lead_errors` gives them."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     looks = style.looks(style.method_order(metrics["method"]))
     errors = pick(errors, split=panels.split, trajectory=list(panels.titles))
     # The phase that models are fitted to comes first; in other phases they extrapolate in time.

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import pick
 from sparsenode.evaluation.tables import ALL, COLUMNS, NO_SEED
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import pick
 from sparsenode.files import read_table
 from sparsenode.interventions.forecast import TRUTH
 from sparsenode.labels import NO_FATE

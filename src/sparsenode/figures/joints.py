@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice, read_selection
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def draw_joints(
 
     adata = read_trajectories(data)
     joints = order_joints(adata.var, where=str(data))
-    choices = choose_methods(style.read_selection(selection), where=str(selection))
+    choices = choose_methods(read_selection(selection), where=str(selection))
     learned = read_networks(networks, choices, list(adata.var_names))
     with style.style(font_size):
         figure = draw(

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import Network, reference_network
+from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import Choice, pick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,13 +43,13 @@ def draw_network(
 
     adata = read_trajectories(data)
     features = list(adata.var_names)
-    choices = style.read_selection(selection)
+    choices = read_selection(selection)
     learned = read_networks(networks, choices, features)
     with style.style(font_size):
         weights = {key: network.weights for key, network in learned.items()}
         unsigned = {key: network.unsigned for key, network in learned.items()}
         unlisted = {key: network.frequency == 0 for key, network in learned.items() if choices[key].is_cut}
-        inputs = style.read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned, unlisted
+        inputs = read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned, unlisted
         figure = draw(dataset, *inputs)
         # Their note makes the heading longer.
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
@@ -79,7 +79,7 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     selected_count, order = choose_features(learned, reference)
     names = list(name_labels(features[number] for number in order).values())
     reference_block = None if reference is None else restrict(reference[1], np.ix_(order, order))

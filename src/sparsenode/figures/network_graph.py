@@ -11,10 +11,10 @@ import pandas as pd
 
 from sparsenode.data.contract import Network, reference_network
 from sparsenode.evaluation.networks import Matrices, read_shares
+from sparsenode.evaluation.results import Choice, models_of, read_metrics, read_selection
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
 from sparsenode.figures.network import MOST_FEATURES, restrict, scale
-from sparsenode.figures.style import Choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,12 +77,12 @@ def draw_network_graph(
 
     adata = read_trajectories(data)
     features = list(adata.var_names)
-    choices = style.read_selection(selection)
+    choices = read_selection(selection)
     learned = {
         (model, method): read_shares(Path(networks) / model / f"{method}.csv", features) for model, method in choices
     }
     with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, reference_network(adata))
+        figure = draw(dataset, read_metrics(metrics), choices, learned, features, reference_network(adata))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
@@ -106,7 +106,7 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    models = [model for model in style.models_of(metrics) if any(name == model for name, _ in choices)]
+    models = [model for model in models_of(metrics) if any(name == model for name, _ in choices)]
     picked = choose_features(learned, None if reference is None else reference[1])
     names = list(name_labels((features[number] for number in picked), most=MOST_LETTERS).values())
     block = np.ix_(picked, picked)

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.results import (
+    Choice,
+    error_split,
+    models_of,
+    pick,
+    read_metrics,
+    read_selection,
+    select_errors,
+)
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, Look, pick
+from sparsenode.figures.style import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +39,7 @@ def draw_pareto(
 ) -> None:
     """Write the figure of one dataset to each path of `outputs`."""
     with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection))
+        figure = draw(dataset, read_metrics(metrics), read_selection(selection))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
@@ -38,13 +47,13 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], 
     """For each model a row of two panels, one for each meaning of an absent path."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     figure = Figure(figsize=(9.4, 0.5 + 3.6 * len(models)), layout="constrained")
     subfigures = np.atleast_1d(figure.subfigures(len(models), 1))
     looks = style.looks(style.method_order(metrics["method"]))
     for subfigure, model in zip(subfigures, models, strict=True):
         protocol = next((choice.protocol for (name, _), choice in choices.items() if name == model), "trajectory")
-        split, phase = style.error_split(metrics, model, protocol)
+        split, phase = error_split(metrics, model, protocol)
         where = {"model": model, "protocol": protocol, "split": split, "phase": phase}
         subfigure.suptitle(
             f"{style.heading(dataset, model, models)}: {split} error of {style.describe_protocol(protocol)}\n"
@@ -54,7 +63,7 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], 
         panels = subfigure.subplots(1, len(THRESHOLDS), sharey=True)
         for axes, (estimator, meaning) in zip(panels, THRESHOLDS.items(), strict=True):
             for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
-                errors = style.select_errors(metrics, method=method, **where)
+                errors = select_errors(metrics, method=method, **where)
                 chosen = choices.get((model, method), Choice(None, protocol)).strength
                 label = f"{method} ({style.describe_divergence(metrics, model, method)})"
                 _draw_method(axes, metrics, errors, estimator, looks[method], chosen, label)

@@ -11,10 +11,11 @@ import numpy as np
 
 from sparsenode.evaluation.networks import RankingKey, Rankings
 from sparsenode.evaluation.peers import favored_estimators
+from sparsenode.evaluation.results import Choice, read_selection
 from sparsenode.evaluation.structure import NO_PAIR, auprc_ratio
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, Look
+from sparsenode.figures.style import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def draw_precision_recall(
     from sparsenode.evaluation.networks import open_rankings
 
     with style.style(font_size):
-        figure = draw(dataset, open_rankings(networks), style.read_selection(selection))
+        figure = draw(dataset, open_rankings(networks), read_selection(selection))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 

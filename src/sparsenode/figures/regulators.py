@@ -12,10 +12,10 @@ import pandas as pd
 from sparsenode.data.contract import prior_networks
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import STRONGEST_PAIRS
+from sparsenode.evaluation.results import Choice, pick, read_metrics, read_selection, select_errors
 from sparsenode.figures import style
 from sparsenode.figures.names import name_label, name_labels
 from sparsenode.figures.network import cluster, hatch
-from sparsenode.figures.style import Choice, pick
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -58,8 +58,8 @@ def draw_regulators(
     from sparsenode.data.contract import read_trajectories
     from sparsenode.evaluation.networks import read_groups
 
-    table = style.read_metrics(metrics)
-    chosen = choose_method(table, style.read_selection(selection), where=str(selection))
+    table = read_metrics(metrics)
+    chosen = choose_method(table, read_selection(selection), where=str(selection))
     influences = read_groups(networks, *chosen[:2])
     priors = read_priors(read_trajectories(data), list(influences["group"].cat.categories))
     with style.style(font_size):
@@ -78,7 +78,7 @@ def choose_method(
     errors: dict[tuple[str, str, float], float] = {}
     for (model, method), choice in choices.items():
         if choice.strength is not None:
-            table = style.select_errors(
+            table = select_errors(
                 metrics, model=model, method=method, protocol=choice.protocol, split="validation", phase="fit"
             )
             of_choice = pick(table, strength=choice.strength)["value"]

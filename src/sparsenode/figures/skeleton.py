@@ -13,10 +13,10 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import ROLLING, TRAJECTORY
+from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection, select_errors
 from sparsenode.figures import style
 from sparsenode.figures.layout import settle
 from sparsenode.figures.names import name_label
-from sparsenode.figures.style import Choice, pick
 from sparsenode.files import read_table, write_atomically
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def draw_skeleton(
 
     adata = read_trajectories(data)
     bodies = read_bodies(adata, where=str(data))
-    best = choose_best(style.read_metrics(metrics), style.read_selection(selection))
+    best = choose_best(read_metrics(metrics), read_selection(selection))
     candidates = order_trials(adata)
     table = read_forecasts(forecasts, [name for names in candidates.values() for name in names], best)
     strips, whole = [], None
@@ -174,14 +174,14 @@ def order_trials(adata: AnnData) -> dict[str, list[str]]:
 def choose_best(metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice]) -> dict[str, str]:
     """For each model the method whose validation error is least at the chosen strength, else its first method."""
     best = {}
-    for model in style.models_of(metrics):
+    for model in models_of(metrics):
         errors = {}
         for method in style.method_order(metrics["method"]):
             choice = choices.get((model, method), Choice(None, ""))
             if choice.strength is None:
                 continue
             where = {"model": model, "method": method, "protocol": choice.protocol}
-            table = style.select_errors(metrics, split="validation", phase="fit", **where)
+            table = select_errors(metrics, split="validation", phase="fit", **where)
             values = pick(table, strength=choice.strength)["value"]
             errors[method] = float(values.median()) if len(values) else np.inf
         if errors:

@@ -20,8 +20,9 @@ from sparsenode.evaluation.networks import (
     stability_file,
     summarize_frequencies,
 )
+from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, StrengthAxis, pick
+from sparsenode.figures.style import StrengthAxis
 from sparsenode.files import reading
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ def draw_stability(
     from sparsenode.data.contract import read_trajectories
 
     adata = read_trajectories(data)
-    table, choices = style.read_metrics(metrics), style.read_selection(selection)
+    table, choices = read_metrics(metrics), read_selection(selection)
     paths = {
         (model, method): read_paths(networks, table, model, method, list(adata.var_names))
-        for model in style.models_of(table)
+        for model in models_of(table)
         for method in methods_with_strengths(table, model)
     }
     # Where single pairs are not drawn, no network of thousands of variables is needed.

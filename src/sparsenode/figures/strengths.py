@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection, select_errors
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, StrengthAxis, pick
+from sparsenode.figures.style import StrengthAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +46,7 @@ def draw_strengths(
 ) -> None:
     """Write the figure of one dataset to each path of `outputs`."""
     with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection))
+        figure = draw(dataset, read_metrics(metrics), read_selection(selection))
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
@@ -53,7 +54,7 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], 
     """For each model two rows of panels, error above sparsity, and a column for each method with strengths."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     columns = {model: _methods_with_strengths(metrics, model) for model in models}
     width = max(len(methods) for methods in columns.values())
     figure = Figure(figsize=(1.5 + 1.9 * width + 2.0, 0.6 + 4.3 * len(models)), layout="constrained")
@@ -106,7 +107,7 @@ def _draw_errors(
     """Errors of each split, with the least error of a trivial forecast as a line of the same color."""
     for (split, phase), (name, color, marker) in ERROR_LOOKS.items():
         where = {"model": model, "protocol": protocol, "split": split, "phase": phase}
-        errors = _with_plain(style.select_errors(metrics, method=names, **where), names[0])
+        errors = _with_plain(select_errors(metrics, method=names, **where), names[0])
         if errors.empty:
             continue
         _draw_spread(axes, axis, errors, color, marker, name)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.results import Choice, models_of, read_metrics, read_selection
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import Choice, Look
+from sparsenode.figures.style import Look
 from sparsenode.files import read_table
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def draw_trajectories(
     """Write the figure of one dataset to each path of `outputs`."""
     with style.style(font_size):
         table = read_table(forecasts, needed=(*_TEXT, *_NUMBERS))
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), table)
+        figure = draw(dataset, read_metrics(metrics), read_selection(selection), table)
         style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
 
 
@@ -58,7 +59,7 @@ def draw(
     """For each model a grid of panels: the features that move most, by trajectories, test ones first."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     observed = _observed(forecasts)
     within = set(forecasts.loc[forecasts["protocol"] == "rolling", "trajectory"])
     names = choose_trajectories(observed[observed["trajectory"].isin(within)] if within else observed)
