@@ -9,13 +9,6 @@ from sparsenode.evaluation.results import read_metrics, read_selection
 from sparsenode.figures import gene_trends, style
 
 
-def test_files_are_written(cell_files, tmp_path):
-    outputs = [tmp_path / "gene_trends.pdf", tmp_path / "gene_trends.png"]
-    files = {name: cell_files[name] for name in ("metrics", "selection", "forecasts", "data")}
-    gene_trends.draw_gene_trends(dataset="cells", **files, outputs=outputs, dots_per_inch=50)
-    assert all(path.stat().st_size > 1000 for path in outputs)
-
-
 def test_each_lineage_shows_the_genes_that_change_in_it(cells):
     trends = gene_trends.read_trends(cells, list(cells.var_names))
     assert {name: set(genes) for name, genes in trends.genes.items()} == {

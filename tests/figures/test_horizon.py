@@ -29,13 +29,6 @@ def lines_of(axes):
     return {str(line.get_label()).partition(":")[0]: line for line in axes.get_lines()}
 
 
-def test_files_are_written(walking_files, tmp_path):
-    outputs = [tmp_path / "horizon.pdf", tmp_path / "horizon.png"]
-    files = {name: walking_files[name] for name in ("metrics", "selection", "data")}
-    horizon.draw_horizon(dataset="mocap", **files, outputs=outputs, dots_per_inch=50)
-    assert all(path.stat().st_size > 1000 for path in outputs)
-
-
 def test_lines_are_medians_over_seeds_in_degrees(walking_metrics, errors, walking):
     figure = make_figure(walking_metrics, errors, walking)
     assert len(figure.subfigs) == 2

@@ -18,13 +18,6 @@ def make_matrix(adata, edges):
     return matrix
 
 
-def test_files_are_written(walking_files, tmp_path):
-    outputs = [tmp_path / "joints.pdf", tmp_path / "joints.png"]
-    files = {name: walking_files[name] for name in ("selection", "networks", "data")}
-    joints.draw_joints(dataset="mocap", **files, outputs=outputs, dots_per_inch=50)
-    assert all(path.stat().st_size > 1000 for path in outputs)
-
-
 def test_joints_are_ordered_by_parts_of_the_body(walking):
     order = joints.order_joints(walking.var)
     names = ["root", "lowerback", "head", "lhumerus", "rhumerus", "lfemur", "ltibia", "rfemur", "rtibia"]

@@ -38,13 +38,6 @@ def arrows(axes):
     return [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
 
 
-def test_files_are_written(gene_files, tmp_path):
-    outputs = [tmp_path / "graph.png"]
-    files = {name: gene_files[name] for name in ("metrics", "selection", "networks", "data")}
-    network_graph.draw_network_graph(dataset="genes", **files, outputs=outputs, dots_per_inch=50)
-    assert outputs[0].read_bytes().startswith(b"\x89PNG")
-
-
 def test_edges_of_too_few_seeds_and_self_loops_are_none():
     drawing = network_graph.choose_edges(learned_of(WEIGHTS, FREQUENCY), REFERENCE, 9)
     assert drawing.rule == "all 3 edges that at least half of the seeds have"

@@ -55,14 +55,6 @@ def listed(rows):
     return table
 
 
-def test_files_are_written(gene_files, tmp_path):
-    outputs = [tmp_path / "stability.pdf", tmp_path / "stability.png"]
-    files = {name: gene_files[name] for name in ("metrics", "selection", "networks", "data")}
-    stability.draw_stability(dataset="genes", **files, outputs=outputs, dots_per_inch=50)
-    assert outputs[0].read_bytes().startswith(b"%PDF")
-    assert outputs[1].read_bytes().startswith(b"\x89PNG")
-
-
 def test_frequencies_are_read_as_they_are_written(gene_files, gene_metrics):
     from sparsenode.evaluation.results import read_metrics
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from sparsenode.evaluation.tables import ALL, COLUMNS
 from sparsenode.files import read_json, read_table, reading
 from sparsenode.labels import TRUTH
 from sparsenode.methods import get_method, method_names
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,49 @@ class Choice:
     def knows_truth(self) -> bool:
         """Whether the method is given a prior that is made of the true network."""
         return self.prior is not None and self.prior["of"] == TRUTH
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of one dataset, each read when it is first asked for.
+
+    `files` are by name: `metrics`, `selection`, `forecasts`, `networks`, `data`, `interventions`, those that there are.
+    `benchmark` is the published benchmark that the dataset repeats; None for none.
+    """
+
+    dataset: str
+    files: Mapping[str, Path]
+    benchmark: str | None = None
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """What concerns all trajectories (see `read_metrics`)."""
+        return read_metrics(self.files["metrics"])
+
+    @cached_property
+    def choices(self) -> dict[tuple[str, str], Choice]:
+        """Chosen strengths by (model, method)."""
+        return read_selection(self.files["selection"])
+
+    @cached_property
+    def adata(self) -> AnnData:
+        """The trajectories."""
+        from sparsenode.data.contract import read_trajectories
+
+        return read_trajectories(self.files["data"])
+
+
+def results_of_datasets(datasets: Sequence[str], metrics: Sequence[Path], selections: Sequence[Path]) -> list[Results]:
+    """Results of several datasets, of their metrics and selections in the same order.
+
+    Raises:
+        UserError: there are not as many of one as of the others.
+    """
+    if not len(datasets) == len(metrics) == len(selections):
+        counts = f"{len(datasets)} datasets, {len(metrics)} metrics and {len(selections)} selections"
+        raise UserError(f"{counts} were given; allowed: one of each for a dataset")
+    columns = zip(datasets, metrics, selections, strict=True)
+    return [Results(dataset, {"metrics": table, "selection": folder}) for dataset, table, folder in columns]
 
 
 def read_metrics(path: Path) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -13,7 +12,7 @@ import pandas as pd
 
 from sparsenode.evaluation.networks import Rankings
 from sparsenode.evaluation.peers import favored_estimators
-from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection
+from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.evaluation.structure import NO_PAIR, auprc
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
 
+    from sparsenode.evaluation.results import Results
+
 MOST_COLUMNS = 3
 CURVE_POINTS = 400
 RING = 11
@@ -33,38 +34,16 @@ TICK, LEADER, LABEL = 7, 13, 20
 begin."""
 
 
-def draw_balanced_accuracy(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    networks: Path,
-    outputs: Sequence[Path],
-    benchmark: str | None = None,
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
-
-    Args:
-        dataset: name of the dataset, for the heading.
-        metrics: parquet file of metrics.
-        selection: folder of chosen strengths.
-        networks: folder of learned networks, with the rankings of pairs.
-        outputs: files to write, each in the format of its ending.
-        benchmark: published benchmark whose values are shown; None for none.
-        font_size: size of the text, in points.
-        dots_per_inch: resolution of formats made of pixels.
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice], Rankings, Sequence[Published]]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the rankings were not written, or no values are known for the benchmark.
     """
     from sparsenode.evaluation.networks import open_rankings
 
-    published = read_published(benchmark)
-    with style.style(font_size):
-        figure = draw(dataset, read_metrics(metrics), read_selection(selection), open_rankings(networks), published)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    published = read_published(results.benchmark)
+    return results.metrics, results.choices, open_rankings(results.files["networks"]), published
 
 
 def draw(

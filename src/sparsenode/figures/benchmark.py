@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.errors import UserError
 from sparsenode.evaluation.peers import favored_metrics
-from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection
+from sparsenode.evaluation.results import Choice, models_of, pick, results_of_datasets
 from sparsenode.figures import style
 from sparsenode.figures.published import Published, benchmark_note, read_published
 from sparsenode.files import write_atomically
@@ -93,12 +92,9 @@ def tabulate_benchmark(
     Raises:
         UserError: not as many tables as datasets, or no values are known for a benchmark.
     """
-    if not len(datasets) == len(metrics) == len(selections):
-        counts = f"{len(datasets)} datasets, {len(metrics)} metrics and {len(selections)} selections"
-        raise UserError(f"the benchmark was given {counts}; allowed: one of each for a dataset")
     tables = [
-        dataset_rows(dataset, benchmarks.get(dataset), read_metrics(table), read_selection(selection))
-        for dataset, table, selection in zip(datasets, metrics, selections, strict=True)
+        dataset_rows(entry.dataset, benchmarks.get(entry.dataset), entry.metrics, entry.choices)
+        for entry in results_of_datasets(datasets, metrics, selections)
     ]
     table = pd.concat(tables, ignore_index=True)
     with write_atomically(output) as temporary:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 EMBEDDING = "X_diffmap"
 MOST_DONORS = 6
@@ -41,22 +42,15 @@ class Donor:
     averaged: bool = False
 
 
-def draw_embedding(
-    *, dataset: str, data: Path, outputs: Sequence[Path], font_size: float = 9.0, dots_per_inch: float = 150
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[list[Donor], list[str], str]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the data have no diffusion map.
     """
-    from sparsenode.data.contract import read_trajectories
-
-    adata = read_trajectories(data)
-    donors = read_donors(adata, where=str(data))
+    adata = results.adata
     lineages = [str(name) for name in adata.obs["group"].cat.categories]
-    with style.style(font_size):
-        figure = draw(dataset, donors, lineages, str(adata.uns["sparsenode"]["time_unit"]))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    return read_donors(adata, where=str(results.files["data"])), lineages, str(adata.uns["sparsenode"]["time_unit"])
 
 
 def read_donors(adata: AnnData, *, where: str = "the trajectories") -> list[Donor]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from sparsenode.evaluation.results import Choice, models_of, pick, read_lead_errors, read_metrics, read_selection
+from sparsenode.evaluation.results import Choice, models_of, pick, read_lead_errors
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
 from sparsenode.labels import ALL, SUBJECT
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 MOST_SUBJECTS = 4
 """Of more subjects than this, the mean over all their trajectories is shown."""
@@ -46,28 +47,14 @@ class Panels:
     poses: bool = False
 
 
-def draw_horizon(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice], pd.DataFrame, Panels]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the metrics hold no errors of rolling forecasts.
     """
-    from sparsenode.data.contract import read_trajectories
-
-    errors = read_lead_errors(metrics)
-    panels = choose_panels(read_trajectories(data), errors)
-    with style.style(font_size):
-        figure = draw(dataset, read_metrics(metrics), read_selection(selection), errors, panels)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    errors = read_lead_errors(results.files["metrics"])
+    return results.metrics, results.choices, errors, choose_panels(results.adata, errors)
 
 
 def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
-from sparsenode.evaluation.results import Choice, read_selection
+from sparsenode.evaluation.results import Choice
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 BODY_PARTS = ("root", "trunk", "head", "left arm", "right arm", "left leg", "right leg")
 COLUMNS = 3
@@ -37,33 +38,18 @@ class Joints:
     channels: np.ndarray
 
 
-def draw_joints(
-    *,
-    dataset: str,
-    selection: Path,
-    networks: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[dict[tuple[str, str], Choice], dict[tuple[str, str], np.ndarray], Joints]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the data are no joint angles, or no strength was chosen for any method.
     """
-    from sparsenode.data.contract import read_trajectories
     from sparsenode.evaluation.networks import read_networks
 
-    adata = read_trajectories(data)
-    joints = order_joints(adata.var, where=str(data))
-    choices = choose_methods(read_selection(selection), where=str(selection))
-    learned = read_networks(networks, choices, list(adata.var_names))
-    with style.style(font_size):
-        figure = draw(
-            dataset, choices, {key: aggregate(network.weights, joints) for key, network in learned.items()}, joints
-        )
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    joints = order_joints(results.adata.var, where=str(results.files["data"]))
+    choices = choose_methods(results.choices, where=str(results.files["selection"]))
+    learned = read_networks(results.files["networks"], choices, list(results.adata.var_names))
+    return choices, {key: aggregate(network.weights, joints) for key, network in learned.items()}, joints
 
 
 def order_joints(var: pd.DataFrame, *, where: str = "the trajectories") -> Joints:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import Network, reference_network
-from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection
+from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 MOST_FEATURES = 40
 """Of more features than this, those with the strongest learned edges are shown."""
@@ -26,33 +27,16 @@ NOT_KNOWN = "#ececec"
 NOTES_WIDTH = 110
 
 
-def draw_network(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    networks: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`."""
-    from sparsenode.data.contract import read_trajectories
+def read(results: Results) -> tuple[Any, ...]:
+    """Read what `draw` takes."""
     from sparsenode.evaluation.networks import read_networks
 
-    adata = read_trajectories(data)
-    features = list(adata.var_names)
-    choices = read_selection(selection)
-    learned = read_networks(networks, choices, features)
-    with style.style(font_size):
-        weights = {key: network.weights for key, network in learned.items()}
-        unsigned = {key: network.unsigned for key, network in learned.items()}
-        unlisted = {key: network.frequency == 0 for key, network in learned.items() if choices[key].is_cut}
-        inputs = read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned, unlisted
-        figure = draw(dataset, *inputs)
-        # Their note makes the heading longer.
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    features, choices = list(results.adata.var_names), results.choices
+    learned = read_networks(results.files["networks"], choices, features)
+    weights = {key: network.weights for key, network in learned.items()}
+    unsigned = {key: network.unsigned for key, network in learned.items()}
+    unlisted = {key: network.frequency == 0 for key, network in learned.items() if choices[key].is_cut}
+    return results.metrics, choices, weights, features, reference_network(results.adata), unsigned, unlisted
 
 
 def draw(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +13,6 @@ from sparsenode.evaluation.results import (
     error_split,
     models_of,
     pick,
-    read_metrics,
-    read_selection,
     select_errors,
 )
 from sparsenode.figures import style
@@ -25,22 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from sparsenode.evaluation.results import Results
+
 THRESHOLDS = {"paths": "below 10⁻⁵", "relative": "below 10⁻³ of the largest path"}
 
 
-def draw_pareto(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`."""
-    with style.style(font_size):
-        figure = draw(dataset, read_metrics(metrics), read_selection(selection))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice]]:
+    """Read what `draw` takes."""
+    return results.metrics, results.choices
 
 
 def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice]) -> Figure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 from sparsenode.data.contract import prior_networks
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import STRONGEST_PAIRS
-from sparsenode.evaluation.results import Choice, pick, read_metrics, read_selection, select_errors
+from sparsenode.evaluation.results import Choice, pick, select_errors
 from sparsenode.figures import style
 from sparsenode.figures.names import name_label, name_labels
 from sparsenode.figures.network import cluster, hatch
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 REGULATORS, TARGETS = 16, 24
 """Shown of each lineage: those with the strongest influences."""
@@ -39,32 +40,18 @@ class Prior(NamedTuple):
         return float(self.edges.to_numpy()[mask].mean()) if mask.any() else float("nan")
 
 
-def draw_regulators(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    networks: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[tuple[str, str, float], pd.DataFrame, dict[str, Prior], str]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: no strength was chosen for any method, or the influences in each group were not written.
     """
-    from sparsenode.data.contract import read_trajectories
     from sparsenode.evaluation.networks import read_groups
 
-    table = read_metrics(metrics)
-    chosen = choose_method(table, read_selection(selection), where=str(selection))
-    influences = read_groups(networks, *chosen[:2])
-    priors = read_priors(read_trajectories(data), list(influences["group"].cat.categories))
-    with style.style(font_size):
-        figure = draw(dataset, chosen, influences, priors, seeds=style.count_seeds(table))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    chosen = choose_method(results.metrics, results.choices, where=str(results.files["selection"]))
+    influences = read_groups(results.files["networks"], *chosen[:2])
+    priors = read_priors(results.adata, list(influences["group"].cat.categories))
+    return chosen, influences, priors, style.count_seeds(results.metrics)
 
 
 def choose_method(
@@ -124,7 +111,6 @@ def draw(
     chosen: tuple[str, str, float],
     influences: pd.DataFrame,
     priors: Mapping[str, Prior],
-    *,
     seeds: str,
 ) -> Figure:
     """A heat map for each lineage, below each other."""

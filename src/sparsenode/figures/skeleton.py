@@ -13,7 +13,7 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import ROLLING, TRAJECTORY
-from sparsenode.evaluation.results import Choice, models_of, pick, read_metrics, read_selection, select_errors
+from sparsenode.evaluation.results import Choice, models_of, pick, select_errors
 from sparsenode.figures import style
 from sparsenode.figures.layout import settle
 from sparsenode.figures.names import name_label
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sparsenode.data.motion.acclaim import Skeleton
+    from sparsenode.evaluation.results import Results
 
 MOMENTS = 7
 SIDE_LOOKS = {
@@ -71,28 +72,15 @@ class Motion:
     sides: Sequence[str]
 
 
-def draw_skeleton(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    forecasts: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    animation: Path,
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`, and a GIF of a whole trial to `animation`.
+def read(results: Results) -> tuple[list[Motion], Motion]:
+    """Read what `draw` takes, and the motion over a whole trial, which `animate` takes.
 
     Raises:
         UserError: the data hold no skeletons, or there is no forecast of all their angles for any test trial.
     """
-    from sparsenode.data.contract import read_trajectories
-
-    adata = read_trajectories(data)
-    bodies = read_bodies(adata, where=str(data))
-    best = choose_best(read_metrics(metrics), read_selection(selection))
+    adata, forecasts = results.adata, results.files["forecasts"]
+    bodies = read_bodies(adata, where=str(results.files["data"]))
+    best = choose_best(results.metrics, results.choices)
     candidates = order_trials(adata)
     table = read_forecasts(forecasts, [name for names in candidates.values() for name in names], best)
     strips, whole = [], None
@@ -112,9 +100,7 @@ def draw_skeleton(
             f"{forecasts} holds no forecast over a whole test trial by a model with a chosen strength: "
             "the figure of skeletons takes those of all angles"
         )
-    with style.style(font_size):
-        style.save_figure(draw(dataset, strips), outputs, dots_per_inch=dots_per_inch)
-        animate(dataset, whole, animation)
+    return strips, whole
 
 
 def read_bodies(adata: AnnData, *, where: str = "the trajectories") -> dict[str, Body]:
