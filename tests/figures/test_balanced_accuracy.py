@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from sparsenode.errors import UserError
@@ -60,8 +61,9 @@ def test_files_are_written(gene_files, gene_metrics, tmp_path):
 def test_members_medians_and_the_choice_are_shown(gene_metrics, rankings):
     figure = draw("genes", scored(gene_metrics), CHOICES, rankings)
     [axes] = figure.axes
-    dots, medians = lines_of(axes, style.VERMILION)
-    assert len(dots.get_xdata()) == 4 * 8
+    [medians] = lines_of(axes, style.VERMILION)
+    [dots] = [dots for dots in axes.collections if to_hex(dots.get_facecolor()[0]) == style.VERMILION.lower()]
+    assert len(dots.get_offsets()) == 4 * 8
     # Three strengths of a density, and one at which no path is left, at its place of its own: sparser is right.
     densities = medians.get_xdata()
     np.testing.assert_allclose(densities[:3], [0.4995, 0.495, 0.45])

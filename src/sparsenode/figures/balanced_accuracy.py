@@ -81,9 +81,10 @@ def draw(
         if np.isfinite(share):
             axes.axvline(share, color=style.GRAY, linewidth=0.8, zorder=1)
         for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
-            method_members = pick(members[model], method=method)
+            method_members = pick(members[model], method=method).rename(columns={"sparsity": "x"})
+            method_members["y"] = 100 * method_members["balanced_accuracy"]
             chosen = choices.get((model, method), Choice(None, "")).strength
-            _draw_method(axes, axis, method_members, looks[method], chosen)
+            style.draw_members(axes, method_members, looks[method], chosen, place=axis.place, ring=RING)
         for peer, (densities, accuracies) in peers.items():
             look = looks[peer]
             seen = densities >= axis.least
@@ -171,22 +172,6 @@ def true_share(rankings: Rankings) -> float:
     """Share of the known pairs that are true edges; NaN where nothing is ranked."""
     first = next(iter(rankings), None)
     return float("nan") if first is None else float(rankings[first][1].mean())
-
-
-def _draw_method(axes: Axes, axis: SparsityAxis, members: pd.DataFrame, look: Look, chosen: float | None) -> None:
-    x, y = axis.place(members["sparsity"]), 100 * members["balanced_accuracy"]
-    axes.plot(x, y, ".", color=look.color, markersize=3, alpha=0.5, zorder=3)
-    middle = members.groupby("strength")[["sparsity", "balanced_accuracy"]].median().sort_index()
-    axes.plot(
-        axis.place(middle["sparsity"]), 100 * middle["balanced_accuracy"], color=look.color, marker=look.marker,
-        markersize=5, linewidth=1, markeredgecolor="white", markeredgewidth=0.5, zorder=4,
-    )  # fmt: skip
-    if chosen in middle.index:
-        point = middle[middle.index == chosen]
-        axes.plot(
-            axis.place(point["sparsity"]), 100 * point["balanced_accuracy"], marker="o", markersize=RING, zorder=5,
-            markerfacecolor="none", markeredgecolor=look.color, markeredgewidth=1.6, linestyle="none",
-        )  # fmt: skip
 
 
 def _mark_published(axes: Axes, published: Sequence[Published]) -> None:

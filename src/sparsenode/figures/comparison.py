@@ -171,13 +171,12 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, looks: Mapping[str, Look], wid
         if line_points["x"].isna().all():
             axes.axhline(line_points["value"].median(), color=look.color, linestyle=look.line, linewidth=1.1, zorder=2)
             continue
-        spread = line_points.groupby("x")["value"].agg(["median", "min", "max"]).sort_index()
-        lengths = np.array([spread["median"] - spread["min"], spread["max"] - spread["median"]])
-        axes.errorbar(
-            spread.index + shifts.get(line, 0.0), spread["median"], yerr=lengths, color=look.color, linestyle=look.line,
-            linewidth=1.1 if is_peer else 1.4, marker=None if is_peer else look.marker, markersize=5,
-            markeredgecolor="white", markeredgewidth=0.5, elinewidth=0.9, zorder=2 if is_peer else 3, label=line,
+        style.draw_spread(
+            axes, line_points.assign(x=line_points["x"] + shifts.get(line, 0.0)), "x", color=look.color, bars=True,
+            linestyle=look.line, linewidth=1.1 if is_peer else 1.4, marker=None if is_peer else look.marker,
+            markersize=5, markeredgecolor="white", markeredgewidth=0.5, zorder=2 if is_peer else 3, label=line,
         )  # fmt: skip
+        axes.containers[-1].set_label(line)
     chance = points[points["line"] == CHANCE]
     if chance["x"].isna().all():
         for value in chance["value"]:

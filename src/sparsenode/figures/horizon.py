@@ -156,9 +156,7 @@ def _label(metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice], mod
 
 def _draw_spread(axes: Axes, rows: pd.DataFrame, look: style.Look, label: str) -> None:
     """Median over seeds as a line, range as a band; a method of which nothing is left is still named in the legend."""
-    values = rows.groupby("lead")["value"].agg(["median", "min", "max"])
-    axes.plot(values.index, values["median"], color=look.color, label=label, zorder=4)
-    axes.fill_between(values.index, values["min"], values["max"], color=look.color, alpha=0.18, linewidth=0, zorder=3)
+    style.draw_spread(axes, rows, "lead", color=look.color, alpha=0.18, label=label, zorder=4)
 
 
 def _legend(row: Sequence[Axes]) -> None:

@@ -150,21 +150,16 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray, joints: Joints) -> object:
     from matplotlib.colors import LogNorm
 
     count = len(matrix)
-    largest = np.nanmax(matrix, initial=0.0)
-    strengths = np.ma.masked_array(matrix, mask=~(matrix >= THRESHOLD)) / (largest or 1.0)
-    axes.set_facecolor("white")
+    strengths = matrix / (np.nanmax(matrix, initial=0.0) or 1.0)
     # Strengths span decades; paths below the scale are still told from no path, which is white.
-    mesh = axes.pcolormesh(np.ma.clip(strengths, WEAKEST, None), cmap="YlGnBu", norm=LogNorm(WEAKEST, 1))
-    diagonal = np.ma.masked_array(np.ones((count, count)), mask=~np.eye(count, dtype=bool))
-    axes.pcolormesh(diagonal, cmap="Greys", vmin=0, vmax=3.5)
+    scale = {"vmin": WEAKEST, "vmax": 1, "norm": LogNorm(WEAKEST, 1)}
+    without_path = ~(matrix >= THRESHOLD)
+    mesh = style.draw_heat_map(axes, np.maximum(strengths, WEAKEST), without_path, cmap="YlGnBu", square=True, **scale)
+    diagonal = np.eye(count)
+    style.draw_heat_map(axes, diagonal, diagonal == 0, cmap="Greys", vmin=0, vmax=3.5, square=True)
     for start in _starts(joints)[1:]:
         axes.axhline(start, color=style.BLACK, linewidth=0.6)
         axes.axvline(start, color=style.BLACK, linewidth=0.6)
-    axes.set_aspect("equal")
-    axes.set_xlim(0, count)
-    axes.set_ylim(count, 0)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
     return mesh
 
 
@@ -182,7 +177,6 @@ def _label_parts(axes: Axes, joints: Joints, *, left: bool, below: bool) -> None
     names = [joints.parts[start] for start in starts]
     axes.set_xticks(middles if below else [], names if below else [], rotation=90)
     axes.set_yticks(middles if left else [], names if left else [])
-    axes.tick_params(length=0)
     if below:
         axes.set_xlabel("target")
     if left:

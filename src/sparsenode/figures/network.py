@@ -180,20 +180,16 @@ def _draw_matrix(
     unsigned: np.ndarray | None = None,
     not_known: np.ndarray | None = None,
 ) -> object:
-    from matplotlib.colors import ListedColormap
-
     count = len(matrix)
-    entries = np.where(np.eye(count, dtype=bool), np.nan, matrix)
     axes.set_facecolor("#bdbdbd")
+    empty = np.eye(count, dtype=bool)
     if not_known is not None and not_known.any():
-        entries = np.where(not_known, np.nan, entries)
-        blank = np.ma.masked_where(~not_known, np.zeros(matrix.shape))
-        axes.pcolormesh(blank, cmap=ListedColormap([NOT_KNOWN]), rasterized=count > 50)
+        empty |= not_known
+        style.draw_heat_map(axes, np.zeros(matrix.shape), ~not_known, cmap=[NOT_KNOWN], vmin=0, vmax=1, square=True)
     if unsigned is not None and unsigned.any():
-        green = np.ma.masked_invalid(np.where(unsigned, entries, np.nan))
-        axes.pcolormesh(green, cmap="Greens", vmin=0, vmax=1, rasterized=count > 50)
-        entries = np.where(unsigned, np.nan, entries)
-    mesh = axes.pcolormesh(np.ma.masked_invalid(entries), cmap="RdBu_r", vmin=-1, vmax=1, rasterized=count > 50)
+        style.draw_heat_map(axes, matrix, empty | ~unsigned, cmap="Greens", vmin=0, vmax=1, square=True)
+        empty |= unsigned
+    mesh = style.draw_heat_map(axes, matrix, empty, cmap="RdBu_r", vmin=-1, vmax=1, square=True)
     if edges is not None:
         sources, targets = np.nonzero(edges & ~np.eye(count, dtype=bool))
         # A dot with a rim is seen on every color, dark or light; its size follows that of the cells.
@@ -201,10 +197,6 @@ def _draw_matrix(
             targets + 0.5, sources + 0.5, "o", markersize=min(4.0, 45 / count), markerfacecolor="white",
             markeredgecolor="black", markeredgewidth=min(0.8, 12 / count),
         )  # fmt: skip
-    axes.set_aspect("equal")
-    axes.invert_yaxis()
-    for spine in axes.spines.values():
-        spine.set_visible(True)
     return mesh
 
 
@@ -223,7 +215,6 @@ def _label_features(axes: Axes, names: Sequence[str], *, left: bool, below: bool
     positions = np.arange(len(names)) + 0.5
     axes.set_xticks(positions if below else [], names if below else [], rotation=90, fontsize=size)
     axes.set_yticks(positions if left else [], names if left else [], fontsize=size)
-    axes.tick_params(length=0)
     if below:
         axes.set_xlabel("target")
     if left:

@@ -86,19 +86,8 @@ def _draw_method(
         method=errors["method"].iloc[0],
     )
     members = errors.merge(sparsity, on=["strength", "seed"], suffixes=("", "_sparsity"))
-    members = members[np.isfinite(members["value"])]
-    axes.plot(members["value_sparsity"], members["value"], ".", color=look.color, markersize=3, alpha=0.5, zorder=2)
-    middle = members.groupby("strength")[["value_sparsity", "value"]].median().sort_index()
-    axes.plot(
-        middle["value_sparsity"], middle["value"], color=look.color, marker=look.marker, markersize=5, linewidth=1,
-        markeredgecolor="white", markeredgewidth=0.5, label=label, zorder=3,
-    )  # fmt: skip
-    if chosen in middle.index:
-        point = middle.loc[chosen]
-        axes.plot(
-            point["value_sparsity"], point["value"], marker="o", markersize=12, markerfacecolor="none", zorder=4,
-            markeredgecolor=look.color, markeredgewidth=1.6, linestyle="none",
-        )  # fmt: skip
+    members = members[np.isfinite(members["value"])].rename(columns={"value_sparsity": "x", "value": "y"})
+    style.draw_members(axes, members, look, chosen, label=label)
 
 
 def _draw_references(

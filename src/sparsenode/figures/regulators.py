@@ -134,13 +134,11 @@ def draw(
             axes.set_title(f"{name_label(group)}: no influence of any regulator was learned")
             continue
         prior = priors.get(group)
-        mesh = _draw_matrix(axes, table, prior)
+        _draw_matrix(axes, table, prior)
         if group in cut:
             hatch(axes, (table.to_numpy() == 0) & (table.index.to_numpy()[:, None] != table.columns.to_numpy()))
         comparison = "no prior network" if prior is None else describe_prior(table, prior)
         axes.set_title(f"{name_label(group)}: its {len(table)} strongest regulators\n{comparison}")
-        bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=18)
-        bar.set_label("change of the target's rate\n(scaled expression per pseudotime)")
     return figure
 
 
@@ -157,21 +155,19 @@ def describe_prior(table: pd.DataFrame, prior: Prior) -> str:
     )
 
 
-def _draw_matrix(axes: Axes, table: pd.DataFrame, prior: Prior | None) -> object:
-    values = table.to_numpy(np.float64)
-    largest = float(np.abs(values).max()) or 1.0
-    mesh = axes.pcolormesh(values, cmap="RdBu_r", vmin=-largest, vmax=largest, edgecolors="#e8e8e8", linewidth=0.3)
+def _draw_matrix(axes: Axes, table: pd.DataFrame, prior: Prior | None) -> None:
+    largest = float(table.abs().to_numpy().max()) or 1.0
+    targets, sources = (list(name_labels(names).values()) for names in (table.columns, table.index))
+    meaning = "change of the target's rate\n(scaled expression per pseudotime)"
+    style.draw_heat_map(
+        axes, table, cmap="RdBu_r", vmin=-largest, vmax=largest, linecolor="#e8e8e8", linewidths=0.3,
+        xticklabels=targets, yticklabels=sources, cbar=True, cbar_kws={"pad": 0.01, "aspect": 18, "label": meaning},
+    )  # fmt: skip
     if prior is not None:
         rows, columns = np.nonzero(prior.edges.loc[table.index, table.columns].to_numpy())
         axes.plot(columns + 0.5, rows + 0.5, "o", markersize=3, markerfacecolor="white", markeredgecolor="black",
                   markeredgewidth=0.6)  # fmt: skip
-    targets, sources = (list(name_labels(names).values()) for names in (table.columns, table.index))
-    axes.set_xticks(np.arange(len(targets)) + 0.5, targets, rotation=90, fontsize=6.5)
-    axes.set_yticks(np.arange(len(sources)) + 0.5, sources, fontsize=6.5)
-    axes.tick_params(length=0)
-    axes.set_xlabel("target")
-    axes.set_ylabel("regulator")
-    axes.invert_yaxis()
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-    return mesh
+    axes.tick_params(axis="x", rotation=90)
+    axes.tick_params(axis="y", rotation=0)
+    axes.tick_params(labelsize=6.5)
+    axes.set(xlabel="target", ylabel="regulator")

@@ -131,16 +131,12 @@ def _draw_sparsities(axes: Axes, metrics: pd.DataFrame, model: str, names: list[
 
 def _draw_spread(axes: Axes, axis: StrengthAxis, rows: pd.DataFrame, color: str, marker: str, label: str) -> None:
     """Median over seeds as a line; the range as a band, and as a bar at strength 0, which is apart."""
-    values = style.spread(rows)
-    positive = values[values.index > 0]
-    axes.plot(positive.index, positive["median"], color=color, marker=marker, label=label)
-    axes.fill_between(positive.index, positive["min"], positive["max"], color=color, alpha=0.2, linewidth=0)
-    zero = values[values.index == 0]
+    rows = rows[np.isfinite(rows["value"])]
+    style.draw_spread(axes, rows[rows["strength"] > 0], "strength", color=color, marker=marker, label=label)
+    zero = rows.loc[rows["strength"] == 0, "value"]
     if len(zero):
-        lengths = np.array([zero["median"] - zero["min"], zero["max"] - zero["median"]])
-        axes.errorbar(
-            axis.place(zero.index), zero["median"], yerr=lengths, color=color, marker=marker, linestyle="none"
-        )
+        lengths = [[zero.median() - zero.min()], [zero.max() - zero.median()]]
+        axes.errorbar(axis.place([0.0]), [zero.median()], yerr=lengths, color=color, marker=marker, linestyle="none")
 
 
 def _legend(row: np.ndarray, title: str) -> None:

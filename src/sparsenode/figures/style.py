@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -142,7 +142,9 @@ def told_notes(choices: Mapping[tuple[str, str], Choice]) -> list[str]:
 
 @contextlib.contextmanager
 def style(font_size: float = 9.0) -> Iterator[None]:
-    """Settings of matplotlib for all figures, whatever a person's own are; `font_size` in points."""
+    """The theme of all figures, whatever a person's own settings are; `font_size` in points."""
+    import seaborn as sns
+
     settings = {
         "font.size": font_size,
         "font.family": "DejaVu Sans",
@@ -157,6 +159,7 @@ def style(font_size: float = 9.0) -> Iterator[None]:
         "axes.linewidth": 0.8,
         "lines.linewidth": 1.4,
         "lines.markersize": 4,
+        "patch.force_edgecolor": False,
         "pdf.fonttype": 42,
         "figure.dpi": 100,
         # Names of variables and trajectories may hold dollar signs: no text is a formula.
@@ -164,7 +167,7 @@ def style(font_size: float = 9.0) -> Iterator[None]:
     }
     # The writer of PDF files tells at length, at the level of information, how it cuts fonts.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    with mpl.style.context(["default", settings]):
+    with mpl.style.context(["default", sns.axes_style("ticks"), settings]):
         yield
 
 
@@ -230,10 +233,93 @@ def describe_protocol(protocol: str) -> str:
     return "whole trajectories, each forecast from its initial state"
 
 
-def spread(errors: pd.DataFrame) -> pd.DataFrame:
-    """Median, least and largest value over seeds, by strength."""
-    finite = errors[np.isfinite(errors["value"])]
-    return finite.groupby("strength")["value"].agg(["median", "min", "max"]).sort_index()
+def draw_spread(
+    axes: Axes, rows: pd.DataFrame, x: str, *, color: str, alpha: float = 0.2, bars: bool = False, **look: Any
+) -> None:
+    """Draw the median over seeds of the column `value` as a line, and their range as a band or as bars.
+
+    Args:
+        axes: panel to draw in.
+        rows: one row for each member and place.
+        x: column of the places along the panel.
+        color: color of the line and of the range.
+        alpha: opacity of a band.
+        bars: whether the range is drawn as bars.
+        **look: what else a line takes.
+    """
+    import seaborn as sns
+
+    kind = {"err_style": "bars", "err_kws": {"elinewidth": 0.9}} if bars else {"err_kws": {"alpha": alpha, "lw": 0}}
+    look = {"markeredgecolor": color, **kind, **look}
+    sns.lineplot(
+        rows, x=x, y="value", estimator="median", errorbar=("pi", 100), color=color, legend=False, ax=axes, **look
+    )
+    _clear_labels(axes)
+
+
+def draw_members(
+    axes: Axes,
+    members: pd.DataFrame,
+    look: Look,
+    chosen: float | None,
+    *,
+    place: Callable[[pd.Series], Any] = np.asarray,
+    label: str = "",
+    ring: float = 12,
+) -> None:
+    """Draw members as small dots, their medians joined in order of strength, and a ring at the chosen strength.
+
+    Args:
+        axes: panel to draw in.
+        members: columns `strength`, `x` and `y`.
+        look: look of their method.
+        chosen: strength that gets the ring; None for none.
+        place: gives the positions of values of `x` along the panel.
+        label: name of the line in the legend; empty for none.
+        ring: diameter of the ring, in points.
+    """
+    import seaborn as sns
+
+    middle = members.groupby("strength")[["x", "y"]].median().sort_index()
+    middle, members = (table.assign(x=place(table["x"])) for table in (middle, members))
+    dots = {"s": 6, "alpha": 0.5, "linewidth": 0, "legend": False}
+    sns.scatterplot(members, x="x", y="y", color=look.color, zorder=3, ax=axes, **dots)
+    sns.lineplot(
+        middle, x="x", y="y", sort=False, estimator=None, color=look.color, marker=look.marker,
+        markersize=5, linewidth=1, markeredgewidth=0.5, label=label or None, legend=False, zorder=4, ax=axes,
+    )  # fmt: skip
+    point = middle[middle.index == chosen]
+    if len(point):
+        axes.plot(
+            point["x"], point["y"], marker="o", markersize=ring, markerfacecolor="none", zorder=5,
+            markeredgecolor=look.color, markeredgewidth=1.6, linestyle="none",
+        )  # fmt: skip
+    _clear_labels(axes)
+
+
+def draw_heat_map(axes: Axes, values: np.ndarray | pd.DataFrame, mask: np.ndarray | None = None, **look: Any) -> Any:
+    """Draw a framed heat map of values (row, column), and give it for a color bar.
+
+    Args:
+        axes: panel to draw in.
+        values: what colors stand for (row, column).
+        mask: true where nothing is drawn (row, column); None for nowhere.
+        **look: what else `seaborn.heatmap` takes.
+    """
+    import seaborn as sns
+
+    look = {"cbar": False, "xticklabels": False, "yticklabels": False, **look}
+    sns.heatmap(values, mask=mask, ax=axes, **look)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+    return axes.collections[-1]
+
+
+def _clear_labels(axes: Axes) -> None:
+    """Take names of columns away from the axes, where seaborn puts them."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(text="", visible=True)
 
 
 class StrengthAxis:
