@@ -584,13 +584,18 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
 
 
 def _draw(figure: str, arguments: Arguments) -> None:
-    import importlib
+    from sparsenode.evaluation.results import Results
+    from sparsenode.figures.drawing import draw_figure
 
-    module = importlib.import_module(f"sparsenode.figures.{figure}")
-    settings = vars(arguments).copy()
-    outputs = [settings.pop("pdf"), settings.pop("png")]
-    settings.pop("run")
-    getattr(module, f"draw_{figure}")(**settings, outputs=outputs)
+    files = {name: getattr(arguments, name) for name in FIGURES[figure].inputs}
+    draw_figure(
+        figure,
+        Results(arguments.dataset, files, getattr(arguments, "benchmark", None)),
+        [arguments.pdf, arguments.png],
+        animation=getattr(arguments, "animation", None),
+        font_size=arguments.font_size,
+        dots_per_inch=arguments.dots_per_inch,
+    )
 
 
 def _add_draw_comparison(subparsers: Subparsers) -> None:
@@ -604,12 +609,17 @@ def _add_draw_comparison(subparsers: Subparsers) -> None:
 
 
 def _draw_comparison(arguments: Arguments) -> None:
-    from sparsenode.figures.comparison import draw_comparison
+    from sparsenode.evaluation.results import results_of_datasets
+    from sparsenode.figures.drawing import draw_comparison
 
-    settings = vars(arguments).copy()
-    outputs = [settings.pop("pdf"), settings.pop("png")]
-    settings.pop("run")
-    draw_comparison(**settings, outputs=outputs)
+    draw_comparison(
+        arguments.comparison,
+        arguments.settings,
+        results_of_datasets(arguments.datasets, arguments.metrics, arguments.selections),
+        [arguments.pdf, arguments.png],
+        font_size=arguments.font_size,
+        dots_per_inch=arguments.dots_per_inch,
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,5 @@
 """Evaluation of files that training really wrote, and what it refuses."""
 
-import importlib
-import inspect
 import json
 import shutil
 from types import SimpleNamespace
@@ -21,13 +19,9 @@ from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.blocks import take_seeds
 from sparsenode.evaluation.evaluate import evaluate_models
 from sparsenode.evaluation.networks import open_rankings, read_stability
-from sparsenode.figures.network import draw_network
-from sparsenode.figures.network_graph import draw_network_graph
-from sparsenode.figures.pareto import draw_pareto
-from sparsenode.figures.precision_recall import draw_precision_recall
-from sparsenode.figures.stability import draw_stability
-from sparsenode.figures.strengths import draw_strengths
-from sparsenode.figures.trajectories import draw_trajectories
+from sparsenode.evaluation.results import Results
+from sparsenode.figures import FIGURES
+from sparsenode.figures.drawing import draw_figure
 from sparsenode.peers import peer_names
 from sparsenode.peers.inference import infer_peer
 from sparsenode.remarks import Remark, read_remarks
@@ -104,22 +98,16 @@ def test_blocks_are_joined_and_all_files_and_figures_written(trained, tmp_path):
     assert rankings.groupby("estimator", observed=True).size().to_dict() == {"paths": 6, "jacobian": 6, "frequency": 6}
     annotated = read_trajectories(folder / "network.h5ad")
     assert {"truth", "network_small_pathreg", "frequency_small_pathreg"} <= set(annotated.varp)
-    common = {"dataset": "toy", "metrics": files["metrics"], "selection": files["selection"], "dots_per_inch": 40}
-    for name, draw, more in (
-        ("strengths", draw_strengths, {}),
-        ("pareto", draw_pareto, {}),
-        ("trajectories", draw_trajectories, {"forecasts": files["forecasts"]}),
-        ("network", draw_network, {"networks": files["networks"], "data": files["data"]}),
-        ("stability", draw_stability, {"networks": files["networks"], "data": files["data"]}),
-        ("network_graph", draw_network_graph, {"networks": files["networks"], "data": files["data"]}),
-    ):
-        outputs = [tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"]
-        draw(**common, **more, outputs=outputs)
-        assert all(path.is_file() for path in outputs)
-    curves = [tmp_path / "precision_recall.png"]
-    given = {name: files[name] for name in ("selection", "networks")}
-    draw_precision_recall(dataset="toy", **given, outputs=curves, dots_per_inch=40)
-    assert curves[0].is_file()
+    draw_figures(files, {"always", "truth"}, tmp_path)
+
+
+def draw_figures(files, needs, folder):
+    """Draw all figures that a dataset of such needs has."""
+    for name, figure in FIGURES.items():
+        if figure.needs in needs:
+            outputs = [folder / f"{name}.pdf", folder / f"{name}.png"]
+            draw_figure(name, Results("toy", files), outputs, dots_per_inch=30)
+            assert all(path.is_file() for path in outputs)
 
 
 ONE_VARIABLE = {
@@ -164,15 +152,9 @@ def test_one_variable_goes_the_whole_way(model, truth, tmp_path):
         "out_degree": "no source has a target",
     }
     files = {name: files[name] for name in ("metrics", "forecasts", "networks", "selection", "data")}
-    drawn = ["strengths", "pareto", "trajectories", "network", "stability", "network_graph"]
     if truth is not None:
         assert len(open_rankings(files["networks"])) == 0
-        drawn += ["precision_recall", "balanced_accuracy"]
-    for name in drawn:
-        draw = getattr(importlib.import_module(f"sparsenode.figures.{name}"), f"draw_{name}")
-        taken = {key: value for key, value in files.items() if key in inspect.signature(draw).parameters}
-        draw(dataset="toy", **taken, outputs=[tmp_path / f"{name}.png"], dots_per_inch=30)
-        assert (tmp_path / f"{name}.png").is_file()
+    draw_figures(files, {"always", "truth"} if truth is not None else {"always"}, tmp_path)
 
 
 def test_a_model_of_other_settings_is_refused(trained, tmp_path):

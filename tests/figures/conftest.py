@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from sparsenode.evaluation.tables import join_tables, make_table
+from sparsenode.figures import FIGURES
 
 if TYPE_CHECKING:
     import anndata
@@ -659,3 +660,46 @@ def gene_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         networks.write_stability(stability, files["networks"], "windows", method)
     networks.write_rankings([make_rankings()], files["networks"])
     return files
+
+
+WORLD_OF_NEED = {"rolling": "walking_files", "body": "walking_files", "cells": "cell_files", "map": "cell_files"}
+
+
+@pytest.fixture
+def world(figure: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Path]:
+    """The tables of a dataset that has the `figure` of a test, as files."""
+    needs, inputs = FIGURES[figure].needs, FIGURES[figure].inputs
+    if needs == "interventions":
+        return {"interventions": write_fates(tmp_path / "interventions.parquet", "a fate")}
+    name = WORLD_OF_NEED.get(needs, "gene_files" if "networks" in inputs else "files")
+    files = dict(request.getfixturevalue(name))
+    if name == "gene_files":
+        files["metrics"] = write_scored(files["metrics"], tmp_path / "scored.parquet")
+    return files
+
+
+def write_scored(metrics: Path, path: Path) -> Path:
+    """Metrics with a sparsity and an accuracy of each member."""
+    table = pd.read_parquet(metrics)
+    members = table[table["metric"] == "seconds"]
+    scores = [
+        members.assign(metric=metric, estimator="paths", value=np.linspace(0.5, 0.97, len(members)))
+        for metric in ("known_sparsity", "balanced_accuracy")
+    ]
+    pd.concat([table, *scores]).to_parquet(path, index=False)
+    return path
+
+
+def write_fates(path: Path, name: str) -> Path:
+    """Shares of three fates under two interventions, for two models of two methods."""
+    tables = []
+    for model in ("small", "a_model_whose_name_is_long"):
+        for method in ("none", "pathreg"):
+            for held in ("none", f"{name.replace(' ', '_')}_knockout"):
+                for fate in ("none", f"{name} on the left", f"{name} on the right"):
+                    key = {"dataset": "held", "model": model, "method": method, "strength": 0.1, "seed": -1}
+                    tables.append(
+                        make_table(**key, metric="fate_share", trajectory=held, reference=fate, value=[1 / 3])
+                    )  # fmt: skip
+    join_tables(tables).to_parquet(path, index=False)
+    return path

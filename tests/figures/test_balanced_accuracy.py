@@ -5,15 +5,17 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation import structure
 from sparsenode.evaluation.networks import split_rankings
+from sparsenode.evaluation.results import Choice, Results
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
 from sparsenode.figures import balanced_accuracy, style
+from sparsenode.figures.drawing import draw_figure
 from sparsenode.figures.published import read_published
-from sparsenode.figures.style import Choice
 
 CHOICES = {("windows", "pathreg"): Choice(0.1, "trajectory"), ("windows", "l1"): Choice(None, "trajectory")}
 
@@ -49,20 +51,19 @@ def test_files_are_written(gene_files, gene_metrics, tmp_path):
     scored(gene_metrics).to_parquet(metrics, index=False)
     outputs = [tmp_path / "accuracy.pdf", tmp_path / "accuracy.png"]
     given = {"metrics": metrics, **{name: gene_files[name] for name in ("selection", "networks")}}
-    balanced_accuracy.draw_balanced_accuracy(
-        dataset="genes", **given, benchmark="sim350", outputs=outputs, dots_per_inch=50
-    )
+    draw_figure("balanced_accuracy", Results("genes", given, "sim350"), outputs, dots_per_inch=50)
     assert outputs[0].read_bytes().startswith(b"%PDF")
     assert outputs[1].read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match="no published values of the benchmark 'mine'"):
-        balanced_accuracy.draw_balanced_accuracy(dataset="genes", **given, benchmark="mine", outputs=outputs)
+        draw_figure("balanced_accuracy", Results("genes", given, "mine"), outputs)
 
 
 def test_members_medians_and_the_choice_are_shown(gene_metrics, rankings):
     figure = draw("genes", scored(gene_metrics), CHOICES, rankings)
     [axes] = figure.axes
-    dots, medians = lines_of(axes, style.VERMILION)
-    assert len(dots.get_xdata()) == 4 * 8
+    [medians] = lines_of(axes, style.VERMILION)
+    [dots] = [dots for dots in axes.collections if to_hex(dots.get_facecolor()[0]) == style.VERMILION.lower()]
+    assert len(dots.get_offsets()) == 4 * 8
     # Three strengths of a density, and one at which no path is left, at its place of its own: sparser is right.
     densities = medians.get_xdata()
     np.testing.assert_allclose(densities[:3], [0.4995, 0.495, 0.45])

@@ -8,9 +8,9 @@ import pytest
 
 from sparsenode import cli
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
 from sparsenode.figures import benchmark
-from sparsenode.figures.style import Choice
 from sparsenode.remarks import HEADINGS, LARGEST, TRIVIAL, Remark
 
 CHOICES = {("small", "pathreg"): Choice(1.0, "trajectory"), ("small", "mine"): Choice(None, "trajectory")}

@@ -7,9 +7,9 @@ import pytest
 
 from sparsenode import cli
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice, pick, results_of_datasets
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
-from sparsenode.figures import comparison, style
-from sparsenode.figures.style import Choice
+from sparsenode.figures import comparison
 
 NOISE = {"label": "noise (%)", "datasets": {"clean": 0.0, "noisy": 5.0}, "dataset": None, "methods": None}
 PRIORS = {
@@ -72,7 +72,7 @@ def heights(container):
 
 
 def values(points, **wanted):
-    return style.pick(points, **wanted).groupby("x")["value"].agg(list).to_dict()
+    return pick(points, **wanted).groupby("x")["value"].agg(list).to_dict()
 
 
 def test_members_at_their_chosen_strength_along_datasets():
@@ -184,11 +184,10 @@ def test_the_command_writes_both_files(files, tmp_path):
     assert outputs[1].read_bytes().startswith(b"\x89PNG")
 
 
-def test_missing_tables_are_named(files, tmp_path):
-    outputs = [tmp_path / "noise.png"]
-    given = {**files, "metrics": files["metrics"][:1]}
+def test_missing_tables_are_named(files):
+    columns = list(files.values())
     with pytest.raises(UserError, match="2 datasets, 1 metrics and 2 selections"):
-        comparison.draw_comparison(comparison="noise", settings=NOISE, **given, outputs=outputs)
+        results_of_datasets(columns[0], columns[1][:1], columns[2])
     settings = {**NOISE, "datasets": {"clean": 0, "dirty": 1}}
     with pytest.raises(UserError, match="noise needs the dataset dirty; given are: noisy, clean"):
-        comparison.draw_comparison(comparison="noise", settings=settings, **files, outputs=outputs)
+        comparison.read("noise", settings, results_of_datasets(*columns))

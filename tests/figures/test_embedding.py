@@ -7,12 +7,6 @@ from sparsenode.errors import UserError
 from sparsenode.figures import embedding
 
 
-def test_files_are_written(cell_files, tmp_path):
-    outputs = [tmp_path / "embedding.pdf", tmp_path / "embedding.png"]
-    embedding.draw_embedding(dataset="cells", data=cell_files["data"], outputs=outputs, dots_per_inch=50)
-    assert all(path.stat().st_size > 1000 for path in outputs)
-
-
 def test_each_cell_is_drawn_once_and_the_stem_belongs_to_no_lineage(cells):
     training, test = embedding.read_donors(cells)
     assert (training.name, training.role, test.role) == ("s1", "training", "test")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice, read_lead_errors
 from sparsenode.figures import horizon, style
-from sparsenode.figures.style import Choice
 
 CHOICES = {
     (model, method): Choice(strength, "rolling")
@@ -18,7 +18,7 @@ CHOICES = {
 @pytest.fixture
 def errors(walking_metrics, tmp_path):
     walking_metrics.to_parquet(tmp_path / "metrics.parquet", index=False)
-    return horizon.read_errors(tmp_path / "metrics.parquet")
+    return read_lead_errors(tmp_path / "metrics.parquet")
 
 
 def make_figure(metrics, errors, adata, choices=CHOICES):
@@ -27,13 +27,6 @@ def make_figure(metrics, errors, adata, choices=CHOICES):
 
 def lines_of(axes):
     return {str(line.get_label()).partition(":")[0]: line for line in axes.get_lines()}
-
-
-def test_files_are_written(walking_files, tmp_path):
-    outputs = [tmp_path / "horizon.pdf", tmp_path / "horizon.png"]
-    files = {name: walking_files[name] for name in ("metrics", "selection", "data")}
-    horizon.draw_horizon(dataset="mocap", **files, outputs=outputs, dots_per_inch=50)
-    assert all(path.stat().st_size > 1000 for path in outputs)
 
 
 def test_lines_are_medians_over_seeds_in_degrees(walking_metrics, errors, walking):
@@ -66,7 +59,7 @@ def test_an_extrapolation_that_explodes_does_not_set_the_scale(walking_metrics, 
 def test_without_restored_errors_those_in_modeling_units_are_drawn(walking_metrics, walking, tmp_path):
     kept = walking_metrics[walking_metrics["metric"] != "mse_restored"]
     kept.to_parquet(tmp_path / "metrics.parquet", index=False)
-    errors = horizon.read_errors(tmp_path / "metrics.parquet")
+    errors = read_lead_errors(tmp_path / "metrics.parquet")
     axes = make_figure(walking_metrics, errors, walking).subfigs[0].axes[0]
     assert axes.get_ylabel() == "root mean squared error\n(scaled units)"
     np.testing.assert_allclose(lines_of(axes)["l1"].get_ydata()[-1], 0.65)
@@ -111,4 +104,4 @@ def test_a_method_without_a_strength_is_named_but_not_drawn(walking_metrics, err
 def test_metrics_without_rolling_forecasts_are_refused(metrics, tmp_path):
     pd.DataFrame(metrics).to_parquet(tmp_path / "metrics.parquet", index=False)
     with pytest.raises(UserError, match="no errors of rolling forecasts"):
-        horizon.read_errors(tmp_path / "metrics.parquet")
+        read_lead_errors(tmp_path / "metrics.parquet")

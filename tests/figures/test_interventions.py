@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Results
 from sparsenode.evaluation.tables import join_tables, make_table
 from sparsenode.figures import interventions
+from sparsenode.figures.drawing import draw_figure
 from sparsenode.figures.style import looks
 from sparsenode.interventions.forecast import NO_EFFECT, TRUTH
 
@@ -63,9 +65,8 @@ def panels(figure):
 def test_files_are_written(table, tmp_path):
     table.to_parquet(tmp_path / "interventions.parquet", index=False)
     outputs = [tmp_path / "interventions.pdf", tmp_path / "interventions.png"]
-    interventions.draw_interventions(
-        dataset="toy", interventions=tmp_path / "interventions.parquet", outputs=outputs, dots_per_inch=50
-    )
+    results = Results("toy", {"interventions": tmp_path / "interventions.parquet"})
+    draw_figure("interventions", results, outputs, dots_per_inch=50)
     assert outputs[0].read_bytes().startswith(b"%PDF")
     assert outputs[1].read_bytes().startswith(b"\x89PNG")
 

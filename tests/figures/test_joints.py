@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import joints
-from sparsenode.figures.style import Choice
 
 CHOICES = {("first_order", "l1"): Choice(0.01, "rolling")}
 
@@ -16,13 +16,6 @@ def make_matrix(adata, edges):
     for (source, target), weight in edges.items():
         matrix[adata.var_names.get_loc(source), adata.var_names.get_loc(target)] = weight
     return matrix
-
-
-def test_files_are_written(walking_files, tmp_path):
-    outputs = [tmp_path / "joints.pdf", tmp_path / "joints.png"]
-    files = {name: walking_files[name] for name in ("selection", "networks", "data")}
-    joints.draw_joints(dataset="mocap", **files, outputs=outputs, dots_per_inch=50)
-    assert all(path.stat().st_size > 1000 for path in outputs)
 
 
 def test_joints_are_ordered_by_parts_of_the_body(walking):

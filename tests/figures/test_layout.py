@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import anndata
 import numpy as np
@@ -11,19 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from drawn_figures import draw
 from rendered_texts import overlaps, texts_of
-from sparsenode.cli import main
-from sparsenode.evaluation.tables import join_tables, make_table
-from sparsenode.figures import FIGURES, style, subcommand_of
+from sparsenode.figures import FIGURES, style
 from sparsenode.figures.layout import settle
 
-WORLDS = {
-    "toy": ("strengths", "pareto", "trajectories"),
-    "genes": ("network", "precision_recall", "balanced_accuracy", "stability", "network_graph"),
-    "walking": ("horizon", "skeleton", "joints"),
-    "cells": ("embedding", "gene_trends", "regulators"),
-    "held": ("interventions",),
-}
 LONG = "a name of more letters than any panel has room for_and_without_spaces_at_its_end_"
 
 
@@ -40,68 +31,12 @@ def drawn(monkeypatch):
     return figures
 
 
-def draw(figure, dataset, files, folder):
-    paths = {name: files[name] for name in FIGURES[figure].inputs}
-    flags = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-    outputs = [word for ending in ("pdf", "png") for word in (f"--{ending}", str(folder / f"{figure}.{ending}"))]
-    outputs += ["--animation", str(folder / "figure.gif")] if FIGURES[figure].animated else []
-    assert main([subcommand_of(figure), "--dataset", dataset, *flags, *outputs, "--dots-per-inch", "30"]) == 0
-
-
-@pytest.fixture
-def world(request, tmp_path):
-    """The tables of a made-up dataset."""
-    name = request.param
-    if name == "held":
-        return {"interventions": write_fates(tmp_path / "interventions.parquet", "a fate")}
-    fixture = {"toy": "files", "genes": "gene_files", "walking": "walking_files", "cells": "cell_files"}[name]
-    files = dict(request.getfixturevalue(fixture))
-    if name == "genes":
-        files["metrics"] = write_scored(files["metrics"], tmp_path / "scored.parquet")
-    return files
-
-
-def write_scored(metrics: Path, path: Path) -> Path:
-    """Metrics with a sparsity and an accuracy of each member."""
-    table = pd.read_parquet(metrics)
-    members = table[table["metric"] == "seconds"]
-    scores = [
-        members.assign(metric=metric, estimator="paths", value=np.linspace(0.5, 0.97, len(members)))
-        for metric in ("known_sparsity", "balanced_accuracy")
-    ]
-    pd.concat([table, *scores]).to_parquet(path, index=False)
-    return path
-
-
-def write_fates(path: Path, name: str) -> Path:
-    """Shares of three fates under two interventions, for two models of two methods."""
-    tables = []
-    for model in ("small", "a_model_whose_name_is_long"):
-        for method in ("none", "pathreg"):
-            for held in ("none", f"{name.replace(' ', '_')}_knockout"):
-                for fate in ("none", f"{name} on the left", f"{name} on the right"):
-                    key = {"dataset": "held", "model": model, "method": method, "strength": 0.1, "seed": -1}
-                    tables.append(
-                        make_table(**key, metric="fate_share", trajectory=held, reference=fate, value=[1 / 3])
-                    )  # fmt: skip
-    join_tables(tables).to_parquet(path, index=False)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("world", "figure"),
-    [(world, figure) for world, figures in WORLDS.items() for figure in figures],
-    indirect=["world"],
-)
+@pytest.mark.parametrize("figure", FIGURES)
 def test_no_text_lies_on_another(world, figure, drawn, tmp_path):
     draw(figure, "dataset", world, tmp_path)
     assert drawn
     for texts in drawn:
         assert overlaps(texts) == []
-
-
-def test_every_figure_of_the_registry_is_looked_at():
-    assert {figure for figures in WORLDS.values() for figure in figures} == set(FIGURES)
 
 
 @pytest.mark.parametrize("trajectories", [1, 2, 4])

@@ -3,8 +3,8 @@
 import numpy as np
 
 from sparsenode.data.contract import Network
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import network
-from sparsenode.figures.style import Choice
 
 FEATURES = ["a", "b", "c", "d"]
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory")}

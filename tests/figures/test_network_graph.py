@@ -7,9 +7,9 @@ from matplotlib.patches import ArrowStyle, FancyArrowPatch
 
 from sparsenode.data.contract import Network
 from sparsenode.evaluation.networks import Matrices
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import network_graph, style
 from sparsenode.figures.network_graph import Drawing
-from sparsenode.figures.style import Choice
 
 FEATURES = ["a", "b", "c", "d"]
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory")}
@@ -36,13 +36,6 @@ def panels(figure):
 
 def arrows(axes):
     return [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
-
-
-def test_files_are_written(gene_files, tmp_path):
-    outputs = [tmp_path / "graph.png"]
-    files = {name: gene_files[name] for name in ("metrics", "selection", "networks", "data")}
-    network_graph.draw_network_graph(dataset="genes", **files, outputs=outputs, dots_per_inch=50)
-    assert outputs[0].read_bytes().startswith(b"\x89PNG")
 
 
 def test_edges_of_too_few_seeds_and_self_loops_are_none():

@@ -2,18 +2,10 @@
 
 import numpy as np
 
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import pareto
-from sparsenode.figures.style import Choice
 
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory")}
-
-
-def test_files_are_written(files, tmp_path):
-    outputs = [tmp_path / "pareto.pdf", tmp_path / "pareto.png"]
-    pareto.draw_pareto(
-        dataset="toy", metrics=files["metrics"], selection=files["selection"], outputs=outputs, dots_per_inch=50
-    )
-    assert all(path.stat().st_size > 1000 for path in outputs)
 
 
 def test_each_panel_shows_every_method_at_every_strength(metrics):

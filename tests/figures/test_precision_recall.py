@@ -9,9 +9,9 @@ from matplotlib.colors import to_rgb
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import join_rankings, split_rankings
+from sparsenode.evaluation.results import Choice, Results
 from sparsenode.evaluation.structure import auprc, auprc_ratio
 from sparsenode.figures import precision_recall, style
-from sparsenode.figures.style import Choice
 
 
 def draw(name, table, *more):
@@ -26,19 +26,9 @@ def legend_of(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_files_are_written(gene_files, tmp_path):
-    outputs = [tmp_path / "curves.pdf", tmp_path / "curves.png"]
-    given = {name: gene_files[name] for name in ("selection", "networks")}
-    precision_recall.draw_precision_recall(dataset="genes", **given, outputs=outputs, dots_per_inch=50)
-    assert outputs[0].read_bytes().startswith(b"%PDF")
-    assert outputs[1].read_bytes().startswith(b"\x89PNG")
-
-
 def test_rankings_that_were_not_written_are_asked_for(tmp_path):
     with pytest.raises(UserError, match=r"rankings\.parquet is missing"):
-        precision_recall.draw_precision_recall(
-            dataset="genes", selection=tmp_path, networks=tmp_path, outputs=[tmp_path / "curves.png"]
-        )
+        precision_recall.read(Results("genes", {"selection": tmp_path, "networks": tmp_path}))
 
 
 def test_corners_of_a_ranking_with_a_tie():

@@ -7,20 +7,13 @@ import pandas as pd
 import pytest
 
 from sparsenode.errors import UserError
-from sparsenode.figures import regulators, style
-from sparsenode.figures.style import Choice
-
-
-def test_files_are_written(cell_files, tmp_path):
-    outputs = [tmp_path / "regulators.pdf", tmp_path / "regulators.png"]
-    files = {name: cell_files[name] for name in ("metrics", "selection", "networks", "data")}
-    regulators.draw_regulators(dataset="cells", **files, outputs=outputs, dots_per_inch=50)
-    assert all(path.stat().st_size > 1000 for path in outputs)
+from sparsenode.evaluation.results import Choice, Results, read_metrics, read_selection
+from sparsenode.figures import regulators
 
 
 def test_the_sparse_method_with_the_least_validation_error_is_shown(cell_files):
-    metrics = style.read_metrics(cell_files["metrics"])
-    choices = style.read_selection(cell_files["selection"])
+    metrics = read_metrics(cell_files["metrics"])
+    choices = read_selection(cell_files["selection"])
     assert regulators.choose_method(metrics, choices) == ("cells", "l1", 0.1)
     alone = {key: choice for key, choice in choices.items() if key[1] == "none"}
     assert regulators.choose_method(metrics, alone) == ("cells", "none", 0.0)
@@ -38,7 +31,7 @@ def test_influences_of_a_lineage_are_its_own(influences):
 def test_dots_are_edges_of_the_lineages_own_prior(cells, influences):
     priors = regulators.read_priors(cells, ["erythroid", "monocyte"])
     assert set(priors) == {"erythroid"}
-    figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, priors, seeds="2 seeds")
+    figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, priors, "2 seeds")
     first, second = figure.axes[0], figure.axes[1]
     assert "1 of the 3 influences it tells of (33%; by chance 5%)" in first.get_title()
     assert "no prior network" in second.get_title()
@@ -72,15 +65,15 @@ def test_of_what_a_prior_tells_nothing_is_neither_right_nor_wrong(cells, influen
 
 
 def test_the_heading_says_why_a_method_is_shown(influences):
-    figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, seeds="2 seeds")
+    figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, "2 seeds")
     assert "l1 (strength 0.1, 2 seeds): the least validation error of all sparse" in figure.get_suptitle()
-    alone = regulators.draw("cells", ("cells", "none", 0.0), influences, {}, seeds="2 seeds")
+    alone = regulators.draw("cells", ("cells", "none", 0.0), influences, {}, "2 seeds")
     assert "no sparse method finished" in alone.get_suptitle()
 
 
 def test_a_lineage_without_influences_says_so(influences):
     none = influences[influences["group"] != "monocyte"]
-    figure = regulators.draw("cells", ("cells", "l1", 0.1), none, {}, seeds="2 seeds")
+    figure = regulators.draw("cells", ("cells", "l1", 0.1), none, {}, "2 seeds")
     assert "no influence of any regulator" in figure.axes[1].get_title()
 
 
@@ -96,11 +89,11 @@ def test_only_the_strongest_are_shown():
 def test_pairs_that_a_cut_list_lacks_are_hatched(influences, monkeypatch):
     counts = influences["group"].value_counts()
     monkeypatch.setattr(regulators, "STRONGEST_PAIRS", int(counts.max()) + 1)
-    whole = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, seeds="2 seeds")
+    whole = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, "2 seeds")
     assert not [item for axes in whole.axes for item in axes.collections if item.get_hatch()]
     assert "hatched" not in whole.get_suptitle()
     monkeypatch.setattr(regulators, "STRONGEST_PAIRS", int(counts["erythroid"]))
-    figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, seeds="2 seeds")
+    figure = regulators.draw("cells", ("cells", "l1", 0.1), influences, {}, "2 seeds")
     [cells] = [item for item in figure.axes[0].collections if item.get_hatch()]
     table = regulators.influence_matrix(influences, "erythroid").to_numpy()
     assert hatched_cells(cells) == {tuple(pair) for pair in np.argwhere(table == 0).tolist()}
@@ -115,15 +108,15 @@ def test_a_regulator_on_itself_is_not_hatched(monkeypatch):
     rows = [("a", "r1", "r2", 1.0), ("a", "r2", "r1", 2.0), ("a", "r1", "t", 3.0)]
     table = pd.DataFrame(rows, columns=["group", "source", "target", "value"]).astype({"group": "category"})
     monkeypatch.setattr(regulators, "STRONGEST_PAIRS", len(table))
-    figure = regulators.draw("cells", ("cells", "l1", 0.1), table, {}, seeds="2 seeds")
+    figure = regulators.draw("cells", ("cells", "l1", 0.1), table, {}, "2 seeds")
     [cells] = [item for item in figure.axes[0].collections if item.get_hatch()]
     shown = regulators.influence_matrix(table, "a")
     assert hatched_cells(cells) == {(shown.index.get_loc("r2"), shown.columns.get_loc("t"))}
 
 
-def test_tables_that_were_not_written_are_asked_for(cell_files, tmp_path):
+def test_tables_that_were_not_written_are_asked_for(cell_files):
     (cell_files["networks"] / "cells" / "l1.groups.parquet").unlink()
     files = {name: cell_files[name] for name in ("metrics", "selection", "networks", "data")}
     with pytest.raises(UserError, match=r"l1\.groups\.parquet is missing; run again"):
-        regulators.draw_regulators(dataset="cells", **files, outputs=[tmp_path / "r.png"])
+        regulators.read(Results("cells", files))
     assert json.loads((cell_files["selection"] / "cells" / "l1.json").read_text())["chosen"] == 0.1

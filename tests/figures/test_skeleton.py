@@ -11,8 +11,9 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice, Results
 from sparsenode.figures import skeleton, style
-from sparsenode.figures.style import Choice
+from sparsenode.figures.drawing import draw_figure
 
 CHOICES = {
     (model, method): Choice(strength, "rolling")
@@ -35,9 +36,7 @@ def test_files_are_written(walking_files, tmp_path, monkeypatch):
     monkeypatch.setattr(skeleton, "MOMENTS", 2)
     outputs = [tmp_path / "skeleton.png"]
     files = {name: walking_files[name] for name in ("metrics", "selection", "forecasts", "data")}
-    skeleton.draw_skeleton(
-        dataset="mocap", **files, outputs=outputs, animation=tmp_path / "skeleton.gif", dots_per_inch=40
-    )
+    draw_figure("skeleton", Results("mocap", files), outputs, animation=tmp_path / "skeleton.gif", dots_per_inch=40)
     assert all(path.stat().st_size > 1000 for path in outputs)
     with Image.open(tmp_path / "skeleton.gif") as movie:
         assert movie.n_frames == 20
@@ -85,9 +84,7 @@ def test_what_is_no_motion_of_a_body_is_refused(walking, walking_files, tmp_path
     forecasts = pd.read_parquet(walking_files["forecasts"])
     forecasts[forecasts["protocol"] == "rolling"].to_parquet(tmp_path / "forecasts.parquet", index=False)
     with pytest.raises(UserError, match="no forecast over a whole test trial"):
-        skeleton.draw_skeleton(
-            dataset="mocap", **files, forecasts=tmp_path / "forecasts.parquet", outputs=[], animation=tmp_path / "a.gif"
-        )
+        skeleton.read(Results("mocap", {**files, "forecasts": tmp_path / "forecasts.parquet"}))
     del walking.uns["sparsenode"]["provenance"]["skeletons"]
     with pytest.raises(UserError, match="no skeletons"):
         skeleton.read_bodies(walking)

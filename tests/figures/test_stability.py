@@ -9,10 +9,10 @@ from sparsenode.data.contract import Network, reference_network
 from sparsenode.errors import UserError
 from sparsenode.evaluation import networks
 from sparsenode.evaluation.networks import write_stability
+from sparsenode.evaluation.results import Choice
 from sparsenode.evaluation.tables import make_table
 from sparsenode.figures import stability, style
 from sparsenode.figures.stability import Paths
-from sparsenode.figures.style import Choice
 
 FEATURES = ["a", "b", "c"]
 TRUTH = np.array([[0.0, 1, 0], [0, 0, -1], [0, 0, 1]])
@@ -55,16 +55,8 @@ def listed(rows):
     return table
 
 
-def test_files_are_written(gene_files, tmp_path):
-    outputs = [tmp_path / "stability.pdf", tmp_path / "stability.png"]
-    files = {name: gene_files[name] for name in ("metrics", "selection", "networks", "data")}
-    stability.draw_stability(dataset="genes", **files, outputs=outputs, dots_per_inch=50)
-    assert outputs[0].read_bytes().startswith(b"%PDF")
-    assert outputs[1].read_bytes().startswith(b"\x89PNG")
-
-
 def test_frequencies_are_read_as_they_are_written(gene_files, gene_metrics):
-    from sparsenode.figures.style import read_metrics
+    from sparsenode.evaluation.results import read_metrics
 
     names = ["Gata2", "Gata1", "Fog1", "EKLF", "Fli1", "SCL", "Cebpa", "Pu.1", "cJun", "EgrNab", "Gfi1"]
     paths = stability.read_paths(gene_files["networks"], read_metrics(gene_files["metrics"]), "windows", "l1", names)

@@ -2,23 +2,14 @@
 
 import numpy as np
 
+from sparsenode.evaluation.results import Choice
 from sparsenode.figures import strengths
-from sparsenode.figures.style import Choice
 
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory"), ("small", "mine"): Choice(None, "trajectory")}
 
 
 def panels(figure):
     return [axes for axes in figure.findobj(match=lambda artist: hasattr(artist, "get_xlim")) if axes.get_visible()]
-
-
-def test_files_are_written(files, tmp_path):
-    outputs = [tmp_path / "strengths.pdf", tmp_path / "strengths.png"]
-    strengths.draw_strengths(
-        dataset="toy", metrics=files["metrics"], selection=files["selection"], outputs=outputs, dots_per_inch=50
-    )
-    assert outputs[0].read_bytes().startswith(b"%PDF")
-    assert outputs[1].read_bytes().startswith(b"\x89PNG")
 
 
 def test_each_method_tells_its_divergence_and_chosen_strength(metrics):

@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import error_split, read_metrics, read_selection
 from sparsenode.evaluation.tables import make_table
 from sparsenode.figures import style
 
@@ -30,7 +31,7 @@ def test_what_a_method_is_told_is_said_in_words(tmp_path):
     }.items():
         content = {"chosen": 0.1, "protocol": "window", "regularizer": "dash" if prior else "l1", "prior": prior}
         (tmp_path / "small" / f"{name}.json").write_text(json.dumps(content))
-    choices = {method: choice for (_, method), choice in style.read_selection(tmp_path).items()}
+    choices = {method: choice for (_, method), choice in read_selection(tmp_path).items()}
     assert choices["right"].told == "given the prior perfect, made of the true network"
     assert choices["wrong"].told == "given the prior half, made of the true network, 50 % of its edges moved"
     assert choices["other"].told == "given the prior motif"
@@ -141,7 +142,7 @@ def test_divergence_is_told_in_words(metrics):
 
 
 def test_best_baseline_and_headline_split(metrics):
-    assert style.error_split(metrics, "small", "trajectory") == ("test", "fit")
+    assert error_split(metrics, "small", "trajectory") == ("test", "fit")
     found = style.best_baseline(metrics, model="small", protocol="trajectory", split="test", phase="fit")
     assert found == ("training mean", 0.5)
     assert style.best_baseline(metrics, model="small", protocol="window", split="test", phase="fit")[0] == ""
@@ -158,7 +159,7 @@ def test_range_of_errors_is_bounded():
 def test_metrics_without_a_model_are_refused(tmp_path):
     make_table(method="baseline:zeros", value=[1.0]).to_parquet(tmp_path / "m.parquet")
     with pytest.raises(UserError, match="no trained model"):
-        style.read_metrics(tmp_path / "m.parquet")
+        read_metrics(tmp_path / "m.parquet")
 
 
 @pytest.mark.parametrize("ending", ["pdf", "png"])

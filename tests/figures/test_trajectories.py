@@ -5,16 +5,10 @@ import pandas as pd
 import pytest
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice, Results
 from sparsenode.figures import trajectories
-from sparsenode.figures.style import Choice
 
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory"), ("small", "none"): Choice(0.0, "trajectory")}
-
-
-def test_files_are_written(files, tmp_path):
-    outputs = [tmp_path / "trajectories.pdf", tmp_path / "trajectories.png"]
-    trajectories.draw_trajectories(dataset="toy", **files, outputs=outputs, dots_per_inch=50)
-    assert all(path.stat().st_size > 1000 for path in outputs)
 
 
 def test_lines_are_medians_over_seeds(metrics, forecasts):
@@ -74,8 +68,8 @@ def test_trajectories_come_from_each_group_and_noise_is_told_from_a_course():
 
 
 @pytest.mark.parametrize("column", ["observed", "value_unit", "group"])
-def test_forecasts_without_a_column_are_damage(files, tmp_path, column):
+def test_forecasts_without_a_column_are_damage(files, column):
     pd.read_parquet(files["forecasts"]).drop(columns=column).to_parquet(files["forecasts"], index=False)
     tables = {name: files[name] for name in ("metrics", "selection", "forecasts")}
     with pytest.raises(UserError, match=rf"forecasts\.parquet is damaged \(it lacks '{column}'\); delete it and run"):
-        trajectories.draw_trajectories(dataset="toy", **tables, outputs=[tmp_path / "figure.png"])
+        trajectories.read(Results("toy", tables))

@@ -13,21 +13,10 @@ from typing import Any
 
 import yaml
 
+from sparsenode import figures
 from sparsenode.pipeline import configuration
 
-FIGURES = {
-    f"draw_{name}": 1
-    for name in (
-        "strengths",
-        "pareto",
-        "trajectories",
-        "network",
-        "precision_recall",
-        "balanced_accuracy",
-        "stability",
-        "network_graph",
-    )
-}
+FIGURES = {f"draw_{name}": 1 for name, figure in figures.FIGURES.items() if figure.needs in {"always", "truth"}}
 """Jobs of the figures of a dataset of the tests, by rule."""
 EVALUATION = {"evaluate_models_branches": 1, **FIGURES, "collect_metrics": 1, "collect_remarks": 1}
 """Jobs of the dataset `branches` of the tests once it is trained, by rule."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -13,16 +12,19 @@ import pandas as pd
 
 from sparsenode.evaluation.networks import Rankings
 from sparsenode.evaluation.peers import favored_estimators
+from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.evaluation.structure import NO_PAIR, auprc
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
 from sparsenode.figures.published import Published, read_published
-from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
+from sparsenode.figures.style import Look, SparsityAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
+
+    from sparsenode.evaluation.results import Results
 
 MOST_COLUMNS = 3
 CURVE_POINTS = 400
@@ -32,40 +34,16 @@ TICK, LEADER, LABEL = 7, 13, 20
 begin."""
 
 
-def draw_balanced_accuracy(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    networks: Path,
-    outputs: Sequence[Path],
-    benchmark: str | None = None,
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
-
-    Args:
-        dataset: name of the dataset, for the heading.
-        metrics: parquet file of metrics.
-        selection: folder of chosen strengths.
-        networks: folder of learned networks, with the rankings of pairs.
-        outputs: files to write, each in the format of its ending.
-        benchmark: published benchmark whose values are shown; None for none.
-        font_size: size of the text, in points.
-        dots_per_inch: resolution of formats made of pixels.
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice], Rankings, Sequence[Published]]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the rankings were not written, or no values are known for the benchmark.
     """
     from sparsenode.evaluation.networks import open_rankings
 
-    published = read_published(benchmark)
-    with style.style(font_size):
-        figure = draw(
-            dataset, style.read_metrics(metrics), style.read_selection(selection), open_rankings(networks), published
-        )
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    published = read_published(results.benchmark)
+    return results.metrics, results.choices, open_rankings(results.files["networks"]), published
 
 
 def draw(
@@ -81,7 +59,7 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     members = {model: select_members(metrics, model) for model in models}
     published_methods = [entry for entry in published if "balanced_accuracy" in entry.values]
     peers = peer_curves(rankings)
@@ -103,9 +81,10 @@ def draw(
         if np.isfinite(share):
             axes.axvline(share, color=style.GRAY, linewidth=0.8, zorder=1)
         for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
-            method_members = pick(members[model], method=method)
+            method_members = pick(members[model], method=method).rename(columns={"sparsity": "x"})
+            method_members["y"] = 100 * method_members["balanced_accuracy"]
             chosen = choices.get((model, method), Choice(None, "")).strength
-            _draw_method(axes, axis, method_members, looks[method], chosen)
+            style.draw_members(axes, method_members, looks[method], chosen, place=axis.place, ring=RING)
         for peer, (densities, accuracies) in peers.items():
             look = looks[peer]
             seen = densities >= axis.least
@@ -193,22 +172,6 @@ def true_share(rankings: Rankings) -> float:
     """Share of the known pairs that are true edges; NaN where nothing is ranked."""
     first = next(iter(rankings), None)
     return float("nan") if first is None else float(rankings[first][1].mean())
-
-
-def _draw_method(axes: Axes, axis: SparsityAxis, members: pd.DataFrame, look: Look, chosen: float | None) -> None:
-    x, y = axis.place(members["sparsity"]), 100 * members["balanced_accuracy"]
-    axes.plot(x, y, ".", color=look.color, markersize=3, alpha=0.5, zorder=3)
-    middle = members.groupby("strength")[["sparsity", "balanced_accuracy"]].median().sort_index()
-    axes.plot(
-        axis.place(middle["sparsity"]), 100 * middle["balanced_accuracy"], color=look.color, marker=look.marker,
-        markersize=5, linewidth=1, markeredgecolor="white", markeredgewidth=0.5, zorder=4,
-    )  # fmt: skip
-    if chosen in middle.index:
-        point = middle[middle.index == chosen]
-        axes.plot(
-            axis.place(point["sparsity"]), 100 * point["balanced_accuracy"], marker="o", markersize=RING, zorder=5,
-            markerfacecolor="none", markeredgecolor=look.color, markeredgewidth=1.6, linestyle="none",
-        )  # fmt: skip
 
 
 def _mark_published(axes: Axes, published: Sequence[Published]) -> None:

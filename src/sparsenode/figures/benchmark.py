@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparsenode.errors import UserError
 from sparsenode.evaluation.peers import favored_metrics
+from sparsenode.evaluation.results import Choice, models_of, pick, results_of_datasets
 from sparsenode.figures import style
 from sparsenode.figures.published import Published, benchmark_note, read_published
-from sparsenode.figures.style import Choice, pick
 from sparsenode.files import write_atomically
 from sparsenode.remarks import Remark, describe_remarks, read_remarks
 
@@ -93,12 +92,9 @@ def tabulate_benchmark(
     Raises:
         UserError: not as many tables as datasets, or no values are known for a benchmark.
     """
-    if not len(datasets) == len(metrics) == len(selections):
-        counts = f"{len(datasets)} datasets, {len(metrics)} metrics and {len(selections)} selections"
-        raise UserError(f"the benchmark was given {counts}; allowed: one of each for a dataset")
     tables = [
-        dataset_rows(dataset, benchmarks.get(dataset), style.read_metrics(table), style.read_selection(selection))
-        for dataset, table, selection in zip(datasets, metrics, selections, strict=True)
+        dataset_rows(entry.dataset, benchmarks.get(entry.dataset), entry.metrics, entry.choices)
+        for entry in results_of_datasets(datasets, metrics, selections)
     ]
     table = pd.concat(tables, ignore_index=True)
     with write_atomically(output) as temporary:
@@ -128,7 +124,7 @@ def dataset_rows(
     for method in methods:
         rows += [
             _model_row(metrics, model, method, choices.get((model, method), Choice(None, "")))
-            for model in style.models_of(pick(trained, method=method))
+            for model in models_of(pick(trained, method=method))
         ]
         rows += [_published_row(entry) for entry in published if last_methods.get(entry.counterpart) == method]
     rows += [_published_row(entry) for entry in published if entry.counterpart not in last_methods]

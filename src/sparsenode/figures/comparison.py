@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +10,16 @@ import pandas as pd
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.peers import favored_metrics
+from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, Look, SparsityAxis, pick
+from sparsenode.figures.style import Look, SparsityAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 CHANCE = "baseline:random"
 PANELS = {
@@ -39,45 +41,17 @@ COLUMNS = ["model", "line", "x", "panel", "seed", "value"]
 Tables = Mapping[str, tuple[pd.DataFrame, Mapping[tuple[str, str], Choice]]]
 
 
-def draw_comparison(
-    *,
-    comparison: str,
-    settings: Mapping[str, Any],
-    datasets: Sequence[str],
-    metrics: Sequence[Path],
-    selections: Sequence[Path],
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one comparison to each path of `outputs`.
-
-    Args:
-        comparison: name of the comparison, for the heading.
-        settings: its entry in the configuration's `comparisons`.
-        datasets: names of datasets, at least those that the comparison needs.
-        metrics: parquet files of metrics of `datasets`, in their order.
-        selections: folders of chosen strengths of `datasets`, in their order.
-        outputs: files to write, each in the format of its ending.
-        font_size: size of the text, in points.
-        dots_per_inch: resolution of formats made of pixels.
+def read(comparison: str, settings: Mapping[str, Any], results: Sequence[Results]) -> Tables:
+    """Read what `draw` takes.
 
     Raises:
-        UserError: a dataset of the comparison has no tables here, or there are not as many tables as datasets.
+        UserError: a dataset of the comparison has no results here.
     """
-    if not len(datasets) == len(metrics) == len(selections):
-        counts = f"{len(datasets)} datasets, {len(metrics)} metrics and {len(selections)} selections"
-        raise UserError(f"the comparison {comparison} was given {counts}; allowed: one of each for a dataset")
+    datasets = [entry.dataset for entry in results]
     for name in settings.get("datasets") or [settings.get("dataset")]:
         if name not in datasets:
             raise UserError(f"the comparison {comparison} needs the dataset {name}; given are: {', '.join(datasets)}")
-    tables = {
-        dataset: (style.read_metrics(table), style.read_selection(selection))
-        for dataset, table, selection in zip(datasets, metrics, selections, strict=True)
-    }
-    with style.style(font_size):
-        figure = draw(comparison, settings, tables)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    return {entry.dataset: (entry.metrics, entry.choices) for entry in results}
 
 
 def draw(comparison: str, settings: Mapping[str, Any], tables: Tables) -> Figure:
@@ -139,7 +113,7 @@ def collect_points(settings: Mapping[str, Any], tables: Tables) -> pd.DataFrame:
     if settings.get("datasets"):
         for dataset, x in settings["datasets"].items():
             metrics, choices = tables[dataset]
-            for model in style.models_of(metrics):
+            for model in models_of(metrics):
                 for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
                     rows += _members(metrics, choices, model, method, line=method, x=x)
             rows += _references(metrics, x)
@@ -147,7 +121,7 @@ def collect_points(settings: Mapping[str, Any], tables: Tables) -> pd.DataFrame:
         metrics, choices = tables[settings["dataset"]]
         for line, methods in settings["methods"].items():
             for method, x in methods.items():
-                for model in style.models_of(metrics):
+                for model in models_of(metrics):
                     rows += _members(metrics, choices, model, method, line=line, x=x)
         rows += _references(metrics, float("nan"))
     points = pd.concat([pd.DataFrame(columns=COLUMNS).astype({"x": float, "value": float, "seed": int}), *rows])
@@ -197,13 +171,12 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, looks: Mapping[str, Look], wid
         if line_points["x"].isna().all():
             axes.axhline(line_points["value"].median(), color=look.color, linestyle=look.line, linewidth=1.1, zorder=2)
             continue
-        spread = line_points.groupby("x")["value"].agg(["median", "min", "max"]).sort_index()
-        lengths = np.array([spread["median"] - spread["min"], spread["max"] - spread["median"]])
-        axes.errorbar(
-            spread.index + shifts.get(line, 0.0), spread["median"], yerr=lengths, color=look.color, linestyle=look.line,
-            linewidth=1.1 if is_peer else 1.4, marker=None if is_peer else look.marker, markersize=5,
-            markeredgecolor="white", markeredgewidth=0.5, elinewidth=0.9, zorder=2 if is_peer else 3, label=line,
+        style.draw_spread(
+            axes, line_points.assign(x=line_points["x"] + shifts.get(line, 0.0)), "x", color=look.color, bars=True,
+            linestyle=look.line, linewidth=1.1 if is_peer else 1.4, marker=None if is_peer else look.marker,
+            markersize=5, markeredgecolor="white", markeredgewidth=0.5, zorder=2 if is_peer else 3, label=line,
         )  # fmt: skip
+        axes.containers[-1].set_label(line)
     chance = points[points["line"] == CHANCE]
     if chance["x"].isna().all():
         for value in chance["value"]:

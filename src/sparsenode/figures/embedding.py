@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 EMBEDDING = "X_diffmap"
 MOST_DONORS = 6
@@ -41,22 +42,17 @@ class Donor:
     averaged: bool = False
 
 
-def draw_embedding(
-    *, dataset: str, data: Path, outputs: Sequence[Path], font_size: float = 9.0, dots_per_inch: float = 150
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[list[Donor], list[str], str]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the data have no diffusion map.
     """
-    from sparsenode.data.contract import read_metadata, read_trajectories
+    from sparsenode.data.contract import read_metadata
 
-    adata = read_trajectories(data)
-    donors = read_donors(adata, where=str(data))
+    adata = results.adata
     lineages = [str(name) for name in adata.obs["group"].cat.categories]
-    with style.style(font_size):
-        figure = draw(dataset, donors, lineages, read_metadata(adata).time_unit)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    return read_donors(adata, where=str(results.files["data"])), lineages, read_metadata(adata).time_unit
 
 
 def read_donors(adata: AnnData, *, where: str = "the trajectories") -> list[Donor]:
@@ -103,6 +99,9 @@ def merge_cells(
 
 def draw(dataset: str, donors: Sequence[Donor], lineages: Sequence[str], time_unit: str) -> Figure:
     """A column of panels for each donor: its cells by lineage above, by pseudotime below."""
+    import seaborn as sns
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     selected = donors[:MOST_DONORS]
@@ -112,16 +111,16 @@ def draw(dataset: str, donors: Sequence[Donor], lineages: Sequence[str], time_un
     colors = color_lineages(lineages)
     earliest = min(float(donor.times.min()) for donor in selected)
     latest = max(float(donor.times.max()) for donor in selected)
-    points: Any = None
+    norm = Normalize(earliest, latest)
     donor_labels = name_labels(donor.name for donor in selected)
     for donor, top, bottom in zip(selected, above, below, strict=True):
         # In an order by chance, so that no lineage lies over another; the few cells that lineages share come last.
         order = np.random.default_rng(0).permutation(len(donor.times))
         order = order[np.argsort(donor.lineages[order] == SHARED, kind="stable")]
         x, y = donor.coordinates[order].T
-        looks: dict[str, Any] = {"s": _size(len(order)), "linewidths": 0, "rasterized": True}
-        top.scatter(x, y, c=[colors[name] for name in donor.lineages[order]], **looks)
-        points = bottom.scatter(x, y, c=donor.times[order], vmin=earliest, vmax=latest, cmap="viridis", **looks)
+        looks = {"s": _size(len(order)), "linewidth": 0, "rasterized": True, "legend": False}
+        sns.scatterplot(x=x, y=y, hue=donor.lineages[order], palette=colors, ax=top, **looks)
+        sns.scatterplot(x=x, y=y, hue=donor.times[order], palette="viridis", hue_norm=norm, ax=bottom, **looks)
         what = "averages of cells" if donor.averaged else "cells"
         top.set_title(f"{donor_labels[donor.name]}: {donor.role} donor\n{len(order):,} {what}")
         for axes in (top, bottom):
@@ -130,7 +129,7 @@ def draw(dataset: str, donors: Sequence[Donor], lineages: Sequence[str], time_un
     for axes in (above[0], below[0]):
         axes.set_ylabel("diffusion component 2")
     # In an axes of its own beside the last panel: taken from the row, it would make these smaller than those above.
-    bar = figure.colorbar(points, cax=below[-1].inset_axes((1.06, 0.0, 0.06, 1.0)))
+    bar = figure.colorbar(ScalarMappable(norm, "viridis"), cax=below[-1].inset_axes((1.06, 0.0, 0.06, 1.0)))
     bar.set_label(style.time_label(time_unit).removeprefix("time: "))
     _legend(above[-1], colors, {name for donor in selected for name in donor.lineages})
     return figure

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +12,18 @@ import pandas as pd
 from sparsenode.data.contract import read_metadata, subtracted_center, trajectory_slices
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import fit_polynomial
+from sparsenode.evaluation.results import Choice, models_of
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import Choice, Look
+from sparsenode.figures.style import Look
 from sparsenode.files import read_table
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+
+    from sparsenode.evaluation.results import Results
 
 GENES = 2
 """Genes of each lineage."""
@@ -67,29 +69,16 @@ class Trends:
     time_unit: str
 
 
-def draw_gene_trends(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    forecasts: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice], pd.DataFrame, Trends]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: no forecast of a gene was kept.
     """
-    from sparsenode.data.contract import read_trajectories
-
-    table = read_table(forecasts, needed=_NEEDED)
-    trends = read_trends(read_trajectories(data), list(dict.fromkeys(table["feature"].astype(str))), where=str(data))
-    with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), table, trends)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    table = read_table(results.files["forecasts"], needed=_NEEDED)
+    genes = list(dict.fromkeys(table["feature"].astype(str)))
+    trends = read_trends(results.adata, genes, where=str(results.files["data"]))
+    return results.metrics, results.choices, table, trends
 
 
 def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajectories") -> Trends:
@@ -182,7 +171,7 @@ def draw(
     """For each model a block for each lineage: genes by donors."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     looks = style.looks(style.method_order(metrics["method"]))
     rows = sum(len(genes) for genes in trends.genes.values())
     size = (2.8 + 1.75 * len(trends.donors), (0.9 + 1.2 * rows) * len(models))

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import read_metadata
-from sparsenode.errors import UserError
-from sparsenode.evaluation.plans import LEAD
-from sparsenode.evaluation.tables import COLUMNS
+from sparsenode.evaluation.results import Choice, models_of, pick, read_lead_errors
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import Choice, pick
-from sparsenode.files import read_table
 from sparsenode.labels import ALL, SUBJECT
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 MOST_SUBJECTS = 4
 """Of more subjects than this, the mean over all their trajectories is shown."""
@@ -51,50 +48,14 @@ class Panels:
     poses: bool = False
 
 
-def draw_horizon(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice], pd.DataFrame, Panels]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the metrics hold no errors of rolling forecasts.
     """
-    from sparsenode.data.contract import read_trajectories
-
-    errors = read_errors(metrics)
-    panels = choose_panels(read_trajectories(data), errors)
-    with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), errors, panels)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
-
-
-def read_errors(path: Path) -> pd.DataFrame:
-    """Root mean squared errors of rolling forecasts at each lead time, as a tidy table with a column `lead`.
-
-    In the units of measurement (the column `unit`) where the metrics hold them, else in modeling units. `lead` in
-    units of time.
-
-    Raises:
-        UserError: there are none.
-    """
-    table = read_table(path, filters=[("metric", "in", ["mse", "mse_restored"])], needed=COLUMNS)
-    table = table[table["horizon"].astype(str).str.startswith(LEAD) & table["status"].eq("finished")]
-    if table.empty:
-        raise UserError(
-            f"{path} holds no errors of rolling forecasts at single lead times: the figure of errors over lead time "
-            "takes a dataset that is evaluated with the protocol `rolling`"
-        )
-    restored = table["metric"].eq("mse_restored")
-    table = table[restored] if restored.any() else table
-    lead = table["horizon"].astype(str).str.removeprefix(LEAD).astype(float)
-    return table.assign(lead=lead, value=np.sqrt(table["value"])).sort_values("lead", kind="stable")
+    errors = read_lead_errors(results.files["metrics"])
+    return results.metrics, results.choices, errors, choose_panels(results.adata, errors)
 
 
 def choose_panels(adata: AnnData, errors: pd.DataFrame) -> Panels:
@@ -135,10 +96,10 @@ def draw(
     errors: pd.DataFrame,
     panels: Panels,
 ) -> Figure:
-    """For each model a row of panels, one for each entry of `panels`; `errors` as `read_errors` gives them."""
+    """For each model a row of panels, one for each entry of `panels`; `errors` as `read_lead_errors` gives them."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     looks = style.looks(style.method_order(metrics["method"]))
     errors = pick(errors, split=panels.split, trajectory=list(panels.titles))
     # The phase that models are fitted to comes first; in other phases they extrapolate in time.
@@ -196,9 +157,7 @@ def _label(metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice], mod
 
 def _draw_spread(axes: Axes, rows: pd.DataFrame, look: style.Look, label: str) -> None:
     """Median over seeds as a line, range as a band; a method of which nothing is left is still named in the legend."""
-    values = rows.groupby("lead")["value"].agg(["median", "min", "max"])
-    axes.plot(values.index, values["median"], color=look.color, label=label, zorder=4)
-    axes.fill_between(values.index, values["min"], values["max"], color=look.color, alpha=0.18, linewidth=0, zorder=3)
+    style.draw_spread(axes, rows, "lead", color=look.color, alpha=0.18, label=label, zorder=4)
 
 
 def _legend(row: Sequence[Axes]) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import pick
 from sparsenode.evaluation.tables import ALL, COLUMNS, NO_SEED
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import pick
 from sparsenode.files import read_table
 from sparsenode.interventions.forecast import TRUTH
 from sparsenode.labels import NO_FATE
@@ -22,24 +21,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from sparsenode.evaluation.results import Results
+
 _FATE_COLORS = (style.BLUE, style.VERMILION, style.ORANGE, style.GREEN, style.SKY, style.PURPLE, "#7A5195", "#8C6D31")
 _BAR = 0.24
 """Height of a bar and its gap, in inches."""
 _MOST_COLUMNS = 4
 
 
-def draw_interventions(
-    *,
-    dataset: str,
-    interventions: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`."""
-    with style.style(font_size):
-        figure = draw(dataset, read_table(interventions, needed=COLUMNS))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+def read(results: Results) -> tuple[pd.DataFrame]:
+    """Read what `draw` takes."""
+    return (read_table(results.files["interventions"], needed=COLUMNS),)
 
 
 def draw(dataset: str, table: pd.DataFrame) -> Figure:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.results import Choice
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 BODY_PARTS = ("root", "trunk", "head", "left arm", "right arm", "left leg", "right leg")
 COLUMNS = 3
@@ -37,33 +38,18 @@ class Joints:
     channels: np.ndarray
 
 
-def draw_joints(
-    *,
-    dataset: str,
-    selection: Path,
-    networks: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[dict[tuple[str, str], Choice], dict[tuple[str, str], np.ndarray], Joints]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the data are no joint angles, or no strength was chosen for any method.
     """
-    from sparsenode.data.contract import read_trajectories
     from sparsenode.evaluation.networks import read_networks
 
-    adata = read_trajectories(data)
-    joints = order_joints(adata.var, where=str(data))
-    choices = choose_methods(style.read_selection(selection), where=str(selection))
-    learned = read_networks(networks, choices, list(adata.var_names))
-    with style.style(font_size):
-        figure = draw(
-            dataset, choices, {key: aggregate(network.weights, joints) for key, network in learned.items()}, joints
-        )
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    joints = order_joints(results.adata.var, where=str(results.files["data"]))
+    choices = choose_methods(results.choices, where=str(results.files["selection"]))
+    learned = read_networks(results.files["networks"], choices, list(results.adata.var_names))
+    return choices, {key: aggregate(network.weights, joints) for key, network in learned.items()}, joints
 
 
 def order_joints(var: pd.DataFrame, *, where: str = "the trajectories") -> Joints:
@@ -164,21 +150,16 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray, joints: Joints) -> object:
     from matplotlib.colors import LogNorm
 
     count = len(matrix)
-    largest = np.nanmax(matrix, initial=0.0)
-    strengths = np.ma.masked_array(matrix, mask=~(matrix >= THRESHOLD)) / (largest or 1.0)
-    axes.set_facecolor("white")
+    strengths = matrix / (np.nanmax(matrix, initial=0.0) or 1.0)
     # Strengths span decades; paths below the scale are still told from no path, which is white.
-    mesh = axes.pcolormesh(np.ma.clip(strengths, WEAKEST, None), cmap="YlGnBu", norm=LogNorm(WEAKEST, 1))
-    diagonal = np.ma.masked_array(np.ones((count, count)), mask=~np.eye(count, dtype=bool))
-    axes.pcolormesh(diagonal, cmap="Greys", vmin=0, vmax=3.5)
+    scale = {"vmin": WEAKEST, "vmax": 1, "norm": LogNorm(WEAKEST, 1)}
+    without_path = ~(matrix >= THRESHOLD)
+    mesh = style.draw_heat_map(axes, np.maximum(strengths, WEAKEST), without_path, cmap="YlGnBu", square=True, **scale)
+    diagonal = np.eye(count)
+    style.draw_heat_map(axes, diagonal, diagonal == 0, cmap="Greys", vmin=0, vmax=3.5, square=True)
     for start in _starts(joints)[1:]:
         axes.axhline(start, color=style.BLACK, linewidth=0.6)
         axes.axvline(start, color=style.BLACK, linewidth=0.6)
-    axes.set_aspect("equal")
-    axes.set_xlim(0, count)
-    axes.set_ylim(count, 0)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
     return mesh
 
 
@@ -196,7 +177,6 @@ def _label_parts(axes: Axes, joints: Joints, *, left: bool, below: bool) -> None
     names = [joints.parts[start] for start in starts]
     axes.set_xticks(middles if below else [], names if below else [], rotation=90)
     axes.set_yticks(middles if left else [], names if left else [])
-    axes.tick_params(length=0)
     if below:
         axes.set_xlabel("target")
     if left:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import Network, reference_network
+from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import Choice, pick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 MOST_FEATURES = 40
 """Of more features than this, those with the strongest learned edges are shown."""
@@ -26,33 +27,16 @@ NOT_KNOWN = "#ececec"
 NOTES_WIDTH = 110
 
 
-def draw_network(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    networks: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`."""
-    from sparsenode.data.contract import read_trajectories
+def read(results: Results) -> tuple[Any, ...]:
+    """Read what `draw` takes."""
     from sparsenode.evaluation.networks import read_networks
 
-    adata = read_trajectories(data)
-    features = list(adata.var_names)
-    choices = style.read_selection(selection)
-    learned = read_networks(networks, choices, features)
-    with style.style(font_size):
-        weights = {key: network.weights for key, network in learned.items()}
-        unsigned = {key: network.unsigned for key, network in learned.items()}
-        unlisted = {key: network.frequency == 0 for key, network in learned.items() if choices[key].is_cut}
-        inputs = style.read_metrics(metrics), choices, weights, features, reference_network(adata), unsigned, unlisted
-        figure = draw(dataset, *inputs)
-        # Their note makes the heading longer.
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    features, choices = list(results.adata.var_names), results.choices
+    learned = read_networks(results.files["networks"], choices, features)
+    weights = {key: network.weights for key, network in learned.items()}
+    unsigned = {key: network.unsigned for key, network in learned.items()}
+    unlisted = {key: network.frequency == 0 for key, network in learned.items() if choices[key].is_cut}
+    return results.metrics, choices, weights, features, reference_network(results.adata), unsigned, unlisted
 
 
 def draw(
@@ -79,7 +63,7 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     selected_count, order = choose_features(learned, reference)
     names = list(name_labels(features[number] for number in order).values())
     reference_block = None if reference is None else restrict(reference[1], np.ix_(order, order))
@@ -196,20 +180,16 @@ def _draw_matrix(
     unsigned: np.ndarray | None = None,
     not_known: np.ndarray | None = None,
 ) -> object:
-    from matplotlib.colors import ListedColormap
-
     count = len(matrix)
-    entries = np.where(np.eye(count, dtype=bool), np.nan, matrix)
     axes.set_facecolor("#bdbdbd")
+    empty = np.eye(count, dtype=bool)
     if not_known is not None and not_known.any():
-        entries = np.where(not_known, np.nan, entries)
-        blank = np.ma.masked_where(~not_known, np.zeros(matrix.shape))
-        axes.pcolormesh(blank, cmap=ListedColormap([NOT_KNOWN]), rasterized=count > 50)
+        empty |= not_known
+        style.draw_heat_map(axes, np.zeros(matrix.shape), ~not_known, cmap=[NOT_KNOWN], vmin=0, vmax=1, square=True)
     if unsigned is not None and unsigned.any():
-        green = np.ma.masked_invalid(np.where(unsigned, entries, np.nan))
-        axes.pcolormesh(green, cmap="Greens", vmin=0, vmax=1, rasterized=count > 50)
-        entries = np.where(unsigned, np.nan, entries)
-    mesh = axes.pcolormesh(np.ma.masked_invalid(entries), cmap="RdBu_r", vmin=-1, vmax=1, rasterized=count > 50)
+        style.draw_heat_map(axes, matrix, empty | ~unsigned, cmap="Greens", vmin=0, vmax=1, square=True)
+        empty |= unsigned
+    mesh = style.draw_heat_map(axes, matrix, empty, cmap="RdBu_r", vmin=-1, vmax=1, square=True)
     if edges is not None:
         sources, targets = np.nonzero(edges & ~np.eye(count, dtype=bool))
         # A dot with a rim is seen on every color, dark or light; its size follows that of the cells.
@@ -217,10 +197,6 @@ def _draw_matrix(
             targets + 0.5, sources + 0.5, "o", markersize=min(4.0, 45 / count), markerfacecolor="white",
             markeredgecolor="black", markeredgewidth=min(0.8, 12 / count),
         )  # fmt: skip
-    axes.set_aspect("equal")
-    axes.invert_yaxis()
-    for spine in axes.spines.values():
-        spine.set_visible(True)
     return mesh
 
 
@@ -239,7 +215,6 @@ def _label_features(axes: Axes, names: Sequence[str], *, left: bool, below: bool
     positions = np.arange(len(names)) + 0.5
     axes.set_xticks(positions if below else [], names if below else [], rotation=90, fontsize=size)
     axes.set_yticks(positions if left else [], names if left else [], fontsize=size)
-    axes.tick_params(length=0)
     if below:
         axes.set_xlabel("target")
     if left:

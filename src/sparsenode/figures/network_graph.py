@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,14 +10,16 @@ import pandas as pd
 
 from sparsenode.data.contract import Network, reference_network
 from sparsenode.evaluation.networks import Matrices, read_shares
+from sparsenode.evaluation.results import Choice, models_of
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
 from sparsenode.figures.network import MOST_FEATURES, restrict, scale
-from sparsenode.figures.style import Choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 COLUMNS = 3
 SUBGRAPH = 30
@@ -61,29 +62,12 @@ class Places(NamedTuple):
     boxes: np.ndarray
 
 
-def draw_network_graph(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    networks: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`."""
-    from sparsenode.data.contract import read_trajectories
-
-    adata = read_trajectories(data)
-    features = list(adata.var_names)
-    choices = style.read_selection(selection)
-    learned = {
-        (model, method): read_shares(Path(networks) / model / f"{method}.csv", features) for model, method in choices
-    }
-    with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), choices, learned, features, reference_network(adata))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+def read(results: Results) -> tuple[Any, ...]:
+    """Read what `draw` takes."""
+    features, choices = list(results.adata.var_names), results.choices
+    networks = results.files["networks"]
+    learned = {(model, method): read_shares(networks / model / f"{method}.csv", features) for model, method in choices}
+    return results.metrics, choices, learned, features, reference_network(results.adata)
 
 
 def draw(
@@ -106,7 +90,7 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    models = [model for model in style.models_of(metrics) if any(name == model for name, _ in choices)]
+    models = [model for model in models_of(metrics) if any(name == model for name, _ in choices)]
     picked = choose_features(learned, None if reference is None else reference[1])
     names = list(name_labels((features[number] for number in picked), most=MOST_LETTERS).values())
     block = np.ix_(picked, picked)

@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.results import (
+    Choice,
+    error_split,
+    models_of,
+    pick,
+    select_errors,
+)
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, Look, pick
+from sparsenode.figures.style import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from sparsenode.evaluation.results import Results
+
 THRESHOLDS = {"paths": "below 10⁻⁵", "relative": "below 10⁻³ of the largest path"}
 
 
-def draw_pareto(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`."""
-    with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice]]:
+    """Read what `draw` takes."""
+    return results.metrics, results.choices
 
 
 def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice]) -> Figure:
     """For each model a row of two panels, one for each meaning of an absent path."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     figure = Figure(figsize=(9.4, 0.5 + 3.6 * len(models)), layout="constrained")
     subfigures = np.atleast_1d(figure.subfigures(len(models), 1))
     looks = style.looks(style.method_order(metrics["method"]))
     for subfigure, model in zip(subfigures, models, strict=True):
         protocol = next((choice.protocol for (name, _), choice in choices.items() if name == model), "trajectory")
-        split, phase = style.error_split(metrics, model, protocol)
+        split, phase = error_split(metrics, model, protocol)
         where = {"model": model, "protocol": protocol, "split": split, "phase": phase}
         subfigure.suptitle(
             f"{style.heading(dataset, model, models)}: {split} error of {style.describe_protocol(protocol)}\n"
@@ -54,7 +52,7 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], 
         panels = subfigure.subplots(1, len(THRESHOLDS), sharey=True)
         for axes, (estimator, meaning) in zip(panels, THRESHOLDS.items(), strict=True):
             for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
-                errors = style.select_errors(metrics, method=method, **where)
+                errors = select_errors(metrics, method=method, **where)
                 chosen = choices.get((model, method), Choice(None, protocol)).strength
                 label = f"{method} ({style.describe_divergence(metrics, model, method)})"
                 _draw_method(axes, metrics, errors, estimator, looks[method], chosen, label)
@@ -88,19 +86,8 @@ def _draw_method(
         method=errors["method"].iloc[0],
     )
     members = errors.merge(sparsity, on=["strength", "seed"], suffixes=("", "_sparsity"))
-    members = members[np.isfinite(members["value"])]
-    axes.plot(members["value_sparsity"], members["value"], ".", color=look.color, markersize=3, alpha=0.5, zorder=2)
-    middle = members.groupby("strength")[["value_sparsity", "value"]].median().sort_index()
-    axes.plot(
-        middle["value_sparsity"], middle["value"], color=look.color, marker=look.marker, markersize=5, linewidth=1,
-        markeredgecolor="white", markeredgewidth=0.5, label=label, zorder=3,
-    )  # fmt: skip
-    if chosen in middle.index:
-        point = middle.loc[chosen]
-        axes.plot(
-            point["value_sparsity"], point["value"], marker="o", markersize=12, markerfacecolor="none", zorder=4,
-            markeredgecolor=look.color, markeredgewidth=1.6, linestyle="none",
-        )  # fmt: skip
+    members = members[np.isfinite(members["value"])].rename(columns={"value_sparsity": "x", "value": "y"})
+    style.draw_members(axes, members, look, chosen, label=label)
 
 
 def _draw_references(

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sparsenode.evaluation.networks import RankingKey, Rankings
 from sparsenode.evaluation.peers import favored_estimators
+from sparsenode.evaluation.results import Choice
 from sparsenode.evaluation.structure import NO_PAIR, auprc_ratio
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, Look
+from sparsenode.figures.style import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 ESTIMATORS = {
     "paths": "paths: strength of the input-output paths",
@@ -29,25 +31,15 @@ MOST_LINES = 12
 """Lines of one panel: of more methods and peers than this, those with the largest area are drawn."""
 
 
-def draw_precision_recall(
-    *,
-    dataset: str,
-    selection: Path,
-    networks: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[Rankings, Mapping[tuple[str, str], Choice]]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the rankings were not written.
     """
     from sparsenode.evaluation.networks import open_rankings
 
-    with style.style(font_size):
-        figure = draw(dataset, open_rankings(networks), style.read_selection(selection))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    return open_rankings(results.files["networks"]), results.choices
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,15 +11,17 @@ import pandas as pd
 from sparsenode.data.contract import prior_networks
 from sparsenode.errors import UserError
 from sparsenode.evaluation.networks import STRONGEST_PAIRS
+from sparsenode.evaluation.results import Choice, pick, select_errors
 from sparsenode.figures import style
 from sparsenode.figures.names import name_label, name_labels
 from sparsenode.figures.network import cluster, hatch
-from sparsenode.figures.style import Choice, pick
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 REGULATORS, TARGETS = 16, 24
 """Shown of each lineage: those with the strongest influences."""
@@ -39,32 +40,18 @@ class Prior(NamedTuple):
         return float(self.edges.to_numpy()[mask].mean()) if mask.any() else float("nan")
 
 
-def draw_regulators(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    networks: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[tuple[str, str, float], pd.DataFrame, dict[str, Prior], str]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: no strength was chosen for any method, or the influences in each group were not written.
     """
-    from sparsenode.data.contract import read_trajectories
     from sparsenode.evaluation.networks import read_groups
 
-    table = style.read_metrics(metrics)
-    chosen = choose_method(table, style.read_selection(selection), where=str(selection))
-    influences = read_groups(networks, *chosen[:2])
-    priors = read_priors(read_trajectories(data), list(influences["group"].cat.categories))
-    with style.style(font_size):
-        figure = draw(dataset, chosen, influences, priors, seeds=style.count_seeds(table))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    chosen = choose_method(results.metrics, results.choices, where=str(results.files["selection"]))
+    influences = read_groups(results.files["networks"], *chosen[:2])
+    priors = read_priors(results.adata, list(influences["group"].cat.categories))
+    return chosen, influences, priors, style.count_seeds(results.metrics)
 
 
 def choose_method(
@@ -78,7 +65,7 @@ def choose_method(
     errors: dict[tuple[str, str, float], float] = {}
     for (model, method), choice in choices.items():
         if choice.strength is not None:
-            table = style.select_errors(
+            table = select_errors(
                 metrics, model=model, method=method, protocol=choice.protocol, split="validation", phase="fit"
             )
             of_choice = pick(table, strength=choice.strength)["value"]
@@ -124,7 +111,6 @@ def draw(
     chosen: tuple[str, str, float],
     influences: pd.DataFrame,
     priors: Mapping[str, Prior],
-    *,
     seeds: str,
 ) -> Figure:
     """A heat map for each lineage, below each other."""
@@ -148,13 +134,11 @@ def draw(
             axes.set_title(f"{name_label(group)}: no influence of any regulator was learned")
             continue
         prior = priors.get(group)
-        mesh = _draw_matrix(axes, table, prior)
+        _draw_matrix(axes, table, prior)
         if group in cut:
             hatch(axes, (table.to_numpy() == 0) & (table.index.to_numpy()[:, None] != table.columns.to_numpy()))
         comparison = "no prior network" if prior is None else describe_prior(table, prior)
         axes.set_title(f"{name_label(group)}: its {len(table)} strongest regulators\n{comparison}")
-        bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=18)
-        bar.set_label("change of the target's rate\n(scaled expression per pseudotime)")
     return figure
 
 
@@ -171,21 +155,19 @@ def describe_prior(table: pd.DataFrame, prior: Prior) -> str:
     )
 
 
-def _draw_matrix(axes: Axes, table: pd.DataFrame, prior: Prior | None) -> object:
-    values = table.to_numpy(np.float64)
-    largest = float(np.abs(values).max()) or 1.0
-    mesh = axes.pcolormesh(values, cmap="RdBu_r", vmin=-largest, vmax=largest, edgecolors="#e8e8e8", linewidth=0.3)
+def _draw_matrix(axes: Axes, table: pd.DataFrame, prior: Prior | None) -> None:
+    largest = float(table.abs().to_numpy().max()) or 1.0
+    targets, sources = (list(name_labels(names).values()) for names in (table.columns, table.index))
+    meaning = "change of the target's rate\n(scaled expression per pseudotime)"
+    style.draw_heat_map(
+        axes, table, cmap="RdBu_r", vmin=-largest, vmax=largest, linecolor="#e8e8e8", linewidths=0.3,
+        xticklabels=targets, yticklabels=sources, cbar=True, cbar_kws={"pad": 0.01, "aspect": 18, "label": meaning},
+    )  # fmt: skip
     if prior is not None:
         rows, columns = np.nonzero(prior.edges.loc[table.index, table.columns].to_numpy())
         axes.plot(columns + 0.5, rows + 0.5, "o", markersize=3, markerfacecolor="white", markeredgecolor="black",
                   markeredgewidth=0.6)  # fmt: skip
-    targets, sources = (list(name_labels(names).values()) for names in (table.columns, table.index))
-    axes.set_xticks(np.arange(len(targets)) + 0.5, targets, rotation=90, fontsize=6.5)
-    axes.set_yticks(np.arange(len(sources)) + 0.5, sources, fontsize=6.5)
-    axes.tick_params(length=0)
-    axes.set_xlabel("target")
-    axes.set_ylabel("regulator")
-    axes.invert_yaxis()
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-    return mesh
+    axes.tick_params(axis="x", rotation=90)
+    axes.tick_params(axis="y", rotation=0)
+    axes.tick_params(labelsize=6.5)
+    axes.set(xlabel="target", ylabel="regulator")

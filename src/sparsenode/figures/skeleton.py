@@ -14,10 +14,10 @@ import pandas as pd
 from sparsenode.data.contract import read_metadata
 from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import ROLLING, TRAJECTORY
+from sparsenode.evaluation.results import Choice, models_of, pick, select_errors
 from sparsenode.figures import style
 from sparsenode.figures.layout import settle
 from sparsenode.figures.names import name_label
-from sparsenode.figures.style import Choice, pick
 from sparsenode.files import read_table, write_atomically
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sparsenode.data.motion.acclaim import Skeleton
+    from sparsenode.evaluation.results import Results
 
 MOMENTS = 7
 SIDE_LOOKS = {
@@ -72,28 +73,15 @@ class Motion:
     sides: Sequence[str]
 
 
-def draw_skeleton(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    forecasts: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    animation: Path,
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`, and a GIF of a whole trial to `animation`.
+def read(results: Results) -> tuple[list[Motion], Motion]:
+    """Read what `draw` takes, and the motion over a whole trial, which `animate` takes.
 
     Raises:
         UserError: the data hold no skeletons, or there is no forecast of all their angles for any test trial.
     """
-    from sparsenode.data.contract import read_trajectories
-
-    adata = read_trajectories(data)
-    bodies = read_bodies(adata, where=str(data))
-    best = choose_best(style.read_metrics(metrics), style.read_selection(selection))
+    adata, forecasts = results.adata, results.files["forecasts"]
+    bodies = read_bodies(adata, where=str(results.files["data"]))
+    best = choose_best(results.metrics, results.choices)
     candidates = order_trials(adata)
     table = read_forecasts(forecasts, [name for names in candidates.values() for name in names], best)
     strips, whole = [], None
@@ -113,9 +101,7 @@ def draw_skeleton(
             f"{forecasts} holds no forecast over a whole test trial by a model with a chosen strength: "
             "the figure of skeletons takes those of all angles"
         )
-    with style.style(font_size):
-        style.save_figure(draw(dataset, strips), outputs, dots_per_inch=dots_per_inch)
-        animate(dataset, whole, animation)
+    return strips, whole
 
 
 def read_bodies(adata: AnnData, *, where: str = "the trajectories") -> dict[str, Body]:
@@ -175,14 +161,14 @@ def order_trials(adata: AnnData) -> dict[str, list[str]]:
 def choose_best(metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice]) -> dict[str, str]:
     """For each model the method whose validation error is least at the chosen strength, else its first method."""
     best = {}
-    for model in style.models_of(metrics):
+    for model in models_of(metrics):
         errors = {}
         for method in style.method_order(metrics["method"]):
             choice = choices.get((model, method), Choice(None, ""))
             if choice.strength is None:
                 continue
             where = {"model": model, "method": method, "protocol": choice.protocol}
-            table = style.select_errors(metrics, split="validation", phase="fit", **where)
+            table = select_errors(metrics, split="validation", phase="fit", **where)
             values = pick(table, strength=choice.strength)["value"]
             errors[method] = float(values.median()) if len(values) else np.inf
         if errors:

@@ -20,13 +20,16 @@ from sparsenode.evaluation.networks import (
     stability_file,
     summarize_frequencies,
 )
+from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, StrengthAxis, pick
+from sparsenode.figures.style import StrengthAxis
 from sparsenode.files import reading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 MOST_LINES = 500
 """Of more pairs than this, the mean and quartiles are drawn in place of a line for each."""
@@ -63,30 +66,17 @@ def make_paths(strengths: np.ndarray, frequency: np.ndarray, reference: tuple[st
     return Paths(strengths, pd.DataFrame(rows, columns=SUMMARY_COLUMNS), frequency)
 
 
-def draw_stability(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    networks: Path,
-    data: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`.
+def read(results: Results) -> tuple[Any, ...]:
+    """Read what `draw` takes.
 
     Raises:
         UserError: the frequencies over the strength were not written.
     """
-    from sparsenode.data.contract import read_trajectories
-
-    adata = read_trajectories(data)
-    table, choices = style.read_metrics(metrics), style.read_selection(selection)
+    metrics, features = results.metrics, list(results.adata.var_names)
     paths = {
-        (model, method): read_paths(networks, table, model, method, list(adata.var_names))
-        for model in style.models_of(table)
-        for method in methods_with_strengths(table, model)
+        (model, method): read_paths(results.files["networks"], metrics, model, method, features)
+        for model in models_of(metrics)
+        for method in methods_with_strengths(metrics, model)
     }
     # Where single pairs are not drawn, no network of thousands of variables is needed.
     few = {
@@ -94,11 +84,9 @@ def draw_stability(
         for key, method_paths in paths.items()
         if method_paths.frequency is not None
     }
-    reference = reference_network(adata) if few else None
+    reference = reference_network(results.adata) if few else None
     paths |= {key: make_paths(strengths, frequency, reference) for key, (strengths, frequency) in few.items()}
-    with style.style(font_size):
-        figure = draw(dataset, table, choices, paths, reference)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+    return metrics, results.choices, paths, reference
 
 
 def methods_with_strengths(metrics: pd.DataFrame, model: str) -> list[str]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.results import Choice, models_of, pick, select_errors
 from sparsenode.figures import style
-from sparsenode.figures.style import Choice, StrengthAxis, pick
+from sparsenode.figures.style import StrengthAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sparsenode.evaluation.results import Results
 
 SPARSITIES = {
     ("weight_sparsity", "weights", ""): ("weights", style.BLUE, "o"),
@@ -34,26 +36,16 @@ ERROR_LOOKS = {
 }
 
 
-def draw_strengths(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`."""
-    with style.style(font_size):
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection))
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice]]:
+    """Read what `draw` takes."""
+    return results.metrics, results.choices
 
 
 def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice]) -> Figure:
     """For each model two rows of panels, error above sparsity, and a column for each method with strengths."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     columns = {model: _methods_with_strengths(metrics, model) for model in models}
     width = max(len(methods) for methods in columns.values())
     figure = Figure(figsize=(1.5 + 1.9 * width + 2.0, 0.6 + 4.3 * len(models)), layout="constrained")
@@ -106,7 +98,7 @@ def _draw_errors(
     """Errors of each split, with the least error of a trivial forecast as a line of the same color."""
     for (split, phase), (name, color, marker) in ERROR_LOOKS.items():
         where = {"model": model, "protocol": protocol, "split": split, "phase": phase}
-        errors = _with_plain(style.select_errors(metrics, method=names, **where), names[0])
+        errors = _with_plain(select_errors(metrics, method=names, **where), names[0])
         if errors.empty:
             continue
         _draw_spread(axes, axis, errors, color, marker, name)
@@ -139,16 +131,12 @@ def _draw_sparsities(axes: Axes, metrics: pd.DataFrame, model: str, names: list[
 
 def _draw_spread(axes: Axes, axis: StrengthAxis, rows: pd.DataFrame, color: str, marker: str, label: str) -> None:
     """Median over seeds as a line; the range as a band, and as a bar at strength 0, which is apart."""
-    values = style.spread(rows)
-    positive = values[values.index > 0]
-    axes.plot(positive.index, positive["median"], color=color, marker=marker, label=label)
-    axes.fill_between(positive.index, positive["min"], positive["max"], color=color, alpha=0.2, linewidth=0)
-    zero = values[values.index == 0]
+    rows = rows[np.isfinite(rows["value"])]
+    style.draw_spread(axes, rows[rows["strength"] > 0], "strength", color=color, marker=marker, label=label)
+    zero = rows.loc[rows["strength"] == 0, "value"]
     if len(zero):
-        lengths = np.array([zero["median"] - zero["min"], zero["max"] - zero["median"]])
-        axes.errorbar(
-            axis.place(zero.index), zero["median"], yerr=lengths, color=color, marker=marker, linestyle="none"
-        )
+        lengths = [[zero.median() - zero.min()], [zero.max() - zero.median()]]
+        axes.errorbar(axis.place([0.0]), [zero.median()], yerr=lengths, color=color, marker=marker, linestyle="none")
 
 
 def _legend(row: np.ndarray, title: str) -> None:

@@ -1,11 +1,11 @@
-"""What all figures share: colors, fonts, reading of tables, writing of files."""
+"""What all figures share: colors, fonts, words, axes, writing of files."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,14 +16,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.path import Path as Path2D
 
-from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import BASELINE_NAMES
 from sparsenode.evaluation.remarks import least_trivial_error
-from sparsenode.evaluation.tables import ALL, COLUMNS, PEER
+from sparsenode.evaluation.results import Choice, count_members, pick
+from sparsenode.evaluation.tables import PEER
 from sparsenode.figures.layout import settle
-from sparsenode.files import read_json, read_table, reading, write_atomically
-from sparsenode.labels import TRUTH
-from sparsenode.methods import get_method, method_names
+from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,7 +142,9 @@ def told_notes(choices: Mapping[tuple[str, str], Choice]) -> list[str]:
 
 @contextlib.contextmanager
 def style(font_size: float = 9.0) -> Iterator[None]:
-    """Settings of matplotlib for all figures, whatever a person's own are; `font_size` in points."""
+    """The theme of all figures, whatever a person's own settings are; `font_size` in points."""
+    import seaborn as sns
+
     settings = {
         "font.size": font_size,
         "font.family": "DejaVu Sans",
@@ -159,6 +159,7 @@ def style(font_size: float = 9.0) -> Iterator[None]:
         "axes.linewidth": 0.8,
         "lines.linewidth": 1.4,
         "lines.markersize": 4,
+        "patch.force_edgecolor": False,
         "pdf.fonttype": 42,
         "figure.dpi": 100,
         # Names of variables and trajectories may hold dollar signs: no text is a formula.
@@ -166,7 +167,7 @@ def style(font_size: float = 9.0) -> Iterator[None]:
     }
     # The writer of PDF files tells at length, at the level of information, how it cuts fonts.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    with mpl.style.context(["default", settings]):
+    with mpl.style.context(["default", sns.axes_style("ticks"), settings]):
         yield
 
 
@@ -191,125 +192,9 @@ def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float
             temporary.write_bytes(content.getvalue())
 
 
-def read_metrics(path: Path) -> pd.DataFrame:
-    """Read what concerns all trajectories of one dataset from its tidy metrics.
-
-    Raises:
-        UserError: the file holds no trained model.
-    """
-    metrics = read_table(path, filters=[("trajectory", "in", ["", ALL])], needed=COLUMNS)
-    if not method_order(metrics["method"]):
-        raise UserError(f"{path} holds no trained model: evaluate at least one before drawing figures")
-    return metrics
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The strength chosen for a method of a model, and the protocol ("trajectory" or "window") it was chosen by.
-
-    `regularizer` is the module of the method, empty where it is not known; `prior` says what the prior network that it
-    is given is made `of` ("truth", or the name of one of the source), and its `corruption`, the share that is wrong.
-    `edges` are numbers of edges of the network at that strength, `found`, `listed` and `typical` (see
-    `evaluation.networks.EdgeCounts`); None where the network is listed whole and can be counted.
-    """
-
-    strength: float | None
-    protocol: str
-    regularizer: str = ""
-    prior: Mapping[str, Any] | None = None
-    edges: Mapping[str, int] | None = None
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the list of the network's edges was cut, so that of a pair that it lacks nothing is known."""
-        return self.edges is not None and self.edges["listed"] < self.edges["found"]
-
-    @property
-    def starts_plain(self) -> bool:
-        """Whether the method at strength 0 is plain training."""
-        return not self.regularizer or get_method(self.regularizer).sparsifies
-
-    @property
-    def told(self) -> str:
-        """What the method is told of the network, in words; empty for nothing."""
-        if self.prior is None:
-            return ""
-        origin = ", made of the true network" if self.knows_truth else ""
-        wrong = f", {100 * self.prior['corruption']:.3g} % of its edges moved" if self.prior["corruption"] else ""
-        return f"given the prior {self.prior['name']}{origin}{wrong}"
-
-    @property
-    def knows_truth(self) -> bool:
-        """Whether the method is given a prior that is made of the true network."""
-        return self.prior is not None and self.prior["of"] == TRUTH
-
-
-def read_selection(folder: Path) -> dict[tuple[str, str], Choice]:
-    """Choices by (model, method) from a folder of `{model}/{method}.json`.
-
-    Raises:
-        UserError: a file is damaged, or holds what is no choice.
-    """
-    choices = {}
-    for path in sorted(Path(folder).glob("*/*.json")):
-        content = read_json(path, keys=("chosen", "protocol"))
-        with reading(path):
-            choices[path.parent.name, path.stem] = _read_choice(content)
-    return choices
-
-
-def _read_choice(content: Mapping[str, Any]) -> Choice:
-    """A choice of a JSON object; of a damaged one, some ValueError, LookupError or TypeError."""
-    strength, protocol, regularizer = content["chosen"], content["protocol"], content.get("regularizer", "")
-    prior, edges = content.get("prior"), content.get("edges")
-    for name, value, kinds in (
-        ("chosen", strength, (int, float, type(None))),
-        ("protocol", protocol, str),
-        ("regularizer", regularizer, str),
-        ("prior", prior, (dict, type(None))),
-        ("edges", edges, (dict, type(None))),
-    ):
-        _check_kind(name, value, kinds)
-    if regularizer and regularizer not in method_names():
-        raise ValueError(f"the regularizer {regularizer!r} is not known")
-    if prior is not None:
-        for name in ("name", "of"):
-            _check_kind(name, prior[name], str)
-        _check_kind("corruption", prior["corruption"], (int, float))
-    if edges is not None:
-        for name in ("found", "listed", "typical"):
-            _check_kind(name, edges[name], int)
-    return Choice(strength, protocol, regularizer, prior, edges)
-
-
-def _check_kind(name: str, value: object, kinds: type | tuple[type, ...]) -> None:
-    if not isinstance(value, kinds):
-        raise TypeError(f"{name!r} is {value!r}")
-
-
 def strength_label(axis: StrengthAxis, choice: Choice) -> str:
     """Label of an axis of strengths."""
     return "strength (0: no regularizer)" if axis.has_zero and choice.starts_plain else "strength"
-
-
-def pick(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """Rows whose columns have the wanted values; a tuple or list of values allows any of them."""
-    keep = np.ones(len(table), bool)
-    for name, value in wanted.items():
-        column = table[name]
-        keep &= (column.isin(list(value)) if isinstance(value, (list, tuple)) else column == value).to_numpy()
-    return table[keep]
-
-
-def models_of(metrics: pd.DataFrame) -> list[str]:
-    """Trained models, in the order of the table."""
-    return list(dict.fromkeys(name for name in pick(metrics, metric="seconds")["model"]))
-
-
-def count_members(metrics: pd.DataFrame, model: str, method: str) -> tuple[int, int]:
-    """Members that diverged, and all members."""
-    members = pick(metrics, metric="seconds", model=model, method=method)
-    return int((members["status"] == "diverged").sum()), len(members)
 
 
 def describe_divergence(metrics: pd.DataFrame, model: str, method: str) -> str:
@@ -322,34 +207,6 @@ def count_seeds(metrics: pd.DataFrame) -> str:
     """Number of seeds in words."""
     count = pick(metrics, metric="seconds")["seed"].nunique()
     return f"{count} seed" if count == 1 else f"{count} seeds"
-
-
-def error_split(metrics: pd.DataFrame, model: str, protocol: str) -> tuple[str, str]:
-    """Split and phase of the headline error: test in the fit phase where there is one, else the nearest to it."""
-    errors = pick(metrics, metric="mse", horizon=protocol, model=["", model], trajectory="all")
-    present = set(zip(errors["split"], errors["phase"], strict=True))
-    for candidate in (("test", "fit"), ("test", "extrapolation"), ("validation", "fit"), ("train", "fit")):
-        if candidate in present:
-            return candidate
-    return ("train", "fit")
-
-
-def select_errors(
-    metrics: pd.DataFrame, *, model: str, method: str | list[str], protocol: str, split: str, phase: str
-) -> pd.DataFrame:
-    """Mean squared errors over all trajectories, one row per finished member; baselines of the same protocol."""
-    trivial = isinstance(method, str) and ":" in method
-    return pick(
-        metrics,
-        metric="mse",
-        model=["", model] if trivial else model,
-        method=method,
-        horizon=protocol,
-        split=split,
-        phase=phase,
-        trajectory="all",
-        status="finished",
-    )
 
 
 def best_baseline(metrics: pd.DataFrame, *, model: str, protocol: str, split: str, phase: str) -> tuple[str, float]:
@@ -376,10 +233,93 @@ def describe_protocol(protocol: str) -> str:
     return "whole trajectories, each forecast from its initial state"
 
 
-def spread(errors: pd.DataFrame) -> pd.DataFrame:
-    """Median, least and largest value over seeds, by strength."""
-    finite = errors[np.isfinite(errors["value"])]
-    return finite.groupby("strength")["value"].agg(["median", "min", "max"]).sort_index()
+def draw_spread(
+    axes: Axes, rows: pd.DataFrame, x: str, *, color: str, alpha: float = 0.2, bars: bool = False, **look: Any
+) -> None:
+    """Draw the median over seeds of the column `value` as a line, and their range as a band or as bars.
+
+    Args:
+        axes: panel to draw in.
+        rows: one row for each member and place.
+        x: column of the places along the panel.
+        color: color of the line and of the range.
+        alpha: opacity of a band.
+        bars: whether the range is drawn as bars.
+        **look: what else a line takes.
+    """
+    import seaborn as sns
+
+    kind = {"err_style": "bars", "err_kws": {"elinewidth": 0.9}} if bars else {"err_kws": {"alpha": alpha, "lw": 0}}
+    look = {"markeredgecolor": color, **kind, **look}
+    sns.lineplot(
+        rows, x=x, y="value", estimator="median", errorbar=("pi", 100), color=color, legend=False, ax=axes, **look
+    )
+    _clear_labels(axes)
+
+
+def draw_members(
+    axes: Axes,
+    members: pd.DataFrame,
+    look: Look,
+    chosen: float | None,
+    *,
+    place: Callable[[pd.Series], Any] = np.asarray,
+    label: str = "",
+    ring: float = 12,
+) -> None:
+    """Draw members as small dots, their medians joined in order of strength, and a ring at the chosen strength.
+
+    Args:
+        axes: panel to draw in.
+        members: columns `strength`, `x` and `y`.
+        look: look of their method.
+        chosen: strength that gets the ring; None for none.
+        place: gives the positions of values of `x` along the panel.
+        label: name of the line in the legend; empty for none.
+        ring: diameter of the ring, in points.
+    """
+    import seaborn as sns
+
+    middle = members.groupby("strength")[["x", "y"]].median().sort_index()
+    middle, members = (table.assign(x=place(table["x"])) for table in (middle, members))
+    dots = {"s": 6, "alpha": 0.5, "linewidth": 0, "legend": False}
+    sns.scatterplot(members, x="x", y="y", color=look.color, zorder=3, ax=axes, **dots)
+    sns.lineplot(
+        middle, x="x", y="y", sort=False, estimator=None, color=look.color, marker=look.marker,
+        markersize=5, linewidth=1, markeredgewidth=0.5, label=label or None, legend=False, zorder=4, ax=axes,
+    )  # fmt: skip
+    point = middle[middle.index == chosen]
+    if len(point):
+        axes.plot(
+            point["x"], point["y"], marker="o", markersize=ring, markerfacecolor="none", zorder=5,
+            markeredgecolor=look.color, markeredgewidth=1.6, linestyle="none",
+        )  # fmt: skip
+    _clear_labels(axes)
+
+
+def draw_heat_map(axes: Axes, values: np.ndarray | pd.DataFrame, mask: np.ndarray | None = None, **look: Any) -> Any:
+    """Draw a framed heat map of values (row, column), and give it for a color bar.
+
+    Args:
+        axes: panel to draw in.
+        values: what colors stand for (row, column).
+        mask: true where nothing is drawn (row, column); None for nowhere.
+        **look: what else `seaborn.heatmap` takes.
+    """
+    import seaborn as sns
+
+    look = {"cbar": False, "xticklabels": False, "yticklabels": False, **look}
+    sns.heatmap(values, mask=mask, ax=axes, **look)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+    return axes.collections[-1]
+
+
+def _clear_labels(axes: Axes) -> None:
+    """Take names of columns away from the axes, where seaborn puts them."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(text="", visible=True)
 
 
 class StrengthAxis:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from sparsenode.evaluation.results import Choice, models_of
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.style import Choice, Look
+from sparsenode.figures.style import Look
 from sparsenode.files import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+
+    from sparsenode.evaluation.results import Results
 
 FEATURES = 4
 TRAJECTORIES = 4
@@ -35,21 +37,9 @@ _TEXT = ("model", "method", "protocol", "trajectory", "group", "split", "phase",
 _NUMBERS = ("start", "time", "observed", "predicted")
 
 
-def draw_trajectories(
-    *,
-    dataset: str,
-    metrics: Path,
-    selection: Path,
-    forecasts: Path,
-    outputs: Sequence[Path],
-    font_size: float = 9.0,
-    dots_per_inch: float = 150,
-) -> None:
-    """Write the figure of one dataset to each path of `outputs`."""
-    with style.style(font_size):
-        table = read_table(forecasts, needed=(*_TEXT, *_NUMBERS))
-        figure = draw(dataset, style.read_metrics(metrics), style.read_selection(selection), table)
-        style.save_figure(figure, outputs, dots_per_inch=dots_per_inch)
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice], pd.DataFrame]:
+    """Read what `draw` takes."""
+    return results.metrics, results.choices, read_table(results.files["forecasts"], needed=(*_TEXT, *_NUMBERS))
 
 
 def draw(
@@ -58,7 +48,7 @@ def draw(
     """For each model a grid of panels: the features that move most, by trajectories, test ones first."""
     from matplotlib.figure import Figure
 
-    models = style.models_of(metrics)
+    models = models_of(metrics)
     observed = _observed(forecasts)
     within = set(forecasts.loc[forecasts["protocol"] == "rolling", "trajectory"])
     names = choose_trajectories(observed[observed["trajectory"].isin(within)] if within else observed)
