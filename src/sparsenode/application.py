@@ -194,11 +194,11 @@ def read_conditions(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> Con
         logger.info("%s tells no groups: each forecast begins at the learned start nearest to its state", path)
         return Conditions()
     adata = read_trajectories(path)
-    data, known = read_observations(adata, networks=False), read_metadata(adata).known_observations
+    data, known_count = read_observations(adata, networks=False), read_metadata(adata).known_observations
     codes = [data.trajectory_names.index(str(name)) for name in states.index]
-    starts = np.array([data.rows_of(code)[known - 1] for code in codes])
+    starts = np.array([data.rows_of(code)[known_count - 1] for code in codes])
     positions = [data.features.index(feature) for feature in ensemble.features]
-    return prepare_conditions(ensemble, replace(data, values=data.values[:, positions]), starts, known)
+    return prepare_conditions(ensemble, replace(data, values=data.values[:, positions]), starts, known_count)
 
 
 def read_states(path: Path, features: Sequence[str], *, layer: str | None = None) -> pd.DataFrame:

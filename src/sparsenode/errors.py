@@ -21,17 +21,17 @@ _NAMED = 12  # of more names, a message lists the nearest
 _LONGEST = 100  # characters of a name that known names are compared with
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
+def did_you_mean(name: str, names: Sequence[str]) -> str:
     """A question with the known name that an unknown one may mean, in whatever case; empty where none is near."""
     import difflib
 
-    close = [other for other in known if other.lower() == name.lower()][:1] or difflib.get_close_matches(
-        name, known, n=1
+    close = [other for other in names if other.lower() == name.lower()][:1] or difflib.get_close_matches(
+        name, names, n=1
     )
     return f"did you mean {close[0]!r}?" if close else ""
 
 
-def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
+def nearest_names(name: str, names: Iterable[str], count: int = 3) -> str:
     """The known names that are most like one that is unknown, in whatever case, as text for a message.
 
     Of what is no name, a text of any length that is in its place, the beginning is compared.
@@ -44,7 +44,7 @@ def nearest_names(name: str, known: Iterable[str], count: int = 3) -> str:
     def likeness(other: str) -> float:
         return difflib.SequenceMatcher(None, beginning, other.lower()).ratio()
 
-    return ", ".join(heapq.nlargest(count, known, key=likeness))
+    return ", ".join(heapq.nlargest(count, names, key=likeness))
 
 
 def describe_choice(name: str, names: Sequence[str]) -> str:

@@ -46,8 +46,8 @@ class ScheduledPruner(Pruner):
     def contradictions(self) -> Iterator[Contradiction]:
         """Epochs that are in no order."""
         if self.first_epoch > self.epochs:
-            found = f"{self.first_epoch}, with epochs: {self.epochs}"
-            yield Contradiction("first_epoch", found, f"at most {self.epochs}")
+            description = f"{self.first_epoch}, with epochs: {self.epochs}"
+            yield Contradiction("first_epoch", description, f"at most {self.epochs}")
         elif self.last_epoch is not None and not self.first_epoch <= self.last_epoch <= self.epochs:
             allowed = f"null, or from first_epoch ({self.first_epoch}) to epochs ({self.epochs})"
             yield Contradiction("last_epoch", str(self.last_epoch), allowed)

@@ -250,8 +250,8 @@ class ModelSettings(Settings):
             conflict = "network: biological" if is_biological else "order: 2"
             yield Contradiction("standardize", f"true, with {conflict}", "false, or order: 1 and another network")
         if self.order == 1 and self.velocity_observations is not None:
-            found = f"the number {self.velocity_observations}, with order: 1"
-            yield Contradiction("velocity_observations", found, "null, or order: 2")
+            description = f"the number {self.velocity_observations}, with order: 1"
+            yield Contradiction("velocity_observations", description, "null, or order: 2")
         hindered = {"order: 2": self.order == 2, "windows": self.windows, "decay: null": self.decay is None}
         if self.starts == "learned" and any(hindered.values()):
             conflict = next(name for name, hinders in hindered.items() if hinders)

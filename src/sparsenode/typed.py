@@ -69,8 +69,8 @@ def expand_home(path: str) -> str:
 def _refuse_repeated(values: Any) -> Any:
     """Pass values in which each entry is there once."""
     if repeated := sorted({str(entry) for entry in values if values.count(entry) > 1}):
-        found = f"{describe_names(repeated)} more than once"
-        raise PydanticCustomError("repeated", "found {found}", {"found": found})
+        description = f"{describe_names(repeated)} more than once"
+        raise PydanticCustomError("repeated", "found {found}", {"found": description})
     return values
 
 

@@ -12,7 +12,7 @@ from sparsenode.errors import UserError
 from sparsenode.labels import TRUTH
 
 
-def add_priors(name: str, raw: RawTrajectories, wanted: Mapping[str, Mapping[str, Any]]) -> RawTrajectories:
+def add_priors(name: str, raw: RawTrajectories, settings: Mapping[str, Mapping[str, Any]]) -> RawTrajectories:
     """`raw` with further prior networks beside those of its source.
 
     Each depends on nothing but its origin, its corruption and its seed.
@@ -20,14 +20,14 @@ def add_priors(name: str, raw: RawTrajectories, wanted: Mapping[str, Mapping[str
     Args:
         name: that of the dataset.
         raw: trajectories of a source.
-        wanted: by name, what each prior is made `of` (`truth` or a prior of the source), its `corruption` (the share
+        settings: by name, what each prior is made `of` (`truth` or a prior of the source), its `corruption` (the share
             of its edges that are moved, 0 to 1) and the `seed` of that.
 
     Raises:
         UserError: there is no truth or no prior of that name, the name is taken, or too few places are empty.
     """
     priors, masks = dict(raw.priors), dict(raw.priors_known)
-    for prior, entry in wanted.items():
+    for prior, entry in settings.items():
         where = f"dataset {name}, priors.{prior}"
         if prior in raw.priors:
             message = f"{where}: the source has a prior of that name; choose another one"

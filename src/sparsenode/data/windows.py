@@ -167,15 +167,15 @@ def _mean_square(differences: np.ndarray, variance: np.ndarray, squared: tuple[i
     return np.asarray((np.square(differences) / expected[:, None]).mean(0))
 
 
-def check_known(needed: int, known: int) -> None:
+def check_known(needed: int, known_count: int) -> None:
     """Refuse a model that takes more observations than a forecast is given.
 
     Raises UserError.
     """
-    if needed > known:
+    if needed > known_count:
         raise UserError(
-            f"velocity_observations of the model is {needed}, but forecasts of this dataset are given {known} "
-            f"observation{'s' if known > 1 else ''}; set initial_state.known of the dataset to {needed} or more"
+            f"velocity_observations of the model is {needed}, but forecasts of this dataset are given {known_count} "
+            f"observation{'s' if known_count > 1 else ''}; set initial_state.known of the dataset to {needed} or more"
         )
 
 

@@ -62,7 +62,7 @@ def prepare_conditions(
     ensemble: Ensemble,
     data: Observations,
     starts: np.ndarray,
-    known: int,
+    known_count: int,
     clamp: Mapping[str, float] | None = None,
 ) -> Conditions:
     """Conditions of forecasts that start from observations, as far as a model takes them.
@@ -71,7 +71,7 @@ def prepare_conditions(
         ensemble: the model.
         data: the observations.
         starts: number of the observation that each forecast starts from, (row,).
-        known: how many observations each forecast is given at least, up to the one that it starts from.
+        known_count: how many observations each forecast is given at least, up to the one that it starts from.
         clamp: values at which variables are held, by name.
 
     Raises:
@@ -81,7 +81,7 @@ def prepare_conditions(
     slopes = groups = levels = None
     if takes_slopes(ensemble.model_settings):
         count = ensemble.model_settings.velocity_observations or 1
-        check_known(count, known)
+        check_known(count, known_count)
         slopes = past_slopes(data.time, data.values, starts, count)[0]
     if ensemble.groups:
         groups, levels = data.group[starts], data.levels[data.trajectory[starts]]

@@ -83,17 +83,17 @@ def shrinkage(differences: Tensor, errors: Tensor) -> Tensor:
     return share.unsqueeze(-1)
 
 
-def deviations(references: Sequence[Tensor], given: Tensor, groups: Tensor, levels: Tensor | None = None) -> Tensor:
+def deviations(references: Sequence[Tensor], states: Tensor, groups: Tensor, levels: Tensor | None = None) -> Tensor:
     """What given starts tell beyond noise of how they differ from their groups', (member, row, feature).
 
     Args:
         references: the means and the errors (member, group, feature) of the starts that were given in training.
-        given: the starts (row, feature).
+        states: the starts (row, feature).
         groups: (row,) numbers of the rows' groups.
         levels: (row,) levels of the rows; 1 where it is None.
     """
     means, errors = (reference[:, groups] for reference in references)
-    differences = given - (means if levels is None else means * levels[:, None])
+    differences = states - (means if levels is None else means * levels[:, None])
     return shrinkage(differences, errors) * differences
 
 
@@ -115,9 +115,9 @@ def deviation_nodes(deviation: Tensor, decay: Tensor, step: Tensor, nodes: range
     return torch.cat((states, -rate * step * states), dim=2)
 
 
-def nearest_groups(references: Sequence[Tensor], given: Tensor) -> Tensor:
+def nearest_groups(references: Sequence[Tensor], states: Tensor) -> Tensor:
     """Group (row,) whose given start is the least standard errors away from each state (row, feature)."""
     means, errors = (reference[0] for reference in references)
     scaled = torch.where(errors > 0, 1.0 / errors.clamp(min=torch.finfo(errors.dtype).tiny), 0.0)
-    distances = ((given.unsqueeze(1) - means) * scaled).square().sum(-1)
+    distances = ((states.unsqueeze(1) - means) * scaled).square().sum(-1)
     return distances.argmin(-1)

@@ -162,13 +162,13 @@ def predict_oracle(name: str, data: Observations, plan: Plan, *, union: bool = F
     return fit_own_polynomial(data, plan, {"mean": 0, "cubic": 3}[name], groups)
 
 
-def baseline_errors(name: str, data: Observations, plan: Plan, kept: Kept) -> Errors:
+def baseline_errors(name: str, data: Observations, plan: Plan, stored: Kept) -> Errors:
     """Errors (one member, group) of one of `baselines_of` or `oracles_of` a plan."""
     predict = predict_oracle if name in ORACLES else predict_baseline
-    simple = matrix_errors(predict(name, data, plan), data, plan, kept)
+    simple = matrix_errors(predict(name, data, plan), data, plan, stored)
     if not plan.unions or plan.protocol == ROLLING:
         return simple
-    union = matrix_errors(predict(name, data, plan, union=True), data, plan, kept)
+    union = matrix_errors(predict(name, data, plan, union=True), data, plan, stored)
     count = len(plan.groups) - len(plan.unions)
     joined = {
         metric: np.concatenate((values[:, :count], union.means[metric][:, count:]), axis=1)

@@ -28,7 +28,7 @@ EMPTY = "the mean of the random networks is 0"
 
 
 def sample_networks(
-    edges: np.ndarray, known: np.ndarray, *, count: int = NETWORKS, seed: int = SEED
+    edges: np.ndarray, known_pairs: np.ndarray, *, count: int = NETWORKS, seed: int = SEED
 ) -> np.ndarray | None:
     """Random networks of the same in- and out-degrees among the known pairs off the diagonal, all equally probable.
 
@@ -39,7 +39,7 @@ def sample_networks(
 
     Args:
         edges: the true network (source, target), boolean.
-        known: pairs whose truth is known, (source, target), boolean.
+        known_pairs: pairs whose truth is known, (source, target), boolean.
         count: number of random networks.
         seed: seed of the random numbers.
 
@@ -47,7 +47,7 @@ def sample_networks(
         The networks (network, edge), each edge as its number among the known pairs (the order of
         `structure.select_pairs`); None where the exchanges led to no network but the true one.
     """
-    allowed = np.asarray(known, bool) & ~np.eye(len(edges), dtype=bool)
+    allowed = np.asarray(known_pairs, bool) & ~np.eye(len(edges), dtype=bool)
     source, target = np.nonzero(np.asarray(edges, bool) & allowed)
     numbers = np.cumsum(allowed.ravel()) - 1
     generator = np.random.default_rng(seed)

@@ -52,20 +52,20 @@ class Errors:
         return Errors({name: values[members] for name, values in self.means.items()}, self.kept[members])
 
 
-def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, kept: Kept) -> Errors:
+def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, stored: Kept) -> Errors:
     """Errors of every member on every group of a plan; forecasts are made in batches of bounded memory.
 
     A forecast that is not finite makes its group's error not finite, and no other.
     """
     members = len(ensemble.members)
     sums = _ErrorSums(members, data, plan)
-    kept_values = np.full((members, len(kept.entries), len(kept.features)), np.nan, np.float32)
+    kept_values = np.full((members, len(stored.entries), len(stored.features)), np.nan, np.float32)
     for first, last, predicted in predict_rows(ensemble, data, plan):
         sums.add(predicted, first, last)
-        entries = np.flatnonzero((kept.entries >= first) & (kept.entries < last))
+        entries = np.flatnonzero((stored.entries >= first) & (stored.entries < last))
         if len(entries):
-            chosen = predicted[:, kept.entries[entries] - first]
-            kept_values[:, entries] = chosen[..., kept.features]
+            chosen = predicted[:, stored.entries[entries] - first]
+            kept_values[:, entries] = chosen[..., stored.features]
     return sums.means(kept_values)
 
 
@@ -81,11 +81,11 @@ def predict_rows(ensemble: Ensemble, data: Observations, plan: Plan) -> Iterator
                 yield first, last, predicted[:, plan.position[first:last]]
 
 
-def matrix_errors(predicted: np.ndarray, data: Observations, plan: Plan, kept: Kept) -> Errors:
+def matrix_errors(predicted: np.ndarray, data: Observations, plan: Plan, stored: Kept) -> Errors:
     """Errors of one forecast given as a matrix (entry, feature), as if of an ensemble of one member."""
     sums = _ErrorSums(1, data, plan)
     sums.add(predicted[None], 0, len(predicted))
-    return sums.means(predicted[None][:, kept.entries][..., kept.features].astype(np.float32))
+    return sums.means(predicted[None][:, stored.entries][..., stored.features].astype(np.float32))
 
 
 class _ErrorSums:

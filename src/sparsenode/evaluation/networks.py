@@ -156,11 +156,11 @@ def pool_paths(paths: np.ndarray) -> PooledPaths:
 def count_all_edges(pooled: PooledPaths) -> EdgeCounts:
     """Numbers of edges of members at one strength."""
     selected = pooled.frequency > 0
-    found = int(np.count_nonzero(selected))
+    count = int(np.count_nonzero(selected))
     # A path far below the threshold is not zero where a method only shrinks: no member has it, and no list.
     typical = selected & (pooled.median != 0)
     np.fill_diagonal(typical, val=False)
-    return EdgeCounts(found, min(found, LISTED_EDGES), int(np.count_nonzero(typical)))
+    return EdgeCounts(count, min(count, LISTED_EDGES), int(np.count_nonzero(typical)))
 
 
 def network_table(

@@ -94,11 +94,11 @@ def _disjoint_rows(plan: Plan, entries: np.ndarray) -> np.ndarray:
     return np.array(chosen, dtype=np.int64)
 
 
-def spread(count: int, wanted: int) -> np.ndarray:
-    """Numbers of at most `wanted` of `count` things, evenly spread from first to last."""
-    if count <= wanted:
+def spread(count: int, most: int) -> np.ndarray:
+    """Numbers of at most `most` of `count` things, evenly spread from first to last."""
+    if count <= most:
         return np.arange(count)
-    return np.unique(np.linspace(0, count - 1, wanted).round().astype(np.int64))
+    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
 
 
 def cut_windows(data: Observations, length: int, stride: int) -> list[np.ndarray]:

@@ -28,10 +28,10 @@ BEST_SHARE = 0.05
 _ONE_KIND = "all pairs of known truth are edges, or none is"
 
 
-def select_pairs(matrix: np.ndarray, known: np.ndarray) -> np.ndarray:
+def select_pairs(matrix: np.ndarray, known_pairs: np.ndarray) -> np.ndarray:
     """Entries of a (..., source, target) matrix off the diagonal whose truth is known: (..., pair)."""
     features = matrix.shape[-1]
-    return matrix[..., np.asarray(known, bool) & ~np.eye(features, dtype=bool)]
+    return matrix[..., np.asarray(known_pairs, bool) & ~np.eye(features, dtype=bool)]
 
 
 @metric(
@@ -173,10 +173,10 @@ def sign_accuracy(predicted: np.ndarray, signs: np.ndarray, true_signs: np.ndarr
     return float(np.mean(np.sign(signs)[predicted_edges] == np.sign(true_signs)[predicted_edges]))
 
 
-def source_numbers(known: np.ndarray) -> np.ndarray:
+def source_numbers(known_pairs: np.ndarray) -> np.ndarray:
     """Number of the source of each known pair off the diagonal, (pair,), in the order of `select_pairs`."""
-    numbers = np.arange(len(known))[:, None]
-    return select_pairs(np.broadcast_to(numbers, known.shape), known)
+    numbers = np.arange(len(known_pairs))[:, None]
+    return select_pairs(np.broadcast_to(numbers, known_pairs.shape), known_pairs)
 
 
 @metric(
@@ -250,9 +250,9 @@ class Pooled:
     presence: np.ndarray
     signs: np.ndarray
 
-    def select(self, known: np.ndarray) -> Pooled:
+    def select(self, known_pairs: np.ndarray) -> Pooled:
         """The same of the known pairs off the diagonal, (pair,)."""
-        return Pooled(*(select_pairs(matrix, known) for matrix in (self.scores, self.presence, self.signs)))
+        return Pooled(*(select_pairs(matrix, known_pairs) for matrix in (self.scores, self.presence, self.signs)))
 
 
 def pool_members(

@@ -500,12 +500,12 @@ def random_structure(truth: Truth, dataset: str) -> pd.DataFrame:
 
 
 def forecast_rows(
-    kept: np.ndarray, keys: pd.DataFrame, data: Observations, protocol: Protocol, label: Mapping[str, str]
+    stored: np.ndarray, keys: pd.DataFrame, data: Observations, protocol: Protocol, label: Mapping[str, str]
 ) -> pd.DataFrame:
     """Kept forecasts as rows; `start` is the time of the state they start from.
 
     Args:
-        kept: forecasts (member, entry, feature).
+        stored: forecasts (member, entry, feature).
         keys: strength and seed of each member.
         data: the observations.
         protocol: the plan of the forecasts, and which of them are kept.
@@ -530,7 +530,7 @@ def forecast_rows(
     rows["time_unit"] = np.full(members * count * width, data.time_unit, object)
     rows["value_unit"] = np.full(members * count * width, data.unit, object)
     rows["feature"] = np.tile(np.asarray(data.features, object)[features], members * count)
-    observed, predicted = data.values[observation][:, features].astype(np.float32), kept.astype(np.float32)
+    observed, predicted = data.values[observation][:, features].astype(np.float32), stored.astype(np.float32)
     if data.center is not None:
         observed, predicted = observed + data.center[features], predicted + data.center[features]
     rows["observed"], rows["predicted"] = np.tile(observed.ravel(), members), predicted.ravel()

@@ -72,12 +72,12 @@ def _informative_priors(networks: Mapping[str, Network]) -> dict[str, tuple[np.n
     return priors
 
 
-def origin_of_prior(made: Mapping[str, Mapping[str, Any]], name: str | None) -> dict[str, Any] | None:
+def origin_of_prior(made_priors: Mapping[str, Mapping[str, Any]], name: str | None) -> dict[str, Any] | None:
     """What the prior network of a name is made `of`, and the share of it that is wrong; of none, None.
 
-    `made` are the dataset's own `priors`; any other is one of the source, made of nothing else.
+    `made_priors` are the dataset's own `priors`; any other is one of the source, made of nothing else.
     """
     if name is None:
         return None
-    entry = made.get(name, {"of": name})
+    entry = made_priors.get(name, {"of": name})
     return {"name": name, "of": entry["of"], "corruption": entry.get("corruption", 0.0)}

@@ -438,14 +438,14 @@ def _mean_over_times(values: np.ndarray, within: np.ndarray) -> np.ndarray:
     return np.asarray(np.mean(means, axis=0))
 
 
-def effect_correlation(one: np.ndarray, other: np.ndarray, least: float = 0.0) -> float:
+def effect_correlation(first: np.ndarray, other: np.ndarray, least: float = 0.0) -> float:
     """Rank correlation of effects (feature,); NaN for fewer than three, or where one is not finite or all are alike.
 
     Values of a size below `least` count as zero.
     """
-    if len(one) < 3 or not (np.isfinite(one).all() and np.isfinite(other).all()):
+    if len(first) < 3 or not (np.isfinite(first).all() and np.isfinite(other).all()):
         return float("nan")
-    return rank_correlation(*(np.where(np.abs(values) < least, 0.0, values) for values in (one, other)))
+    return rank_correlation(*(np.where(np.abs(values) < least, 0.0, values) for values in (first, other)))
 
 
 @dataclass(frozen=True)

@@ -635,8 +635,8 @@ def _key_problems(value: Any, path: Sequence[Any] = ()) -> Iterator[str]:
         if isinstance(value, dict) and not isinstance(key, str):
             is_word = isinstance(key, bool)
             example = "" if is_word else f', such as "{"null" if key is None else key}"'
-            found = f"found {describe_value(key)} as a key{UNQUOTED if is_word else ''}"
-            yield f"{describe_key(path)}: {found}; allowed: the name in quotes{example}"
+            description = f"found {describe_value(key)} as a key{UNQUOTED if is_word else ''}"
+            yield f"{describe_key(path)}: {description}; allowed: the name in quotes{example}"
         yield from _key_problems(entry, [*path, key])
 
 

@@ -119,14 +119,14 @@ def _has_its_data(config: Mapping[str, Any], dataset: str, model: Path) -> bool:
     downloads = [Path(config["downloads_dir"]) / path for path in configuration.remote_files(config, dataset)]
     sources = [*downloads, *map(Path, configuration.local_files(config, dataset))]
     try:
-        made = data.stat().st_mtime
-        if any(source.stat().st_mtime > made for source in sources if source.exists()):
+        time_of_data = data.stat().st_mtime
+        if any(source.stat().st_mtime > time_of_data for source in sources if source.exists()):
             return False
         if _settings_of_data(data) != json.loads(
             configuration.canonical_json(configuration.dataset_settings(config, dataset))
         ):
             return False
-        if made <= model.stat().st_mtime:
+        if time_of_data <= model.stat().st_mtime:
             return True
         # Of small files that are newer Snakemake compares the checksums.
         if data.stat().st_size > _SMALL:

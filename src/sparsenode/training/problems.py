@@ -110,7 +110,7 @@ def make_problem(
     feature_weight: np.ndarray,
     *,
     batch: int | None = None,
-    given: GivenStarts | None = None,
+    starts: GivenStarts | None = None,
     multipliers: Mapping[int, np.ndarray] | None = None,
     standards: np.ndarray | None = None,
 ) -> Problem:
@@ -124,7 +124,7 @@ def make_problem(
         settings: the settings of the model.
         feature_weight: (feature,) weights of the features in the loss.
         batch: number of rows of one iteration; all where it is None.
-        given: the starts from which learned ones begin.
+        starts: the starts from which learned ones begin.
         multipliers: (observation,) of the weights, by seed; they make the loss one of each seed.
         standards: (2, feature) what states are standardized by.
 
@@ -175,8 +175,8 @@ def make_problem(
         Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None]),
         loss,
         batch,
-        None if given is None else torch.as_tensor(given.rows_of(rows.groups)),
-        given,
+        None if starts is None else torch.as_tensor(starts.rows_of(rows.groups)),
+        starts,
         () if multipliers is None else tuple(multipliers),
         standards,
     )
@@ -281,7 +281,7 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
         starts = given_starts(adata) if settings.starts == "learned" else None
-        problems.append((1.0, common(rows, given=starts, batch=windows.batch if windows is not None else None)))
+        problems.append((1.0, common(rows, starts=starts, batch=windows.batch if windows is not None else None)))
     return problems
 
 

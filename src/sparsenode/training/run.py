@@ -81,7 +81,7 @@ def make_task(
     method_settings: MethodSettings,
     seeds: Sequence[int],
     device: torch.device,
-    given: GivenStarts | None = None,
+    starts: GivenStarts | None = None,
     prior: NDArray[np.floating[Any]] | None = None,
     standards: NDArray[np.floating[Any]] | None = None,
 ) -> Task:
@@ -93,7 +93,7 @@ def make_task(
         method_settings: the settings of the method.
         seeds: the seeds.
         device: the device of the training.
-        given: the starts from which learned ones begin.
+        starts: the starts from which learned ones begin.
         prior: (source, target), for methods that take a prior network.
         standards: (2, feature) what states are standardized by.
 
@@ -123,7 +123,7 @@ def make_task(
         make_field(settings, features),
         tuple((strength, seed) for strength in method_settings.strengths for seed in seeds),
         device,
-        given,
+        starts,
         None if prior is None else _as_network(prior, settings).to(device),
         standards,
     )

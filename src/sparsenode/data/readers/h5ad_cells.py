@@ -241,9 +241,9 @@ class CellFile:
                 raise ValueError(message)
             return text
 
-    def fail(self, table: str, name: str, known: Sequence[str]) -> UserError:
+    def fail(self, table: str, name: str, names: Sequence[str]) -> UserError:
         """The error that `table` has no entry `name`, and what there is."""
-        return UserError(f"{self.path}: {table} has no {name!r}. {describe_choice(name, known)}")
+        return UserError(f"{self.path}: {table} has no {name!r}. {describe_choice(name, names)}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -83,8 +83,8 @@ class PseudotimeSettings(Settings):
     def contradictions(self) -> Iterator[Contradiction]:
         """More components for pseudotime than the map has."""
         if self.dpt_components > self.components:
-            found = f"{self.dpt_components}, with components: {self.components}"
-            yield Contradiction("dpt_components", found, f"at most {self.components}")
+            description = f"{self.dpt_components}, with components: {self.components}"
+            yield Contradiction("dpt_components", description, f"at most {self.components}")
 
 
 DEFAULTS = PseudotimeSettings()
