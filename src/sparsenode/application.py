@@ -82,11 +82,9 @@ def rates_file(
     Raises:
         UserError: as for `forecast_file`.
     """
-    from sparsenode.ensemble.model import takes_slopes
-
     ensemble = _load(model, strength)
     table = read_states(states, ensemble.features, layer=layer)
-    if takes_slopes(ensemble.model_settings):
+    if ensemble.model_settings.takes_slopes:
         raise UserError(
             f"{model} gives the acceleration at a position and a velocity, and its velocity is not a matter of the "
             "position only; call Ensemble.rates with velocities"
@@ -179,9 +177,8 @@ def read_conditions(path: Path, ensemble: Ensemble, states: pd.DataFrame) -> Con
     from sparsenode.data.contract import has_metadata, read_metadata, read_trajectories
     from sparsenode.data.observations import read_observations
     from sparsenode.ensemble.conditions import Conditions, prepare_conditions
-    from sparsenode.ensemble.model import takes_slopes
 
-    slopes = takes_slopes(ensemble.model_settings)
+    slopes = ensemble.model_settings.takes_slopes
     if not slopes and not ensemble.groups:
         return Conditions()
     if path.suffix != ".h5ad" or not has_metadata(_read_h5ad(path)):

@@ -233,6 +233,11 @@ class ModelSettings(Settings):
     )
 
     @property
+    def takes_slopes(self) -> bool:
+        """Whether the network of the initial velocity is given slopes beside positions."""
+        return self.order == 2 and (self.velocity_observations or 1) > 1
+
+    @property
     def forecasts_from_windows(self) -> bool:
         """Whether the model can forecast from any observation: it trains on windows, and knows its velocity there."""
         return self.windows is not None and (self.order == 1 or self.velocity_observations is not None)

@@ -6,7 +6,7 @@ import torch
 from sparsenode.dynamics import mlp, network
 from sparsenode.dynamics.fields import BIOLOGICAL as BIOLOGICAL_FORM
 from sparsenode.dynamics.network import Parameters
-from sparsenode.ensemble.model import initialize, make_field, starting_states, takes_slopes
+from sparsenode.ensemble.model import initialize, make_field, starting_states
 from sparsenode.errors import UserError
 from sparsenode.settings import ModelSettings
 
@@ -108,7 +108,7 @@ def trained(settings: ModelSettings) -> Parameters:
 
 
 def test_the_network_of_the_velocity_is_given_slopes_where_it_takes_several_observations() -> None:
-    assert [takes_slopes(one) for one in (FIRST, SECOND, AT_REST, WITH_SLOPES)] == [False, False, False, True]
+    assert [one.takes_slopes for one in (FIRST, SECOND, AT_REST, WITH_SLOPES)] == [False, False, False, True]
     for settings, width in ((SECOND, 3), (AT_REST, 3), (WITH_SLOPES, 6)):
         parameters = initialize(settings, 3, [0, 1], gated=False)
         assert [tuple(one.shape) for one in parameters.velocity_weights] == [(2, width, 4), (2, 4, 3)]

@@ -81,7 +81,7 @@ def trained(adata: anndata.AnnData, settings: ModelSettings = SETTINGS) -> tuple
     assert given_ones is not None
     frozen = {
         "model_settings": {"decay": RATE, "starts": "learned", "hidden": [8], "solver": {"step": 0.25}},
-        "method_settings": {"regularizer": "none"},
+        "method_settings": {"regularizer": "none", "strengths": [0.0], "options": {}},
     }
     return result, Ensemble(frozen, result.members, tuple(adata.var_names), {}, result.parameters, given_ones.groups)
 

@@ -26,7 +26,7 @@ def test_all_methods_are_found_by_name() -> None:
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"method: found \"lasso\" \(did you mean 'lassonet'\?\); allowed: .*pathreg"):
         get_method("lasso")
-    with pytest.raises(KeyError, match=r"no method 'xyz'; There are: cnode"):
+    with pytest.raises(UserError, match=r'^method: found "xyz"; allowed: cnode, '):
         get_method("xyz")
     with pytest.raises(UserError, match=r'^method: found "nono" \(did you mean \'none\'\?\); allowed: cnode, '):
         make_method("nono", {})

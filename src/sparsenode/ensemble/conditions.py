@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsenode.data.windows import check_known, past_slopes
-from sparsenode.ensemble.model import takes_slopes
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def prepare_conditions(
             nothing is known of its start.
     """
     slopes = groups = levels = None
-    if takes_slopes(ensemble.model_settings):
+    if ensemble.model_settings.takes_slopes:
         count = ensemble.model_settings.velocity_observations or 1
         check_known(count, known_count)
         slopes = past_slopes(data.time, data.values, starts, count)[0]

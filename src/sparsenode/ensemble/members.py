@@ -22,7 +22,7 @@ from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
 from sparsenode.dynamics.solvers import Grid, dense_output_matrix, solve_pieces
 from sparsenode.ensemble.device import usable_memory
-from sparsenode.ensemble.model import initialize, make_field, starting_states, takes_slopes
+from sparsenode.ensemble.model import initialize, make_field, starting_states
 from sparsenode.ensemble.starts import deviation_nodes, deviations, nearest_groups
 from sparsenode.ensemble.states import States, Times, list_names, state_array, time_arrays
 from sparsenode.errors import UserError, nearest_names
@@ -358,7 +358,7 @@ class Ensemble:
             both = torch.cat((positions, scaled_velocities), dim=-1)
             return both.expand(len(self.members), -1, -1).contiguous()
         past = None
-        if slopes is not None and takes_slopes(self.model_settings):
+        if slopes is not None and self.model_settings.takes_slopes:
             past = torch.as_tensor(np.asarray(slopes) * time_scale, dtype=torch.float32)
         return starting_states(self.parameters, self.model_settings, positions, past, groups=groups)
 

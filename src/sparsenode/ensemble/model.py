@@ -108,14 +108,9 @@ def _first_decay(settings: ModelSettings) -> tuple[float, ...]:
     return (rate,) if settings.order == 1 else (rate**2, 2 * rate)
 
 
-def takes_slopes(settings: ModelSettings) -> bool:
-    """Whether the network of the initial velocity is given slopes beside positions."""
-    return settings.order == 2 and (settings.velocity_observations or 1) > 1
-
-
 def velocity_widths(settings: ModelSettings, features: int) -> list[int]:
     """Widths of the network of the initial velocity."""
-    return [features * (2 if takes_slopes(settings) else 1), *settings.velocity_hidden, features]
+    return [features * (2 if settings.takes_slopes else 1), *settings.velocity_hidden, features]
 
 
 def starting_states(
@@ -147,7 +142,7 @@ def starting_states(
     if settings.order == 1:
         return positions.contiguous()
     layers = network.velocity_layers(parameters, settings.activation)
-    if takes_slopes(settings):
+    if settings.takes_slopes:
         if velocities is None:
             raise UserError("this model takes the slopes of the last observations beside the states; give them too")
         slopes = velocities.expand_as(positions)

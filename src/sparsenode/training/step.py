@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sparsenode.dynamics import network
 from sparsenode.dynamics.solvers import solve_nodes
-from sparsenode.ensemble.model import starting_states, takes_slopes
+from sparsenode.ensemble.model import starting_states
 from sparsenode.ensemble.starts import deviation_nodes, deviations
 from sparsenode.methods import EdgeProximal, WeightProximal
 from sparsenode.training.edges import edge_tensors, gather_edges, move_edges, scatter_edges
@@ -35,9 +35,9 @@ def data_loss(run: Run, task: Task, problem: Problem, iteration: int, gate_noise
     positions, velocities = problem.positions, problem.velocities
     noise = torch.zeros(())
     if settings.initial_noise > 0:
-        drawn = draw_normal(seeds, iteration, (1 + takes_slopes(settings), *positions.shape), task.device)
+        drawn = draw_normal(seeds, iteration, (1 + settings.takes_slopes, *positions.shape), task.device)
         noise = settings.initial_noise * problem.errors * drawn[:, 0]
-        if takes_slopes(settings):
+        if settings.takes_slopes:
             velocities = velocities + settings.initial_noise * problem.velocity_errors * drawn[:, 1]
     solver = settings.solver
     if problem.groups is None:
