@@ -46,7 +46,7 @@ class WindowSettings(Settings):
     batch: int | None = Field(
         None,
         ge=1,
-        description="Windows that an iteration solves, drawn at random anew each time (50 to 500); null for all of "
+        description="Windows that an iteration solves, drawn at random each time (50 to 500); null for all of "
         "them. Where windows are many and alike, a few of them tell as much. Whole trajectories "
         "(`whole_share`) are drawn likewise.",
     )
@@ -92,8 +92,8 @@ class ModelSettings(Settings):
 
     order: Literal[1, 2] = Field(
         1,
-        description="1 for dx/dt = f(x); 2 for d2x/dt2 = f(x, dx/dt) with a learned initial velocity, where positions "
-        "alone are observed.",
+        description="1 for dx/dt = f(x); 2 for d2x/dt2 = f(x, dx/dt) with a learned initial velocity, where only "
+        "positions are observed.",
     )
     network: Literal["joint", "per_target", "biological"] = Field(
         "joint",
@@ -138,7 +138,7 @@ class ModelSettings(Settings):
         description="Gives each variable a rate of decay (per time unit), as of molecules that are degraded, learned "
         "from this value on; null for none. A network narrower than the data cannot forget a noisy start "
         "without it. At second order a stiffness and a damping of each variable's own, so that those a "
-        "sparse network leaves alone come to rest.",
+        "sparse network does not drive come to rest.",
     )
     standardize: bool = Field(
         False,
@@ -149,7 +149,7 @@ class ModelSettings(Settings):
     )
     gates: Literal["weight", "unit"] = Field(
         "weight",
-        description="What a gate stands on in methods that have gates, `weight` for each weight, `unit` for each "
+        description="What a gate is on in methods that have gates, `weight` for each weight, `unit` for each "
         "input unit of a layer (with one network per target, for each edge).",
     )
     solver: SolverSettings = Field(SolverSettings(), description="How the field is integrated.")
@@ -158,8 +158,8 @@ class ModelSettings(Settings):
     )
     bootstrap: BootstrapSettings | None = Field(
         None,
-        description="Each seed weighs the training observations anew, so that the spread over seeds tells how much "
-        "depends on the data at hand; null for the weights of the data.",
+        description="Each seed gives the training observations weights of its own, so that the spread over seeds tells "
+        "how much depends on the data at hand; null for the weights of the data.",
     )
     whole_share: float = Field(
         0.0,

@@ -238,9 +238,9 @@ class DatasetEntry(Settings):
     )
     benchmark: str | None = Field(
         None,
-        description="The published benchmark that these data repeat, whose published values stand beside ours in the "
+        description="The published benchmark that these data repeat, whose published values are beside ours in the "
         "table and the figure of balanced accuracy (sim350 with noise 0.025, breast, yeast, hematopoiesis "
-        "with its erythroid lineage alone); null for none. A change trains nothing again.",
+        "with only its erythroid lineage); null for none. A change trains nothing again.",
     )
     feature_weight: Literal["movement", "uniform"] = Field(
         "movement",
@@ -416,7 +416,7 @@ class Configuration(Settings):
     methods: dict[Name, MethodEntry] = Field(description="Named methods.")
     peers: dict[Name, PeerEntry] = Field(
         {},
-        description="Named peers, other people's methods of network inference, which stand beside the methods in the "
+        description="Named peers, other people's methods of network inference, which are beside the methods in the "
         "metrics.",
     )
     comparisons: dict[Name, ComparisonEntry] = Field(

@@ -89,6 +89,10 @@ class PublishedNetwork:
         """What is downloaded: equations, edges, genes."""
         return [known_file(url) for url in (self.equations, self.edges, self.genes)]
 
+    def required_files(self, options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG002  the same for every source
+        """The same, as a source's: whatever its options are."""
+        return self.files()
+
 
 def check(options: Mapping[str, Any]) -> list[str]:
     """Times that are not in order, each as `option: what is wrong`."""

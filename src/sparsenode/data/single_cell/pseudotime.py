@@ -68,7 +68,7 @@ class PseudotimeSettings(Settings):
     map: Literal["donor", "lineage"] = Field(
         "donor",
         description="`donor`: one map and one clock for all cells of a donor, as in the study; `lineage`: a map of "
-        "each lineage's cells alone, which other branches do not disturb; its clock runs from 0 to 1.",
+        "each lineage's cells only, which other branches do not disturb; its clock runs from 0 to 1.",
     )
     smoothing: int = Field(
         0,
