@@ -632,9 +632,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_options(subparsers: Subparsers) -> None:
-    summary = "say which data sources, methods and peers there are, or what one of them is and its options"
+    summary = "say which sections, data sources, methods and peers there are, or what one of them is and its options"
     parser = _subcommand(subparsers, "options", summary, _options)
-    parser.add_argument("name", nargs="?", help="a data source, method or peer; default: list all")
+    parser.add_argument(
+        "name", nargs="?", help="a section of the configuration, data source, method or peer; default: list all"
+    )
 
 
 def _options(arguments: Arguments) -> None:

@@ -95,10 +95,7 @@ class PriorEntry(Settings):
 class DatasetEntry(Settings):
     """An entry of `datasets`."""
 
-    source: str = Field(
-        description="Where the data come from, the name of a module of sparsenode/data (krumsiek11, second_order, "
-        "hill, sim350, sim690, mocap, hematopoiesis, breast, yeast, single_cells, anndata)."
-    )
+    source: str = Field(description="Where the data come from, a data source that `sparsenode options` lists.")
     options: dict[str, Any] = Field(
         {}, description="The options of the source, which `sparsenode options SOURCE` describes."
     )
@@ -167,8 +164,8 @@ class MethodEntry(Settings):
 
     regularizer: str | None = Field(
         None,
-        description="The regularizer or pruner, the name of a module of sparsenode/methods (none, l1, cnode, l0, "
-        "pathreg, grouplasso, lassonet, imp, dash); the entry's own name where it is null.",
+        description="The regularizer or pruner, a method that `sparsenode options` lists; the entry's own name where "
+        "it is null.",
     )
     strengths: tuple[Strength, ...] = Field(
         (),
@@ -186,8 +183,7 @@ class PeerEntry(Settings):
 
     peer: str | None = Field(
         None,
-        description="The peer, the name of a module of sparsenode/peers (correlation, extra_trees, sindy, lasso, "
-        "lassonet); the entry's own name where it is null.",
+        description="The peer, one that `sparsenode options` lists; the entry's own name where it is null.",
     )
     seeds: int | None = Field(
         None, ge=1, description="How many seeds a random peer is run with; null for as many as the methods."
