@@ -108,7 +108,7 @@ def _sections() -> Iterator[Entry]:
 
 def _entry_properties(schema: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     """The keys of the entries of a mapping whose names are free."""
-    entries = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
+    entries: Any = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
     return entries.get("properties", {}) if isinstance(entries, Mapping) else {}
 
 
