@@ -83,6 +83,26 @@ class RefitSettings(Settings):
     learning_rate: float = Field(0.003, gt=0, description="Adam's learning rate.")
 
 
+class MatchingSettings(Settings):
+    """Training on slopes of smoothed observations, without a solve, before or in place of training by solves."""
+
+    share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="First share of the iterations in which rates are matched; an iteration takes a twentieth to a "
+        "fiftieth of one with a solve. With 1 nothing is solved: a fast screen, which learns what smoothing bends too.",
+    )
+    form: Literal["slopes", "integrals"] = Field(
+        "slopes",
+        description="What rates are compared with: `slopes` of the smoothed observations, or `integrals`, differences "
+        "of the observations over short intervals with integrals of the rates, which suffer less from noise.",
+    )
+    interval: int = Field(
+        4, ge=1, description="Of `integrals`, the length of an interval, in observations: 2 to 10, more for more noise."
+    )
+
+
 class ModelSettings(Settings):
     """What is trained and for how long; the keys of a `models` entry of the configuration.
 
@@ -160,6 +180,12 @@ class ModelSettings(Settings):
         None,
         description="Each seed gives the training observations weights of its own, so that the spread over seeds tells "
         "how much depends on the data at hand; null for the weights of the data.",
+    )
+    matching: MatchingSettings | None = Field(
+        None,
+        description="First share of the iterations in which rates are matched with slopes of smoothed observations; "
+        "each member goes on from there only where it then forecasts the validation data better than from its random "
+        "start. null trains by solves from the first iteration on.",
     )
     whole_share: float = Field(
         0.0,

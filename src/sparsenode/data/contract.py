@@ -166,12 +166,17 @@ def write_trajectories(adata: AnnData, path: str | Path) -> None:
 
 
 def replace_entries(
-    adata: AnnData, *, varp: Mapping[str, Any] | None = None, uns: Mapping[str, Any] | None = None
+    adata: AnnData,
+    *,
+    obs: pd.DataFrame | None = None,
+    varp: Mapping[str, Any] | None = None,
+    uns: Mapping[str, Any] | None = None,
 ) -> AnnData:
-    """The same trajectories with other networks or metadata; arrays and tables are shared, not copied.
+    """The same trajectories with other labels, networks or metadata; arrays and tables are shared, not copied.
 
     Args:
         adata: the trajectories.
+        obs: the table of the observations; None for that of `adata`.
         varp: all networks, by key; None for those of `adata`.
         uns: all metadata; None for those of `adata`.
     """
@@ -179,7 +184,7 @@ def replace_entries(
 
     return anndata.AnnData(
         X=adata.X,
-        obs=adata.obs,
+        obs=adata.obs if obs is None else obs,
         var=adata.var,
         obsm=dict(adata.obsm),
         layers=dict(adata.layers),
