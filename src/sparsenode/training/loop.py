@@ -280,7 +280,7 @@ def _train_phase(
     pruned = [] if phase.refitting else runs.pruning_iterations(task, _before_cooling(task, phase))
     # A change of the problem, the penalty or the mask changes the objective: plateaus are looked for after the last.
     changed = [change / phase.iterations for change in (*reweighed, *pruned)]
-    ends = (*(until for until, _ in course.problems[:-1]), min(_first_solve(phase, settings) / phase.iterations, 1.0))
+    ends = (*(until for until, _ in course.problems[:-1]), 0.0 if phase.refitting else settings.matching_until)
     settled = max([warm_up, *ends, *changed])
     current: Problem | Matching | None = None
     seeds: list[int] = []
