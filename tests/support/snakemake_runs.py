@@ -6,13 +6,15 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import warm_processes
 from sparsenode import figures
 from sparsenode.pipeline import configuration
 
@@ -47,6 +49,9 @@ class Workflow:
     `environment` is laid over that of the tests. By default it sends clients of Slurm nowhere: where they are installed
     and no controller is, Snakemake's plugin for Slurm would wait for one at every start. `prefix` is a command that
     runs Snakemake.
+
+    `server` is the folder of a server of warm processes: Snakemake and its jobs start with their modules imported.
+    Without one every process is a new one, as for a user.
     """
 
     repository: Path
@@ -55,6 +60,16 @@ class Workflow:
     execution: Sequence[str] = ("--cores", "2")
     environment: Mapping[str, str] = field(default_factory=lambda: {"SLURM_CONF": os.devnull})
     prefix: Sequence[str] = ()
+    server: Path | None = None
+
+    def warm(self, server: Path) -> Workflow:
+        """The same with processes of a server."""
+        path = os.pathsep.join([str(server / "bin"), os.environ["PATH"]])
+        return replace(self, server=server, environment={**self.environment, "PATH": path})
+
+    def cold(self) -> Workflow:
+        """The same with new processes."""
+        return replace(self, server=None, environment={**self.environment, "PATH": os.environ["PATH"]})
 
     def configure(self, **changes: Any) -> None:
         """Write the base configuration with changes laid over it."""
@@ -66,15 +81,10 @@ class Workflow:
 
     def start(self, *arguments: str, mirror: Path | None = None) -> subprocess.Popen[str]:
         """Start Snakemake; what it prints is in the process's standard output."""
-        # A person's default profile of Snakemake would lay its own settings over those of the tests.
-        left_out = {"SPARSENODE_MIRROR", "SNAKEMAKE_PROFILE"}
-        environment = {key: value for key, value in os.environ.items() if key not in left_out}
-        if mirror is not None:
-            environment["SPARSENODE_MIRROR"] = str(mirror)
         return subprocess.Popen(
             [*self.prefix, sys.executable, "-m", "snakemake", *self.execution, *arguments],
             cwd=self.folder,
-            env=environment | dict(self.environment),
+            env=self._environment(mirror),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -82,7 +92,22 @@ class Workflow:
 
     def snakemake(self, *arguments: str, mirror: Path | None = None) -> Done:
         """Call Snakemake, and wait for its end."""
-        return finish(self.start(*arguments, mirror=mirror))
+        if self.server is None:
+            return finish(self.start(*arguments, mirror=mirror))
+        with tempfile.TemporaryFile("w+") as output:
+            command = ["snakemake", *self.execution, *arguments]
+            environment = self._environment(mirror)
+            status = warm_processes.call(self.server, command, cwd=self.folder, env=environment, output=output.fileno())
+            output.seek(0)
+            return Done(status, output.read())
+
+    def _environment(self, mirror: Path | None) -> dict[str, str]:
+        # A person's default profile of Snakemake would lay its own settings over those of the tests.
+        left_out = {"SPARSENODE_MIRROR", "SNAKEMAKE_PROFILE"}
+        environment = {key: value for key, value in os.environ.items() if key not in left_out}
+        if mirror is not None:
+            environment["SPARSENODE_MIRROR"] = str(mirror)
+        return environment | dict(self.environment)
 
     def result(self, path: str) -> Path:
         """A path below the results."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import warm_processes
 from snakemake_runs import Workflow, succeed
 
 TINY: dict[str, Any] = {
@@ -44,17 +47,27 @@ TINY: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[Path]:
+    """A server of processes whose modules are imported, which the tests of a process share."""
+    # A short path, since that of a socket may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder, warm_processes.running_server(Path(folder)):
+        yield Path(folder)
+
+
 @pytest.fixture
-def workflow(repository: Path, tmp_path: Path) -> Workflow:
+def workflow(repository: Path, server: Path, tmp_path: Path) -> Workflow:
     """The workflow in an empty folder, nothing made yet."""
-    workflow = Workflow(repository, tmp_path, TINY)
+    workflow = Workflow(repository, tmp_path, TINY).warm(server)
     workflow.configure()
     return workflow
 
 
 @pytest.fixture(scope="session")
-def finished_run(repository: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workflow:
+def finished_run(repository: Path, server: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workflow:
     """The workflow in a folder where everything has been made once; tests leave its results as they are.
+
+    It is made by new processes, as by a user: each imports what it needs.
 
     Of the processes of a parallel run the first that asks makes it, under a lock, and each takes a copy of its own.
     """
@@ -71,7 +84,7 @@ def finished_run(repository: Path, tmp_path_factory: pytest.TempPathFactory, wor
             complete.touch()
     copy = replace(original, folder=tmp_path_factory.mktemp("run") / "finished")
     shutil.copytree(original.folder, copy.folder, symlinks=True)
-    return copy
+    return copy.warm(server)
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ def kill_training(folder: Path, killed: list[int]) -> None:
 
 def test_killed_training_goes_on_in_the_next_run(workflow):
     slow = {"models": {"windows": {"iterations": 1000, "check_every": 500}}, "checkpoint_seconds": 0.2}
+    workflow = workflow.cold()
     workflow.configure(**slow)
     killed: list[int] = []
     killer = threading.Thread(target=kill_training, args=(workflow.folder, killed))
