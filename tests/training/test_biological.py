@@ -23,7 +23,7 @@ from sparsenode.training.run import Run, Task
 SETTINGS = ModelSettings(
     network="biological",
     hidden=(8,),
-    solver=SolverSettings(step=0.5),
+    solver=SolverSettings(step=1.0),
     iterations=20,
     check_every=5,
     learning_rate=0.02,
@@ -62,13 +62,20 @@ def test_training_forecasts_better_than_holding_the_state(problems: list[tuple[f
     assert losses[-1] < 0.1 * losses[0]
 
 
-@pytest.mark.parametrize("normalization", ["relative", "study"])
-@pytest.mark.parametrize("gates", ["weight", "unit"])
-@pytest.mark.parametrize("method", SUITED)
+# All pairs of two of the three, and all three of the method whose penalty has the gates in it.
+FORMS = [
+    (method, gates, normalization)
+    for method in SUITED
+    for gates, normalization in itertools.product(("weight", "unit"), ("relative", "study"))
+    if method == "pathreg" or (gates == "weight") == (normalization == "relative")
+]
+
+
+@pytest.mark.parametrize(("method", "gates", "normalization"), FORMS)
 def test_every_method_that_needs_no_network_of_each_target_lowers_the_loss(
     problems: list[tuple[float, Problem]], method: str, gates: str, normalization: str
 ) -> None:
-    result = run(problems, method, iterations=60, strengths=(0.01,), gates=gates, normalization=normalization)
+    result = run(problems, method, iterations=40, strengths=(0.01,), gates=gates, normalization=normalization)
     assert {member.status for member in result.members} == {"finished"}
     losses = np.array([row["loss"] for row in result.history]).reshape(-1, 2)
     assert (losses[-1] < 0.8 * losses[0]).all()
@@ -89,9 +96,9 @@ def test_a_member_does_not_depend_on_its_neighbors(problems: list[tuple[float, P
 def test_a_refit_keeps_what_was_pruned_in_both_branches_at_zero(
     problems: list[tuple[float, Problem]], method: str, gates: str
 ) -> None:
-    settings = {"iterations": 60, "gates": gates, "gates_learning_rate": 0.3}
+    settings = {"iterations": 30, "gates": gates, "gates_learning_rate": 0.6}
     result = run(
-        problems, method, strengths=(100.0,), refit=RefitSettings(iterations=15, learning_rate=0.01), **settings
+        problems, method, strengths=(100.0,), refit=RefitSettings(iterations=8, learning_rate=0.01), **settings
     )
     for weight, mask in zip(result.parameters.prunable, result.parameters.masks, strict=True):
         assert (weight[mask == 0] == 0).all()
