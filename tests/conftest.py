@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+import warm_processes
 from sparsenode.figures import shield_matplotlib
 
 if TYPE_CHECKING:
@@ -49,6 +51,14 @@ def mirror() -> Path:
     if not folder.is_dir():
         pytest.skip("no mirror of the published data; set SPARSENODE_MIRROR to a folder laid out as HOST/PATH")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Path]:
+    """A server of processes whose modules are imported, which the tests of a process share."""
+    # A short path, since that of a socket may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder, warm_processes.running_server(Path(folder)):
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

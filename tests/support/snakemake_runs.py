@@ -97,7 +97,10 @@ class Workflow:
         with tempfile.TemporaryFile("w+") as output:
             command = ["snakemake", *self.execution, *arguments]
             environment = self._environment(mirror)
-            status = warm_processes.call(self.server, command, cwd=self.folder, env=environment, output=output.fileno())
+            process = warm_processes.start_with_output(
+                self.server, command, cwd=self.folder, env=environment, output=output.fileno()
+            )
+            status = process.wait()
             output.seek(0)
             return Done(status, output.read())
 

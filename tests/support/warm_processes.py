@@ -18,8 +18,9 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 SOCKET = "socket"
 """Name of the server's socket in its folder."""
@@ -39,48 +40,68 @@ _SLOW = (
 )
 
 
-def call(folder: Path, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: int) -> int:
-    """Run a program by the server of a folder, and wait for its end.
+@dataclass(frozen=True)
+class Process:
+    """A process that a server has started: `number` is the system's, and its status comes by `answers`."""
+
+    number: int
+    connection: socket.socket
+    answers: TextIO
+
+    def has_ended(self) -> bool:
+        return bool(select.select([self.connection], [], [], 0)[0])
+
+    def send_signal(self, signal_number: int) -> None:
+        os.kill(self.number, signal_number)
+
+    def wait(self) -> int:
+        """Its status at its end, negative after a signal."""
+        status = int(self.answers.readline())
+        self.answers.close()
+        self.connection.close()
+        return status
+
+
+def start(
+    folder: Path, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], streams: Sequence[int]
+) -> Process:
+    """Start a program by the server of a folder.
 
     Args:
         folder: where the server's socket is.
         arguments: name of the program, `snakemake` or `sparsenode`, and its arguments.
         cwd: working folder of the process.
         env: its environment.
-        output: file descriptor that its output and errors go to; its standard input is empty.
+        streams: file descriptors of its standard input, output and errors.
 
     Returns:
-        Its status, negative after a signal.
+        The process, to be waited for.
     """
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(folder / SOCKET))
+    request = json.dumps({"arguments": list(arguments), "cwd": str(cwd), "environment": dict(env)}).encode()
+    socket.send_fds(connection, [len(request).to_bytes(8, "big")], list(streams))
+    connection.sendall(request)
+    answers = connection.makefile("r")
+    return Process(int(answers.readline()), connection, answers)
+
+
+def start_with_output(
+    folder: Path, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: int
+) -> Process:
+    """Start a program with an empty standard input, and one file descriptor for all that it prints."""
     with Path(os.devnull).open() as nothing:
-        return _call(folder, arguments, (nothing.fileno(), output, output), cwd, env)
+        return start(folder, arguments, cwd=cwd, env=env, streams=(nothing.fileno(), output, output))
 
 
 def stand_in(folder: Path) -> NoReturn:
     """End as `sparsenode` with the arguments of this process ends, run by the server of a folder in its place."""
-    forwarded = (signal.SIGTERM, signal.SIGINT)
-    status = _call(folder, ["sparsenode", *sys.argv[1:]], (0, 1, 2), Path.cwd(), os.environ, forwarded)
+    arguments = ["sparsenode", *sys.argv[1:]]
+    process = start(folder, arguments, cwd=Path.cwd(), env=os.environ, streams=(0, 1, 2))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: process.send_signal(received))
+    status = process.wait()
     sys.exit(status if status >= 0 else 128 - status)  # as shells count it
-
-
-def _call(
-    folder: Path,
-    arguments: Sequence[str],
-    streams: Sequence[int],
-    cwd: Path,
-    env: Mapping[str, str],
-    forwarded: Sequence[signal.Signals] = (),
-) -> int:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(folder / SOCKET))
-        request = json.dumps({"arguments": list(arguments), "cwd": str(cwd), "environment": dict(env)}).encode()
-        socket.send_fds(connection, [len(request).to_bytes(8, "big")], list(streams))
-        connection.sendall(request)
-        answers = connection.makefile("r")
-        process = int(answers.readline())
-        for number in forwarded:
-            signal.signal(number, lambda received, _: os.kill(process, received))
-        return int(answers.readline())
 
 
 @contextlib.contextmanager
@@ -149,6 +170,8 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    # A shell that started the tests in the background had interrupts ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import warm_processes
 from snakemake_runs import Workflow, succeed
 
 TINY: dict[str, Any] = {
@@ -45,14 +42,6 @@ TINY: dict[str, Any] = {
         "pathreg": {"strengths": ["1e-2"], "options": {"kappa": 0.1}},
     },
 }
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Path]:
-    """A server of processes whose modules are imported, which the tests of a process share."""
-    # A short path, since that of a socket may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="warm-") as folder, warm_processes.running_server(Path(folder)):
-        yield Path(folder)
 
 
 @pytest.fixture
