@@ -6,42 +6,10 @@ import fcntl
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from snakemake_runs import Workflow, succeed
-
-TINY: dict[str, Any] = {
-    "run": {"datasets": ["branches"], "models": ["windows"], "methods": ["none", "l1"]},
-    "seeds": 2,
-    "seeds_per_job": 2,
-    "device": "cpu",
-    "datasets": {
-        "branches": {"source": "krumsiek11", "validation": {"by": "time_blocks", "share": 0.2}},
-        "springs": {
-            "source": "second_order",
-            "options": {"oscillators": 3, "trajectories": 8, "test_trajectories": 2, "observations": 20},
-            "validation": {"by": "trajectory", "share": 0.2},
-        },
-    },
-    "models": {
-        "windows": {
-            "datasets": ["branches"],
-            "hidden": [8],
-            "solver": {"step": 2.0},
-            "windows": {"length": 8, "stride": 8},
-            "iterations": 6,
-            "check_every": 3,
-        },
-        "motion": {"datasets": ["springs"], "order": 2, "hidden": [8], "solver": {"step": 1.0}, "iterations": 4},
-    },
-    "methods": {
-        "none": {},
-        "l1": {"strengths": ["1e-3", "1e-1"]},
-        "pathreg": {"strengths": ["1e-2"], "options": {"kappa": 0.1}},
-    },
-}
+from snakemake_runs import TINY, Workflow, succeed
 
 
 @pytest.fixture
