@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from drawn_figures import draw
 from rendered_texts import overlaps, texts_of
-from sparsenode.figures import FIGURES, style
+from sparsenode.figures import style
 from sparsenode.figures.layout import settle
 
 LONG = "a name of more letters than any panel has room for_and_without_spaces_at_its_end_"
@@ -29,14 +29,6 @@ def drawn(monkeypatch):
 
     monkeypatch.setattr(style, "save_figure", look_at)
     return figures
-
-
-@pytest.mark.parametrize("figure", FIGURES)
-def test_no_text_lies_on_another(world, figure, drawn, tmp_path):
-    draw(figure, "dataset", world, tmp_path)
-    assert drawn
-    for texts in drawn:
-        assert overlaps(texts) == []
 
 
 @pytest.mark.parametrize("trajectories", [1, 2, 4])
