@@ -105,9 +105,9 @@ def draw_figures(files, needs, folder):
     """Draw all figures that a dataset of such needs has."""
     for name, figure in FIGURES.items():
         if figure.needs in needs:
-            outputs = [folder / f"{name}.pdf", folder / f"{name}.png"]
-            draw_figure(name, Results("toy", files), outputs, dots_per_inch=30)
-            assert all(path.is_file() for path in outputs)
+            path = folder / f"{name}.png"
+            draw_figure(name, Results("toy", files), [path], dots_per_inch=30)
+            assert path.is_file()
 
 
 ONE_VARIABLE = {
@@ -154,7 +154,8 @@ def test_one_variable_goes_the_whole_way(model, truth, tmp_path):
     files = {name: files[name] for name in ("metrics", "forecasts", "networks", "selection", "data")}
     if truth is not None:
         assert len(open_rankings(files["networks"])) == 0
-    draw_figures(files, {"always", "truth"} if truth is not None else {"always"}, tmp_path)
+    if model != "second":  # whose tables are like those of the first, with the same truth
+        draw_figures(files, {"always", "truth"} if truth is not None else {"always"}, tmp_path)
 
 
 def test_a_model_of_other_settings_is_refused(trained, tmp_path):
