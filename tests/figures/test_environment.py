@@ -116,6 +116,7 @@ def test_matplotlib_is_imported_only_when_asked_for_and_leaves_the_working_folde
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow(reason="starts a process that imports matplotlib")
 def test_a_working_folder_that_is_gone_keeps_no_one_from_drawing(tmp_path):
     (tmp_path / "gone").mkdir()
     code = "import os; os.rmdir(os.getcwd())" + SHIELDED.partition("before =")[0] + "import matplotlib"
