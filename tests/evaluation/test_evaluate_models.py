@@ -78,6 +78,7 @@ def evaluate(trained, folder, **changes):
     return arguments
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 def test_blocks_are_joined_and_all_files_and_figures_written(trained, tmp_path):
     files = evaluate(trained, tmp_path)
     metrics = pd.read_parquet(files["metrics"])
@@ -117,6 +118,7 @@ ONE_VARIABLE = {
 }
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 @pytest.mark.parametrize(("model", "truth"), [("joint", "network"), ("per_target", None), ("second", "network")])
 def test_one_variable_goes_the_whole_way(model, truth, tmp_path):
     generator = np.random.default_rng(0)
@@ -178,6 +180,7 @@ def test_missing_and_repeated_blocks_are_refused(trained, tmp_path):
         evaluate(trained, tmp_path, models=[trained / "seeds_0.safetensors"] * 2)
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 def test_a_dataset_of_which_no_member_finished_ends_with_an_error_and_writes_nothing(tmp_path):
     options = {**DATASET["options"], "horizon": 2000.0}
     preprocess_dataset("toy", {**DATASET, "options": options}, tmp_path, tmp_path / "toy.h5ad")
@@ -197,6 +200,7 @@ def test_a_dataset_of_which_no_member_finished_ends_with_an_error_and_writes_not
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 def test_what_is_doubtful_is_a_table(trained, tmp_path):
     files = evaluate(trained, tmp_path, remarks=tmp_path / "remarks.csv")
     found = read_remarks(tmp_path / "remarks.csv")
@@ -238,6 +242,7 @@ def test_a_damaged_file_is_named_on_one_line_and_nothing_written(trained, tmp_pa
     assert not any(path.exists() for path in files.values())
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 def test_only_the_seeds_that_are_asked_for_are_taken(trained, tmp_path):
     both = evaluate(trained, tmp_path / "both")
     one = evaluate(trained, tmp_path / "one", seeds=1)

@@ -222,6 +222,7 @@ def test_without_packed_files_nothing_is_unpacked(config):
     assert "unpack_source" not in plan.make_plan(config).others
 
 
+@pytest.mark.slow(reason="preprocesses published data")
 @pytest.mark.parametrize(
     ("source", "options", "size"),
     [
