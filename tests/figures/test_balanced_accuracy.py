@@ -137,7 +137,7 @@ def test_published_values_are_named_once_in_each_row(gene_metrics, rankings):
     assert [len(axes.texts) >= 8 for axes in seen] == [True] * 4
 
 
-@pytest.mark.slow(reason="draws a whole figure")
+@pytest.mark.slow(reason="draws many examples")
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
 def test_names_are_set_apart_as_little_as_need_be(values):
     wanted = np.sort(values)
