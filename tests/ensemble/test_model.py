@@ -41,7 +41,6 @@ def test_a_network_without_hidden_layers_is_allowed() -> None:
     assert weight.shape == (1, 3, 3)
 
 
-@pytest.mark.slow(reason="trains an ensemble, or draws many examples")
 def test_a_biological_network_has_two_branches_in_one_layer_and_a_multiplier_for_each_variable() -> None:
     parameters = initialize(BIOLOGICAL, 3, [0, 1], gated=True)
     assert make_field(BIOLOGICAL, 3).form is BIOLOGICAL_FORM

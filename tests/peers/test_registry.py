@@ -39,7 +39,7 @@ def test_a_peer_is_complete(name):
     assert list(inspect.signature(peer.infer).parameters) == names
 
 
-@pytest.mark.slow(reason="runs the package of a method's authors")
+@pytest.mark.slow(reason="starts a process that reads all peers")
 def test_peers_can_be_read_without_their_packages():
     heavy = "{'torch', 'pysindy', 'lassonet', 'sklearn', 'pandas', 'scipy', 'anndata'}"
     code = (
