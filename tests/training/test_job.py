@@ -128,6 +128,7 @@ def informed(springs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_a_pruner_is_told_of_the_prior_that_its_option_names(informed: Path, tmp_path: Path) -> None:
     found = {}
     for name in ("known", "empty"):
@@ -269,6 +270,7 @@ def train_here(springs: Path, folder: Path, **changes: Any) -> None:
     )
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_results_that_cannot_be_written_leave_the_checkpoint_of_the_end(
     springs: Path,
     undisturbed: Path,
@@ -291,6 +293,7 @@ def test_results_that_cannot_be_written_leave_the_checkpoint_of_the_end(
     assert_same_results(tmp_path, undisturbed)
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_a_disk_that_fills_up_meanwhile_does_not_stop_training(
     springs: Path,
     undisturbed: Path,
@@ -312,6 +315,7 @@ def test_a_disk_that_fills_up_meanwhile_does_not_stop_training(
     assert_same_results(tmp_path, undisturbed)
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -329,6 +333,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_and_training_starts_an
     assert "checkpoints" not in names(tmp_path)
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_a_checkpoint_of_another_version_is_refused(
     springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -338,6 +343,7 @@ def test_a_checkpoint_of_another_version_is_refused(
     assert "now 99" in caplog.text
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_a_checkpoint_cut_in_half_is_refused(
     springs: Path, undisturbed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -442,6 +448,7 @@ def test_one_network_per_target_that_does_not_fit_is_refused_with_an_estimate(
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 def test_products_on_a_gpu_are_as_precise_as_asked(
     springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str

@@ -147,6 +147,7 @@ def assert_equal(one: TrainingResult, other: TrainingResult) -> None:
         assert torch.equal(tensor, other.parameters.named()[name]), name
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize("form", FORMS)
 def test_dash_without_weight_on_the_prior_is_magnitude_pruning(rotation: anndata.AnnData, form: str) -> None:
     form_ = FORMS[form] | {"refit": RefitSettings(iterations=4, learning_rate=0.01)}
@@ -216,6 +217,7 @@ EXTRAS: dict[str, dict[str, Any]] = {
 
 
 # `dash` remembers scores as well; what `imp` remembers, the masks, is among it.
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize(
     ("method", "form", "extra"),
     [
@@ -295,6 +297,7 @@ def test_a_refit_keeps_what_is_pruned_and_takes_its_own_learning_rate(
     assert rates[25] < 0.007
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_nobody_cools_before_the_last_weights_go(rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every member would stop as soon as it may: five iterations of patience, twice."""
     stop = StopSettings(tolerance=1.0, patience=5, cooldown=20)
@@ -314,6 +317,7 @@ def test_nobody_cools_before_the_last_weights_go(rotation: anndata.AnnData, monk
     assert {member.iterations for member in result.members} == {80}
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_a_pruned_network_still_learns(rotation: anndata.AnnData) -> None:
     """The rotation needs its two couplings alone, beside a decay: eight weights of a linear field, half of them."""
     method = pruner("dash", 0.5, epochs=10, first_epoch=3, first_share=0.5, last_epoch=3)
