@@ -99,7 +99,6 @@ def test_writing_leaves_the_object_as_it_was(adata: AnnData, tmp_path: Path) -> 
     assert isinstance(adata.uns["sparsenode"]["initial_states"], pd.DataFrame)
 
 
-@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_a_file_read_and_written_again_is_the_same_to_the_byte(adata: AnnData, tmp_path: Path) -> None:
     write_trajectories(adata, tmp_path / "one.h5ad")
     write_trajectories(read_trajectories(tmp_path / "one.h5ad"), tmp_path / "two.h5ad")

@@ -152,7 +152,7 @@ def test_what_is_no_equation_is_refused_with_its_place(text: str, message: str) 
     assert caught.match(message)
 
 
-@pytest.mark.slow(reason="reads or preprocesses whole datasets")
+@pytest.mark.slow(reason="compiles very long equations")
 def test_parentheses_may_be_deep_and_equations_long() -> None:
     np.testing.assert_array_equal(system_of("(" * 100 + "A" + ")" * 100).rates(np.ones(3)), [1, 0, 0])
     np.testing.assert_array_equal(system_of("A" + " + A" * 20_000).rates(np.ones(3)), [20_001, 0, 0])
