@@ -1,6 +1,6 @@
 # make run    the default configuration, its figures and its report
 # make test   all tests, on all cores
-# make test-fast  those of single functions: neither Snakemake nor Slurm
+# make test-fast  quick ones of single functions, some 90 seconds: none marked as slow, neither Snakemake nor Slurm
 # make lint   style, types, format and rules of the workflow
 # make lock   envs/requirements.lock from what is installed in .venv
 # make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 15 minutes
@@ -45,7 +45,7 @@ test: $(STAMP)
 	pytest -m cluster
 
 test-fast: $(STAMP)
-	pytest --numprocesses auto -m "not workflow and not cluster"
+	pytest --numprocesses auto -m "not slow and not workflow and not cluster"
 
 lint: $(STAMP)
 	ruff check

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+import warm_processes
 from sparsenode.figures import shield_matplotlib
 
 if TYPE_CHECKING:
@@ -29,11 +31,45 @@ settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _LONGEST = ("cluster", "workflow")
+_UNHURRIED = ("slow", "workflow", "cluster")
+"""Markers of tests that may take their time; `make test-fast` leaves them out."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slow-report",
+        type=float,
+        metavar="SECONDS",
+        help="fail each test that takes more seconds of processor time than this, its fixtures not counted, and "
+        "carries none of the markers slow, workflow and cluster",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, which the processes of a parallel run take one after the other."""
     items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
+    for item in items:
+        for marker in item.iter_markers("slow"):
+            if not marker.kwargs.get("reason"):
+                message = f"{item.nodeid}: the marker slow needs its reason: @pytest.mark.slow(reason=...)"
+                raise pytest.UsageError(message)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test that is slow and not marked as such, where that is asked for."""
+    bound = item.config.getoption("--slow-report")
+    began = _processor_seconds()
+    yield
+    seconds = _processor_seconds() - began
+    if bound is not None and seconds > bound and not any(item.get_closest_marker(name) for name in _UNHURRIED):
+        pytest.fail(f"took {seconds:.2f} s of processor time; make it faster, or mark it as slow", pytrace=False)
+
+
+def _processor_seconds() -> float:
+    """Those of this process and of its children that have ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +85,14 @@ def mirror() -> Path:
     if not folder.is_dir():
         pytest.skip("no mirror of the published data; set SPARSENODE_MIRROR to a folder laid out as HOST/PATH")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Path]:
+    """A server of processes whose modules are imported, which the tests of a process share."""
+    # A short path, since that of a socket may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder, warm_processes.running_server(Path(folder)):
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,7 @@ def test_public_names_are_found():
         _ = sparsenode.load_everything
 
 
+@pytest.mark.slow(reason="starts a process")
 def test_installed_command_prints_an_error_without_a_traceback(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "sparsenode.cli", "describe", "--model", str(tmp_path / "none.safetensors")],
@@ -379,6 +380,7 @@ def test_r_leaves_out_the_name_before_a_column_that_is_no_variable(tmp_path):
     np.testing.assert_array_equal(table, [[0.1, 0.5], [1, 2]])
 
 
+@pytest.mark.slow(reason="writes large tables")
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_tables_in_pieces_are_those_in_one(model_file, tmp_path, ending, monkeypatch):
     from sparsenode import application
@@ -451,6 +453,7 @@ def test_repeated_options_hold_every_variable(model_file, states_file, tmp_path)
     assert (tmp_path / "joined.csv").read_bytes() == (tmp_path / "repeated.csv").read_bytes()
 
 
+@pytest.mark.slow(reason="runs whole subcommands")
 def test_forecast_of_a_dataset_uses_its_own_times(tmp_path, model_file):
     """A preprocessed dataset brings its initial states and times; features that the model lacks are refused."""
     settings = {
@@ -625,6 +628,7 @@ def run_on_a_full_disk(*arguments):
     return subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow(reason="starts a process that forecasts")
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_full_disk(model_file, states_file, tmp_path, ending):
     output = tmp_path / "results" / f"forecast.{ending}"
@@ -637,6 +641,7 @@ def test_full_disk(model_file, states_file, tmp_path, ending):
     assert list(output.parent.iterdir()) == []
 
 
+@pytest.mark.slow(reason="runs whole subcommands")
 def test_a_model_that_takes_slopes_forecasts_a_dataset_and_names_what_it_needs_otherwise(capsys, tmp_path):
     """From the last known observation and its slope, as the evaluation does."""
     from sparsenode.data.windows import past_slopes
@@ -676,6 +681,7 @@ def test_a_model_that_takes_slopes_forecasts_a_dataset_and_names_what_it_needs_o
     assert "call Ensemble.rates with velocities" in error_of(capsys, "rates", *rates)
 
 
+@pytest.mark.slow(reason="runs whole subcommands")
 def test_a_model_with_learned_starts_forecasts_a_dataset_by_its_groups_and_levels(tmp_path, caplog):
     from sparsenode.data.contract import write_trajectories
     from sparsenode.ensemble.members import Member, load_ensemble, save_ensemble

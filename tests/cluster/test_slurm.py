@@ -1,7 +1,9 @@
 """The workflow on a real Slurm, by the profile that users take."""
 
+import contextlib
 import os
 import re
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -25,9 +27,10 @@ SMALL = {
     },
     "methods": {"none": {}, "l1": {"strengths": ["1e-3"]}, "pathreg": {"strengths": ["1e-2"]}},
 }
-LONG = configuration.merge(SMALL, {"models": {"windows": {"iterations": 12000, "check_every": 2000}}})
+LONG = configuration.merge(SMALL, {"models": {"windows": {"iterations": 4000, "check_every": 1000}}})
+"""Training that runs for some seconds after its first checkpoint."""
 # Each starts a Snakemake of its own, some two seconds of a core: SPARSENODE_TINY_JOBS=200 for a longer queue.
-TINY_JOBS = int(os.environ.get("SPARSENODE_TINY_JOBS", "20"))
+TINY_JOBS = int(os.environ.get("SPARSENODE_TINY_JOBS", "10"))
 
 SEEDS = 3
 PICTURE = "results/figures/krumsiek11/pareto.pdf"
@@ -68,9 +71,9 @@ def assert_same_models(one: Workflow, other: Workflow) -> None:
         assert [name for name in found if found[name].tobytes() != expected[name].tobytes()] == []
 
 
-def test_default_grid_gives_the_same_as_on_a_workstation(repository, cluster, on_slurm, tmp_path):
+def test_default_grid_gives_the_same_as_on_a_workstation(repository, server, cluster, on_slurm, tmp_path):
     base = reduced(repository)
-    local = Workflow(repository, tmp_path / "local", base)
+    local = Workflow(repository, tmp_path / "local", base).warm(server)
     local.folder.mkdir()
     submitted = on_slurm(tmp_path / "grid", base, **{"set-resources": {"train_members": {"slurm_partition": "gpu"}}})
     for workflow in (local, submitted):
@@ -108,10 +111,10 @@ def test_default_grid_gives_the_same_as_on_a_workstation(repository, cluster, on
     }
 
 
-def test_training_that_slurm_ended_goes_on_and_ends_the_same(repository, cluster, on_slurm, tmp_path):
+def test_training_that_slurm_ended_goes_on_and_ends_the_same(repository, server, cluster, on_slurm, tmp_path):
     run = {"run": {"methods": ["none", "l1", "pathreg"]}, "seeds_per_job": 1}
     base = configuration.merge(LONG, run)
-    local = Workflow(repository, tmp_path / "local", base)
+    local = Workflow(repository, tmp_path / "local", base).warm(server)
     local.folder.mkdir()
     ended = on_slurm(tmp_path / "ended", base)
     for workflow in (local, ended):
@@ -119,18 +122,24 @@ def test_training_that_slurm_ended_goes_on_and_ends_the_same(repository, cluster
     targets = [model_path(method) for method in run["run"]["methods"]]
     succeed(ended.snakemake("--", "results/data/branches.h5ad"))
     process = ended.start("--", *targets)
-    for method in run["run"]["methods"]:
-        checkpoints = ended.result(f"checkpoints/branches/windows/{method}/seeds_0-0")
-        wait_for(lambda folder=checkpoints: list(folder.glob("[0-9]*.checkpoint")), seconds=120)
-        (job,) = running(cluster, ended, method)
-        command = {
-            "none": ["scancel", str(job.number)],
-            "l1": ["scontrol", "requeue", str(job.number)],
-            # A moment ahead: the controller refuses an end that its own clock has already passed.
-            "pathreg": ["scontrol", "update", f"JobId={job.number}", "EndTime=now+2"],
-        }[method]
-        cluster.call(*command)
+    # Each as soon as it has something to go on from, whichever comes first.
+    waiting = set(run["run"]["methods"])
+
+    def end_those_with_a_checkpoint() -> bool:
+        for method in sorted(waiting):
+            if list(ended.result(f"checkpoints/branches/windows/{method}/seeds_0-0").glob("[0-9]*.checkpoint")):
+                (job,) = running(cluster, ended, method)
+                END[method](cluster, job.number, ended.folder)
+                waiting.remove(method)
+        return not waiting
+
+    wait_for(end_those_with_a_checkpoint, seconds=120)
     reference = local.start("--", *targets)
+    # Slurm looks every 30 seconds whose time is over, and tells the process, which hears it when it goes on.
+    wait_for(lambda: not running(cluster, ended, "pathreg"), seconds=90)
+    for number in processes_of(ended.folder, "pathreg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGCONT)
     done = succeed(finish(process))
     succeed(finish(reference))
 
@@ -157,10 +166,7 @@ def test_job_out_of_memory_is_tried_again_with_more(cluster, on_slurm, tmp_path)
 
 
 def test_controller_that_is_killed_loses_nothing(cluster, on_slurm, tmp_path):
-    workflow = on_slurm(
-        tmp_path / "controller",
-        configuration.merge(LONG, {"seeds": SEEDS, "models": {"windows": {"iterations": 6000}}}),
-    )
+    workflow = on_slurm(tmp_path / "controller", configuration.merge(LONG, {"seeds": SEEDS}))
     workflow.configure()
     process = workflow.start("--", "results/metrics.csv")
     checkpoints = workflow.result("checkpoints/branches/windows/none")
@@ -200,3 +206,38 @@ def training(cluster, workflow, method):
 
 def running(cluster, workflow, method):
     return [job for job in training(cluster, workflow, method) if job.state == "RUNNING"]
+
+
+def cancel(cluster, job, folder):
+    cluster.call("scancel", str(job))
+
+
+def requeue(cluster, job, folder):
+    cluster.call("scontrol", "requeue", str(job))
+
+
+def run_out_of_time(cluster, job, folder):
+    """Stop the training, so that it is not done before its time is over."""
+    (number,) = processes_of(folder, "pathreg")
+    os.kill(number, signal.SIGSTOP)
+    # A moment ahead: the controller refuses an end that its own clock has already passed.
+    cluster.call("scontrol", "update", f"JobId={job}", "EndTime=now+2")
+
+
+END = {"none": cancel, "l1": requeue, "pathreg": run_out_of_time}
+"""How Slurm ends the training of a method."""
+
+
+def processes_of(folder, method):
+    """Numbers of the processes that train a method in a folder, without the shells around them."""
+    numbers = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            name, words = (process / "comm").read_text().strip(), (process / "cmdline").read_bytes().split(b"\0")
+            here = (process / "cwd").readlink() == folder
+        except OSError:
+            continue
+        output = f"results/models/branches/windows/{method}/".encode()
+        if here and name == "sparsenode" and any(word.startswith(output) for word in words):
+            numbers.append(int(process.name))
+    return numbers

@@ -417,6 +417,7 @@ def test_a_damaged_motion_names_the_place(skeleton: Skeleton, write: Write, old:
         read_motion(path, skeleton)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(cut=st.integers(1, len(MOTION) - 1))
 def test_a_motion_cut_anywhere_is_refused_or_whole_frames(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     folder = tmp_path_factory.mktemp("cut")
@@ -450,6 +451,7 @@ def motions(draw: st.DrawFn) -> tuple[Skeleton, Motion]:
     return skeleton, Motion(np.arange(first, first + count), channels, np.array(rows))
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(max_examples=60)
 @given(
     drawn=motions(),
@@ -500,6 +502,7 @@ def test_published_skeletons(mirror: Path) -> None:
     assert {bone.name: bone.parent for bone in skeletons["07"].bones}["lthumb"] == "lwrist"
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_published_motions_hold_what_is_counted_otherwise(mirror: Path) -> None:
     for path in motion_files(mirror):
         motion = read_motion(path, skeleton_of(path))
@@ -518,6 +521,7 @@ def _places(motion: Motion) -> list[tuple[str, int]]:
     return [(bone, bones[:column].count(bone)) for column, bone in enumerate(bones)]
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize("part", range(4))
 def test_quick_and_slow_reading_agree_on_published_motions(mirror: Path, part: int) -> None:
     for path in motion_files(mirror)[part::4]:

@@ -189,6 +189,7 @@ def test_a_prior_cannot_be_called_truth(cells: AnnData, options: Callable[..., d
         preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_whole_way(options: Callable[..., dict], tmp_path: Path) -> None:
     settings = {"source": "anndata", "options": options(split="stage"), "validation": {"by": "none-in-source"}}
     preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
@@ -264,6 +265,7 @@ def test_a_column_tells_what_is_extrapolation(cells: AnnData, options: Callable[
         load(options(phase="part"), {})
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_values_of_raw_where_they_are_named_or_there_are_no_others(
     cells: AnnData, options: Callable[..., dict]
 ) -> None:
@@ -441,6 +443,7 @@ def test_features_that_raw_alone_has_are_in_no_network(
         )
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_features_that_raw_lacks_are_left_out_everywhere(
     cells: AnnData, options: Callable[..., dict], tmp_path: Path
 ) -> None:

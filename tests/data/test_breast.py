@@ -69,6 +69,7 @@ def test_trivial_forecasts_of_the_held_out_middle(breast: AnnData) -> None:
     assert (np.diff(test, axis=0) ** 2).mean() == pytest.approx(3.29e-4, abs=5e-7)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_all_pairs_count_where_the_published_scores_are_repeated(mirror: Path) -> None:
     options = complete_options("breast", {"known": "all"})
     raw = load(options, {file.local_path: mirror / file.local_path for file in required_files(options)})
@@ -131,6 +132,7 @@ def test_files_that_do_not_belong_together(made: Callable[..., dict], changes: d
         load({"known": "experiments"}, made(**changes))
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_published_network_has_repeated_lines_and_many_unmeasured_factors(mirror: Path) -> None:
     edges = read_edge_list(mirror / required_files({})[4].local_path, "from", "to")
     assert len(edges) == 226_813

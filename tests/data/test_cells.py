@@ -75,6 +75,7 @@ def test_of_cells_with_one_pseudotime() -> None:
     assert mean.weights.tolist() == [1.0] * row + [2.0] + [1.0] * (len(mean.times) - row - 1)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @pytest.mark.parametrize("by", ["pseudotime", "metacell"])
 @given(seed=st.integers(0, 1000), repeated=st.integers(0, 5), size=st.integers(2, 12))
 def test_a_constant_fits_averages_as_it_fits_the_cells(by: str, seed: int, repeated: int, size: int) -> None:
@@ -224,6 +225,7 @@ def test_genes_that_are_constant_everywhere() -> None:
         scale_cells(settings, [order_cells(settings, flat)], GENES)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(seed=st.integers(0, 100))
 def test_averages_of_averages_are_averages(seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -248,6 +250,7 @@ DATASET = {
 }
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize("by", ["pseudotime", "metacell"])
 def test_averages_of_published_cells_compare_with_the_cells(mirror: Path, tmp_path: Path, by: str) -> None:
     common = {

@@ -118,6 +118,7 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_models_and_forecasts_are_those_of_values_near_zero(
     near: np.ndarray, preprocess: Preprocess, tmp_path: Path
 ) -> None:
@@ -296,6 +297,7 @@ def test_steps_between_neighboring_numbers() -> None:
 SECONDS = np.tile(np.linspace(0, 90, 10), 4)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_times_since_1970_change_nothing(near: np.ndarray, preprocess: Preprocess, tmp_path: Path) -> None:
     tables = {}
     for name, origin in (("near", 0.0), ("far", 1.7e9)):

@@ -188,6 +188,7 @@ def test_an_address_that_names_no_plain_file(tmp_path: Path, url: str) -> None:
         download_source(url, tmp_path / "output", mirror=str(tmp_path))
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(st.text(alphabet="abz./\\%25eE0:@~ ", max_size=30))
 def test_no_address_leads_out_of_the_folder(path: str) -> None:
     try:
@@ -456,6 +457,7 @@ def test_the_error_of_a_broken_download_tells_what_is_kept(host: Host, output: P
     assert files_beside(output) == set()
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_a_killed_process_is_gone_on_with(host: Host, output: Path) -> None:
     host.breaks, host.ending = [3_500_000], "silent"
     arguments = ["download-source", "--url", host.url, "--sha256", BYTES_SHA256, "--output", str(output)]

@@ -58,6 +58,7 @@ def test_an_unknown_name_of_any_length_is_shown_by_its_beginning() -> None:
     assert len(str(refused.value)) < 200
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(max_examples=300)
 @given(st.lists(equations, min_size=3, max_size=3), st.lists(st.floats(-0.5, 1.5), min_size=3, max_size=3))
 def test_rates_are_those_of_each_equation_on_its_own(texts: list[str], levels: list[float]) -> None:
@@ -67,6 +68,7 @@ def test_rates_are_those_of_each_equation_on_its_own(texts: list[str], levels: l
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * scale)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(max_examples=300)
 @given(equations, st.data())
 def test_a_mutilated_equation_is_refused_or_means_what_it_says(text: str, data: st.DataObject) -> None:
@@ -84,6 +86,7 @@ def test_a_mutilated_equation_is_refused_or_means_what_it_says(text: str, data: 
     np.testing.assert_allclose(system.rates(np.array([*levels.values()]))[0], expected, rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(max_examples=300)
 @given(st.text(max_size=60))
 def test_any_text_is_an_equation_or_an_error_that_names_it(text: str) -> None:
@@ -149,6 +152,7 @@ def test_what_is_no_equation_is_refused_with_its_place(text: str, message: str) 
     assert caught.match(message)
 
 
+@pytest.mark.slow(reason="compiles very long equations")
 def test_parentheses_may_be_deep_and_equations_long() -> None:
     np.testing.assert_array_equal(system_of("(" * 100 + "A" + ")" * 100).rates(np.ones(3)), [1, 0, 0])
     np.testing.assert_array_equal(system_of("A" + " + A" * 20_000).rates(np.ones(3)), [20_001, 0, 0])
@@ -213,6 +217,7 @@ def test_constants_are_folded_and_what_takes_no_part_is_no_edge() -> None:
     assert len(system.source) == 0
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(max_examples=200)
 @given(st.lists(equations, min_size=3, max_size=3))
 def test_a_gene_without_an_edge_does_not_matter(texts: list[str]) -> None:

@@ -49,6 +49,7 @@ def test_normalized_counts_and_their_logs_in_single_precision(counts: csr_matrix
     assert find_kind(single(np.log1p(values)), "X").kind == "logs"
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_published_cells_are_normalized_counts(mirror: Path) -> None:
     tables = sorted(mirror.glob("raw.githubusercontent.com/theislab/PathReg/main/data/data/trajectories/*_norm.csv"))
     assert tables
@@ -131,6 +132,7 @@ def test_a_cell_without_counts(counts: csr_matrix) -> None:
         normalize(single(values), "counts", None, "donor s1d2")
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_highly_variable_genes_are_those_of_scanpy(counts: csr_matrix) -> None:
     normalized = normalize(counts.copy(), "counts", None, "X")
     adata = AnnData(counts.copy())

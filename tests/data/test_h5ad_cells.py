@@ -487,6 +487,7 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_a_damaged_matrix(write: Callable[..., Path]) -> None:
     everything = np.arange(CELLS), np.arange(FEATURES)
 

@@ -108,6 +108,7 @@ def test_the_map_of_a_donor_follows_the_lineages(study: AnnData) -> None:
         assert all(coordinates[rows, 0].max() > coordinates[other, 0].max() for other in others)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_cells_of_several_lineages_lie_at_one_place(mirror: Path) -> None:
     changes = {"donors": {"train": ["s3d6"], "test": []}, "networks": {}, "drop_first": 0, "drop_last": 0}
     options = complete_options("hematopoiesis", {**changes, "scaling": "training_range"})
@@ -122,6 +123,7 @@ def test_cells_of_several_lineages_lie_at_one_place(mirror: Path) -> None:
     assert all(len(found) == 1 for found in places.values())
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_one_scale_from_training_leads_back_to_the_logarithm(mirror: Path) -> None:
     options = complete_options(
         "hematopoiesis",

@@ -111,6 +111,7 @@ def test_the_jacobian_has_the_signs_and_the_zeros_of_the_truth(raw: RawTrajector
     assert raw.is_regulator.all()
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(deadline=None, max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),

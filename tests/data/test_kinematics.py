@@ -168,6 +168,7 @@ def test_channels_that_are_refused(channels: list[tuple[str, str]], columns: int
 # Published files
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_bones_keep_their_lengths(mirror: Path) -> None:
     for path in sorted((mirror / "mocap.cs.cmu.edu" / "subjects").glob("*/*.amc")):
         skeleton = read_skeleton(path.parent / f"{path.parent.name}.asf")

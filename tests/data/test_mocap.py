@@ -160,6 +160,7 @@ def between(mirror: Path, raw: RawTrajectories, name: str, bones: tuple[str, str
     return np.degrees(np.arccos((first * second).sum(axis=1) / lengths))
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_no_published_trial_has_an_angle_far_from_its_mean(mirror: Path, caplog: pytest.LogCaptureFixture) -> None:
     load_real(
         mirror,
@@ -173,6 +174,7 @@ def test_no_published_trial_has_an_angle_far_from_its_mean(mirror: Path, caplog:
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_from_the_files_to_the_file(mirror: Path, tmp_path: Path) -> None:
     rows = (
         row("35", TRAINING, "train"),

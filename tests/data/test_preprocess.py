@@ -43,6 +43,7 @@ def test_blocks_in_time_of_krumsiek11(tmp_path: Path) -> None:
         assert splits == ["train"] * 116 + ["validation"] * 20 + ["test"] * 24
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_same_settings_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     preprocess_dataset("data", OSCILLATORS, tmp_path, tmp_path / "here.h5ad")
     program = (

@@ -82,6 +82,7 @@ def test_a_tree_gets_both_branches(map_of: str) -> None:
         assert place[order.root] < 0.1
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_what_a_map_of_one_lineage_and_one_of_the_donor_share() -> None:
     cells, place, branch = tree()
     lineages = {"one": branch != 2, "two": branch != 1}
@@ -98,6 +99,7 @@ def test_what_a_map_of_one_lineage_and_one_of_the_donor_share() -> None:
         assert own[name].root == np.flatnonzero(members)[alone.root]
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_scanpy_agrees_on_a_short_lineage_and_loses_a_long_one() -> None:
     """The distance is that of `scanpy.tl.dpt` where no eigenvalue is at its bound, .9994."""
     import scanpy
@@ -134,6 +136,7 @@ def test_smoothing_averages_over_neighbors() -> None:
     np.testing.assert_array_equal(smooth.components, rough.components)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_smoothing_helps_where_single_cells_are_noisy() -> None:
     cells, place = line(300)
     generator = np.random.default_rng(3)
@@ -155,6 +158,7 @@ def test_logarithms_are_taken_unless_taken() -> None:
     np.testing.assert_array_equal(given.pseudotime, logged.pseudotime)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize("kind", ["normalized", "logged"])
 def test_sparse_expression_is_as_good_as_dense(kind: str) -> None:
     cells, place = line(100)
@@ -205,6 +209,7 @@ def test_the_first_root_is_the_first_cell_of_its_type_in_the_file() -> None:
     assert result.pseudotime[result.root] == 0
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize("seed", range(3))
 def test_the_extreme_root_is_the_end_of_the_stem(seed: int) -> None:
     cells, place, _ = tree(seed)
@@ -253,6 +258,7 @@ def test_the_medoid_is_the_most_central_of_the_farthest_fifth() -> None:
     assert len(farthest) > 5
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_roots_are_compared_by_lineage() -> None:
     cells, place, branch = tree()
     lineages = {"one": branch != 2, "two": branch != 1}
@@ -286,6 +292,7 @@ def test_the_rank_correlation_is_that_of_spearman(values: list[tuple[int, int]])
 # The same input, the same output.
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_same_cells_give_the_same_bits_and_leave_no_trace() -> None:
     cells, place, _ = tree()
     given = cells.copy()
@@ -303,6 +310,7 @@ def test_the_same_cells_give_the_same_bits_and_leave_no_trace() -> None:
     np.testing.assert_array_equal(cells, given)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(max_examples=5)
 @given(seed=st.integers(0, 1000))
 def test_the_order_of_the_cells_in_the_file_does_not_matter(seed: int) -> None:
@@ -440,6 +448,7 @@ def test_cells_that_are_equal_in_part_lie_at_one_place() -> None:
     assert spearmanr(result.pseudotime, place[twins])[0] > 0.99
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_a_graph_that_falls_apart_names_its_parts() -> None:
     cells, place = line(100)
     away = place > 0.7
@@ -497,6 +506,7 @@ def test_settings_that_are_not_allowed(options: dict, message: str) -> None:
         read_settings(PseudotimeSettings, options, "pseudotime")
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_module_is_light() -> None:
     code = (
         "import sys, sparsenode.data.single_cell.pseudotime; "
@@ -519,6 +529,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize("donor", list(PUBLISHED))
 def test_published_cells_get_their_order_back(mirror: Path, donor: str) -> None:
     count, stem, least = PUBLISHED[donor]

@@ -103,6 +103,7 @@ def test_rates_are_those_of_the_equations_one_by_one(
     np.testing.assert_allclose(system.rates(state), expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_published_trajectories_solve_the_equations(mirror: Path) -> None:
     folder = mirror / Path(next(iter(downloaded("sim690", mirror)))).parent
     lines = (folder / "simu_690genes_10samples_for_testing.csv").read_text(encoding="utf-8").splitlines()
@@ -188,6 +189,7 @@ def test_a_held_gene_reaches_its_descendants_alone(raw: RawTrajectories, system:
     assert np.mean(moved[targets] > 1e-3) > 0.8
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_system_is_found_again_in_the_preprocessed_file_whose_size_was_planned(
     name: str, mirror: Path, raw: RawTrajectories, system: System, tmp_path: Path
 ) -> None:
@@ -247,6 +249,7 @@ def test_same_seed_same_data_other_seed_other_data(files: dict[str, Path]) -> No
     assert len({tuple(start) for start in starts}) == 6  # test trajectories start elsewhere
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize("start", ["normal", "published"])
 def test_more_trajectories_and_other_times_leave_the_first_as_they_are(files: dict[str, Path], start: str) -> None:
     few, many = load(files, start=start), load(files, start=start, trajectories=7, test_trajectories=5)

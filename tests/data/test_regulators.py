@@ -73,6 +73,7 @@ def test_names_with_spaces_plus_signs_and_slashes_become_addresses() -> None:
     assert Path(relative_path(cell_type_file("MK/E prog").url)).name == "MK_E prog_matrix.csv.gz"
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_base_network_is_dense_among_what_is_measured(published: Mapping[str, Path], genes: list[str]) -> None:
     network = read_network(published[base_network_file().relative_path], genes)
     assert (network.is_regulator.sum(), network.known.any(axis=0).sum(), network.edges.sum()) == (113, 365, 22689)
@@ -97,6 +98,7 @@ def test_networks_of_cell_types_agree_with_a_plain_reading(
     }
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_networks_of_the_lineages(
     published: Mapping[str, Path], genes: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_table_is_read_by_name(write: Callable[..., Path], name: str, first: s
     assert network.density == pytest.approx(3 / 6)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(st.randoms(use_true_random=False))
 def test_order_of_rows_columns_and_genes_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, random: Random

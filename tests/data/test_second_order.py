@@ -120,6 +120,7 @@ def test_every_system_drawn_is_stable_and_within_its_ranges(seed: int, oscillato
     assert ((system.damping >= 0.05) & (system.damping <= 0.15)).all()
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

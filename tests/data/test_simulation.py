@@ -31,6 +31,7 @@ def test_a_sound_system_is_solved_to_the_same_bits_as_without_a_watch() -> None:
     np.testing.assert_array_equal(found, expected.y.reshape(2, 2, 3).swapaxes(1, 2))
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize(
     ("equation", "message"),
     [

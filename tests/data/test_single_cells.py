@@ -102,6 +102,7 @@ def assert_same(one: RawTrajectories, other: RawTrajectories, tolerance: float =
         assert part.observation_labels == same.observation_labels
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_trajectories_of_the_real_schema(options: Options, made: AnnData) -> None:
     raw = load(options(), {})
     assert [part.name for part in raw.trajectories] == [f"{donor} {name}" for donor in DONORS for name in LINEAGES]
@@ -124,6 +125,7 @@ def test_trajectories_of_the_real_schema(options: Options, made: AnnData) -> Non
     assert {each["values"] for each in facts(raw).values()} == {"counts"}
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize(("embedding", "least", "on_average"), [("GEX_X_pca", 0.85, 0.93), (None, 0.7, 0.85)])
 def test_pseudotime_recovers_the_order_of_the_cells(
     make: Make, options: Options, embedding: str | None, least: float, on_average: float
@@ -148,6 +150,7 @@ def test_pseudotime_recovers_the_order_of_the_cells(
     assert np.mean(found) > on_average, found
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_root_is_a_stem_cell_and_named(options: Options, made: AnnData) -> None:
     for rule in ("first", "extreme", "medoid"):
         for donor, told in facts(load(options(pseudotime={"root": rule}), {})).items():
@@ -160,6 +163,7 @@ def test_the_root_is_a_stem_cell_and_named(options: Options, made: AnnData) -> N
                 assert 0.5 < lineage["rank_correlation_of_roots"] <= 1
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_each_lineage_by_a_map_of_its_own(options: Options) -> None:
     one, each = load(options(), {}), load(options(pseudotime={"map": "lineage"}), {})
     assert one.features == each.features
@@ -169,6 +173,7 @@ def test_each_lineage_by_a_map_of_its_own(options: Options) -> None:
         assert not np.array_equal(part.times, other.times)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_genes_and_what_they_were_chosen_as(options: Options) -> None:
     raw = load(options(genes={"highly_variable": 30, "names": ["GENE2", "GENE9"]}), {})
     reasons = dict(zip(raw.features, raw.feature_labels["chosen_as"], strict=True))
@@ -185,6 +190,7 @@ def test_genes_and_what_they_were_chosen_as(options: Options) -> None:
     assert (alone.features, alone.is_regulator, dict(alone.priors)) == (("GENE2",), None, {})
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_highly_variable_genes_of_the_donors_that_are_named(options: Options, caplog: pytest.LogCaptureFixture) -> None:
     def chosen(named: list[str] | None, **changes: object) -> RawTrajectories:
         genes = {"highly_variable": 20, "regulators": False, "donors": named}
@@ -202,6 +208,7 @@ def test_highly_variable_genes_of_the_donors_that_are_named(options: Options, ca
     assert {part.subject for part in raw.trajectories} == {"s1d2"}
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_networks_by_name_of_one_table_or_several(options: Options, network: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("tf.name,GENE0,GENE5\nGENE1,1,0\nGENE2,1,1\n")
@@ -222,6 +229,7 @@ def test_networks_by_name_of_one_table_or_several(options: Options, network: Pat
     assert raw.is_regulator.tolist() == [False, True, True, True]
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_test_donors_do_not_touch_genes_or_training_data(options: Options) -> None:
     def disturb(adata: AnnData) -> None:
         tested = (adata.obs["batch"] != "s1d2").to_numpy()
@@ -239,6 +247,7 @@ def test_test_donors_do_not_touch_genes_or_training_data(options: Options) -> No
     assert not np.array_equal(one.trajectories[3].times, other.trajectories[3].times)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize("form", [csc_matrix, lambda matrix: matrix.toarray()])
 def test_how_the_matrix_is_stored_does_not_matter(options: Options, form: Callable) -> None:
     def store(adata: AnnData) -> None:
@@ -262,6 +271,7 @@ def as_logs(adata: AnnData) -> None:
     adata.X = np.log1p(adata.X)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 @pytest.mark.parametrize(("change", "kind"), [(as_normalized, "normalized counts"), (as_logs, "logs")])
 @pytest.mark.parametrize("transform", ["none", "log1p"])
 def test_counts_normalized_counts_and_logs_are_one(
@@ -275,6 +285,7 @@ def test_counts_normalized_counts_and_logs_are_one(
     assert_same(counts, raw, 1e-5)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_one_total_for_all_cells(options: Options, made: AnnData) -> None:
     """X of the made file is counts over size factors of its own, which a common total makes up for."""
     chosen = {"counts_per_cell": 1000, "scaling": "training_range", "drop_first": 0, "drop_last": 0}
@@ -289,6 +300,7 @@ def test_one_total_for_all_cells(options: Options, made: AnnData) -> None:
         np.testing.assert_allclose(np.sort(found, axis=0), np.sort(values, axis=0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_values_without_a_layer_of_counts_are_those_of_x(options: Options) -> None:
     def change(adata: AnnData) -> None:
         adata.layers["spliced"] = adata.layers.pop("counts")
@@ -309,6 +321,7 @@ def to_raw(adata: AnnData) -> None:
     adata._inplace_subset_var(np.arange(0, adata.n_vars, 2))
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_counts_in_raw_are_named_taken_or_pointed_out(options: Options) -> None:
     expected = load(options(), {})
     refused(
@@ -326,6 +339,7 @@ def test_counts_in_raw_are_named_taken_or_pointed_out(options: Options) -> None:
     assert found.provenance["values"] == "raw.X"
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_names_and_columns_of_another_file(options: Options) -> None:
     def rename(adata: AnnData) -> None:
         adata.obs = adata.obs.rename(columns={"batch": "sample", "cell_type": "leiden"})
@@ -347,6 +361,7 @@ def test_names_and_columns_of_another_file(options: Options) -> None:
     assert "chr1-1-501" in raw.features
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_embedding_of_the_file_or_own_components(options: Options, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     load(options(), {})
@@ -364,6 +379,7 @@ def test_embedding_of_the_file_or_own_components(options: Options, caplog: pytes
     assert_same(own, missing)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_what_the_log_says(options: Options, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     load(options(values="X", donors={"train": ["s1d2"], "test": []}), {})
@@ -373,6 +389,7 @@ def test_what_the_log_says(options: Options, caplog: pytest.LogCaptureFixture) -
     assert "of 250 genes chosen: 40 highly variable in s1d2, 2 regulator" in caplog.text
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_types_in_an_order_that_pseudotime_does_not_follow(options: Options, caplog: pytest.LogCaptureFixture) -> None:
     load(options(), {})
     assert "hardly follows" not in caplog.text
@@ -381,6 +398,7 @@ def test_types_in_an_order_that_pseudotime_does_not_follow(options: Options, cap
     assert "s1d2 monocyte: pseudotime hardly follows the order of the cell types" in caplog.text
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_whole_way(options: Options, tmp_path: Path) -> None:
     settings = {
         "source": "single_cells",
@@ -400,6 +418,7 @@ def test_the_whole_way(options: Options, tmp_path: Path) -> None:
     assert output.read_bytes() == first
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_an_address_is_downloaded_and_unpacked(options: Options, network: Path, tmp_path: Path) -> None:
     addresses = {"file": "https://example.org/data/cells.h5ad.gz", "networks": {"base": "https://example.org/base.csv"}}
     chosen = options() | addresses
@@ -466,6 +485,7 @@ def test_a_lineage_of_too_few_cells(options: Options) -> None:
     refused(options(change), r"lineage 'B' of donor 's3d6' has 19 cells \(.*\); it takes at least 20")
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_cells_that_cannot_be_reached(options: Options) -> None:
     def change(adata: AnnData) -> None:
         far = ((adata.obs["batch"] == "s2d1") & (adata.obs["cell_type"] == "CD16+ Mono")).to_numpy()
@@ -506,6 +526,7 @@ def test_values_that_are_neither_counts_nor_normalized_nor_logs(
     refused(options(spoil, values="X"), message)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_values_of_two_kinds(options: Options) -> None:
     def mix(adata: AnnData) -> None:
         counts, other = adata.layers["counts"].toarray(), adata.X.toarray()
@@ -514,6 +535,7 @@ def test_values_of_two_kinds(options: Options) -> None:
     refused(options(mix, values="X"), "X holds counts of s1d2, normalized counts of s2d1, normalized counts of s3d6")
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_repeated_names_of_genes(options: Options, caplog: pytest.LogCaptureFixture) -> None:
     def repeat(name: str, times: int) -> Callable[[AnnData], None]:
         def change(adata: AnnData) -> None:
@@ -538,6 +560,7 @@ def test_repeated_names_of_genes(options: Options, caplog: pytest.LogCaptureFixt
     assert "1 names of genes that are not modeled repeat: MATR3" in caplog.text
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_genes_that_are_not_there(options: Options, network: Path) -> None:
     refused(
         options(genes={"names": ["GATA1"]}), r"no gene 'GATA1' \(genes\.names\); the nearest of the 250 genes: GENE1, "
@@ -580,6 +603,7 @@ def test_names_that_results_use_are_refused_before_the_file_is_read(
     refused(chosen | {"file": str(tmp_path / "missing.h5ad")}, message)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_a_network_is_a_matrix_or_a_list_of_edges(options: Options, network: Path) -> None:
     """The same network in both forms gives the same data, whatever separates the fields."""
     network.write_text("TF.human,GENE0,GENE1,GENE7\nGENE5,0,1,0\nGENE9,1,1,0\n")
@@ -676,6 +700,7 @@ def test_networks_that_cannot_be_read_are_refused_before_the_run(
         check(chosen)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_what_fits_has_no_problem_and_an_outline(options: Options, made: AnnData) -> None:
     assert check(options()) == []
     assert check(options(file="https://example.org/cells.h5ad")) == []

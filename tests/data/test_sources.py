@@ -48,6 +48,7 @@ def test_completed_options_share_nothing_with_the_defaults() -> None:
     assert sources.complete_options("hematopoiesis", None)["donors"]["train"] == ["s1d2"]
 
 
+@pytest.mark.slow(reason="starts a process")
 def test_the_workflow_imports_this_package_without_heavy_libraries() -> None:
     program = (
         "import sys; from sparsenode.data import sources; [sources.source(name) for name in sources.source_names()];"

@@ -32,6 +32,7 @@ def test_missing_values_are_nan(tmp_path: Path, missing: str) -> None:
     np.testing.assert_array_equal(values[:, 0], [3, np.nan, 5])
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(data=st.data())
 def test_what_is_written_is_read_to_the_last_bit(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     genes, count = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))

@@ -164,11 +164,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("unpacking")
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(members, st.integers(1, 300), st.integers(0, 70))
 def test_as_the_gzip_of_python_does(folder: Path, content: bytes, step: int, zeros: int) -> None:
     assert unpack_in_small_steps(folder, content + bytes(zeros), step) == gzip.decompress(content)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(members, st.data())
 def test_a_changed_byte_never_goes_unseen(folder: Path, content: bytes, data: st.DataObject) -> None:
     place, value = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(1, 255))
@@ -178,6 +180,7 @@ def test_a_changed_byte_never_goes_unseen(folder: Path, content: bytes, data: st
     assert found in {None, gzip.decompress(content)}  # a date in a header says nothing of the content
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(members, st.data())
 def test_a_cut_never_goes_unseen(folder: Path, content: bytes, data: st.DataObject) -> None:
     """But for one between two members, after which all is a sound file."""
@@ -199,6 +202,7 @@ def zeros(path: Path, mebibytes: int) -> None:
         stream.write(packer.flush())
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_memory_is_bounded_however_much_comes_out(tmp_path: Path, output: Path) -> None:
     packed = tmp_path / "zeros.gz"
     zeros(packed, 200)

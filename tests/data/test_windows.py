@@ -59,6 +59,7 @@ def test_windows_start_every_stride_and_the_last_ends_at_the_end() -> None:
     ]
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.text("tve", min_size=2, max_size=12), min_size=1, max_size=4),
@@ -98,6 +99,7 @@ def test_a_window_that_fits_nowhere_is_an_error_that_says_what_would_fit() -> No
     assert len(make_windows(trajectories(["ttttt"]), "train", "fit", length=4, stride=3)) == 1
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.text("tve", min_size=2, max_size=14), min_size=1, max_size=4),

@@ -81,6 +81,7 @@ def test_the_prior_is_that_of_the_published_matrix(mirror: Path, some: RawTrajec
     np.testing.assert_array_equal(some.priors["motif"], matrix != 0)
 
 
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_the_whole_way(mirror: Path, tmp_path: Path) -> None:
     settings = {
         "source": "yeast",

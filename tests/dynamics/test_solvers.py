@@ -71,6 +71,7 @@ def plain_runge_kutta(field: VectorField, layers: Layers, grid: Grid, state: Ten
     return torch.stack(nodes, dim=2)
 
 
+@pytest.mark.slow(reason="solves to a reference's precision")
 def test_decay_is_a_linear_term_beside_the_network() -> None:
     """Values, and gradients of everything, of x' = network(x) - decay x."""
     field = make_field(1, 3)
@@ -127,6 +128,7 @@ def test_values_and_gradients_with_decay_are_those_of_autograd_through_a_plain_l
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.slow(reason="solves to a reference's precision")
 def test_gradients_of_stiffness_and_damping_by_finite_differences() -> None:
     field = make_field(2, 2)
     layers, state = random_layers(field, "tanh", 2), random_state(field, 2, 2)
@@ -164,6 +166,7 @@ def test_stiffness_and_damping_alone_are_a_damped_oscillator_to_order_four() -> 
     np.testing.assert_allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 4.0, atol=0.3)
 
 
+@pytest.mark.slow(reason="solves to a reference's precision")
 def test_the_adaptive_reference_knows_the_decay() -> None:
     field = make_field(2, 2)
     layers, state = random_layers(field, "tanh", 2), random_state(field, 2, 2)
@@ -304,6 +307,7 @@ def test_gradients_by_finite_differences(order: int, activation: str) -> None:
     assert torch.autograd.gradcheck(solve, [leaf.requires_grad_() for leaf in leaves])
 
 
+@pytest.mark.slow(reason="solves to a reference's precision")
 @pytest.mark.parametrize("order", [1, 2])
 def test_agrees_with_the_adaptive_reference_in_values_and_gradients(order: int) -> None:
     field = make_field(order, 2)

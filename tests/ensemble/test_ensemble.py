@@ -607,6 +607,7 @@ def test_a_saved_model_of_motion_comes_back_as_it_was(tmp_path: Path, model: dic
         assert torch.equal(tensor, ensemble.parameters.named()[name])
 
 
+@pytest.mark.slow(reason="solves by adaptive steps to compare")
 @pytest.mark.parametrize("scheme", ["rk4", "dopri5"])
 @pytest.mark.parametrize("order", [1, 2])
 def test_a_clamped_forecast_is_that_of_a_model_without_that_rate(order: int, scheme: str) -> None:
@@ -745,6 +746,7 @@ def test_an_untrained_biological_network_is_the_initialization_of_its_seeds() ->
         assert torch.equal(tensor, fresh.named()[name])
 
 
+@pytest.mark.slow(reason="solves by adaptive steps to compare")
 @pytest.mark.parametrize("model", [{}, {"order": 2}, {"solver": {"scheme": "dopri5", "step": 0.1, "tolerance": 1e-7}}])
 def test_a_long_forecast_in_pieces_is_that_in_one(model: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble = random_ensemble("none", **model)

@@ -116,6 +116,7 @@ def test_shrinking_errs_less_than_keeping_all_or_nothing() -> None:
         assert risk < min(1.0, size**2)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(scale=st.floats(0.1, 10.0), factor=st.floats(1.0, 5.0))
 def test_the_share_grows_with_the_difference(scale: float, factor: float) -> None:
     differences, errors = scale * torch.linspace(-1.0, 2.0, 12), torch.ones(12)
@@ -168,6 +169,7 @@ def test_averages_tell_the_noise_of_single_observations() -> None:
     np.testing.assert_allclose(given_starts(thinned).errors.mean(), given_starts(single).errors.mean(), rtol=0.15)
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_training_finds_the_starts_of_both_groups_better_than_the_first_observations_tell() -> None:
     adata, ensemble = two_groups(noise=0.6), learned_from(0.6)
     truth = np.array([np.linspace(0.0, 3.0, FEATURES), np.linspace(2.0, -1.0, FEATURES)])
@@ -182,6 +184,7 @@ def test_training_finds_the_starts_of_both_groups_better_than_the_first_observat
         assert np.abs(forecast - (1.0 + (start - 1.0) * np.exp(-RATE * time)[:, None])).mean() < 0.12
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_a_start_that_differs_is_followed_and_forgotten() -> None:
     ensemble = learned_from(0.05)
     means = ensemble.parameters.references[0][0].numpy()
@@ -222,6 +225,7 @@ def test_rates_and_jacobians_are_those_of_the_field_at_the_states_themselves() -
     np.testing.assert_array_equal(ensemble.mean_jacobian(states), plain.mean_jacobian(states))
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_members_with_learned_starts_do_not_depend_on_their_neighbors() -> None:
     adata = two_groups(donors=2)
     settings = SETTINGS.changed(iterations=20, initial_noise=1.0, refit=RefitSettings(iterations=10))

@@ -115,6 +115,7 @@ def transitions(wanted, known, size):
     return found / found.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow(reason="counts all networks of a tiny case many times")
 @TINY
 def test_every_round_is_as_probable_backward_as_forward_and_all_networks_are_reached(edges, known, networks):
     wanted = [np.frombuffer(one, bool).reshape(edges.shape) for one in enumerated(edges, known)]
@@ -126,6 +127,7 @@ def test_every_round_is_as_probable_backward_as_forward_and_all_networks_are_rea
     assert (np.linalg.matrix_power(pairs @ triples, 20) > 0).all()
 
 
+@pytest.mark.slow(reason="draws hundreds of random networks")
 @TINY
 def test_all_networks_of_a_tiny_case_are_drawn_about_equally_often(edges, known, networks):
     drawn = 500

@@ -75,6 +75,7 @@ def test_skill_of_the_mean_row_is_that_of_the_mean_errors(evaluation):
     assert skill["value"].item() == pytest.approx(1 - mine / trivial)
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_sums_of_a_subject(shared_data, new_ensemble):
     metrics = evaluate_ensembles(read_observations(shared_data), [new_ensemble()]).metrics
     here = {"method": "shrunk", "strength": 0.0, "seed": 0, "split": "train", "phase": "fit"}
@@ -87,6 +88,7 @@ def test_sums_of_a_subject(shared_data, new_ensemble):
     assert "baseline:linear" in set(pick(metrics, metric="mse_sum")["method"])
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_what_is_no_name_of_the_data_cannot_become_one(shared_data, new_ensemble):
     """Every label of the tables that does not name a trajectory, a subject or a method is reserved."""
     shared_data.varp["prior_motif"] = shared_data.varp["truth"].copy()
@@ -136,6 +138,7 @@ def test_signs_of_predicted_true_edges_are_scored(evaluation, new_ensemble, syst
     assert (pick(found, strength=1.0)["status"] == "undefined").all()
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_a_wrong_sign_is_counted_as_such(linear_data, new_ensemble):
     linear_data.varp["truth"][0, 1] *= -1
     metrics = evaluate_ensembles(read_observations(linear_data), [new_ensemble(strengths=[0.1])]).metrics
@@ -186,6 +189,7 @@ def test_the_stability_path_is_ranked_by_its_area(evaluation, new_ensemble, syst
     assert pick(found, metric="auprc")["value"].item() == pytest.approx(wanted)
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_strengths_at_which_most_members_diverged_are_no_part_of_the_path(linear_data, new_ensemble):
     lost = [(0.1, 0), (0.1, 1), (1.0, 0), (1.0, 1)]
     metrics = evaluate_ensembles(read_observations(linear_data), [new_ensemble(diverged=lost)]).metrics
@@ -193,6 +197,7 @@ def test_strengths_at_which_most_members_diverged_are_no_part_of_the_path(linear
     assert set(pick(metrics, estimator="frequency", metric="auprc")["strength"]) == {0.0, 0.1, 1.0}
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_intervals_at_the_chosen_strength_hold_the_pooled_value(evaluation, linear_data, new_ensemble):
     chosen = evaluation.selections["exact", "shrunk"]["chosen"]
     mine = pick(evaluation.metrics, method="shrunk")
@@ -216,6 +221,7 @@ def test_intervals_at_the_chosen_strength_hold_the_pooled_value(evaluation, line
 CALIBRATION = "_degree_(?:mean|z|ratio)$"
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_pooled_networks_are_compared_with_random_ones_of_the_same_degrees(linear_data, new_ensemble):
     # Of the edges a -> b, b -> c and c -> a each could go the other way around, in one network.
     linear_data.varp["truth"] = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
@@ -241,6 +247,7 @@ def test_a_truth_without_another_network_of_its_degrees_says_so(evaluation):
     assert set(found["reason"]) == {RIGID}
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_jacobians_are_computed_once_and_only_where_they_are_needed(linear_data, new_ensemble, monkeypatch):
     asked = []
 
@@ -289,6 +296,7 @@ def test_networks_are_ranked_and_followed_over_strengths(evaluation, new_ensembl
     assert set(evaluation.networks["exact", "shrunk"]["known"]) <= {"true", "false", "unknown"}
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_of_equally_good_strengths_that_of_the_stable_network_is_chosen(linear_data, new_ensemble):
     ensemble = new_ensemble(strengths=(0.0, 0.1))
     same = np.tile(ensemble.matrices[3], (6, 1, 1))
@@ -312,6 +320,7 @@ def test_unknown_truth_gives_no_structure_rows(linear_data, new_ensemble):
     assert set(pick(metrics, metric="spurious_feature_sparsity")["reference"]) == {"not_regulators"}
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 @pytest.mark.parametrize("full", [False, True])
 def test_a_truth_of_no_edges_or_of_all_leaves_metrics_undefined_for_a_reason(linear_data, new_ensemble, full):
     linear_data.varp["truth"] = np.full((3, 3), float(full))
@@ -332,6 +341,7 @@ def test_a_truth_of_no_edges_or_of_all_leaves_metrics_undefined_for_a_reason(lin
     assert set(pick(metrics, metric="shd", status="finished")["estimator"]) > {"paths", "peer"}
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_where_all_can_regulate_only_the_truth_tells_what_is_spurious(linear_data, new_ensemble):
     linear_data.var["is_regulator"] = True
     evaluation = evaluate_ensembles(read_observations(linear_data), [new_ensemble(strengths=[0.0])])
@@ -344,6 +354,7 @@ def test_where_all_can_regulate_only_the_truth_tells_what_is_spurious(linear_dat
     assert next(iter(unknown.groups.values())).equals(table)
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_a_truth_without_signs_gives_no_accuracy_of_signs(linear_data, new_ensemble):
     signed = set(evaluate_ensembles(read_observations(linear_data), [new_ensemble()]).metrics["metric"])
     linear_data.uns["sparsenode"]["truth_signed"] = False
@@ -363,6 +374,7 @@ def test_sparsity_of_trained_and_untrained(evaluation, new_ensemble):
     np.testing.assert_allclose(spurious.sort_values("seed")["value"], (ensemble.matrices[3:6, 2] == 0).mean(axis=1))
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_exact_zeros_are_counted_off_the_diagonal_and_among_all_weights(linear_data, new_ensemble):
     ensemble = new_ensemble()
     matrices = np.where(np.abs(ensemble.matrices) < 0.1, 1e-9, ensemble.matrices)
@@ -403,6 +415,7 @@ def test_out_degrees_are_told_of_members_and_compared_with_the_truth(evaluation,
     assert set(pick(found, seed=-1)["strength"]) == {0.0, 0.1, 1.0}
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_open_probability_gives_an_expected_sparsity(linear_data, new_ensemble):
     ensemble = replace(new_ensemble(), opened=np.full((9, 3, 3), 0.25))
     metrics = evaluate_ensembles(read_observations(linear_data), [ensemble]).metrics
@@ -411,6 +424,7 @@ def test_open_probability_gives_an_expected_sparsity(linear_data, new_ensemble):
     np.testing.assert_allclose(found["value"], 0.75)
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_diverged_members_are_rows_and_nothing_else(linear_data, new_ensemble):
     evaluation = evaluate_ensembles(read_observations(linear_data), [new_ensemble(diverged=[(1.0, 0), (1.0, 1)])])
     lost = pick(evaluation.metrics, status="diverged", metric="mse")
@@ -423,6 +437,7 @@ def test_diverged_members_are_rows_and_nothing_else(linear_data, new_ensemble):
     assert [entry["candidate"] for entry in candidates] == [True, True, False]
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_all_members_diverged(linear_data, new_ensemble):
     evaluation = evaluate_ensembles(
         read_observations(linear_data), [new_ensemble(strengths=[0.0], seeds=1, diverged=[(0.0, 0)])]
@@ -449,6 +464,7 @@ def test_selection_uses_the_validation_split(evaluation):
     assert row["value"].item() == choice["chosen"]
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_the_choice_says_what_the_method_is_told(linear_data, new_ensemble):
     made = {"wrong": {"of": "truth", "corruption": 0.4, "seed": 0}}
     linear_data.uns["sparsenode"]["settings"] = json.dumps({"priors": made})
@@ -468,6 +484,7 @@ def test_the_choice_says_what_the_method_is_told(linear_data, new_ensemble):
     assert plain["rule"].startswith("one standard error")
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_no_validation_is_an_error_where_there_is_a_choice(linear_data, new_ensemble):
     linear_data = linear_data[(linear_data.obs["split"] != "validation").to_numpy()].copy()
     with pytest.raises(UserError, match="no validation observations"):
@@ -475,6 +492,7 @@ def test_no_validation_is_an_error_where_there_is_a_choice(linear_data, new_ense
     assert evaluate_ensembles(read_observations(linear_data), [new_ensemble(strengths=[0.0])]).selections
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_models_of_windows_are_scored_and_chosen_by_windows(linear_data, new_ensemble, monkeypatch):
     cuts = [np.arange(start, start + 4) for start in (0, 3, 16, 19, 32, 35, 48, 51)]
     monkeypatch.setattr(evaluate_module, "cut_windows", lambda data, length, stride: cuts)
@@ -505,6 +523,7 @@ def test_forecasts_hold_members_at_the_chosen_strength_and_baselines(evaluation)
     assert of_one.mean() == pytest.approx(wanted["value"].item(), rel=1e-4)
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_kept_values_are_bounded(linear_data, new_ensemble, monkeypatch):
     monkeypatch.setattr(protocols, "ALL_FEATURES", 2)
     monkeypatch.setattr(protocols, "KEPT_FEATURES", 2)
@@ -556,6 +575,7 @@ def test_settings_that_differ_are_named(tmp_path):
 ROLLING = EvaluationSettings(rolling=RollingSettings(past=0.4, horizon=0.6))
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_rolling_forecasts_are_scored_by_lead_time_and_choose_the_strength(linear_data, new_ensemble):
     evaluation = evaluate_ensembles(
         read_observations(linear_data), [new_ensemble(windows={"length": 3, "stride": 3})], ROLLING
@@ -575,6 +595,7 @@ def test_rolling_forecasts_are_scored_by_lead_time_and_choose_the_strength(linea
     assert {"shrunk", "baseline:constant_velocity"} <= set(kept["method"])
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_single_steps_are_scored_beside_baselines_and_choose_nothing(linear_data, new_ensemble, monkeypatch):
     monkeypatch.setattr(evaluate_module, "cut_windows", lambda data, length, stride: [np.arange(32, 36)])
     ensembles = [new_ensemble(), new_ensemble(windows={"length": 3, "stride": 3})]
@@ -605,6 +626,7 @@ def test_single_steps_are_scored_beside_baselines_and_choose_nothing(linear_data
     assert held["value"].item() == pytest.approx(np.square(np.diff(values, axis=0)).mean())
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_skill_of_rolling_forecasts_follows_from_the_errors(linear_data, new_ensemble):
     metrics = evaluate_ensembles(read_observations(linear_data), [new_ensemble()], ROLLING).metrics
     wanted = {"trajectory": "all", "split": "test", "phase": "fit", "horizon": "rolling@0.4"}
@@ -616,6 +638,7 @@ def test_skill_of_rolling_forecasts_follows_from_the_errors(linear_data, new_ens
     assert skill["value"].item() == pytest.approx(1 - ours / held)
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_errors_in_the_units_of_the_source(linear_data, new_ensemble):
     facts = linear_data.uns["sparsenode"]
     facts["source_unit"], facts["scale"] = "degree", np.tile([2.0, 3.0, 5.0], (4, 1))
@@ -631,6 +654,7 @@ def test_errors_in_the_units_of_the_source(linear_data, new_ensemble):
         assert found["unit"].item() == "degree^2"
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_the_strength_can_be_asked_to_be_sparse(linear_data, new_ensemble):
     dense, sparse = (
         evaluate_ensembles(

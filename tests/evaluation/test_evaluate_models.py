@@ -78,6 +78,7 @@ def evaluate(trained, folder, **changes):
     return arguments
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 def test_blocks_are_joined_and_all_files_and_figures_written(trained, tmp_path):
     files = evaluate(trained, tmp_path)
     metrics = pd.read_parquet(files["metrics"])
@@ -105,9 +106,9 @@ def draw_figures(files, needs, folder):
     """Draw all figures that a dataset of such needs has."""
     for name, figure in FIGURES.items():
         if figure.needs in needs:
-            outputs = [folder / f"{name}.pdf", folder / f"{name}.png"]
-            draw_figure(name, Results("toy", files), outputs, dots_per_inch=30)
-            assert all(path.is_file() for path in outputs)
+            path = folder / f"{name}.png"
+            draw_figure(name, Results("toy", files), [path], dots_per_inch=30)
+            assert path.is_file()
 
 
 ONE_VARIABLE = {
@@ -117,6 +118,7 @@ ONE_VARIABLE = {
 }
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 @pytest.mark.parametrize(("model", "truth"), [("joint", "network"), ("per_target", None), ("second", "network")])
 def test_one_variable_goes_the_whole_way(model, truth, tmp_path):
     generator = np.random.default_rng(0)
@@ -154,7 +156,8 @@ def test_one_variable_goes_the_whole_way(model, truth, tmp_path):
     files = {name: files[name] for name in ("metrics", "forecasts", "networks", "selection", "data")}
     if truth is not None:
         assert len(open_rankings(files["networks"])) == 0
-    draw_figures(files, {"always", "truth"} if truth is not None else {"always"}, tmp_path)
+    if model != "second":  # whose tables are like those of the first, with the same truth
+        draw_figures(files, {"always", "truth"} if truth is not None else {"always"}, tmp_path)
 
 
 def test_a_model_of_other_settings_is_refused(trained, tmp_path):
@@ -177,6 +180,7 @@ def test_missing_and_repeated_blocks_are_refused(trained, tmp_path):
         evaluate(trained, tmp_path, models=[trained / "seeds_0.safetensors"] * 2)
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 def test_a_dataset_of_which_no_member_finished_ends_with_an_error_and_writes_nothing(tmp_path):
     options = {**DATASET["options"], "horizon": 2000.0}
     preprocess_dataset("toy", {**DATASET, "options": options}, tmp_path, tmp_path / "toy.h5ad")
@@ -196,6 +200,7 @@ def test_a_dataset_of_which_no_member_finished_ends_with_an_error_and_writes_not
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 def test_what_is_doubtful_is_a_table(trained, tmp_path):
     files = evaluate(trained, tmp_path, remarks=tmp_path / "remarks.csv")
     found = read_remarks(tmp_path / "remarks.csv")
@@ -237,6 +242,7 @@ def test_a_damaged_file_is_named_on_one_line_and_nothing_written(trained, tmp_pa
     assert not any(path.exists() for path in files.values())
 
 
+@pytest.mark.slow(reason="trains, evaluates and draws as the workflow does")
 def test_only_the_seeds_that_are_asked_for_are_taken(trained, tmp_path):
     both = evaluate(trained, tmp_path / "both")
     one = evaluate(trained, tmp_path / "one", seeds=1)

@@ -19,6 +19,7 @@ def test_the_documents_hold_the_table_of_the_registry(repository):
     assert table == metrics.metrics_table(), message
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_every_metric_of_an_evaluation_is_registered(linear_data, new_ensemble):
     settings = EvaluationSettings(rolling=RollingSettings(past=0.4, horizon=0.6), one_step=True, interval_repeats=1000)
     ensembles = [new_ensemble(), new_ensemble(method="none", strengths=[0.0])]

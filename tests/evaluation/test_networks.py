@@ -83,6 +83,7 @@ def test_tables_lie_beside_the_networks_and_leave_them_alone(tmp_path):
         read_groups(tmp_path, "model", "cnode")
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_influences_are_jacobians_times_how_far_the_source_moves_in_the_group(linear_data, new_ensemble):
     ensemble = new_ensemble(strengths=[0.0], seeds=1)
     time = linear_data.obs["time"].to_numpy()
@@ -190,6 +191,7 @@ def test_graphs_hold_the_strongest_edges_and_say_so(tmp_path, monkeypatch):
     assert networkx.read_graphml(tmp_path / "empty.graphml").number_of_edges() == 0
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30), st.integers(0, 30))
 def test_the_strongest_are_those_of_a_full_sort(entries, most):
     first, second = np.array(entries, float).T

@@ -42,6 +42,7 @@ def values_of(table, **wanted):
     return table.set_index("estimator")["value"]
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_the_mean_is_the_difference_of_the_errors_that_the_tables_give(shared_data, new_ensemble):
     settings = EvaluationSettings(interval_repeats=REPEATS)
     metrics = evaluate_ensembles(read_observations(shared_data), [new_ensemble(strengths=[0.0])], settings).metrics
@@ -107,11 +108,13 @@ def test_the_interval_knows_that_seeds_differ():
     assert drawn.std() == pytest.approx(np.std([0, 1, 2, 3]) / 2, rel=0.05)
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_no_interval_is_made_where_none_is_asked_for(shared_data, new_ensemble):
     metrics = evaluate_ensembles(read_observations(shared_data), [new_ensemble(strengths=[0.0])]).metrics
     assert not metrics["metric"].str.endswith("_reduction").any()
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_priors_are_ranked_beside_chance(linear_data, new_ensemble, system):
     edges = (system != 0) & ~np.eye(3, dtype=bool)
     linear_data.varp["prior_right"] = edges.astype(float)

@@ -158,6 +158,7 @@ def test_a_dataset_of_which_nothing_finished_is_refused_with_the_reason():
     assert message.count("values move by") == 1
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_a_model_of_the_system_itself_is_no_worse_than_trivial(linear_data, new_ensemble):
     ensembles = [new_ensemble(strengths=[0.0, 0.1], diverged=[(0.1, 2)])]
     evaluation = evaluate_ensembles(read_observations(linear_data), ensembles)
@@ -166,6 +167,7 @@ def test_a_model_of_the_system_itself_is_no_worse_than_trivial(linear_data, new_
     assert Remark("mine", "exact", "shrunk", LOST, "1 of 6, by iteration 10") in found
 
 
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
 def test_a_model_that_stays_where_it_is_moves_nothing(linear_data, new_ensemble):
     ensemble = new_ensemble(strengths=[0.0], seeds=2)
     still = replace(ensemble, matrices=0 * ensemble.matrices)

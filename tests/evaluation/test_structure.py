@@ -16,6 +16,7 @@ from sparsenode.evaluation.networks import target_shares
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=2, max_size=40)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(PAIRS)
 def test_auroc_and_auprc_agree_with_scikit_learn(pairs):
     scores, edges = np.array([score for score, _ in pairs], float), np.array([edge for _, edge in pairs])
@@ -27,6 +28,7 @@ def test_auroc_and_auprc_agree_with_scikit_learn(pairs):
     assert structure.auprc_ratio(scores, edges) == pytest.approx(average_precision_score(edges, scores) / edges.mean())
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=6))
 def test_early_precision_is_the_mean_over_all_orders_of_ties(pairs):
     scores, edges = np.array([score for score, _ in pairs], float), np.array([edge for _, edge in pairs])
@@ -42,6 +44,7 @@ def test_early_precision_is_the_mean_over_all_orders_of_ties(pairs):
     assert structure.early_precision(scores, edges) == pytest.approx(np.mean(found))
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=2, max_size=6), st.sampled_from([0.05, 0.3, 0.5]))
 def test_balanced_accuracy_of_the_best_share_is_the_mean_over_all_orders_of_ties(pairs, share):
     scores, edges = np.array([score for score, _ in pairs], float), np.array([edge for _, edge in pairs])
@@ -201,6 +204,7 @@ def test_intervals_reach_as_far_as_single_members_matter():
     assert structure.pooled_interval(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([True, False]))["auprc"] == (0.0, 1.0)
 
 
+@pytest.mark.slow(reason="repeats an experiment and its resampling many times")
 def test_intervals_hold_what_other_members_would_score():
     """Nineteen times in twenty, though few members are noisy: resampled ones would rank worse than all of them."""
     generator = np.random.default_rng(0)

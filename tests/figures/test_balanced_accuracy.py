@@ -46,6 +46,7 @@ def texts_of(figure):
     return [text.get_text() for text in legend.get_texts()]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_files_are_written(gene_files, gene_metrics, tmp_path):
     metrics = tmp_path / "metrics.parquet"
     scored(gene_metrics).to_parquet(metrics, index=False)
@@ -58,6 +59,7 @@ def test_files_are_written(gene_files, gene_metrics, tmp_path):
         draw_figure("balanced_accuracy", Results("genes", given, "mine"), outputs)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_members_medians_and_the_choice_are_shown(gene_metrics, rankings):
     figure = draw("genes", scored(gene_metrics), CHOICES, rankings)
     [axes] = figure.axes
@@ -75,6 +77,7 @@ def test_members_medians_and_the_choice_are_shown(gene_metrics, rankings):
     assert [(*ring.get_xdata(), *ring.get_ydata()) for ring in rings] == [pytest.approx((0.45, 68.0))]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_methods_that_are_given_the_truth_are_marked(gene_metrics, rankings):
     prior = {"name": "perfect", "of": "truth", "corruption": 0.0}
     choices = {**CHOICES, ("windows", "l1"): Choice(0.1, "trajectory", "dash", prior)}
@@ -102,6 +105,7 @@ def names_of(axes):
     return {text.get_text(): text for text in axes.texts if text.get_text()}
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_published_accuracies_stand_right_of_the_axis_of_pairs(gene_metrics, rankings):
     published = read_published("sim350")
     table = scored(gene_metrics)
@@ -124,6 +128,7 @@ def test_published_accuracies_stand_right_of_the_axis_of_pairs(gene_metrics, ran
     assert without.axes[0].get_xlim() == axes.get_xlim()
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_published_values_are_named_once_in_each_row(gene_metrics, rankings):
     models = pd.concat([scored(gene_metrics).assign(model=f"model_{number}") for number in range(4)])
     figure = draw("genes", models, {}, rankings, read_published("sim350"))
@@ -132,6 +137,7 @@ def test_published_values_are_named_once_in_each_row(gene_metrics, rankings):
     assert [len(axes.texts) >= 8 for axes in seen] == [True] * 4
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
 def test_names_are_set_apart_as_little_as_need_be(values):
     wanted = np.sort(values)
@@ -143,6 +149,7 @@ def test_names_are_set_apart_as_little_as_need_be(values):
         np.testing.assert_allclose(found, wanted)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_peers_take_their_best_pairs(rankings, gene_metrics):
     curves = balanced_accuracy.peer_curves(split_rankings(rankings))
     assert list(curves) == ["peer:correlation", "peer:sindy"]
@@ -176,6 +183,7 @@ def test_tied_pairs_count_as_the_mean_over_their_orders(pairs):
     np.testing.assert_allclose(balanced_accuracy.trace(scores[order].astype(float), edges[order])[1], accuracies)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_models_stand_beside_each_other_and_below(gene_metrics, rankings):
     table = scored(gene_metrics)
     models = [table.assign(model=f"model_{number}") for number in range(4)]
@@ -185,12 +193,14 @@ def test_models_stand_beside_each_other_and_below(gene_metrics, rankings):
     assert len({axes.get_subplotspec().rowspan.start for axes in seen}) == 2
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_without_rankings_the_members_stand_alone(gene_metrics, rankings, tmp_path):
     figure = draw("genes", scored(gene_metrics), CHOICES, rankings.iloc[:0])
     assert not any("peer" in text or "true" in text for text in texts_of(figure))
     figure.savefig(tmp_path / "accuracy.png", dpi=30)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_a_truth_that_tells_of_no_pair_is_said_to(gene_metrics, tmp_path):
     plain = gene_metrics[~gene_metrics["metric"].isin(["balanced_accuracy", "known_sparsity"])]
     figure = balanced_accuracy.draw("genes", plain, CHOICES, {})

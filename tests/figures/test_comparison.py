@@ -85,6 +85,7 @@ def test_members_at_their_chosen_strength_along_datasets():
     assert values(points, line="l1", panel="sparsity")[5.0] == [0.99, 0.9, 0.9]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_peers_and_chance_have_an_auprc_alone():
     points = comparison.collect_points(NOISE, tables())
     references = points[points["model"] == ""]
@@ -101,6 +102,7 @@ def test_a_line_of_methods_on_one_dataset():
     assert points.loc[points["line"] == "peer:lasso", "x"].isna().all()
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_a_method_without_a_choice_has_no_point_and_a_single_point_is_no_line():
     given = tables()
     given["noisy"] = (given["noisy"][0], {**CHOICES, ("small", "l1"): Choice(None, "trajectory")})
@@ -112,6 +114,7 @@ def test_a_method_without_a_choice_has_no_point_and_a_single_point_is_no_line():
     assert set(values(points, line="l1")) == {0.0, 10.0}
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_medians_and_ranges_are_drawn_apart():
     figure = comparison.draw("noise", NOISE, tables())
     accuracy, auprc, sparsity, error = figure.axes
@@ -133,6 +136,7 @@ def test_medians_and_ranges_are_drawn_apart():
     assert [tick.get_text() for tick in accuracy.get_xticklabels()] == ["0", "5"]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_on_one_dataset_peers_are_level_lines():
     figure = comparison.draw("priors", PRIORS, tables())
     auprc = figure.axes[1]
@@ -140,6 +144,7 @@ def test_on_one_dataset_peers_are_level_lines():
     assert levels == pytest.approx([0.05, 0.25])
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_models_stand_below_each_other():
     both = {("large", method): choice for (_, method), choice in CHOICES.items()} | CHOICES
     given = {name: (metrics, both) for name, (metrics, _) in tables(models=("small", "large")).items()}
@@ -147,6 +152,7 @@ def test_models_stand_below_each_other():
     assert [axes.get_ylabel() for axes in figure.axes[::4]] == ["model small", "model large"]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_what_was_not_measured_is_said(tmp_path):
     given = {
         name: (metrics[metrics["metric"].isin(["seconds", "mse"])], CHOICES) for name, (metrics, _) in tables().items()
@@ -174,6 +180,7 @@ def files(tmp_path):
     }
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_the_command_writes_both_files(files, tmp_path):
     arguments = ["draw-comparison", "--comparison", "noise", "--settings", json.dumps(NOISE)]
     for name, values_ in files.items():

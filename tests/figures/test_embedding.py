@@ -25,6 +25,7 @@ def test_the_time_of_a_shared_cell_is_the_mean_of_its_times():
     assert times.tolist() == [0.25, 1.0]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_training_donors_come_first_and_many_are_cut(cells):
     donors = embedding.read_donors(cells)
     many = [donors[0]] * 4 + [donors[1]] * 4

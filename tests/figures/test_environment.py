@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
+from sparsenode.cli import main
 from sparsenode.figures import style
 
 INLINE = "module://matplotlib_inline.backend_inline"
@@ -60,19 +61,25 @@ def person(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow(reason="starts a process that imports matplotlib and pandas")
 @pytest.mark.parametrize("figure", ["strengths", "trajectories"])
 def test_a_persons_backend_and_settings_change_no_byte_of_a_figure(files, tmp_path, figure):
     tables = {name: path for name, path in files.items() if name != "forecasts" or figure == "trajectories"}
     flags = [word for name, path in tables.items() for word in (f"--{name}", str(path))]
     written = {}
-    for name, changes in {"plain": {}, "person": person(tmp_path / "person")}.items():
+    for name in ("plain", "person"):
         pictures = [tmp_path / f"{name}.{ending}" for ending in ("pdf", "png")]
-        outputs = ["--pdf", str(pictures[0]), "--png", str(pictures[1])]
-        run([f"draw-{figure}", "--dataset", "toy", *flags, *outputs], tmp_path / name, **changes)
+        outputs = ["--pdf", str(pictures[0]), "--png", str(pictures[1]), "--dots-per-inch", "30"]
+        arguments = [f"draw-{figure}", "--dataset", "toy", *flags, *outputs]
+        if name == "plain":
+            assert main(arguments) == 0
+        else:
+            run(arguments, tmp_path / name, **person(tmp_path / name))
         written[name] = [hashlib.sha256(picture.read_bytes()).hexdigest() for picture in pictures]
     assert written["plain"] == written["person"]
 
 
+@pytest.mark.slow(reason="starts a process that imports matplotlib and pandas")
 @pytest.mark.parametrize("content", ["font.size: 31  # größer".encode("latin-1"), b"no.such.key: 3\nfont.size: big\n"])
 def test_settings_in_the_working_folder_that_cannot_be_read_are_not_read(files, tmp_path, content):
     folder = tmp_path / "person"
@@ -109,6 +116,7 @@ def test_matplotlib_is_imported_only_when_asked_for_and_leaves_the_working_folde
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow(reason="starts a process that imports matplotlib")
 def test_a_working_folder_that_is_gone_keeps_no_one_from_drawing(tmp_path):
     (tmp_path / "gone").mkdir()
     code = "import os; os.rmdir(os.getcwd())" + SHIELDED.partition("before =")[0] + "import matplotlib"
@@ -118,6 +126,7 @@ def test_a_working_folder_that_is_gone_keeps_no_one_from_drawing(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow(reason="starts processes that import scanpy and the packages of peers")
 def test_commands_whose_packages_import_matplotlib_start_in_a_terminal_of_jupyter(tmp_path):
     """The bundled data come with scanpy."""
     changes = person(tmp_path / "person")

@@ -74,6 +74,7 @@ def test_a_known_marker_goes_first_where_it_changes_enough():
     assert gene_trends.choose_genes({"liver": moving["B"]}, genes) == {"liver": ("OTHER", "EBF1")}
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_nearly_all_cells_are_within_the_panels(cell_files, cells):
     trends = gene_trends.read_trends(cells, list(cells.var_names))
     forecasts = pd.read_parquet(cell_files["forecasts"])

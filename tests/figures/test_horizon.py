@@ -29,6 +29,7 @@ def lines_of(axes):
     return {str(line.get_label()).partition(":")[0]: line for line in axes.get_lines()}
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_lines_are_medians_over_seeds_in_degrees(walking_metrics, errors, walking):
     figure = make_figure(walking_metrics, errors, walking)
     assert len(figure.subfigs) == 2
@@ -46,6 +47,7 @@ def test_lines_are_medians_over_seeds_in_degrees(walking_metrics, errors, walkin
     assert same.get_xlabel() == "lead time (second)"
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_an_extrapolation_that_explodes_does_not_set_the_scale(walking_metrics, errors, walking):
     figure = make_figure(walking_metrics, errors, walking)
     axes = figure.subfigs[0].axes[1]
@@ -56,6 +58,7 @@ def test_an_extrapolation_that_explodes_does_not_set_the_scale(walking_metrics, 
     assert horizon.top(errors) == pytest.approx(1.05 * horizon.BEYOND * 1.3 * 12)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_without_restored_errors_those_in_modeling_units_are_drawn(walking_metrics, walking, tmp_path):
     kept = walking_metrics[walking_metrics["metric"] != "mse_restored"]
     kept.to_parquet(tmp_path / "metrics.parquet", index=False)
@@ -93,6 +96,7 @@ def test_validation_data_stand_in_for_test_data(errors, walking, walking_metrics
     assert [axes.get_title() for axes in figure.subfigs[1].axes] == ["same person (35), later trials"]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_a_method_without_a_strength_is_named_but_not_drawn(walking_metrics, errors, walking):
     choices = CHOICES | {("first_order", "pathreg"): Choice(None, "rolling")}
     axes = make_figure(walking_metrics, errors, walking, choices).subfigs[0].axes[0]

@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from sparsenode.figures import FIGURES
 
 
+@pytest.mark.slow(reason="starts a process that imports all figures")
 def test_no_heavy_imports():
     modules = ["figures.drawing", "evaluation.evaluate", *(f"figures.{name}" for name in FIGURES)]
     code = (

@@ -61,6 +61,7 @@ def panels(figure):
     return {axes.get_title().partition("\n")[0]: axes for axes in figure.axes if axes.get_visible()}
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 @pytest.mark.parametrize("table", [make_effects(), make_effects(("small", "large")), make_fates()])
 def test_files_are_written(table, tmp_path):
     table.to_parquet(tmp_path / "interventions.parquet", index=False)

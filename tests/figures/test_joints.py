@@ -44,6 +44,7 @@ def test_a_pair_of_joints_has_the_strongest_path_between_their_channels(walking)
     assert joints.empty_share(between) == pytest.approx(1 - 2 / (9 * 8))
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_panels_tell_the_share_of_empty_pairs_and_label_both_axes(walking, tmp_path):
     order = joints.order_joints(walking.var)
     between = joints.aggregate(make_matrix(walking, {("lfemur.rx", "rfemur.rx"): -3.0}), order)
@@ -59,6 +60,7 @@ def test_panels_tell_the_share_of_empty_pairs_and_label_both_axes(walking, tmp_p
     figure.savefig(tmp_path / "joints.png", dpi=40)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_a_network_without_any_path_can_be_drawn(walking, tmp_path):
     order = joints.order_joints(walking.var)
     between = joints.aggregate(make_matrix(walking, {}), order)

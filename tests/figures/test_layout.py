@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from drawn_figures import draw
 from rendered_texts import overlaps, texts_of
-from sparsenode.figures import FIGURES, style
+from sparsenode.figures import style
 from sparsenode.figures.layout import settle
 
 LONG = "a name of more letters than any panel has room for_and_without_spaces_at_its_end_"
@@ -31,23 +31,20 @@ def drawn(monkeypatch):
     return figures
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_no_text_lies_on_another(world, figure, drawn, tmp_path):
-    draw(figure, "dataset", world, tmp_path)
-    assert drawn
-    for texts in drawn:
-        assert overlaps(texts) == []
-
-
-@pytest.mark.parametrize("trajectories", [1, 2, 4])
-def test_long_names_of_variables_trajectories_and_datasets_have_room(files, drawn, tmp_path, trajectories):
+# The figures of metrics do not depend on the number of trajectories.
+@pytest.mark.slow(reason="finds the layout of whole figures")
+@pytest.mark.parametrize(
+    ("trajectories", "figures"),
+    [(1, ["trajectories"]), (2, ["trajectories", "strengths", "pareto"]), (4, ["trajectories"])],
+)
+def test_long_names_of_variables_trajectories_and_datasets_have_room(files, drawn, tmp_path, trajectories, figures):
     table = pd.read_parquet(files["forecasts"])
     courses = [table[table["trajectory"] == "second"].assign(trajectory=f"{LONG}{number}") for number in range(4)]
     table = pd.concat(courses[:trajectories])
     table["feature"] = table["feature"].astype(str).map(lambda name: f"{LONG}{name}")
     files["forecasts"] = tmp_path / "long.parquet"
     table.astype({"feature": "category"}).to_parquet(files["forecasts"], index=False)
-    for figure in ("trajectories", "strengths", "pareto"):
+    for figure in figures:
         draw(figure, LONG.replace(" ", "_"), files, tmp_path)
     assert drawn
     for texts in drawn:
@@ -56,6 +53,7 @@ def test_long_names_of_variables_trajectories_and_datasets_have_room(files, draw
     assert len(labels) == len(set(labels)) == 3 + trajectories
 
 
+@pytest.mark.slow(reason="finds the layout of whole figures")
 @pytest.mark.parametrize("models", [1, 2])
 def test_a_legend_of_many_methods_has_room_beside_few_panels(files, drawn, tmp_path, models):
     """One variable and one trajectory; each of many methods has two lines in the legend."""
@@ -84,6 +82,7 @@ def test_a_legend_of_many_methods_has_room_beside_few_panels(files, drawn, tmp_p
         assert all(box.y0 > -5 for box in boxes)
 
 
+@pytest.mark.slow(reason="finds the layout of whole figures")
 @pytest.mark.parametrize("models", [1, 2])
 def test_a_long_label_at_the_side_is_broken_within_its_part_of_the_figure(models, tmp_path):
     label = "value (a unit of more letters than a figure is high) " * 3
@@ -115,6 +114,7 @@ def check_side_label(drawn, last_word):
     assert all(box.y0 >= -1 for box in labels)
 
 
+@pytest.mark.slow(reason="finds the layout of whole figures")
 def test_long_units_of_trajectories_have_room_beside_two_models(two_models, files, drawn, tmp_path):
     two_models.to_parquet(files["metrics"], index=False)
     table = pd.read_parquet(files["forecasts"])
@@ -124,6 +124,7 @@ def test_long_units_of_trajectories_have_room_beside_two_models(two_models, file
     check_side_label(drawn, "thousand")
 
 
+@pytest.mark.slow(reason="finds the layout of whole figures")
 def test_long_units_of_genes_have_room(cell_files, drawn, tmp_path):
     adata = anndata.read_h5ad(cell_files["data"])
     adata.uns["sparsenode"] = {**adata.uns["sparsenode"], "value_unit": UNIT, "transform": "own"}
@@ -132,6 +133,7 @@ def test_long_units_of_genes_have_room(cell_files, drawn, tmp_path):
     check_side_label(drawn, "thousand")
 
 
+@pytest.mark.slow(reason="finds the layout of whole figures")
 def test_a_legend_lies_below_the_heading_that_reaches_over_it(tmp_path):
     with style.style():
         figure = Figure(figsize=(4, 3), layout="constrained")
@@ -146,6 +148,7 @@ def test_a_legend_lies_below_the_heading_that_reaches_over_it(tmp_path):
     assert legend.x0 > figure.axes[0].get_window_extent().x1
 
 
+@pytest.mark.slow(reason="finds the layout of whole figures")
 def test_a_heading_wider_than_the_figure_is_broken_between_words(tmp_path):
     with style.style():
         figure = Figure(figsize=(3, 3), layout="constrained")

@@ -65,6 +65,7 @@ def test_no_label_is_cut_within_a_code_point():
             assert re.fullmatch("(⟨57FA⟩|⟨56E0⟩|x|…)+", label), label
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_no_text_is_a_formula_and_none_lacks_a_letter(tmp_path):
     names = ["$B_$", r"$\frac{1}{0}$", "$unclosed", r"\alpha", "50 %", "a_b^c", "基", "{x}", "#1 & 2~"]
     with style.style():

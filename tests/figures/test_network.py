@@ -1,6 +1,7 @@
 """The figure of learned and true networks."""
 
 import numpy as np
+import pytest
 
 from sparsenode.data.contract import Network
 from sparsenode.evaluation.results import Choice
@@ -42,6 +43,7 @@ def test_of_many_features_those_with_the_strongest_edges_are_shown():
     assert 50 not in told.tolist()
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_panels_tell_edges_divergence_and_score(metrics, tmp_path):
     truth = Network(np.sign(LEARNED), np.ones((4, 4), bool), signed=True)
     figure = network.draw("toy", metrics, CHOICES, {("small", "l1"): LEARNED}, FEATURES, ("true network", truth))
@@ -51,6 +53,7 @@ def test_panels_tell_edges_divergence_and_score(metrics, tmp_path):
     figure.savefig(tmp_path / "network.png", dpi=40)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_an_edge_of_unknown_sign_is_neither_red_nor_blue(metrics, tmp_path):
     positive, unsigned = np.abs(LEARNED), LEARNED < 0
     learned = {("small", "l1"): positive}
@@ -65,6 +68,7 @@ def test_an_edge_of_unknown_sign_is_neither_red_nor_blue(metrics, tmp_path):
     assert "green" not in known.subfigs[0].get_suptitle()
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_a_truth_without_signs_is_green_and_what_it_does_not_tell_is_blank(metrics, tmp_path):
     known = np.ones((4, 4), bool)
     known[3] = False
@@ -86,6 +90,7 @@ def test_without_truth_or_any_edge(metrics, tmp_path):
     assert "too few members finished" in figure.subfigs[0].axes[0].get_title()
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_of_a_cut_list_the_true_number_of_edges_is_told_and_unlisted_pairs_are_not_known(metrics, tmp_path):
     counts = {"found": 11, "listed": 3, "typical": 9}
     choices = {("small", "l1"): Choice(0.01, "trajectory", edges=counts)}

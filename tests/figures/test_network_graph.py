@@ -227,6 +227,7 @@ def test_of_many_features_those_of_the_strongest_edges_are_shown(metrics):
     assert "the 30 of 60 features with the strongest edges" in figure.subfigs[0].get_suptitle()
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_headings_lie_above_the_titles_of_panels(metrics):
     wide = np.where(np.arange(2500).reshape(50, 50) % 97 == 1, 1.0, 0.0)
     learned = {("small", method): learned_of(wide, wide) for method in ("none", "l1", "mine")}

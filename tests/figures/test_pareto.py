@@ -1,6 +1,7 @@
 """The figure of error against sparsity."""
 
 import numpy as np
+import pytest
 
 from sparsenode.evaluation.results import Choice
 from sparsenode.figures import pareto
@@ -8,6 +9,7 @@ from sparsenode.figures import pareto
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory")}
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_each_panel_shows_every_method_at_every_strength(metrics):
     figure = pareto.draw("toy", metrics, CHOICES)
     axes = figure.subfigs[0].axes[0]

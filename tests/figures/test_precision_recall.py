@@ -124,6 +124,7 @@ def test_models_stand_below_each_other(rankings):
     assert "model larger: how many of the 26 true edges (of 110 pairs)" in figure.subfigs[1].get_suptitle()
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_without_a_chosen_strength_peers_stand_alone(rankings, tmp_path):
     peers = rankings[rankings["model"] == ""]
     for table, lines in ((peers, 3), (join_rankings([]), 0)):
@@ -134,6 +135,7 @@ def test_without_a_chosen_strength_peers_stand_alone(rankings, tmp_path):
         figure.savefig(tmp_path / "curves.png", dpi=30)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_a_truth_that_tells_of_no_pair_is_said_to(tmp_path):
     figure = precision_recall.draw("genes", {}, {("small", "l1"): Choice(0.1, "chosen")})
     [axes] = panels(figure)

@@ -32,6 +32,7 @@ def motion():
     return skeleton.Motion("35_30", "35", True, times, poses, [(0, 1), (0, 2), (0, 3)], ["left", "right", "middle"])
 
 
+@pytest.mark.slow(reason="draws every frame of a figure")
 def test_files_are_written(walking_files, tmp_path, monkeypatch):
     monkeypatch.setattr(skeleton, "MOMENTS", 2)
     outputs = [tmp_path / "skeleton.png"]
@@ -140,6 +141,7 @@ def test_limbs_of_each_side_have_a_color_and_predictions_lie_over_the_observed_p
     assert np.ptp(bar.get_xdata()) == skeleton.BAR
 
 
+@pytest.mark.slow(reason="draws every frame of a figure")
 def test_the_animation_has_a_frame_for_each_time_at_its_own_speed(motion, tmp_path):
     times = np.arange(20) / 15
     poses = {key: np.resize(value, (20, 4, 2)) for key, value in motion.poses.items()}
@@ -178,12 +180,14 @@ def test_the_heading_of_the_animation_keeps_its_lines_in_every_frame(motion, tmp
     assert "⟨57FA⟩" in texts[-1]
 
 
+@pytest.mark.slow(reason="draws every frame of a figure")
 def test_a_disk_that_takes_no_more_leaves_no_animation(motion, tmp_path, largest_file):
     with largest_file(500), pytest.raises(UserError, match=r"cannot write .*skeleton\.gif"):
         skeleton.animate("mocap", motion, tmp_path / "skeleton.gif")
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow(reason="draws every frame of a figure")
 def test_a_pose_that_is_not_finite_is_not_drawn(motion, tmp_path):
     motion.poses["first_order", "l1"][2:] = np.nan
     figure = skeleton.draw("mocap", [motion])

@@ -183,6 +183,7 @@ def test_the_truth_goes_before_the_base_prior(genes):
     assert reference_network(genes) is None
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_models_stand_below_each_other(two_models, tmp_path):
     paths = {(model, "l1"): falling() for model in ("small", "large")}
     figure = stability.draw("toy", two_models, {}, paths, None)

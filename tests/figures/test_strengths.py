@@ -1,6 +1,7 @@
 """The figure of error and sparsities over strength."""
 
 import numpy as np
+import pytest
 
 from sparsenode.evaluation.results import Choice
 from sparsenode.figures import strengths
@@ -12,6 +13,7 @@ def panels(figure):
     return [axes for axes in figure.findobj(match=lambda artist: hasattr(artist, "get_xlim")) if axes.get_visible()]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_each_method_tells_its_divergence_and_chosen_strength(metrics):
     figure = strengths.draw("toy", metrics, CHOICES)
     titles = [axes.get_title() for axes in panels(figure) if axes.get_title()]
@@ -20,6 +22,7 @@ def test_each_method_tells_its_divergence_and_chosen_strength(metrics):
     assert stripes == [0.01, 0.01]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_points_are_medians_over_seeds(metrics):
     axes = next(axes for axes in panels(strengths.draw("toy", metrics, CHOICES)) if axes.get_title().startswith("l1"))
     test = next(line for line in axes.get_lines() if line.get_label() == "test")
@@ -28,6 +31,7 @@ def test_points_are_medians_over_seeds(metrics):
     assert axes.get_ylabel() == "mean squared error\nmol²"
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_plain_training_stands_in_for_strength_0_only_where_that_is_plain(metrics):
     given = Choice(0.1, "trajectory", "dash", {"name": "some", "of": "some", "corruption": 0.0})
     for choice, stands_in, label in (
@@ -41,6 +45,7 @@ def test_plain_training_stands_in_for_strength_0_only_where_that_is_plain(metric
         assert label in [axes.get_xlabel() for axes in shown[-2:]]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_models_stand_below_each_other(two_models):
     figure = strengths.draw("toy", two_models, CHOICES)
     assert len(panels(figure)) == 8

@@ -162,6 +162,7 @@ def test_metrics_without_a_model_are_refused(tmp_path):
         read_metrics(tmp_path / "m.parquet")
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 @pytest.mark.parametrize("ending", ["pdf", "png"])
 def test_equal_figures_are_equal_files(tmp_path, ending):
     written = []

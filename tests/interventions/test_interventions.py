@@ -94,6 +94,7 @@ def pick(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
 CHOSEN = {("linear", "exact"): 0.0}
 
 
+@pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_the_true_system_as_a_model_foretells_every_intervention(springs: anndata.AnnData) -> None:
     table = evaluate_interventions(springs, [linear([true_matrix(springs)] * 2)], CHOSEN, ALL_HELD)
     for phase in ("fit", "extrapolation"):
@@ -105,6 +106,7 @@ def test_the_true_system_as_a_model_foretells_every_intervention(springs: anndat
     assert set(table["status"]) <= {"finished", "undefined"}
 
 
+@pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_a_center_changes_neither_truth_nor_forecasts(springs: anndata.AnnData) -> None:
     plain = evaluate_interventions(springs, [linear([true_matrix(springs)])], CHOSEN, ALL_HELD)
     center = np.array([3.0, 0.0, -2.0, 0.5])
@@ -133,6 +135,7 @@ def test_where_all_variables_are_held_nothing_is_left_to_compare(springs: anndat
         resolve_interventions(single, InterventionSettings(each="high"), "springs")
 
 
+@pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_a_model_without_couplings_is_as_good_as_claiming_no_effect(springs: anndata.AnnData) -> None:
     matrix = true_matrix(springs)
     own = np.concatenate((np.diag(matrix[:4].diagonal()), matrix[4:]))
@@ -144,6 +147,7 @@ def test_a_model_without_couplings_is_as_good_as_claiming_no_effect(springs: ann
     assert correlations["value"].isna().all()
 
 
+@pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_errors_are_means_over_trajectories_times_and_the_other_variables(springs: anndata.AnnData) -> None:
     """By hand, with the solver of the source and the forecasts of the model."""
     matrix = true_matrix(springs)
@@ -196,6 +200,7 @@ def test_nothing_else_changes_where_no_edge_leads(springs: anndata.AnnData) -> N
     assert pick(table, metric="intervention_skill", trajectory="all", phase="fit")["value"].item() > 0.999
 
 
+@pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_a_forecast_that_explodes_is_told_and_spoils_no_other(springs: anndata.AnnData) -> None:
     matrix = true_matrix(springs)
     wild = matrix + 500.0 * np.eye(8, 4)
@@ -207,6 +212,7 @@ def test_a_forecast_that_explodes_is_told_and_spoils_no_other(springs: anndata.A
     assert set(skills["reason"]) == {""}
 
 
+@pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_only_finished_members_of_the_chosen_strength_are_forecast(springs: anndata.AnnData) -> None:
     ensemble = linear([true_matrix(springs)] * 3)
     members = (
@@ -517,6 +523,7 @@ def test_learned_starts_are_the_only_ones_of_such_a_model(branches: anndata.AnnD
         np.testing.assert_array_equal(states, branches.uns["sparsenode"]["initial_states"])
 
 
+@pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_a_gene_network_that_can_be_simulated_again_is_compared_with_itself() -> None:
     options = complete_options("hill", {"nodes": 5, "trajectories": 4, "test_trajectories": 2, "observations": 10})
     adata = assemble("genes", hill.load(options, {}), {"source": "hill", "options": options}, {})
@@ -613,6 +620,7 @@ def call(files: Mapping[str, Path], output: Path, interventions: Mapping[str, An
     return main(["forecast-interventions", *given, *told])
 
 
+@pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_from_files_to_a_table(files: dict[str, Path], tmp_path: Path) -> None:
     """The data come back from the file with all that it takes to simulate them again."""
     output = tmp_path / "interventions.parquet"

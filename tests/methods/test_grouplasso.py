@@ -33,6 +33,7 @@ def test_the_step_minimizes_distance_plus_penalty(edge: list[float], threshold: 
     np.testing.assert_allclose(found, searched.x, atol=1e-4)
 
 
+@pytest.mark.slow(reason="imports the authors' package")
 def test_the_step_is_that_of_the_lassonet_package() -> None:
     """Its proximal step without hidden weights is the group lasso's."""
     from lassonet.prox import prox
@@ -44,6 +45,7 @@ def test_the_step_is_that_of_the_lassonet_package() -> None:
     torch.testing.assert_close(ours.view(7, 4).T, theirs)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(deadline=None)
 @given(edges, thresholds, thresholds)
 def test_a_larger_threshold_never_leaves_a_longer_edge(edge: list[float], one: float, other: float) -> None:

@@ -48,14 +48,14 @@ def test_the_step_minimizes_distance_plus_penalty_within_the_hierarchy(
 ) -> None:
     hierarchy = 1.5
 
-    def value(linear: float) -> float:
-        """At a given linear weight the best network weights are the nearest ones within the bound."""
-        bound = hierarchy * abs(linear)
+    def value(linear: np.ndarray) -> np.ndarray:
+        """At given linear weights the best network weights are the nearest ones within the bound."""
+        bound = hierarchy * np.abs(linear)[:, None]
         nearest = np.clip(edge, -bound, bound)
-        return (linear - skip) ** 2 / 2 + np.square(nearest - edge).sum() / 2 + threshold * abs(linear)
+        return (linear - skip) ** 2 / 2 + np.square(nearest - edge).sum(axis=1) / 2 + threshold * np.abs(linear)
 
     grid = np.linspace(-4, 4, 80_001)
-    best = grid[np.argmin([value(linear) for linear in grid])]
+    best = grid[np.argmin(value(grid))]
     found_edge, (found_skip,) = step(edge, [skip], threshold, hierarchy)
     assert found_skip == pytest.approx(best, abs=2e-4)
     bound = hierarchy * abs(found_skip)

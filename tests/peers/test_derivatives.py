@@ -20,6 +20,7 @@ from sparsenode.peers.derivatives import (
 times_of = st.integers(0, 10**6).map(lambda seed: np.cumsum(np.random.default_rng(seed).uniform(0.2, 1.8, size=20)))
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(times_of, st.floats(-5, 5), st.floats(-5, 5))
 def test_lines_and_constants_are_exact_at_any_times(times, slope, level):
     values = np.stack([slope * times + level, np.full_like(times, level)], axis=1)

@@ -17,6 +17,7 @@ def data(linear, tmp_path):
     return tmp_path / "toy.h5ad"
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 def test_a_file_of_scores_of_all_pairs(data, system, tmp_path):
     output = tmp_path / "peers" / "sindy.parquet"
     infer_peer(data, "sindy", {"library": "linear"}, 3, 1, output)
@@ -34,6 +35,7 @@ def test_a_file_of_scores_of_all_pairs(data, system, tmp_path):
     assert table["score"][edges].min() > 5 * table["score"][~edges].max()
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 def test_a_random_peer_is_asked_with_each_seed(data, tmp_path):
     for seeds in (1, 2):
         infer_peer(data, "extra_trees", {"trees": 3}, seeds, 1, tmp_path / f"{seeds}.parquet")

@@ -15,6 +15,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 def test_the_driver_outlasts_what_is_irrelevant(driven):
     scores, signs = LassoNetRegression(**OPTIONS).infer(driven)
     assert scores[2, 0] > 2 * scores[[0, 1, 3], 0].max()
@@ -23,6 +24,7 @@ def test_the_driver_outlasts_what_is_irrelevant(driven):
     assert not signs.any()
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 def test_at_second_order_the_larger_of_position_and_velocity_counts(driven):
     velocities = np.random.default_rng(3).normal(size=driven.states.shape)
     rates = np.zeros_like(driven.rates)

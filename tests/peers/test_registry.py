@@ -39,6 +39,7 @@ def test_a_peer_is_complete(name):
     assert list(inspect.signature(peer.infer).parameters) == names
 
 
+@pytest.mark.slow(reason="starts a process that reads all peers")
 def test_peers_can_be_read_without_their_packages():
     heavy = "{'torch', 'pysindy', 'lassonet', 'sklearn', 'pandas', 'scipy', 'anndata'}"
     code = (
@@ -49,6 +50,7 @@ def test_peers_can_be_read_without_their_packages():
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("name", peer_names())
 def test_every_peer_scores_every_pair_and_a_seed_says_it_all(name, order):
@@ -70,6 +72,7 @@ def test_every_peer_scores_every_pair_and_a_seed_says_it_all(name, order):
         assert not np.array_equal(peer.infer(samples, 2)[0], scores)
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 @pytest.mark.parametrize("name", peer_names())
 def test_what_does_not_change_has_no_sources(name):
     states = np.random.default_rng(0).normal(size=(30, 2))
@@ -79,6 +82,7 @@ def test_what_does_not_change_has_no_sources(name):
     assert not peer.infer(samples)[0][:, 0].any()
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 @pytest.mark.parametrize("name", [name for name in peer_names() if name != "lassonet"])
 def test_units_do_not_matter(name, exact):
     factors = np.array([100.0, 1.0, 0.01])

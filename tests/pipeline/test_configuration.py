@@ -1051,6 +1051,7 @@ def test_the_workflow_is_found_from_elsewhere(repository, tmp_path, monkeypatch)
     assert configuration.find_workflow().absolute() == repository
 
 
+@pytest.mark.slow(reason="starts a process that reads the configuration")
 def test_the_workflow_imports_nothing_heavy(repository):
     """The Snakefile is parsed anew in every job, so that what it imports has to be light."""
     program = """

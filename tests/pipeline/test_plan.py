@@ -230,6 +230,7 @@ def test_without_packed_files_nothing_is_unpacked(config):
     assert "unpack_source" not in plan.make_plan(config).others
 
 
+@pytest.mark.slow(reason="preprocesses published data")
 @pytest.mark.parametrize(
     ("source", "options", "size"),
     [

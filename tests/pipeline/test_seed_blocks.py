@@ -56,6 +56,7 @@ def test_every_seed_is_held_once_and_no_new_block_is_too_large(count, size, trai
     assert all(last < count and last - first < size for first, last in new)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(seeds, sizes, st.sets(blocks, max_size=6), st.data())
 def test_the_choice_remains_while_blocks_are_trained(count, size, trained, data):
     chosen = choose_blocks(count, size, trained)

@@ -6,13 +6,15 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import warm_processes
 from sparsenode import figures
 from sparsenode.pipeline import configuration
 
@@ -20,6 +22,37 @@ FIGURES = {f"draw_{name}": 1 for name, figure in figures.FIGURES.items() if figu
 """Jobs of the figures of a dataset of the tests, by rule."""
 EVALUATION = {"evaluate_models_branches": 1, **FIGURES, "collect_metrics": 1, "collect_remarks": 1}
 """Jobs of the dataset `branches` of the tests once it is trained, by rule."""
+TINY: dict[str, Any] = {
+    "run": {"datasets": ["branches"], "models": ["windows"], "methods": ["none", "l1"]},
+    "seeds": 2,
+    "seeds_per_job": 2,
+    "device": "cpu",
+    "datasets": {
+        "branches": {"source": "krumsiek11", "validation": {"by": "time_blocks", "share": 0.2}},
+        "springs": {
+            "source": "second_order",
+            "options": {"oscillators": 3, "trajectories": 8, "test_trajectories": 2, "observations": 20},
+            "validation": {"by": "trajectory", "share": 0.2},
+        },
+    },
+    "models": {
+        "windows": {
+            "datasets": ["branches"],
+            "hidden": [8],
+            "solver": {"step": 2.0},
+            "windows": {"length": 8, "stride": 8},
+            "iterations": 6,
+            "check_every": 3,
+        },
+        "motion": {"datasets": ["springs"], "order": 2, "hidden": [8], "solver": {"step": 1.0}, "iterations": 4},
+    },
+    "methods": {
+        "none": {},
+        "l1": {"strengths": ["1e-3", "1e-1"]},
+        "pathreg": {"strengths": ["1e-2"], "options": {"kappa": 0.1}},
+    },
+}
+"""Configuration of the tests of the workflow, small in everything."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +80,9 @@ class Workflow:
     `environment` is laid over that of the tests. By default it sends clients of Slurm nowhere: where they are installed
     and no controller is, Snakemake's plugin for Slurm would wait for one at every start. `prefix` is a command that
     runs Snakemake.
+
+    `server` is the folder of a server of warm processes: Snakemake and its jobs start with their modules imported.
+    Without one every process is a new one, as for a user.
     """
 
     repository: Path
@@ -55,6 +91,16 @@ class Workflow:
     execution: Sequence[str] = ("--cores", "2")
     environment: Mapping[str, str] = field(default_factory=lambda: {"SLURM_CONF": os.devnull})
     prefix: Sequence[str] = ()
+    server: Path | None = None
+
+    def warm(self, server: Path) -> Workflow:
+        """The same with processes of a server."""
+        path = os.pathsep.join([str(server / "bin"), os.environ["PATH"]])
+        return replace(self, server=server, environment={**self.environment, "PATH": path})
+
+    def cold(self) -> Workflow:
+        """The same with new processes."""
+        return replace(self, server=None, environment={**self.environment, "PATH": os.environ["PATH"]})
 
     def configure(self, **changes: Any) -> None:
         """Write the base configuration with changes laid over it."""
@@ -66,15 +112,10 @@ class Workflow:
 
     def start(self, *arguments: str, mirror: Path | None = None) -> subprocess.Popen[str]:
         """Start Snakemake; what it prints is in the process's standard output."""
-        # A person's default profile of Snakemake would lay its own settings over those of the tests.
-        left_out = {"SPARSENODE_MIRROR", "SNAKEMAKE_PROFILE"}
-        environment = {key: value for key, value in os.environ.items() if key not in left_out}
-        if mirror is not None:
-            environment["SPARSENODE_MIRROR"] = str(mirror)
         return subprocess.Popen(
             [*self.prefix, sys.executable, "-m", "snakemake", *self.execution, *arguments],
             cwd=self.folder,
-            env=environment | dict(self.environment),
+            env=self._environment(mirror),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -82,7 +123,25 @@ class Workflow:
 
     def snakemake(self, *arguments: str, mirror: Path | None = None) -> Done:
         """Call Snakemake, and wait for its end."""
-        return finish(self.start(*arguments, mirror=mirror))
+        if self.server is None:
+            return finish(self.start(*arguments, mirror=mirror))
+        with tempfile.TemporaryFile("w+") as output:
+            command = ["snakemake", *self.execution, *arguments]
+            environment = self._environment(mirror)
+            process = warm_processes.start_with_output(
+                self.server, command, cwd=self.folder, env=environment, output=output.fileno()
+            )
+            status = process.wait()
+            output.seek(0)
+            return Done(status, output.read())
+
+    def _environment(self, mirror: Path | None) -> dict[str, str]:
+        # A person's default profile of Snakemake would lay its own settings over those of the tests.
+        left_out = {"SPARSENODE_MIRROR", "SNAKEMAKE_PROFILE"}
+        environment = {key: value for key, value in os.environ.items() if key not in left_out}
+        if mirror is not None:
+            environment["SPARSENODE_MIRROR"] = str(mirror)
+        return environment | dict(self.environment)
 
     def result(self, path: str) -> Path:
         """A path below the results."""

@@ -89,12 +89,14 @@ def train(tmp_path: Path):
     return do
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize("shift", [1e4, 1e7])
 def test_values_far_from_zero_lose_no_members(train, shift):
     """They are centered before they are trained on."""
     assert train(shift=shift, options={}, model={}) == ["finished"] * 2
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize(
     ("data", "advised", "followed"),
     [

@@ -173,6 +173,7 @@ def edges_of(result: TrainingResult) -> list[list[tuple[int, int]]]:
     return [[(source, target) for source, target in one.nonzero().tolist()] for one in paths]
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_the_adaptive_group_lasso_finds_a_known_chain(problems: list[tuple[float, Problem]]) -> None:
     """Exactly its two edges, in their direction, at strengths apart by ten; what drives itself stays."""
     fast = {"iterations": 120, "learning_rate": 0.1, "warm_up": 0.4}

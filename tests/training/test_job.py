@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+import warm_processes
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.ensemble.members import load_ensemble
 from sparsenode.errors import InterruptedTrainingError, UserError
@@ -127,6 +128,7 @@ def informed(springs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_a_pruner_is_told_of_the_prior_that_its_option_names(informed: Path, tmp_path: Path) -> None:
     found = {}
     for name in ("known", "empty"):
@@ -163,15 +165,15 @@ def test_a_window_longer_than_every_trajectory_is_refused(springs: Path, tmp_pat
 LONG = {
     "order": 2,
     "hidden": [8],
-    "iterations": 300,
-    "check_every": 50,
-    "solver": {"step": 1.0},
-    "refit": {"iterations": 100},
+    "iterations": 200,
+    "check_every": 20,
+    "solver": {"step": 2.0},
+    "refit": {"iterations": 60},
     "initial_noise": 0.5,
 }
 
 
-def command(springs: Path, folder: Path, *, seconds: float = 0.1) -> list[str]:
+def command(springs: Path, folder: Path, *, seconds: float = 0.05) -> list[str]:
     arguments = {
         "data": springs,
         "settings": frozen(folder, model_settings=LONG),
@@ -184,7 +186,19 @@ def command(springs: Path, folder: Path, *, seconds: float = 0.1) -> list[str]:
         "checkpoint-seconds": seconds,
     }
     flags = [str(part) for name, value in arguments.items() for part in (f"--{name}", value)]
-    return [str(Path(sys.executable).with_name("sparsenode")), "train-members", *flags]
+    return ["train-members", *flags]
+
+
+def start(server: Path, springs: Path, folder: Path) -> warm_processes.Process:
+    """Start the job; what it prints is in `log.txt` beside its folder."""
+    with log_of(folder).open("w") as log:
+        return warm_processes.start_with_output(
+            server, ["sparsenode", *command(springs, folder)], cwd=folder, env=os.environ, output=log.fileno()
+        )
+
+
+def log_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.log")
 
 
 def names(folder: Path) -> set[str]:
@@ -194,7 +208,8 @@ def names(folder: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def undisturbed(springs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    subprocess.run(command(springs, folder, seconds=1000), check=True, capture_output=True)
+    program = Path(sys.executable).with_name("sparsenode")
+    subprocess.run([program, *command(springs, folder, seconds=1000)], check=True, capture_output=True)
     assert names(folder) == {"settings.json", "model.safetensors", "history.parquet"}
     return folder
 
@@ -218,31 +233,27 @@ def heeding_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("heeding_interrupts")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_job_goes_on_and_ends_with_the_result_of_an_undisturbed_one(
-    springs: Path, undisturbed: Path, tmp_path: Path, how: signal.Signals
+    server: Path, springs: Path, undisturbed: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     checkpoints = tmp_path / "checkpoints" / "job"
     for kill in range(2 if how == signal.SIGKILL else 1):
-        process = subprocess.Popen(command(springs, tmp_path), stderr=subprocess.PIPE, text=True)
-        try:
-            began = time.monotonic()
-            known = set(checkpoints.glob("[0-9]*.checkpoint"))
-            while set(checkpoints.glob("[0-9]*.checkpoint")) <= known and process.poll() is None:
-                assert time.monotonic() - began < 60
-                time.sleep(0.01)
-            process.send_signal(how)
-            _, log = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert process.returncode == (-how if how == signal.SIGKILL else 128 + how), log
+        known = set(checkpoints.glob("[0-9]*.checkpoint"))
+        process = start(server, springs, tmp_path)
+        began = time.monotonic()
+        while set(checkpoints.glob("[0-9]*.checkpoint")) <= known and not process.has_ended():
+            assert time.monotonic() - began < 60
+            time.sleep(0.01)
+        process.send_signal(how)
+        status, log = process.wait(), log_of(tmp_path).read_text()
+        assert status == (-how if how == signal.SIGKILL else 128 + how), log
         assert names(tmp_path) == {"settings.json", "checkpoints"}
         if how != signal.SIGKILL:
             assert f"stopped by signal {int(how)}; saved: the same command goes on from here" in log
         if kill:
             assert "going on from a checkpoint at iteration" in log
-    subprocess.run(command(springs, tmp_path), check=True, capture_output=True)
+    assert start(server, springs, tmp_path).wait() == 0
     assert names(tmp_path) == {"settings.json", "model.safetensors", "history.parquet"}
     assert_same_results(tmp_path, undisturbed)
 
@@ -259,6 +270,7 @@ def train_here(springs: Path, folder: Path, **changes: Any) -> None:
     )
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_results_that_cannot_be_written_leave_the_checkpoint_of_the_end(
     springs: Path,
     undisturbed: Path,
@@ -281,6 +293,7 @@ def test_results_that_cannot_be_written_leave_the_checkpoint_of_the_end(
     assert_same_results(tmp_path, undisturbed)
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_a_disk_that_fills_up_meanwhile_does_not_stop_training(
     springs: Path,
     undisturbed: Path,
@@ -302,11 +315,12 @@ def test_a_disk_that_fills_up_meanwhile_does_not_stop_training(
     assert_same_results(tmp_path, undisturbed)
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
         ({"model_settings": {"learning_rate": 0.02}}, "settings.model_settings.learning_rate: None, now 0.02"),
-        ({"model_settings": {"iterations": 150}}, "settings.model_settings.iterations: 300, now 150"),
+        ({"model_settings": {"iterations": 100}}, "settings.model_settings.iterations: 200, now 100"),
     ],
 )
 def test_a_checkpoint_of_another_configuration_is_refused_and_training_starts_anew(
@@ -315,10 +329,11 @@ def test_a_checkpoint_of_another_configuration_is_refused_and_training_starts_an
     half_way(springs, tmp_path)
     train_here(springs, tmp_path, **changes)
     assert f"belongs to another training ({named})" in caplog.text
-    assert load_ensemble(tmp_path / "model.safetensors").members[0].iterations in {250, 400}
+    assert load_ensemble(tmp_path / "model.safetensors").members[0].iterations in {160, 260}
     assert "checkpoints" not in names(tmp_path)
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_a_checkpoint_of_another_version_is_refused(
     springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -328,6 +343,7 @@ def test_a_checkpoint_of_another_version_is_refused(
     assert "now 99" in caplog.text
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 def test_a_checkpoint_cut_in_half_is_refused(
     springs: Path, undisturbed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -340,7 +356,7 @@ def test_a_checkpoint_cut_in_half_is_refused(
 
 
 def half_way(springs: Path, folder: Path) -> None:
-    """Leave the checkpoint of a job that was stopped at iteration 100."""
+    """Leave the checkpoint of a job that was stopped at iteration 50."""
     iterations = []
     with pytest.MonkeyPatch.context() as patch:
         step = loop.step
@@ -348,7 +364,7 @@ def half_way(springs: Path, folder: Path) -> None:
         def interrupting(*arguments: Any, **named: Any) -> None:
             step(*arguments, **named)
             iterations.append(1)
-            if len(iterations) == 100:
+            if len(iterations) == 50:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         patch.setattr(loop, "step", interrupting)
@@ -368,20 +384,18 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
-def test_a_second_process_is_kept_out(springs: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(springs, tmp_path), stderr=subprocess.PIPE, text=True)
+def test_a_second_process_is_kept_out(server: Path, springs: Path, tmp_path: Path) -> None:
+    process = start(server, springs, tmp_path)
+    while not list((tmp_path / "checkpoints").rglob("[0-9]*.checkpoint")) and not process.has_ended():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
     try:
-        while not list((tmp_path / "checkpoints").rglob("[0-9]*.checkpoint")) and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGSTOP)
         with pytest.raises(UserError, match="another process is training with the checkpoints in"):
             train_here(springs, tmp_path)
         assert list((tmp_path / "checkpoints").rglob("[0-9]*.checkpoint"))
-        process.send_signal(signal.SIGCONT)
-        _, log = process.communicate(timeout=60)
     finally:
-        process.kill()
-    assert process.returncode == 0, log
+        process.send_signal(signal.SIGCONT)
+    assert process.wait() == 0, log_of(tmp_path).read_text()
 
 
 def test_a_signal_without_a_checkpoint_says_that_nothing_was_saved(
@@ -434,6 +448,7 @@ def test_one_network_per_target_that_does_not_fit_is_refused_with_an_estimate(
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
+@pytest.mark.slow(reason="trains a job, stopped or whole, to compare")
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 def test_products_on_a_gpu_are_as_precise_as_asked(
     springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str

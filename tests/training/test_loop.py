@@ -34,7 +34,7 @@ from sparsenode.training.problems import Problem, make_problems
 from sparsenode.training.run import Run, Task
 
 TINY = ModelSettings(
-    hidden=(6,), solver=SolverSettings(step=0.5), iterations=20, check_every=5, learning_rate=0.02, warm_up=0.2
+    hidden=(6,), solver=SolverSettings(step=1.0), iterations=20, check_every=5, learning_rate=0.02, warm_up=0.2
 )
 
 
@@ -80,6 +80,7 @@ def assert_same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor], t
         torch.testing.assert_close(tensor, right[name], rtol=tolerance, atol=tolerance, msg=name)
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_training_forecasts_better_than_holding_the_state(problems: list[tuple[float, Problem]]) -> None:
     result = run(problems, "none", iterations=300, seeds=(0,))
     losses = [row["loss"] for row in result.history]
@@ -225,8 +226,8 @@ def test_all_members_can_diverge(problems: list[tuple[float, Problem]]) -> None:
 @pytest.mark.parametrize("gates", ["weight", "unit"])
 @pytest.mark.parametrize("method", ["l0", "l1", "pathreg", "grouplasso", "lassonet"])
 def test_a_refit_keeps_what_was_pruned_at_zero(problems: list[tuple[float, Problem]], method: str, gates: str) -> None:
-    settings = {"iterations": 60, "gates": gates, "gates_learning_rate": 0.3, "strengths": (100.0,)}
-    result = run(problems, method, refit=RefitSettings(iterations=15, learning_rate=0.01), **settings)
+    settings = {"iterations": 30, "gates": gates, "gates_learning_rate": 0.6, "strengths": (100.0,)}
+    result = run(problems, method, refit=RefitSettings(iterations=8, learning_rate=0.01), **settings)
     pruned = 0
     for weight, mask in zip(result.parameters.prunable, result.parameters.masks, strict=True):
         assert (weight[mask == 0] == 0).all()
@@ -234,6 +235,7 @@ def test_a_refit_keeps_what_was_pruned_at_zero(problems: list[tuple[float, Probl
     assert pruned > 0
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_sparsity_rises_with_strength(problems: list[tuple[float, Problem]]) -> None:
     result = run(problems, "l1", iterations=150, strengths=(0.0, 0.3, 3.0), seeds=(0,))
     zeros = sum((weight == 0).sum((1, 2)) for weight in result.parameters.weights)
@@ -261,12 +263,14 @@ def test_every_method_trains_with_windows_at_both_orders(
     assert np.isfinite([row["loss"] for row in result.history]).all()
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_dopri5_trains_like_the_coarse_grid(problems: list[tuple[float, Problem]]) -> None:
-    coarse = run(problems, "none", iterations=5)
+    coarse = run(problems, "none", iterations=5, solver=SolverSettings(step=0.5))
     adaptive = run(problems, "none", iterations=5, solver=SolverSettings(scheme="dopri5", step=0.5, tolerance=1e-6))
     assert adaptive.history[-1]["loss"] == pytest.approx(coarse.history[-1]["loss"], rel=1e-2)
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_a_decay_is_learned(rotation: anndata.AnnData) -> None:
     adata = rotation.copy()
     adata.X = np.exp(-adata.obs["time"].to_numpy())[:, None] * np.array([[1.0, 2.0]], np.float32)
@@ -283,6 +287,7 @@ def test_reports_come_at_each_check(problems: list[tuple[float, Problem]]) -> No
     assert {(report.sound, report.members) for report in reports} == {(2, 2)}
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_members_in_blocks_are_the_members_of_one_block(problems: list[tuple[float, Problem]]) -> None:
     together = run(problems, "l0", seeds=(0, 1, 2), refit=RefitSettings(iterations=5, learning_rate=0.01))
     strengths = strengths_of("l0", 0.0, 0.1)
@@ -299,6 +304,7 @@ def test_members_in_blocks_are_the_members_of_one_block(problems: list[tuple[flo
         assert done[-1] == reports[-1].total == 25
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_a_block_that_does_not_fit_is_halved_until_it_does(
     problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -350,11 +356,12 @@ def test_other_errors_are_no_lack_of_memory(
 STOP = StopSettings(tolerance=0.05, patience=10, cooldown=10)
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize("method", ["l1", "l0"])
 def test_a_member_that_no_longer_improves_leaves_and_the_others_do_not_notice(
     problems: list[tuple[float, Problem]], method: str
 ) -> None:
-    settings = {"iterations": 300, "stop": STOP}
+    settings = {"iterations": 120, "stop": STOP}
     together = run(problems, method, seeds=(0, 1), strengths=(0.0, 3.0), **settings)
     iterations = [member.iterations for member in together.members]
     assert min(iterations) < max(iterations)
@@ -370,6 +377,7 @@ def test_a_member_that_no_longer_improves_leaves_and_the_others_do_not_notice(
     assert rates[-1] == pytest.approx(0.05 * 0.02)
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_the_bar_reaches_its_end_when_all_stop_early(problems: list[tuple[float, Problem]]) -> None:
     reports: list[Report] = []
     settings = TINY.changed(iterations=400, stop=StopSettings(tolerance=1.0, patience=10, cooldown=10))
@@ -392,6 +400,7 @@ def test_early_stopping_ends_at_the_iterations_at_the_latest(problems: list[tupl
     assert {member.iterations for member in result.members} == {40}
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize("method", ["none", "pathreg"])
 def test_losses_over_200_iterations_after_a_neighbor_diverged(
     problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, method: str
@@ -487,8 +496,17 @@ def assert_equal(one: TrainingResult, other: TrainingResult) -> None:
     assert str(one.history) == str(other.history)  # as text, since NaN is not equal to itself
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("method", method_names())
+# Of each kind of method one with all variants; the others, which share its code, with those that have most in them.
+OF_EACH_KIND = ["dash", "l1", "lassonet", "pathreg"]
+COMBINATIONS = [
+    (method, variant)
+    for method in method_names()
+    for variant in (VARIANTS if method in OF_EACH_KIND else ("stop", "motion"))
+]
+
+
+@pytest.mark.slow(reason="trains an ensemble")
+@pytest.mark.parametrize(("method", "variant"), COMBINATIONS)
 def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: Path, method: str, variant: str) -> None:
     settings = suited(TINY.changed(**VARIANTS[variant]), method)
     whole, none = run_in_pieces(rotation, tmp_path / "whole", settings, method, None)
@@ -520,6 +538,7 @@ def test_a_single_variable_has_no_edge_to_penalize(rotation: anndata.AnnData, me
     assert [row["penalty"] for row in result.history] == [0.0] * len(result.history)
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_edges_are_weighed_for_the_last_time_before_anybody_cools(
     rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -579,6 +598,7 @@ def started(settings: ModelSettings, seeds: list[int], method: str = "none") -> 
     return runs.start(task, range(len(seeds))), task
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_a_model_that_trains_on_batches_learns_all_windows(rotation: anndata.AnnData) -> None:
     settings = TINY.changed(windows=WindowSettings(length=4, stride=2, batch=5), iterations=300)
     ((until, problem),) = make_problems(rotation, settings)
@@ -633,6 +653,7 @@ def test_every_method_trains_on_motion(rotation: anndata.AnnData, method: str) -
         assert not torch.equal(result.parameters.named()[name], tensor), name
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_so_is_a_run_in_blocks_of_members(rotation: anndata.AnnData, tmp_path: Path) -> None:
     settings = TINY.changed(refit=RefitSettings(iterations=7, learning_rate=0.01))
     whole, _ = run_in_pieces(rotation, tmp_path / "whole", settings, "l0", None, most_members=4)
@@ -641,6 +662,7 @@ def test_so_is_a_run_in_blocks_of_members(rotation: anndata.AnnData, tmp_path: P
     assert_equal(cut, whole)
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_a_smaller_limit_of_memory_holds_for_what_is_resumed(
     rotation: anndata.AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Random numbers of training: keyed by seed and iteration alone."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,7 @@ def test_the_noise_of_slopes_leaves_that_of_positions_as_it_is():
     assert torch.equal(draw_normal([3, 1], 5, (4, 2), CPU), positions[:, 0])
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(st.integers(0, 10_000), st.integers(1, 60), st.data())
 def test_rows_are_drawn_without_repetition_and_from_the_iteration_alone(iteration, rows, data):
     count = data.draw(st.integers(1, rows))

@@ -31,7 +31,7 @@ from sparsenode.training.loop import TrainingResult, train
 from sparsenode.training.problems import make_problems
 from sparsenode.training.run import Run, Task
 
-TINY = ModelSettings(hidden=(6,), solver=SolverSettings(step=0.5), iterations=20, check_every=5, learning_rate=0.02)
+TINY = ModelSettings(hidden=(6,), solver=SolverSettings(step=1.0), iterations=20, check_every=5, learning_rate=0.02)
 PRIOR = np.array([[0.0, -1.0], [0.5, 0.0]])
 SCHEDULE = {"epochs": 20, "first_epoch": 4, "first_share": 0.5, "every": 5, "share": 0.3}
 """Weights go before the steps 3, 4, 9 and 14, counted from 0."""
@@ -147,6 +147,7 @@ def assert_equal(one: TrainingResult, other: TrainingResult) -> None:
         assert torch.equal(tensor, other.parameters.named()[name]), name
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize("form", FORMS)
 def test_dash_without_weight_on_the_prior_is_magnitude_pruning(rotation: anndata.AnnData, form: str) -> None:
     form_ = FORMS[form] | {"refit": RefitSettings(iterations=4, learning_rate=0.01)}
@@ -208,20 +209,27 @@ def test_the_sparsity_of_the_metrics_counts_what_is_pruned(rotation: anndata.Ann
     assert found.tolist() == [0.0, 0.0, 1 - 7 / 40, 1 - 7 / 40]
 
 
-@pytest.mark.parametrize("method", ["imp", "dash"])
-@pytest.mark.parametrize("form", ["three layers", "per target", "biological", "second order"])
+EXTRAS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "refit": {"refit": RefitSettings(iterations=7, learning_rate=0.01)},
+    "stop": {"stop": StopSettings(tolerance=0.05, patience=3, cooldown=4)},
+}
+
+
+# `dash` remembers scores as well; what `imp` remembers, the masks, is among it.
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize(
-    "extra",
+    ("method", "form", "extra"),
     [
-        {},
-        {"refit": RefitSettings(iterations=7, learning_rate=0.01)},
-        {"stop": StopSettings(tolerance=0.05, patience=3, cooldown=4)},
+        *itertools.product(["dash"], ["three layers", "per target", "biological", "second order"], EXTRAS),
+        ("imp", "three layers", "stop"),
+        ("imp", "biological", "refit"),
     ],
 )
 def test_a_pruned_run_in_pieces_is_the_whole_run(
-    rotation: anndata.AnnData, tmp_path: Path, method: str, form: str, extra: dict[str, Any]
+    rotation: anndata.AnnData, tmp_path: Path, method: str, form: str, extra: str
 ) -> None:
-    settings = TINY.changed(**FORMS[form], **extra)
+    settings = TINY.changed(**FORMS[form], **EXTRAS[extra])
     problems = make_problems(rotation, settings)
 
     def go(checkpoints: Checkpoints | None, every: int) -> TrainingResult:
@@ -289,6 +297,7 @@ def test_a_refit_keeps_what_is_pruned_and_takes_its_own_learning_rate(
     assert rates[25] < 0.007
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_nobody_cools_before_the_last_weights_go(rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every member would stop as soon as it may: five iterations of patience, twice."""
     stop = StopSettings(tolerance=1.0, patience=5, cooldown=20)
@@ -308,6 +317,7 @@ def test_nobody_cools_before_the_last_weights_go(rotation: anndata.AnnData, monk
     assert {member.iterations for member in result.members} == {80}
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_a_pruned_network_still_learns(rotation: anndata.AnnData) -> None:
     """The rotation needs its two couplings alone, beside a decay: eight weights of a linear field, half of them."""
     method = pruner("dash", 0.5, epochs=10, first_epoch=3, first_share=0.5, last_epoch=3)

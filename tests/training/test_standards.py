@@ -39,6 +39,7 @@ def test_standards_are_the_mean_and_deviation_of_training_observations(rotation:
     np.testing.assert_allclose(found[:, 1], [0.1, 1.0])
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize("refit", [None, RefitSettings(iterations=5)])
 @pytest.mark.parametrize(
     ("method", "network"), [("l0", "joint"), ("grouplasso", "per_target"), ("lassonet", "per_target")]

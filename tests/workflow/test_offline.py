@@ -38,8 +38,8 @@ def offline(workflow, tmp_path):
     watch.mkdir()
     (watch / "sitecustomize.py").write_text(WATCH)
     asked = watch / "asked_for.txt"
-    environment = {**workflow.environment, "PYTHONPATH": first_on_python_path(watch), "ASKED_FOR": str(asked)}
-    return replace(workflow, prefix=WITHOUT_NETWORK, environment=environment), asked
+    environment = {**workflow.cold().environment, "PYTHONPATH": first_on_python_path(watch), "ASKED_FOR": str(asked)}
+    return replace(workflow.cold(), prefix=WITHOUT_NETWORK, environment=environment), asked
 
 
 def test_training_and_all_after_it_need_no_network(workflow, offline):

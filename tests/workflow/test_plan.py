@@ -179,9 +179,11 @@ def test_what_a_file_lacks_is_said_though_its_results_are_there(workflow):
     assert "Nothing to be done" in succeed(workflow.snakemake("results/data/mine.h5ad")).output
 
 
-def elsewhere(repository, folder):
+@pytest.fixture
+def elsewhere(repository, server, tmp_path):
     """The workflow of the repository itself, run from another folder."""
-    return Workflow(repository, folder, {}, ["--snakefile", str(repository / "Snakefile"), "--cores", "2"])
+    execution = ["--snakefile", str(repository / "Snakefile"), "--cores", "2"]
+    return Workflow(repository, tmp_path, {}, execution).warm(server)
 
 
 OWN = {
@@ -191,31 +193,29 @@ OWN = {
 }
 
 
-def test_a_run_from_another_folder_has_the_default_configuration_as_its_base(repository, tmp_path):
+def test_a_run_from_another_folder_has_the_default_configuration_as_its_base(elsewhere, tmp_path):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(OWN))
     write_cells(tmp_path / "mine.h5ad")
-    workflow = elsewhere(repository, tmp_path)
-    done = succeed(workflow.snakemake("--dry-run", "--configfile", "mine.yaml"))
+    done = succeed(elsewhere.snakemake("--dry-run", "--configfile", "mine.yaml"))
     assert done.jobs["train_members"] == 2
     assert "is not read" not in done.output
     # A file of another program, or of another run.
     (tmp_path / "config.yaml").write_text("samples: {a: b}\n")
-    done = succeed(workflow.snakemake("--dry-run", "--configfile", "mine.yaml"))
+    done = succeed(elsewhere.snakemake("--dry-run", "--configfile", "mine.yaml"))
     assert done.jobs["train_members"] == 2
     assert done.output.count("config.yaml of the working folder is not read: the base is ") == 1
-    done = workflow.snakemake("--dry-run", "--configfile", "config.yaml", "mine.yaml")
+    done = elsewhere.snakemake("--dry-run", "--configfile", "config.yaml", "mine.yaml")
     assert 'configuration: unknown key: found "samples"' in done.output
 
 
-def test_paths_of_a_configuration_are_those_of_the_folder_that_is_named(repository, tmp_path):
+def test_paths_of_a_configuration_are_those_of_the_folder_that_is_named(elsewhere, tmp_path):
     (tmp_path / "below").mkdir()
     write_cells(tmp_path / "below" / "mine.h5ad")
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(OWN))
-    workflow = elsewhere(repository, tmp_path)
-    done = workflow.snakemake("--configfile", "mine.yaml", "--", "results/data/mine.h5ad")
+    done = elsewhere.snakemake("--configfile", "mine.yaml", "--", "results/data/mine.h5ad")
     assert done.status == 1
     assert f"mine.h5ad is missing (looked for at {tmp_path}/mine.h5ad)" in done.output
-    succeed(workflow.snakemake("--configfile", "mine.yaml", "--directory", "below", "--", "results/data/mine.h5ad"))
+    succeed(elsewhere.snakemake("--configfile", "mine.yaml", "--directory", "below", "--", "results/data/mine.h5ad"))
     assert (tmp_path / "below" / "results" / "data" / "mine.h5ad").is_file()
     assert not (tmp_path / "results").exists()
 

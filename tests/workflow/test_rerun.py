@@ -43,17 +43,16 @@ def metrics(workflow: Workflow) -> pd.DataFrame:
 
 def kill_evaluations(workflow: Workflow) -> Workflow:
     """The same with an evaluation that is killed half-way, as the system does where memory lacks."""
-    folder = workflow.folder / "killing"
+    folder, path = workflow.folder / "killing", workflow.environment["PATH"]
     folder.mkdir()
     (folder / "sparsenode").write_text(
         "#!/bin/bash\n"
         'if [ "$1" = evaluate-models ]; then mkdir -p results/metrics; echo half > results/metrics/branches.parquet; '
         "kill -KILL $$; fi\n"
-        f'exec "{shutil.which("sparsenode")}" "$@"\n'
+        f'exec "{shutil.which("sparsenode", path=path)}" "$@"\n'
     )
     (folder / "sparsenode").chmod(0o755)
-    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
-    return replace(workflow, environment={**workflow.environment, "PATH": path})
+    return replace(workflow, environment={**workflow.environment, "PATH": f"{folder}{os.pathsep}{path}"})
 
 
 def test_every_file_is_an_output_that_the_default_target_asks_for(finished):

@@ -42,7 +42,8 @@ def kill_training(folder: Path, killed: list[int]) -> None:
 
 
 def test_killed_training_goes_on_in_the_next_run(workflow):
-    slow = {"models": {"windows": {"iterations": 1000, "check_every": 500}}, "checkpoint_seconds": 0.2}
+    slow = {"models": {"windows": {"iterations": 400, "check_every": 200}}, "checkpoint_seconds": 0.2}
+    workflow = workflow.cold()
     workflow.configure(**slow)
     killed: list[int] = []
     killer = threading.Thread(target=kill_training, args=(workflow.folder, killed))
@@ -56,5 +57,5 @@ def test_killed_training_goes_on_in_the_next_run(workflow):
     second = workflow.snakemake(MODEL)
     assert second.status == 0, second.output
     assert "going on from a checkpoint" in workflow.read_log("train_members/branches/windows/l1/seeds_0-1")
-    assert {member.iterations for member in load_model(workflow.folder / MODEL).members} == {1000}
+    assert {member.iterations for member in load_model(workflow.folder / MODEL).members} == {400}
     assert not workflow.result("checkpoints").exists()

@@ -3,6 +3,7 @@
 import gzip
 import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from snakemake_runs import TINY, Workflow, succeed
 from sparsenode.data.contract import read_trajectories
 
 pytestmark = pytest.mark.workflow
@@ -17,12 +19,15 @@ pytestmark = pytest.mark.workflow
 DONORS = ["s1d2", "s2d1"]
 
 
-@pytest.fixture
-def configuration(repository: Path, tmp_path: Path) -> dict[str, Any]:
-    """A run on a made file of cells, small in everything."""
+def write_files(repository: Path, folder: Path) -> None:
+    """A small file of cells, and a network of some of their genes."""
     write_cells = runpy.run_path(str(repository / "benchmarks" / "preprocess_cells.py"))["write_cells"]
-    write_cells(tmp_path / "cells.h5ad", 700, 150, 30, donors=DONORS, density=0.3)
-    (tmp_path / "network.csv").write_text("TF.human,GENE0,GENE1,GENE2\nGENE3,1,0,1\nGENE4,0,1,0\n")
+    write_cells(folder / "cells.h5ad", 700, 150, 30, donors=DONORS, density=0.3)
+    (folder / "network.csv").write_text("TF.human,GENE0,GENE1,GENE2\nGENE3,1,0,1\nGENE4,0,1,0\n")
+
+
+def configuration() -> dict[str, Any]:
+    """A run on the cells, small in everything."""
     return {
         "run": {"datasets": ["mine"], "models": ["small"], "methods": ["none", "l1"]},
         "seeds": 1,
@@ -48,8 +53,26 @@ def configuration(repository: Path, tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_from_cells_to_metrics_and_figures(workflow, configuration):
-    workflow.configure(**configuration)
+@pytest.fixture(scope="module")
+def original(repository: Path, server: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The workflow in a folder where the cells have been preprocessed once."""
+    workflow = Workflow(repository, tmp_path_factory.mktemp("cells"), TINY).warm(server)
+    write_files(repository, workflow.folder)
+    workflow.configure(**configuration())
+    succeed(workflow.snakemake("--until", "preprocess_dataset"))
+    return workflow
+
+
+@pytest.fixture
+def preprocessed(original: Workflow, tmp_path: Path) -> Workflow:
+    """A copy of it, which a test may change."""
+    copy = replace(original, folder=tmp_path / "copy")
+    shutil.copytree(original.folder, copy.folder, symlinks=True)
+    return copy
+
+
+def test_from_cells_to_metrics_and_figures(preprocessed):
+    workflow = preprocessed
     done = workflow.snakemake()
     assert done.status == 0, done.output
     drawn = {name.removeprefix("draw_") for name in done.jobs if name.startswith("draw_")}
@@ -72,9 +95,9 @@ def test_from_cells_to_metrics_and_figures(workflow, configuration):
     assert "Nothing to be done" in again.output
 
 
-def test_another_file_is_another_dataset(workflow, configuration):
-    workflow.configure(**configuration)
-    assert workflow.snakemake("--until", "preprocess_dataset").status == 0
+def test_another_file_is_another_dataset(preprocessed):
+    workflow = preprocessed
+    assert "preprocess_dataset" not in succeed(workflow.snakemake("--dry-run")).jobs
     shutil.copy(workflow.folder / "cells.h5ad", workflow.folder / "copy.h5ad")
     (workflow.folder / "cells.h5ad").unlink()
     (workflow.folder / "copy.h5ad").rename(workflow.folder / "cells.h5ad")
@@ -83,23 +106,23 @@ def test_another_file_is_another_dataset(workflow, configuration):
     assert done.jobs["preprocess_dataset"] == 1
 
 
-def test_a_packed_file_of_the_internet_gives_the_same_data(workflow, configuration):
-    workflow.configure(**configuration)
-    assert workflow.snakemake("--until", "preprocess_dataset").status == 0
+def test_a_packed_file_of_the_internet_gives_the_same_data(preprocessed):
+    workflow, packed_run = preprocessed, configuration()
     values = read_trajectories(workflow.result("data/mine.h5ad")).X
     packed = workflow.folder / "mirror" / "example.org" / "cells.h5ad.gz"
     packed.parent.mkdir(parents=True)
     packed.write_bytes(gzip.compress((workflow.folder / "cells.h5ad").read_bytes()))
-    configuration["datasets"]["mine"]["options"]["file"] = "https://example.org/cells.h5ad.gz"
-    workflow.configure(**configuration)
+    packed_run["datasets"]["mine"]["options"]["file"] = "https://example.org/cells.h5ad.gz"
+    workflow.configure(**packed_run)
     done = workflow.snakemake("--until", "preprocess_dataset", mirror=workflow.folder / "mirror")
     assert done.status == 0, done.output
     assert (done.jobs["download_source"], done.jobs["unpack_source"]) == (1, 1)
     np.testing.assert_array_equal(read_trajectories(workflow.result("data/mine.h5ad")).X, values)
 
 
-def test_a_file_that_is_cut_short_leaves_nothing(workflow, configuration):
-    workflow.configure(**configuration)
+def test_a_file_that_is_cut_short_leaves_nothing(workflow, repository):
+    write_files(repository, workflow.folder)
+    workflow.configure(**configuration())
     path = workflow.folder / "cells.h5ad"
     path.write_bytes(path.read_bytes()[:-100])
     done = workflow.snakemake("--until", "preprocess_dataset")
