@@ -228,7 +228,7 @@ def _check_raw(name: str, raw: RawTrajectories, first: int, known_count: int) ->
 
 def _drop_empty(name: str, raw: RawTrajectories) -> RawTrajectories:
     """Trajectories less the observations that have no observed entry, which tell nothing."""
-    empty = [np.isnan(trajectory.values).all(axis=1) for trajectory in raw.trajectories]
+    empty = [np.asarray(np.isnan(trajectory.values).all(axis=1)) for trajectory in raw.trajectories]
     dropped = [(trajectory.name, int(rows.sum())) for trajectory, rows in zip(raw.trajectories, empty, strict=True)]
     dropped = [(trajectory, count) for trajectory, count in dropped if count]
     if not dropped:
@@ -240,7 +240,7 @@ def _drop_empty(name: str, raw: RawTrajectories) -> RawTrajectories:
         _list([f"{count} of trajectory {trajectory!r}" for trajectory, count in dropped]),
     )
     pairs = zip(raw.trajectories, empty, strict=True)
-    return replace(raw, trajectories=tuple(_take(trajectory, ~rows) for trajectory, rows in pairs))
+    return replace(raw, trajectories=tuple(_take(trajectory, np.logical_not(rows)) for trajectory, rows in pairs))
 
 
 def _take(trajectory: Trajectory, rows: NDArray[np.bool_]) -> Trajectory:
