@@ -18,8 +18,9 @@
   (of those that were averaged, where its observations are averages) or the last of its first `known_observations`,
   `center` (feature,), what was subtracted from modeling units far from zero so that single precision holds their
   movement (absent where it is 0 for all), `source_unit` (what `offset + scale * X` is in, or empty), `offset` and
-  `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels` (trajectory,), what to
-  multiply the values of the group's training trajectories by to expect those of each, `source_files`, `validation`,
+  `scale` (trajectory, feature), `missing_share` of the entries of `X` (absent where none is missing), `time_offset` and
+  `time_scale` (trajectory,), `levels` (trajectory,), what to multiply the values of the group's training trajectories
+  by to expect those of each, `source_files`, `validation`,
   `settings` (JSON), `truth_signed` (false where the truth tells edges and not their signs) and `provenance`, whose
   `networks` say of each prior network its `density` (the share of edges among the known pairs, which is the precision
   of a random prediction), `edges`, `known_pairs` and `regulators`.

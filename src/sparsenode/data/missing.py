@@ -23,9 +23,9 @@ def missing_share(values: NDArray[np.floating]) -> float:
     return float(np.isnan(values).mean()) if values.size else 0.0
 
 
-def describe_missing(values: NDArray[np.floating]) -> str:
-    """The share of the missing entries in words; empty where nothing is missing."""
-    return "" if is_complete(values) else f"{100 * missing_share(values):.3g} % of the entries missing"
+def describe_share(share: float) -> str:
+    """The share of the entries that are missing in words."""
+    return f"{100 * share:.3g} % of the entries missing"
 
 
 def by_pattern(values: NDArray[np.floating]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_]]]:

@@ -13,7 +13,7 @@ from sparsenode.data.centering import center_values
 from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_problem, training_mask, write_trajectories
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.magnitudes import doubts_of_times, doubts_of_values, measure_magnitudes
-from sparsenode.data.missing import describe_missing, is_complete, mean_observed
+from sparsenode.data.missing import describe_share, is_complete, mean_observed, missing_share
 from sparsenode.data.priors import add_priors
 from sparsenode.data.sources import complete_options, source
 from sparsenode.data.validation import set_validation_aside
@@ -68,10 +68,9 @@ def describe(adata: AnnData) -> str:
     """One line: how many trajectories, observations and features, and how they are split."""
     splits = ", ".join(f"{int((adata.obs['split'] == split).sum())} {split}" for split in SPLITS)
     trajectories = len(adata.obs["trajectory"].cat.categories)
-    missing = describe_missing(adata.X)
-    return f"{trajectories} trajectories, {adata.n_obs} observations ({splits}), {adata.n_vars} features" + (
-        f", {missing}" if missing else ""
-    )
+    share = missing_share(adata.X)
+    missing = f", {describe_share(share)}" if share else ""
+    return f"{trajectories} trajectories, {adata.n_obs} observations ({splits}), {adata.n_vars} features{missing}"
 
 
 def assemble(
@@ -142,8 +141,9 @@ def assemble(
         index=list(raw.features),
     )
     count = len(raw.features)
+    values = np.vstack([trajectory.values for trajectory in raw.trajectories]).astype(np.float32)
     return anndata.AnnData(
-        X=np.vstack([trajectory.values for trajectory in raw.trajectories]).astype(np.float32),
+        X=values,
         obs=obs,
         var=var,
         obsm=_embeddings(raw),
@@ -162,6 +162,7 @@ def assemble(
                 "offset": np.stack([_or(trajectory.offset, np.zeros(count)) for trajectory in raw.trajectories]),
                 "scale": np.stack([_or(trajectory.scale, np.ones(count)) for trajectory in raw.trajectories]),
                 **({} if center is None else {"center": center}),
+                **({} if is_complete(values) else {"missing_share": missing_share(values)}),
                 "levels": np.array([trajectory.level for trajectory in raw.trajectories]),
                 "time_offset": np.array([trajectory.time_offset for trajectory in raw.trajectories]),
                 "time_scale": np.array([trajectory.time_scale for trajectory in raw.trajectories]),
