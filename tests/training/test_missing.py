@@ -13,6 +13,7 @@ from sparsenode.data.missing import mean_observed
 from sparsenode.data.windows import training_rows
 from sparsenode.dynamics.solvers import dense_output_matrix, factor_loss
 from sparsenode.ensemble.starts import given_starts
+from sparsenode.errors import UserError
 from sparsenode.settings import (
     BootstrapSettings,
     MethodSettings,
@@ -20,6 +21,7 @@ from sparsenode.settings import (
     SolverSettings,
     WindowSettings,
 )
+from sparsenode.training import problems as problems_module
 from sparsenode.training.loop import train
 from sparsenode.training.problems import bootstrap_multipliers, make_problems, training_standards
 
@@ -147,3 +149,15 @@ def test_a_linear_system_is_recovered_about_as_well(rotation: anndata.AnnData) -
         wrong.append(np.abs(matrix - [[-0.2, 1.0], [-1.0, -0.2]]).max())
     assert wrong[0] < 0.02
     assert wrong[1] < 0.03
+
+
+def test_factors_of_many_patterns_that_do_not_fit_are_refused(
+    rotation: anndata.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any is made: what suffices for complete data may not suffice for two factors a row."""
+    needed = 3 * 8 * 13 * 26 * 2  # three factors of 13 x 26 numbers, twice
+    monkeypatch.setattr(problems_module, "usable_memory", lambda _: 8 * 3 * 13 * 26 + 8 * 13 * 26 + needed)
+    settings = SETTINGS.changed(solver=SolverSettings(step=0.25))
+    make_problems(rotation, settings)
+    with pytest.raises(UserError, match=r"solver\.step"):
+        make_problems(with_holes(rotation, 0.4), settings)
