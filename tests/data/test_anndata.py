@@ -247,10 +247,10 @@ def test_times_that_repeat_or_are_missing_or_infinite(cells: AnnData, options: C
 
 
 @pytest.mark.parametrize("scaling", ["none", "per_trajectory"])
-def test_values_that_are_not_finite(cells: AnnData, options: Callable[..., dict], tmp_path: Path, scaling: str) -> None:
-    cells.X[3, 1] = np.nan
+def test_values_that_are_infinite(cells: AnnData, options: Callable[..., dict], tmp_path: Path, scaling: str) -> None:
+    cells.X[3, 1] = np.inf
     settings = {"source": "anndata", "options": options(scaling=scaling)}
-    with pytest.raises(UserError, match="NaN or infinite"):
+    with pytest.raises(UserError, match=r"infinite.*; remove them, or write NaN for what was not observed"):
         preprocess_dataset("mine", settings, tmp_path, tmp_path / "mine.h5ad")
     assert not (tmp_path / "mine.h5ad").exists()
 

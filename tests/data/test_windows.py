@@ -286,7 +286,7 @@ def test_past_slopes_end_at_each_start() -> None:
     values, starts = np.stack((2 * times, parabola(times)), axis=1), np.array([6, 3, 4])
     slopes, errors = past_slopes(times, values, starts, 4)
     np.testing.assert_allclose(slopes, np.stack((np.full(3, 2.0), parabola.deriv()(times[starts])), axis=1), atol=1e-9)
-    assert errors.shape == (3,)
+    assert errors.shape == (3, 2)
     wild = values.copy()
     wild[5:] = 1e9
     np.testing.assert_array_equal(past_slopes(times, wild, starts[1:], 4)[0], slopes[1:])
@@ -297,7 +297,7 @@ def test_past_slopes_end_at_each_start() -> None:
 def test_one_observation_has_no_slope_and_no_error_of_it() -> None:
     slopes, errors = past_slopes(np.arange(4.0), np.ones((4, 2)), np.array([0, 3]), 1)
     np.testing.assert_array_equal(slopes, np.zeros((2, 2)))
-    np.testing.assert_array_equal(errors, np.zeros(2))
+    np.testing.assert_array_equal(errors, np.zeros((2, 2)))
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 7])
@@ -305,7 +305,7 @@ def test_the_error_of_a_slope_is_its_spread_over_draws_of_the_noise(count: int) 
     times = uneven_times([0.5, 0.1, 0.7, 0.4, 0.2, 0.9, 0.3, 0.3])
     draws = np.random.default_rng(0).normal(size=(len(times), 20_000))
     slopes, errors = past_slopes(times, draws, np.array([6, 7]), count)
-    np.testing.assert_allclose(slopes.std(1), errors, rtol=0.02)
+    np.testing.assert_allclose(slopes.std(1), errors[:, 0], rtol=0.02)
 
 
 def test_the_noise_of_white_noise_is_its_standard_deviation() -> None:
@@ -415,7 +415,7 @@ def test_velocities_are_the_slopes_of_the_last_observations(windows: tuple[int, 
         np.testing.assert_allclose(slopes, (data.X[starts] - data.X[np.array(starts) - count + 1]) / (count - 1) / 0.5)
     assert rows.at_start.all()
     noise = np.array([observation_noise(data.X[:11] if start < 11 else data.X[15:]) for start in starts])
-    np.testing.assert_allclose(rows.velocity_error, noise * errors[:, None])
+    np.testing.assert_allclose(rows.velocity_error, noise * errors)
     np.testing.assert_allclose(rows.initial_error, noise)
     alike = training_rows(data, windows=windows, smoothing=0, order=2)
     np.testing.assert_array_equal(rows.initial, alike.initial)

@@ -106,3 +106,20 @@ def test_change_along_a_lineage_is_the_range_of_its_course():
 def test_forecasts_of_other_genes_are_refused(cells):
     with pytest.raises(UserError, match="no forecast of any of its genes was kept"):
         gene_trends.read_trends(cells, ["UNKNOWN"])
+
+
+def test_missing_values_are_no_cells(cell_files, cells):
+    holes = cells.copy()
+    rows = (cells.obs["trajectory"] == "s1 erythroid").to_numpy()
+    names = list(cells.var_names)
+    holes.X[np.flatnonzero(rows)[::3], names.index("HBB")] = np.nan
+    holes.X[(cells.obs["trajectory"] == "s2 erythroid").to_numpy(), names.index("HBB")] = np.nan
+    trends = gene_trends.read_trends(holes, names)
+    assert trends.genes == gene_trends.read_trends(cells, names).genes
+    trend = trends.observed["HBB", "s1 erythroid"]
+    kept = np.delete(np.flatnonzero(rows), slice(None, None, 3))
+    np.testing.assert_array_equal(trend.times, cells.obs["time"].to_numpy()[kept])
+    np.testing.assert_allclose(trend.values, 1 + 2 * cells.X[kept, names.index("HBB")], rtol=1e-6)
+    metrics, choices = read_metrics(cell_files["metrics"]), read_selection(cell_files["selection"])
+    figure = gene_trends.draw("cells", metrics, choices, pd.read_parquet(cell_files["forecasts"]), trends)
+    assert sum(text.get_text() == "no cells" for axes in figure.axes for text in axes.texts) == 1

@@ -73,3 +73,44 @@ def test_forecasts_without_a_column_are_damage(files, column):
     tables = {name: files[name] for name in ("metrics", "selection", "forecasts")}
     with pytest.raises(UserError, match=rf"forecasts\.parquet is damaged \(it lacks '{column}'\); delete it and run"):
         trajectories.read(Results("toy", tables))
+
+
+def test_what_is_missing_is_not_drawn(metrics, forecasts):
+    """No point, no course through a long gap, no scale; the forecast goes on."""
+    rng = np.random.default_rng(0)
+    times = pd.Series(np.linspace(0, 5, 30))
+    noise = dict(zip(times.round(6), rng.normal(size=30), strict=True))
+    forecasts["observed"] += forecasts["time"].round(6).map(noise).astype(float)
+    gap = forecasts["feature"].eq("b") & forecasts["time"].between(1.0, 4.0)
+    forecasts.loc[gap, "observed"] = np.nan
+    forecasts.loc[forecasts["feature"].eq("c"), "observed"] = np.nan
+    figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
+    panels = {axes.get_subplotspec().rowspan.start: axes for axes in figure.subfigs[0].axes}
+    for row, count in ((0, 30), (1, int((~times.between(1.0, 4.0)).sum())), (2, 0)):
+        points, forecast = panels[row].get_lines()[:2]
+        assert np.isfinite(points.get_ydata()).sum() == count
+        assert np.isfinite(forecast.get_ydata()).sum() == 30
+        assert np.isfinite(panels[row].get_ylim()).all()
+
+
+def test_the_course_of_noisy_values_has_gaps_where_they_are_missing():
+    values = np.random.default_rng(0).normal(size=200)
+    values[80:140] = np.nan
+    observed = pd.DataFrame(
+        {
+            "trajectory": "a",
+            "feature": "x",
+            "time": np.arange(200.0),
+            "observed": values,
+            "split": "train",
+            "phase": "fit",
+        }
+    )
+    assert trajectories.is_noisy(observed["observed"])
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    trajectories._draw_observed(axes, observed, "a", "x")
+    course = axes.get_lines()[1].get_ydata()
+    assert np.isnan(course[90:130]).all()
+    assert np.isfinite(course[20:75]).all()

@@ -647,3 +647,27 @@ def test_from_files_errors_are_one_line(
     assert call(files, output, {"each": "low"}) == 1
     assert "exact.json is missing; run again" in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_ends_words_and_starts_are_those_of_observed_entries(branches: anndata.AnnData) -> None:
+    """Values that no number is taken from may as well be missing."""
+    complete = read_observations(branches)
+    settings = InterventionSettings(clamp={"held": {complete.features[0]: "low", complete.features[1]: "high"}})
+    training = complete.values[complete.training]
+    holes = np.random.default_rng(0).random(complete.values.shape) < 0.3
+    holes |= np.isin(complete.values, [training[:, 0].min(), training[:, 1].max()])
+    holes[[complete.rows_of(code)[0] for code in range(len(complete.trajectory_names))]] = False
+    holes[:, 0] &= ~holes.all(axis=1)
+    data = replace(complete, values=np.where(holes, np.nan, complete.values))
+    clamp = resolve_interventions(data, settings, "toggle")[0].clamp
+    seen = data.values[data.training]
+    assert list(clamp.values()) == [np.nanmin(seen[:, 0]), np.nanmax(seen[:, 1])]
+    fates, of_complete = read_fates(data), read_fates(complete)
+    np.testing.assert_allclose(fates.ends, of_complete.ends, atol=0.2)
+    starts = uncommitted_starts(data, fates, 4, 2.0)
+    assert np.isfinite(starts.states).all()
+    missing = np.isnan(data.values[starts.observations])
+    first = starts.states == data.initial_states[data.trajectory[starts.observations]]
+    agrees = starts.states == data.states[starts.observations]
+    assert (agrees | first).all()
+    assert missing.any()

@@ -121,6 +121,13 @@ def test_the_size_of_a_file_of_ones_own_is_read_from_its_headers(config, tmp_pat
     settings = {**configuration.dataset_settings(config, "mine"), "validation": validation}
     preprocess_dataset("mine", settings, tmp_path, tmp_path / "results" / "data" / "mine.h5ad")
     assert plan.data_size(config, "mine") == plan.DataSize(17, 3, 13, 6.0, exact=True)
+    adata.X[:13, 3] = np.nan
+    adata.X[:8, 3] = 0.5
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    preprocess_dataset("mine", settings, tmp_path, tmp_path / "results" / "data" / "mine.h5ad")
+    config["run"]["datasets"] = ["mine"]
+    assert plan.data_size(config, "mine").missing == pytest.approx(5 / (52 * 17))
+    assert "mine: 0.566 % of the entries missing" in plan.missing_remarks(config)
     adata[:, :5].copy().write_h5ad(tmp_path / "cells.h5ad")
     (tmp_path / "results" / "data" / "mine.h5ad").unlink()
     assert plan.data_size(config, "mine").features == 5

@@ -242,6 +242,26 @@ def test_the_start_is_chosen_on_validation_observations(rotation: anndata.AnnDat
     assert make_validation(rotation, SETTINGS) is None
 
 
+@pytest.mark.parametrize("matching", FORMS)
+def test_missing_entries_count_nothing(rotation: anndata.AnnData, matching: MatchingSettings) -> None:
+    """The true field fits what is left, and a field without rates has the loss one."""
+    adata = rotation.copy()
+    adata.X[np.random.default_rng(1).random(adata.shape) < 0.2] = np.nan
+    problem = make_matching(adata, SETTINGS.changed(matching=matching))
+    assert problem is not None
+    assert problem.observed is not None
+    assert all(tensor.isfinite().all() for tensor in vars(problem).values() if torch.is_tensor(tensor))
+    still, true = problem.loss(fields.make_field(1, 2), linear(torch.zeros(2, 2), ROTATION)).tolist()
+    assert still == pytest.approx(1.0, rel=1e-5)
+    assert true < 0.02
+    assert (problem.observed == 0).any()
+    changed = replace(
+        problem, movement=torch.where(problem.observed > 0, problem.movement, torch.full_like(problem.movement, 9.0))
+    )
+    field, layers = fields.make_field(1, 2), linear(ROTATION)
+    assert changed.loss(field, layers).item() == problem.loss(field, layers).item()
+
+
 def test_a_variable_that_never_moves_is_to_stay(rotation: anndata.AnnData) -> None:
     adata = rotation.copy()
     adata.X[:, 1] = 5.0

@@ -257,11 +257,16 @@ def test_rows_that_start_where_a_trajectory_starts_learn_their_velocity(rotation
     assert problem.velocities.any()
 
 
-def test_a_problem_moves_whole(rotation: anndata.AnnData) -> None:
-    ((_, problem),) = make_problems(rotation, SETTINGS)
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_problem_moves_whole(rotation: anndata.AnnData, missing: bool) -> None:
+    data = rotation.copy()
+    data.X[5, 0] = np.nan if missing else data.X[5, 0]
+    ((_, problem),) = make_problems(data, SETTINGS)
     moved = problem.to(torch.device("meta"))
     parts = [moved.positions, moved.errors, moved.velocities, moved.velocity_errors, moved.learned, moved.grid.step]
-    assert {part.device.type for part in (*parts, *vars(moved.loss).values())} == {"meta"}
+    of_loss = [part for part in vars(moved.loss).values() if part is not None]
+    assert len(of_loss) == 5 + missing
+    assert {part.device.type for part in (*parts, *of_loss)} == {"meta"}
     assert moved.grid.intervals == problem.grid.intervals
     ((_, batched),) = make_problems(rotation, BATCHED)
     assert batched.to(torch.device("meta")).batch == 4
@@ -360,8 +365,9 @@ def test_the_loss_of_a_seed_weighs_every_observation_by_its_own_draw(
     assert sampled.loss.projected.shape[:2] == (3, problem.rows)
     # Training draws the rows first, so that no member holds the loss of all of them.
     drawn = problem.sample(4).of_seeds([2, 2, 5])
-    for name, tensor in vars(sampled.loss).items():
-        assert torch.equal(tensor, getattr(drawn.loss, name)), name
+    assert sampled.loss.columns is None
+    for name in ("factor", "projected", "feature_weight", "constant", "scale"):
+        assert torch.equal(getattr(sampled.loss, name), getattr(drawn.loss, name)), name
 
 
 def test_a_bootstrap_in_which_all_share_one_weight_is_refused(rotation: anndata.AnnData) -> None:

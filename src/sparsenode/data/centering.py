@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsenode.data.contract import training_mask
+from sparsenode.data.missing import largest_observed, least_observed, mean_observed
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ def center_values(
         for trajectory, split in zip(trajectories, splits, strict=True)
     ]
     training = [values for values in training if len(values)]
-    count = sum(len(values) for values in training)
-    mean = np.sum([values.sum(axis=0) for values in training], axis=0) / count
+    mean = _mean(training)
     spread = _deviation(training, [mean] * len(training))
     # Rounding at a value that is far from all others of its trajectory is small beside how far that is.
-    sizes = np.array([np.abs(trajectory.values).max(axis=0) for trajectory in trajectories])
+    # Of a feature that a trajectory never observes, all of this is 0.
+    sizes = np.array([_size(trajectory.values) for trajectory in trajectories])
     largest = sizes.max(axis=0)
     least = _NONE.get(raw.kind, _NONE["measured"]) * largest
     spreads = np.maximum(spread, [_deviation([trajectory.values], [mean]) for trajectory in trajectories])
@@ -70,11 +71,11 @@ def center_values(
     spread = np.where(spread > least, spread, spreads.max(axis=0))
     center = np.zeros(len(raw.features))
     center[far] = [_rounded(*each) for each in zip(mean[far], spread[far], strict=True)]
-    movement = _deviation(training, [values.mean(axis=0) for values in training])
+    movement = _deviation(training, [mean_observed(values) for values in training])
     movements = np.maximum(
-        movement, [_deviation([trajectory.values], [trajectory.values.mean(axis=0)]) for trajectory in trajectories]
+        movement, [_deviation([trajectory.values], [mean_observed(trajectory.values)]) for trajectory in trajectories]
     )
-    distances = np.array([np.abs(trajectory.values - center).max(axis=0) for trajectory in trajectories])
+    distances = np.array([_size(trajectory.values - center) for trajectory in trajectories])
     lost = ((_ROUNDING * distances > _LOST * movements) & (movements > least)).any(axis=0)
     lost |= (largest < _LEAST) & (largest >= np.finfo(np.float64).smallest_normal)
     if lost.any():
@@ -111,9 +112,9 @@ def count_steps(parts: Sequence[Floats], kind: np.dtype) -> Floats:
         infinite for features that move in no trajectory.
     """
     precision = kind if kind.kind == "f" else np.dtype(np.float64)
-    with np.errstate(invalid="ignore"):  # what is not finite is refused elsewhere
-        largest = np.max([np.abs(values).max(axis=0) for values in parts], axis=0)
-        extent = np.max([np.ptp(values, axis=0) for values in parts], axis=0)
+    with np.errstate(invalid="ignore"):  # what is infinite is refused elsewhere
+        largest = np.max([_size(values) for values in parts], axis=0)
+        extent = np.fmax.reduce([largest_observed(values) - least_observed(values) for values in parts])
         steps = extent / np.spacing(largest.astype(precision)).astype(np.float64)
     return np.where(extent > 0, steps, np.inf)
 
@@ -139,7 +140,7 @@ def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[s
     few = np.flatnonzero(steps < _FEWEST_STEPS)
     if not len(few):
         return
-    largest = np.max([np.abs(values).max(axis=0) for values in parts], axis=0)
+    largest = np.max([_size(values) for values in parts], axis=0)
     noise = ((steps <= _NOISE_STEPS) & (_share_off(parts) <= _NOISE_SHARE)) | (
         largest < float(np.finfo(kind).smallest_normal)
     )
@@ -159,8 +160,31 @@ def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[s
 
 def _share_off(parts: Sequence[Floats]) -> Floats:
     """Share of the observations that have another value than the median of their trajectory, (feature,)."""
-    off = np.sum([(values != np.quantile(values, 0.5, axis=0, method="lower")).sum(axis=0) for values in parts], axis=0)
-    return np.asarray(off / sum(len(values) for values in parts))
+    off, count = 0, 0
+    for values in parts:
+        observed = ~np.isnan(values)
+        # Missing entries are sorted to the end.
+        middle = np.maximum(observed.sum(axis=0) - 1, 0) // 2
+        median = np.take_along_axis(np.sort(values, axis=0), middle[None], axis=0)
+        off = off + ((values != median) & observed).sum(axis=0)
+        count = count + observed.sum(axis=0)
+    return np.asarray(off / np.maximum(count, 1))
+
+
+def _size(values: Floats) -> Floats:
+    """Largest observed absolute value of each feature, (feature,); 0 where none is observed."""
+    return np.asarray(np.fmax.reduce(np.abs(values), axis=0, initial=0.0))
+
+
+def _mean(matrices: Sequence[Floats]) -> Floats:
+    """Mean (feature,) over the observed entries of all matrices (observation, feature)."""
+    total = np.sum([np.nansum(values, axis=0) for values in matrices], axis=0)
+    return np.asarray(total / _count(matrices))
+
+
+def _count(matrices: Sequence[Floats]) -> NDArray[np.int_]:
+    """How many entries of each feature are observed, (feature,), 1 at least."""
+    return np.maximum(np.sum([(~np.isnan(values)).sum(axis=0) for values in matrices], axis=0), 1)
 
 
 def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
@@ -192,8 +216,9 @@ def refuse_rounded_times(times: Floats, kind: np.dtype, where: str) -> None:
 
 def _deviation(matrices: Sequence[Floats], means: Sequence[Floats]) -> Floats:
     """Root of the mean squared distance from the means, (feature,), over the observations of all matrices."""
-    total = np.sum([np.square(values - mean).sum(axis=0) for values, mean in zip(matrices, means, strict=True)], axis=0)
-    return np.asarray(np.sqrt(total / sum(len(values) for values in matrices)))
+    squares = [np.square(values - mean) for values, mean in zip(matrices, means, strict=True)]
+    total = np.sum([np.nansum(square, axis=0) for square in squares], axis=0)
+    return np.asarray(np.sqrt(total / _count(matrices)))
 
 
 def _rounded(mean: float, spread: float) -> float:

@@ -1,6 +1,7 @@
 """The file between all stages: an AnnData of trajectories.
 
-- `X` float32 (observation, feature) in modeling units; `layers["noise_free"]` where the truth is known.
+- `X` float32 (observation, feature) in modeling units, NaN where an entry was not observed; every observation has an
+  observed entry at least. `layers["noise_free"]`, without NaN, where the truth is known.
 - `obs`, sorted by `trajectory` (in the order of its categories) and then by `time`:
   `trajectory`, `group`, `subject`, `split` (train, validation, test) and `phase` (fit, extrapolation),
   categorical; `time` float64, not decreasing within a trajectory, and `weight`, not negative: of an average, what
@@ -17,8 +18,9 @@
   (of those that were averaged, where its observations are averages) or the last of its first `known_observations`,
   `center` (feature,), what was subtracted from modeling units far from zero so that single precision holds their
   movement (absent where it is 0 for all), `source_unit` (what `offset + scale * X` is in, or empty), `offset` and
-  `scale` (trajectory, feature), `time_offset` and `time_scale` (trajectory,), `levels` (trajectory,), what to
-  multiply the values of the group's training trajectories by to expect those of each, `source_files`, `validation`,
+  `scale` (trajectory, feature), `missing_share` of the entries of `X` (absent where none is missing), `time_offset` and
+  `time_scale` (trajectory,), `levels` (trajectory,), what to multiply the values of the group's training trajectories
+  by to expect those of each, `source_files`, `validation`,
   `settings` (JSON), `truth_signed` (false where the truth tells edges and not their signs) and `provenance`, whose
   `networks` say of each prior network its `density` (the share of edges among the known pairs, which is the precision
   of a random prediction), `edges`, `known_pairs` and `regulators`.
@@ -370,21 +372,32 @@ def _check_values(
         columns[f"obsm[{key!r}]"] = [f"dimension {number}" for number in range(np.shape(matrix)[-1])]
     checked = [*matrices.values(), *embeddings.values()]
     problems = (
-        _check_matrix(label, matrix, observations, columns[label])
+        _check_matrix(label, matrix, observations, columns[label], may_miss=label == "X")
         for label, matrix in zip(columns, checked, strict=True)
     )
     return next(filter(None, problems), None)
 
 
-def _check_matrix(label: str, matrix: Any, observations: Sequence[str], columns: Sequence[str]) -> str | None:
+def _check_matrix(
+    label: str, matrix: Any, observations: Sequence[str], columns: Sequence[str], *, may_miss: bool
+) -> str | None:
+    """What is wrong with a matrix; one of which entries `may_miss` holds NaN for those that were not observed."""
     if not isinstance(matrix, np.ndarray) or matrix.dtype.kind != "f" or matrix.ndim != 2:
         return f"{label} is to be a dense array of floating-point numbers"
-    finite = np.isfinite(matrix)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+    wrong = np.isinf(matrix) if may_miss else ~np.isfinite(matrix)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        what, instead = ("infinite", "remove them, or write NaN for what was not observed")
+        if not may_miss:
+            what, instead = "NaN or infinite", "remove or fill them"
         return (
-            f"{label} holds {int((~finite).sum())} values that are NaN or infinite, the first at observation "
-            f"{observations[row]!r}, {columns[column]}; remove or fill them"
+            f"{label} holds {int(wrong.sum())} values that are {what}, the first at observation "
+            f"{observations[row]!r}, {columns[column]}; {instead}"
+        )
+    if may_miss and (empty := np.flatnonzero(np.isnan(matrix).all(axis=1))).size:
+        return (
+            f"{label} holds {len(empty)} observations without any observed entry, the first {observations[empty[0]]!r};"
+            " remove them"
         )
     return None
 

@@ -49,17 +49,17 @@ def measure_magnitudes(adata: AnnData) -> Magnitudes:
     training = training_mask(adata.obs["split"], adata.obs["phase"])
     times = adata.obs["time"].to_numpy(dtype=np.float64)
     states = metadata.initial_states
-    squares, count, level, span = np.zeros(adata.n_vars), 0, 0.0, 0.0
+    squares, count, level, span = np.zeros(adata.n_vars), np.zeros(adata.n_vars, np.int64), 0.0, 0.0
     # One trajectory at a time: copies of all values in float64 would double what preprocessing takes.
     for name, rows in trajectory_slices(adata).items():
         is_training = training[rows]
         if is_training.any():
             values = np.asarray(adata.X[rows][is_training], dtype=np.float64)
-            squares += np.square(values - states.loc[name].to_numpy(dtype=np.float64)).sum(axis=0)
-            count += len(values)
-            level = max(level, float(np.abs(values).max()))
+            squares += np.nansum(np.square(values - states.loc[name].to_numpy(dtype=np.float64)), axis=0)
+            count += (~np.isnan(values)).sum(axis=0)
+            level = max(level, float(np.nanmax(np.abs(values))))
             span = max(span, float(np.ptp(times[rows])))
-    movements = np.sqrt(squares / max(count, 1))
+    movements = np.sqrt(squares / np.maximum(count, 1))
     return Magnitudes(
         dataset=metadata.name,
         movements=(float(movements.min()), float(movements.max())),

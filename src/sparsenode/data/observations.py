@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import Network, dense, network_of, priors_of, read_metadata, training_mask
+from sparsenode.data.missing import carry_forward
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
 class Observations:
     """The parts of an AnnData of trajectories that evaluation needs, as arrays over its observations.
 
-    `values` (observation, feature); `noise_free` likewise or None; `weights` (feature,); `initial_states`
-    (trajectory, feature), `scale` (trajectory, feature) and `levels` (trajectory,) by the codes in `trajectory`, whose
-    names are `trajectory_names`. `known` observations are given to a forecast of a whole trajectory, or 0 where it
-    starts from the mean of several; `source_unit` is that of the values times `scale`, or empty. The values plus
-    `center` (feature,) are in modeling units, None where they are already.
+    `values` (observation, feature), NaN where an entry is missing; `noise_free` likewise, without NaN, or None;
+    `weights` (feature,); `initial_states` (trajectory, feature), `scale` (trajectory, feature) and `levels`
+    (trajectory,) by the codes in `trajectory`, whose names are `trajectory_names`. `known` observations are given to a
+    forecast of a whole trajectory, or 0 where it starts from the mean of several; `source_unit` is that of the values
+    times `scale`, or empty. The values plus `center` (feature,) are in modeling units, None where they are already.
     """
 
     values: np.ndarray
@@ -55,6 +57,11 @@ class Observations:
     def training(self) -> np.ndarray:
         """Which observations models are fitted to, (observation,)."""
         return training_mask(self.split, self.phase)
+
+    @cached_property
+    def states(self) -> np.ndarray:
+        """What is known of the state at each observation, (observation, feature); see `missing.carry_forward`."""
+        return carry_forward(self.values, self.trajectory, self.initial_states)
 
     def rows_of(self, code: int) -> np.ndarray:
         """Numbers of a trajectory's observations."""

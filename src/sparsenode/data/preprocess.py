@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sparsenode.data.centering import center_values
 from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_problem, training_mask, write_trajectories
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.magnitudes import doubts_of_times, doubts_of_values, measure_magnitudes
+from sparsenode.data.missing import describe_share, is_complete, mean_observed, missing_share
 from sparsenode.data.priors import add_priors
 from sparsenode.data.sources import complete_options, source
 from sparsenode.data.validation import set_validation_aside
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 # A feature that hardly moves in training gets no more weight than one with this share of the mean movement:
 # its noise would fill the loss.
 _LEAST_MOVEMENT = 0.01
+_FEWEST_OBSERVED = 2  # training values that a feature, and a training trajectory, has at least
+_NAMED = 5  # names listed in a message
 
 
 def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads: Path, output: Path) -> None:
@@ -64,7 +68,9 @@ def describe(adata: AnnData) -> str:
     """One line: how many trajectories, observations and features, and how they are split."""
     splits = ", ".join(f"{int((adata.obs['split'] == split).sum())} {split}" for split in SPLITS)
     trajectories = len(adata.obs["trajectory"].cat.categories)
-    return f"{trajectories} trajectories, {adata.n_obs} observations ({splits}), {adata.n_vars} features"
+    share = missing_share(adata.X)
+    missing = f", {describe_share(share)}" if share else ""
+    return f"{trajectories} trajectories, {adata.n_obs} observations ({splits}), {adata.n_vars} features{missing}"
 
 
 def assemble(
@@ -82,8 +88,8 @@ def assemble(
         source_files: checksums of the source's files by HOST/PATH.
 
     Raises:
-        UserError: a trajectory is too short, a prior cannot be made, values are not finite, or validation leaves
-            nothing to train on.
+        UserError: a trajectory is too short, a prior cannot be made, values are infinite, too few of a feature or of a
+            trajectory are observed, or validation leaves nothing to train on.
     """
     import anndata
     import pandas as pd
@@ -93,10 +99,13 @@ def assemble(
     validation = dict(settings.get("validation", {}))
     raw = add_priors(name, raw, settings.get("priors", {}))
     _check_names(name, raw)
+    raw = _drop_empty(name, raw)
     _check_raw(name, raw, first, known_count)
     splits = set_validation_aside(raw.trajectories, validation, keep_first=max(first, known_count))
+    _check_observed(name, raw, splits, first, known_count)
     raw, center = center_values(name, raw, splits)
-    initial_states = np.stack([_initial_state(trajectory, first, known_count) for trajectory in raw.trajectories])
+    initial_states = _initial_states(raw.trajectories, splits, first, known_count)
+    _note_starts(name, raw, first, known_count)
     feature_weight = settings.get("feature_weight", "movement")
     movement = _movement(raw.trajectories, splits, initial_states)
     weights = [_or(trajectory.weights, np.ones(len(trajectory.times))) for trajectory in raw.trajectories]
@@ -132,8 +141,9 @@ def assemble(
         index=list(raw.features),
     )
     count = len(raw.features)
+    values = np.vstack([trajectory.values for trajectory in raw.trajectories]).astype(np.float32)
     return anndata.AnnData(
-        X=np.vstack([trajectory.values for trajectory in raw.trajectories]).astype(np.float32),
+        X=values,
         obs=obs,
         var=var,
         obsm=_embeddings(raw),
@@ -152,6 +162,7 @@ def assemble(
                 "offset": np.stack([_or(trajectory.offset, np.zeros(count)) for trajectory in raw.trajectories]),
                 "scale": np.stack([_or(trajectory.scale, np.ones(count)) for trajectory in raw.trajectories]),
                 **({} if center is None else {"center": center}),
+                **({} if is_complete(values) else {"missing_share": missing_share(values)}),
                 "levels": np.array([trajectory.level for trajectory in raw.trajectories]),
                 "time_offset": np.array([trajectory.time_offset for trajectory in raw.trajectories]),
                 "time_scale": np.array([trajectory.time_scale for trajectory in raw.trajectories]),
@@ -206,21 +217,145 @@ def _check_raw(name: str, raw: RawTrajectories, first: int, known_count: int) ->
                 f"first {len(trajectory.first_values)} single ones are kept; choose at most as many"
             )
             raise UserError(message)
-        finite = np.isfinite(trajectory.values)
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
+        infinite = np.isinf(trajectory.values)
+        if infinite.any():
+            row, column = np.argwhere(infinite)[0]
             message = (
-                f"{where}: {int((~finite).sum())} values are NaN or infinite, the first at observation {row}, "
-                f"feature {raw.features[column]!r}; remove or fill them"
+                f"{where}: {int(infinite.sum())} values are infinite, the first at observation {row}, "
+                f"feature {raw.features[column]!r}; remove them, or write NaN for what was not observed"
             )
             raise UserError(message)
 
 
-def _initial_state(trajectory: Trajectory, first: int, known_count: int) -> Floats:
-    """Mean of the first observations, of the single ones where these are averages, or the last of the known ones."""
+def _drop_empty(name: str, raw: RawTrajectories) -> RawTrajectories:
+    """Trajectories less the observations that have no observed entry, which tell nothing."""
+    empty = [np.asarray(np.isnan(trajectory.values).all(axis=1)) for trajectory in raw.trajectories]
+    dropped = [(trajectory.name, int(rows.sum())) for trajectory, rows in zip(raw.trajectories, empty, strict=True)]
+    dropped = [(trajectory, count) for trajectory, count in dropped if count]
+    if not dropped:
+        return raw
+    logger.warning(
+        "dataset %s: %d observations have no observed entry and are left out: %s",
+        name,
+        sum(count for _, count in dropped),
+        _list([f"{count} of trajectory {trajectory!r}" for trajectory, count in dropped]),
+    )
+    pairs = zip(raw.trajectories, empty, strict=True)
+    return replace(raw, trajectories=tuple(_take(trajectory, np.logical_not(rows)) for trajectory, rows in pairs))
+
+
+def _take(trajectory: Trajectory, rows: NDArray[np.bool_]) -> Trajectory:
+    """A trajectory of some of its observations."""
+
+    def names(labels: Sequence[str]) -> tuple[str, ...]:
+        return tuple(label for label, chosen in zip(labels, rows, strict=True) if chosen)
+
+    return replace(
+        trajectory,
+        times=trajectory.times[rows],
+        values=trajectory.values[rows],
+        splits=trajectory.splits[rows],
+        phases=trajectory.phases[rows],
+        weights=None if trajectory.weights is None else trajectory.weights[rows],
+        noise_free=None if trajectory.noise_free is None else trajectory.noise_free[rows],
+        observation_names=None if trajectory.observation_names is None else names(trajectory.observation_names),
+        embeddings={name: values[rows] for name, values in trajectory.embeddings.items()},
+        observation_labels={name: names(labels) for name, labels in trajectory.observation_labels.items()},
+    )
+
+
+def _check_observed(
+    name: str, raw: RawTrajectories, splits: Sequence[NDArray[np.str_]], first: int, known_count: int
+) -> None:
+    """Refuse features, trajectories and starts of which too little is observed, all in one message.
+
+    A feature needs two observed values among all training observations, a trajectory that has training observations two
+    among its own, and every trajectory an observed value of each feature to start from (see `_initial_state`).
+    """
+    if all(is_complete(trajectory.values) for trajectory in raw.trajectories):
+        return
+    of_feature = np.zeros(len(raw.features), dtype=np.int64)
+    of_trajectory = {}
+    for trajectory, split in zip(raw.trajectories, splits, strict=True):
+        is_training = training_mask(split, trajectory.phases)
+        counts = (~np.isnan(trajectory.values[is_training])).sum(axis=0)
+        of_feature += counts
+        if is_training.any() and counts.sum() < _FEWEST_OBSERVED:
+            of_trajectory[trajectory.name] = int(counts.sum())
+    few = np.flatnonzero(of_feature < _FEWEST_OBSERVED)
+    lacking = np.argwhere(np.isnan(_initial_states(raw.trajectories, splits, first, known_count)))
+    lacking = lacking[~np.isin(lacking[:, 1], few)]
+    problems = {
+        "features with fewer than two observed training values": [
+            f"{raw.features[number]!r} has {of_feature[number]}" for number in few
+        ],
+        "training trajectories with fewer than two observed training values": [
+            f"{trajectory!r} has {count}" for trajectory, count in of_trajectory.items()
+        ],
+        "features without an observed value to start from (a training one, where a trajectory has training "
+        "observations)": [
+            f"{raw.features[feature]!r} in trajectory {raw.trajectories[number].name!r}" for number, feature in lacking
+        ],
+    }
+    described = [f"{len(names)} {kind}: {_list(names)}" for kind, names in problems.items() if names]
+    if described:
+        message = f"dataset {name}: {'; '.join(described)}; leave these features or trajectories out"
+        raise UserError(message)
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _initial_states(
+    trajectories: Sequence[Trajectory], splits: Sequence[NDArray[np.str_]], first: int, known_count: int
+) -> Floats:
+    pairs = zip(trajectories, splits, strict=True)
+    return np.stack([_initial_state(trajectory, split, first, known_count) for trajectory, split in pairs])
+
+
+def _initial_state(trajectory: Trajectory, split: NDArray[np.str_], first: int, known_count: int) -> Floats:
+    """Mean of the first observations, of the single ones where these are averages, or the last of the known ones.
+
+    Over the observed ones of each feature. Where none of them is, the last one that is observed before, or else the
+    first one after: among the training observations, so that a start tells nothing of what is forecast, or among all
+    where a trajectory has no training observations. NaN where there is none.
+    """
+    state = _mean_of_first(trajectory, first, known_count)
+    if is_complete(state):
+        return state
+    is_training = training_mask(split, trajectory.phases)
+    after = np.flatnonzero(is_training if is_training.any() else np.ones(len(split), dtype=bool))
+    candidates = [*range(known_count - 2, -1, -1), *after[after >= known_count - 1].tolist()]
+    for row in candidates:
+        state = np.where(np.isnan(state), trajectory.values[row], state)
+        if is_complete(state):
+            break
+    return state
+
+
+def _mean_of_first(trajectory: Trajectory, first: int, known_count: int) -> Floats:
+    """Mean (feature,) of what is observed of each feature in the first observations; NaN where nothing is."""
     if trajectory.first_values is not None and known_count == 1:
-        return np.asarray(trajectory.first_values[:first].mean(axis=0))
-    return np.asarray(trajectory.values[known_count - 1 : max(first, known_count)].mean(axis=0))
+        return mean_observed(trajectory.first_values[:first])
+    return mean_observed(trajectory.values[known_count - 1 : max(first, known_count)])
+
+
+def _note_starts(name: str, raw: RawTrajectories, first: int, known_count: int) -> None:
+    """Tell of the features that are not observed where their trajectories start."""
+    absent = [np.isnan(_mean_of_first(trajectory, first, known_count)) for trajectory in raw.trajectories]
+    pairs = [
+        f"{raw.features[feature]!r} in trajectory {raw.trajectories[number].name!r}"
+        for number, feature in np.argwhere(absent)
+    ]
+    if pairs:
+        logger.warning(
+            "dataset %s: %d initial values are not observed; the nearest observed one is taken (before the start, or "
+            "else the first one after): %s",
+            name,
+            len(pairs),
+            _list(pairs),
+        )
 
 
 def _movement(
@@ -233,7 +368,7 @@ def _movement(
         ((trajectory.values - start) ** 2)[training_mask(split, trajectory.phases)]
         for trajectory, split, start in zip(trajectories, splits, initial_states, strict=True)
     ]
-    return np.asarray(np.vstack(squares).mean(axis=0))
+    return mean_observed(np.vstack(squares))
 
 
 def _feature_weights(movement: Floats) -> Floats:

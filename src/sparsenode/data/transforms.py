@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsenode.data.missing import largest_observed, least_observed
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
@@ -50,9 +51,9 @@ def resolve_repeated_times(
 
 
 def value_range(values: Floats) -> tuple[Floats, Floats]:
-    """Smallest value and range of every feature, each (feature,), of `values` (observation, feature)."""
-    lowest = values.min(axis=0)
-    return lowest, values.max(axis=0) - lowest
+    """Smallest observed value and range of every feature, each (feature,), of `values` (observation, feature)."""
+    lowest = least_observed(values)
+    return lowest, largest_observed(values) - lowest
 
 
 def scaling_ranges(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsenode.data.contract import observation_counts, read_metadata, training_mask
+from sparsenode.data.missing import by_pattern, carry_forward, interpolate, is_complete
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class Rows:
 
     `initial` (row, feature) and `velocity` (row, feature) at the start; `at_start` (row,) tells whether a row begins
     where its trajectory begins, where a second-order model learns the velocity itself. `times[row]` counts from the
-    start of the row, in the unit of the dataset, and `observed[row]` is (time, feature). `initial_error`
+    start of the row, in the unit of the dataset, and `observed[row]` is (time, feature), NaN where an entry is missing;
+    states and slopes are never missing. `initial_error`
     (row, feature) is the standard error of `initial` as a mean of noisy observations, `velocity_error` that of a
     slope. `groups[row]` names the trajectory's group, `observations[row]` (time,) are numbers of the observations in
     the data.
@@ -105,7 +107,16 @@ def find_stretches(chosen: np.ndarray, trajectory: np.ndarray) -> list[np.ndarra
 
 
 def local_fit(times: np.ndarray, values: np.ndarray, at: float) -> tuple[np.ndarray, np.ndarray]:
-    """Value and derivative at a time of the least-squares polynomial (cubic where there are 6 points or more)."""
+    """Value and derivative at a time of the least-squares polynomial (cubic where there are 6 points or more).
+
+    Of each feature through its observed values; without any, the value is NaN and the derivative 0.
+    """
+    if not is_complete(values):
+        value, slope = np.full(values.shape[1], np.nan), np.zeros(values.shape[1])
+        for columns, rows in by_pattern(values):
+            if rows.any():
+                value[columns], slope[columns] = local_fit(times[rows], values[np.ix_(rows, columns)], at)
+        return value, slope
     degree = min(3 if len(times) >= 6 else 2, len(times) - 1)
     span = max(float(np.ptp(times)), np.finfo(float).tiny)
     basis = np.vander((times - at) / span, degree + 1, increasing=True)
@@ -114,30 +125,43 @@ def local_fit(times: np.ndarray, values: np.ndarray, at: float) -> tuple[np.ndar
     return coefficients[0], slope
 
 
-def slope_weights(times: np.ndarray) -> np.ndarray:
-    """Weights (time,) that give the slope at the last of some times, of a line or, from 4 times on, of a parabola."""
+def slope_weights(times: np.ndarray, at: float | None = None) -> np.ndarray:
+    """Weights (time,) that give the slope at the last of some times, of a line or, from 4 times on, of a parabola.
+
+    With `at`, the slope at that time.
+    """
     degree = min(1 if len(times) < 4 else 2, len(np.unique(times)) - 1)
     if degree < 1:
         return np.zeros(len(times))
     span = float(np.ptp(times))
-    basis = np.vander((times - times[-1]) / span, degree + 1, increasing=True)
+    basis = np.vander((times - (times[-1] if at is None else at)) / span, degree + 1, increasing=True)
     return np.asarray(np.linalg.pinv(basis)[1] / span)
 
 
 def past_slopes(times: np.ndarray, values: np.ndarray, starts: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Slope (start, feature) of the last observations up to each start, and its error for noise of 1, (start,).
+    """Slope of the last observations up to each start, and its error for noise of 1, both (start, feature).
+
+    Of each feature through what is observed of it; 0 of fewer than two values.
 
     Args:
         times: (observation,) times.
-        values: (observation, feature); all that are used belong to one trajectory.
+        values: (observation, feature), NaN where missing; all that are used of a start belong to one trajectory.
         starts: (start,) indices of the observations that are starts.
         count: number of the observations that a slope is fitted to.
     """
-    slopes, errors = np.zeros((len(starts), values.shape[1])), np.zeros(len(starts))
+    slopes, errors = np.zeros((len(starts), values.shape[1])), np.zeros((len(starts), values.shape[1]))
     for row, start in enumerate(starts):
         past = slice(int(start) - count + 1, int(start) + 1)
-        weights = slope_weights(times[past])
-        slopes[row], errors[row] = weights @ values[past], np.linalg.norm(weights)
+        past_times, past_values = times[past], values[past]
+        if is_complete(past_values):
+            weights = slope_weights(past_times)
+            slopes[row], errors[row] = weights @ past_values, np.linalg.norm(weights)
+            continue
+        for columns, rows in by_pattern(past_values):
+            if rows.any():
+                weights = slope_weights(past_times[rows], at=past_times[-1])
+                slopes[row, columns] = weights @ past_values[np.ix_(rows, columns)]
+                errors[row, columns] = np.linalg.norm(weights)
     return slopes, errors
 
 
@@ -148,8 +172,14 @@ def observation_noise(values: np.ndarray, counts: np.ndarray | None = None) -> n
 
     From differences of neighbors, which a slow trend does not change (von Neumann 1941). Where a difference tends to
     have the sign of the one before, they tell the motion and not the noise: then from third differences, which a
-    parabola does not change. Zero for one observation.
+    parabola does not change. Of each feature over its observed values, as if these followed each other. Zero for one
+    observation.
     """
+    if not is_complete(values):
+        noise = np.zeros(values.shape[1])
+        for columns, rows in by_pattern(values):
+            noise[columns] = observation_noise(values[np.ix_(rows, columns)], None if counts is None else counts[rows])
+        return noise
     if len(values) < 2:
         return np.zeros(values.shape[1])
     first = np.diff(values, axis=0)
@@ -177,6 +207,31 @@ def check_known(needed: int, known_count: int) -> None:
             f"velocity_observations of the model is {needed}, but forecasts of this dataset are given {known_count} "
             f"observation{'s' if known_count > 1 else ''}; set initial_state.known of the dataset to {needed} or more"
         )
+
+
+def _restart_states(
+    adata: AnnData, values: np.ndarray, time: np.ndarray, stretch_of: dict[int, np.ndarray]
+) -> np.ndarray:
+    """States (observation, feature) that windows restart from: what is observed, or a line between its neighbors.
+
+    The neighbors are those of the same stretch of training observations. Where a stretch observes nothing of a feature,
+    its state is that of `carry_forward`.
+    """
+    if is_complete(values):
+        return values
+    states = values.copy()
+    for rows in {int(stretch[0]): stretch for stretch in stretch_of.values()}.values():
+        states[rows] = interpolate(time[rows], values[rows])
+    trajectory = adata.obs["trajectory"].cat
+    initial = read_metadata(adata).initial_states.loc[list(trajectory.categories)].to_numpy(dtype=float)
+    return carry_forward(states, trajectory.codes.to_numpy(), initial)
+
+
+def _observed_of(values: np.ndarray, count: int) -> np.ndarray:
+    """How many of the `count` observations that a state is the mean of are observed of each feature, 1 at least."""
+    if is_complete(values):
+        return np.full(values.shape[1], count)
+    return np.maximum((~np.isnan(values)).sum(axis=0), 1)
 
 
 def training_rows(
@@ -225,6 +280,7 @@ def training_rows(
         chosen = make_windows(adata, "train", "fit", *windows, past=known_count)
     width = max(smoothing, 3) if order == 2 and velocity_observations is None else smoothing
     stretch_of = {int(index): rows for rows in _stretches(adata, "train", "fit") for index in rows}
+    states = values if windows is None else _restart_states(adata, values, time, stretch_of)
     count = observation_counts(adata)
     noise_of = {
         name: observation_noise(values[indices], count[indices])
@@ -236,7 +292,7 @@ def training_rows(
     for rows in chosen:
         start, name = int(rows[0]), names[rows[0]]
         begins = start == first_of[name] or windows is None
-        state = initial_states.loc[name].to_numpy(dtype=float) if windows is None else values[start]
+        state = initial_states.loc[name].to_numpy(dtype=float) if windows is None else states[start]
         slope = np.zeros(values.shape[1])
         if width:
             stretch = stretch_of[start]
@@ -245,9 +301,10 @@ def training_rows(
                 near = stretch[max(0, start - int(stretch[0]) - width) :][: 2 * width + 1]
             fitted, slope = local_fit(time[near], values[near], time[start])
             if windows is not None and smoothing:
-                state = fitted
+                state = np.where(np.isnan(fitted), state, fitted)
         initial.append(state)
-        initial_error.append(noise_of[name] / np.sqrt(averaged))
+        counted = _observed_of(values[start : start + averaged], averaged) if windows is None else averaged
+        initial_error.append(noise_of[name] / np.sqrt(counted))
         velocity.append(slope)
         at_start.append(begins)
         times.append(time[rows] - time[first_of[name] if windows is None else start])
@@ -256,7 +313,7 @@ def training_rows(
         starts = np.array([rows[0] if windows is not None else first_of[names[rows[0]]] for rows in chosen])
         slopes, errors = past_slopes(time, values, starts, slope_of)
         noise = np.array([noise_of[names[start]] for start in starts])
-        velocity, velocity_error = list(slopes), noise * errors[:, None]
+        velocity, velocity_error = list(slopes), noise * errors
         at_start = [True] * len(starts)
     return Rows(
         np.array(initial),

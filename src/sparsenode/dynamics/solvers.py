@@ -9,7 +9,7 @@ before training, so that C = V U with orthonormal V turns the squared error over
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -317,6 +317,11 @@ class ExactLoss:
     Shapes: `factor` (row or 1, rank, 2 x nodes), `projected` (row, rank, feature), `feature_weight` (feature,),
     `constant` (row,) and `scale` (), the error of the trivial forecast when the loss is relative and else 1. Where
     members weigh observations differently, factor, projected and constant have an axis `member` before these.
+
+    Where entries are missing, `columns` (group, width) are numbers of the features of each group, all of whose features
+    are observed at the same times. Each group has a factor of its own: factor and projected have an axis `group` before
+    the axis `row`, `projected` ends with the axis `width`, and `feature_weight` is (group, width), 0 for the columns
+    that fill groups up.
     """
 
     factor: Tensor
@@ -324,9 +329,17 @@ class ExactLoss:
     feature_weight: Tensor
     constant: Tensor
     scale: Tensor
+    columns: Tensor | None = None
 
     def __call__(self, nodes: Tensor) -> Tensor:
         """Loss (member,) of node values (member, row, 2 x nodes, feature)."""
+        if self.columns is not None:
+            # Members become columns of the products, so that no factor is copied for each of them.
+            member = "m" if self.factor.dim() == 5 else ""
+            grouped = nodes.index_select(-1, self.columns.flatten()).unflatten(-1, self.columns.shape)
+            residual = torch.einsum(f"{member}grkn,mrngw->mgrkw", self.factor, grouped) - self.projected
+            squares = (residual.square().sum((2, 3)) * self.feature_weight).sum((1, 2))
+            return (squares + self.constant.sum(-1)) / self.scale
         residual = torch.matmul(self.factor, nodes) - self.projected
         squares = residual.square().sum((1, 2))
         return (squares @ self.feature_weight + self.constant.sum(-1)) / self.scale
@@ -336,12 +349,23 @@ class ExactLoss:
         factor = self.factor if self.factor.shape[-3] == 1 else self.factor[..., rows, :, :]
         scale = self.scale * (len(rows) / self.projected.shape[-3])
         projected, constant = self.projected[..., rows, :, :], self.constant[..., rows]
-        return ExactLoss(factor, projected, self.feature_weight, constant, scale)
+        return replace(self, factor=factor, projected=projected, constant=constant, scale=scale)
 
     def of_members(self, places: Tensor) -> ExactLoss:
         """The loss of members that weigh observations as those at `places` (member,) of the axis `member` do."""
         factor, projected, constant = self.factor[places], self.projected[places], self.constant[places]
-        return ExactLoss(factor, projected, self.feature_weight, constant, self.scale)
+        return replace(self, factor=factor, projected=projected, constant=constant)
+
+    def to(self, device: torch.device) -> ExactLoss:
+        """The same loss on another device."""
+        return ExactLoss(
+            self.factor.to(device),
+            self.projected.to(device),
+            self.feature_weight.to(device),
+            self.constant.to(device),
+            self.scale.to(device),
+            None if self.columns is None else self.columns.to(device),
+        )
 
 
 def stack_losses(losses: Sequence[ExactLoss]) -> ExactLoss:
@@ -352,13 +376,12 @@ def stack_losses(losses: Sequence[ExactLoss]) -> ExactLoss:
         padded = [torch.nn.functional.pad(tensor, (0, 0, 0, rank - tensor.shape[-2])) for tensor in tensors]
         return torch.stack(padded)
 
-    factors = [loss.factor.expand(len(loss.projected), -1, -1) for loss in losses]
-    return ExactLoss(
-        stack(factors),
-        stack([loss.projected for loss in losses]),
-        losses[0].feature_weight,
-        torch.stack([loss.constant for loss in losses]),
-        losses[0].scale,
+    factors = [loss.factor.expand(*loss.projected.shape[:-2], -1, -1) for loss in losses]
+    return replace(
+        losses[0],
+        factor=stack(factors),
+        projected=stack([loss.projected for loss in losses]),
+        constant=torch.stack([loss.constant for loss in losses]),
     )
 
 
@@ -373,17 +396,54 @@ def factor_loss(
 ) -> ExactLoss:
     """Factor the weighted squared error over rows of observations once, in float64.
 
-    Rows observed at the same positions share one factor.
+    Rows observed at the same positions share one factor. Where entries are missing, so do features of which the same
+    ones are missing in every row, and every other feature has a factor of its own.
 
     Args:
         positions: by row, (time,) in steps since the start of the row.
-        observed: by row, (time, feature).
+        observed: by row, (time, feature), NaN where an entry is missing: it does not count.
         weights: by row, (time,) the full weight of an observation in the loss.
         feature_weight: (feature,) weights of the features.
         intervals: number of the steps of the grid.
         scale: what the loss is divided by.
         dtype: type of the tensors of the loss.
     """
+    rows = [row_observed.astype(np.float64) for row_observed in observed]
+    columns = None
+    if all(np.isfinite(row_observed).all() for row_observed in rows):
+        factors, projected, constant = _factor_rows(positions, rows, weights, feature_weight, intervals)
+    else:
+        columns = group_features(rows, 2 * (intervals + 1))
+        groups = [_factor_group(features, positions, rows, weights, feature_weight, intervals) for features in columns]
+        rank = max(group[0].shape[1] for group in groups)
+        count = max(len(group[0]) for group in groups)
+        padded = [_pad(group[0], rank) for group in groups]
+        factors = np.stack([np.broadcast_to(factor, (count, *factor.shape[1:])) for factor in padded])
+        projected = np.stack([_pad(group[1], rank) for group in groups])
+        constant = np.sum([group[2] for group in groups], axis=0)
+        feature_weight = np.where(columns >= 0, feature_weight[columns], 0.0)
+
+    def tensor(values: Any) -> Tensor:
+        return torch.as_tensor(values, dtype=dtype)
+
+    return ExactLoss(
+        tensor(factors),
+        tensor(projected),
+        tensor(feature_weight),
+        tensor(constant),
+        tensor(scale),
+        None if columns is None else torch.as_tensor(np.maximum(columns, 0)),
+    )
+
+
+def _factor_rows(
+    positions: Sequence[np.ndarray],
+    observed: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    feature_weight: np.ndarray,
+    intervals: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Factors (row or 1, rank, 2 x nodes), projected values (row, rank, feature), and constants (row,)."""
     factors, projected, constant = [], [], []
     shared: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
     for row_positions, row_observed, row_weights in zip(positions, observed, weights, strict=True):
@@ -393,10 +453,10 @@ def factor_loss(
             left, singular, right = np.linalg.svd(
                 root * dense_output_matrix(row_positions, intervals), full_matrices=False
             )
-            is_significant = singular > 1e-12 * singular.max()
+            is_significant = singular > 1e-12 * singular.max(initial=0.0)
             shared[key] = left[:, is_significant], singular[is_significant, None] * right[is_significant]
         left, factor = shared[key]
-        values = root * row_observed.astype(np.float64)
+        values = root * row_observed
         row_projected = left.T @ values
         constant.append(float((np.square(values - left @ row_projected) @ feature_weight).sum()))
         factors.append(factor)
@@ -404,18 +464,57 @@ def factor_loss(
     rank = max(len(factor) for factor in factors)
     if len(shared) == 1:
         factors = factors[:1]
-
-    def tensor(values: Any) -> Tensor:
-        return torch.as_tensor(values, dtype=dtype)
-
-    return ExactLoss(
-        tensor(np.stack([_pad(factor, rank) for factor in factors])),
-        tensor(np.stack([_pad(values, rank) for values in projected])),
-        tensor(feature_weight),
-        tensor(np.array(constant)),
-        tensor(scale),
+    return (
+        np.stack([_pad(factor, rank) for factor in factors]),
+        np.stack([_pad(values, rank) for values in projected]),
+        np.array(constant),
     )
 
 
+def _factor_group(
+    features: np.ndarray,
+    positions: Sequence[np.ndarray],
+    observed: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    feature_weight: np.ndarray,
+    intervals: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of one group of features of `group_features`, over what is observed of them."""
+    members = features[features >= 0]
+    present = [np.isfinite(values[:, members[0]]) for values in observed]
+    factors, projected, constant = _factor_rows(
+        [times[mask] for times, mask in zip(positions, present, strict=True)],
+        [values[np.ix_(mask, members)] for values, mask in zip(observed, present, strict=True)],
+        [weight[mask] for weight, mask in zip(weights, present, strict=True)],
+        feature_weight[members],
+        intervals,
+    )
+    return factors, np.pad(projected, ((0, 0), (0, 0), (0, len(features) - len(members)))), constant
+
+
+def group_features(observed: Sequence[np.ndarray], nodes: int) -> np.ndarray:
+    """Features of which the same entries are missing in every row, as numbers (group, width), -1 where there is none.
+
+    Groups are filled up to one width, and large ones cut, so that factors and columns take the least memory.
+
+    Args:
+        observed: by row, (time, feature), NaN where an entry is missing.
+        nodes: number of the node values of a feature.
+    """
+    present = np.concatenate([np.isfinite(row_observed) for row_observed in observed])
+    alike: dict[bytes, list[int]] = {}
+    for feature, pattern in enumerate(present.T):
+        alike.setdefault(np.packbits(pattern).tobytes(), []).append(feature)
+    sizes = np.array([len(features) for features in alike.values()])
+    widths = np.minimum(2 ** np.arange(int(sizes.max()).bit_length() + 1), sizes.max())
+    counts = np.array([(-(-sizes // width)).sum() for width in widths])
+    width = int(widths[np.argmin(counts * (nodes + widths))])
+    groups = [
+        features[first : first + width] for features in alike.values() for first in range(0, len(features), width)
+    ]
+    return np.array([features + [-1] * (width - len(features)) for features in groups], dtype=np.int64)
+
+
 def _pad(rows: np.ndarray, count: int) -> np.ndarray:
-    return np.concatenate((rows, np.zeros((count - len(rows), rows.shape[1]))))
+    """Matrices (..., row, column) with zeros below, `count` rows in all."""
+    return np.concatenate((rows, np.zeros((*rows.shape[:-2], count - rows.shape[-2], rows.shape[-1]))), axis=-2)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from sparsenode.data.missing import by_pattern, is_complete
 from sparsenode.data.observations import Observations
 from sparsenode.evaluation.forecast import Errors, Kept, matrix_errors
 from sparsenode.evaluation.plans import ROLLING, Plan
@@ -47,7 +48,24 @@ def fit_own_polynomial(data: Observations, plan: Plan, degree: int, groups: Iter
 
 
 def fit_polynomial(time: np.ndarray, values: np.ndarray, degree: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Least-squares polynomial in time for each column of `values` (observation, feature), as a function of time."""
+    """Least-squares polynomial in time for each column of `values` (observation, feature), as a function of time.
+
+    Of each through its observed values; NaN at any time where there are none.
+    """
+    if not is_complete(values):
+        fits = [
+            (columns, fit_polynomial(time[rows], values[np.ix_(rows, columns)], degree))
+            for columns, rows in by_pattern(values)
+            if rows.any()
+        ]
+
+        def evaluate(at: np.ndarray) -> np.ndarray:
+            fitted = np.full((len(at), values.shape[1]), np.nan)
+            for columns, fit in fits:
+                fitted[:, columns] = fit(at)
+            return fitted
+
+        return evaluate
     degree = min(degree, len(np.unique(time)) - 1)
     # Centered and scaled time keeps the powers of any unit of time well conditioned.
     center = time.mean()
@@ -76,6 +94,11 @@ def fit_known_polynomial(data: Observations, plan: Plan, degree: int, *, union: 
                 observations = np.flatnonzero(group_mask if group_mask.any() else candidates)
                 fit = fit_polynomial(data.time[observations], data.values[observations], degree)
                 predicted[entries] = fit(data.time[plan.observation[entries]])
+                # What the group never observes is known of the other groups only.
+                if not is_complete(predicted[entries]):
+                    fit = fit_polynomial(data.time[candidates], data.values[candidates], degree)
+                    of_all = fit(data.time[plan.observation[entries]])
+                    predicted[entries] = np.where(np.isnan(predicted[entries]), of_all, predicted[entries])
     return predicted
 
 
@@ -92,13 +115,22 @@ def oracles_of(plan: Plan) -> tuple[str, ...]:
 
 
 def predict_constant_velocity(data: Observations, plan: Plan) -> np.ndarray:
-    """The last two given observations, prolonged by a line: (entry, feature)."""
+    """The last two given observations, prolonged by a line: (entry, feature).
+
+    Of a feature that is missing in one of them, the last two values that are observed among what is given; one that is
+    observed less often is held.
+    """
     last, before = plan.starts, plan.starts - 1
     steps = data.time[last] - data.time[before]
     # Two observations at one time give no velocity.
     slopes = (data.values[last] - data.values[before]) / np.where(steps > 0, steps, np.inf)[:, None]
+    for row, feature in np.argwhere(np.isnan(slopes)):
+        past = np.arange(last[row] - plan.given[row] + 1, last[row] + 1)
+        observed = past[~np.isnan(data.values[past, feature])][-2:]
+        step = np.ptp(data.time[observed]) if len(observed) > 1 else 0.0
+        slopes[row, feature] = np.diff(data.values[observed, feature])[0] / step if step > 0 else 0.0
     elapsed = data.time[plan.observation] - data.time[last[plan.row]]
-    return np.asarray(data.values[last[plan.row]] + slopes[plan.row] * elapsed[:, None])
+    return np.asarray(data.states[last[plan.row]] + slopes[plan.row] * elapsed[:, None])
 
 
 FEWEST_FOR_CYCLES = 12
@@ -122,12 +154,13 @@ def estimate_period(past: np.ndarray) -> int:
 def predict_last_cycle(data: Observations, plan: Plan) -> np.ndarray:
     """The last cycle of the given observations, again and again: (entry, feature).
 
-    The period is that of `estimate_period`. Observations are taken to be evenly spaced.
+    The period is that of `estimate_period`. Observations are taken to be evenly spaced, and missing entries to be as
+    the last observed ones before them.
     """
     predicted = np.empty((len(plan.observation), len(data.features)))
     for row, (start, count) in enumerate(zip(plan.starts, plan.given, strict=True)):
         first, last = np.searchsorted(plan.row, [row, row + 1])
-        past = data.values[start - count + 1 : start + 1]
+        past = data.states[start - count + 1 : start + 1]
         period = estimate_period(past)
         predicted[first:last] = past[count - period + (plan.position[first:last] - 1) % period]
     return predicted

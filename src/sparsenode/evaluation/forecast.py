@@ -12,7 +12,7 @@ from sparsenode.data.observations import Observations
 from sparsenode.ensemble.conditions import prepare_conditions
 from sparsenode.errors import UserError
 from sparsenode.evaluation.metrics import ERRORS, registered_metrics
-from sparsenode.evaluation.metrics.errors import error_units
+from sparsenode.evaluation.metrics.errors import error_units, weigh_squares
 from sparsenode.evaluation.plans import Plan
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Errors:
 
     Of `means`, `mse` is in squared units of the values, `mse_weighted` with each feature's squared error times its
     weight (where weights differ), `mse_restored` in those of the source (where it names one), `mse_noise_free` against
-    the noise-free values (where they are known). `kept` is (member, entry, feature).
+    the noise-free values (where they are known). `kept` is (member, entry, feature). Where entries are missing, each
+    feature's error is the mean over those that are observed (`Plan.observed_shares`).
     """
 
     means: Mapping[str, np.ndarray]
@@ -96,7 +97,14 @@ class _ErrorSums:
         simple = len(plan.groups) - len(plan.unions)
         self.counts = np.bincount(plan.group, minlength=simple).astype(np.float64)
         self.metrics = registered_metrics(ERRORS)
-        self.sums = {name: np.zeros((members, simple)) for name in error_units(data)}
+        # Missing entries leave a union with other shares than its parts, so that it has a sum of its own.
+        self.shares = plan.observed_shares(data)
+        self.sums = {
+            name: np.zeros((members, simple if self.shares is None else len(plan.groups))) for name in error_units(data)
+        }
+        self.union_of = np.full(simple, -1)
+        for number, parts in enumerate(plan.unions, start=simple):
+            self.union_of[list(parts)] = number
 
     def add(self, predicted: np.ndarray, first: int, last: int) -> None:
         """Add entries `first` to `last`, predicted (member, entry, feature)."""
@@ -105,11 +113,31 @@ class _ErrorSums:
         for member, forecast in enumerate(predicted):
             with np.errstate(over="ignore", invalid="ignore"):
                 squares = np.square(forecast.astype(np.float64) - self.data.values[observation])
-                for name, total in self.sums.items():
-                    values = self.metrics[name].measure(
-                        squares=squares, forecast=forecast, data=self.data, observation=observation
-                    )
-                    _add_by_group(total[member], group, values)
+                if self.shares is None:
+                    self._add(member, group, squares, forecast, observation, 1.0)
+                    continue
+                for groups in (group, self.union_of[group]):
+                    rows = np.flatnonzero(groups >= 0)
+                    if len(rows):
+                        missing = np.isnan(self.data.values[observation[rows]])
+                        shares = np.where(missing, 0.0, self.shares[groups[rows]])
+                        weighed = weigh_squares(squares[rows], shares)
+                        self._add(member, groups[rows], weighed, forecast[rows], observation[rows], shares)
+
+    def _add(
+        self,
+        member: int,
+        group: np.ndarray,
+        squares: np.ndarray,
+        forecast: np.ndarray,
+        observation: np.ndarray,
+        shares: np.ndarray | float,
+    ) -> None:
+        for name, total in self.sums.items():
+            values = self.metrics[name].measure(
+                squares=squares, forecast=forecast, data=self.data, observation=observation, shares=shares
+            )
+            _add_by_group(total[member], group, values)
 
     def means(self, kept_values: np.ndarray) -> Errors:
         return Errors({name: self._mean(total) for name, total in self.sums.items()}, kept_values)
@@ -117,6 +145,8 @@ class _ErrorSums:
     def _mean(self, sums: np.ndarray) -> np.ndarray:
         """Means over the entries of each group, unions last."""
         simple_groups = [list(numbers) for numbers in self.plan.parts]
+        if self.shares is not None:
+            return sums / np.array([self.counts[columns].sum() for columns in simple_groups])
         return np.stack(
             [sums[:, columns].sum(axis=1) / self.counts[columns].sum() for columns in simple_groups], axis=1
         )

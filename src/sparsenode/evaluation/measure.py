@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.missing import is_complete
 from sparsenode.data.observations import Observations
 from sparsenode.data.windows import local_fit
 from sparsenode.evaluation.baselines import fit_polynomial
@@ -258,14 +259,16 @@ def _group_influences(
 
     The mean signed Jacobian over the group's training observations, times how far the source moves in the group: a
     regulator that a lineage never switches on drives nothing there. A single group is all the data, whose Jacobian
-    `everywhere` is known.
+    `everywhere` is known. A source that a group never observes is taken to move there as over all groups.
     """
     training = data.training
     groups = list(dict.fromkeys(data.group[training].tolist()))
     influences = {}
     for group in groups:
         indices = np.flatnonzero(training & (data.group == group))
-        moves = np.ptp(fit_polynomial(data.time[indices], data.values[indices], 3)(data.time[indices]), axis=0)
+        moves = _movement(data, indices)
+        if not is_complete(moves):
+            moves = np.where(np.isnan(moves), _movement(data, np.flatnonzero(training)), moves)
         jacobian = everywhere
         if len(groups) > 1:
             jacobian = np.asarray(ensemble.mean_jacobian(*jacobian_states(data, order, group)))
@@ -273,11 +276,16 @@ def _group_influences(
     return influences
 
 
+def _movement(data: Observations, indices: np.ndarray) -> np.ndarray:
+    """Range (feature,) of a cubic in time through some observations; NaN where none of them is observed."""
+    return np.asarray(np.ptp(fit_polynomial(data.time[indices], data.values[indices], 3)(data.time[indices]), axis=0))
+
+
 def jacobian_states(data: Observations, order: int, group: str | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Training observations, evenly spread over them, fewer for wide data where each Jacobian is large.
 
-    Those of one group, or of all. At second order with their velocities, from a local fit through the neighbors in
-    time.
+    Those of one group, or of all; missing entries are those of `Observations.states`. At second order with their
+    velocities, from a local fit through the neighbors in time.
     """
     wanted_group = True if group is None else data.group == group
     training = np.flatnonzero(data.training & wanted_group)
@@ -286,7 +294,7 @@ def jacobian_states(data: Observations, order: int, group: str | None = None) ->
         MANY_FEATURES_JACOBIAN_STATES,
     )
     positions = spread(len(training), state_count)
-    states = data.values[training[positions]]
+    states = data.states[training[positions]]
     if order == 1:
         return states, None
     velocities = np.empty_like(states)

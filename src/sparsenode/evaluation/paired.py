@@ -6,7 +6,7 @@ most of either error, counts once and not twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 from sparsenode.data.observations import Observations
 from sparsenode.evaluation.baselines import baselines_of, oracles_of, predict_baseline, predict_oracle
 from sparsenode.evaluation.forecast import predict_rows
+from sparsenode.evaluation.metrics.errors import weigh_squares
 from sparsenode.evaluation.plans import KEYS, Plan, add_means, sum_by_subject
 from sparsenode.evaluation.tables import NO_SEED, cross_table
 from sparsenode.labels import BASELINE, ORACLE
@@ -27,16 +28,36 @@ LEVEL = 0.95
 
 
 def entry_errors(ensemble: Ensemble, data: Observations, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Mean squared error over features of each member, (member, entry), and of the members' mean forecast, (entry,)."""
+    """Mean squared error over features of each member, (member, entry), and of the members' mean forecast, (entry,).
+
+    Where entries are missing, squared errors count times their share in the group (`Plan.observed_shares`), so that the
+    mean over a group is its `mse`.
+    """
+    mean = _mean_over_features(data, plan)
     member_errors = np.empty((len(ensemble.members), len(plan.observation)))
     together = np.empty(len(plan.observation))
     for first, last, predicted in predict_rows(ensemble, data, plan):
         observed = data.values[plan.observation[first:last]]
         with np.errstate(over="ignore", invalid="ignore"):
             for member, forecast in enumerate(predicted):
-                member_errors[member, first:last] = np.square(forecast - observed).mean(axis=1)
-            together[first:last] = np.square(predicted.mean(axis=0, dtype=np.float64) - observed).mean(axis=1)
+                member_errors[member, first:last] = mean(np.square(forecast - observed), first, last)
+            squares = np.square(predicted.mean(axis=0, dtype=np.float64) - observed)
+            together[first:last] = mean(squares, first, last)
     return member_errors, together
+
+
+def _mean_over_features(data: Observations, plan: Plan) -> Callable[[np.ndarray, int, int], np.ndarray]:
+    """What takes squares (entry, feature) of entries from a first to before a last to their means (entry,)."""
+    shares = plan.observed_shares(data)
+
+    def mean(squares: np.ndarray, first: int, last: int) -> np.ndarray:
+        if shares is None:
+            return np.asarray(squares.mean(axis=1))
+        missing = np.isnan(data.values[plan.observation[first:last]])
+        weighed = weigh_squares(squares, np.where(missing, 0.0, shares[plan.group[first:last]]))
+        return np.asarray(weighed.mean(axis=1))
+
+    return mean
 
 
 def reference_errors(data: Observations, plan: Plan) -> dict[str, np.ndarray]:
@@ -45,7 +66,8 @@ def reference_errors(data: Observations, plan: Plan) -> dict[str, np.ndarray]:
     if "cubic" in oracles_of(plan):
         predicted[f"{ORACLE}cubic"] = predict_oracle("cubic", data, plan)
     observed = data.values[plan.observation]
-    return {name: np.square(forecast - observed).mean(axis=1) for name, forecast in predicted.items()}
+    mean = _mean_over_features(data, plan)
+    return {name: mean(np.square(forecast - observed), 0, len(observed)) for name, forecast in predicted.items()}
 
 
 def bootstrap_means(differences: np.ndarray, shares: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.missing import is_complete
 from sparsenode.data.observations import Observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation.settings import RollingSettings
@@ -66,6 +67,25 @@ class Plan:
         """Numbers of the simple groups that each group consists of."""
         return [(number,) for number in range(len(self.groups) - len(self.unions))] + list(self.unions)
 
+    def observed_shares(self, data: Observations) -> np.ndarray | None:
+        """What squared errors count times in each group, (group, feature), None where nothing is missing.
+
+        With these shares, and 0 for missing entries, the mean over the entries of a group and over the features is the
+        mean over the features, of those that the group observes, of each one's mean over its observed entries. A
+        feature that is observed rarely counts as much as any other.
+        """
+        if is_complete(data.values):
+            return None
+        simple = len(self.groups) - len(self.unions)
+        of_simple = np.zeros((simple, len(data.features)))
+        np.add.at(of_simple, self.group, ~np.isnan(data.values[self.observation]))
+        observed = np.array([of_simple[list(parts)].sum(axis=0) for parts in self.parts])
+        sizes = np.bincount(self.group, minlength=simple)
+        entries = np.array([sizes[list(parts)].sum() for parts in self.parts])
+        features = np.maximum((observed > 0).sum(axis=1, keepdims=True), 1)
+        shares = entries[:, None] * len(data.features) / (np.maximum(observed, 1) * features)
+        return np.where(observed > 0, shares, 0.0)
+
     def entries(self, number: int) -> np.ndarray:
         """Numbers of the entries of a group."""
         return np.flatnonzero(np.isin(self.group, self.parts[number]))
@@ -90,7 +110,7 @@ def plan_windows(data: Observations, windows: Sequence[np.ndarray]) -> Plan:
     """
     starts = np.array([window[0] for window in windows], dtype=np.int64)
     counts = np.full(len(windows), max(data.known, 1))
-    return _make_plan(WINDOW, data, data.values[starts], windows, counts, first_scored=1)
+    return _make_plan(WINDOW, data, data.states[starts], windows, counts, first_scored=1)
 
 
 def plan_one_step(data: Observations) -> Plan:
@@ -124,7 +144,7 @@ def plan_one_step(data: Observations) -> Plan:
         raise UserError(message)
     starts = np.array([step[0] for step in steps])
     counts = np.full(len(steps), max(data.known, 1))
-    return _make_plan(ONE_STEP, data, data.values[starts], steps, counts, first_scored=1)
+    return _make_plan(ONE_STEP, data, data.states[starts], steps, counts, first_scored=1)
 
 
 def plan_rolling(data: Observations, rolling: RollingSettings) -> Plan:
@@ -163,7 +183,7 @@ def plan_rolling(data: Observations, rolling: RollingSettings) -> Plan:
         )
     leads = np.concatenate([data.time[row[1:]] - data.time[row[0]] for row in rows])
     starts = np.array([row[0] for row in rows])
-    return _make_plan(ROLLING, data, data.values[starts], rows, np.array(counts), first_scored=1, leads=_name(leads))
+    return _make_plan(ROLLING, data, data.states[starts], rows, np.array(counts), first_scored=1, leads=_name(leads))
 
 
 def _rolling_rows(

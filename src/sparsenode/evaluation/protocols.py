@@ -63,7 +63,9 @@ def choose_kept(data: Observations, plan: Plan) -> Kept:
     movement: dict[str, np.ndarray] = {}
     for code in np.unique(data.trajectory[training]):
         indices = np.flatnonzero(training & (data.trajectory == code))
-        moved = fit_polynomial(data.time[indices], data.values[indices], 3)(data.time[indices]).var(axis=0)
+        # A feature that a trajectory never observes moves 0.
+        course = np.nan_to_num(fit_polynomial(data.time[indices], data.values[indices], 3)(data.time[indices]))
+        moved = course.var(axis=0)
         group = str(data.group[indices[0]])
         movement[group] = movement.get(group, 0.0) + moved
     # Those of all groups in turn, first all first ones, then all second ones.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparsenode.data.contract import Network, choose_reference
+from sparsenode.data.missing import deviation_observed
 from sparsenode.data.observations import Observations
 from sparsenode.evaluation.degrees import sample_networks
 from sparsenode.evaluation.networks import group_pairs
@@ -54,7 +55,7 @@ def describe_truth(data: Observations) -> Truth:
         regulators=data.regulators,
         priors=_informative_priors(data.priors),
         signs=signs,
-        deviations=data.values[data.training].std(axis=0),
+        deviations=deviation_observed(data.values[data.training]),
         same_degrees=same_degrees,
         made_priors=data.settings.get("priors", {}),
         pair_groups=group_pairs(choose_reference(data.truth, data.priors), count),

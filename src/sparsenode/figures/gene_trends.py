@@ -123,7 +123,8 @@ def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajec
                 float(scale[number, position]),
             )
             restore[gene, name] = unit
-            observed[gene, name] = Trend(time[cells], unit[0] + unit[1] * (values[cells, position] + center[position]))
+            seen = cells[~np.isnan(values[cells, position])]
+            observed[gene, name] = Trend(time[seen], unit[0] + unit[1] * (values[seen, position] + center[position]))
     return Trends(
         genes,
         {donor: roles[donor] for donor in selected},
@@ -136,8 +137,11 @@ def read_trends(adata: AnnData, kept: Sequence[str], *, where: str = "the trajec
 
 
 def change_along(times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """How much each gene changes along a lineage, (gene,): the range of a cubic in time through its cells."""
-    return np.asarray(np.ptp(fit_polynomial(times, values, 3)(times), axis=0))
+    """How much each gene changes along a lineage, (gene,): the range of a cubic in time through its cells.
+
+    Of a gene that is not observed in it, 0.
+    """
+    return np.asarray(np.ptp(np.nan_to_num(fit_polynomial(times, values, 3)(times)), axis=0))
 
 
 def choose_genes(changes: Mapping[str, np.ndarray], candidates: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -204,7 +208,7 @@ def _draw_panel(
 ) -> None:
     lineage, gene, donor = key
     name = trends.trajectory.get((lineage, donor))
-    if name is None:
+    if name is None or not len(trends.observed[gene, name].times):
         axes.text(0.5, 0.5, "no cells", ha="center", va="center", transform=axes.transAxes, color=style.GRAY)
         return
     trend = trends.observed[gene, name]

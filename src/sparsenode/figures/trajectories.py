@@ -76,7 +76,10 @@ def draw(
                 for method, look in looks.items():
                     _draw_forecast(axes, chosen[chosen["method"] == method], observed, name, feature, look)
             # The observations set the scale, which a forecast that explodes must not.
-            values = observed.loc[observed["feature"].eq(feature) & observed["trajectory"].isin(names), "observed"]
+            of_panels = observed["feature"].eq(feature) & observed["trajectory"].isin(names)
+            values = observed.loc[of_panels, "observed"].dropna()
+            if values.empty:
+                continue
             margin = 0.15 * (float(np.ptp(values)) or 1.0)
             row[0].set_ylim(values.min() - margin, values.max() + margin)
         for axes in grid[-1]:
@@ -91,7 +94,10 @@ def _unit(forecasts: pd.DataFrame, column: str) -> str:
 
 
 def _observed(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """Each observation once: those of whole trajectories, of which long ones are thinned out."""
+    """Each observation once: those of whole trajectories, of which long ones are thinned out.
+
+    NaN where an entry is missing: no point is drawn there, and no course where half of the neighbors are.
+    """
     whole = forecasts[(forecasts["method"] == "baseline:zeros") & (forecasts["protocol"] == "trajectory")]
     text = ["trajectory", "group", "split", "phase", "feature"]
     return whole[[*text, "time", "observed"]].astype(dict.fromkeys(text, str)).sort_values("time", kind="stable")
@@ -160,6 +166,7 @@ def _draw_observed(axes: Axes, observed: pd.DataFrame, name: str, feature: str) 
 
 def is_noisy(values: pd.Series) -> bool:
     """Whether neighbors in time differ so much that a course is not seen in the points themselves."""
+    values = values.dropna()
     return len(values) > 2 * NEIGHBORS and float(values.diff().var()) > 0.2 * float(values.var())
 
 

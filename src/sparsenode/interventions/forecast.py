@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import read_metadata
+from sparsenode.data.missing import largest_observed, least_observed, mean_observed
 from sparsenode.data.observations import Observations, read_observations
 from sparsenode.data.ranks import rank_correlation
 from sparsenode.ensemble.conditions import prepare_conditions
@@ -171,7 +172,7 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
         UserError: a variable or a fate that there is not, or no intervention at all.
     """
     training = data.values[data.training]
-    words = {"low": training.min(axis=0), "high": training.max(axis=0)}
+    words = {"low": least_observed(training), "high": largest_observed(training)}
     center = np.zeros(len(data.features)) if data.center is None else data.center
     indices = {feature: index for index, feature in enumerate(data.features)}
     known_fates = _fate_names(data)
@@ -458,7 +459,9 @@ def read_fates(data: Observations) -> Fates:
     ends: dict[str, list[np.ndarray]] = {name: [] for name in names}
     starts = []
     for observations in _training_rows(data):
-        ends[data.group[observations[0]]].append(data.values[observations[-END:]].mean(axis=0))
+        # A variable that is not observed there is taken as it was last known.
+        end, known_state = mean_observed(data.values[observations[-END:]]), data.states[observations[-1]]
+        ends[data.group[observations[0]]].append(np.where(np.isnan(end), known_state, end))
         starts.append(data.initial_states[data.trajectory[observations[0]]])
     return Fates(tuple(names), np.array([np.mean(ends[name], axis=0) for name in names]), np.mean(starts, axis=0))
 
@@ -489,12 +492,12 @@ def uncommitted_starts(data: Observations, fates: Fates, count: int, horizon: fl
     for rows in trajectories:
         after = rows[first:] if len(rows) > first else rows[-1:]
         end = fates.ends[fates.names.index(data.group[rows[0]])]
-        to_start, to_end = (np.linalg.norm(data.values[after] - point, axis=1) for point in (fates.start, end))
+        to_start, to_end = (np.linalg.norm(data.states[after] - point, axis=1) for point in (fates.start, end))
         committed = np.flatnonzero(to_start >= to_end)
         uncommitted = max(1, int(committed[0]) if len(committed) else len(after))
         chosen = after[np.unique(np.linspace(0, uncommitted - 1, count).round().astype(int))]
         observations.append(chosen)
-        states.append(data.values[chosen])
+        states.append(data.states[chosen])
         states[-1][0] = data.initial_states[data.trajectory[chosen[0]]]
     joined = np.concatenate(observations)
     times = [np.array([data.time[start], data.time[start] + horizon * length]) for start in joined]

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from sparsenode.data.contract import training_mask
+from sparsenode.data.missing import is_complete
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Samples:
 
     `observed` and `states`, observed and smoothed, `velocities` (only at second order, else None) and `rates`, the
     highest derivative, that which is to be explained: all (observation, variable), in the dataset's units.
-    `stretch` (observation,) numbers the stretches.
+    `stretch` (observation,) numbers the stretches. No entry is missing: in place of those that are, `observed` holds
+    what is smoothed.
     """
 
     observed: np.ndarray
@@ -52,7 +54,8 @@ def read_samples(adata: AnnData, order: int) -> Samples:
 
     Derivatives come from a smoothing spline of each variable along each stretch; of weighted observations a weighted
     one. Splines that are bent least have no curvature at their ends, so that at second order the outermost
-    observations of a stretch are left out.
+    observations of a stretch are left out. A variable of which entries are missing is smoothed over its own observed
+    times, and read at all times of the stretch; a stretch in which any variable has fewer than `FEWEST` is left out.
 
     Raises:
         UserError: no stretch has `FEWEST` observations at different times.
@@ -64,13 +67,14 @@ def read_samples(adata: AnnData, order: int) -> Samples:
     longest = 0
     for rows in training_stretches(adata):
         merged = average_ties(time[rows], values[rows], weight[rows])
-        longest = max(longest, len(merged[0]))
-        if len(merged[0]) >= FEWEST:
+        fewest = int((~np.isnan(merged[1])).sum(axis=0).min())
+        longest = max(longest, fewest)
+        if fewest >= FEWEST:
             stretches.append(_derivatives(*merged, order))
     if not stretches:
         raise UserError(
             f"derivatives take {FEWEST} training observations (split train, phase fit) of a trajectory in a row, at "
-            f"different times; the longest stretch has {longest}: run no peers on these data"
+            f"different times, of every variable; the longest stretch has {longest}: run no peers on these data"
         )
     observed, states, first, last = (np.concatenate(columns) for columns in zip(*stretches, strict=True))
     stretch = np.repeat(np.arange(len(stretches)), [len(arrays[0]) for arrays in stretches])
@@ -129,8 +133,9 @@ def training_stretches(adata: AnnData) -> list[np.ndarray]:
 def average_ties(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct times (time,), at each the weighted mean of the values (time, variable), and the sum of the weights.
 
-    Times nearer to the one before than a millionth of the mean step count as one: no slope can be determined between
-    them.
+    The weights are (time,), or where values are missing (time, variable), those of the observed ones; a mean of none is
+    missing. Times nearer to the one before than a millionth of the mean step count as one: no slope can be
+    determined between them.
 
     Args:
         time: times that do not decrease, (observation,).
@@ -140,8 +145,13 @@ def average_ties(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tu
     near = np.diff(time) <= 1e-6 * np.ptp(time) / max(len(time) - 1, 1)
     time_index = np.concatenate(([0], np.cumsum(~near)))
     distinct = time[np.concatenate(([True], ~near))]
-    total = np.bincount(time_index, weights=weight)
     sums = np.zeros((len(distinct), values.shape[1]))
+    if not is_complete(values):
+        totals, observed = np.zeros_like(sums), ~np.isnan(values)
+        np.add.at(totals, time_index, observed * weight[:, None])
+        np.add.at(sums, time_index, np.where(observed, values, 0.0) * weight[:, None])
+        return distinct, np.where(totals > 0, sums / np.where(totals > 0, totals, 1.0), np.nan), totals
+    total = np.bincount(time_index, weights=weight)
     np.add.at(sums, time_index, values * weight[:, None])
     return distinct, sums / total[:, None], total
 
@@ -154,17 +164,40 @@ def smooth(time: np.ndarray, values: np.ndarray, weight: np.ndarray | None = Non
     (`lam=None`) takes one smoothness for all variables, and none beyond a bound that noisy data exceed. Long stretches
     are smoothed in overlapping parts.
 
+    Where values are missing, the spline of a variable goes through its observed times. Between them it is read from the
+    cubic Hermite interpolant of its values and derivatives there, and beyond them it is prolonged by lines, as splines
+    that are bent least are.
+
     Args:
-        time: times that increase, in any steps, (time,); 5 or more.
-        values: (time, variable).
-        weight: of each time, (time,); None where all weigh the same.
+        time: times that increase, in any steps, (time,); 5 or more of every variable.
+        values: (time, variable), NaN where missing.
+        weight: of each time, (time,), or of each value, (time, variable); None where all weigh the same.
     """
     weight = np.ones(len(time)) if weight is None else weight
+    if weight.ndim > 1 or not is_complete(values):
+        return _smooth_each(time, values, np.broadcast_to(weight.reshape(len(time), -1), values.shape))
     smoothed, slopes = np.empty_like(values), np.empty_like(values)
     for wide, inner in _parts(len(time)):
         segment = _smooth_part(time[wide], values[wide], weight[wide])
         within = slice(inner.start - wide.start, inner.stop - wide.start)
         smoothed[inner], slopes[inner] = segment[0][within], segment[1][within]
+    return smoothed, slopes
+
+
+def _smooth_each(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same of each variable by itself, with weights (time, variable)."""
+    from scipy.interpolate import CubicHermiteSpline
+
+    smoothed, slopes = np.empty_like(values), np.empty_like(values)
+    for variable, column in enumerate(values.T):
+        observed = ~np.isnan(column)
+        at, own_weight = time[observed], weight[observed, variable]
+        curve, slope = (one[:, 0] for one in smooth(at, column[observed, None], own_weight))
+        spline = CubicHermiteSpline(at, curve, slope)
+        inside = np.clip(time, at[0], at[-1])
+        slopes[:, variable] = spline.derivative()(inside)
+        smoothed[:, variable] = spline(inside) + slopes[:, variable] * (time - inside)
+        smoothed[observed, variable], slopes[observed, variable] = curve, slope
     return smoothed, slopes
 
 
@@ -202,6 +235,9 @@ def _smooth_part(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tu
 def _derivatives(time: np.ndarray, values: np.ndarray, weight: np.ndarray, order: int) -> tuple[np.ndarray, ...]:
     """Values, smoothed values, first and highest derivatives."""
     smoothed, first = smooth(time, values, weight)
+    if weight.ndim > 1:
+        values = np.where(np.isnan(values), smoothed, values)
+        weight = weight.mean(axis=1)
     if order == 1:
         return values, smoothed, first, first
     # The spline of the slopes, since the curvature of the first spline is rougher than it need be.

@@ -66,7 +66,8 @@ EVALUATION_SHARE = 0.15
 class DataSize:
     """How large a dataset is to its training: `duration` of a trajectory in its unit of time.
 
-    `exact` tells whether the numbers were read from the preprocessed file.
+    `exact` tells whether the numbers were read from the preprocessed file, and `missing` is then the share of the
+    entries that are missing.
     """
 
     features: int
@@ -74,6 +75,7 @@ class DataSize:
     observations: int
     duration: float
     exact: bool = False
+    missing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,12 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
     other_jobs = {name: entry for name, entry in other_jobs.items() if entry[0]}
-    remarks = [*configuration.remarks(config), *memory_remarks(config, training), *wide_remarks(config)]
+    remarks = [
+        *configuration.remarks(config),
+        *memory_remarks(config, training),
+        *wide_remarks(config),
+        *missing_remarks(config),
+    ]
     return RunPlan(training, other_jobs, exact, tuple(remarks))
 
 
@@ -269,6 +276,14 @@ def wide_remarks(config: Mapping[str, Any]) -> list[str]:
     return remarks
 
 
+def missing_remarks(config: Mapping[str, Any]) -> list[str]:
+    """How much is missing of each preprocessed dataset that misses entries."""
+    from sparsenode.data.missing import describe_share
+
+    sizes = {dataset: data_size(config, dataset) for dataset in config["run"]["datasets"]}
+    return [f"{dataset}: {describe_share(size.missing)}" for dataset, size in sizes.items() if size.missing]
+
+
 def wall_seconds(plan: RunPlan, cores: int) -> float:
     """Estimate the time of the whole run: jobs spread over the cores, none shorter than the longest training job."""
     total = sum(job.seconds for job in plan.training) + sum(count * each for count, each in plan.others.values())
@@ -364,10 +379,12 @@ def _read_size(path: Path, _modified: int) -> DataSize:
         fitted = training_mask(splits, phases)
         trajectories = obs["trajectory"]["codes"][:][fitted]
         times = obs["time"][:][fitted]
+        facts = file["uns"]["sparsenode"]
+        missing = float(facts["missing_share"][()]) if "missing_share" in facts else 0.0
         shape = file["X"].shape if isinstance(file["X"], h5py.Dataset) else tuple(file["X"].attrs["shape"])
     codes, counts = np.unique(trajectories, return_counts=True)
     longest = max((float(np.ptp(times[trajectories == code])) for code in codes), default=1.0)
-    return DataSize(int(shape[1]), len(codes), int(counts.max(initial=1)), longest, exact=True)
+    return DataSize(int(shape[1]), len(codes), int(counts.max(initial=1)), longest, exact=True, missing=missing)
 
 
 def _krumsiek11(options: Mapping[str, Any]) -> DataSize:

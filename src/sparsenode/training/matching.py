@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsenode.data.missing import largest_observed
 from sparsenode.dynamics.fields import VectorField
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.errors import UserError
@@ -39,6 +40,7 @@ class Matching:
         movement: slopes of the smoothed states, or mean rates of the observations over intervals, (residual, feature).
         weight: of the residuals, (1, residual), or (seed, residual) where seeds weigh observations differently.
         feature_weight: of the features, (feature,), over the loss of a field without any rate.
+        observed: 1 where a residual is of observed entries, else 0, (residual, feature); None where none is missing.
         nodes: numbers of the rows whose rates make the integral over a step, (step, node); None compares slopes.
         quadrature: weights of these rates, (step, node).
         first: number of the first step of each interval, (residual,).
@@ -51,6 +53,7 @@ class Matching:
     movement: Tensor
     weight: Tensor
     feature_weight: Tensor
+    observed: Tensor | None = None
     nodes: Tensor | None = None
     quadrature: Tensor | None = None
     first: Tensor | None = None
@@ -81,8 +84,10 @@ class Matching:
         """Weighted mean squared residual (member,) of the rates; a relative one is 1 for a field without any rate."""
         members = layers.weights[0].shape[0]
         rates = field.rate(layers, self.states.expand(members, -1, -1))[..., -field.features :]
-        squares = torch.square(self._integrate(rates) - self.movement) @ self.feature_weight
-        return (squares * self.weight).sum(1)
+        squares = torch.square(self._integrate(rates) - self.movement)
+        if self.observed is not None:
+            squares = squares * self.observed
+        return (squares @ self.feature_weight * self.weight).sum(1)
 
     def _integrate(self, rates: Tensor) -> Tensor:
         """Rates (member, row, feature) at the residuals: as they are, or their means over intervals."""
@@ -122,31 +127,35 @@ def make_matching(
     # Networks see states of the first order as they are, velocities and rates by the model's unit of time.
     unit = settings.time_scale
     stretches = []
+    least = max(FEWEST, matching.interval + 1 if matching.form == "integrals" else FEWEST)
     longest = 0
     for rows in training_stretches(adata):
-        at, merged, total = average_ties(time[rows], np.hstack([values[rows], drawn[rows]]), weight[rows])
-        longest = max(longest, len(at))
-        if len(at) < max(FEWEST, matching.interval + 1 if matching.form == "integrals" else FEWEST):
-            continue
-        observed, by_seed = merged[:, : values.shape[1]], merged[:, values.shape[1] :]
-        stretches.append(_Stretch.make(at / unit, observed, total, by_seed * total[:, None], settings.order))
+        at, levels, total = average_ties(time[rows], values[rows], weight[rows])
+        _, by_seed, all_weight = average_ties(time[rows], drawn[rows], weight[rows])
+        fewest = int((~np.isnan(levels)).sum(axis=0).min())
+        longest = max(longest, fewest)
+        if fewest >= least:
+            stretches.append(_Stretch.make(at / unit, levels, total, by_seed * all_weight[:, None], settings.order))
     if not stretches:
-        least = max(FEWEST, matching.interval + 1 if matching.form == "integrals" else FEWEST)
         raise UserError(
             f"matching takes {least} training observations (split train, phase fit) of a trajectory in a row, at "
-            f"different times; the longest stretch has {longest}: set `matching` of the model to null"
+            f"different times, of every variable; the longest stretch has {longest}: set `matching` of the model to "
+            "null"
         )
     parts = _slopes(stretches) if matching.form == "slopes" else _integrals(stretches, matching.interval)
     residual_weight = parts.weight / parts.weight.sum(axis=0)
     share = parts.weight.sum(axis=1) / parts.weight.sum()
-    movement = share @ np.square(parts.movement)
+    observed_share = share @ parts.observed
+    movement = share @ (np.square(parts.movement) * parts.observed) / np.maximum(observed_share, np.finfo(float).tiny)
     span = max(float(np.ptp(stretch.time)) for stretch in stretches)
-    level = np.max([np.abs(stretch.level).max(axis=0) for stretch in stretches], axis=0)
+    level = largest_observed(np.abs(np.vstack([stretch.level for stretch in stretches])))
     moves = movement > np.square(_ROUNDING * level / span)
     if not moves.any():
         raise UserError("the training data never move, so there are no slopes to match; set `matching` to null")
     # A feature that never moves is to stay where it is: its rates count like those of the other features.
     feature_weight = 1.0 / np.where(moves, movement, movement[moves].mean()) / np.count_nonzero(moves)
+    # The mean of a feature's squares is that over its observed entries.
+    feature_weight = feature_weight / np.maximum(observed_share, np.finfo(float).tiny)
     if settings.normalization == "study":
         feature_weight = feature_weight * (np.count_nonzero(moves) / len(feature_weight))
 
@@ -158,6 +167,7 @@ def make_matching(
         movement=tensor(parts.movement),
         weight=tensor(residual_weight.T),
         feature_weight=tensor(feature_weight),
+        observed=None if parts.observed.all() else tensor(parts.observed),
         nodes=None if parts.nodes is None else torch.as_tensor(parts.nodes),
         quadrature=None if parts.quadrature is None else tensor(parts.quadrature),
         first=None if parts.first is None else torch.as_tensor(parts.first),
@@ -171,7 +181,8 @@ def make_matching(
 class _Stretch:
     """Training observations of a trajectory in a row: `time` (row,), `level` (row, feature) whose rate is modeled.
 
-    `states` (row, state) are smoothed, `slopes` (row, feature) those of the highest derivative, `weight` (row, seed).
+    `states` (row, state) are smoothed, `slopes` (row, feature) those of the highest derivative, `weight` (row, seed),
+    `observed` (row, feature) true or false.
     """
 
     time: np.ndarray
@@ -179,29 +190,32 @@ class _Stretch:
     states: np.ndarray
     slopes: np.ndarray
     weight: np.ndarray
+    observed: np.ndarray
 
     @classmethod
     def make(
         cls, time: np.ndarray, observed: np.ndarray, total: np.ndarray, weight: np.ndarray, order: int
     ) -> _Stretch:
+        present = ~np.isnan(observed)
         smoothed, slopes = smooth(time, observed, total)
         if order == 1:
-            return cls(time=time, level=observed, states=smoothed, slopes=slopes, weight=weight)
+            return cls(time=time, level=observed, states=smoothed, slopes=slopes, weight=weight, observed=present)
         # The slopes are smoothed again: the curvature of the first spline is rougher than it need be.
-        velocities, curvatures = smooth(time, slopes, total)
+        velocities, curvatures = smooth(time, np.where(present, slopes, np.nan), total)
         states = np.hstack([smoothed, velocities])
         # Splines that are bent least have no curvature at their ends.
         if len(time) >= FEWEST + 2 * ENDS:
             weight = weight * (np.minimum(np.arange(len(time)), np.arange(len(time))[::-1]) >= ENDS)[:, None]
-        return cls(time=time, level=velocities, states=states, slopes=curvatures, weight=weight)
+        return cls(time=time, level=velocities, states=states, slopes=curvatures, weight=weight, observed=present)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Residuals:
-    """What is compared, see `Matching`; `weight` is (residual, seed)."""
+    """What is compared, see `Matching`; `weight` is (residual, seed), `observed` (residual, feature) true or false."""
 
     movement: np.ndarray
     weight: np.ndarray
+    observed: np.ndarray
     nodes: np.ndarray | None = None
     quadrature: np.ndarray | None = None
     first: np.ndarray | None = None
@@ -213,18 +227,21 @@ def _slopes(stretches: Sequence[_Stretch]) -> _Residuals:
     return _Residuals(
         movement=np.vstack([stretch.slopes for stretch in stretches]),
         weight=np.vstack([stretch.weight for stretch in stretches]),
+        observed=np.vstack([stretch.observed for stretch in stretches]),
     )
 
 
 def _integrals(stretches: Sequence[_Stretch], interval: int) -> _Residuals:
     """A residual for each interval of so many steps, which overlap."""
-    movement, weight, nodes, quadrature, first, duration = [], [], [], [], [], []
+    movement, weight, observed, nodes, quadrature, first, duration = [], [], [], [], [], [], []
     rows_before = steps_before = 0
     for stretch in stretches:
         count = len(stretch.time)
         starts = np.arange(count - interval)
         spans = stretch.time[starts + interval] - stretch.time[starts]
-        movement.append((stretch.level[starts + interval] - stretch.level[starts]) / spans[:, None])
+        observed.append(stretch.observed[starts + interval] & stretch.observed[starts])
+        difference = stretch.level[starts + interval] - stretch.level[starts]
+        movement.append(np.where(observed[-1], difference, 0.0) / spans[:, None])
         weight.append((stretch.weight[starts] + stretch.weight[starts + interval]) / 2)
         stretch_nodes, stretch_quadrature = step_quadrature(stretch.time)
         nodes.append(stretch_nodes + rows_before)
@@ -235,6 +252,7 @@ def _integrals(stretches: Sequence[_Stretch], interval: int) -> _Residuals:
     return _Residuals(
         movement=np.vstack(movement),
         weight=np.vstack(weight),
+        observed=np.vstack(observed),
         nodes=np.vstack(nodes),
         quadrature=np.vstack(quadrature),
         first=np.concatenate(first),

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from sparsenode.data.contract import read_metadata, replace_entries, training_mask, trajectory_slices
+from sparsenode.data.missing import deviation_observed, is_complete, largest_observed, mean_observed
 from sparsenode.data.windows import Rows, make_windows, training_rows
-from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, stack_losses
+from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, group_features, stack_losses
 from sparsenode.ensemble.device import usable_memory
 from sparsenode.ensemble.memory import a_step_helps, count_steps, describe_steps, loss_bytes
 from sparsenode.ensemble.starts import GivenStarts, given_starts
@@ -23,6 +24,9 @@ from sparsenode.training.noise import draw_rows, draw_weights
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+
+_FACTOR_COPIES = 2  # a factor before and after it is filled up to the rank of all
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,6 @@ class Problem:
 
     def to(self, device: torch.device) -> Problem:
         """The same problem on another device."""
-        loss = self.loss
         return Problem(
             self.positions.to(device),
             self.errors.to(device),
@@ -89,13 +92,7 @@ class Problem:
             self.velocity_errors.to(device),
             self.learned.to(device),
             Grid(self.grid.intervals, self.grid.step.to(device)),
-            ExactLoss(
-                loss.factor.to(device),
-                loss.projected.to(device),
-                loss.feature_weight.to(device),
-                loss.constant.to(device),
-                loss.scale.to(device),
-            ),
+            self.loss.to(device),
             self.batch,
             None if self.groups is None else self.groups.to(device),
             self.given,
@@ -118,6 +115,10 @@ def make_problem(
 
     All rows have the same number of steps, enough for the longest at `solver.step`. Each row counts the same, as the
     mean over its observations. A relative loss is 1 for holding the initial state.
+
+    Where entries are missing, the error of a feature is the mean over those that are observed, each observation with
+    the weight that it has otherwise, and the loss is the same weighted sum over the features. A feature that no row
+    observes has no share in it.
 
     Args:
         rows: the training rows.
@@ -145,11 +146,17 @@ def make_problem(
     step = np.where(durations > 0, durations, 1.0) / intervals
     weights = [weight / weight.sum() / len(rows.times) for weight in rows.weights]
     per_feature = feature_weight / len(feature_weight)
+    complete = all(is_complete(observed) for observed in rows.observed)
+    if not complete:
+        pairs = zip(weights, rows.observed, strict=True)
+        observed_weight = np.sum([weight @ ~np.isnan(observed) for weight, observed in pairs], axis=0)
+        per_feature = np.where(observed_weight > 0, per_feature / np.where(observed_weight > 0, observed_weight, 1), 0)
     scale = 1.0
     if settings.normalization == "relative":
         scale = sum(
-            float(weight @ np.square(observed - initial) @ per_feature)
+            float(weight @ (squares if complete else np.nan_to_num(squares)) @ per_feature)
             for weight, observed, initial in zip(weights, rows.observed, rows.initial, strict=True)
+            for squares in [np.square(observed - initial)]
         )
     if scale <= 0:
         raise UserError("the training data never leave their initial states, so there is nothing to learn from them")
@@ -189,6 +196,11 @@ def _check_steps(rows: Rows, intervals: int, settings: ModelSettings) -> None:
     needed += sum(
         loss_bytes(len(times), intervals) // 3 for times in {row.tobytes(): row for row in rows.times}.values()
     )
+    nodes = 2 * (intervals + 1)
+    if not all(is_complete(observed) for observed in rows.observed):
+        # Every group of features has a factor for each row, at most one of so many rows as it has node values.
+        groups = len(group_features(rows.observed, nodes))
+        needed += groups * sum(8 * _FACTOR_COPIES * min(len(times), nodes) * nodes for times in rows.times)
     usable = usable_memory("cpu")
     if needed <= usable:
         return
@@ -203,15 +215,15 @@ def _check_steps(rows: Rows, intervals: int, settings: ModelSettings) -> None:
 
 
 def training_standards(adata: AnnData) -> np.ndarray:
-    """Mean and standard deviation (2, feature) of the training observations.
+    """Mean and standard deviation (2, feature) of what is observed in the training observations.
 
     The deviation is 1 for a variable that hardly changes: below a millionth of its size rounding would take the rest.
     """
     is_training = training_mask(adata.obs["split"], adata.obs["phase"])
     values = np.asarray(adata.X, dtype=np.float64)[is_training]
-    spread = values.std(axis=0)
-    moves = spread > 1e-6 * np.abs(values).max(axis=0)
-    return np.stack((values.mean(axis=0), np.where(moves, spread, 1.0)))
+    spread = deviation_observed(values)
+    moves = spread > 1e-6 * largest_observed(np.abs(values))
+    return np.stack((mean_observed(values), np.where(moves, spread, 1.0)))
 
 
 def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int]) -> dict[int, np.ndarray]:

@@ -442,8 +442,8 @@ def _ranges(
     if scaling == "none":
         count = values[0].shape[1]
         return [(np.zeros(count), np.ones(count))] * len(values)
-    if not all(np.isfinite(trajectory).all() for trajectory in values):
-        message = f"{path}: NaN or infinite values cannot be scaled; remove those observations"
+    if any(np.isinf(trajectory).any() for trajectory in values):
+        message = f"{path}: infinite values cannot be scaled; remove them, or write NaN for what was not observed"
         raise UserError(message)
     if not any(rows.any() for rows in training):
         message = f"{path}: no observation is training data"

@@ -4,7 +4,8 @@ A new metric is one function in a file of this package, decorated with `metric`;
 for, and its parameters name what it takes:
 
 - `ERRORS`, the error of each forecast value, (entry,): `squares` and `forecast`, both (entry, feature), the `data` and
-  the numbers of the observations, `observation` (entry,).
+  the numbers of the observations, `observation` (entry,). Where entries are missing, `squares` hold 0 for them and else
+  count times their `shares` (entry, feature), so that their mean is over what is observed; else `shares` are 1.
 - `PATHS`, a number for each member, (member,): `paths` (member, source, target).
 - `PAIRS`, a number for a network beside the true one, all (pair,): `scores`, `edges`, `predicted`, `signs`,
   `true_signs` and the numbers of the `sources`. It is measured where all that it takes is known.

@@ -12,7 +12,8 @@ from sparsenode.evaluation.metrics import ERRORS, describe, metric, registered_m
     ERRORS,
     name="mse",
     description="mean squared error in modeling units, of forecasts of whole trajectories the initial state included "
-    "where it is a single observation",
+    "where it is a single observation; where entries are missing, the mean over the features of each one's mean over "
+    "its observed entries, in all of these errors",
     unit="squared modeling unit",
     unit_of=lambda data: data.unit,
 )
@@ -52,10 +53,18 @@ def restored_error(squares: np.ndarray, data: Observations, observation: np.ndar
     unit="squared modeling unit",
     unit_of=lambda data: None if data.noise_free is None else data.unit,
 )
-def noise_free_error(forecast: np.ndarray, data: Observations, observation: np.ndarray) -> np.ndarray:
+def noise_free_error(
+    forecast: np.ndarray, data: Observations, observation: np.ndarray, shares: np.ndarray | float
+) -> np.ndarray:
     """Mean over features (entry,)."""
     assert data.noise_free is not None  # noqa: S101 measured only where it is there
-    return np.asarray(np.square(forecast.astype(np.float64) - data.noise_free[observation]).mean(axis=1))
+    squares = np.square(forecast.astype(np.float64) - data.noise_free[observation])
+    return np.asarray(weigh_squares(squares, shares).mean(axis=1))
+
+
+def weigh_squares(squares: np.ndarray, shares: np.ndarray | float) -> np.ndarray:
+    """Squared errors (entry, feature) times their shares, 0 where these are, whatever the errors; 1 changes nothing."""
+    return squares if isinstance(shares, float) else np.where(shares > 0, squares * shares, 0.0)
 
 
 def error_units(data: Observations) -> dict[str, str]:
