@@ -289,8 +289,8 @@ class PeerEntry(Settings):
 
     peer: str | None = Field(
         None,
-        description="The peer, the name of a module of sparsenode/peers (correlation, extra_trees, sindy, lasso, "
-        "lassonet); the entry's own name where it is null.",
+        description="The peer, the name of a module of sparsenode/peers (correlation, dyngenie3, "
+        "extra_trees, granger, lasso, lassonet, pcmci, quadratic_lasso, sindy); the entry's own name where it is null.",
     )
     seeds: int | None = Field(
         None, ge=1, description="How many seeds a random peer is run with; null for as many as the methods."
