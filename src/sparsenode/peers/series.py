@@ -159,7 +159,8 @@ def choose_lags(series: Sequence[np.ndarray], order: int) -> int:
     for lags in range(order, most + 1):
         design = np.column_stack([np.ones(count), standardize(lagged[:, :lags].reshape(count, -1))])
         with nearly_collinear():
-            errors = values - design @ OLS(values, design).fit().params
+            coefficients = OLS(values, design).fit().params.reshape(design.shape[1], -1)  # flat for one variable
+        errors = values - design @ coefficients
         variances = np.maximum(np.square(errors).mean(0), _LEAST_VARIANCE)
         criteria.append(bic_sigma(variances, count, design.shape[1]).sum())
     return order + int(np.argmin(criteria))
