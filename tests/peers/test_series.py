@@ -33,6 +33,16 @@ def test_observations_that_lack_are_gaps_and_never_interpolated():
     np.testing.assert_array_equal(second, np.insert(values[:3], 2, np.nan, axis=0))
 
 
+def test_times_that_tremble_are_counted_step_by_step():
+    times = np.cumsum(np.random.default_rng(0).uniform(0.992, 1.008, size=400))
+    values = np.arange(400.0)[:, None]
+    present = np.delete(np.arange(400), [7, 300])
+    (series,) = equal_steps(samples_at((times[present], values[present])), "refuse", "pcmci")
+    expected = values.copy()
+    expected[[7, 300]] = np.nan
+    np.testing.assert_array_equal(series, expected)
+
+
 def test_samples_without_times_have_equal_steps():
     samples = Samples(np.ones((6, 2)), np.ones((6, 2)), None, np.ones((6, 2)), np.repeat([0, 1], 3))
     assert [len(series) for series in equal_steps(samples, "refuse", "pcmci")] == [3, 3]

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MOST_LAGS = 5
 """Steps that are looked back at most where their number is chosen from the data."""
-_ROUNDING = 0.02
+_ROUNDING, _MOST_ROUNDING = 0.02, 0.2  # of an interval, and of a step
 _LEAST_FILLED = 0.5
 _LEAST_VARIANCE = float(np.finfo(np.float32).eps) ** 2  # what is left of values in single precision is their rounding
 
@@ -58,7 +58,7 @@ def equal_steps(samples: Samples, irregular: str, peer: str) -> list[np.ndarray]
     """Observed values of each stretch at equal steps, (step, variable), NaN where there is no observation.
 
     The step is the same in all stretches, the least interval between observations, if all intervals are multiples of
-    it, to 2 % of a step, and if at least half of the steps then have an observation. Other times are irregular.
+    it, to 2 %, and if at least half of the steps then have an observation. Other times are irregular.
 
     Args:
         samples: observations with their times.
@@ -73,13 +73,10 @@ def equal_steps(samples: Samples, irregular: str, peer: str) -> list[np.ndarray]
     values = [samples.observed[selected] for selected in rows]
     intervals = np.concatenate([np.diff(time) for time in times])
     step = intervals.min()
-    steps = intervals / step
-    is_equal = np.abs(steps - np.rint(steps)).max() <= _ROUNDING
-    if is_equal and len(intervals) >= _LEAST_FILLED * np.rint(steps).sum():
-        return [
-            _fill(np.rint((time - time[0]) / step).astype(int), parts)
-            for time, parts in zip(times, values, strict=True)
-        ]
+    steps = np.rint(intervals / step)
+    is_equal = np.abs(intervals / step - steps) <= np.minimum(_ROUNDING * steps, _MOST_ROUNDING)
+    if is_equal.all() and len(intervals) >= _LEAST_FILLED * steps.sum():
+        return [_fill(np.rint(np.diff(time) / step), parts) for time, parts in zip(times, values, strict=True)]
     if irregular == "refuse":
         raise UserError(
             f"{peer} takes observations at equal steps, and these are from {intervals.min():.4g} to "
@@ -96,8 +93,9 @@ def equal_steps(samples: Samples, irregular: str, peer: str) -> list[np.ndarray]
     return [_interpolate(time, parts, step) for time, parts in zip(times, values, strict=True)]
 
 
-def _fill(places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values (observation, variable) at their places among equal steps, (step, variable), NaN between them."""
+def _fill(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values (observation, variable) at equal steps, (step, variable), NaN where `steps` to the next are several."""
+    places = np.concatenate([[0], np.cumsum(steps.astype(int))])
     filled = np.full((places[-1] + 1, values.shape[1]), np.nan)
     filled[places] = values
     return filled
