@@ -110,6 +110,11 @@ def draw_figures(files, needs, folder):
             assert all(path.is_file() for path in outputs)
 
 
+QUICK_PEERS = {
+    "dyngenie3": {"trees": 5},
+    "extra_trees": {"trees": 5},
+    "lassonet": {"hidden": 3, "iterations": 20, "path_iterations": 5, "path_multiplier": 2.0},
+}
 ONE_VARIABLE = {
     "joint": ({"order": 1, "hidden": [4], "iterations": 2}, "l1"),
     "per_target": ({"order": 1, "hidden": [4], "iterations": 2, "network": "per_target"}, "grouplasso"),
@@ -140,8 +145,8 @@ def test_one_variable_goes_the_whole_way(model, truth, tmp_path):
     )
     peers = [tmp_path / "peers" / f"{name}.parquet" for name in peer_names()] if truth else []
     for path in peers:
-        quick = {"dyngenie3": {"trees": 5}, "extra_trees": {"trees": 5}, "lassonet": {"iterations": 20}}
-        infer_peer(data, path.stem, {"time_limit": None, **quick.get(path.stem, {})}, 2, settings["order"], path)
+        options = {"time_limit": None, **QUICK_PEERS.get(path.stem, {})}
+        infer_peer(data, path.stem, options, 2, settings["order"], path)
         assert pd.read_parquet(path).columns.tolist() == ["seed", "source", "target", "score", "sign"]
         scored = 0 if path.stem == "correlation" else 2 if issubclass(get_peer(path.stem), RandomPeer) else 1
         assert len(pd.read_parquet(path)) == scored  # its effect on itself
