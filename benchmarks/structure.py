@@ -45,7 +45,8 @@ def table_of(metrics: pd.DataFrame, dataset: str) -> pd.DataFrame:
     for (model, method), strength in chosen.items():
         mine = own[(own["model"] == model) & (own["method"] == method) & (own["strength"] == strength)]
         rows[model, method] = {"strength": strength, **pooled_scores(mine), **single_scores(mine)}
-    for peer in sorted(name for name in own["method"].unique() if name.startswith("peer:")):
+    finished = own.loc[own["status"] == "finished", "method"]  # others were ended by their time limit
+    for peer in sorted(name for name in finished.unique() if name.startswith("peer:")):
         mine = own[own["method"] == peer]
         ratio = mine[mine["metric"] == "auprc_ratio"].set_index("seed")["value"]
         single = ratio[ratio.index >= 0]

@@ -19,6 +19,7 @@ STILL = "nothing moves"
 TRIVIAL = "worse than trivial"
 LARGEST = "largest strength"
 SMALLEST = "smallest strength"
+UNFINISHED = "peer not finished"
 HEADINGS = {
     MAGNITUDES: "Values or times are hard to learn from",
     LOST: "Members were lost in training, and are left out of everything else",
@@ -27,13 +28,16 @@ HEADINGS = {
     TRIVIAL: "A trivial forecast is better on validation",
     LARGEST: "The chosen strength is the largest on offer; larger ones may be better (`methods.NAME.strengths`)",
     SMALLEST: "The chosen strength is the smallest on offer; smaller ones may be better (`methods.NAME.strengths`)",
+    UNFINISHED: "A peer was ended by its time limit and has no scores; it runs again with a longer one "
+    "(`peers.NAME.options.time_limit`)",
 }
 """What each kind of remark says, in the order in which they are listed."""
 
 NOTHING = (
     "Nothing here is doubtful by the rules: no member was lost, a strength was chosen for every method, no model "
     "forecasts just its initial state, no trivial forecast is better on validation, no chosen strength is an end of "
-    "those on offer beyond which others may be better, and no values or times are hard to learn from."
+    "those on offer beyond which others may be better, no peer was ended by its time limit, and no values or times are "
+    "hard to learn from."
 )
 _MOST_FINDINGS = 6
 _MOST_WARNINGS = 12
@@ -45,6 +49,8 @@ _EARLIER_RULES = ("train_members", "infer_peer")  # which read the data of a dat
 @dataclass(frozen=True)
 class Remark:
     """A doubt about a model and method on a dataset, the method empty where it concerns all of the model's.
+
+    Of a peer, which belongs to no model, the model is empty.
 
     `kind` is one of `HEADINGS`; `finding` is the reason for it: numbers, or of `MAGNITUDES` a sentence.
     """

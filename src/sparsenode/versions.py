@@ -5,7 +5,7 @@ makes the results again. A change that leaves every value as it is (speed, messa
 """
 
 PREPROCESSING = 5
-PEERS = 1
+PEERS = 2
 TRAINING = 4
 EVALUATION = 12
 INTERVENTIONS = 3

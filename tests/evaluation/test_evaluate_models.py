@@ -22,9 +22,9 @@ from sparsenode.evaluation.networks import open_rankings, read_stability
 from sparsenode.evaluation.results import Results
 from sparsenode.figures import FIGURES
 from sparsenode.figures.drawing import draw_figure
-from sparsenode.peers import peer_names
+from sparsenode.peers import RandomPeer, get_peer, peer_names
 from sparsenode.peers.inference import infer_peer
-from sparsenode.remarks import Remark, read_remarks
+from sparsenode.remarks import UNFINISHED, Remark, read_remarks
 from sparsenode.training.job import train_members
 
 DATASET = {
@@ -111,6 +111,11 @@ def draw_figures(files, needs, folder):
             assert path.is_file()
 
 
+QUICK_PEERS = {
+    "dyngenie3": {"trees": 5},
+    "extra_trees": {"trees": 5},
+    "lassonet": {"hidden": 3, "iterations": 20, "path_iterations": 5, "path_multiplier": 2.0},
+}
 ONE_VARIABLE = {
     "joint": ({"order": 1, "hidden": [4], "iterations": 2}, "l1"),
     "per_target": ({"order": 1, "hidden": [4], "iterations": 2, "network": "per_target"}, "grouplasso"),
@@ -142,11 +147,21 @@ def test_one_variable_goes_the_whole_way(model, truth, tmp_path):
     )
     peers = [tmp_path / "peers" / f"{name}.parquet" for name in peer_names()] if truth else []
     for path in peers:
-        infer_peer(data, path.stem, {}, 2, settings["order"], path)
+        options = {"time_limit": None, **QUICK_PEERS.get(path.stem, {})}
+        infer_peer(data, path.stem, options, 2, settings["order"], path)
         assert pd.read_parquet(path).columns.tolist() == ["seed", "source", "target", "score", "sign"]
-    files = evaluate(tmp_path, tmp_path, models=[tmp_path / "m.safetensors"], peers=peers)
+        scored = 0 if path.stem == "correlation" else 2 if issubclass(get_peer(path.stem), RandomPeer) else 1
+        assert len(pd.read_parquet(path)) == scored  # its effect on itself
+    if truth:
+        peers.append(tmp_path / "peers" / "ended.parquet")
+        infer_peer(data, "lasso", {"time_limit": 0.01}, 2, settings["order"], peers[-1])
+    remarks = tmp_path / "remarks.csv"
+    files = evaluate(tmp_path, tmp_path, models=[tmp_path / "m.safetensors"], peers=peers, remarks=remarks)
     metrics = pd.read_parquet(files["metrics"])
-    assert set(metrics["status"]) == {"finished", "untrained", "undefined"}
+    ended = [Remark("toy", "", "peer:ended", UNFINISHED, "not finished within 0.01 s")] if truth else []
+    assert [remark for remark in read_remarks(remarks) if remark.method.startswith("peer:")] == ended
+    assert metrics.loc[metrics["status"] == "unfinished", "method"].tolist() == ["peer:ended"] * bool(truth)
+    assert set(metrics["status"]) - {"unfinished"} == {"finished", "untrained", "undefined"}
     undefined = metrics[metrics["status"] == "undefined"]
     assert dict(zip(undefined["metric"], undefined["reason"], strict=True)) == {
         "exact_sparsity": "one variable makes no pair",

@@ -14,9 +14,14 @@ from sparsenode.evaluation.peers import (
     peer_rankings,
     peer_rows,
     read_peer,
+    unfinished_peers,
+    unfinished_rows,
 )
+from sparsenode.evaluation.remarks import remarks_of_peers
 from sparsenode.evaluation.structure import auprc, score_pairs, select_pairs
+from sparsenode.evaluation.tables import join_tables
 from sparsenode.evaluation.truth import Truth
+from sparsenode.remarks import UNFINISHED, Remark
 
 FEATURES = ("a", "b", "c")
 SIGNS = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
@@ -52,6 +57,61 @@ def test_scores_are_read_in_any_order(tmp_path):
     assert (peer.name, peer.seeds) == ("sindy", (0, 1))
     np.testing.assert_array_equal(peer.scores, scores)
     np.testing.assert_array_equal(peer.signs, signs)
+
+
+def test_self_effects_are_read_where_the_file_has_them(tmp_path):
+    scores = matrices(0, 1)
+    table = as_table(scores, np.sign(scores))
+    own = pd.DataFrame(
+        [(seed, name, name, 0.5 + seed, -1) for seed in (0, 1) for name in FEATURES], columns=table.columns
+    )
+    table.to_parquet(tmp_path / "others.parquet", index=False)
+    pd.concat([table, own]).to_parquet(tmp_path / "all.parquet", index=False)
+    pd.concat([table, own.iloc[:-1]]).to_parquet(tmp_path / "lacking.parquet", index=False)
+    others, peer = (read_peer(tmp_path / f"{name}.parquet", FEATURES) for name in ("others", "all"))
+    assert (others.has_self_effects, peer.has_self_effects) == (False, True)
+    np.testing.assert_array_equal(others.scores, scores)
+    np.testing.assert_array_equal(peer.scores, scores + np.eye(3) * [[[0.5]], [[1.5]]])
+    np.testing.assert_array_equal(peer.signs, np.broadcast_to(1 - 2 * np.eye(3), peer.signs.shape))
+    with pytest.raises(UserError, match="does not score every pair"):
+        read_peer(tmp_path / "lacking.parquet", FEATURES)
+    # The metrics of pairs are of pairs off the diagonal.
+    one, other = (pd.concat(peer_rows([entry], TRUTH, "toy"))["value"] for entry in (others, peer))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_single_variable_has_its_self_effect_or_nothing(tmp_path):
+    table = pd.DataFrame([(0, "a", "a", 0.5, 1)], columns=["seed", "source", "target", "score", "sign"])
+    table.to_parquet(tmp_path / "own.parquet", index=False)
+    table.iloc[:0].to_parquet(tmp_path / "none.parquet", index=False)
+    assert read_peer(tmp_path / "own.parquet", ["a"]).scores.tolist() == [[[0.5]]]
+    assert read_peer(tmp_path / "none.parquet", ["a"]).scores.tolist() == [[[0.0]]]
+
+
+def test_a_peer_that_was_ended_is_in_the_table_in_words(tmp_path):
+    table = as_table(matrices(0), np.zeros((1, 3, 3)))
+    table.to_parquet(tmp_path / "lasso.parquet", index=False)
+    ended = table.iloc[:0]
+    ended.attrs["unfinished"] = "not finished within 600 s"
+    ended.to_parquet(tmp_path / "pcmci.parquet", index=False)
+    paths = [tmp_path / "lasso.parquet", tmp_path / "pcmci.parquet"]
+    unfinished = unfinished_peers(paths)
+    assert unfinished == {"pcmci": "not finished within 600 s"}
+    with pytest.raises(UserError, match=r"pcmci.parquet has no scores, since the peer was not finished within 600 s;"):
+        read_peer(tmp_path / "pcmci.parquet", FEATURES)
+    (row,) = pd.concat(unfinished_rows(unfinished, "toy")).to_dict("records")
+    assert (row["method"], row["metric"], row["status"]) == ("peer:pcmci", "auprc", "unfinished")
+    assert row["reason"] == "not finished within 600 s"
+    assert np.isnan(row["value"])
+    kept = favored_metrics(
+        join_tables([*peer_rows([read_peer(paths[0], FEATURES)], TRUTH, "toy"), pd.DataFrame([row])])
+    )
+    assert set(kept["method"]) == {"peer:lasso", "peer:pcmci"}
+    assert remarks_of_peers(unfinished, "toy") == [
+        Remark("toy", "", "peer:pcmci", UNFINISHED, "not finished within 600 s")
+    ]
+    with pytest.raises(UserError, match="is missing"):
+        unfinished_peers([tmp_path / "none.parquet"])
 
 
 def test_files_of_something_else_are_refused(tmp_path):

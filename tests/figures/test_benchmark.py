@@ -154,6 +154,18 @@ def test_without_a_benchmark_nothing_is_published():
     assert rows["benchmark"].eq("").all()
 
 
+def test_a_peer_that_was_ended_has_the_reason_in_place_of_numbers():
+    reason = "not finished within 600 s"
+    ended = make_table(
+        method="peer:pcmci", estimator="peer", trajectory=ALL, metric="auprc", status="unfinished", reason=reason
+    )
+    table = benchmark.dataset_rows("toy", None, pd.concat([make_metrics(), ended]), CHOICES)
+    peer = table.iloc[-1]
+    assert peer[["method", "remark", "seeds"]].to_list() == ["PCMCI+ (peer)", reason, 0]
+    assert np.isnan(peer["auprc"])
+    assert f"- PCMCI+ (peer): {reason}." in benchmark.write_markdown(table)
+
+
 def test_a_peer_has_a_ranking_and_no_network(rows):
     peer = rows.iloc[-1]
     assert peer["method"] == "lasso (peer)"

@@ -2,12 +2,18 @@ import numpy as np
 import pytest
 
 from sparsenode.peers.derivatives import Samples
-from sparsenode.peers.sindy import Sindy, fit_terms, mean_slopes, polynomial_degree, threshold_terms
+from sparsenode.peers.sindy import Sindy, fit_libraries, polynomial_degrees, threshold_terms
 
 OPTIONS = {"thresholds": [0.01, 0.1], "ridge": 1e-6}
 
 
-@pytest.mark.parametrize("library", ["linear", "quadratic", "auto"])
+def fit_terms(terms, rates, stretch, thresholds, ridge):
+    """Coefficients in a single library of all terms."""
+    library = np.ones(terms.shape[1], bool)
+    return fit_libraries(terms, rates, stretch, libraries=[library], thresholds=thresholds, ridge=ridge)
+
+
+@pytest.mark.parametrize("library", ["linear", "quadratic", "cubic", "auto"])
 def test_a_linear_system_is_recovered_from_exact_derivatives(exact, system, library):
     scores, signs = Sindy(library=library, **OPTIONS).infer(exact)
     expected = np.abs(system) * exact.states.std(0)[:, None] / exact.rates.std(0)
@@ -72,21 +78,33 @@ def test_a_threshold_that_leaves_no_term_is_no_warning(recwarn):
     assert not recwarn.list
 
 
-def test_mean_slopes_are_those_of_finite_differences():
-    inputs = np.random.default_rng(0).normal([1.0, -2.0], 1.0, size=(60, 2))
-    powers = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]])
-    step = 1e-5
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_each_target_takes_the_smallest_library_that_predicts_as_well(degree):
+    states = np.random.default_rng(0).normal(size=(200, 3))
+    noise = 0.05 * np.random.default_rng(1).normal(size=200)
+    rates = np.column_stack([states[:, :degree].prod(axis=1) + noise, states[:, 2], states[:, 2]])
+    samples = Samples(states, states, None, rates, np.repeat([0, 1], 100))
+    scores, _ = Sindy(**OPTIONS | {"thresholds": [0.1]}).infer(samples)
+    involved = np.arange(3) < degree
+    np.testing.assert_allclose(scores[involved, 0], 1.0, atol=0.05)
+    assert not scores[~involved, 0].any()
+    np.testing.assert_allclose(scores[:, 1], [0, 0, 1], atol=1e-6)  # another target takes its own library
 
-    def terms(at):
-        return np.prod(at[:, None, :] ** powers, axis=2).mean(0)
 
-    differences = [(terms(inputs + step * unit) - terms(inputs - step * unit)) / (2 * step) for unit in np.eye(2)]
-    np.testing.assert_allclose(mean_slopes(powers, inputs.mean(0)), differences, atol=1e-8)
+def test_terms_of_a_smaller_library_keep_their_places():
+    terms = np.random.default_rng(0).normal(size=(60, 2))
+    rates = terms @ [[1.0, 1.0], [0.0, 1.0]]
+    libraries = [np.array([True, False]), np.array([True, True])]
+    chosen = fit_libraries(terms, rates, np.zeros(60, int), libraries=libraries, thresholds=[0.0], ridge=0.0)
+    np.testing.assert_allclose(chosen, [[1.0, 1.0], [0.0, 1.0]], atol=1e-9)
 
 
 def test_products_are_terms_where_there_are_twice_as_many_observations():
-    # 3 inputs: a constant, 3 states, 6 products.
-    assert polynomial_degree("auto", 20, 3) == 2
-    assert polynomial_degree("auto", 19, 3) == 1
-    assert polynomial_degree("quadratic", 2, 3) == 2
-    assert polynomial_degree("linear", 2000, 3) == 1
+    # 3 inputs: a constant, 3 states, 6 products of two and 10 of three; 8 inputs have 165 terms, of two 45.
+    assert polynomial_degrees("auto", 19, 3) == (1,)
+    assert polynomial_degrees("auto", 20, 3) == polynomial_degrees("auto", 39, 3) == (1, 2)
+    assert polynomial_degrees("auto", 40, 3) == (1, 2, 3)
+    assert polynomial_degrees("auto", 10_000, 8) == (1, 2)
+    assert polynomial_degrees("cubic", 2, 3) == (3,)
+    assert polynomial_degrees("quadratic", 2, 3) == (2,)
+    assert polynomial_degrees("linear", 2000, 3) == (1,)

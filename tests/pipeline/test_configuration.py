@@ -187,7 +187,7 @@ BAD = {
     ),
     "unknown peer": (
         {"peers": {"trees": {"peer": "extra_tree"}}},
-        ["peers.trees.peer: found \"extra_tree\" (did you mean 'extra_trees'?); allowed: correlation, extra_trees"],
+        ["peers.trees.peer: found \"extra_tree\" (did you mean 'extra_trees'?); allowed: correlation, dyngenie3"],
     ),
     "peer by the name of its entry": (
         {"peers": {"mine": {}}},
@@ -198,8 +198,8 @@ BAD = {
         ["peers.extra_trees.options: unknown key: found \"treees\" (did you mean 'trees'?)"],
     ),
     "option of a peer out of range": (
-        {"peers": {"sindy": {"options": {"library": "cubic"}}}},
-        ['peers.sindy.options.library: found "cubic"; allowed: auto, quadratic, linear'],
+        {"peers": {"sindy": {"options": {"library": "quartic"}}}},
+        ['peers.sindy.options.library: found "quartic"; allowed: auto, cubic, quadratic, linear'],
     ),
     "peers that are null": ({"run": {"peers": None}}, ["run.peers: found nothing (null); allowed: a list of names"]),
     "a peer twice": (
@@ -744,7 +744,7 @@ def test_what_a_peer_depends_on():
         "peers": {"trees": {"peer": "extra_trees", "options": {"trees": 7}}, "sindy": {"options": {"thresholds": [1]}}},
     }
     config = check_configuration(merge(SMALL, changes))
-    options = {"of": "derivatives", "decay": True, "trees": 7, "tried": "sqrt", "last": None}
+    options = {"time_limit": 3600.0, "of": "derivatives", "decay": True, "trees": 7, "tried": "sqrt", "last": None}
     wanted = {"peer": "extra_trees", "options": options, "seeds": 5, "order": 1}
     assert configuration.peer_settings(config, "branches", "trees") == wanted
     assert configuration.peer_settings(config, "springs", "trees") == wanted | {"order": 2}

@@ -5,17 +5,24 @@ import pytest
 
 pytestmark = pytest.mark.workflow
 
-PEERS = {"correlation": {}, "trees": {"peer": "extra_trees", "options": {"trees": 3}}}
-RUN = {"peers": ["correlation", "trees"]}
+PEERS = {
+    "correlation": {},
+    "trees": {"peer": "extra_trees", "options": {"trees": 3}},
+    "slow": {"peer": "correlation", "options": {"time_limit": 0.01}},  # less than a process takes to start
+}
+RUN = {"peers": ["correlation", "trees", "slow"]}
 
 
 def test_peers_stand_in_the_metrics_and_depend_on_their_own_settings_alone(workflow):
     workflow.configure(run=RUN, peers=PEERS)
     done = workflow.snakemake("results/metrics.csv")
     assert done.status == 0, done.output
-    assert done.jobs["infer_peer"] == 2
+    assert done.jobs["infer_peer"] == 3
+    assert "peer:slow (not finished within 0.01 s)" in done.output, done.output
     metrics = pd.read_csv(workflow.result("metrics.csv"), keep_default_na=False)
-    scored = metrics[metrics["estimator"] == "peer"]
+    ended = metrics[metrics["method"] == "peer:slow"]
+    assert ended[["status", "reason"]].to_numpy().tolist() == [["unfinished", "not finished within 0.01 s"]]
+    scored = metrics[(metrics["estimator"] == "peer") & (metrics["status"] == "finished")]
     assert set(scored["method"]) == {"peer:correlation", "peer:trees"}
     seeds = scored[scored["metric"] == "auprc"].groupby("method")["seed"].agg(list).to_dict()
     assert seeds == {"peer:correlation": [0, -1], "peer:trees": [0, 1, -1]}
@@ -30,6 +37,8 @@ def test_peers_stand_in_the_metrics_and_depend_on_their_own_settings_alone(workf
             {"infer_peer": 1, **evaluation},
         ),
         ({"run": {"peers": ["trees"]}}, evaluation),
+        # With a longer limit what was not finished is run again.
+        ({"peers": {**PEERS, "slow": {"peer": "correlation"}}}, {"infer_peer": 1, **evaluation}),
     ):
         workflow.configure(**{"run": RUN, "peers": PEERS, **changes})
         done = workflow.snakemake("--dry-run", "results/metrics.csv")

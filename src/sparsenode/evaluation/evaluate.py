@@ -27,7 +27,15 @@ from sparsenode.evaluation.networks import (
     write_stability,
 )
 from sparsenode.evaluation.paired import reference_errors
-from sparsenode.evaluation.peers import PeerScores, peer_degree_rows, peer_rankings, peer_rows, read_peer
+from sparsenode.evaluation.peers import (
+    PeerScores,
+    peer_degree_rows,
+    peer_rankings,
+    peer_rows,
+    read_peer,
+    unfinished_peers,
+    unfinished_rows,
+)
 from sparsenode.evaluation.plans import (
     plan_one_step,
     plan_rolling,
@@ -35,7 +43,7 @@ from sparsenode.evaluation.plans import (
     plan_windows,
 )
 from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol
-from sparsenode.evaluation.remarks import check_finished, remarks_of_dataset
+from sparsenode.evaluation.remarks import check_finished, remarks_of_dataset, remarks_of_peers
 from sparsenode.evaluation.settings import EvaluationSettings
 from sparsenode.evaluation.structure import NO_PAIR
 from sparsenode.evaluation.tables import join_tables
@@ -113,8 +121,10 @@ def evaluate_models(
     network_keys([(ensemble.settings["model"], ensemble.settings["method"]) for ensemble in ensembles])
     magnitudes = measure_magnitudes(adata)
     check_finished(ensembles, magnitudes)
-    scored = [read_peer(path, features) for path in peers]
+    unfinished = unfinished_peers(peers)
+    scored = [read_peer(path, features) for path in peers if path.stem not in unfinished]
     evaluation = evaluate_ensembles(observations, ensembles, settings_of_evaluation, scored)
+    evaluation.metrics = join_tables([evaluation.metrics, *unfinished_rows(unfinished, name)])
     for (model, method), table in evaluation.networks.items():
         write_network(table, networks / model / f"{method}.csv")
         write_groups(evaluation.groups[model, method], networks, model, method)
@@ -130,7 +140,8 @@ def evaluate_models(
     for (model, method), choice in evaluation.selections.items():
         write_selection(choice, selection / model / f"{method}.json")
     if remarks is not None:
-        write_remarks(remarks_of_dataset(ensembles, evaluation.metrics, evaluation.selections, magnitudes), remarks)
+        doubts = remarks_of_dataset(ensembles, evaluation.metrics, evaluation.selections, magnitudes)
+        write_remarks([*remarks_of_peers(unfinished, name), *doubts], remarks)
     with write_atomically(forecasts) as temporary:
         evaluation.forecasts.to_parquet(temporary, index=False)
     with write_atomically(metrics) as temporary:

@@ -22,6 +22,7 @@ from sparsenode.evaluation.tables import ALL, NO_SEED, PEER, make_table
 from sparsenode.evaluation.tabulate import FREQUENCY_THRESHOLD, degree_rows, mark_undefined
 from sparsenode.evaluation.truth import Truth
 from sparsenode.files import read_table
+from sparsenode.peers.inference import unfinished_reason
 
 ESTIMATOR = "peer"
 SHARES = "peer_shares"
@@ -30,23 +31,28 @@ _COLUMNS = ("seed", "source", "target", "score", "sign")
 
 @dataclass(frozen=True)
 class PeerScores:
-    """Scores and signs of a peer, both (seed, source, target), 0 on the diagonal."""
+    """Scores and signs of a peer, both (seed, source, target); on the diagonal 0 unless it `has_self_effects`."""
 
     name: str
     seeds: tuple[int, ...]
     scores: np.ndarray
     signs: np.ndarray
+    has_self_effects: bool = False
 
 
 def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
     """The scores that `infer_peer` wrote; the peer's name is that of the file.
 
     Raises:
-        UserError: the file is missing or damaged, or lacks the score of a pair of the features.
+        UserError: the file is missing or damaged, or lacks the score of a pair of the features, or the peer was ended.
     """
+    if reason := unfinished_reason(path):
+        raise UserError(
+            f"{path} has no scores, since the peer was {reason}; raise its `time_limit`, or delete the file"
+        )
     table = read_table(path, columns=_COLUMNS)
     count = len(features)
-    if count == 1:  # there is no pair to score
+    if count == 1 and not len(table):  # there is no pair to score
         return PeerScores(path.stem, (0,), np.zeros((1, 1, 1)), np.zeros((1, 1, 1)))
     numbers = {name: number for number, name in enumerate(features)}
     source, target = (table[column].map(numbers).to_numpy(np.float64) for column in ("source", "target"))
@@ -54,15 +60,42 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
         unknown = sorted((set(table["source"]) | set(table["target"])) - numbers.keys())
         raise UserError(f"{path} scores {unknown[0]!r}, which is no feature of the data; delete it and run again")
     seeds = sorted(set(table["seed"].tolist()))
+    has_self_effects = bool((source == target).any())
     scores = np.full((len(seeds), count, count), np.nan)
+    if not has_self_effects:
+        scores[:, np.arange(count), np.arange(count)] = 0.0
     signs = np.zeros_like(scores)
     at = np.searchsorted(seeds, table["seed"]), source.astype(int), target.astype(int)
     scores[at], signs[at] = table["score"], table["sign"]
-    diagonal = np.arange(count)
-    scores[:, diagonal, diagonal] = 0.0
     if not seeds or np.isnan(scores).any():
         raise UserError(f"{path} does not score every pair of the {count} features; delete it and run again")
-    return PeerScores(path.stem, tuple(seeds), scores, signs)
+    return PeerScores(path.stem, tuple(seeds), scores, signs, has_self_effects)
+
+
+def unfinished_peers(paths: Sequence[Path]) -> dict[str, str]:
+    """Peers that were ended by their time limit, of the files that `infer_peer` wrote: by name what is said of them.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    reasons = {path.stem: unfinished_reason(path) for path in paths}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def unfinished_rows(unfinished: Mapping[str, str], dataset: str) -> list[pd.DataFrame]:
+    """Rows of peers that were ended, which say why in place of every value: the main metric of each, `unfinished`."""
+    return [
+        make_table(
+            dataset=dataset,
+            method=PEER + name,
+            trajectory=ALL,
+            estimator=ESTIMATOR,
+            metric="auprc",
+            status="unfinished",
+            reason=reason,
+        )
+        for name, reason in unfinished.items()
+    ]
 
 
 def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[pd.DataFrame]:

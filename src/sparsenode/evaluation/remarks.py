@@ -12,9 +12,9 @@ import pandas as pd
 from sparsenode.errors import UserError
 from sparsenode.evaluation.baselines import BASELINE_NAMES
 from sparsenode.evaluation.plans import TRAJECTORY
-from sparsenode.evaluation.tables import ALL
+from sparsenode.evaluation.tables import ALL, PEER
 from sparsenode.methods import get_method
-from sparsenode.remarks import LARGEST, LOST, MAGNITUDES, NOT_CHOSEN, SMALLEST, STILL, TRIVIAL, Remark
+from sparsenode.remarks import LARGEST, LOST, MAGNITUDES, NOT_CHOSEN, SMALLEST, STILL, TRIVIAL, UNFINISHED, Remark
 from sparsenode.training.divergence import count_lost, doubts_of_training, has_failed, reasons_of_loss
 
 if TYPE_CHECKING:
@@ -82,6 +82,11 @@ def remarks_of_dataset(
         )
         findings |= dict.fromkeys((model, "", MAGNITUDES, doubt) for doubt in doubts)
     return [Remark(magnitudes.dataset, *key) for key in findings]
+
+
+def remarks_of_peers(unfinished: Mapping[str, str], dataset: str) -> list[Remark]:
+    """Remarks on peers that were ended by their time limit, by name what is said of them, such as after how long."""
+    return [Remark(dataset, "", PEER + name, UNFINISHED, reason) for name, reason in unfinished.items()]
 
 
 def least_trivial_error(

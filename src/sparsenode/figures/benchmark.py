@@ -176,7 +176,8 @@ def _peer_row(metrics: pd.DataFrame, peer: str) -> dict[str, Any]:
     measurements = pick(metrics, method=peer, status="finished")
     members = measurements[measurements["seed"] >= 0]
     name = f"{style.method_label(peer)} (peer)"
-    named = {"published": "no", "study": "", "method": name, "model": "", "remark": ""}
+    unfinished = pick(metrics, method=peer, status="unfinished")["reason"].tolist()
+    named = {"published": "no", "study": "", "method": name, "model": "", "remark": "; ".join(unfinished)}
     measured = {**_measure(members, _RANKING), **_measure(measurements[measurements["seed"] < 0], _POOLED)}
     return {**named, "seeds": members["seed"].nunique(), **measured}
 

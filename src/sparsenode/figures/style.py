@@ -51,6 +51,10 @@ _PEER_LOOKS = {
     "peer:sindy": ("#4d4d4d", "3", (0, (5, 2))),
     "peer:lasso": ("#000000", "+", (0, (3, 1, 1, 1, 1, 1))),
     "peer:lassonet": ("#8c8c8c", "4", (0, (6, 1, 1, 1))),
+    "peer:pcmci": ("#000000", "x", (0, (7, 2))),
+    "peer:granger": ("#4d4d4d", "x", (0, (1, 2))),
+    "peer:quadratic_lasso": ("#4d4d4d", "+", (0, (4, 1, 1, 1, 1, 1))),
+    "peer:dyngenie3": ("#8c8c8c", "2", (0, (3, 2))),
 }
 _SPARE_PEER_LINES = ((0, (8, 2)), (0, (2, 2)), (0, (8, 2, 2, 2)))
 PEER_NAMES = {
@@ -59,6 +63,10 @@ PEER_NAMES = {
     "peer:sindy": "SINDy",
     "peer:lasso": "lasso",
     "peer:lassonet": "LassoNet, static",
+    "peer:pcmci": "PCMCI+",
+    "peer:granger": "Granger",
+    "peer:quadratic_lasso": "lasso on products",
+    "peer:dyngenie3": "dynGENIE3",
 }
 EDGE, NEW_EDGE = BLUE, VERMILION
 """Colors of edges: those of the true or the prior network, and learned ones that it does not have."""

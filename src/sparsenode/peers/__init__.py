@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import Field
+
 from sparsenode.errors import UserError
 from sparsenode.typed import Settings, read_settings, unknown_name
 
@@ -29,6 +31,18 @@ class Peer(Settings):
     name: ClassVar[str]
     summary: ClassVar[str]
 
+    time_limit: float | None = Field(
+        3600.0,
+        gt=0,
+        description="Seconds for all seeds together; a peer that takes longer is ended, has no scores, and the tables, "
+        "the report and the end of the run say so. null for no limit.",
+    )
+
+    @property
+    def has_self_effects(self) -> bool:
+        """Whether the scores on the diagonal say how much a variable acts on itself, with these options."""
+        return False
+
     def __init_subclass__(cls, **settings: Any) -> None:
         """Name the peer by its file."""
         super().__init_subclass__(**settings)
@@ -40,7 +54,7 @@ class Peer(Settings):
 
         Returns:
             Scores, at least 0 and larger for what is more likely an edge, and signs (-1, 1, or 0 where the peer gives
-            none), both (source, target); the diagonal is not looked at.
+            none), both (source, target). The diagonal is looked at only where `has_self_effects`.
         """
 
 

@@ -23,6 +23,11 @@ class Correlation(Peer):
         description="What of the target is correlated; with its state, both directions of a pair score alike.",
     )
 
+    @property
+    def has_self_effects(self) -> bool:
+        """Derivatives correlate with the own state too."""
+        return self.of == "derivatives"
+
     def infer(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         """Absolute Pearson correlations of sources with targets, and their signs, (source, target).
 

@@ -33,8 +33,8 @@ class Samples:
 
     `observed` and `states`, observed and smoothed, `velocities` (only at second order, else None) and `rates`, the
     highest derivative, that which is to be explained: all (observation, variable), in the dataset's units.
-    `stretch` (observation,) numbers the stretches. No entry is missing: in place of those that are, `observed` holds
-    what is smoothed.
+    `stretch` (observation,) numbers the stretches. `time` (observation,) increases within each of them; None where
+    all steps are 1. No entry is missing: in place of those that are, `observed` holds what is smoothed.
     """
 
     observed: np.ndarray
@@ -42,6 +42,12 @@ class Samples:
     velocities: np.ndarray | None
     rates: np.ndarray
     stretch: np.ndarray
+    time: np.ndarray | None = None
+
+    @property
+    def times(self) -> np.ndarray:
+        """Time of each observation, (observation,)."""
+        return np.arange(len(self.stretch), dtype=np.float64) if self.time is None else self.time
 
     @property
     def inputs(self) -> list[np.ndarray]:
@@ -76,9 +82,15 @@ def read_samples(adata: AnnData, order: int) -> Samples:
             f"derivatives take {FEWEST} training observations (split train, phase fit) of a trajectory in a row, at "
             f"different times, of every variable; the longest stretch has {longest}: run no peers on these data"
         )
-    observed, states, first, last = (np.concatenate(columns) for columns in zip(*stretches, strict=True))
-    stretch = np.repeat(np.arange(len(stretches)), [len(arrays[0]) for arrays in stretches])
-    return Samples(observed, states, first if order == 2 else None, last, stretch)
+    times, observed, states, first, last = (np.concatenate(columns) for columns in zip(*stretches, strict=True))
+    return Samples(
+        observed=observed,
+        states=states,
+        velocities=first if order == 2 else None,
+        rates=last,
+        stretch=np.repeat(np.arange(len(stretches)), [len(arrays[0]) for arrays in stretches]),
+        time=times,
+    )
 
 
 def last_of_stretches(samples: Samples, count: int | None) -> Samples:
@@ -90,13 +102,35 @@ def last_of_stretches(samples: Samples, count: int | None) -> Samples:
         rows = np.flatnonzero(samples.stretch == number)
         from_end[rows] = np.arange(len(rows))[::-1]
     selected = from_end < count
-    velocities = None if samples.velocities is None else samples.velocities[selected]
     return Samples(
-        samples.observed[selected],
-        samples.states[selected],
-        velocities,
-        samples.rates[selected],
-        samples.stretch[selected],
+        observed=samples.observed[selected],
+        states=samples.states[selected],
+        velocities=None if samples.velocities is None else samples.velocities[selected],
+        rates=samples.rates[selected],
+        stretch=samples.stretch[selected],
+        time=samples.times[selected],
+    )
+
+
+def differences(samples: Samples) -> Samples:
+    """Samples whose rates are differences to the next observation over the time between, from observed states.
+
+    The last observation of each stretch has none and is left out. At second order the differences are those of the
+    velocities, which are smoothed, and so are the states.
+    """
+    within = samples.stretch[1:] == samples.stretch[:-1]
+    first, following = np.flatnonzero(within), np.flatnonzero(within) + 1
+    states, moved = samples.observed, samples.observed
+    if samples.velocities is not None:
+        states, moved = samples.states, samples.velocities
+    intervals = (samples.times[following] - samples.times[first])[:, None]
+    return Samples(
+        observed=samples.observed[first],
+        states=states[first],
+        velocities=None if samples.velocities is None else samples.velocities[first],
+        rates=(moved[following] - moved[first]) / intervals,
+        stretch=samples.stretch[first],
+        time=samples.times[first],
     )
 
 
@@ -233,17 +267,17 @@ def _smooth_part(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tu
 
 
 def _derivatives(time: np.ndarray, values: np.ndarray, weight: np.ndarray, order: int) -> tuple[np.ndarray, ...]:
-    """Values, smoothed values, first and highest derivatives."""
+    """Times, values, smoothed values, first and highest derivatives."""
     smoothed, first = smooth(time, values, weight)
     if weight.ndim > 1:
         values = np.where(np.isnan(values), smoothed, values)
         weight = weight.mean(axis=1)
     if order == 1:
-        return values, smoothed, first, first
+        return time, values, smoothed, first, first
     # The spline of the slopes, since the curvature of the first spline is rougher than it need be.
     last = smooth(time, first, weight)[1]
     interior = slice(ENDS, -ENDS) if len(time) >= FEWEST + 2 * ENDS else slice(None)
-    return values[interior], smoothed[interior], first[interior], last[interior]
+    return time[interior], values[interior], smoothed[interior], first[interior], last[interior]
 
 
 def deviation(values: np.ndarray) -> np.ndarray:

@@ -42,6 +42,11 @@ class ExtraTrees(RandomPeer):
     )
     last: Last = None
 
+    @property
+    def has_self_effects(self) -> bool:
+        """With decay the own state is an input."""
+        return self.of == "derivatives" and self.decay
+
     def infer(self, samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Share of a target's variance that splits on a source explain, (source, target); it has no sign.
 

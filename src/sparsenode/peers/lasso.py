@@ -28,6 +28,11 @@ class Lasso(Peer):
     )
     last: Last = None
 
+    @property
+    def has_self_effects(self) -> bool:
+        """Of states the target's own is no input."""
+        return self.of == "derivatives"
+
     def infer(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         """Absolute coefficients of the sources and their signs, (source, target), all of variance 1.
 

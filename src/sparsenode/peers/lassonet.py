@@ -37,6 +37,11 @@ class LassoNetRegression(RandomPeer):
     iterations: int = Field(1000, ge=1, description="Most iterations without a penalty, before the path.")
     path_iterations: int = Field(50, ge=1, description="Most iterations at each penalty of the path.")
 
+    @property
+    def has_self_effects(self) -> bool:
+        """The own state is an input."""
+        return True
+
     def infer(self, samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """The penalty at which a source leaves a target's network, (source, target), of targets of variance 1; no sign.
 
