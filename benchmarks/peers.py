@@ -75,10 +75,15 @@ def main() -> None:
     logging.disable(logging.WARNING)
     series = {name: read_system(name, arguments.starts, arguments.folder) for name in arguments.systems}
     print(f"{len(series)} systems, {arguments.starts} starts each; draws that were not taken: {count_redraws(series)}")
+    # Smoothing takes longer than most peers: once for all of them.
+    samples = {
+        name: [sample(values, float(entry["step"])) for values in entry["values"]] for name, entry in series.items()
+    }
+    edges = {name: entry["edges"].ravel() for name, entry in series.items()}
     rows = {}
     for entry in arguments.peers:
         name, _, options = entry.partition("=")
-        scores = measure_peer(name, json.loads(options or "{}"), series)
+        scores = measure_peer(name, json.loads(options or "{}"), samples, edges)
         before = BEFORE.get(entry, (np.nan, np.nan))
         means = scores[["auroc", "auprc"]].mean()
         rows[entry] = {
@@ -94,23 +99,23 @@ def main() -> None:
     print(pd.DataFrame(rows).T.to_string(float_format="{:.3f}".format))
 
 
-def measure_peer(name: str, options: dict[str, Any], series: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
+def measure_peer(
+    name: str, options: dict[str, Any], samples: dict[str, list[Samples]], edges: dict[str, np.ndarray]
+) -> pd.DataFrame:
     """AUROC and AUPRC of a peer for each series of each system; random peers are asked with the seed 0."""
     peer = make_peer(name, {**options, "time_limit": None})
     rows = []
-    for system, entry in series.items():
-        edges = entry["edges"].ravel()
-        if edges.all() or not edges.any():
+    for system, all_samples in samples.items():
+        if edges[system].all() or not edges[system].any():
             continue
-        for values in entry["values"]:
-            samples = sample(values, float(entry["step"]))
+        for one_start in all_samples:
             started = time.process_time()
-            scores = (peer.infer(samples, 0) if isinstance(peer, RandomPeer) else peer.infer(samples))[0].ravel()
+            scores = (peer.infer(one_start, 0) if isinstance(peer, RandomPeer) else peer.infer(one_start))[0].ravel()
             rows.append(
                 {
                     "system": system,
-                    "auroc": auroc(scores, edges),
-                    "auprc": auprc(scores, edges),
+                    "auroc": auroc(scores, edges[system]),
+                    "auprc": auprc(scores, edges[system]),
                     "seconds": time.process_time() - started,
                 }
             )
