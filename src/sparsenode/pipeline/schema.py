@@ -200,7 +200,8 @@ class DatasetEntry(Settings):
 
     source: str = Field(
         description="Where the data come from, the name of a module of sparsenode/data (krumsiek11, second_order, "
-        "hill, sim350, sim690, mocap, hematopoiesis, breast, yeast, single_cells, anndata)."
+        "hill, sim350, sim690, dream3, mocap, hematopoiesis, scode, breast, yeast, "
+        "single_cells, anndata)."
     )
     options: dict[str, Any] = Field(
         {}, description="The options of the source, which `sparsenode options SOURCE` describes."
