@@ -425,7 +425,9 @@ def _add_evaluate_models(subparsers: Subparsers) -> None:
 
 def _evaluate_models(arguments: Arguments) -> None:
     _limit_threads(arguments.threads)
-    from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_models
+    from sparsenode.evaluation.evaluate import evaluate_models
+    from sparsenode.evaluation.settings import EvaluationSettings
+    from sparsenode.typed import read_settings
 
     evaluate_models(
         arguments.data,
@@ -435,7 +437,7 @@ def _evaluate_models(arguments: Arguments) -> None:
         arguments.forecasts,
         arguments.networks,
         arguments.selection,
-        EvaluationSettings.read(arguments.evaluation),
+        read_settings(EvaluationSettings, arguments.evaluation, "evaluation"),
         peers=arguments.peers,
         remarks=arguments.remarks,
         seeds=arguments.seeds,
@@ -468,7 +470,9 @@ def _add_forecast_interventions(subparsers: Subparsers) -> None:
 
 def _forecast_interventions(arguments: Arguments) -> None:
     _limit_threads(arguments.threads)
-    from sparsenode.interventions.forecast import InterventionSettings, forecast_interventions
+    from sparsenode.interventions.forecast import forecast_interventions
+    from sparsenode.interventions.settings import InterventionSettings
+    from sparsenode.typed import read_settings
 
     forecast_interventions(
         arguments.data,
@@ -476,7 +480,7 @@ def _forecast_interventions(arguments: Arguments) -> None:
         arguments.settings,
         arguments.selection,
         arguments.output,
-        InterventionSettings.read(arguments.interventions),
+        read_settings(InterventionSettings, arguments.interventions, "interventions"),
         seeds=arguments.seeds,
     )
 
@@ -628,9 +632,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_options(subparsers: Subparsers) -> None:
-    summary = "say which data sources, methods and peers there are, or what one of them is and its options"
+    summary = "say which sections, data sources, methods and peers there are, or what one of them is and its options"
     parser = _subcommand(subparsers, "options", summary, _options)
-    parser.add_argument("name", nargs="?", help="a data source, method or peer; default: list all")
+    parser.add_argument(
+        "name", nargs="?", help="a section of the configuration, data source, method or peer; default: list all"
+    )
 
 
 def _options(arguments: Arguments) -> None:

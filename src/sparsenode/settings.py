@@ -83,6 +83,26 @@ class RefitSettings(Settings):
     learning_rate: float = Field(0.003, gt=0, description="Adam's learning rate.")
 
 
+class MatchingSettings(Settings):
+    """Training on slopes of smoothed observations, without a solve, before or in place of training by solves."""
+
+    share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="First share of the iterations in which rates are matched; an iteration takes a twentieth to a "
+        "fiftieth of one with a solve. With 1 nothing is solved: a fast screen, which learns what smoothing bends too.",
+    )
+    form: Literal["slopes", "integrals"] = Field(
+        "slopes",
+        description="What rates are compared with: `slopes` of the smoothed observations, or `integrals`, differences "
+        "of the observations over short intervals with integrals of the rates, which suffer less from noise.",
+    )
+    interval: int = Field(
+        4, ge=1, description="Of `integrals`, the length of an interval, in observations: 2 to 10, more for more noise."
+    )
+
+
 class ModelSettings(Settings):
     """What is trained and for how long; the keys of a `models` entry of the configuration.
 
@@ -161,6 +181,12 @@ class ModelSettings(Settings):
         description="Each seed gives the training observations weights of its own, so that the spread over seeds tells "
         "how much depends on the data at hand; null for the weights of the data.",
     )
+    matching: MatchingSettings | None = Field(
+        None,
+        description="First share of the iterations in which rates are matched with slopes of smoothed observations; "
+        "each member goes on from there only where it then forecasts the validation data better than from its random "
+        "start. null trains by solves from the first iteration on.",
+    )
     whole_share: float = Field(
         0.0,
         ge=0,
@@ -201,7 +227,7 @@ class ModelSettings(Settings):
         description="Early stopping, member by member; null for none. The learning rate then stays where it is until "
         "the mean of a member's objective (loss and penalty) no longer falls, falls along a cosine over "
         "the next `cooldown` iterations, and the member leaves. `iterations` are the most that a member "
-        "may take. Looked at after the warm-up and after the last change from windows to whole "
+        "may take. Looked at after the warm-up, after matching and after the last change from windows to whole "
         "trajectories.",
     )
     clip: float | None = Field(1.0, gt=0, description="Largest norm of each member's gradient; null for no bound.")
@@ -242,6 +268,11 @@ class ModelSettings(Settings):
         """Whether the model can forecast from any observation: it trains on windows, and knows its velocity there."""
         return self.windows is not None and (self.order == 1 or self.velocity_observations is not None)
 
+    @property
+    def matching_until(self) -> float:
+        """Share of the iterations at which solves follow on matching; 0 where it is all or none of the training."""
+        return 0.0 if self.matching is None or self.matching.share == 1.0 else self.matching.share
+
     def contradictions(self) -> Iterator[Contradiction]:
         """Networks, starts and stops that the other settings do not allow."""
         is_biological = self.network == "biological"
@@ -262,13 +293,13 @@ class ModelSettings(Settings):
             conflict = next(name for name, hinders in hindered.items() if hinders)
             yield Contradiction("starts", f"learned, with {conflict}", "given, or order: 1, windows: null and a decay")
         if self.stop is not None:
-            # Nobody may cool while the penalty still ramps in or windows are still trained on.
-            last_change = max(self.warm_up, 1 - self.whole_share if self.windows else 0)
+            # Nobody may cool while the penalty still ramps in, rates are matched or windows are still trained on.
+            last_change = max(self.warm_up, 1 - self.whole_share if self.windows else 0, self.matching_until)
             room = math.floor(self.iterations * (1 - last_change))
             if self.stop.cooldown > room:
                 allowed = (
-                    f"at most {room}, the iterations after the warm-up and after the change from windows to whole "
-                    "trajectories"
+                    f"at most {room}, the iterations after the warm-up, after matching and after the change from "
+                    "windows to whole trajectories"
                 )
                 yield Contradiction("stop.cooldown", str(self.stop.cooldown), allowed)
 

@@ -24,7 +24,8 @@ from sparsenode.data.simulated.published_networks import (
 from sparsenode.data.sources import complete_options, sim350, sim690, source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
-from sparsenode.interventions.forecast import InterventionSettings, evaluate_interventions
+from sparsenode.interventions.forecast import evaluate_interventions
+from sparsenode.interventions.settings import InterventionSettings
 from sparsenode.pipeline import configuration, plan
 
 SMALL = {"trajectories": 4, "test_trajectories": 2}
@@ -298,7 +299,7 @@ def test_published_starts_keep_each_gene_near_a_level_of_its_own() -> None:
 def test_interventions_are_compared_with_the_true_system(files: dict[str, Path]) -> None:
     raw = load(files)
     adata = assemble("genes", raw, {"source": "sim350", "options": options()}, {})
-    table = evaluate_interventions(adata, [], {}, InterventionSettings.read({"clamp": {"high": {"HIGH": 1.0}}}))
+    table = evaluate_interventions(adata, [], {}, InterventionSettings(clamp={"high": {"HIGH": 1.0}}))
     errors = table[(table["metric"] == "intervention_mse") & (table["trajectory"] == "high")]
     tests = [part for part in raw.trajectories if part.splits[0] == "test"]
     start, times = np.stack([part.noise_free[0] for part in tests]), np.array([0, 2, 3, 7, 9])

@@ -5,6 +5,7 @@ import pytest
 
 from sparsenode.data.observations import read_observations
 from sparsenode.evaluation import baselines, forecast, plans
+from sparsenode.evaluation.settings import RollingSettings
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def rolling(adata, period=0.9):
     adata.X = np.column_stack((np.sin(phases), np.cos(phases), np.sin(phases + 1))).astype(np.float32)
     adata.obs["phase"] = "fit"
     data = read_observations(adata)
-    return data, plans.plan_rolling(data, plans.RollingSettings(2.2, 0.6))
+    return data, plans.plan_rolling(data, RollingSettings(past=2.2, horizon=0.6))
 
 
 def test_the_last_cycle_is_exact_on_a_course_that_repeats(linear_data):
@@ -121,14 +122,14 @@ def test_constant_velocity_is_exact_on_lines(linear_data):
     time = linear_data.obs["time"].to_numpy()
     linear_data.X = np.column_stack((time, 3 - 2 * time, np.ones_like(time))).astype(np.float32)
     data = read_observations(linear_data)
-    plan = plans.plan_rolling(data, plans.RollingSettings(0.4, 0.6))
+    plan = plans.plan_rolling(data, RollingSettings(past=0.4, horizon=0.6))
     found = baselines.predict_baseline("constant_velocity", data, plan)
     np.testing.assert_allclose(found, data.values[plan.observation], atol=1e-4)
 
 
 def test_baselines_of_the_past_need_one(data, plan):
     assert set(baselines.baselines_of(plan)) == set(baselines.BASELINES)
-    short = plans.plan_rolling(data, plans.RollingSettings(0.4, 0.6))
+    short = plans.plan_rolling(data, RollingSettings(past=0.4, horizon=0.6))
     assert "constant_velocity" in baselines.baselines_of(short)
     assert "last_cycle" not in baselines.baselines_of(short)
     assert baselines.oracles_of(short) == ()

@@ -11,18 +11,20 @@ from scipy.stats import spearmanr
 
 from sparsenode.data.observations import read_observations
 from sparsenode.errors import UserError
-from sparsenode.evaluation import blocks, plans, protocols
+from sparsenode.evaluation import blocks, protocols
 from sparsenode.evaluation import evaluate as evaluate_module
 from sparsenode.evaluation.degrees import CALIBRATED, RIGID
-from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
+from sparsenode.evaluation.evaluate import evaluate_ensembles
 from sparsenode.evaluation.networks import join_rankings, network_table, read_network, write_network
 from sparsenode.evaluation.peers import PeerScores
 from sparsenode.evaluation.plans import plan_trajectories
+from sparsenode.evaluation.settings import EvaluationSettings, RollingSettings
 from sparsenode.evaluation.structure import auprc, select_pairs
 from sparsenode.evaluation.tables import COLUMNS, join_tables
 from sparsenode.evaluation.tabulate import structure_rows
 from sparsenode.evaluation.truth import Truth
 from sparsenode.labels import reserved_name
+from sparsenode.typed import read_settings
 
 
 def pick(table, **wanted):
@@ -551,7 +553,7 @@ def test_settings_that_differ_are_named(tmp_path):
     blocks.check_settings(json.loads(json.dumps(frozen)), frozen, "m.safetensors", "m.json")
 
 
-ROLLING = EvaluationSettings(rolling=plans.RollingSettings(0.4, 0.6))
+ROLLING = EvaluationSettings(rolling=RollingSettings(past=0.4, horizon=0.6))
 
 
 def test_rolling_forecasts_are_scored_by_lead_time_and_choose_the_strength(linear_data, new_ensemble):
@@ -580,7 +582,7 @@ def test_single_steps_are_scored_beside_baselines_and_choose_nothing(linear_data
     evaluation = evaluate_ensembles(read_observations(linear_data), ensembles, EvaluationSettings(one_step=True))
     assert evaluation.selections == plain.selections
     assert [choice["protocol"] for choice in evaluation.selections.values()] == ["trajectory", "window"]
-    rolling = evaluate_ensembles(read_observations(linear_data), ensembles[:1], replace(ROLLING, one_step=True))
+    rolling = evaluate_ensembles(read_observations(linear_data), ensembles[:1], ROLLING.changed(one_step=True))
     assert rolling.selections["exact", "shrunk"]["protocol"] == "rolling"
     assert evaluation.forecasts.equals(plain.forecasts)
     metrics = evaluation.metrics
@@ -641,6 +643,6 @@ def test_the_strength_can_be_asked_to_be_sparse(linear_data, new_ensemble):
 
 
 def test_unknown_settings_of_the_evaluation():
-    assert EvaluationSettings.read({"rolling": None}) == EvaluationSettings()
-    with pytest.raises(UserError, match=r"settings of the evaluation: .*roling"):
-        EvaluationSettings.read({"roling": {}})
+    assert read_settings(EvaluationSettings, {"rolling": None}, "evaluation") == EvaluationSettings()
+    with pytest.raises(UserError, match=r"evaluation\.?.*roling"):
+        read_settings(EvaluationSettings, {"roling": {}}, "evaluation")

@@ -7,8 +7,8 @@ import pytest
 
 from sparsenode.data.observations import read_observations
 from sparsenode.evaluation import metrics
-from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
-from sparsenode.evaluation.plans import RollingSettings
+from sparsenode.evaluation.evaluate import evaluate_ensembles
+from sparsenode.evaluation.settings import EvaluationSettings, RollingSettings
 from sparsenode.evaluation.structure import score_pairs
 
 
@@ -20,7 +20,7 @@ def test_the_documents_hold_the_table_of_the_registry(repository):
 
 
 def test_every_metric_of_an_evaluation_is_registered(linear_data, new_ensemble):
-    settings = EvaluationSettings(rolling=RollingSettings(0.4, 0.6), one_step=True, interval_repeats=1000)
+    settings = EvaluationSettings(rolling=RollingSettings(past=0.4, horizon=0.6), one_step=True, interval_repeats=1000)
     ensembles = [new_ensemble(), new_ensemble(method="none", strengths=[0.0])]
     registered = set(metrics.registered_metrics())
     assert set(evaluate_ensembles(read_observations(linear_data), ensembles, settings).metrics["metric"]) <= registered

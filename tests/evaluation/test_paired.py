@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from sparsenode.data.observations import read_observations
-from sparsenode.evaluation.evaluate import EvaluationSettings, evaluate_ensembles
+from sparsenode.evaluation.evaluate import evaluate_ensembles
 from sparsenode.evaluation.networks import target_shares
 from sparsenode.evaluation.paired import bootstrap_means, entry_errors, paired_rows, reference_errors
 from sparsenode.evaluation.plans import plan_trajectories
+from sparsenode.evaluation.settings import EvaluationSettings
 from sparsenode.evaluation.structure import rank_pairs, select_pairs
 from sparsenode.evaluation.tables import join_tables
 from sparsenode.evaluation.tabulate import prior_rows

@@ -9,8 +9,9 @@ import pytest
 from sparsenode.data.observations import read_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation import plans
+from sparsenode.evaluation.settings import RollingSettings
 
-ROLLING = plans.RollingSettings(0.4, 0.6)
+ROLLING = RollingSettings(past=0.4, horizon=0.6)
 
 
 @pytest.fixture
@@ -69,7 +70,9 @@ def test_lead_times_are_groups_and_the_horizon_is_their_union(data):
 
 
 def test_a_stride_leaves_starts_out(data):
-    dense, sparse = (plans.plan_rolling(data, plans.RollingSettings(0.4, 0.6, stride)) for stride in (0.0, 0.5))
+    dense, sparse = (
+        plans.plan_rolling(data, RollingSettings(past=0.4, horizon=0.6, stride=stride)) for stride in (0.0, 0.5)
+    )
     assert set(sparse.starts) < set(dense.starts)
     for code in np.unique(data.trajectory):
         starts = sparse.starts[data.trajectory[sparse.starts] == code]
@@ -84,7 +87,7 @@ def test_irregular_lead_times_are_put_into_bins(linear_data):
     linear_data.obs["phase"] = linear_data.obs["phase"].cat.rename_categories({"extrapolation": "later"})
     linear_data.obs["phase"] = "fit"
     data = read_observations(linear_data)
-    plan = plans.plan_rolling(data, plans.RollingSettings(0.0, 2.0))
+    plan = plans.plan_rolling(data, RollingSettings(past=0.0, horizon=2.0))
     names = {name for name in plan.groups["horizon"] if name != plans.ROLLING}
     assert 1 < len(names) <= plans.LEAD_BINS
     leads = data.time[plan.observation] - data.time[plan.starts[plan.row]]
@@ -138,7 +141,7 @@ def test_no_single_step_is_an_error(linear_data):
 
 def test_trajectories_too_short_for_rolling_forecasts(data):
     with pytest.raises(UserError, match=r"rolling.past 4 and rolling.horizon 5 .* longest trajectory has 3"):
-        plans.plan_rolling(data, plans.RollingSettings(4.0, 5.0))
+        plans.plan_rolling(data, RollingSettings(past=4.0, horizon=5.0))
 
 
 @pytest.mark.parametrize("known", [1, 3])

@@ -34,7 +34,6 @@ from sparsenode.interventions.forecast import (
     UNCLAMPED,
     Fates,
     Intervention,
-    InterventionSettings,
     _FateCount,
     effect_correlation,
     evaluate_interventions,
@@ -42,7 +41,9 @@ from sparsenode.interventions.forecast import (
     resolve_interventions,
     uncommitted_starts,
 )
+from sparsenode.interventions.settings import InterventionSettings
 from sparsenode.settings import ModelSettings, read_model_settings
+from sparsenode.typed import read_settings
 
 OPTIONS = complete_options(
     "second_order", {"oscillators": 4, "trajectories": 6, "test_trajectories": 2, "observations": 20, "velocity": 0}
@@ -122,8 +123,8 @@ def test_a_center_changes_neither_truth_nor_forecasts(springs: anndata.AnnData) 
 
 
 def test_where_all_variables_are_held_nothing_is_left_to_compare(springs: anndata.AnnData) -> None:
-    clamp = {"all of them": {f"x{number}": "low" for number in range(1, 5)}}
-    message = "dataset springs: the intervention 'all of them' holds every variable, so that nothing is left to follow"
+    clamp = {"all_of_them": {f"x{number}": "low" for number in range(1, 5)}}
+    message = "dataset springs: the intervention 'all_of_them' holds every variable, so that nothing is left to follow"
     with pytest.raises(UserError, match=message):
         resolve_interventions(read_observations(springs), InterventionSettings(each="low", clamp=clamp), "springs")
     data = read_observations(springs)
@@ -237,22 +238,24 @@ def test_words_are_the_range_of_the_training_data(springs: anndata.AnnData) -> N
             {"clamp": {"one": {"X9": 0.0}}},
             "interventions.clamp.one: no variable is named 'X9'; the nearest: x1, x2, x3",
         ),
-        ({"clamp": {"all": {"x1": 0.0}}}, "interventions.clamp.all: an intervention cannot be called 'all', since"),
+        ({"clamp": {"all": {"x1": 0.0}}}, "interventions.clamp: found the name 'all'; allowed: another name, since"),
         (
             {"clamp": {"one": {"x1": 0.0}}, "expected": {"one": {"lost": ["monocyte"]}}},
             "interventions.expected.one.lost: no group of trajectories is named 'monocyte'; there are: all",
         ),
-        ({}, "interventions names none"),
+        ({}, "interventions: found neither clamp nor each"),
     ],
 )
 def test_what_the_data_do_not_have_is_named(springs: anndata.AnnData, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
-        resolve_interventions(read_observations(springs), InterventionSettings.read(settings), "springs")
+        resolve_interventions(
+            read_observations(springs), read_settings(InterventionSettings, settings, "interventions"), "springs"
+        )
 
 
 def test_unknown_settings_are_named() -> None:
-    with pytest.raises(UserError, match="'clmap'; known are each, clamp, expected, horizon, starts"):
-        InterventionSettings.read({"clmap": {}})
+    with pytest.raises(UserError, match=r"interventions: unknown key: found \"clmap\""):
+        read_settings(InterventionSettings, {"clmap": {}}, "interventions")
 
 
 def test_a_start_from_within_cannot_be_compared_with_the_true_system(springs: anndata.AnnData) -> None:
@@ -364,9 +367,9 @@ TOGGLE = Toggle(settings={"dataset": "branches", "model": "switch", "method": "t
 HELD = InterventionSettings(
     clamp={"without_a": {"a": 0}, "without_b": {"b": "low"}, "more_a": {"a": "high"}, "without_c": {"c": 0}},
     expected={
-        "without_a": {"lost": ["to_a"], "gained": ["to_b"]},
-        "more_a": {"lost": ["to_b"]},
-        "without_c": {"lost": ["to_a"]},  # which is wrong: c decides nothing
+        "without_a": {"lost": ("to_a",), "gained": ("to_b",)},
+        "more_a": {"lost": ("to_b",)},
+        "without_c": {"lost": ("to_a",)},  # which is wrong: c decides nothing
     },
 )
 
@@ -404,10 +407,13 @@ class Inert(Toggle):
 
 
 def test_a_model_on_which_interventions_do_nothing_never_agrees(branches: anndata.AnnData) -> None:
-    held = replace(HELD, expected=HELD.expected | {"without_b": {"gained": ["to_a"]}})
+    held = HELD.changed(expected=HELD.expected | {"without_b": {"gained": ("to_a",)}})
     table = evaluate_interventions(branches, [Inert(settings=TOGGLE.settings)], {("switch", "true"): 0.0}, held)
     # The first member has no fate a that could be lost, the second all of it, so that none can be gained.
-    assert (shares(table, UNCLAMPED, seed=0)["to_b"], shares(table, UNCLAMPED, seed=1)["to_a"]) == (1.0, 1.0)
+    assert (
+        shares(table, UNCLAMPED, seed=0)["to_b"],
+        shares(table, UNCLAMPED, seed=1)["to_a"],
+    ) == (1.0, 1.0)
     agreement = pick(table, metric="fate_agreement")
     assert len(agreement) == 15  # of three rows each: both together, and each member
     assert (agreement["value"] == 0.0).all()

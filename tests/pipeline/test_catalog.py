@@ -1,4 +1,4 @@
-"""What the command `options` says of data sources, methods and peers."""
+"""What the command `options` says of sections of the configuration, data sources, methods and peers."""
 
 import json
 import re
@@ -11,13 +11,25 @@ from sparsenode.errors import UserError
 from sparsenode.methods import get_method, method_names
 from sparsenode.peers import get_peer, peer_names
 from sparsenode.pipeline import catalog
+from sparsenode.pipeline.schema import (
+    ComparisonEntry,
+    Configuration,
+    DatasetEntry,
+    FiguresSettings,
+    MethodEntry,
+    ModelEntry,
+    PeerEntry,
+    RunSettings,
+)
 from sparsenode.typed import settings_schema
 
 
 def test_the_list_has_a_line_for_everything_under_the_key_that_names_it():
     parts = catalog.describe_catalog().split("\n\n")
-    keys = ("datasets.NAME.source", "methods.NAME.regularizer", "peers.NAME.peer")
-    for part, key, names in zip(parts, keys, (source_names(), method_names(), peer_names()), strict=False):
+    keys = ("of the configuration", "datasets.NAME.source", "methods.NAME.regularizer", "peers.NAME.peer")
+    sections = ["configuration", "run", "datasets", "models", "methods", "peers", "comparisons", "figures"]
+    names_by_kind = (sections, source_names(), method_names(), peer_names())
+    for part, key, names in zip(parts, keys, names_by_kind, strict=False):
         heading, *lines = part.splitlines()
         assert key in heading
         assert [line.split()[0] for line in lines] == list(names)
@@ -39,6 +51,29 @@ def test_every_option_is_described_with_its_default(name):
             told = re.escape(f"{given}): {' '.join(schema['description'].split())}")
             assert re.search(rf" {key} \([^;]+; {told}", words)
     assert all(len(line) <= 100 for line in text.splitlines() if "://" not in line)
+
+
+def test_each_key_of_the_configuration_is_described_once():
+    """Those of entries in their section, those of the top level in `configuration`."""
+    described = {
+        section: re.findall(r"^    ([a-z_]+) \(", catalog.describe_catalog(section), re.MULTILINE)
+        for section in ("configuration", "run", "datasets", "models", "methods", "peers", "comparisons", "figures")
+    }
+    entries = {
+        "run": RunSettings,
+        "datasets": DatasetEntry,
+        "models": ModelEntry,
+        "methods": MethodEntry,
+        "peers": PeerEntry,
+        "comparisons": ComparisonEntry,
+        "figures": FiguresSettings,
+    }
+    assert described.pop("configuration") == [key for key in Configuration.model_fields if key not in entries]
+    assert described == {section: list(model.model_fields) for section, model in entries.items()}
+    assert "validation (mapping; default" in catalog.describe_catalog("datasets")
+    assert re.search(
+        r"\n        share \(number, above 0, below 1; default 0.15\)", catalog.describe_catalog("datasets")
+    )
 
 
 def test_the_keys_of_a_mapping_stand_below_it():
@@ -64,9 +99,9 @@ def test_a_method_and_a_peer_of_one_name_are_both_described():
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one():
-    with pytest.raises(UserError, match=r"'grupolasso'; did you mean 'grouplasso'\? There are: anndata"):
+    with pytest.raises(UserError, match=r"'grupolasso'; did you mean 'grouplasso'\? There are: configuration"):
         catalog.describe_catalog("grupolasso")
-    with pytest.raises(UserError, match=r"'qqqq'; There are: anndata"):
+    with pytest.raises(UserError, match=r"'qqqq'; There are: configuration"):
         catalog.describe_catalog("qqqq")
 
 
@@ -76,4 +111,4 @@ def test_the_command(capsys):
     assert cli.main(["options", "correlation"]) == 0
     assert 'of (states or derivatives; default "states")' in capsys.readouterr().out
     assert cli.main(["options", "nothing"]) == 1
-    assert capsys.readouterr().err.startswith("error: there is no data source")
+    assert capsys.readouterr().err.startswith("error: there is no section")

@@ -1160,16 +1160,6 @@ def test_interventions_are_no_matter_of_preprocessing_and_have_a_figure():
     assert figures[1] == [*figures[0], "interventions"]
 
 
-def test_settings_of_interventions_are_those_of_the_schema():
-    from dataclasses import asdict
-
-    from sparsenode.interventions.forecast import InterventionSettings
-
-    held = {"datasets": {"branches": {"interventions": {"each": "low"}}}}
-    completed = check_configuration(merge(SMALL, held))["datasets"]["branches"]["interventions"]
-    assert asdict(InterventionSettings.read(completed)) == asdict(InterventionSettings(each="low"))
-
-
 def test_figures_of_a_dataset_are_those_that_it_allows(default, repository):
     default["datasets"]["second_order"]["interventions"] = None
     checked = check_configuration(default)

@@ -13,6 +13,7 @@ MODELS = {
     "windows": {"hidden": [7], "iterations": 100, "windows": {"length": 8, "stride": 4}, "solver": {"step": 1.0}},
     "second": {"hidden": [7], "iterations": 100, "order": 2, "velocity_hidden": [5]},
     "adaptive": {"hidden": [7], "iterations": 100, "solver": {"scheme": "dopri5"}},
+    "matched": {"hidden": [7], "iterations": 100, "matching": {"share": 0.8}},
     "refitted": {"hidden": [7], "iterations": 100, "refit": {"iterations": 100}},
 }
 
@@ -65,6 +66,13 @@ def test_model_file_size_is_that_of_the_weights(config):
 def test_what_takes_longer_is_planned_longer(config, costly):
     plain, other = (plan.training_job(config, "branches", name, "l1").seconds for name in ("plain", costly))
     assert other > 1.5 * plain
+
+
+def test_matching_takes_one_evaluation_in_place_of_a_solve(config):
+    """Of the iterations a fifth is left with solves, and rates at all observations cost little beside them."""
+    plain, matched = (plan.training_job(config, "branches", model, "none") for model in ("plain", "matched"))
+    assert 0.2 < matched.overhead_seconds / plain.overhead_seconds < 0.25
+    assert 0.2 < matched.products_seconds / plain.products_seconds < 0.5
 
 
 def test_more_cores_take_less_time_but_no_less_than_the_longest_job(config):

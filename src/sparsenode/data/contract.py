@@ -148,7 +148,6 @@ def write_trajectories(adata: AnnData, path: str | Path) -> None:
     Raises:
         UserError: the contract is broken, or the file cannot be written.
     """
-    import anndata
     import h5py
     from anndata.io import write_elem
 
@@ -159,19 +158,39 @@ def write_trajectories(adata: AnnData, path: str | Path) -> None:
     metadata = dict(adata.uns["sparsenode"])
     metadata["initial_states"] = metadata["initial_states"].to_numpy(dtype=np.float64)
     metadata["source_files"] = json.dumps(metadata.get("source_files", {}), sort_keys=True)
-    packed = anndata.AnnData(
-        X=adata.X,
-        obs=adata.obs,
-        var=adata.var,
-        obsm=dict(adata.obsm),
-        layers=dict(adata.layers),
-        varp=dict(adata.varp),
-        uns={**adata.uns, "sparsenode": metadata},
-    )
+    packed = replace_entries(adata, uns={**adata.uns, "sparsenode": metadata})
     with h5py.File(buffer, "w") as file:
         write_elem(file, "/", packed)
     with write_atomically(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+def replace_entries(
+    adata: AnnData,
+    *,
+    obs: pd.DataFrame | None = None,
+    varp: Mapping[str, Any] | None = None,
+    uns: Mapping[str, Any] | None = None,
+) -> AnnData:
+    """The same trajectories with other labels, networks or metadata; arrays and tables are shared, not copied.
+
+    Args:
+        adata: the trajectories.
+        obs: the table of the observations; None for that of `adata`.
+        varp: all networks, by key; None for those of `adata`.
+        uns: all metadata; None for those of `adata`.
+    """
+    import anndata
+
+    return anndata.AnnData(
+        X=adata.X,
+        obs=adata.obs if obs is None else obs,
+        var=adata.var,
+        obsm=dict(adata.obsm),
+        layers=dict(adata.layers),
+        varp=dict(adata.varp if varp is None else varp),
+        uns=dict(adata.uns if uns is None else uns),
+    )
 
 
 def read_h5ad(path: Path) -> AnnData:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import pandas as pd
 
 from sparsenode.data.magnitudes import measure_magnitudes
 from sparsenode.data.observations import Observations, read_observations
-from sparsenode.errors import UserError
 from sparsenode.evaluation import tabulate
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.choose import choose, write_selection
@@ -38,7 +37,6 @@ from sparsenode.evaluation.peers import (
     unfinished_rows,
 )
 from sparsenode.evaluation.plans import (
-    RollingSettings,
     plan_one_step,
     plan_rolling,
     plan_trajectories,
@@ -46,6 +44,7 @@ from sparsenode.evaluation.plans import (
 )
 from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol
 from sparsenode.evaluation.remarks import check_finished, remarks_of_dataset, remarks_of_peers
+from sparsenode.evaluation.settings import EvaluationSettings
 from sparsenode.evaluation.structure import NO_PAIR
 from sparsenode.evaluation.tables import join_tables
 from sparsenode.evaluation.truth import describe_truth
@@ -56,42 +55,6 @@ if TYPE_CHECKING:
     from sparsenode.ensemble.members import Ensemble
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """How models are scored and chosen: the `evaluation` of a dataset's entry in the configuration.
-
-    With `rolling` forecasts start within the trajectories too. With `one_step` those from each observation to the next
-    are scored as well; no strength is chosen by them.
-    Strengths are chosen among those of `least_feature_sparsity` where there are any. With `interval_repeats` the
-    errors at the chosen strength are compared with the trivial ones observation by observation, with an interval from
-    so many bootstrap samples.
-    """
-
-    rolling: RollingSettings | None = None
-    one_step: bool = False
-    least_feature_sparsity: float = 0.0
-    interval_repeats: int | None = None
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> EvaluationSettings:
-        """Settings from a JSON object; missing keys take their default.
-
-        Raises:
-            UserError: an unknown key, or one that is missing.
-        """
-        settings = dict(values)
-        try:
-            if settings.get("rolling") is not None:
-                settings["rolling"] = RollingSettings(**settings["rolling"])
-            return cls(**settings)
-        except TypeError as error:
-            reason = str(error).partition(" ")[2]
-            raise UserError(
-                f"settings of the evaluation: {reason}; known are rolling (past, horizon, stride), "
-                "one_step, least_feature_sparsity and interval_repeats"
-            ) from error
 
 
 @dataclass

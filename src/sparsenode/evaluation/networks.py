@@ -708,10 +708,9 @@ def write_annotated(adata: AnnData, networks: Mapping[tuple[str, str], pd.DataFr
     Raises:
         UserError: names that cannot be keys (`network_keys`), or the file cannot be written.
     """
-    import anndata
     from scipy import sparse
 
-    from sparsenode.data.contract import write_trajectories
+    from sparsenode.data.contract import replace_entries, write_trajectories
 
     learned: dict[str, Any] = {}
     for key, names in network_keys(networks).items():
@@ -720,16 +719,7 @@ def write_annotated(adata: AnnData, networks: Mapping[tuple[str, str], pd.DataFr
         learned |= {
             name: sparse.csr_matrix(matrix.astype(np.float32)) for name, matrix in zip(names, matrices, strict=True)
         }
-    annotated = anndata.AnnData(
-        X=adata.X,
-        obs=adata.obs,
-        var=adata.var,
-        obsm=dict(adata.obsm),
-        layers=dict(adata.layers),
-        varp={**adata.varp, **learned},
-        uns=dict(adata.uns),
-    )
-    write_trajectories(annotated, folder / ANNOTATED)
+    write_trajectories(replace_entries(adata, varp={**adata.varp, **learned}), folder / ANNOTATED)
 
 
 def _named(numbers: np.ndarray, features: Sequence[str]) -> pd.Categorical[str]:

@@ -19,6 +19,7 @@ import pandas as pd
 
 from sparsenode.data.observations import Observations
 from sparsenode.errors import UserError
+from sparsenode.evaluation.settings import RollingSettings
 from sparsenode.labels import ALL, SUBJECT
 
 logger = logging.getLogger(__name__)
@@ -35,19 +36,6 @@ MOST_LEADS = 60
 """Lead times are kept apart up to this many; more, as of irregular times, are put into `LEAD_BINS` bins."""
 LEAD_BINS = 20
 KEYS = ["trajectory", "split", "phase", "horizon"]
-
-
-@dataclass(frozen=True)
-class RollingSettings:
-    """Forecasts from within the trajectories, in the unit of time.
-
-    Each is given `past`, reaches over `horizon`, and starts `stride` after the one before, or with the next observation
-    where that is 0.
-    """
-
-    past: float
-    horizon: float
-    stride: float = 0.0
 
 
 @dataclass(frozen=True)

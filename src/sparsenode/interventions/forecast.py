@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,8 @@ from sparsenode.evaluation.metrics.interventions import NOT_CHOSEN
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table, join_tables, make_table
 from sparsenode.evaluation.tabulate import mark_undefined
 from sparsenode.files import file_sha256, read_json, write_atomically
-from sparsenode.labels import BASELINE, NO_FATE, ORACLE, UNCLAMPED, reserved_name
+from sparsenode.interventions.settings import ExpectedFates, InterventionSettings
+from sparsenode.labels import BASELINE, NO_FATE, ORACLE, UNCLAMPED
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -48,38 +49,6 @@ SMALLEST = 1e-3
 """Effects below this share of the greatest true one count as none: their ranks would be those of rounding errors."""
 END = 10
 """A trajectory ends in the mean of so many last training observations."""
-
-
-@dataclass(frozen=True)
-class InterventionSettings:
-    """Which interventions are forecast: the `interventions` of a dataset's entry in the configuration.
-
-    `clamp` has the variables and values of each by name, a value being a number in modeling units or `low` or `high`,
-    the least and the greatest of the training observations; `each`, one of these words, adds every variable in turn.
-    `expected` names by intervention the fates that are known to be `lost` or `gained`. Fates are looked at after
-    `horizon` lengths of the longest training trajectory, 1 being as long as it took itself, from at most `starts`
-    states of each.
-    """
-
-    each: str | None = None
-    clamp: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
-    expected: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
-    horizon: float = 1.0
-    starts: int = 5
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> InterventionSettings:
-        """Settings from a JSON object; missing keys take their default.
-
-        Raises:
-            UserError: an unknown key.
-        """
-        try:
-            return cls(**values)
-        except TypeError as error:
-            names = ", ".join(cls.__dataclass_fields__)
-            message = f"settings of the interventions: {str(error).partition(' ')[2]}; known are {names}"
-            raise UserError(message) from error
 
 
 @dataclass(frozen=True)
@@ -209,8 +178,6 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
     interventions = []
     for name, clamp in settings.clamp.items():
         where = f"dataset {dataset}, interventions.clamp.{name}"
-        if (use := reserved_name("intervention", name)) is not None:
-            raise UserError(f"{where}: an intervention cannot be called {name!r}, since {use}; give it another name")
         values = {}
         for feature, value in clamp.items():
             if feature not in indices:
@@ -218,16 +185,14 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
                                 f"{nearest_names(feature, data.features)}")  # fmt: skip
             index = indices[feature]
             values[feature] = float(words[value][index]) if isinstance(value, str) else float(value) - center[index]
-        expected = settings.expected.get(name, {})
-        for kind, fates in expected.items():
+        expected = settings.expected.get(name, ExpectedFates())
+        for kind, fates in (("lost", expected.lost), ("gained", expected.gained)):
             for fate in fates:
                 if fate not in known_fates:
                     key = f"dataset {dataset}, interventions.expected.{name}.{kind}"
                     raise UserError(f"{key}: no group of trajectories is named {fate!r}; there are: "
                                     f"{', '.join(known_fates)}")  # fmt: skip
-        interventions.append(
-            Intervention(name, values, tuple(expected.get("lost", ())), tuple(expected.get("gained", ())))
-        )
+        interventions.append(Intervention(name, values, expected.lost, expected.gained))
     if settings.each is not None:
         for index, feature in enumerate(data.features):
             interventions.append(

@@ -20,7 +20,8 @@ FEWEST = 5
 """Observations that a smoothing spline takes; stretches with fewer are left out."""
 _BRIDGED = 3  # single observations held out at random leave the course visible, held-out blocks do not
 _LONGEST, _MARGIN = 400, 20
-_ENDS = 3
+ENDS = 3
+"""Observations at each end of a stretch of which second derivatives are left out."""
 _SMOOTHING = 10.0 ** np.arange(-6.0, 8.5, 0.5)
 _COST_OF_FREEDOM = 1.2
 
@@ -240,7 +241,7 @@ def _derivatives(time: np.ndarray, values: np.ndarray, weight: np.ndarray, order
         return time, values, smoothed, first, first
     # The spline of the slopes, since the curvature of the first spline is rougher than it need be.
     last = smooth(time, first, weight)[1]
-    interior = slice(_ENDS, -_ENDS) if len(time) >= FEWEST + 2 * _ENDS else slice(None)
+    interior = slice(ENDS, -ENDS) if len(time) >= FEWEST + 2 * ENDS else slice(None)
     return time[interior], values[interior], smoothed[interior], first[interior], last[interior]
 
 

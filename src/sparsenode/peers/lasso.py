@@ -25,7 +25,7 @@ class Lasso(Peer):
     rates: Literal["smoothed", "differences"] = Field(
         "smoothed",
         description="What derivatives are: the slopes of smoothed states, explained by these; or the differences "
-        "between one observation and the next over the time between them, explained by the observed states before them.",
+        "between one observation and the next over the time between them, explained by the observed states before.",
     )
     folds: int = Field(5, ge=2, description="Parts that are left out in turn.")
     strengths: int = Field(

@@ -1,4 +1,4 @@
-"""What a configuration can name: data sources, methods and peers, and the options of each."""
+"""What a configuration can name: its sections, data sources, methods and peers, and the keys or options of each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sparsenode import methods, peers
 from sparsenode.data import sources
 from sparsenode.errors import UserError, did_you_mean
+from sparsenode.pipeline.schema import Configuration
 from sparsenode.typed import Settings, describe_bounds, kinds_of, settings_schema
 
 _WIDTH = 100
@@ -25,8 +26,12 @@ _TYPES = {
 }
 
 
+_TOP = "configuration"
+"""Name of the entry that has the keys of the top level which are no sections."""
+
+
 class Entry(NamedTuple):
-    """One source, method or peer: what it is, further notes on it, and its options as JSON-schema properties."""
+    """One section, source, method or peer: what it is, further notes on it, and its keys as JSON-schema properties."""
 
     name: str
     summary: str
@@ -43,9 +48,10 @@ class Kind(NamedTuple):
 
 
 def read_catalog() -> tuple[Kind, ...]:
-    """All data sources, methods and peers, each kind sorted by name."""
+    """All sections of the configuration, in its order, and all data sources, methods and peers, sorted by name."""
     modules = [(name, sources.source(name)) for name in sources.source_names()]
     return (
+        Kind("section", "of the configuration", tuple(_sections())),
         Kind(
             "data source",
             "datasets.NAME.source",
@@ -75,7 +81,9 @@ def describe_catalog(name: str | None = None) -> str:
     if not descriptions:
         names = list(dict.fromkeys(entry.name for kind in kinds for entry in kind.entries))
         hints = [did_you_mean(name, names), f"There are: {', '.join(names)}"]
-        message = f"there is no data source, method or peer {name!r}; {' '.join(hint for hint in hints if hint)}"
+        message = (
+            f"there is no section, data source, method or peer {name!r}; {' '.join(hint for hint in hints if hint)}"
+        )
         raise UserError(message)
     return "\n\n".join(descriptions)
 
@@ -84,6 +92,24 @@ def _properties(model: type[Settings]) -> Mapping[str, Mapping[str, Any]]:
     """The options of a source, method or peer."""
     properties: Mapping[str, Mapping[str, Any]] = settings_schema(model).get("properties", {})
     return properties
+
+
+def _sections() -> Iterator[Entry]:
+    """The keys of the top level, and each section: a mapping, or a mapping of named entries that are alike."""
+    properties = _properties(Configuration)
+    within = {key: value.get("properties") or _entry_properties(value) for key, value in properties.items()}
+    plain = {key: value for key, value in properties.items() if not within[key]}
+    yield Entry(_TOP, "the keys of the top level", (), plain)
+    for key, value in properties.items():
+        if within[key]:
+            notes = () if "properties" in value else (f"each entry is {key}.NAME",)
+            yield Entry(key, value["description"].removesuffix("."), notes, within[key])
+
+
+def _entry_properties(schema: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """The keys of the entries of a mapping whose names are free."""
+    entries: Any = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
+    return entries.get("properties", {}) if isinstance(entries, Mapping) else {}
 
 
 def _first_line(name: str, docstring: str) -> str:
@@ -111,14 +137,15 @@ def _peer(peer: type[peers.Peer]) -> Entry:
 
 def _list(kind: Kind) -> str:
     widest = max(len(entry.name) for entry in kind.entries)
-    lines = [f"  {entry.name:<{widest}}  {entry.summary}" for entry in kind.entries]
+    lines = [f"  {entry.name:<{widest}}  {entry.summary.partition('. ')[0]}" for entry in kind.entries]
     return "\n".join([f"{kind.title}s ({kind.key})", *lines])
 
 
 def _describe(kind: Kind, entry: Entry) -> str:
     lines = [_fill(f"{kind.title} {entry.name}: {entry.summary}", "")]
     lines += [_fill(note, "  ") for note in entry.notes]
-    lines.append("  options:" if entry.options else "  no options")
+    word = "keys" if kind.title == "section" else "options"
+    lines.append(f"  {word}:" if entry.options else f"  no {word}")
     # Of a source or method, what has no default is to be given.
     lines += _options({"properties": entry.options, "required": list(entry.options)}, "    ")
     return "\n".join(lines)

@@ -169,13 +169,15 @@ def training_job(
         raise UserError(f"models.{model}.{error}") from None
     evaluations = memory.evaluations_kept("rk4", intervals)
 
-    solves = settings["iterations"] + (settings["refit"]["iterations"] if settings["refit"] else 0)
+    matched = settings["iterations"] * (settings["matching"]["share"] if settings["matching"] else 0.0)
+    solves = settings["iterations"] - matched + (settings["refit"]["iterations"] if settings["refit"] else 0)
     if settings["solver"]["scheme"] == "dopri5":
         solves *= ADAPTIVE_FACTOR
-    overhead = solves * evaluations * SECONDS_PER_EVALUATION
+    overhead = (solves * evaluations + matched) * SECONDS_PER_EVALUATION
     each_row = member.widths * SECONDS_PER_UNIT + 3 * member.products * SECONDS_PER_PRODUCT
-    products = evaluations * members * rows * each_row
-    products = solves * (products + members * member.trained * SECONDS_PER_WEIGHT)
+    products = solves * evaluations * members * rows * each_row
+    products += matched * members * size.observations * size.trajectories * each_row
+    products += (solves + matched) * members * member.trained * SECONDS_PER_WEIGHT
     stored_evaluations = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
     each = memory.member_bytes(member, rows=rows, evaluations=stored_evaluations)
     needed = memory.BASE_BYTES + members * each

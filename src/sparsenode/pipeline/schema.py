@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from sparsenode.evaluation.settings import EvaluationSettings
 from sparsenode.files import write_atomically
-from sparsenode.labels import reserved_name
+from sparsenode.interventions.settings import InterventionSettings
 from sparsenode.settings import ModelSettings
 from sparsenode.typed import (
     Contradiction,
@@ -23,8 +24,6 @@ from sparsenode.typed import (
     PathText,
     Settings,
     SomeNames,
-    describe_names,
-    describe_unknown,
     settings_schema,
 )
 
@@ -32,17 +31,6 @@ STRENGTH = 'a number that is finite and at least 0, in quotes, such as "1e-3"'
 _UNQUOTED_STRENGTH = "without quotes, YAML reads some strengths as numbers and some as text"
 
 Strength = Annotated[str, Field(json_schema_extra={"x-allowed": f"{STRENGTH} ({_UNQUOTED_STRENGTH})"})]
-Level = Annotated[
-    float | Literal["low", "high"], Field(json_schema_extra={"x-allowed": "a number in modeling units, low or high"})
-]
-"""What a variable is held at."""
-Clamp = Annotated[
-    dict[str, Level],
-    Field(
-        min_length=1,
-        json_schema_extra={"x-allowed": "a mapping of one or more variables to values, such as {Gata1: 0}"},
-    ),
-]
 Positions = Annotated[
     dict[str, float],
     Field(
@@ -85,97 +73,6 @@ class InitialStateSettings(Settings):
             )
 
 
-class RollingSettings(Settings):
-    """Forecasts from within the trajectories."""
-
-    past: float = Field(
-        ge=0, description="What a forecast is given of the time before its start, in the dataset's unit of time."
-    )
-    horizon: float = Field(gt=0, description="How far it reaches, in the dataset's unit of time.")
-    stride: float = Field(0.0, ge=0, description="Time from one start to the next; 0 starts from every observation.")
-
-
-class EvaluationSettings(Settings):
-    """How models are scored and chosen."""
-
-    rolling: RollingSettings | None = Field(
-        None,
-        description="Forecasts from within the trajectories as well, each scored over its horizon; null for none. "
-        "Strengths are then chosen by them.",
-    )
-    one_step: bool = Field(
-        False,
-        description="Forecasts from each observation to the next one of the same trajectory, split and phase as well, "
-        "as others report them. No strength is chosen by them.",
-    )
-    least_feature_sparsity: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="The strength is chosen among those whose members leave at least this share of the pairs of "
-        "variables unconnected (median over seeds); where none does, among those that leave most.",
-    )
-    interval_repeats: int | None = Field(
-        None,
-        ge=100,
-        description="At the chosen strength, how much less the model errs than each trivial forecast, with a 95 % "
-        "interval from so many bootstrap samples (better 1000 or more) of seeds and observations; null "
-        "for none. For observations that are independent of each other, such as cells in pseudotime.",
-    )
-
-
-class ExpectedFates(Settings):
-    """The fates that an intervention is expected to change."""
-
-    lost: Names = Field((), description="Groups of trajectories that fewer forecasts end in.")
-    gained: Names = Field((), description="Groups that, together, more forecasts end in.")
-
-
-class InterventionsSettings(Settings):
-    """Variables to hold in forecasts."""
-
-    clamp: dict[Name, Clamp] = Field(
-        {},
-        description="Named interventions, such as `gata1_knockout: {Gata1: 0}`, each with the variables that it holds "
-        "and their values in modeling units, or `low` or `high` for the least or the greatest in the "
-        "training data.",
-    )
-    each: Literal["low", "high"] | None = Field(
-        None, description="Holds every variable in turn as well, at `low` or `high`; null for none."
-    )
-    expected: dict[str, ExpectedFates] = Field(
-        {},
-        description="For interventions of `clamp`, by name, the fates that are known to be `lost` (the share of "
-        "forecasts that end there falls, for each) or `gained` (it rises, for all of them together). Name "
-        "both: a model that leads nowhere agrees with every loss.",
-    )
-    horizon: float = Field(
-        1.0,
-        gt=0,
-        description="How far ahead forecasts of fates go, as a multiple of the length of the longest training "
-        "trajectory. Beyond 1 models must stay where they have not been trained.",
-    )
-    starts: int = Field(
-        5,
-        ge=1,
-        description="Fates are forecast from at most so many states of each training trajectory, spread evenly over "
-        "the part in which it is nearer to the common start than to its own end.",
-    )
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        """Nothing to hold, and expectations of interventions that there are not."""
-        if not self.clamp and self.each is None:
-            yield Contradiction("", "neither clamp nor each", "null, or one of them")
-        for name in self.expected:
-            if name not in self.clamp:
-                yield Contradiction(
-                    "expected", describe_unknown(name, list(self.clamp)), describe_names(list(self.clamp))
-                )
-        for name in self.clamp:
-            if (use := reserved_name("intervention", name)) is not None:
-                yield Contradiction("clamp", f"the name {name!r}", f"another name, since {use}")
-
-
 class PriorEntry(Settings):
     """An entry of the `priors` of a dataset."""
 
@@ -198,11 +95,7 @@ class PriorEntry(Settings):
 class DatasetEntry(Settings):
     """An entry of `datasets`."""
 
-    source: str = Field(
-        description="Where the data come from, the name of a module of sparsenode/data (krumsiek11, second_order, "
-        "hill, sim350, sim690, dream3, mocap, hematopoiesis, scode, breast, yeast, "
-        "single_cells, anndata)."
-    )
+    source: str = Field(description="Where the data come from, a data source that `sparsenode options` lists.")
     options: dict[str, Any] = Field(
         {}, description="The options of the source, which `sparsenode options SOURCE` describes."
     )
@@ -231,7 +124,7 @@ class DatasetEntry(Settings):
     evaluation: EvaluationSettings = Field(
         EvaluationSettings(), description="How models are scored and chosen. A change trains nothing again."
     )
-    interventions: InterventionsSettings | None = Field(
+    interventions: InterventionSettings | None = Field(
         None,
         description="Variables to hold (knock-out, over-expression) in forecasts at the chosen strength; null for "
         "none. They are compared with the true system where the source can be simulated again, else by "
@@ -271,8 +164,8 @@ class MethodEntry(Settings):
 
     regularizer: str | None = Field(
         None,
-        description="The regularizer or pruner, the name of a module of sparsenode/methods (none, l1, cnode, l0, "
-        "pathreg, grouplasso, lassonet, imp, dash); the entry's own name where it is null.",
+        description="The regularizer or pruner, a method that `sparsenode options` lists; the entry's own name where "
+        "it is null.",
     )
     strengths: tuple[Strength, ...] = Field(
         (),
@@ -290,8 +183,7 @@ class PeerEntry(Settings):
 
     peer: str | None = Field(
         None,
-        description="The peer, the name of a module of sparsenode/peers (correlation, dyngenie3, "
-        "extra_trees, granger, lasso, lassonet, pcmci, quadratic_lasso, sindy); the entry's own name where it is null.",
+        description="The peer, one that `sparsenode options` lists; the entry's own name where it is null.",
     )
     seeds: int | None = Field(
         None, ge=1, description="How many seeds a random peer is run with; null for as many as the methods."

@@ -34,7 +34,8 @@ from sparsenode.settings import FROZEN, MethodSettings, ModelSettings, read_meth
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.divergence import count_lost, reasons_of_loss
 from sparsenode.training.loop import train
-from sparsenode.training.problems import check_validation, make_problems
+from sparsenode.training.matching import make_matching
+from sparsenode.training.problems import bootstrap_of_seeds, check_validation, make_problems, make_validation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -93,6 +94,8 @@ def train_members(
     prior_name = method.prior_name()
     prior = None if prior_name is None else prior_network(adata, prior_name).truth
     problems = make_problems(adata, model_settings, seeds)
+    matching = make_matching(adata, model_settings, bootstrap_of_seeds(adata, model_settings, seeds))
+    validation = None if matching is None else make_validation(adata, model_settings)
     check_validation(adata, model_settings, method_settings)
     device_name = resolve_device(device)
     software = describe_software()
@@ -114,6 +117,8 @@ def train_members(
         member_bytes(size, rows=problem.rows, evaluations=evaluations_kept(scheme, problem.grid.intervals))
         for _, problem in problems
     )
+    if matching is not None:
+        each = max(each, member_bytes(size, rows=matching.rows, evaluations=1))
     if is_refused(model_settings.network, BASE_BYTES + each, available):
         raise UserError(
             f"one network per target does not fit: with {adata.n_vars:,} variables one member has {size.weights:,} "
@@ -151,6 +156,8 @@ def train_members(
             checkpoints=store,
             interrupted=interrupted,
             prior=prior,
+            matching=matching,
+            validation=validation,
         )
         tell_lost(result.members, adata, frozen, model_settings)
         circumstances = {

@@ -27,9 +27,10 @@ from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import run as runs
 from sparsenode.training import stopping
 from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.matching import Matching
 from sparsenode.training.problems import Problem
 from sparsenode.training.run import Run, Task
-from sparsenode.training.step import data_loss, is_proximal, penalty, set_learning_rate, step
+from sparsenode.training.step import data_loss, forecast_loss, is_proximal, penalty, set_learning_rate, step
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,6 +54,43 @@ class _Phase:
     first: int
     iterations: int
     refitting: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Course:
+    """What training compares with, one after another: rates with slopes, then solves with observations.
+
+    `problems` are those of `make_problems`; `validation` tells which start is the better one after `matching`.
+    """
+
+    problems: Sequence[tuple[float, Problem]]
+    matching: Matching | None
+    validation: Problem | None
+
+    def to(self, device: torch.device) -> _Course:
+        """The same on another device."""
+        return _Course(
+            problems=[(until, problem.to(device)) for until, problem in self.problems],
+            matching=None if self.matching is None else self.matching.to(device),
+            validation=None if self.validation is None else self.validation.to(device),
+        )
+
+    def at(self, iteration: int, phase: _Phase, settings: ModelSettings) -> Problem | Matching:
+        """What an iteration of a phase compares with."""
+        if not phase.refitting and self.matching is not None and iteration < _first_solve(phase, settings):
+            return self.matching
+        if phase.refitting:
+            return self.problems[-1][1]
+        done = iteration / phase.iterations
+        return next((problem for until, problem in self.problems if done < until), self.problems[-1][1])
+
+
+def _first_solve(phase: _Phase, settings: ModelSettings) -> int:
+    """First iteration of a phase with a solve; beyond the last one where rates are matched to the end."""
+    if settings.matching is None or phase.refitting:
+        return 0
+    share = settings.matching.share
+    return phase.iterations + 1 if share == 1.0 else math.ceil(share * phase.iterations)
 
 
 @dataclass
@@ -98,6 +136,8 @@ def train(
     checkpoints: Checkpoints | None = None,
     interrupted: Callable[[], int] = lambda: 0,
     prior: NDArray[np.floating[Any]] | None = None,
+    matching: Matching | None = None,
+    validation: Problem | None = None,
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
@@ -117,6 +157,9 @@ def train(
         checkpoints: where training goes on from the newest checkpoint, and ends with the same result.
         interrupted: gives the number of a signal that has come, or 0.
         prior: (source, target), the network that a pruner knows, where it takes one.
+        matching: what `make_matching` gives, of a model that matches rates first.
+        validation: what `make_validation` gives: a member goes on from where matching has led it only where its loss on
+            these is below that of its random start; on the training data where it is None.
 
     Raises:
         InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before.
@@ -127,12 +170,12 @@ def train(
     watch = _Watch(report, checkpoints, interrupted)
     most = most_members or len(task.grid)
     progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))
-    placed = [(until, problem.to(task.device)) for until, problem in problems]
+    course = _Course(problems=problems, matching=matching, validation=validation).to(task.device)
     watch.began = time.perf_counter() - progress.seconds
     while progress.blocks:
         full = False
         try:
-            _train_block(task, progress, placed, watch)
+            _train_block(task, progress, course, watch)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -200,7 +243,7 @@ def _phases(settings: ModelSettings) -> list[_Phase]:
     return phases
 
 
-def _train_block(task: Task, progress: _Progress, problems: Sequence[tuple[float, Problem]], watch: _Watch) -> None:
+def _train_block(task: Task, progress: _Progress, course: _Course, watch: _Watch) -> None:
     """Train the first block through all phases that are left."""
     members = progress.blocks[0]
     phases = _phases(task.settings)
@@ -209,7 +252,7 @@ def _train_block(task: Task, progress: _Progress, problems: Sequence[tuple[float
         if progress.run is None:
             progress.run = _begin(task, progress, members, phase)
         if progress.run is not None:
-            _train_phase(task, progress, phase, progress.run, problems, watch)
+            _train_phase(task, progress, phase, progress.run, course, watch)
         progress.phase, progress.iteration, progress.run = progress.phase + 1, 0, None
     progress.blocks.pop(0)
     progress.phase = 0
@@ -227,7 +270,7 @@ def _train_phase(
     progress: _Progress,
     phase: _Phase,
     run: Run,
-    problems: Sequence[tuple[float, Problem]],
+    course: _Course,
     watch: _Watch,
 ) -> None:
     """Train until all members of a run have finished or diverged."""
@@ -237,8 +280,9 @@ def _train_phase(
     pruned = [] if phase.refitting else runs.pruning_iterations(task, _before_cooling(task, phase))
     # A change of the problem, the penalty or the mask changes the objective: plateaus are looked for after the last.
     changed = [change / phase.iterations for change in (*reweighed, *pruned)]
-    settled = max([warm_up, *(until for until, _ in problems[:-1]), *changed])
-    current: Problem | None = None
+    ends = (*(until for until, _ in course.problems[:-1]), 0.0 if phase.refitting else settings.matching_until)
+    settled = max([warm_up, *ends, *changed])
+    current: Problem | Matching | None = None
     seeds: list[int] = []
     for iteration in range(progress.iteration, phase.iterations + 1):
         progress.iteration = iteration
@@ -251,13 +295,13 @@ def _train_phase(
             runs.reweigh_edges(run, task)
         if iteration in pruned:
             runs.prune(run, task, iteration, _before_cooling(task, phase))
-        problem = problems[-1][1]
-        if not phase.refitting:
-            problem = next((phase_problem for until, phase_problem in problems if done < until), problem)
+        problem = _next_problem(task, run, course, phase, iteration)
         if problem is not current or len(seeds) != len(run.active):
             current, seeds = problem, task.seeds(run.active)
+            active_problem = problem
             # Of a batch each iteration takes its members' losses: those over all rows would be many times larger.
-            active_problem = problem if problem.rows < len(problem.positions) else problem.of_seeds(seeds)
+            if isinstance(problem, Matching) or problem.rows == len(problem.positions):
+                active_problem = problem.of_seeds(seeds)
         run.optimizer.zero_grad(set_to_none=True)
         loss = data_loss(run, task, active_problem, counted, None if phase.refitting else warm)
         checked = _is_check(task, phase, iteration)
@@ -283,6 +327,25 @@ def _train_phase(
         step(run, task, strength, refitting=phase.refitting, share=share)
         if staying is not None and not staying.all():
             runs.keep_members(run, torch.nonzero(staying).flatten().tolist())
+
+
+def _next_problem(task: Task, run: Run, course: _Course, phase: _Phase, iteration: int) -> Problem | Matching:
+    """What an iteration compares with; at the first solve after matching, members choose where they go on from."""
+    if course.matching is not None and not phase.refitting and iteration == _first_solve(phase, task.settings):
+        _choose_starts(task, run, course)
+    return course.at(iteration, phase, task.settings)
+
+
+def _choose_starts(task: Task, run: Run, course: _Course) -> None:
+    """After matching, begin again from the random start with members that forecast no better than from there."""
+    problem = course.validation or course.problems[-1][1]
+    seeds = task.seeds(run.active)
+    fresh = runs.fresh_parameters(task, run.active)
+    matched, random = (forecast_loss(parameters, task, problem, seeds) for parameters in (run.parameters, fresh))
+    reset = ~(matched < random)  # a loss that is not finite is not below any
+    runs.start_shooting(run, task, fresh, reset)
+    goes_on = int((~reset).sum())
+    _LOG.info("matching: %d of %d members go on from it, the rest from their random start", goes_on, len(reset))
 
 
 def _reweighing(task: Task, phase: _Phase, warm_up: float) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparsenode.data.contract import read_metadata, training_mask, trajectory_slices
+from sparsenode.data.contract import read_metadata, replace_entries, training_mask, trajectory_slices
 from sparsenode.data.windows import Rows, make_windows, training_rows
 from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, stack_losses
 from sparsenode.ensemble.device import usable_memory
@@ -246,6 +246,11 @@ def bootstrap_multipliers(adata: AnnData, block: int | None, seeds: Sequence[int
     return drawn
 
 
+def bootstrap_of_seeds(adata: AnnData, settings: ModelSettings, seeds: Sequence[int]) -> dict[int, np.ndarray] | None:
+    """The `bootstrap_multipliers` of a model's seeds; None for a model without a bootstrap."""
+    return None if settings.bootstrap is None else bootstrap_multipliers(adata, settings.bootstrap.block, seeds)
+
+
 def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,)) -> list[tuple[float, Problem]]:
     """The problems of a training run: (share of the iterations until which it is trained on, problem), in order.
 
@@ -256,9 +261,7 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         settings: the settings of the model.
         seeds: seeds of the members, which matter only for a bootstrap.
     """
-    multipliers = None
-    if settings.bootstrap is not None:
-        multipliers = bootstrap_multipliers(adata, settings.bootstrap.block, seeds)
+    multipliers = bootstrap_of_seeds(adata, settings, seeds)
     windows = settings.windows
     rows_of = partial(
         training_rows,
@@ -283,6 +286,24 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         starts = given_starts(adata) if settings.starts == "learned" else None
         problems.append((1.0, common(rows, starts=starts, batch=windows.batch if windows is not None else None)))
     return problems
+
+
+def make_validation(adata: AnnData, settings: ModelSettings) -> Problem | None:
+    """The solves that tell whether a start forecasts validation observations; None where there are too few of them.
+
+    Windows where the model has them, else whole trajectories, over the validation observations of the fit phase.
+
+    Args:
+        adata: the trajectories.
+        settings: the settings of the model.
+    """
+    split = adata.obs["split"].astype(str)
+    held_out = adata.obs.assign(split=split.map({"validation": "train", "train": "validation"}).fillna(split))
+    exchanged = replace_entries(adata, obs=held_out)
+    try:
+        return make_problems(exchanged, settings.changed(bootstrap=None))[0][1]
+    except UserError:
+        return None
 
 
 def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSettings) -> None:

@@ -135,8 +135,8 @@ def _as_network(prior: NDArray[np.floating[Any]], settings: ModelSettings) -> Te
     return weights.T.unsqueeze(-1).contiguous() if settings.network == "per_target" else weights
 
 
-def start(task: Task, members: Sequence[int]) -> Run:
-    """A run of some members of the grid at initialization."""
+def fresh_parameters(task: Task, members: Sequence[int]) -> Parameters:
+    """Parameters of some members of the grid at initialization."""
     fresh = initialize(
         task.settings,
         task.field.features,
@@ -148,7 +148,12 @@ def start(task: Task, members: Sequence[int]) -> Run:
     )
     if isinstance(task.method, Pruner):
         fresh = network.mask_nothing(fresh)
-    parameters = _leaves(fresh.map(lambda tensor: tensor.to(task.device)))
+    return fresh.map(lambda tensor: tensor.to(task.device))
+
+
+def start(task: Task, members: Sequence[int]) -> Run:
+    """A run of some members of the grid at initialization."""
+    parameters = _leaves(fresh_parameters(task, members))
     plateau = stopping.start(len(members), task.device) if task.settings.stop else None
     optimizer = _make_optimizer(parameters, task.settings, refitting=False)
     run = Run(list(members), parameters, optimizer, _copy(parameters), [], plateau)
@@ -160,6 +165,25 @@ def start(task: Task, members: Sequence[int]) -> Run:
             # A penalty of nothing, that on edges of a single variable, stays zero.
             run.penalty_scale = [torch.where(term > 0, term, 1.0) for _, term in penalty_terms(run, task)]
     return run
+
+
+def start_shooting(run: Run, task: Task, fresh: Parameters, reset: Tensor) -> None:
+    """Let solves follow on matching: with a new optimizer, since its moments are those of other gradients.
+
+    Args:
+        run: the run, at the end of matching.
+        task: what stays the same.
+        fresh: parameters of the members at initialization.
+        reset: which members begin again from there, (member,), with what was pruned left out.
+    """
+    with torch.no_grad():
+        for name, tensor in run.parameters.named().items():
+            if not name.startswith("masks."):
+                tensor[reset] = fresh.named()[name][reset]
+        if run.parameters.masks:
+            for weight, mask in zip(run.parameters.prunable, run.parameters.masks, strict=True):
+                weight.mul_(mask)
+    run.optimizer = _make_optimizer(run.parameters, task.settings, refitting=False)
 
 
 def start_refit(task: Task, members: Sequence[int], trained: Sequence[Parameters]) -> Run:

@@ -9,33 +9,53 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics import network
+from sparsenode.dynamics.mlp import Layers
+from sparsenode.dynamics.network import Parameters
 from sparsenode.dynamics.solvers import solve_nodes
 from sparsenode.ensemble.model import starting_states
 from sparsenode.ensemble.starts import deviation_nodes, deviations
 from sparsenode.methods import EdgeProximal, WeightProximal
 from sparsenode.training.edges import edge_tensors, gather_edges, move_edges, scatter_edges
+from sparsenode.training.matching import Matching
 from sparsenode.training.noise import draw_logistic, draw_normal
 from sparsenode.training.problems import Problem
 from sparsenode.training.run import Run, Task, penalty_terms
 
 
-def data_loss(run: Run, task: Task, problem: Problem, iteration: int, gate_noise: float | None) -> Tensor:
-    """Loss (member,) of a solve with the gates drawn once for it; deterministic gates without `gate_noise`.
+def data_loss(run: Run, task: Task, problem: Problem | Matching, iteration: int, gate_noise: float | None) -> Tensor:
+    """Loss (member,) of a solve, or of rates, with the gates drawn once; deterministic gates without `gate_noise`.
 
     `gate_noise` is the share of the noise that has ramped in.
     """
     settings, parameters = task.settings, run.parameters
     seeds = task.seeds(run.active)
-    problem = problem.sample(iteration).of_seeds(seeds)
     if gate_noise is None or not parameters.log_alpha:
         factors = network.deterministic_gates(parameters)
     else:
         factors = network.sampled_gates(parameters, _noise_of_gates(run, task, seeds, iteration), gate_noise)
     layers = network.effective_layers(parameters, factors, settings.activation)
+    if isinstance(problem, Matching):
+        return problem.of_seeds(seeds).loss(task.field, layers)
+    problem = problem.sample(iteration).of_seeds(seeds)
+    return _solve_loss(parameters, task, problem, layers, (seeds, iteration))
+
+
+@torch.no_grad()
+def forecast_loss(parameters: Parameters, task: Task, problem: Problem, seeds: Sequence[int]) -> Tensor:
+    """Loss (member,) of a solve of all rows, without any noise; `seeds` are those of the members."""
+    layers = network.effective_layers(parameters, network.deterministic_gates(parameters), task.settings.activation)
+    return _solve_loss(parameters, task, problem.of_seeds(seeds), layers, None)
+
+
+def _solve_loss(
+    parameters: Parameters, task: Task, problem: Problem, layers: Layers, drawn_for: tuple[Sequence[int], int] | None
+) -> Tensor:
+    """Loss (member,) of a solve; the initial states are perturbed as drawn for seeds and an iteration, if at all."""
+    settings = task.settings
     positions, velocities = problem.positions, problem.velocities
     noise = torch.zeros(())
-    if settings.initial_noise > 0:
-        drawn = draw_normal(seeds, iteration, (1 + settings.takes_slopes, *positions.shape), task.device)
+    if settings.initial_noise > 0 and drawn_for is not None:
+        drawn = draw_normal(*drawn_for, (1 + settings.takes_slopes, *positions.shape), task.device)
         noise = settings.initial_noise * problem.errors * drawn[:, 0]
         if settings.takes_slopes:
             velocities = velocities + settings.initial_noise * problem.velocity_errors * drawn[:, 1]

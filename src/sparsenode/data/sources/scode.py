@@ -3,8 +3,9 @@
 Matsumoto et al., "SCODE", Bioinformatics 2017 (github.com/hmatsu1226/SCODE, MIT). Data set 1: 356 mouse cells from
 embryonic stem cells to primitive endoderm, and 100 more for the test. Data set 2: 373 cells from mouse fibroblasts to
 neurons (Treutlein et al., Nature 2016). Values are logarithms of expression, pseudotimes those of the authors.
-A footprint says where a factor can bind, not that it acts, and only of the factors with a known motif: published scores leave out
-those without an edge as sources, and the diagonal (scoring protocol `regulators`). Self-effects are in the truth.
+A footprint says where a factor can bind, not that it acts, and only of factors with a known motif: published scores
+leave out those without an edge as sources, and the diagonal (scoring protocol `regulators`). Self-effects are in the
+truth.
 """
 
 from collections.abc import Mapping
