@@ -3,7 +3,7 @@
     python benchmarks/dream3.py --mirror FOLDER [--size 100] [--peers lasso lasso_differences extra_trees]
 
 Over all ordered pairs of two different genes, from all series. FOLDER holds the published files as HOST/PATH. What
-others have published is in `src/sparsenode/evaluation/published.csv`.
+others have published: `sparsenode published dream3_100`.
 """
 
 from __future__ import annotations
