@@ -19,8 +19,7 @@ import pandas as pd
 
 from sparsenode.data.observations import read_observations
 from sparsenode.data.preprocess import assemble
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.dream3 import NETWORKS, SERIES, load, required_files
+from sparsenode.data.sources.dream3 import NETWORKS, SERIES, Dream3Source
 from sparsenode.evaluation.structure import rank_pairs, select_pairs
 from sparsenode.evaluation.truth import describe_truth
 from sparsenode.peers import RandomPeer, make_peer
@@ -45,10 +44,10 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     for network in NETWORKS:
-        options = complete_options("dream3", {"size": arguments.size, "network": network})
-        files = {file.local_path: arguments.mirror / file.local_path for file in required_files(options)}
-        entry = {"source": "dream3", "options": options, "validation": {"by": "none-in-source"}}
-        adata = assemble("dream3", load(options, files), entry, {})
+        source = Dream3Source(size=arguments.size, network=network)
+        files = {file.local_path: arguments.mirror / file.local_path for file in source.required_files()}
+        entry = {"source": "dream3", "options": source.options, "validation": {"by": "none-in-source"}}
+        adata = assemble("dream3", source.load(files), entry, {})
         samples, truth = read_samples(adata, 1), describe_truth(read_observations(adata))
         for name in arguments.peers:
             kind, peer_options = PEERS[name]

@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 
 from sparsenode.data.contract import read_trajectories, true_network
+from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.dream3 import NETWORKS, SERIES, load, required_files
+from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources.dream3 import NETWORKS, SERIES
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("dream3", options).load(files)
+
+
+def required_files(options: dict) -> list[RemoteFile]:
+    return make_source("dream3", options).required_files()
 
 
 def load_real(mirror: Path, **options: object) -> RawTrajectories:
@@ -23,6 +32,9 @@ def load_real(mirror: Path, **options: object) -> RawTrajectories:
 def test_published_numbers_of_edges(mirror: Path, size: int, edges: tuple[int, ...]) -> None:
     for network, count in zip(NETWORKS, edges, strict=True):
         raw = load_real(mirror, size=size, network=network)
+        outline = make_source("dream3", {"size": size}).outline()
+        assert outline is not None
+        assert outline.features == raw.features
         assert raw.truth is not None
         assert raw.truth.sum() == count
         assert len(raw.trajectories) == SERIES[size]

@@ -3,10 +3,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.scode import load, required_files
+from sparsenode.data.downloads import RemoteFile
+from sparsenode.data.sources import complete_options, make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("scode", options).load(files)
+
+
+def required_files(options: dict) -> list[RemoteFile]:
+    return make_source("scode", options).required_files()
 
 
 def load_real(mirror: Path, **options: object) -> RawTrajectories:

@@ -204,7 +204,7 @@ def model_scoring(
     keys: pd.DataFrame,
     pairs: Sequence[ScoredPairs],
     deviations: np.ndarray | None,
-    label: Mapping[str, str],
+    label: Mapping[str, Any],
 ) -> list[pd.DataFrame]:
     """Rows of the members of an ensemble by each protocol, and of each strength pooled over its members (seed -1).
 

@@ -10,12 +10,13 @@ truth.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
+from sparsenode.data.outline import Outline
 from sparsenode.data.readers.factor_tables import (
     read_factor_cells,
     read_factor_network,
@@ -23,11 +24,8 @@ from sparsenode.data.readers.factor_tables import (
     read_pseudotimes,
 )
 from sparsenode.data.single_cell.cells import CellOptions, Cells, describe_units, order_cells, scale_cells
+from sparsenode.data.source import Source
 from sparsenode.data.trajectories import RawTrajectories
-
-HAS_TRUTH = True
-HAS_CELLS = True
-PRIORS = ()
 
 _ADDRESS = "https://raw.githubusercontent.com/hmatsu1226/SCODE/master"
 _LINEAGES = {1: "endoderm", 2: "neuron"}
@@ -39,8 +37,12 @@ _TABLES: Mapping[int, Mapping[str, tuple[str, str]]] = {
 }
 
 
-class Options(CellOptions):
-    """Options of the source."""
+class ScodeSource(CellOptions, Source):
+    """The source and its options."""
+
+    has_truth: ClassVar[bool] = True
+    has_cells: ClassVar[bool] = True
+    priors: ClassVar[tuple[str, ...]] = ()
 
     cells: Literal[1, 2] = Field(
         2, description="The data set: 1, 356 cells to endoderm and 100 for the test, or 2, 373 cells to neurons."
@@ -56,55 +58,59 @@ class Options(CellOptions):
     drop_first: int = Field(0, ge=0, description="Cells left out at the start of each trajectory.")
     drop_last: int = Field(0, ge=0, description="Cells left out at the end of each trajectory.")
 
+    def _files(self) -> dict[str, RemoteFile]:
+        """What is downloaded, by its name in the folder of the data set."""
+        tables = [name for pair in _TABLES[self.cells].values() for name in pair]
+        folder = _FOLDERS[self.cells]
+        return {
+            name: known_file(f"{_ADDRESS}/{folder}/{name}")
+            for name in (*tables, "tf.txt", "reference_TFTF_network.txt")
+        }
 
-def _files(options: Mapping[str, Any]) -> dict[str, RemoteFile]:
-    """What is downloaded, by its name in the folder of the data set."""
-    tables = [name for pair in _TABLES[options["cells"]].values() for name in pair]
-    folder = _FOLDERS[options["cells"]]
-    return {
-        name: known_file(f"{_ADDRESS}/{folder}/{name}") for name in (*tables, "tf.txt", "reference_TFTF_network.txt")
-    }
+    def required_files(self) -> list[RemoteFile]:
+        """Expression and pseudotimes of each split, names of the factors, and the network of footprints."""
+        return list(self._files().values())
 
+    def outline(self) -> Outline:
+        """The lineage; the tables tell of the factors."""
+        return Outline(groups=(_LINEAGES[self.cells],))
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
-    """Expression and pseudotimes of each split, names of the factors, and the network of footprints."""
-    return list(_files(options).values())
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:
+        """One trajectory of training cells, and of data set 1 one of test cells; `files` by HOST/PATH.
 
-
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
-    """One trajectory of training cells, and of data set 1 one of test cells; `files` by HOST/PATH.
-
-    Raises:
-        UserError: a file is damaged, they do not belong together, or the options leave too few cells or genes, or
-            refuse repeated pseudotimes.
-    """
-    paths = {name: files[file.local_path] for name, file in _files(options).items()}
-    factors = read_factors(paths["tf.txt"])
-    truth = read_factor_network(paths["reference_TFTF_network.txt"], factors)
-    ordered = []
-    for split, (expression, pseudotimes) in _TABLES[options["cells"]].items():
-        values = read_factor_cells(paths[expression], len(factors))
-        labels, times = read_pseudotimes(paths[pseudotimes], len(values))
-        lineage = _LINEAGES[options["cells"]]
-        ordered.append(order_cells(options, Cells(split, lineage, split, times, values, cell_types=labels)))
-    trajectories, gene_mask = scale_cells(options, ordered, factors)
-    selected = np.flatnonzero(gene_mask)
-    network = truth[np.ix_(selected, selected)]
-    return RawTrajectories(
-        kind="measured",
-        features=tuple(factors[number] for number in selected),
-        trajectories=trajectories,
-        **describe_units(options),
-        truth=network.astype(np.float64),
-        truth_known=np.ones(network.shape, dtype=bool),
-        truth_signed=False,
-        # Otherwise it would be read off the truth.
-        is_regulator=np.ones(len(selected), dtype=bool),
-        provenance={
-            "truth": {
-                "edges": int(network.sum()),
-                "self_effects": int(network.trace()),
-                "sources": int(network.any(axis=1).sum()),
-            }
-        },
-    )
+        Raises:
+            UserError: a file is damaged, they do not belong together, or the options leave too few cells or genes, or
+                refuse repeated pseudotimes.
+        """
+        paths = {name: files[file.local_path] for name, file in self._files().items()}
+        factors = read_factors(paths["tf.txt"])
+        truth = read_factor_network(paths["reference_TFTF_network.txt"], factors)
+        ordered = []
+        for split, (expression, pseudotimes) in _TABLES[self.cells].items():
+            values = read_factor_cells(paths[expression], len(factors))
+            labels, times = read_pseudotimes(paths[pseudotimes], len(values))
+            lineage = _LINEAGES[self.cells]
+            ordered.append(order_cells(self.options, Cells(split, lineage, split, times, values, cell_types=labels)))
+        trajectories, gene_mask = scale_cells(self.options, ordered, factors)
+        selected = np.flatnonzero(gene_mask)
+        network = truth[np.ix_(selected, selected)]
+        units = describe_units(self.options)
+        units["time_unit"] = units["time_unit"].removeprefix("diffusion ")
+        return RawTrajectories(
+            kind="measured",
+            features=tuple(factors[number] for number in selected),
+            trajectories=trajectories,
+            **units,
+            truth=network.astype(np.float64),
+            truth_known=np.ones(network.shape, dtype=bool),
+            truth_signed=False,
+            # Otherwise it would be read off the truth.
+            is_regulator=np.ones(len(selected), dtype=bool),
+            provenance={
+                "truth": {
+                    "edges": int(network.sum()),
+                    "self_effects": int(network.trace()),
+                    "sources": int(network.any(axis=1).sum()),
+                }
+            },
+        )
