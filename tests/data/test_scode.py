@@ -7,6 +7,7 @@ from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.sources import complete_options, make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+from sparsenode.pipeline.configuration import figures_of
 
 
 def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
@@ -74,6 +75,16 @@ def test_equal_pseudotimes_are_averaged_or_refused(mirror: Path, tmp_path: Path)
     assert sorted(cells.weights)[-2:] == [1, 2]
     with pytest.raises(UserError, match=r"1 observations repeat a time \(first 26\.29.*`first` or `mean`"):
         load({**options, "repeated_pseudotimes": "error"}, files)
+
+
+def test_cells_without_coordinates_have_no_figure_of_a_map() -> None:
+    def figures(source: str) -> list[str]:
+        entry = {"source": source, "options": {}, "evaluation": {"rolling": None}, "interventions": None}
+        return figures_of({"datasets": {"cells": entry}}, "cells")
+
+    assert "embedding" not in figures("scode")
+    assert "gene_trends" in figures("scode")
+    assert "embedding" in figures("hematopoiesis")
 
 
 def test_every_file_has_a_checksum() -> None:

@@ -426,7 +426,8 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
         "interventions": entry["interventions"] is not None,
         "body": source.has_body,
         "cells": source.has_cells,
-        "map": source.has_cells and entry["options"].get("embedding") != "none",
+        # Some sources of cells bring no coordinates.
+        "map": "embedding" in source.model_fields and source.has_cells and entry["options"].get("embedding") != "none",
         "truth": has_truth(config, dataset),
     }
     return [name for name, figure in FIGURES.items() if needs_met[figure.needs]]
