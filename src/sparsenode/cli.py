@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_plan,
         _add_options,
         _add_metrics,
+        _add_published,
         _add_schema,
         _add_describe,
         _add_forecast,
@@ -653,6 +654,18 @@ def _metrics(_: Arguments) -> None:
     from sparsenode.evaluation.metrics import metrics_table
 
     _print(metrics_table())
+
+
+def _add_published(subparsers: Subparsers) -> None:
+    summary = "list the values that other studies have published, each with its source and what it counts"
+    parser = _subcommand(subparsers, "published", summary, _published)
+    parser.add_argument("benchmark", nargs="?", help="name of a published benchmark; default: all")
+
+
+def _published(arguments: Arguments) -> None:
+    from sparsenode.figures.published import published_table
+
+    _print(published_table(arguments.benchmark))
 
 
 def _add_schema(subparsers: Subparsers) -> None:

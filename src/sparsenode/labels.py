@@ -22,6 +22,8 @@ PEER = "peer:"
 """How the names of peers begin among the methods: methods of other authors that are scored in the same table."""
 PRIOR = "prior:"
 """How the entry of the column `reference` of what is compared with a prior network begins."""
+SCORING = "scoring:"
+"""How the entry of the column `reference` of what is scored by a scoring protocol begins."""
 
 _PREFIXES = {
     BASELINE: "trivial forecasts",

@@ -37,6 +37,26 @@ def test_each_target_takes_the_penalty_of_cross_validation(stretches: int):
     np.testing.assert_allclose(scores[:, 1], np.abs(expected), atol=1e-6)
 
 
+def test_differences_are_of_one_stretch_and_over_the_time_between():
+    matrix = np.array([[-1.0, 0.0, 2.0], [0.7, -1.0, 0.0], [0.0, -0.5, -1.0]])
+    generator = np.random.default_rng(1)
+    observed, times, stretch = [], [], np.repeat(np.arange(30), 6)
+    for _ in range(30):
+        state, time = generator.normal(size=3), 0.0
+        for _ in range(6):
+            observed.append(state)
+            times.append(time)
+            step = generator.uniform(0.1, 0.3)
+            state, time = state + step * state @ matrix, time + step
+    # Smoothed states and rates that tell nothing.
+    nothing = generator.normal(size=(180, 3))
+    samples = Samples(np.array(observed), nothing, None, nothing[::-1], stretch, np.array(times))
+    scores, signs = Lasso(rates="differences", folds=3, strengths=20).infer(samples)
+    assert scores[matrix != 0].min() > 20 * scores[matrix == 0].max()
+    np.testing.assert_array_equal(signs[matrix != 0], np.sign(matrix[matrix != 0]))
+    assert Lasso(rates="smoothed").infer(samples)[0].max() < 0.5
+
+
 def test_a_target_that_never_moves_has_no_scores():
     samples = linear_samples(np.array([[0.0, 1.0], [0.0, 0.0]]))
     scores, signs = Lasso(**OPTIONS).infer(samples)

@@ -32,6 +32,7 @@ from sparsenode.evaluation.peers import (
     peer_degree_rows,
     peer_rankings,
     peer_rows,
+    peer_scoring,
     read_peer,
     unfinished_peers,
     unfinished_rows,
@@ -44,6 +45,7 @@ from sparsenode.evaluation.plans import (
 )
 from sparsenode.evaluation.protocols import Protocol, cut_windows, make_protocol
 from sparsenode.evaluation.remarks import check_finished, remarks_of_dataset, remarks_of_peers
+from sparsenode.evaluation.scoring import random_scoring
 from sparsenode.evaluation.settings import EvaluationSettings
 from sparsenode.evaluation.structure import NO_PAIR
 from sparsenode.evaluation.tables import join_tables
@@ -173,7 +175,7 @@ def evaluate_ensembles(
         UserError: see `evaluate_models`.
     """
     settings = settings or EvaluationSettings()
-    truth = describe_truth(data)
+    truth = describe_truth(data, settings.scoring)
     evaluation = Evaluation(metrics=pd.DataFrame(), forecasts=pd.DataFrame())
     shared = [make_protocol(data, plan_trajectories(data))]
     if settings.one_step:
@@ -189,8 +191,9 @@ def evaluate_ensembles(
     references = reference_errors(data, shared[0].plan) if settings.interval_repeats else {}
     if truth.edges is not None:
         metrics.append(tabulate.random_structure(truth, data.name))
-        metrics += peer_rows(peers, truth, data.name) + peer_degree_rows(peers, truth, data.name)
-    metrics += tabulate.random_priors(truth, data.name)
+        for rows_of_peers in (peer_rows, peer_degree_rows, peer_scoring):
+            metrics += rows_of_peers(peers, truth, data.name)
+    metrics += tabulate.random_priors(truth, data.name) + random_scoring(truth.scoring, data.name)
     windows: dict[tuple[int, int], Protocol] = {}
     models_done = set()
     for ensemble in ensembles:

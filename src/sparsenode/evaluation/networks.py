@@ -68,29 +68,35 @@ def selection_frequency(paths: np.ndarray) -> np.ndarray:
     return np.asarray((paths >= THRESHOLD).mean(axis=0))
 
 
-def target_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
+def target_shares(
+    matrices: np.ndarray, deviations: np.ndarray | None = None, *, self_effects: bool = False
+) -> np.ndarray:
     """Share of each source in what a target gets from all other variables, (member, source, target), of such scores.
 
     Scores are first multiplied by the `deviations` (source,) of the sources, so that their units do not matter. With
     shares a target whose rate is large does not outweigh the other targets, nor a network of large weights. A target
-    without any score gets zeros. Signed scores keep their signs.
+    without any score gets zeros. Signed scores keep their signs. With `self_effects` the shares are those in what a
+    target gets from all variables, itself included.
     """
     moved = np.array(matrices, np.float64)
     if deviations is not None:
         moved *= np.asarray(deviations)[:, None]
     size, diagonal = np.abs(moved), np.arange(moved.shape[-1])
-    size[..., diagonal, diagonal] = 0.0
+    if not self_effects:
+        size[..., diagonal, diagonal] = 0.0
     total = size.sum(axis=-2, keepdims=True)
     moved /= np.where(total > 0, total, np.inf)
     return moved
 
 
-def mean_shares(matrices: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
+def mean_shares(
+    matrices: np.ndarray, deviations: np.ndarray | None = None, *, self_effects: bool = False
+) -> np.ndarray:
     """Mean over members of their `target_shares`, (source, target); `matrices` (member, source, target)."""
     # Member by member: of thousands of genes a matrix takes 100 MB.
     total = np.zeros(matrices.shape[1:])
     for matrix in matrices:
-        total += target_shares(matrix, deviations)
+        total += target_shares(matrix, deviations, self_effects=self_effects)
     total /= len(matrices)
     return total
 

@@ -16,6 +16,7 @@ from sparsenode.evaluation.networks import (
     selection_frequency,
     target_shares,
 )
+from sparsenode.evaluation.scoring import score_rows
 from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.evaluation.structure import score_pairs, select_pairs, source_numbers
 from sparsenode.evaluation.tables import ALL, NO_SEED, PEER, make_table
@@ -140,6 +141,30 @@ def peer_rows(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[p
                     value=list(metrics.values()),
                 )
                 tables.append(mark_undefined(table))
+    return tables
+
+
+def peer_scoring(peers: Sequence[PeerScores], truth: Truth, dataset: str) -> list[pd.DataFrame]:
+    """Rows of each peer by each scoring protocol, by seed and pooled over seeds (seed -1), by both estimators."""
+    tables = []
+    for peer in peers:
+        for pairs in truth.scoring:
+            self_effects = pairs.protocol.self_effects
+            pooled = {ESTIMATOR: peer.scores.mean(axis=0), SHARES: mean_shares(peer.scores, self_effects=self_effects)}
+            singles = {ESTIMATOR: peer.scores, SHARES: target_shares(peer.scores, self_effects=self_effects)}
+            for estimator, mean in pooled.items():
+                for seed, scores in zip((*peer.seeds, NO_SEED), (*singles[estimator], mean), strict=True):
+                    tables.append(
+                        score_rows(
+                            scores,
+                            pairs,
+                            has_self_effects=peer.has_self_effects,
+                            dataset=dataset,
+                            method=PEER + peer.name,
+                            estimator=estimator,
+                            seed=seed,
+                        )
+                    )
     return tables
 
 

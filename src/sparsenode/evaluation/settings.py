@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
-from sparsenode.typed import Settings
+from sparsenode.typed import EachOnce, Settings
+
+ScoringName = Literal["pairs", "pairs_and_self", "each_series", "regulators"]
+"""Names of the scoring protocols; the protocols themselves are in `scoring`."""
 
 
 class RollingSettings(Settings):
@@ -36,6 +41,12 @@ class EvaluationSettings(Settings):
         le=1,
         description="The strength is chosen among those whose members leave at least this share of the pairs of "
         "variables unconnected (median over seeds); where none does, among those that leave most.",
+    )
+    scoring: Annotated[tuple[ScoringName, ...], EachOnce] = Field(
+        (),
+        description="Scoring protocols by which networks are scored beside the project's own scores, so that published "
+        "values can be set beside them: `pairs`, all ordered pairs of two variables; `pairs_and_self`, a variable with "
+        "itself too; `each_series`, the same, for one series; `regulators`, only sources that have an edge.",
     )
     interval_repeats: int | None = Field(
         None,

@@ -29,6 +29,7 @@ from sparsenode.evaluation.networks import (
 from sparsenode.evaluation.paired import paired_rows
 from sparsenode.evaluation.plans import add_means, is_summary, sum_by_subject
 from sparsenode.evaluation.protocols import Protocol
+from sparsenode.evaluation.scoring import model_scoring
 from sparsenode.evaluation.sparsity import (
     THRESHOLD,
 )
@@ -116,6 +117,7 @@ def tabulate(
     rankings = []
     if truth.edges is not None:
         every = {"paths": pick_members(paths, finished), "jacobian": networks.absolute}
+        metrics.extend(model_scoring(every, keys, truth.scoring, truth.deviations, label))
         metrics.extend(structure_rows(every, networks.signed, keys, truth, label, _mostly_usable(choice)))
         if len(chosen):
             metrics.extend(interval_rows(scores, truth, at_choice))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from sparsenode.data.missing import deviation_observed
 from sparsenode.data.observations import Observations
 from sparsenode.evaluation.degrees import sample_networks
 from sparsenode.evaluation.networks import group_pairs
+from sparsenode.evaluation.scoring import ScoredPairs, scored_pairs
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Truth:
     (feature,) are those over the training data, by which sources of different units compare. `same_degrees` are random
     networks (network, edge) of the true one's degrees, as numbers of known pairs, None where there are none.
     `made_priors` says by name of what those priors are made that are not the source's own. `pair_groups` are masks
-    (source, target) of the groups of pairs that figures distinguish (see `networks.group_pairs`).
+    (source, target) of the groups of pairs that figures distinguish (see `networks.group_pairs`). `scoring` are the
+    pairs that each scoring protocol of the dataset counts.
     """
 
     edges: np.ndarray | None
@@ -36,10 +38,16 @@ class Truth:
     same_degrees: np.ndarray | None = None
     made_priors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pair_groups: Mapping[str, np.ndarray] | None = None
+    scoring: tuple[ScoredPairs, ...] = ()
 
 
-def describe_truth(data: Observations) -> Truth:
-    """Truth, priors and regulators of a dataset; where nothing else is said all pairs are known."""
+def describe_truth(data: Observations, scoring: Iterable[str] = ()) -> Truth:
+    """Truth, priors and regulators of a dataset; where nothing else is said all pairs are known.
+
+    Args:
+        data: the observations.
+        scoring: names of the scoring protocols.
+    """
     count = len(data.features)
     edges = signs = same_degrees = None
     known_pairs = np.zeros((count, count), bool)
@@ -59,6 +67,7 @@ def describe_truth(data: Observations) -> Truth:
         same_degrees=same_degrees,
         made_priors=data.settings.get("priors", {}),
         pair_groups=group_pairs(choose_reference(data.truth, data.priors), count),
+        scoring=scored_pairs(data, scoring),
     )
 
 

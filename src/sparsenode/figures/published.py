@@ -13,10 +13,25 @@ from importlib import resources
 
 from sparsenode.errors import UserError
 
-SCALES = {"%": 0.01, "1e-3 (presumed)": 1e-3}
+SCALES = {"": 1.0, "%": 0.01, "1e-3 (presumed)": 1e-3, "Lyapunov times": 1.0}
 """What a published number is multiplied by, by its unit: shares become 0 to 1, errors squared units of the values."""
-METRICS = ("exact_weight_sparsity", "balanced_accuracy", "mse_one_step")
-"""What is published, by the names of the benchmark's columns."""
+METRICS = {
+    "exact_weight_sparsity": "share of weights that are exactly zero",
+    "balanced_accuracy": "balanced accuracy",
+    "mse_one_step": "squared error one step ahead",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "false_discovery_rate": "share of wrong edges among the inferred ones",
+    "wrong_share": "share of wrong pairs",
+    "valid_time": "valid prediction time",
+    "dimension_error": "error of the Kaplan-Yorke dimension",
+    "distribution_distance": "distance of the distributions of states",
+}
+"""What is published, by the names of the benchmark's columns where it has them, and what tables call it."""
+TUNED = ("yes", "not stated")
+"""Whether settings were chosen knowing the true network."""
+TABLE_BEGIN, TABLE_END = "<!-- published: `sparsenode published` -->", "<!-- end of published -->"
+"""Marks in a document around the table of published values."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +41,8 @@ class Published:
     `counterpart` is the regularizer of this package that it corresponds to, empty where there is none. `values` by
     metric (`METRICS`), as the published code takes them: sparsity is the share of exact zeros among all weights, those
     onto the rates times the genes' multipliers; errors are those one step ahead. `remarks` are what is to be known of
-    them.
+    them. `scoring` is the scoring protocol by which networks are to be scored to compare with them, empty where none
+    is known to be theirs.
     """
 
     study: str
@@ -36,6 +52,7 @@ class Published:
     source: str
     values: Mapping[str, float]
     remarks: tuple[str, ...]
+    scoring: str = ""
 
 
 def benchmark_names() -> list[str]:
@@ -67,7 +84,7 @@ def read_published(benchmark: str | None) -> list[Published]:
     methods = []
     for study, method in dict.fromkeys((row["study"], row["method"]) for row in rows):
         method_rows = [row for row in rows if (row["study"], row["method"]) == (study, method)]
-        description = {name: method_rows[0][name] for name in ("counterpart", "condition", "source")}
+        description = {name: method_rows[0][name] for name in ("counterpart", "condition", "source", "scoring")}
         values = {row["metric"]: float(row["value"]) * SCALES[row["unit"]] for row in method_rows}
         remarks = tuple(
             f"error by the published code one step ahead, between values without noise; unit {row['unit']}"
@@ -76,6 +93,35 @@ def read_published(benchmark: str | None) -> list[Published]:
         )
         methods.append(Published(study, method, **description, values=values, remarks=remarks))
     return methods
+
+
+def published_table(benchmark: str | None = None) -> str:
+    """All published values, or those of a benchmark, as the Markdown table of the documents: one row a value.
+
+    Raises:
+        UserError: no values are known for the benchmark.
+    """
+    read_published(benchmark)
+    titles = ("benchmark", "method", "metric", "value", "what counts", "tuned with the truth", "data", "source")
+    lines = [titles, ("---",) * len(titles)]
+    for row in _rows():
+        if not row["method"] or benchmark not in {None, row["dataset"]}:
+            continue
+        unit = row["unit"] if row["unit"] == "%" else row["unit"] and f" {row['unit']}"
+        scoring = row["scoring"] and f" (`{row['scoring']}`)"
+        lines.append(
+            (
+                f"`{row['dataset']}`",
+                row["method"],
+                METRICS[row["metric"]],
+                f"{row['value']}{unit}",
+                row["protocol"] + scoring,
+                row["tuned"],
+                row["condition"],
+                row["source"],
+            )
+        )
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _rows() -> list[dict[str, str]]:

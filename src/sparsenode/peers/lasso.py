@@ -22,6 +22,11 @@ class Lasso(Peer):
     of: Literal["derivatives", "states"] = Field(
         "derivatives", description="What of the target the sources explain: its derivative or its state."
     )
+    rates: Literal["smoothed", "differences"] = Field(
+        "smoothed",
+        description="What derivatives are: the slopes of smoothed states, explained by these; or the differences "
+        "between one observation and the next over the time between them, explained by the observed states before.",
+    )
     folds: int = Field(5, ge=2, description="Parts that are left out in turn.")
     strengths: int = Field(
         30, ge=2, description="Penalties that are tried, down to a thousandth of the one that leaves nothing."
@@ -45,8 +50,16 @@ class Lasso(Peer):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LassoCV
 
-        from sparsenode.peers.derivatives import inputs_and_targets, larger, last_of_stretches, standardize
+        from sparsenode.peers.derivatives import (
+            differences,
+            inputs_and_targets,
+            larger,
+            last_of_stretches,
+            standardize,
+        )
 
+        if self.of == "derivatives" and self.rates == "differences":
+            samples = differences(samples)
         samples = last_of_stretches(samples, self.last)
         input_kinds, explained = inputs_and_targets(samples, self.of)
         inputs = np.hstack([standardize(values) for values in input_kinds])

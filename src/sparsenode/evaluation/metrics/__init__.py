@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 ERRORS, PATHS, PAIRS = "errors", "paths", "pairs"
 TABLE_BEGIN, TABLE_END = "<!-- metrics: `sparsenode metrics` -->", "<!-- end of metrics -->"
 """Marks in a document around the table of metrics."""
-_OTHER_MODULES = ("sparsenode.evaluation.sparsity", "sparsenode.evaluation.structure")
+_OTHER_MODULES = (
+    "sparsenode.evaluation.scoring",
+    "sparsenode.evaluation.sparsity",
+    "sparsenode.evaluation.structure",
+)
 """Modules outside of this package that define metrics."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
