@@ -12,7 +12,7 @@ from sparsenode.data.trajectories import Floats, Trajectory, constant_labels
 from sparsenode.errors import UserError
 
 _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-11, 1e-12
-_MOST_EVALUATIONS = 200_000  # about 500 for the systems that come to rest; a chaotic one takes some 100 a period
+_MOST_EVALUATIONS = 200_000  # systems that come to rest take about 500, chaotic ones 1,000 or more a period
 
 Interval = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2, max_length=2)]
 """An option that is a range of positive numbers."""

@@ -39,7 +39,7 @@ class FitzHughNagumo(System):
             density: probability that an ordered pair is coupled, from 0 to 1.
             coupling: strength of all couplings; from about 1 on, neurons that reach each other fire as one.
         """
-        return cls(coupling * draw_couplings(generator, neurons, density))
+        return cls(np.where(draw_couplings(generator, neurons, density), coupling, 0.0))
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Kuramoto(System):
             frequency: range of the frequencies.
         """
         coupled = draw_couplings(generator, oscillators, density)
-        return cls(generator.uniform(*frequency, oscillators), coupling * coupled)
+        return cls(generator.uniform(*frequency, oscillators), np.where(coupled, coupling, 0.0))
 
     @property
     def variables(self) -> tuple[str, ...]:
