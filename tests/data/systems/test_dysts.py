@@ -94,17 +94,18 @@ def test_starts_off_the_attractor_are_drawn_again_and_counted() -> None:
     # Most multiples of the default start of this system escape to infinity.
     system = Dysts("SprottJerk")
     times = np.linspace(0.0, 2.0 * system.period, 40)
-    states, redraws = system.draw_solved(np.random.default_rng(0), 2, times)
+    starts, states, redraws = system.draw_solved(np.random.default_rng(0), 2, times)
     assert states.shape == (2, 40, 3)
     assert redraws > 0
     assert np.isfinite(states).all()
-    # The first states are those drawn last, and all of a draw that needs none.
-    shares = states[:, 0] / system._start
+    np.testing.assert_array_equal(states[:, 0], starts)
+    shares = starts / system._start
     np.testing.assert_allclose(shares, shares[:, :1].repeat(3, axis=1), rtol=1e-12)
     lorenz = Dysts("Lorenz")
-    states, redraws = lorenz.draw_solved(np.random.default_rng(4), 3, np.linspace(0.0, 1.0, 5))
+    starts, states, redraws = lorenz.draw_solved(np.random.default_rng(4), 3, np.linspace(0.0, 1.0, 5))
     assert redraws == 0
-    np.testing.assert_array_equal(states[:, 0], lorenz.draw_starts(np.random.default_rng(4), 3))
+    np.testing.assert_array_equal(states[:, 0], starts)
+    np.testing.assert_array_equal(starts, lorenz.draw_starts(np.random.default_rng(4), 3))
 
 
 def test_a_system_that_comes_to_rest_ends_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:

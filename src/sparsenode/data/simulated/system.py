@@ -82,6 +82,10 @@ class System(ABC):
         """Features (…, feature) of `states` (…, variable)."""
         return states
 
+    def recover(self, features: Floats) -> Floats:
+        """States (…, variable) that are observed as `features` (…, feature)."""
+        return features
+
     def solve(
         self,
         initial_states: Floats,

@@ -6,9 +6,12 @@ they are no equations dx/dt = f(x) of bounded variables. dysts is an optional pa
 """
 
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +21,7 @@ from sparsenode.data.simulated.simulation import solve_rates
 from sparsenode.data.simulated.system import System
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError, nearest_names
+from sparsenode.files import reading
 
 _OFFICIAL = "causaldynamics"
 _PERIODS, _POINTS = 20, 50  # of the trajectory on which the network is read
@@ -33,6 +37,9 @@ _STEP = 6e-6  # of a variable, about the cube root of the precision, where centr
 class Dysts(System):
     """The system `name` of dysts, with parameters in `changes` multiplied by their factors.
 
+    `noise` is the standard deviation of the noise in the dynamics per square root of time, as a share of the size of
+    each variable's default start; dysts takes it as a share of the start itself.
+
     Raises:
         UserError: dysts is not installed, has no system of that name, or the system is one of those that are refused.
     """
@@ -42,10 +49,18 @@ class Dysts(System):
     name: str
     changes: Mapping[str, float] = field(default_factory=dict)
 
+    noise: float = 0.0
+
     def __post_init__(self) -> None:
-        if reason := _refusal(self._flow):
+        catalog = _read_catalog()
+        if self.name not in catalog:
+            message = f"dysts has no system {self.name!r}; the nearest: {nearest_names(self.name, catalog)}"
+            raise UserError(message)
+        if reason := _refusal(catalog[self.name]):
             message = f"the dysts system {self.name} is not a data source: {reason}; take another system"
             raise UserError(message)
+        for name, factor in self.changes.items():
+            self._check_parameter(name, factor, sorted(self._metadata["parameters"]))
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -56,12 +71,12 @@ class Dysts(System):
     @cached_property
     def size(self) -> int:
         """Number of variables."""
-        return len(np.atleast_1d(self._flow.ic))
+        return len(np.atleast_1d(self._metadata["initial_conditions"]))
 
     @property
     def period(self) -> float:
         """The dominant period, in units of the system's time, as dysts has measured it."""
-        return float(self._flow.period)
+        return float(self._metadata["period"])
 
     @property
     def lyapunov_time(self) -> float:
@@ -70,7 +85,7 @@ class Dysts(System):
         Raises:
             UserError: dysts has none for this system.
         """
-        exponent = self._flow.metadata.get("maximum_lyapunov_estimated")
+        exponent = self._metadata.get("maximum_lyapunov_estimated")
         if not exponent or exponent <= 0.0:
             message = f"dysts has no positive Lyapunov exponent of the system {self.name}; give its length in periods"
             raise UserError(message)
@@ -127,8 +142,8 @@ class Dysts(System):
 
     def draw_solved(
         self, generator: np.random.Generator, count: int, times: Floats, most_evaluations: int | None = None
-    ) -> tuple[Floats, int]:
-        """States (trajectory, time, variable) from drawn starts, and how many starts had to be drawn again.
+    ) -> tuple[Floats, Floats, int]:
+        """Starts (trajectory, variable), states (trajectory, time, variable), and how many had to be drawn again.
 
         A start is drawn again where its trajectory grows without bound, goes ten deviations of the attractor beyond
         its mean, or comes to rest: in its second half every variable moves by less than a hundredth of its deviation
@@ -143,15 +158,16 @@ class Dysts(System):
         Raises:
             UserError: trajectories have left the attractor in a hundred draws one after the other.
         """
-        states = np.empty((count, len(times), self.size))
+        starts, states = np.empty((count, self.size)), np.empty((count, len(times), self.size))
         pending, redraws = np.arange(count), 0
         for _ in range(_MOST_DRAWS):
-            solved = self._solve_where_possible(self.draw_starts(generator, len(pending)), times, most_evaluations)
+            drawn = self.draw_starts(generator, len(pending))
+            solved = self._solve_where_possible(drawn, times, most_evaluations)
             stays = self._stay_on_attractor(solved)
-            states[pending[stays]] = solved[stays]
+            starts[pending[stays]], states[pending[stays]] = drawn[stays], solved[stays]
             pending = pending[~stays]
             if not len(pending):
-                return states, redraws
+                return starts, states, redraws
             redraws += len(pending)
         message = (
             f"the dysts system {self.name} has left its attractor from {_MOST_DRAWS} starts one after the other; "
@@ -165,11 +181,16 @@ class Dysts(System):
         Raises:
             UserError: there is no parameter of that name, or the factor is not finite or 0, which could remove edges.
         """
-        return replace(self, changes={**self.changes, name: self._checked_factor(name, factor)})
+        self._check_parameter(name, factor, sorted(self._metadata["parameters"]))
+        return replace(self, changes={**self.changes, name: self.changes.get(name, 1.0) * factor})
 
-    def _checked_factor(self, name: str, factor: float) -> float:
-        self._check_parameter(name, factor, sorted(self._flow.params))
-        return self.changes.get(name, 1.0) * factor
+    def diffusion(self, states: Floats) -> Floats:
+        """Standard deviation (…, variable) of the noise, the same at all states."""
+        return np.broadcast_to(self.noise * np.abs(self._start), states.shape)
+
+    @property
+    def _metadata(self) -> Mapping[str, Any]:
+        return _read_catalog()[self.name]
 
     def _solve_where_possible(self, starts: Floats, times: Floats, most_evaluations: int | None) -> Floats:
         """States (trajectory, time, variable), not numbers in trajectories that cannot be solved."""
@@ -200,7 +221,7 @@ class Dysts(System):
 
     @cached_property
     def _flow(self) -> Any:
-        flow = _make_flow(self.name)
+        flow = getattr(_import_flows(), self.name)()
         for name, factor in self.changes.items():
             flow.params[name] = flow.params[name] * factor
         flow.__dict__.update(flow.params)
@@ -209,7 +230,7 @@ class Dysts(System):
 
     @cached_property
     def _start(self) -> Floats:
-        return np.atleast_1d(np.asarray(self._flow.ic, dtype=np.float64))
+        return np.atleast_1d(np.asarray(self._metadata["initial_conditions"], dtype=np.float64))
 
     @cached_property
     def _deviation(self) -> Floats:
@@ -285,42 +306,42 @@ def dysts_names() -> list[str]:
     Raises:
         UserError: dysts is not installed.
     """
-    flows = _import_flows()
-    names = (name for name, entry in vars(flows).items() if inspect.isclass(entry) and issubclass(entry, flows.DynSys))
-    return sorted(name for name in names if name != "DynSys" and not _refusal(getattr(flows, name)()))
+    return sorted(name for name, metadata in _read_catalog().items() if not _refusal(metadata))
+
+
+def _read_catalog() -> Mapping[str, Mapping[str, Any]]:
+    """What dysts tells of its systems, by name, without an import of the package, which takes seconds.
+
+    Raises:
+        UserError: dysts is not installed.
+    """
+    package = find_spec("dysts")
+    if package is None or not package.submodule_search_locations:
+        message = 'the package dysts is not installed; install it with: pip install "sparsenode[benchmarks]"'
+        raise UserError(message)
+    return _read_json(Path(package.submodule_search_locations[0]) / "data" / "chaotic_attractors.json")
+
+
+@cache
+def _read_json(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    with reading(path):
+        catalog: dict[str, Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return catalog
 
 
 def _import_flows() -> Any:
-    try:
-        import dysts.flows
-    except ImportError as error:
-        message = 'the package dysts is not installed; install it with: pip install "sparsenode[benchmarks]"'
-        raise UserError(message) from error
+    import dysts.flows
+
     return dysts.flows
 
 
-def _make_flow(name: str) -> Any:
-    flows = _import_flows()
-    names = [
-        key
-        for key, entry in vars(flows).items()
-        if inspect.isclass(entry)
-        and issubclass(entry, flows.DynSys | flows.DynSysDelay)
-        and entry not in (flows.DynSys, flows.DynSysDelay)
-    ]
-    if name not in names:
-        message = f"dysts has no system {name!r}; the nearest: {nearest_names(name, names)}"
-        raise UserError(message)
-    return getattr(flows, name)()
-
-
-def _refusal(flow: Any) -> str:
+def _refusal(metadata: Mapping[str, Any]) -> str:
     """Why a system of dysts cannot be a data source, or an empty text."""
-    if flow.metadata.get("delay"):
+    if metadata.get("delay"):
         return "its rates depend on states of the past"
-    if flow.metadata.get("nonautonomous"):
+    if metadata.get("nonautonomous"):
         return "its rates depend on the time"
-    if flow.metadata.get("unbounded_indices"):
+    if metadata.get("unbounded_indices"):
         return "one of its variables grows without bound"
     return ""
 

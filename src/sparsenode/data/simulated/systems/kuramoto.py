@@ -66,6 +66,11 @@ class Kuramoto(System):
         """Cosines, then sines (…, feature) of the phases (…, variable)."""
         return np.concatenate([np.cos(states), np.sin(states)], axis=-1)
 
+    def recover(self, features: Floats) -> Floats:
+        """Phases (…, variable) of cosines and sines (…, feature), which noise may have moved off the circle."""
+        cosine, sine = np.split(features, 2, axis=-1)
+        return np.arctan2(sine, cosine)
+
     def rates(self, states: Floats) -> Floats:
         """Change (…, variable) of the phases (…, variable)."""
         cosine, sine = np.cos(states), np.sin(states)
