@@ -11,12 +11,24 @@ from anndata import settings as settings_of_anndata
 from scipy.sparse import csr_matrix
 
 from sparsenode.data.contract import read_trajectories, write_trajectories
+from sparsenode.data.outline import Outline
 from sparsenode.data.preprocess import assemble, preprocess_dataset
 from sparsenode.data.priors import corrupt
-from sparsenode.data.sources import complete_options, source
+from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
-load, check, outline = (getattr(source("anndata"), name) for name in ("load", "check", "outline"))
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("anndata", options).load(files)
+
+
+def check(options: dict) -> list[str]:
+    return make_source("anndata", options).check()
+
+
+def outline(options: dict) -> Outline:
+    return make_source("anndata", options).outline()
 
 
 @pytest.fixture
@@ -201,7 +213,7 @@ def test_the_whole_way(options: Callable[..., dict], tmp_path: Path) -> None:
 
 
 def test_the_file_is_an_input_of_the_workflow(options: Callable[..., dict]) -> None:
-    assert source("anndata").local_files(options()) == [Path(options()["path"])]
+    assert make_source("anndata", options()).local_files() == [Path(options()["path"])]
 
 
 def test_one_trajectory_where_none_is_named(options: Callable[..., dict]) -> None:

@@ -6,14 +6,23 @@ import pytest
 from anndata import AnnData
 
 from sparsenode.data.contract import read_trajectories
+from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.readers.edge_tables import read_edge_list
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.breast import load, required_files
+from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
 SETTINGS = {"source": "breast", "validation": {"by": "inner_blocks", "share": 0.15, "seed": 0}}
 FACTORS = ["AR", "ESR1", "FOXA1", "FOXM1", "GATA3", "NR2F1", "PGR"]
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("breast", options).load(files)
+
+
+def required_files(options: dict) -> list[RemoteFile]:
+    return make_source("breast", options).required_files()
 
 
 @pytest.fixture(scope="module")

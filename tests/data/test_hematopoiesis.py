@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from sparsenode.data.contract import read_trajectories, trajectory_slices
+from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.hematopoiesis import load, required_files
+from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
 GENES = ("GATA1", "SPI1", "CONSTANT", "AHSP")
@@ -30,6 +31,14 @@ BASELINES = {
     "s3d6": ((160, 315, 48), (0.07699, 0.06273, 0.07169, 0.06190, 0.05159)),
     "s1d1": ((1197, 998, 482), (0.04048, 0.02696, 0.03099, 0.02701, 0.02391)),
 }
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("hematopoiesis", options).load(files)
+
+
+def required_files(options: dict) -> list[RemoteFile]:
+    return make_source("hematopoiesis", options).required_files()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,15 @@ from scipy.integrate import solve_ivp
 
 from sparsenode import read_trajectories
 from sparsenode.cli import main
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.hill import System, draw_system, load, solve, system_from_provenance
+from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources.hill import System, draw_system, solve, system_from_provenance
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.pipeline import configuration, plan
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("hill", options).load(files)
 
 
 def options(**changes: object) -> dict:

@@ -3,10 +3,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.krumsiek11 import load, read_couplings, required_files
+from sparsenode.data.downloads import RemoteFile
+from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources.krumsiek11 import read_couplings
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("krumsiek11", options).load(files)
+
+
+def required_files(options: dict) -> list[RemoteFile]:
+    return make_source("krumsiek11", options).required_files()
 
 
 @pytest.fixture(scope="module")

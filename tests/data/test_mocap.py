@@ -8,26 +8,26 @@ import pytest
 from anndata import AnnData
 
 from sparsenode.data.contract import read_trajectories, trajectory_slices
+from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.motion.acclaim import Motion, read_motion, read_skeleton, skeleton_from_json
 from sparsenode.data.motion.kinematics import bone_segments, joint_positions
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.mocap import (
-    body_part,
-    choose_branches,
-    load,
-    mean_angles,
-    person_scale,
-    required_files,
-    resample,
-    side_of,
-)
+from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources.mocap import body_part, choose_branches, mean_angles, person_scale, resample, side_of
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
 TRAINING = "01 02 05 07 08 09 10 11 12 13 14 15 16 28 29"
 TESTING = "30 31 32 33 34"
 CONSTANT = ["lclavicle.ry", "lclavicle.rz", "lfingers.rx", "rclavicle.ry", "rclavicle.rz", "rfingers.rx"]
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("mocap", options).load(files)
+
+
+def required_files(options: dict) -> list[RemoteFile]:
+    return make_source("mocap", options).required_files()
 
 
 def row(subject: str, trials: str, split: str, motion: str = "walk", **cut: float) -> dict:

@@ -12,23 +12,31 @@ from sparsenode import read_trajectories
 from sparsenode.cli import main
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.preprocess import assemble
-from sparsenode.data.simulated import published_networks
 from sparsenode.data.simulated.equations import System, solve, system_from_provenance
 from sparsenode.data.simulated.published_networks import (
     PublishedNetwork,
+    PublishedNetworkSource,
     draw_starts,
-    load_network,
     read_edges,
     read_genes,
 )
-from sparsenode.data.sources import complete_options, sim350, sim690, source
+from sparsenode.data.sources import complete_options, get_source, make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.interventions.forecast import InterventionSettings, evaluate_interventions
 from sparsenode.pipeline import configuration, plan
+from sparsenode.typed import read_settings
 
 SMALL = {"trajectories": 4, "test_trajectories": 2}
 NETWORK = PublishedNetwork(*(f"https://example.org/{kind}.csv" for kind in ("equations", "edges", "genes")))
+
+
+class ExampleSource(PublishedNetworkSource):
+    """A network of three genes."""
+
+    network = NETWORK
+
+
 EQUATIONS = {
     "BOTH": "((1 * fAct(HIGH, 0.4, 1.5) * (1 - 1 * fAct(END, 0.5, 1.6))) * 1 - 1 * BOTH) / 1",
     "END": "((1 * fAct(BOTH, 0.45, 1.7)) * 1 - 1 * END) / 1",
@@ -42,7 +50,7 @@ def options(name: str = "sim350", **changes: object) -> dict:
 
 
 def downloaded(name: str, mirror: Path) -> dict[str, Path]:
-    return {file.local_path: mirror / file.local_path for file in source(name).required_files({})}
+    return {file.local_path: mirror / file.local_path for file in make_source(name, {}).required_files()}
 
 
 @pytest.fixture(scope="module", params=["sim350", "sim690"])
@@ -52,7 +60,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def raw(name: str, mirror: Path) -> RawTrajectories:
-    return source(name).load(options(name), downloaded(name, mirror))
+    return make_source(name, options(name)).load(downloaded(name, mirror))
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +83,11 @@ def write(files: dict[str, Path], kind: str, lines: list[str]) -> None:
 
 
 def load(files: dict[str, Path], **changes: object) -> RawTrajectories:
-    return load_network(NETWORK, options(**changes), files, "sim350")
+    return read_settings(ExampleSource, changes, "options").load(files)
 
 
 def test_the_published_files_are_known(name: str, mirror: Path) -> None:
-    required = source(name).required_files({})
+    required = make_source(name, {}).required_files()
     assert len(required) == 3
     for file in required:
         assert file.sha256 is not None
@@ -109,7 +117,7 @@ def test_the_published_trajectories_solve_the_equations(mirror: Path) -> None:
     published = np.array([line.split(",") for line in lines[1:]], dtype=float).reshape(10, 691, 5)
     states, times = published[:, :690].swapaxes(1, 2), published[0, 690]
     np.testing.assert_array_equal(times, [0, 2, 3, 7, 9])
-    raw = sim690.load(options("sim690"), downloaded("sim690", mirror))
+    raw = make_source("sim690", options("sim690")).load(downloaded("sim690", mirror))
     found = solve(system_from_provenance(raw.provenance), states[:, 0], times)
     np.testing.assert_allclose(found, states, rtol=0, atol=1e-6)
     # The starts that are called published are like these, input genes and others.
@@ -370,4 +378,4 @@ def test_options_that_make_no_data(files: dict[str, Path], changes: dict, messag
 
 
 def test_both_sources_share_their_options() -> None:
-    assert sim350.Options is sim690.Options is published_networks.SimulationOptions
+    assert get_source("sim350").model_fields == get_source("sim690").model_fields

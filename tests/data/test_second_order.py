@@ -1,13 +1,19 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.second_order import System, draw_system, load, solve, system_from_provenance
+from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources.second_order import System, draw_system, solve, system_from_provenance
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("second_order", options).load(files)
 
 
 def options(**changes: object) -> dict:

@@ -12,9 +12,10 @@ from scipy.sparse import csc_matrix, csr_matrix
 from scipy.stats import spearmanr
 
 from sparsenode.data.contract import read_trajectories
+from sparsenode.data.downloads import RemoteFile
+from sparsenode.data.outline import Outline
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.single_cells import check, load, local_files, outline, required_files
+from sparsenode.data.sources import complete_options, make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.pipeline.configuration import read_configuration, remote_files
@@ -30,6 +31,26 @@ STAGES = 8
 
 
 Make = Callable[[int, int], AnnData]
+
+
+def check(options: dict) -> list[str]:
+    return make_source("single_cells", options).check()
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("single_cells", options).load(files)
+
+
+def local_files(options: dict) -> list[Path]:
+    return make_source("single_cells", options).local_files()
+
+
+def outline(options: dict) -> Outline:
+    return make_source("single_cells", options).outline()
+
+
+def required_files(options: dict) -> list[RemoteFile]:
+    return make_source("single_cells", options).required_files()
 
 
 @pytest.fixture(scope="module")

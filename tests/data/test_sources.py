@@ -18,7 +18,7 @@ def test_sources_are_found_by_their_files() -> None:
 
 @pytest.mark.parametrize("name", sources.source_names())
 def test_options_are_described_and_their_defaults_allowed(name: str) -> None:
-    options = settings_schema(sources.source(name).Options)["properties"]
+    options = settings_schema(sources.get_source(name))["properties"]
     assert options
     for key, schema in options.items():
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -29,7 +29,7 @@ def test_options_are_described_and_their_defaults_allowed(name: str) -> None:
 
 def test_unknown_source() -> None:
     with pytest.raises(UserError, match=r"unknown data source 'contract'; there are: .*krumsiek11"):
-        sources.source("contract")
+        sources.get_source("contract")
 
 
 def test_options_are_completed_and_checked() -> None:
@@ -50,7 +50,7 @@ def test_completed_options_share_nothing_with_the_defaults() -> None:
 
 def test_the_workflow_imports_this_package_without_heavy_libraries() -> None:
     program = (
-        "import sys; from sparsenode.data import sources; [sources.source(name) for name in sources.source_names()];"
+        "import sys; from sparsenode.data import sources; sources.source_names();"
         "print(*sorted({'torch', 'pandas', 'anndata', 'scanpy', 'scipy', 'h5py'} & set(sys.modules)))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

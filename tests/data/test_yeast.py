@@ -5,14 +5,22 @@ import numpy as np
 import pytest
 
 from sparsenode.data.contract import read_trajectories
+from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.readers.edge_tables import read_edge_matrix
-from sparsenode.data.sources import complete_options
-from sparsenode.data.sources.yeast import load, required_files
+from sparsenode.data.sources import complete_options, make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
 ALL, SOME = (complete_options("yeast", {"genes": count}) for count in (3551, 500))
+
+
+def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
+    return make_source("yeast", options).load(files)
+
+
+def required_files(options: dict) -> list[RemoteFile]:
+    return make_source("yeast", options).required_files()
 
 
 def read(mirror: Path, options: dict) -> RawTrajectories:

@@ -23,7 +23,7 @@ from sparsenode.cli import main
 from sparsenode.data.contract import read_trajectories, write_trajectories
 from sparsenode.data.observations import read_observations
 from sparsenode.data.preprocess import assemble
-from sparsenode.data.sources import complete_options, hill, second_order
+from sparsenode.data.sources import complete_options, hill, make_source, second_order
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.errors import UserError
@@ -54,7 +54,7 @@ ALL_HELD = InterventionSettings(each="low", clamp={"two": {"x1": 1.5, "x3": "hig
 def springs() -> anndata.AnnData:
     """Oscillators that start at rest, four trajectories for training and two for the test."""
     settings = {"source": "second_order", "options": OPTIONS, "validation": {"by": "trajectory", "share": 0.25}}
-    return assemble("springs", second_order.load(OPTIONS, {}), settings, {})
+    return assemble("springs", make_source("second_order", OPTIONS).load({}), settings, {})
 
 
 def true_matrix(adata: anndata.AnnData) -> np.ndarray:
@@ -513,7 +513,7 @@ def test_learned_starts_are_the_only_ones_of_such_a_model(branches: anndata.AnnD
 
 def test_a_gene_network_that_can_be_simulated_again_is_compared_with_itself() -> None:
     options = complete_options("hill", {"nodes": 5, "trajectories": 4, "test_trajectories": 2, "observations": 10})
-    adata = assemble("genes", hill.load(options, {}), {"source": "hill", "options": options}, {})
+    adata = assemble("genes", make_source("hill", options).load({}), {"source": "hill", "options": options}, {})
     system = hill.system_from_provenance(adata.uns["sparsenode"]["provenance"])
 
     class Genes(Toggle):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from sparsenode import cli
-from sparsenode.data.sources import source, source_names
+from sparsenode.data.sources import get_source, source_names
 from sparsenode.errors import UserError
 from sparsenode.methods import get_method, method_names
 from sparsenode.peers import get_peer, peer_names
@@ -30,7 +30,7 @@ def test_every_option_is_described_with_its_default(name):
     text = catalog.describe_catalog(name)
     words = " ".join(text.split())
     for names, options_of in (
-        (source_names(), lambda name: settings_schema(source(name).Options).get("properties", {})),
+        (source_names(), lambda name: settings_schema(get_source(name)).get("properties", {})),
         (method_names(), lambda name: settings_schema(get_method(name)).get("properties", {})),
         (peer_names(), lambda name: settings_schema(get_peer(name)).get("properties", {})),
     ):

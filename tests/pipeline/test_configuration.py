@@ -891,14 +891,17 @@ def test_a_home_folder_is_put_in_for_its_sign_in_every_path(monkeypatch):
 def test_every_option_that_names_a_file_is_marked_as_a_path():
     """Such as `~` in it could be forgotten: what a source lists as its files is what its schema marks."""
     from sparsenode.data import sources
+    from sparsenode.data.source import Source
 
     marked = {
         name
         for name in sources.source_names()
-        for schema in settings_schema(sources.source(name).Options)["properties"].values()
+        for schema in settings_schema(sources.get_source(name))["properties"].values()
         if "x-path" in json.dumps(schema)
     }
-    assert marked == {name for name in sources.source_names() if hasattr(sources.source(name), "local_files")}
+    assert marked == {
+        name for name in sources.source_names() if sources.get_source(name).local_files is not Source.local_files
+    }
 
 
 @pytest.fixture
@@ -1059,7 +1062,7 @@ import sparsenode, sparsenode.pipeline.configuration, sparsenode.pipeline.plan, 
 from sparsenode.data import sources
 from sparsenode import methods
 for name in sources.source_names():
-    sources.source(name)
+    sources.get_source(name)
 for name in methods.method_names():
     methods.get_method(name)
 heavy = {"torch", "pandas", "anndata", "scanpy", "scipy", "matplotlib", "sklearn", "h5py"} & set(sys.modules)
@@ -1227,8 +1230,10 @@ def files_source(monkeypatch):
 
     from sparsenode.data.downloads import RemoteFile
 
-    source = SimpleNamespace(required_files=lambda options: [RemoteFile(*file) for file in options["files"]])
-    monkeypatch.setattr(sources, "source", lambda name: source)
+    def make_source(_, options):
+        return SimpleNamespace(required_files=lambda: [RemoteFile(*file) for file in options["files"]])
+
+    monkeypatch.setattr(sources, "make_source", make_source)
 
 
 def files_of(**datasets):

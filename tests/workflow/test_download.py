@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsenode.data.sources import complete_options, hematopoiesis
+from sparsenode.data.sources import make_source
 
 pytestmark = pytest.mark.workflow
 
@@ -32,7 +32,7 @@ def test_donor_without_a_file_fails_in_its_download_alone(workflow, mirror):
     assert "Traceback" not in done.output
     folder = workflow.folder / "downloads" / "raw.githubusercontent.com" / "theislab"
     names = {path.name for path in folder.rglob("*") if path.is_file()}
-    needed = hematopoiesis.required_files(complete_options("hematopoiesis", cells["options"]))
+    needed = make_source("hematopoiesis", cells["options"]).required_files()
     assert names == {Path(file.relative_path).name for file in needed} - {"B_24_norm.csv"}
     assert names >= {"B_36_norm.csv", "tf_targets_baseGRN_human_matrix.csv.gz"}
     assert not workflow.result("data/cells.h5ad").exists()

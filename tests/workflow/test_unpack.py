@@ -20,23 +20,23 @@ import gzip
 import numpy as np
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.trajectories import RawTrajectories, Trajectory, constant_labels
-from sparsenode.typed import Settings
+from sparsenode.data.source import Source
 from pydantic import Field
 
-class Options(Settings):
+class TableSource(Source):
     unpack: bool = Field(description="Read the table unpacked.")
 
-def required_files(options):
-    return [RemoteFile("https://{PLACE}.gz", unpack=options["unpack"])]
+    def required_files(self):
+        return [RemoteFile("https://{PLACE}.gz", unpack=self.unpack)]
 
-def load(options, files):
-    (place, path), = files.items()
-    assert place == "{PLACE}" + ("" if options["unpack"] else ".gz"), place
-    with path.open("rt") if options["unpack"] else gzip.open(path, "rt") as lines:
-        table = np.loadtxt(lines, delimiter=",", skiprows=1)
-    labels = constant_labels("train", len(table)), constant_labels("fit", len(table))
-    course = Trajectory("course", "course", "course", table[:, 0], table[:, 1:], *labels)
-    return RawTrajectories("measured", ("a", "b"), (course,), "step", "activity")
+    def load(self, files):
+        (place, path), = files.items()
+        assert place == "{PLACE}" + ("" if self.unpack else ".gz"), place
+        with path.open("rt") if self.unpack else gzip.open(path, "rt") as lines:
+            table = np.loadtxt(lines, delimiter=",", skiprows=1)
+        labels = constant_labels("train", len(table)), constant_labels("fit", len(table))
+        course = Trajectory("course", "course", "course", table[:, 0], table[:, 1:], *labels)
+        return RawTrajectories("measured", ("a", "b"), (course,), "step", "activity")
 '''
 
 

@@ -13,7 +13,7 @@ from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_prob
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.magnitudes import doubts_of_times, doubts_of_values, measure_magnitudes
 from sparsenode.data.priors import add_priors
-from sparsenode.data.sources import complete_options, source
+from sparsenode.data.sources import make_source
 from sparsenode.data.validation import set_validation_aside
 from sparsenode.errors import UserError
 
@@ -47,12 +47,11 @@ def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads
     Raises:
         UserError: settings, downloaded files or the data are not usable.
     """
-    room = source(dataset_settings["source"])
-    options = complete_options(dataset_settings["source"], dataset_settings.get("options"))
-    needed = {file.local_path: file for file in room.required_files(options)}
+    source = make_source(dataset_settings["source"], dataset_settings.get("options"))
+    needed = {file.local_path: file for file in source.required_files()}
     paths = {local_path: downloads / local_path for local_path in needed}
     checksums = {local_path: check_downloaded(file, paths[local_path]) for local_path, file in needed.items()}
-    adata = assemble(name, room.load(options, paths), {**dataset_settings, "options": options}, checksums)
+    adata = assemble(name, source.load(paths), {**dataset_settings, "options": source.options}, checksums)
     write_trajectories(adata, output)
     logger.info("%s: %s", output, describe(adata))
     magnitudes = measure_magnitudes(adata)

@@ -20,6 +20,7 @@ import pandas as pd
 from sparsenode.data.contract import read_metadata
 from sparsenode.data.observations import Observations, read_observations
 from sparsenode.data.ranks import rank_correlation
+from sparsenode.data.source import SolvableSource
 from sparsenode.ensemble.conditions import prepare_conditions
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.evaluation.blocks import load_blocks
@@ -32,8 +33,6 @@ from sparsenode.files import file_sha256, read_json, write_atomically
 from sparsenode.labels import BASELINE, NO_FATE, ORACLE, UNCLAMPED, reserved_name
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from anndata import AnnData
 
     from sparsenode.ensemble.members import Ensemble
@@ -159,19 +158,19 @@ def evaluate_interventions(
     Raises:
         UserError: see `forecast_interventions`.
     """
-    from sparsenode.data.sources import source
+    from sparsenode.data.sources import make_source
 
     metadata = read_metadata(adata)
     data = read_observations(adata, networks=False)
     interventions = resolve_interventions(data, settings, metadata.name)
     described = metadata.settings
-    module = source(described["source"]) if "source" in described else None
+    source = make_source(described["source"], described.get("options")) if "source" in described else None
     label = {"dataset": metadata.name}
     tables: list[pd.DataFrame] = []
     comparison: _Comparison | _FateCount
-    if module is not None and hasattr(module, "solve"):
+    if isinstance(source, SolvableSource):
         provenance = {"options": described.get("options", {}), "scale": metadata.scale, **metadata.provenance}
-        comparison = _Comparison.make(data, interventions, module, provenance)
+        comparison = _Comparison.make(data, interventions, source, provenance)
         tables.extend(comparison.reference_rows(label))
     else:
         comparison = _FateCount.make(data, interventions, settings)
@@ -273,7 +272,7 @@ class _Comparison:
         cls,
         data: Observations,
         interventions: Sequence[Intervention],
-        module: ModuleType,
+        source: SolvableSource,
         provenance: Mapping[str, Any],
     ) -> _Comparison:
         if data.known > 1:
@@ -287,13 +286,13 @@ class _Comparison:
         rows = np.stack([data.rows_of(code) for code in codes])
         times = data.time[rows] - data.time[rows[:, :1]]
         first = data.initial_states[codes] if data.noise_free is None else data.noise_free[rows[:, 0]]
-        system = module.system_from_provenance(provenance)
+        system = source.system_from_provenance(provenance)
         indices = {feature: index for index, feature in enumerate(data.features)}
         center = np.zeros(len(data.features)) if data.center is None else data.center
 
         def solve(clamp: Mapping[str, float]) -> np.ndarray:
             held = {indices[name]: value + center[indices[name]] for name, value in clamp.items()}
-            return np.asarray(module.solve(system, first + center, times, held) - center)
+            return np.asarray(source.solve(system, first + center, times, held) - center)
 
         held = [solve(intervention.clamp) for intervention in interventions]
         phase = data.phase[rows]

@@ -44,14 +44,14 @@ class Kind(NamedTuple):
 
 def read_catalog() -> tuple[Kind, ...]:
     """All data sources, methods and peers, each kind sorted by name."""
-    modules = [(name, sources.source(name)) for name in sources.source_names()]
     return (
         Kind(
             "data source",
             "datasets.NAME.source",
             tuple(
-                Entry(name, _first_line(name, module.__doc__ or ""), (), _properties(module.Options))
-                for name, module in modules
+                Entry(name, source.summary.removesuffix("."), (), _properties(source))
+                for name in sources.source_names()
+                for source in [sources.get_source(name)]
             ),
         ),
         Kind(

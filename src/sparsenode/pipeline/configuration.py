@@ -385,7 +385,7 @@ def has_truth(config: Mapping[str, Any], dataset: str) -> bool:
     from sparsenode.data import sources
 
     entry = config["datasets"][dataset]
-    return getattr(sources.source(entry["source"]), "HAS_TRUTH", False) or entry["options"].get("truth") is not None
+    return sources.get_source(entry["source"]).has_truth or entry["options"].get("truth") is not None
 
 
 def peers_of(config: Mapping[str, Any], dataset: str) -> list[str]:
@@ -419,15 +419,14 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     from sparsenode.figures import FIGURES
 
     entry = config["datasets"][dataset]
-    source = sources.source(entry["source"])
-    has_cells = getattr(source, "HAS_CELLS", False)
+    source = sources.get_source(entry["source"])
     needs_met = {
         "always": True,
         "rolling": entry["evaluation"]["rolling"] is not None,
         "interventions": entry["interventions"] is not None,
-        "body": getattr(source, "HAS_BODY", False),
-        "cells": has_cells,
-        "map": has_cells and entry["options"].get("embedding") != "none",
+        "body": source.has_body,
+        "cells": source.has_cells,
+        "map": source.has_cells and entry["options"].get("embedding") != "none",
         "truth": has_truth(config, dataset),
     }
     return [name for name, figure in FIGURES.items() if needs_met[figure.needs]]
@@ -471,7 +470,9 @@ def remote_files(config: Mapping[str, Any], dataset: str | None = None) -> dict[
 
     names = config["run"]["datasets"] if dataset is None else [dataset]
     entries = [config["datasets"][name] for name in names]
-    files = [file for entry in entries for file in sources.source(entry["source"]).required_files(entry["options"])]
+    files = [
+        file for entry in entries for file in sources.make_source(entry["source"], entry["options"]).required_files()
+    ]
     downloads = {file.relative_path: file for file in files}
     for file in files:
         if file.unpack and file.local_path in downloads:
@@ -486,8 +487,7 @@ def local_files(config: Mapping[str, Any], dataset: str) -> list[str]:
     from sparsenode.data import sources
 
     entry = config["datasets"][dataset]
-    find = getattr(sources.source(entry["source"]), "local_files", None)
-    return [] if find is None else [str(path) for path in find(entry["options"])]
+    return [str(path) for path in sources.make_source(entry["source"], entry["options"]).local_files()]
 
 
 def check_folders(config: Mapping[str, Any]) -> None:
@@ -538,8 +538,7 @@ def outline_of(config: Mapping[str, Any], dataset: str) -> Outline | None:
     from sparsenode.data import sources
 
     entry = config["datasets"][dataset]
-    outline = getattr(sources.source(entry["source"]), "outline", None)
-    return None if outline is None else outline(entry["options"])
+    return sources.make_source(entry["source"], entry["options"]).outline()
 
 
 def _source_problems(config: Mapping[str, Any], dataset: str) -> list[str]:
@@ -549,9 +548,9 @@ def _source_problems(config: Mapping[str, Any], dataset: str) -> list[str]:
     entry, key = config["datasets"][dataset], f"datasets.{dataset}"
     if absences := [absence for path in local_files(config, dataset) if (absence := describe_absence(Path(path)))]:
         return [f"{key}.options: {absence}" for absence in absences]
-    check = getattr(sources.source(entry["source"]), "check", None)
+    source = sources.make_source(entry["source"], entry["options"])
     try:
-        problems = [] if check is None else [f"{key}.options.{problem}" for problem in check(entry["options"])]
+        problems = [f"{key}.options.{problem}" for problem in source.check()]
         outline = outline_of(config, dataset) if not problems else None
     except UserError as error:
         return [f"{key}.options: {error}"]
@@ -561,10 +560,11 @@ def _source_problems(config: Mapping[str, Any], dataset: str) -> list[str]:
 def _outline_problems(config: Mapping[str, Any], dataset: str, outline: Outline) -> Iterator[str]:
     """Yield variables, fates and priors that the configuration names and a dataset does not have."""
     from sparsenode.data import sources
+    from sparsenode.data.source import SolvableSource
 
     entry, key = config["datasets"][dataset], f"datasets.{dataset}"
     interventions = entry["interventions"] or {"clamp": {}, "expected": {}}
-    is_solvable = hasattr(sources.source(entry["source"]), "solve")
+    is_solvable = issubclass(sources.get_source(entry["source"]), SolvableSource)
     if entry["interventions"] and outline.groups is not None and len(outline.groups) < 2 and not is_solvable:
         yield (
             f"{key}.interventions: found trajectories of one group, {describe_names(outline.groups)}; allowed: null, "
@@ -663,7 +663,7 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
         if dataset["source"] not in sources.source_names():
             yield unknown_name(describe_key([*path, "source"]), dataset["source"], sources.source_names())
         else:
-            yield from _complete_options(dataset, sources.source(dataset["source"]).Options, [*path, "options"])
+            yield from _complete_options(dataset, sources.get_source(dataset["source"]), [*path, "options"])
     for name, method in config["methods"].items():
         path = ("methods", name)
         method["regularizer"] = method["regularizer"] or name
@@ -876,7 +876,7 @@ def _priors_of_source(config: Mapping[str, Any], dataset: str) -> list[str] | No
     from sparsenode.data import sources
 
     entry = config["datasets"][dataset]
-    always = getattr(sources.source(entry["source"]), "PRIORS", None)
+    always = sources.get_source(entry["source"]).priors
     return None if always is None else [*always, *entry["options"].get("networks", ())]
 
 

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,12 @@ from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.tables import read_text_table
-from sparsenode.data.simulated.equations import System, describe_system, read_equations, solve
+from sparsenode.data.simulated.equations import System, describe_system, read_equations, solve, system_from_provenance
 from sparsenode.data.simulated.simulation import make_trajectories
+from sparsenode.data.source import SolvableSource
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.errors import UserError, nearest_names
-from sparsenode.typed import EachOnce, Settings
+from sparsenode.typed import EachOnce
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,25 @@ _SIGNS = {"TRUE": 1.0, "FALSE": -1.0}  # of the column `activation`
 _EDGE_COLUMNS = ("from", "to", "weight", "activation", "EC50", "n")
 
 
-class SimulationOptions(Settings):
-    """How trajectories of a published network are simulated and observed."""
+@dataclass(frozen=True)
+class PublishedNetwork:
+    """Addresses of a network's files: equations, edges with their signs, and the genes in order."""
+
+    equations: str
+    edges: str
+    genes: str
+
+    def files(self) -> list[RemoteFile]:
+        """What is downloaded: equations, edges, genes."""
+        return [known_file(url) for url in (self.equations, self.edges, self.genes)]
+
+
+class PublishedNetworkSource(SolvableSource):
+    """How trajectories of a published network are simulated and observed; a source of it names the `network`."""
+
+    has_truth: ClassVar[bool] = True
+    priors: ClassVar[tuple[str, ...]] = ()
+    network: ClassVar[PublishedNetwork]
 
     trajectories: int = Field(
         150, ge=2, description="Trajectories for training, those that become validation data among them."
@@ -76,83 +94,74 @@ class SimulationOptions(Settings):
     )
     seed: int = Field(0, ge=0, description="Seed of starts and noise.")
 
+    def required_files(self) -> list[RemoteFile]:
+        """Equations, edges and genes."""
+        return self.network.files()
 
-@dataclass(frozen=True)
-class PublishedNetwork:
-    """Addresses of a network's files: equations, edges with their signs, and the genes in order."""
+    def check(self) -> list[str]:
+        """Times that are not in order, each as `option: what is wrong`."""
+        return [
+            f"{key}: {list(times)} have to increase, from 0 on"
+            for key, times in (("times", self.times), ("test_times", self.test_times))
+            if times is not None and (times[0] != 0 or (np.diff(times) <= 0).any())
+        ]
 
-    equations: str
-    edges: str
-    genes: str
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:
+        """Simulated trajectories of a published network.
 
-    def files(self) -> list[RemoteFile]:
-        """What is downloaded: equations, edges, genes."""
-        return [known_file(url) for url in (self.equations, self.edges, self.genes)]
+        Values are levels as published, not scaled. The provenance holds the system, see
+        `equations.system_from_provenance`. The truth leaves open the listed edges that no equation has.
 
-    def required_files(self, options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG002  the same for every source
-        """The same, as a source's: whatever its options are."""
-        return self.files()
+        Args:
+            files: paths of the downloaded files by HOST/PATH.
 
+        Raises:
+            UserError: times are not in order, a file is damaged, equations and edges do not fit together, or the system
+                cannot be solved up to the last time.
+        """
+        options = self.options
+        equations, edges, genes = (files[file.relative_path] for file in self.network.files())
+        if problems := self.check():
+            message = f"data source {self.name}: {problems[0]}"
+            raise UserError(message)
+        times = np.array(options["times"], np.float64)
+        test_times = times if options["test_times"] is None else np.array(options["test_times"], np.float64)
+        names, is_input = read_genes(genes)
+        system = read_equations(equations, names)
+        truth, truth_known = _truth(read_edges(edges, names), system, names, equations, edges)
 
-def check(options: Mapping[str, Any]) -> list[str]:
-    """Times that are not in order, each as `option: what is wrong`."""
-    return [
-        f"{key}: {list(times)} have to increase, from 0 on"
-        for key in ("times", "test_times")
-        if (times := options[key]) is not None and (times[0] != 0 or (np.diff(times) <= 0).any())
-    ]
+        def simulate(stream: int, count: int, times: Floats) -> Floats:
+            return solve(system, draw_starts(options, is_input, count, stream), times, genes=names)
 
+        count, test_count = options["trajectories"], options["test_trajectories"]
+        states = simulate(_START, count, times)
+        noise = options["noise"] * np.random.default_rng([options["seed"], _NOISE]).standard_normal(states.shape)
+        trajectories = _trajectories(states, times, times, noise, training=count)
+        if test_count:
+            states = simulate(_TEST_START, test_count, test_times)
+            trajectories += _trajectories(states, test_times, times, np.zeros(states.shape), training=0)
+        return RawTrajectories(
+            kind="simulated",
+            features=tuple(names),
+            trajectories=trajectories,
+            time_unit="time unit",
+            value_unit="level",
+            truth=truth,
+            truth_known=truth_known,
+            # Otherwise it would be read off the truth.
+            is_regulator=np.ones(len(names), dtype=bool),
+            provenance=describe_system(system),
+        )
 
-def load_network(
-    network: PublishedNetwork, options: Mapping[str, Any], files: Mapping[str, Path], where: str
-) -> RawTrajectories:
-    """Simulated trajectories of a published network.
+    def system_from_provenance(self, provenance: Mapping[str, Any]) -> System:
+        """The system behind a dataset, see `equations.system_from_provenance`."""
+        return system_from_provenance(provenance)
 
-    Values are levels as published, not scaled. The provenance holds the system, see `equations.system_from_provenance`.
-    The truth leaves open the listed edges that no equation has.
-
-    Args:
-        network: addresses of the network's files.
-        options: those of `SimulationOptions`.
-        files: paths of the downloaded files by HOST/PATH.
-        where: name of the source, for messages.
-
-    Raises:
-        UserError: times are not in order, a file is damaged, equations and edges do not fit together, or the system
-            cannot be solved up to the last time.
-    """
-    equations, edges, genes = (files[file.relative_path] for file in network.files())
-    if problems := check(options):
-        message = f"data source {where}: {problems[0]}"
-        raise UserError(message)
-    times = np.array(options["times"], np.float64)
-    test_times = times if options["test_times"] is None else np.array(options["test_times"], np.float64)
-    names, is_input = read_genes(genes)
-    system = read_equations(equations, names)
-    truth, truth_known = _truth(read_edges(edges, names), system, names, equations, edges)
-
-    def simulate(stream: int, count: int, times: Floats) -> Floats:
-        return solve(system, draw_starts(options, is_input, count, stream), times, genes=names)
-
-    count, test_count = options["trajectories"], options["test_trajectories"]
-    states = simulate(_START, count, times)
-    noise = options["noise"] * np.random.default_rng([options["seed"], _NOISE]).standard_normal(states.shape)
-    trajectories = _trajectories(states, times, times, noise, training=count)
-    if test_count:
-        states = simulate(_TEST_START, test_count, test_times)
-        trajectories += _trajectories(states, test_times, times, np.zeros(states.shape), training=0)
-    return RawTrajectories(
-        kind="simulated",
-        features=tuple(names),
-        trajectories=trajectories,
-        time_unit="time unit",
-        value_unit="level",
-        truth=truth,
-        truth_known=truth_known,
-        # Otherwise it would be read off the truth.
-        is_regulator=np.ones(len(names), dtype=bool),
-        provenance=describe_system(system),
-    )
+    def solve(
+        self, system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None
+    ) -> Floats:
+        """States of the system, see `equations.solve`."""
+        return solve(system, initial_states, times, clamp)
 
 
 def read_genes(path: Path) -> tuple[list[str], NDArray[np.bool_]]:

@@ -19,11 +19,12 @@ from sparsenode.data.outline import Outline
 from sparsenode.data.readers.h5ad_cells import RAW
 from sparsenode.data.readers.h5ad_headers import is_number, open_headers
 from sparsenode.data.readers.logical import ALLOWED, logical_matrix, logical_value, logical_values
+from sparsenode.data.source import Source
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError, describe_choice
 from sparsenode.files import file_sha256
-from sparsenode.typed import EachOnce, PathText, Settings
+from sparsenode.typed import EachOnce, PathText
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from sparsenode.data.downloads import RemoteFile
     from sparsenode.data.readers.h5ad_headers import Headers
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ _ONLY = "trajectory"  # name of the trajectory that all observations are, where 
 _PRIOR = "prior_"
 
 
-class Options(Settings):
-    """Options of the source."""
+class AnnDataSource(Source):
+    """The source and its options."""
 
     path: PathText = Field(description="The h5ad file.")
     layer: str | None = Field(
@@ -98,62 +98,154 @@ class Options(Settings):
         description=f"Column of `var` that is true for features that can regulate others ({ALLOWED}).",
     )
 
+    def local_files(self) -> list[Path]:
+        """The user's file."""
+        options = self.options
+        return [Path(options["path"])]
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
-    """Nothing is downloaded."""
-    return []
+    def check(self) -> list[str]:
+        """What the options name and the file does not have, each as `option: found; allowed`.
 
+        Raises:
+            UserError: the file is not there or no h5ad file.
+        """
+        options = self.options
+        with open_headers(Path(options["path"])) as file:
+            problems = [
+                *_size_problems(file),
+                *_column_problems(file, options),
+                *_test_problems(file, options),
+                *_entry_problems(file, options),
+            ]
+            if not problems:
+                problems = [*_name_problems(file, options), *_flag_problems(file, options)]
+            if not problems and not _is_training(file, options).any():
+                option = "split" if options["split"] is not None else "test_trajectories"
+                problems.append(f"{option}: no observation of {file.path} is left to train on")
+            return problems
 
-def local_files(options: Mapping[str, Any]) -> list[Path]:
-    """The user's file."""
-    return [Path(options["path"])]
+    def outline(self) -> Outline:
+        """Names and size of the dataset by the file's headers, once `check` has nothing to say.
 
+        Raises:
+            UserError: the file is not there, or a column that the options name is not.
+        """
+        options = self.options
+        with open_headers(Path(options["path"])) as file:
+            count = file.shape[0]
+            rows = _is_training(file, options)
+            labels = _row_labels(file, options["trajectory"], _ONLY, count)[rows]
+            groups = dict.fromkeys(_row_labels(file, options["group"], "all", count)[rows].tolist())
+            names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+            times = file.numbers(options["time"])
+            duration = 1.0
+            if options["time_scaling"] == "none" and times is not None and len(names):
+                spans = [np.ptp(times[rows][codes == code]) for code in range(len(names))]
+                duration = float(max(spans))
+            return Outline(
+                features=_features(file, options),
+                groups=tuple(groups),
+                priors=tuple(_prior_names(file.entries("varp"))),
+                trajectories=len(names),
+                observations=int(counts.max(initial=0)),
+                duration=duration,
+            )
 
-def check(options: Mapping[str, Any]) -> list[str]:
-    """What the options name and the file does not have, each as `option: found; allowed`.
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
+        """Trajectories of the file, each sorted by time (equal times stay in the file's order).
 
-    Raises:
-        UserError: the file is not there or no h5ad file.
-    """
-    with open_headers(Path(options["path"])) as file:
-        problems = [
-            *_size_problems(file),
-            *_column_problems(file, options),
-            *_test_problems(file, options),
-            *_entry_problems(file, options),
-        ]
-        if not problems:
-            problems = [*_name_problems(file, options), *_flag_problems(file, options)]
-        if not problems and not _is_training(file, options).any():
-            option = "split" if options["split"] is not None else "test_trajectories"
-            problems.append(f"{option}: no observation of {file.path} is left to train on")
-        return problems
+        Raises:
+            UserError: the file, or something that an option names in it, is not there or cannot be used.
+        """
+        from sparsenode.data.contract import read_h5ad
 
-
-def outline(options: Mapping[str, Any]) -> Outline:
-    """Names and size of the dataset by the file's headers, once `check` has nothing to say.
-
-    Raises:
-        UserError: the file is not there, or a column that the options name is not.
-    """
-    with open_headers(Path(options["path"])) as file:
-        count = file.shape[0]
-        rows = _is_training(file, options)
-        labels = _row_labels(file, options["trajectory"], _ONLY, count)[rows]
-        groups = dict.fromkeys(_row_labels(file, options["group"], "all", count)[rows].tolist())
-        names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-        times = file.numbers(options["time"])
-        duration = 1.0
-        if options["time_scaling"] == "none" and times is not None and len(names):
-            spans = [np.ptp(times[rows][codes == code]) for code in range(len(names))]
-            duration = float(max(spans))
-        return Outline(
-            features=_features(file, options),
-            groups=tuple(groups),
-            priors=tuple(_prior_names(file.entries("varp"))),
-            trajectories=len(names),
-            observations=int(counts.max(initial=0)),
-            duration=duration,
+        options = self.options
+        adata = read_h5ad(Path(options["path"]))
+        layer = options["layer"]
+        file = measured = _File(adata, Path(options["path"]))
+        genes = options["genes"] or [str(name) for name in adata.var_names]
+        if _is_raw(adata, layer):
+            measured, layer = _File(adata.raw.to_adata(), file.path), None
+            genes = options["genes"] or list(_shared_features(genes, measured.adata.var_names.astype(str).tolist()))
+        if not len(genes):
+            message = f"{file.path} has no features to model"
+            raise UserError(message)
+        # What only `raw` has is in no network.
+        columns = file.positions_or_none(genes)
+        times = file.times(options["time"])
+        labels = file.labels(options["trajectory"], _ONLY)
+        splits = _splits(file, options, labels)
+        phases = _phases(file, options["phase"])
+        rows = {
+            name: chosen[np.argsort(times[chosen], kind="stable")]
+            for name in dict.fromkeys(labels.tolist())
+            for chosen in [np.flatnonzero(labels == name)]
+        }
+        values, kind = measured.values(layer, measured.positions(genes))
+        refuse_rounded([values[chosen] for chosen in rows.values()], kind, genes, str(file.path))
+        if options["transform"] == "log1p":
+            if (values < 0).any():
+                message = f"{file.path}: negative values, which `transform: log1p` does not allow"
+                raise UserError(message)
+            values = np.log1p(values)
+        training = [splits[chosen] == "train" for chosen in rows.values()]
+        ranges = _ranges([values[chosen] for chosen in rows.values()], training, options["scaling"], file.path)
+        groups = file.labels(options["group"], "all")
+        subjects = file.labels(options["subject"] or options["trajectory"], _ONLY)
+        trajectories = []
+        for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
+            where = f"{file.path}, trajectory {name!r}"
+            trajectory_times, time_offset, time_scale = times[chosen], 0.0, 1.0
+            refuse_rounded_times(trajectory_times, file.number_type(options["time"]), where)
+            if options["repeated_times"] == "error":
+                resolve_repeated_times(trajectory_times, values[chosen], "error", where, instead="`keep`")
+            if options["time_scaling"] == "unit":
+                trajectory_times, time_offset, time_scale = unit_time(trajectory_times)
+            scale = scale_of_range(extent)
+            trajectories.append(
+                Trajectory(
+                    name=name,
+                    group=_single(groups[chosen], options["group"], where),
+                    subject=_single(subjects[chosen], options["subject"], where),
+                    times=trajectory_times,
+                    values=(values[chosen] - offset) / scale,
+                    splits=splits[chosen],
+                    phases=phases[chosen],
+                    offset=offset,
+                    scale=scale,
+                    observation_names=tuple(str(label) for label in adata.obs_names[chosen]),
+                    time_offset=time_offset,
+                    time_scale=time_scale,
+                )
+            )
+        truth = None if options["truth"] is None else file.network(options["truth"], columns)
+        priors = file.networks(_PRIOR, columns)
+        known_pairs = file.networks("known_", columns)
+        for name in [name for name in known_pairs if name not in priors]:
+            logger.warning(
+                "%s: varp['known_%s'] is not used, since there is no varp['prior_%s']", file.path, name, name
+            )
+            del known_pairs[name]
+        in_file = np.outer(columns >= 0, columns >= 0)
+        if not in_file.all():
+            known_pairs = {name: known_pairs.get(name, in_file.astype(np.float64)) for name in priors}
+        return RawTrajectories(
+            kind="measured",
+            features=tuple(genes),
+            trajectories=tuple(trajectories),
+            time_unit=options["time_unit"],
+            value_unit=options["value_unit"],
+            scaling=options["scaling"],
+            transform=options["transform"],
+            truth=truth,
+            truth_known=None if truth is None else in_file & ~np.eye(len(genes), dtype=bool),
+            priors=priors,
+            priors_known={
+                name: logical_matrix(matrix, genes, genes, f"{file.path}: varp['known_{name}']")
+                for name, matrix in known_pairs.items()
+            },
+            is_regulator=None if (flags := options["regulators"]) is None else _flags(file, measured, flags, genes),
+            provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
         )
 
 
@@ -337,104 +429,6 @@ def _flag_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
         yield f"regulators: {where} holds {value} for {wrong[0]!r}; allowed: {ALLOWED}"
 
 
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
-    """Trajectories of the file, each sorted by time (equal times stay in the file's order).
-
-    Raises:
-        UserError: the file, or something that an option names in it, is not there or cannot be used.
-    """
-    from sparsenode.data.contract import read_h5ad
-
-    adata = read_h5ad(Path(options["path"]))
-    layer = options["layer"]
-    file = measured = _File(adata, Path(options["path"]))
-    genes = options["genes"] or [str(name) for name in adata.var_names]
-    if _is_raw(adata, layer):
-        measured, layer = _File(adata.raw.to_adata(), file.path), None
-        genes = options["genes"] or list(_shared_features(genes, measured.adata.var_names.astype(str).tolist()))
-    if not len(genes):
-        message = f"{file.path} has no features to model"
-        raise UserError(message)
-    # What only `raw` has is in no network.
-    columns = file.positions_or_none(genes)
-    times = file.times(options["time"])
-    labels = file.labels(options["trajectory"], _ONLY)
-    splits = _splits(file, options, labels)
-    phases = file.labels(options["phase"], "fit")
-    if unknown := sorted(set(phases.tolist()) - set(_PHASES)):
-        message = f"{file.path}: phases {', '.join(unknown)} in {options['phase']!r}; allowed: {', '.join(_PHASES)}"
-        raise UserError(message)
-    rows = {
-        name: chosen[np.argsort(times[chosen], kind="stable")]
-        for name in dict.fromkeys(labels.tolist())
-        for chosen in [np.flatnonzero(labels == name)]
-    }
-    values, kind = measured.values(layer, measured.positions(genes))
-    refuse_rounded([values[chosen] for chosen in rows.values()], kind, genes, str(file.path))
-    if options["transform"] == "log1p":
-        if (values < 0).any():
-            message = f"{file.path}: negative values, which `transform: log1p` does not allow"
-            raise UserError(message)
-        values = np.log1p(values)
-    training = [splits[chosen] == "train" for chosen in rows.values()]
-    ranges = _ranges([values[chosen] for chosen in rows.values()], training, options["scaling"], file.path)
-    groups = file.labels(options["group"], "all")
-    subjects = file.labels(options["subject"] or options["trajectory"], _ONLY)
-    trajectories = []
-    for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
-        where = f"{file.path}, trajectory {name!r}"
-        trajectory_times, time_offset, time_scale = times[chosen], 0.0, 1.0
-        refuse_rounded_times(trajectory_times, file.number_type(options["time"]), where)
-        if options["repeated_times"] == "error":
-            resolve_repeated_times(trajectory_times, values[chosen], "error", where, instead="`keep`")
-        if options["time_scaling"] == "unit":
-            trajectory_times, time_offset, time_scale = unit_time(trajectory_times)
-        scale = scale_of_range(extent)
-        trajectories.append(
-            Trajectory(
-                name=name,
-                group=_single(groups[chosen], options["group"], where),
-                subject=_single(subjects[chosen], options["subject"], where),
-                times=trajectory_times,
-                values=(values[chosen] - offset) / scale,
-                splits=splits[chosen],
-                phases=phases[chosen],
-                offset=offset,
-                scale=scale,
-                observation_names=tuple(str(label) for label in adata.obs_names[chosen]),
-                time_offset=time_offset,
-                time_scale=time_scale,
-            )
-        )
-    truth = None if options["truth"] is None else file.network(options["truth"], columns)
-    priors = file.networks(_PRIOR, columns)
-    known_pairs = file.networks("known_", columns)
-    for name in [name for name in known_pairs if name not in priors]:
-        logger.warning("%s: varp['known_%s'] is not used, since there is no varp['prior_%s']", file.path, name, name)
-        del known_pairs[name]
-    in_file = np.outer(columns >= 0, columns >= 0)
-    if not in_file.all():
-        known_pairs = {name: known_pairs.get(name, in_file.astype(np.float64)) for name in priors}
-    return RawTrajectories(
-        kind="measured",
-        features=tuple(genes),
-        trajectories=tuple(trajectories),
-        time_unit=options["time_unit"],
-        value_unit=options["value_unit"],
-        scaling=options["scaling"],
-        transform=options["transform"],
-        truth=truth,
-        truth_known=None if truth is None else in_file & ~np.eye(len(genes), dtype=bool),
-        priors=priors,
-        priors_known={
-            name: logical_matrix(matrix, genes, genes, f"{file.path}: varp['known_{name}']")
-            for name, matrix in known_pairs.items()
-        },
-        is_regulator=None if options["regulators"] is None else _flags(file, measured, options["regulators"], genes),
-        provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
-    )
-
-
 def _ranges(
     values: Sequence[Floats], training: Sequence[NDArray[np.bool_]], scaling: str, path: Path
 ) -> Sequence[tuple[Floats, Floats]]:
@@ -564,6 +558,15 @@ def _single(labels: NDArray[np.str_], column: str | None, where: str) -> str:
         message = f"{where}: the column {column!r} of `obs` differs within it: {', '.join(distinct[:_NAMED])}"
         raise UserError(message)
     return str(distinct[0])
+
+
+def _phases(file: _File, column: str | None) -> NDArray[np.str_]:
+    """Phase of each observation."""
+    phases = file.labels(column, "fit")
+    if unknown := sorted(set(phases.tolist()) - set(_PHASES)):
+        message = f"{file.path}: phases {', '.join(unknown)} in {column!r}; allowed: {', '.join(_PHASES)}"
+        raise UserError(message)
+    return phases
 
 
 def _splits(file: _File, options: Mapping[str, Any], labels: NDArray[np.str_]) -> NDArray[np.str_]:

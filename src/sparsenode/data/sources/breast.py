@@ -12,7 +12,7 @@ promoters. The published prior has signs that were drawn at random, so that only
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,14 +20,12 @@ from pydantic import Field
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.edge_tables import edge_matrix, read_edge_list, read_edge_matrix, read_genes
 from sparsenode.data.readers.trajectory_tables import read_trajectory_table
+from sparsenode.data.source import Source
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError
-from sparsenode.typed import Settings
 
 logger = logging.getLogger(__name__)
 
-HAS_TRUTH = True
-PRIORS = ("motif",)
 
 _ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/phoenix/main/breast_cancer_data/clean_data"
 _TRAINING = known_file(f"{_ADDRESS}/desmedt_500genes_1sample_178T.csv")
@@ -37,8 +35,11 @@ _PRIOR = known_file(f"{_ADDRESS}/edge_prior_matrix_desmedt_500.csv")
 _VALIDATION = known_file(f"{_ADDRESS}/validation_network.csv")
 
 
-class Options(Settings):
-    """Options of the source."""
+class BreastSource(Source):
+    """The source and its options."""
+
+    has_truth: ClassVar[bool] = True
+    priors: ClassVar[tuple[str, ...]] = ("motif",)
 
     known: Literal["experiments", "all"] = Field(
         "experiments",
@@ -47,69 +48,69 @@ class Options(Settings):
         "edge, as in the published scores.",
     )
 
+    def required_files(self) -> list[RemoteFile]:
+        """Training and test values, names of genes, the motif prior and the ChIP-seq network."""
+        return [_TRAINING, _TEST, _GENES, _PRIOR, _VALIDATION]
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
-    """Training and test values, names of genes, the motif prior and the ChIP-seq network."""
-    return [_TRAINING, _TEST, _GENES, _PRIOR, _VALIDATION]
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:
+        """One trajectory, whose held-out middle is test data; `files` by HOST/PATH.
 
-
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
-    """One trajectory, whose held-out middle is test data; `files` by HOST/PATH.
-
-    Raises:
-        UserError: a file is damaged, or they do not belong together.
-    """
-    training, test = (files[file.local_path] for file in (_TRAINING, _TEST))
-    tables = [(*_read_only(path), split) for path, split in ((training, "train"), (test, "test"))]
-    times = np.concatenate([table[0] for table in tables])
-    counts = [table[1].shape[1] for table in tables]
-    if counts[0] != counts[1] or len(np.unique(times)) < len(times):
-        message = f"{test} does not belong to {training}: it has other numbers of genes or some of its times"
-        raise UserError(message)
-    order = np.argsort(times)
-    genes = read_genes(files[_GENES.local_path], "gene", counts[0])
-    prior = (read_edge_matrix(files[_PRIOR.local_path], len(genes)) != 0).astype(np.float64)
-    edges = read_edge_list(files[_VALIDATION.local_path], "from", "to")
-    truth = edge_matrix(edges, genes)
-    # Nobody has looked at a gene without a motif and without a bound factor.
-    tested = np.isin(genes, [source for source, _ in edges])
-    is_target = truth.any(axis=0) | (prior != 0).any(axis=0)
-    known_pairs = np.outer(tested, is_target) if options["known"] == "experiments" else np.ones_like(truth)
-    np.fill_diagonal(known_pairs, val=False)
-    if not (truth & known_pairs).any():
-        message = f"{files[_VALIDATION.local_path]}: no edge among the {len(genes)} genes of {files[_GENES.local_path]}"
-        raise UserError(message)
-    facts = {
-        "sources_with_experiments": int(tested.sum()),
-        "known_pairs": int(known_pairs.sum()),
-        "true_edges": int((truth & known_pairs).sum()),
-        "prior_edges": int((prior != 0).sum()),
-    }
-    logger.info("ChIP-seq network: %(true_edges)d edges among %(known_pairs)d known pairs", facts)
-    return RawTrajectories(
-        kind="measured",
-        features=genes,
-        trajectories=(
-            Trajectory(
-                name="cancers",
-                group="cancers",
-                subject="cancers",
-                times=times[order],
-                values=np.concatenate([table[1] for table in tables])[order],
-                splits=np.concatenate([constant_labels(table[2], len(table[0])) for table in tables])[order],
-                phases=constant_labels("fit", len(times)),
+        Raises:
+            UserError: a file is damaged, or they do not belong together.
+        """
+        options = self.options
+        training, test = (files[file.local_path] for file in (_TRAINING, _TEST))
+        tables = [(*_read_only(path), split) for path, split in ((training, "train"), (test, "test"))]
+        times = np.concatenate([table[0] for table in tables])
+        counts = [table[1].shape[1] for table in tables]
+        if counts[0] != counts[1] or len(np.unique(times)) < len(times):
+            message = f"{test} does not belong to {training}: it has other numbers of genes or some of its times"
+            raise UserError(message)
+        order = np.argsort(times)
+        genes = read_genes(files[_GENES.local_path], "gene", counts[0])
+        prior = (read_edge_matrix(files[_PRIOR.local_path], len(genes)) != 0).astype(np.float64)
+        edges = read_edge_list(files[_VALIDATION.local_path], "from", "to")
+        truth = edge_matrix(edges, genes)
+        # Nobody has looked at a gene without a motif and without a bound factor.
+        tested = np.isin(genes, [source for source, _ in edges])
+        is_target = truth.any(axis=0) | (prior != 0).any(axis=0)
+        known_pairs = np.outer(tested, is_target) if options["known"] == "experiments" else np.ones_like(truth)
+        np.fill_diagonal(known_pairs, val=False)
+        if not (truth & known_pairs).any():
+            path = files[_VALIDATION.local_path]
+            message = f"{path}: no edge among the {len(genes)} genes of {files[_GENES.local_path]}"
+            raise UserError(message)
+        facts = {
+            "sources_with_experiments": int(tested.sum()),
+            "known_pairs": int(known_pairs.sum()),
+            "true_edges": int((truth & known_pairs).sum()),
+            "prior_edges": int((prior != 0).sum()),
+        }
+        logger.info("ChIP-seq network: %(true_edges)d edges among %(known_pairs)d known pairs", facts)
+        return RawTrajectories(
+            kind="measured",
+            features=genes,
+            trajectories=(
+                Trajectory(
+                    name="cancers",
+                    group="cancers",
+                    subject="cancers",
+                    times=times[order],
+                    values=np.concatenate([table[1] for table in tables])[order],
+                    splits=np.concatenate([constant_labels(table[2], len(table[0])) for table in tables])[order],
+                    phases=constant_labels("fit", len(times)),
+                ),
             ),
-        ),
-        time_unit="pseudotime",
-        value_unit="expression / 15",
-        truth=truth.astype(np.float64),
-        truth_known=known_pairs,
-        truth_signed=False,
-        priors={"motif": prior},
-        # By the motifs only: that the measured factors are among them is no news of the truth.
-        is_regulator=(prior != 0).any(axis=1),
-        provenance={"truth": facts},
-    )
+            time_unit="pseudotime",
+            value_unit="expression / 15",
+            truth=truth.astype(np.float64),
+            truth_known=known_pairs,
+            truth_signed=False,
+            priors={"motif": prior},
+            # By the motifs only: that the measured factors are among them is no news of the truth.
+            is_regulator=(prior != 0).any(axis=1),
+            provenance={"truth": facts},
+        )
 
 
 def _read_only(path: Path) -> tuple[Floats, Floats]:

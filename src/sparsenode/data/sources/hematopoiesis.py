@@ -9,7 +9,7 @@ the first cells of a test donor and the pseudotimes, scaled to the range of thei
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,13 +20,10 @@ from sparsenode.data.readers.tables import read_numeric_table
 from sparsenode.data.single_cell.cells import CellOptions, Cells, describe_units, order_cells, scale_cells
 from sparsenode.data.single_cell.pseudotime import PseudotimeSettings, diffuse, diffusion_embedding
 from sparsenode.data.single_cell.regulators import NetworkOptions, network_files, read_priors
+from sparsenode.data.source import Source
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.typed import EachOnce, Settings
-
-PRIORS = ("base",)
-HAS_CELLS = True
-"""Observations are cells along lineages, ordered in pseudotime, which figures of cells need."""
 
 _ADDRESS = "https://raw.githubusercontent.com/theislab/PathReg/main/data/data"
 _PSEUDOTIME = "dpt_pseudotime"
@@ -51,8 +48,11 @@ class Donors(Settings):
     )
 
 
-class Options(NetworkOptions, CellOptions):
-    """Options of the source."""
+class HematopoiesisSource(NetworkOptions, CellOptions, Source):
+    """The source and its options."""
+
+    priors: ClassVar[tuple[str, ...]] = ("base",)
+    has_cells: ClassVar[bool] = True
 
     donors: Donors = Field(
         Donors(train=("s1d2",), test=("s2d1", "s3d6", "s1d1")),
@@ -67,67 +67,67 @@ class Options(NetworkOptions, CellOptions):
         "donor's cells, or none.",
     )
 
+    def required_files(self) -> list[RemoteFile]:
+        """One table for each donor and lineage, and those of the prior networks."""
+        options = self.options
+        donors = [*options["donors"]["train"], *options["donors"]["test"]]
+        tables = [_trajectory_file(donor, lineage) for donor in donors for lineage in options["lineages"]]
+        return [*tables, *network_files(options)]
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
-    """One table for each donor and lineage, and those of the prior networks."""
-    donors = [*options["donors"]["train"], *options["donors"]["test"]]
-    tables = [_trajectory_file(donor, lineage) for donor in donors for lineage in options["lineages"]]
-    return [*tables, *network_files(options)]
+    def check(self) -> list[str]:
+        """Options that contradict each other, each as what is wrong."""
+        options = self.options
+        both = sorted(set(options["donors"]["train"]) & set(options["donors"]["test"]))
+        return [f"donors.train and donors.test share {', '.join(both)}"] if both else []
+
+    def outline(self) -> Outline:
+        """The lineages; the tables tell of the genes."""
+        options = self.options
+        return Outline(groups=tuple(options["lineages"]))
+
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:
+        """One trajectory for each donor and lineage, named like `s1d2 erythroid`; `files` by HOST/PATH.
+
+        Raises:
+            UserError: a table is damaged, donors overlap, too few cells are left, repeated pseudotimes or constant
+                genes are refused by the options, or a diffusion map does not connect a donor's cells.
+        """
+        options = self.options
+        if problems := self.check():
+            message = f"data source hematopoiesis: {problems[0]}"
+            raise UserError(message)
+        genes: list[str] = []
+        cells = []
+        for split in ("train", "test"):
+            for donor in options["donors"][split]:
+                donor_cells = []
+                for lineage in options["lineages"]:
+                    path = files[_trajectory_file(donor, lineage).relative_path]
+                    table_genes, times, values = _read_cells(path)
+                    genes = genes or table_genes
+                    if table_genes != genes:
+                        message = f"{path}: its genes are not those of the other tables, in the same order"
+                        raise UserError(message)
+                    donor_cells.append(Cells(donor, lineage, split, times, values))
+                cells += _embedded(donor_cells) if options["embedding"] == "diffmap" else donor_cells
+        cells = [order_cells(options, trajectory) for trajectory in cells]
+        trajectories, gene_mask = scale_cells(options, cells, genes)
+        genes = [gene for gene, keep in zip(genes, gene_mask, strict=True) if keep]
+        priors = read_priors(options, files, genes)
+        return RawTrajectories(
+            kind="measured",
+            features=tuple(genes),
+            trajectories=trajectories,
+            **describe_units(options),
+            priors=priors.edges,
+            priors_known=priors.known,
+            is_regulator=priors.is_regulator,
+            provenance={"networks": priors.facts},
+        )
 
 
 def _trajectory_file(donor: str, lineage: str) -> RemoteFile:
     return known_file(f"{_ADDRESS}/trajectories/{LINEAGES[lineage]}_{DONORS[donor]}_norm.csv")
-
-
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
-    """One trajectory for each donor and lineage, named like `s1d2 erythroid`; `files` by HOST/PATH.
-
-    Raises:
-        UserError: a table is damaged, donors overlap, too few cells are left, repeated pseudotimes or constant genes
-            are refused by the options, or a diffusion map does not connect a donor's cells.
-    """
-    if problems := check(options):
-        message = f"data source hematopoiesis: {problems[0]}"
-        raise UserError(message)
-    genes: list[str] = []
-    cells = []
-    for split in ("train", "test"):
-        for donor in options["donors"][split]:
-            donor_cells = []
-            for lineage in options["lineages"]:
-                path = files[_trajectory_file(donor, lineage).relative_path]
-                table_genes, times, values = _read_cells(path)
-                genes = genes or table_genes
-                if table_genes != genes:
-                    message = f"{path}: its genes are not those of the other tables, in the same order"
-                    raise UserError(message)
-                donor_cells.append(Cells(donor, lineage, split, times, values))
-            cells += _embedded(donor_cells) if options["embedding"] == "diffmap" else donor_cells
-    cells = [order_cells(options, trajectory) for trajectory in cells]
-    trajectories, gene_mask = scale_cells(options, cells, genes)
-    genes = [gene for gene, keep in zip(genes, gene_mask, strict=True) if keep]
-    priors = read_priors(options, files, genes)
-    return RawTrajectories(
-        kind="measured",
-        features=tuple(genes),
-        trajectories=trajectories,
-        **describe_units(options),
-        priors=priors.edges,
-        priors_known=priors.known,
-        is_regulator=priors.is_regulator,
-        provenance={"networks": priors.facts},
-    )
-
-
-def check(options: Mapping[str, Any]) -> list[str]:
-    """Options that contradict each other, each as what is wrong."""
-    both = sorted(set(options["donors"]["train"]) & set(options["donors"]["test"]))
-    return [f"donors.train and donors.test share {', '.join(both)}"] if both else []
-
-
-def outline(options: Mapping[str, Any]) -> Outline:
-    """The lineages; the tables tell of the genes."""
-    return Outline(groups=tuple(options["lineages"]))
 
 
 def _read_cells(path: Path) -> tuple[list[str], Floats, Floats]:

@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.outline import Outline
 from sparsenode.data.simulated.simulation import (
     Interval,
@@ -30,64 +29,13 @@ from sparsenode.data.simulated.simulation import (
     regular_times,
     solve_rates,
 )
+from sparsenode.data.source import SolvableSource
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
-from sparsenode.typed import Settings
 
 # Streams of random numbers: the noise can be changed and the system stays the same.
 _NETWORK, _KINETICS, _START, _NOISE = range(4)
 _SMALLEST = 1e-300
-HAS_TRUTH = True
-PRIORS = ()
-
-
-class Options(Settings):
-    """Options of the source."""
-
-    nodes: int = Field(50, ge=2, description="Number of genes.")
-    regulators_per_target: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        (1, 3), min_length=2, max_length=2, description="Fewest and most regulators of a gene."
-    )
-    hubs: float = Field(
-        0.75,
-        ge=0,
-        description="Regulators are drawn in proportion to rank^-hubs: for values up to 1, out-degrees follow a power "
-        "law with exponent 1 + 1/hubs; 0 draws all genes alike.",
-    )
-    feedback: bool = Field(
-        True, description="Allow loops; without, regulators have lower ranks than targets, and the first few or none."
-    )
-    repressors: float = Field(0.4, ge=0, le=1, description="Share of the edges that repress.")
-    hill_coefficient: tuple[Annotated[float, Field(ge=1)], ...] = Field(
-        (1.0, 4.0), min_length=2, max_length=2, description="Range of Hill coefficients."
-    )
-    half_saturation: Interval = Field(
-        (0.2, 0.6), description="Range of half-saturations, in units of the regulator's highest level."
-    )
-    strength: Interval = Field(
-        (0.5, 1.5), description="Range of strengths of a gene's regulators, relative to one another."
-    )
-    basal: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
-        (0.05, 0.15),
-        min_length=2,
-        max_length=2,
-        description="Range of the share of a gene's highest production that needs no regulator.",
-    )
-    decay: Interval = Field((0.5, 1.5), description="Range of decay rates.")
-    trajectories: int = Field(20, ge=2, description="Trajectories, test ones included.")
-    test_trajectories: int = Field(4, ge=0, description="How many are test data.")
-    horizon: float = Field(5.0, gt=0, description="Length of the interval that models are trained on.")
-    extrapolation_share: float = Field(
-        0.5, ge=0, description="How much longer trajectories go on, as a share of `horizon`, to test extrapolation."
-    )
-    observations: int = Field(50, ge=2, description="Observations within `horizon`, the one at time 0 not counted.")
-    noise: float = Field(
-        0.0,
-        ge=0,
-        description="Standard deviation of the observation noise, as a share of each gene's over the training "
-        "trajectories.",
-    )
-    seed: int = Field(0, ge=0, description="Another seed is another network.")
 
 
 @dataclass(frozen=True)
@@ -143,48 +91,127 @@ class System:
         return production
 
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
-    """Nothing is downloaded."""
-    return []
+class HillSource(SolvableSource):
+    """The source and its options."""
 
+    has_truth: ClassVar[bool] = True
+    priors: ClassVar[tuple[str, ...]] = ()
 
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
-    """Simulated trajectories from random states; the last `test_trajectories` are test data.
-
-    Every gene is divided by its standard deviation over the training trajectories within `horizon`. The provenance
-    holds the system in these units, see `system_from_provenance`.
-
-    Raises:
-        UserError: the options contradict one another, or the draw has no edge.
-    """
-    if problems := check(options):
-        message = "data source hill: " + "; ".join(problems)
-        raise UserError(message)
-    seed, count, nodes = options["seed"], options["trajectories"], options["nodes"]
-    system = draw_system(options)
-    start = np.random.default_rng([seed, _START]).random((count, nodes))
-    times = regular_times(options["horizon"], options["observations"], options["extrapolation_share"])
-    within = times <= options["horizon"]
-    states = solve(system, start, times)
-    training = count - options["test_trajectories"]
-    scale = states[:training, within].std(axis=(0, 1))
-    noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(states.shape)
-    scaled = system.scaled(scale)
-    return RawTrajectories(
-        kind="simulated",
-        features=_features(nodes),
-        trajectories=make_trajectories(
-            states, np.tile(times, (count, 1)), np.tile(within, (count, 1)), scale, noise, training=training
-        ),
-        time_unit="time unit",
-        value_unit="standard deviation",
-        scaling="training_deviation",
-        truth=system.truth(),
-        truth_known=~np.eye(nodes, dtype=bool),
-        # Otherwise it would be read off the truth.
-        is_regulator=np.ones(nodes, dtype=bool),
-        provenance={field.name: getattr(scaled, field.name) for field in fields(System)},
+    nodes: int = Field(50, ge=2, description="Number of genes.")
+    regulators_per_target: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (1, 3), min_length=2, max_length=2, description="Fewest and most regulators of a gene."
     )
+    hubs: float = Field(
+        0.75,
+        ge=0,
+        description="Regulators are drawn in proportion to rank^-hubs: for values up to 1, out-degrees follow a power "
+        "law with exponent 1 + 1/hubs; 0 draws all genes alike.",
+    )
+    feedback: bool = Field(
+        True, description="Allow loops; without, regulators have lower ranks than targets, and the first few or none."
+    )
+    repressors: float = Field(0.4, ge=0, le=1, description="Share of the edges that repress.")
+    hill_coefficient: tuple[Annotated[float, Field(ge=1)], ...] = Field(
+        (1.0, 4.0), min_length=2, max_length=2, description="Range of Hill coefficients."
+    )
+    half_saturation: Interval = Field(
+        (0.2, 0.6), description="Range of half-saturations, in units of the regulator's highest level."
+    )
+    strength: Interval = Field(
+        (0.5, 1.5), description="Range of strengths of a gene's regulators, relative to one another."
+    )
+    basal: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+        (0.05, 0.15),
+        min_length=2,
+        max_length=2,
+        description="Range of the share of a gene's highest production that needs no regulator.",
+    )
+    decay: Interval = Field((0.5, 1.5), description="Range of decay rates.")
+    trajectories: int = Field(20, ge=2, description="Trajectories, test ones included.")
+    test_trajectories: int = Field(4, ge=0, description="How many are test data.")
+    horizon: float = Field(5.0, gt=0, description="Length of the interval that models are trained on.")
+    extrapolation_share: float = Field(
+        0.5, ge=0, description="How much longer trajectories go on, as a share of `horizon`, to test extrapolation."
+    )
+    observations: int = Field(50, ge=2, description="Observations within `horizon`, the one at time 0 not counted.")
+    noise: float = Field(
+        0.0,
+        ge=0,
+        description="Standard deviation of the observation noise, as a share of each gene's over the training "
+        "trajectories.",
+    )
+    seed: int = Field(0, ge=0, description="Another seed is another network.")
+
+    def check(self) -> list[str]:
+        """Options that contradict each other, each as `option: what is wrong`."""
+        options = self.options
+        ranges = ("regulators_per_target", "hill_coefficient", "half_saturation", "strength", "basal", "decay")
+        problems = [
+            f"{key} {list(options[key])}: the first must not be above the second"
+            for key in ranges
+            if options[key][0] > options[key][1]
+        ]
+        if options["regulators_per_target"][1] > options["nodes"] - 1:
+            problems.append("regulators_per_target: more regulators than there are other genes")
+        if options["regulators_per_target"][1] == 0:
+            problems.append("regulators_per_target: without regulators there is no network")
+        if options["test_trajectories"] >= options["trajectories"]:
+            problems.append("test_trajectories: no trajectory is left for training")
+        return problems
+
+    def outline(self) -> Outline:
+        """Names of the genes."""
+        options = self.options
+        return Outline(features=_features(options["nodes"]))
+
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
+        """Simulated trajectories from random states; the last `test_trajectories` are test data.
+
+        Every gene is divided by its standard deviation over the training trajectories within `horizon`. The provenance
+        holds the system in these units, see `system_from_provenance`.
+
+        Raises:
+            UserError: the options contradict one another, or the draw has no edge.
+        """
+        options = self.options
+        if problems := self.check():
+            message = "data source hill: " + "; ".join(problems)
+            raise UserError(message)
+        seed, count, nodes = options["seed"], options["trajectories"], options["nodes"]
+        system = draw_system(options)
+        start = np.random.default_rng([seed, _START]).random((count, nodes))
+        times = regular_times(options["horizon"], options["observations"], options["extrapolation_share"])
+        within = times <= options["horizon"]
+        states = solve(system, start, times)
+        training = count - options["test_trajectories"]
+        scale = states[:training, within].std(axis=(0, 1))
+        noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(states.shape)
+        scaled = system.scaled(scale)
+        return RawTrajectories(
+            kind="simulated",
+            features=_features(nodes),
+            trajectories=make_trajectories(
+                states, np.tile(times, (count, 1)), np.tile(within, (count, 1)), scale, noise, training=training
+            ),
+            time_unit="time unit",
+            value_unit="standard deviation",
+            scaling="training_deviation",
+            truth=system.truth(),
+            truth_known=~np.eye(nodes, dtype=bool),
+            # Otherwise it would be read off the truth.
+            is_regulator=np.ones(nodes, dtype=bool),
+            provenance={field.name: getattr(scaled, field.name) for field in fields(System)},
+        )
+
+    def system_from_provenance(self, provenance: Mapping[str, Any]) -> System:
+        """The system behind a dataset, see `system_from_provenance`."""
+        return system_from_provenance(provenance)
+
+    def solve(
+        self, system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None
+    ) -> Floats:
+        """States of the system, see `solve`."""
+        return solve(system, initial_states, times, clamp)
 
 
 def system_from_provenance(provenance: Mapping[str, Any]) -> System:
@@ -196,28 +223,6 @@ def system_from_provenance(provenance: Mapping[str, Any]) -> System:
     origin, source = "the data source hill", "`source: hill`"
     integers = {"source", "target", "sign"}
     return System(**read_arrays(System, provenance, origin=origin, source=source, integers=integers))
-
-
-def check(options: Mapping[str, Any]) -> list[str]:
-    """Options that contradict each other, each as `option: what is wrong`."""
-    ranges = ("regulators_per_target", "hill_coefficient", "half_saturation", "strength", "basal", "decay")
-    problems = [
-        f"{key} {list(options[key])}: the first must not be above the second"
-        for key in ranges
-        if options[key][0] > options[key][1]
-    ]
-    if options["regulators_per_target"][1] > options["nodes"] - 1:
-        problems.append("regulators_per_target: more regulators than there are other genes")
-    if options["regulators_per_target"][1] == 0:
-        problems.append("regulators_per_target: without regulators there is no network")
-    if options["test_trajectories"] >= options["trajectories"]:
-        problems.append("test_trajectories: no trajectory is left for training")
-    return problems
-
-
-def outline(options: Mapping[str, Any]) -> Outline:
-    """Names of the genes."""
-    return Outline(features=_features(options["nodes"]))
 
 
 def _features(nodes: int) -> tuple[str, ...]:

@@ -8,73 +8,67 @@ is downloaded.
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.outline import Outline
+from sparsenode.data.source import Source
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256
-from sparsenode.typed import Settings
 
 STEPS = 160
-HAS_TRUTH = True
-PRIORS = ()
 # Order of the branches in scanpy's file: its `highlights` name the fate at the end of each.
 FATES = ("monocyte", "erythrocyte", "megakaryocyte", "neutrophil")
 
 
-class Options(Settings):
-    """Options of the source."""
+class Krumsiek11Source(Source):
+    """The source and its options."""
+
+    has_truth: ClassVar[bool] = True
+    priors: ClassVar[tuple[str, ...]] = ()
 
     test_share: float = Field(
         0.15, ge=0, le=0.9, description="Share of each branch, at its end, that is held out as test data."
     )
 
+    def outline(self) -> Outline:
+        """Names of the genes and branches."""
+        lines = _scanpy_file("datasets", "krumsiek11.txt").read_text(encoding="utf-8").splitlines()
+        return Outline(features=tuple(_gene_names(lines)), groups=tuple(FATES))
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
-    """Nothing is downloaded."""
-    return []
-
-
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
-    """Four branches of 160 steps each; the trailing `test_share` of each is test data."""
-    simulation = _scanpy_file("datasets", "krumsiek11.txt")
-    network = _scanpy_file("sim_models", "krumsiek11.txt")
-    genes, values = _read_simulation(simulation)
-    test_steps = round(options["test_share"] * STEPS)
-    splits = np.repeat(["train", "test"], [STEPS - test_steps, test_steps])
-    trajectories = tuple(
-        Trajectory(
-            name=fate,
-            group=fate,
-            subject=fate,
-            times=np.arange(STEPS, dtype=np.float64),
-            values=branch,
-            splits=splits,
-            phases=constant_labels("fit", STEPS),
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
+        """Four branches of 160 steps each; the trailing `test_share` of each is test data."""
+        options = self.options
+        simulation = _scanpy_file("datasets", "krumsiek11.txt")
+        network = _scanpy_file("sim_models", "krumsiek11.txt")
+        genes, values = _read_simulation(simulation)
+        test_steps = round(options["test_share"] * STEPS)
+        splits = np.repeat(["train", "test"], [STEPS - test_steps, test_steps])
+        trajectories = tuple(
+            Trajectory(
+                name=fate,
+                group=fate,
+                subject=fate,
+                times=np.arange(STEPS, dtype=np.float64),
+                values=branch,
+                splits=splits,
+                phases=constant_labels("fit", STEPS),
+            )
+            for fate, branch in zip(FATES, values.reshape(len(FATES), STEPS, len(genes)), strict=True)
         )
-        for fate, branch in zip(FATES, values.reshape(len(FATES), STEPS, len(genes)), strict=True)
-    )
-    return RawTrajectories(
-        kind="simulated",
-        features=tuple(genes),
-        trajectories=trajectories,
-        time_unit="simulation step",
-        value_unit="activity",
-        truth=read_couplings(network, genes),
-        truth_known=~np.eye(len(genes), dtype=bool),
-        provenance={"simulation_sha256": file_sha256(simulation), "network_sha256": file_sha256(network)},
-    )
-
-
-def outline(options: Mapping[str, Any]) -> Outline:  # noqa: ARG001  the same for every source
-    """Names of the genes and branches."""
-    lines = _scanpy_file("datasets", "krumsiek11.txt").read_text(encoding="utf-8").splitlines()
-    return Outline(features=tuple(_gene_names(lines)), groups=tuple(FATES))
+        return RawTrajectories(
+            kind="simulated",
+            features=tuple(genes),
+            trajectories=trajectories,
+            time_unit="simulation step",
+            value_unit="activity",
+            truth=read_couplings(network, genes),
+            truth_known=~np.eye(len(genes), dtype=bool),
+            provenance={"simulation_sha256": file_sha256(simulation), "network_sha256": file_sha256(network)},
+        )
 
 
 def read_couplings(path: Path, genes: list[str]) -> Floats:

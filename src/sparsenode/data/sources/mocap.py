@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from pydantic.json_schema import SkipJsonSchema
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.motion.acclaim import ROTATIONS, Skeleton, read_motion, read_skeleton, skeleton_to_json
 from sparsenode.data.outline import Outline
+from sparsenode.data.source import Source
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.data.transforms import value_range
 from sparsenode.errors import UserError
@@ -54,11 +55,6 @@ _LIMBS = {"leg", "arm"}
 
 Channel = tuple[str, str]
 
-
-HAS_BODY = True
-PRIORS = ()
-HAS_BODY = True
-"""The provenance of what is loaded names the skeletons, which figures of the body need."""
 
 Digits = Annotated[
     str,
@@ -93,8 +89,11 @@ class TrialRow(Settings):
     )
 
 
-class Options(Settings):
-    """Options of the source."""
+class MocapSource(Source):
+    """The source and its options."""
+
+    has_body: ClassVar[bool] = True
+    priors: ClassVar[tuple[str, ...]] = ()
 
     trials: tuple[TrialRow, ...] = Field(
         min_length=1,
@@ -127,6 +126,93 @@ class Options(Settings):
     least_spread: float = Field(
         0.3, gt=0, description="Degrees; a smaller standard deviation is taken for this one when persons are scaled."
     )
+
+    def required_files(self) -> list[RemoteFile]:
+        """The skeleton of each person and each trial in use.
+
+        Raises:
+            UserError: the table of trials contradicts itself.
+        """
+        options = self.options
+        trials = _trials_in_use(options)
+        skeletons = {trial.subject: trial.skeleton_file for trial in trials}
+        return [*skeletons.values(), *(trial.motion_file for trial in trials)]
+
+    def outline(self) -> Outline:
+        """The motions that are trained on; the files tell which joints move."""
+        options = self.options
+        trained = [trial.motion for trial in _trials_in_use(options) if trial.split == "train"]
+        return Outline(groups=tuple(dict.fromkeys(trained)))
+
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:
+        """One trajectory for each trial that is not for calibration, named like `35_01`; `files` by HOST/PATH.
+
+        Features are rotations, named like `lfemur.rx`; an angle in degrees is `offset + scale * value`. The
+        provenance holds, as JSON, the `skeletons` of the persons, the `motions` of the trajectories, and the
+        channels left out as constant: `constant_channels`, and `constant_degrees`, their mean for each person over
+        the trials for training or calibration (0 for a person without any).
+
+        Raises:
+            UserError: the table contradicts itself, a file is damaged, skeletons differ, a trial is too short, or
+                no channel moves.
+        """
+        options = self.options
+        trials = _trials_in_use(options)
+        skeletons, channels = _read_skeletons(trials, files)
+        branches = _branches(options, channels)
+        recordings = [
+            _read_recording(options, trial, skeletons[trial.subject], channels, files[trial.motion_file.relative_path])
+            for trial in trials
+        ]
+        samples = _correct(recordings, branches, channels)
+        training = [trial_samples.angles for trial_samples in samples if trial_samples.trial.split == "train"]
+        _, extent = value_range(np.vstack(training))
+        moving = (extent >= options["least_range"]) & (extent > 0)
+        names = [".".join(channel) for channel in channels]
+        constant = [name for name, moves in zip(names, moving, strict=True) if not moves]
+        if not moving.any():
+            message = (
+                f"data source mocap: no channel moves by {options['least_range']:g} degrees over the training "
+                "trials; choose a smaller least_range or other trials"
+            )
+            raise UserError(message)
+        trajectories = _scale(options, samples, moving)
+        logger.info(
+            "mocap: %d trials in use, %d of them trajectories; %d channels, and %d left out that move by less than "
+            "%g degrees in training: %s",
+            len(samples),
+            len(trajectories),
+            len(names) - len(constant),
+            len(constant),
+            options["least_range"],
+            ", ".join(constant) or "none",
+        )
+        moving_channels = [channel for channel, moves in zip(channels, moving, strict=True) if moves]
+        return RawTrajectories(
+            kind="measured",
+            features=tuple(name for name, moves in zip(names, moving, strict=True) if moves),
+            trajectories=trajectories,
+            time_unit="second",
+            value_unit="share of the training range",
+            scaling=options["scaling"],
+            feature_labels=_feature_labels(moving_channels, list(skeletons[trials[0].subject].degrees_of_freedom)),
+            source_unit="degree",
+            provenance={
+                "skeletons": json.dumps(
+                    {subject: json.loads(skeleton_to_json(skeleton)) for subject, skeleton in skeletons.items()}
+                ),
+                "constant_channels": json.dumps(constant),
+                "constant_degrees": json.dumps(_constant_degrees(samples, moving, constant)),
+                "motions": json.dumps(
+                    {
+                        trial_samples.trial.name: trial_samples.trial.motion
+                        for trial_samples in samples
+                        if _is_shown(trial_samples.trial)
+                    }
+                ),
+                "credit": _CREDIT,
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -185,93 +271,6 @@ class _Samples:
     trial: _Trial
     times: Floats
     angles: Floats
-
-
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
-    """The skeleton of each person and each trial in use.
-
-    Raises:
-        UserError: the table of trials contradicts itself.
-    """
-    trials = _trials_in_use(options)
-    skeletons = {trial.subject: trial.skeleton_file for trial in trials}
-    return [*skeletons.values(), *(trial.motion_file for trial in trials)]
-
-
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
-    """One trajectory for each trial that is not for calibration, named like `35_01`; `files` by HOST/PATH.
-
-    Features are rotations, named like `lfemur.rx`; an angle in degrees is `offset + scale * value`. The
-    provenance holds, as JSON, the `skeletons` of the persons, the `motions` of the trajectories, and the
-    channels left out as constant: `constant_channels`, and `constant_degrees`, their mean for each person over
-    the trials for training or calibration (0 for a person without any).
-
-    Raises:
-        UserError: the table contradicts itself, a file is damaged, skeletons differ, a trial is too short, or
-            no channel moves.
-    """
-    trials = _trials_in_use(options)
-    skeletons, channels = _read_skeletons(trials, files)
-    branches = _branches(options, channels)
-    recordings = [
-        _read_recording(options, trial, skeletons[trial.subject], channels, files[trial.motion_file.relative_path])
-        for trial in trials
-    ]
-    samples = _correct(recordings, branches, channels)
-    training = [trial_samples.angles for trial_samples in samples if trial_samples.trial.split == "train"]
-    _, extent = value_range(np.vstack(training))
-    moving = (extent >= options["least_range"]) & (extent > 0)
-    names = [".".join(channel) for channel in channels]
-    constant = [name for name, moves in zip(names, moving, strict=True) if not moves]
-    if not moving.any():
-        message = (
-            f"data source mocap: no channel moves by {options['least_range']:g} degrees over the training "
-            "trials; choose a smaller least_range or other trials"
-        )
-        raise UserError(message)
-    trajectories = _scale(options, samples, moving)
-    logger.info(
-        "mocap: %d trials in use, %d of them trajectories; %d channels, and %d left out that move by less than "
-        "%g degrees in training: %s",
-        len(samples),
-        len(trajectories),
-        len(names) - len(constant),
-        len(constant),
-        options["least_range"],
-        ", ".join(constant) or "none",
-    )
-    moving_channels = [channel for channel, moves in zip(channels, moving, strict=True) if moves]
-    return RawTrajectories(
-        kind="measured",
-        features=tuple(name for name, moves in zip(names, moving, strict=True) if moves),
-        trajectories=trajectories,
-        time_unit="second",
-        value_unit="share of the training range",
-        scaling=options["scaling"],
-        feature_labels=_feature_labels(moving_channels, list(skeletons[trials[0].subject].degrees_of_freedom)),
-        source_unit="degree",
-        provenance={
-            "skeletons": json.dumps(
-                {subject: json.loads(skeleton_to_json(skeleton)) for subject, skeleton in skeletons.items()}
-            ),
-            "constant_channels": json.dumps(constant),
-            "constant_degrees": json.dumps(_constant_degrees(samples, moving, constant)),
-            "motions": json.dumps(
-                {
-                    trial_samples.trial.name: trial_samples.trial.motion
-                    for trial_samples in samples
-                    if _is_shown(trial_samples.trial)
-                }
-            ),
-            "credit": _CREDIT,
-        },
-    )
-
-
-def outline(options: Mapping[str, Any]) -> Outline:
-    """The motions that are trained on; the files tell which joints move."""
-    trained = [trial.motion for trial in _trials_in_use(options) if trial.split == "train"]
-    return Outline(groups=tuple(dict.fromkeys(trained)))
 
 
 def _is_shown(trial: _Trial) -> bool:

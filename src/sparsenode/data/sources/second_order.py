@@ -9,12 +9,11 @@ are not published.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.outline import Outline
 from sparsenode.data.simulated.simulation import (
     Interval,
@@ -23,41 +22,14 @@ from sparsenode.data.simulated.simulation import (
     make_trajectories,
     regular_times,
 )
+from sparsenode.data.source import SolvableSource
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
-from sparsenode.typed import Settings
 
 # Streams of random numbers: the noise can be changed and the system stays the same.
 _SYSTEM, _START, _TIMES, _NOISE = range(4)
 _LARGEST_GROWTH_RATE = -0.02  # real part of the slowest eigenvalue; at time 15 a mode keeps at most 3/4 of its size
 _DRAWS = 1000
-HAS_TRUTH = True
-PRIORS = ()
-
-
-class Options(Settings):
-    """Options of the source."""
-
-    oscillators: int = Field(5, ge=2, description="Number of oscillators.")
-    couplings_per_oscillator: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        (1, 2), min_length=2, max_length=2, description="Fewest and most incoming couplings of an oscillator."
-    )
-    coupling: Interval = Field((0.3, 0.6), description="Range of |C|; signs are drawn evenly.")
-    frequency: Interval = Field((0.8, 2.0), description="Range of angular frequencies, sqrt(K).")
-    damping: Interval = Field((0.05, 0.15), description="Range of damping rates, the diagonal of G.")
-    velocity: float = Field(0.5, description="Initial velocity over tanh of the initial position; 0 starts at rest.")
-    trajectories: int = Field(30, ge=2, description="Trajectories, test ones included.")
-    test_trajectories: int = Field(6, ge=0, description="How many are test data.")
-    horizon: float = Field(10.0, gt=0, description="Length of the interval that models are trained on.")
-    extrapolation_share: float = Field(
-        0.5, ge=0, description="How much longer trajectories go on, as a share of `horizon`, to test extrapolation."
-    )
-    observations: int = Field(100, ge=2, description="Observations within `horizon`, the one at time 0 not counted.")
-    irregular: bool = Field(False, description="Draw the observation times at random, other ones for each trajectory.")
-    noise: float = Field(
-        0.0, ge=0, description="Standard deviation of the observation noise; that of the positions is 1."
-    )
-    seed: int = Field(0, ge=0, description="Another seed is another system.")
 
 
 @dataclass(frozen=True)
@@ -85,44 +57,96 @@ class System:
         return System(self.stiffness, self.damping, coupling, self.velocity, self.scale * scale)
 
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:  # noqa: ARG001  the same for every source
-    """Nothing is downloaded."""
-    return []
+class SecondOrderSource(SolvableSource):
+    """The source and its options."""
 
+    has_truth: ClassVar[bool] = True
+    priors: ClassVar[tuple[str, ...]] = ()
 
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG001  the same for every source
-    """Simulated trajectories; the last `test_trajectories` are test data.
-
-    Every position is divided by its standard deviation over the training trajectories within `horizon`. The
-    provenance holds `stiffness`, `damping` and `coupling` (target, source) in these units.
-
-    Raises:
-        UserError: the options contradict one another, or allow no stable system.
-    """
-    if problems := check(options):
-        message = "data source second_order: " + "; ".join(problems)
-        raise UserError(message)
-    seed, count = options["seed"], options["trajectories"]
-    system = draw_system(options, np.random.default_rng([seed, _SYSTEM]))
-    start = np.random.default_rng([seed, _START]).uniform(-1.0, 1.0, size=(count, options["oscillators"]))
-    times = _observation_times(options, np.random.default_rng([seed, _TIMES]))
-    positions = solve(system, start, times)
-    training = count - options["test_trajectories"]
-    within = times <= options["horizon"]
-    scale = positions[:training][within[:training]].std(axis=0)
-    noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(positions.shape)
-    scaled = system.scaled(scale)
-    return RawTrajectories(
-        kind="simulated",
-        features=_features(options),
-        trajectories=make_trajectories(positions, times, within, scale, noise, training=training),
-        time_unit="time unit",
-        value_unit="standard deviation",
-        scaling="training_deviation",
-        truth=np.sign(system.coupling).T,
-        truth_known=~np.eye(options["oscillators"], dtype=bool),
-        provenance={"stiffness": scaled.stiffness, "damping": scaled.damping, "coupling": scaled.coupling},
+    oscillators: int = Field(5, ge=2, description="Number of oscillators.")
+    couplings_per_oscillator: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (1, 2), min_length=2, max_length=2, description="Fewest and most incoming couplings of an oscillator."
     )
+    coupling: Interval = Field((0.3, 0.6), description="Range of |C|; signs are drawn evenly.")
+    frequency: Interval = Field((0.8, 2.0), description="Range of angular frequencies, sqrt(K).")
+    damping: Interval = Field((0.05, 0.15), description="Range of damping rates, the diagonal of G.")
+    velocity: float = Field(0.5, description="Initial velocity over tanh of the initial position; 0 starts at rest.")
+    trajectories: int = Field(30, ge=2, description="Trajectories, test ones included.")
+    test_trajectories: int = Field(6, ge=0, description="How many are test data.")
+    horizon: float = Field(10.0, gt=0, description="Length of the interval that models are trained on.")
+    extrapolation_share: float = Field(
+        0.5, ge=0, description="How much longer trajectories go on, as a share of `horizon`, to test extrapolation."
+    )
+    observations: int = Field(100, ge=2, description="Observations within `horizon`, the one at time 0 not counted.")
+    irregular: bool = Field(False, description="Draw the observation times at random, other ones for each trajectory.")
+    noise: float = Field(
+        0.0, ge=0, description="Standard deviation of the observation noise; that of the positions is 1."
+    )
+    seed: int = Field(0, ge=0, description="Another seed is another system.")
+
+    def check(self) -> list[str]:
+        """Options that contradict each other, each as `option: what is wrong`."""
+        options = self.options
+        problems = [
+            f"{key} {list(options[key])}: the first must not be above the second"
+            for key in ("couplings_per_oscillator", "coupling", "frequency", "damping")
+            if options[key][0] > options[key][1]
+        ]
+        if options["couplings_per_oscillator"][1] > options["oscillators"] - 1:
+            problems.append("couplings_per_oscillator: more couplings than there are other oscillators")
+        if options["test_trajectories"] >= options["trajectories"]:
+            problems.append("test_trajectories: no trajectory is left for training")
+        return problems
+
+    def outline(self) -> Outline:
+        """Names of the oscillators."""
+        options = self.options
+        return Outline(features=_features(options))
+
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
+        """Simulated trajectories; the last `test_trajectories` are test data.
+
+        Every position is divided by its standard deviation over the training trajectories within `horizon`. The
+        provenance holds `stiffness`, `damping` and `coupling` (target, source) in these units.
+
+        Raises:
+            UserError: the options contradict one another, or allow no stable system.
+        """
+        options = self.options
+        if problems := self.check():
+            message = "data source second_order: " + "; ".join(problems)
+            raise UserError(message)
+        seed, count = options["seed"], options["trajectories"]
+        system = draw_system(options, np.random.default_rng([seed, _SYSTEM]))
+        start = np.random.default_rng([seed, _START]).uniform(-1.0, 1.0, size=(count, options["oscillators"]))
+        times = _observation_times(options, np.random.default_rng([seed, _TIMES]))
+        positions = solve(system, start, times)
+        training = count - options["test_trajectories"]
+        within = times <= options["horizon"]
+        scale = positions[:training][within[:training]].std(axis=0)
+        noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(positions.shape)
+        scaled = system.scaled(scale)
+        return RawTrajectories(
+            kind="simulated",
+            features=_features(options),
+            trajectories=make_trajectories(positions, times, within, scale, noise, training=training),
+            time_unit="time unit",
+            value_unit="standard deviation",
+            scaling="training_deviation",
+            truth=np.sign(system.coupling).T,
+            truth_known=~np.eye(options["oscillators"], dtype=bool),
+            provenance={"stiffness": scaled.stiffness, "damping": scaled.damping, "coupling": scaled.coupling},
+        )
+
+    def system_from_provenance(self, provenance: Mapping[str, Any]) -> System:
+        """The system behind a dataset, see `system_from_provenance`."""
+        return system_from_provenance(provenance)
+
+    def solve(
+        self, system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None
+    ) -> Floats:
+        """States of the system, see `solve`."""
+        return solve(system, initial_states, times, clamp)
 
 
 def system_from_provenance(provenance: Mapping[str, Any]) -> System:
@@ -140,25 +164,6 @@ def system_from_provenance(provenance: Mapping[str, Any]) -> System:
         np.asarray(provenance[name], np.float64) for name in ("stiffness", "damping", "coupling", "scale")
     )
     return System(stiffness, damping, coupling, float(provenance["options"]["velocity"]), scale[0])
-
-
-def check(options: Mapping[str, Any]) -> list[str]:
-    """Options that contradict each other, each as `option: what is wrong`."""
-    problems = [
-        f"{key} {list(options[key])}: the first must not be above the second"
-        for key in ("couplings_per_oscillator", "coupling", "frequency", "damping")
-        if options[key][0] > options[key][1]
-    ]
-    if options["couplings_per_oscillator"][1] > options["oscillators"] - 1:
-        problems.append("couplings_per_oscillator: more couplings than there are other oscillators")
-    if options["test_trajectories"] >= options["trajectories"]:
-        problems.append("test_trajectories: no trajectory is left for training")
-    return problems
-
-
-def outline(options: Mapping[str, Any]) -> Outline:
-    """Names of the oscillators."""
-    return Outline(features=_features(options))
 
 
 def _features(options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,12 +4,9 @@ The files are those of PHOENIX. Of their 550 edges the equations have 547: the o
 (the simulator names them), and SIN3 became an input gene. See `sparsenode.data.simulated.published_networks`.
 """
 
-from functools import partial
+from typing import ClassVar
 
-from sparsenode.data.simulated.equations import solve, system_from_provenance
-from sparsenode.data.simulated.published_networks import PublishedNetwork, SimulationOptions, check, load_network
-
-__all__ = ["HAS_TRUTH", "PRIORS", "Options", "check", "load", "required_files", "solve", "system_from_provenance"]
+from sparsenode.data.simulated.published_networks import PublishedNetwork, PublishedNetworkSource
 
 _ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/phoenix/main/ground_truth_simulator/clean_data"
 _NETWORK = PublishedNetwork(
@@ -17,8 +14,9 @@ _NETWORK = PublishedNetwork(
     edges=f"{_ADDRESS}/edge_properties_G350.csv",
     genes=f"{_ADDRESS}/gene_names_350.csv",
 )
-HAS_TRUTH = True
-PRIORS = ()
-Options = SimulationOptions
-required_files = _NETWORK.required_files
-load = partial(load_network, _NETWORK, where="sim350")
+
+
+class Sim350Source(PublishedNetworkSource):
+    """The source and its options."""
+
+    network: ClassVar[PublishedNetwork] = _NETWORK

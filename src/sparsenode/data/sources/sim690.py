@@ -3,12 +3,9 @@
 The files are those of DASH, with 1,082 edges. See `sparsenode.data.simulated.published_networks`.
 """
 
-from functools import partial
+from typing import ClassVar
 
-from sparsenode.data.simulated.equations import solve, system_from_provenance
-from sparsenode.data.simulated.published_networks import PublishedNetwork, SimulationOptions, check, load_network
-
-__all__ = ["HAS_TRUTH", "PRIORS", "Options", "check", "load", "required_files", "solve", "system_from_provenance"]
+from sparsenode.data.simulated.published_networks import PublishedNetwork, PublishedNetworkSource
 
 _ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/DASH/main/ground_truth_simulator/clean_data"
 _NETWORK = PublishedNetwork(
@@ -16,8 +13,9 @@ _NETWORK = PublishedNetwork(
     edges=f"{_ADDRESS}/edge_properties.csv",
     genes=f"{_ADDRESS}/gene_names.csv",
 )
-HAS_TRUTH = True
-PRIORS = ()
-Options = SimulationOptions
-required_files = _NETWORK.required_files
-load = partial(load_network, _NETWORK, where="sim690")
+
+
+class Sim690Source(PublishedNetworkSource):
+    """The source and its options."""
+
+    network: ClassVar[PublishedNetwork] = _NETWORK

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -47,6 +47,7 @@ from sparsenode.data.single_cell.regulators import (
     read_regulators,
     unite_networks,
 )
+from sparsenode.data.source import Source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import file_sha256, is_web_address
@@ -59,8 +60,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-HAS_CELLS = True
-"""Observations are cells, with an embedding and cell types, which figures of cells need."""
 
 _BASE = "base"  # the network whose regulators are the regulators
 _NAMED = 40  # donors or cell types listed in a message
@@ -107,8 +106,10 @@ class Donors(Settings):
     test: Annotated[tuple[Text, ...], EachOnce] = Field(description="Donors to test on.")
 
 
-class Options(CellOptions):
-    """Options of the source."""
+class SingleCellsSource(CellOptions, Source):
+    """The source and its options."""
+
+    has_cells: ClassVar[bool] = True
 
     file: PathText = Field(
         description="The h5ad file: a path, or an http(s) address it is downloaded from (and unpacked, if `.gz`)."
@@ -163,6 +164,120 @@ class Options(CellOptions):
         "and, where there is one, weight (0: no edge). Fields are separated by commas, semicolons or "
         "tabs. A gene is a regulator if it is one of any network; `{}`: none is known.",
     )
+
+    def required_files(self) -> list[RemoteFile]:
+        """The file of cells and the networks, as far as they are addresses."""
+        options = self.options
+        cells = [
+            known_file(location, unpack=location.endswith(".gz"))
+            for location in [options["file"]]
+            if is_web_address(location)
+        ]
+        networks = [known_file(location) for location in _network_places(options) if is_web_address(location)]
+        return [*cells, *networks]
+
+    def local_files(self) -> list[Path]:
+        """The file of cells and the networks, as far as they are paths."""
+        options = self.options
+        return [
+            Path(location) for location in [options["file"], *_network_places(options)] if not is_web_address(location)
+        ]
+
+    def check(self) -> list[str]:
+        """What can be seen to be wrong before the file of cells is preprocessed, if it is one of the user's own.
+
+        Raises:
+            UserError: as `load`, as far as options and the file's names tell.
+        """
+        options = self.options
+        _check_options(options)
+        for location in _network_places(options):
+            if not is_web_address(location):
+                read_regulators(Path(location))
+        if not is_web_address(options["file"]):
+            with open_cells(_path(options["file"], {}, unpack=True)) as file:
+                layer, names, _ = _genes(file, options)
+                file.check_matrix(layer)
+                _find_donors(file, options)
+                _check_named_genes(file, names, _gene_options(options)["names"])
+                _has_embedding(file, options["embedding"])
+        return []
+
+    def outline(self) -> Outline:
+        """Names and size of the dataset as far as they are known: which genes vary most is found out from the values.
+
+        Raises:
+            UserError: as `check`.
+        """
+        options = self.options
+        outline = Outline(
+            groups=tuple(options["lineages"]),
+            priors=tuple(options["networks"]),
+            trajectories=len(options["donors"]["train"]) * len(options["lineages"]),
+            duration=1.0,
+            feature_count=_expected_genes(options),
+        )
+        if is_web_address(options["file"]):
+            return outline
+        with open_cells(_path(options["file"], {}, unpack=True)) as file:
+            features = tuple(dict.fromkeys(_genes(file, options)[1].tolist()))
+            training = [donor for donor in _find_donors(file, options) if donor.split == "train"]
+        longest = max(
+            int(np.isin(donor.cell_types, types).sum()) for donor in training for types in options["lineages"].values()
+        )
+        observations = max(1, longest - options["drop_first"] - options["drop_last"])
+        return replace(outline, features=features, observations=observations)
+
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:
+        """One trajectory for each donor and lineage, named like `s1d2 erythroid`; `files` by HOST/PATH.
+
+        `var` says of each gene what it was `chosen_as`. The provenance holds, as JSON, of each donor what its `values`
+        were, what its `neighbors_by`, and of each of its `lineages` the root cell, the rank correlation of the
+        pseudotimes from two roots, that of pseudotime with the order of the cell types, and how many
+        cells of each type there are.
+
+        Raises:
+            UserError: the file is damaged, or has no such donor, cell type, column or gene; its values are neither
+                counts nor normalized nor logarithms; a donor has no cell to start from, fewer than 20 in a lineage, or
+                cells that cannot be reached; names of genes repeat; donors overlap; a network is damaged.
+        """
+        options = self.options
+        _check_options(options)
+        path = _path(options["file"], files, unpack=True)
+        networks = {
+            name: [_path(location, files) for location in locations] for name, locations in _networks(options).items()
+        }
+        with open_cells(path) as file:
+            measured = _measured(file, options)
+            donors = _find_donors(file, options)
+            chosen = _choose_genes(measured, donors, options, networks)
+            followed = [_follow(measured, donor, list(chosen), options) for donor in donors if donor.split]
+        _check_kinds(followed, f"{path}: {measured.matrix}")
+        cells = [lineage_cells for followed_donor in followed for lineage_cells in followed_donor.cells]
+        genes = measured.names[list(chosen)].tolist()
+        trajectories, keep_mask = scale_cells(options, cells, genes)
+        genes, reasons = (
+            [entry for entry, keep in zip(entries, keep_mask, strict=True) if keep]
+            for entries in (genes, chosen.values())
+        )
+        priors = _read_priors(networks, genes)
+        return RawTrajectories(
+            kind="measured",
+            features=tuple(genes),
+            trajectories=trajectories,
+            **describe_units(options),
+            priors=priors.edges if priors else {},
+            priors_known=priors.known if priors else {},
+            is_regulator=priors.is_regulator if priors else None,
+            feature_labels={"chosen_as": tuple("; ".join(each) for each in reasons)},
+            provenance={
+                "file": path.name,
+                **({} if is_web_address(options["file"]) else {"sha256": file_sha256(path)}),
+                "values": measured.matrix,
+                "donors": json.dumps({followed_donor.donor: followed_donor.facts for followed_donor in followed}),
+                **({"networks": priors.facts} if priors else {}),
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -225,22 +340,6 @@ class _Followed:
     facts: dict[str, Any]
 
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
-    """The file of cells and the networks, as far as they are addresses."""
-    cells = [
-        known_file(location, unpack=location.endswith(".gz"))
-        for location in [options["file"]]
-        if is_web_address(location)
-    ]
-    networks = [known_file(location) for location in _network_places(options) if is_web_address(location)]
-    return [*cells, *networks]
-
-
-def local_files(options: Mapping[str, Any]) -> list[Path]:
-    """The file of cells and the networks, as far as they are paths."""
-    return [Path(location) for location in [options["file"], *_network_places(options)] if not is_web_address(location)]
-
-
 def _networks(options: Mapping[str, Any]) -> dict[str, list[str]]:
     return {
         name: [locations] if isinstance(locations, str) else list(locations)
@@ -250,51 +349,6 @@ def _networks(options: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _network_places(options: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(location for locations in _networks(options).values() for location in locations))
-
-
-def check(options: Mapping[str, Any]) -> list[str]:
-    """What can be seen to be wrong before the file of cells is preprocessed, if it is one of the user's own.
-
-    Raises:
-        UserError: as `load`, as far as options and the file's names tell.
-    """
-    _check_options(options)
-    for location in _network_places(options):
-        if not is_web_address(location):
-            read_regulators(Path(location))
-    if not is_web_address(options["file"]):
-        with open_cells(_path(options["file"], {}, unpack=True)) as file:
-            layer, names, _ = _genes(file, options)
-            file.check_matrix(layer)
-            _find_donors(file, options)
-            _check_named_genes(file, names, _gene_options(options)["names"])
-            _has_embedding(file, options["embedding"])
-    return []
-
-
-def outline(options: Mapping[str, Any]) -> Outline:
-    """Names and size of the dataset as far as they are known: which genes vary most is found out from the values.
-
-    Raises:
-        UserError: as `check`.
-    """
-    outline = Outline(
-        groups=tuple(options["lineages"]),
-        priors=tuple(options["networks"]),
-        trajectories=len(options["donors"]["train"]) * len(options["lineages"]),
-        duration=1.0,
-        feature_count=_expected_genes(options),
-    )
-    if is_web_address(options["file"]):
-        return outline
-    with open_cells(_path(options["file"], {}, unpack=True)) as file:
-        features = tuple(dict.fromkeys(_genes(file, options)[1].tolist()))
-        training = [donor for donor in _find_donors(file, options) if donor.split == "train"]
-    longest = max(
-        int(np.isin(donor.cell_types, types).sum()) for donor in training for types in options["lineages"].values()
-    )
-    observations = max(1, longest - options["drop_first"] - options["drop_last"])
-    return replace(outline, features=features, observations=observations)
 
 
 def _expected_genes(options: Mapping[str, Any]) -> int:
@@ -315,55 +369,6 @@ def _has_embedding(file: CellFile, embedding: str | None) -> bool:
     if embedding != _EMBEDDING:
         raise file.fail("obsm", embedding, file.embeddings)
     return False
-
-
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
-    """One trajectory for each donor and lineage, named like `s1d2 erythroid`; `files` by HOST/PATH.
-
-    `var` says of each gene what it was `chosen_as`. The provenance holds, as JSON, of each donor what its `values`
-    were, what its `neighbors_by`, and of each of its `lineages` the root cell, the rank correlation of the pseudotimes
-    from two roots, that of pseudotime with the order of the cell types, and how many cells of each type there are.
-
-    Raises:
-        UserError: the file is damaged, or has no such donor, cell type, column or gene; its values are neither counts
-            nor normalized nor logarithms; a donor has no cell to start from, fewer than 20 in a lineage, or cells
-            that cannot be reached; names of genes repeat; donors overlap; a network is damaged.
-    """
-    _check_options(options)
-    path = _path(options["file"], files, unpack=True)
-    networks = {
-        name: [_path(location, files) for location in locations] for name, locations in _networks(options).items()
-    }
-    with open_cells(path) as file:
-        measured = _measured(file, options)
-        donors = _find_donors(file, options)
-        chosen = _choose_genes(measured, donors, options, networks)
-        followed = [_follow(measured, donor, list(chosen), options) for donor in donors if donor.split]
-    _check_kinds(followed, f"{path}: {measured.matrix}")
-    cells = [lineage_cells for followed_donor in followed for lineage_cells in followed_donor.cells]
-    genes = measured.names[list(chosen)].tolist()
-    trajectories, keep_mask = scale_cells(options, cells, genes)
-    genes, reasons = (
-        [entry for entry, keep in zip(entries, keep_mask, strict=True) if keep] for entries in (genes, chosen.values())
-    )
-    priors = _read_priors(networks, genes)
-    return RawTrajectories(
-        kind="measured",
-        features=tuple(genes),
-        trajectories=trajectories,
-        **describe_units(options),
-        priors=priors.edges if priors else {},
-        priors_known=priors.known if priors else {},
-        is_regulator=priors.is_regulator if priors else None,
-        feature_labels={"chosen_as": tuple("; ".join(each) for each in reasons)},
-        provenance={
-            "file": path.name,
-            **({} if is_web_address(options["file"]) else {"sha256": file_sha256(path)}),
-            "values": measured.matrix,
-            "donors": json.dumps({followed_donor.donor: followed_donor.facts for followed_donor in followed}),
-            **({"networks": priors.facts} if priors else {}),
-        },
-    )
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ for the test. Genes are named by their open reading frames, since the common nam
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,9 +20,9 @@ from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.edge_tables import edge_matrix, read_edge_list, read_genes
 from sparsenode.data.readers.tables import read_text_columns
 from sparsenode.data.readers.trajectory_tables import read_trajectory_table
+from sparsenode.data.source import Source
 from sparsenode.data.trajectories import RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError
-from sparsenode.typed import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -30,82 +30,82 @@ _ADDRESS = "https://raw.githubusercontent.com/QuackenbushLab/phoenix/main/pramil
 _PRIOR = known_file(f"{_ADDRESS}/motif_prior.csv")
 _NO_SYMBOL = "None"
 
-PRIORS = ("motif",)
 
+class YeastSource(Source):
+    """The source and its options."""
 
-class Options(Settings):
-    """Options of the source."""
+    priors: ClassVar[tuple[str, ...]] = ("motif",)
 
     genes: Literal[3551, 500] = Field(
         3551, description="How many genes: all 3551 that were prepared, or the 500 most variable of them."
     )
 
+    def required_files(self) -> list[RemoteFile]:
+        """Values of both replicates, names of genes, and the motif prior."""
+        options = self.options
+        genes = options["genes"]
+        return [
+            known_file(f"{_ADDRESS}/pramila_{genes}genes_1sample_24T.csv"),
+            known_file(f"{_ADDRESS}/pramila_{genes}genes_1VALsample_24T.csv"),
+            known_file(f"{_ADDRESS}/pramila{genes}_gene_names.csv"),
+            _PRIOR,
+        ]
 
-def required_files(options: Mapping[str, Any]) -> list[RemoteFile]:
-    """Values of both replicates, names of genes, and the motif prior."""
-    genes = options["genes"]
-    return [
-        known_file(f"{_ADDRESS}/pramila_{genes}genes_1sample_24T.csv"),
-        known_file(f"{_ADDRESS}/pramila_{genes}genes_1VALsample_24T.csv"),
-        known_file(f"{_ADDRESS}/pramila{genes}_gene_names.csv"),
-        _PRIOR,
-    ]
+    def load(self, files: Mapping[str, Path]) -> RawTrajectories:
+        """Two trajectories, `replicate_1` for training and `replicate_2` for the test; `files` by HOST/PATH.
 
-
-def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectories:
-    """Two trajectories, `replicate_1` for training and `replicate_2` for the test; `files` by HOST/PATH.
-
-    Raises:
-        UserError: a file is damaged, or they do not belong together.
-    """
-    training, test, named, motifs = (files[file.local_path] for file in required_files(options))
-    trajectories = []
-    for number, (path, split) in enumerate(((training, "train"), (test, "test")), start=1):
-        replicates = read_trajectory_table(path)
-        count = replicates[0][1].shape[1]
-        if len(replicates) != 1 or count != options["genes"]:
-            message = f"{path}: {len(replicates)} trajectories of {count} genes, expected one of {options['genes']}"
-            raise UserError(message)
-        times, values = replicates[0]
-        trajectories.append(
-            Trajectory(
-                name=f"replicate_{number}",
-                group="cell cycle",
-                subject=f"replicate_{number}",
-                times=times,
-                values=values,
-                splits=constant_labels(split, len(times)),
-                phases=constant_labels("fit", len(times)),
+        Raises:
+            UserError: a file is damaged, or they do not belong together.
+        """
+        options = self.options
+        training, test, named, motifs = (files[file.local_path] for file in self.required_files())
+        trajectories = []
+        for number, (path, split) in enumerate(((training, "train"), (test, "test")), start=1):
+            replicates = read_trajectory_table(path)
+            count = replicates[0][1].shape[1]
+            if len(replicates) != 1 or count != options["genes"]:
+                message = f"{path}: {len(replicates)} trajectories of {count} genes, expected one of {options['genes']}"
+                raise UserError(message)
+            times, values = replicates[0]
+            trajectories.append(
+                Trajectory(
+                    name=f"replicate_{number}",
+                    group="cell cycle",
+                    subject=f"replicate_{number}",
+                    times=times,
+                    values=values,
+                    splits=constant_labels(split, len(times)),
+                    phases=constant_labels("fit", len(times)),
+                )
             )
+        genes = read_genes(named, "x", options["genes"])
+        (symbols,) = read_text_columns(named, ["name"])
+        edges = read_edge_list(motifs, "reg", "aff")
+        prior = edge_matrix(edges, genes)
+        if not prior.any():
+            message = f"{motifs}: no edge among the {len(genes)} genes of {named}"
+            raise UserError(message)
+        sources = {source for source, _ in edges}
+        facts = {
+            "prior_edges": int(prior.sum()),
+            "regulators": int(prior.any(axis=1).sum()),
+            "regulators_not_measured": len(sources - set(genes)),
+        }
+        logger.info(
+            "motif prior: %(prior_edges)d edges of %(regulators)d regulators; %(regulators_not_measured)d more "
+            "regulators are not among the genes",
+            facts,
         )
-    genes = read_genes(named, "x", options["genes"])
-    (symbols,) = read_text_columns(named, ["name"])
-    edges = read_edge_list(motifs, "reg", "aff")
-    prior = edge_matrix(edges, genes)
-    if not prior.any():
-        message = f"{motifs}: no edge among the {len(genes)} genes of {named}"
-        raise UserError(message)
-    sources = {source for source, _ in edges}
-    facts = {
-        "prior_edges": int(prior.sum()),
-        "regulators": int(prior.any(axis=1).sum()),
-        "regulators_not_measured": len(sources - set(genes)),
-    }
-    logger.info(
-        "motif prior: %(prior_edges)d edges of %(regulators)d regulators; %(regulators_not_measured)d more regulators "
-        "are not among the genes",
-        facts,
-    )
-    return RawTrajectories(
-        kind="measured",
-        features=genes,
-        trajectories=tuple(trajectories),
-        time_unit="minute",
-        value_unit="log ratio",
-        priors={"motif": prior.astype(np.float64)},
-        is_regulator=np.asarray(prior.any(axis=1)),
-        provenance={"prior": facts},
-        feature_labels={
-            "symbol": tuple(gene if name == _NO_SYMBOL else name for gene, name in zip(genes, symbols, strict=True))
-        },
-    )
+        return RawTrajectories(
+            kind="measured",
+            features=genes,
+            trajectories=tuple(trajectories),
+            time_unit="minute",
+            value_unit="log ratio",
+            priors={"motif": prior.astype(np.float64)},
+            is_regulator=np.asarray(prior.any(axis=1)),
+            provenance={"prior": facts},
+            feature_labels={
+                "symbol": tuple(gene if name == _NO_SYMBOL else name for gene, name in zip(genes, symbols, strict=True))
+            },
+        )
