@@ -240,9 +240,9 @@ def test_options_that_cannot_be_are_refused(name: str, options: dict, message: s
 def test_dysts_is_sampled_by_its_period_or_its_lyapunov_time() -> None:
     made = source("dysts", system="Rucklidge", periods=4.0, points_per_period=30.0)
     system = made.build_system()
-    assert made.interval(system) == (pytest.approx(4.0 * system.period), 120)
+    assert made.interval() == (pytest.approx(4.0 * system.period), 120)
     longer = source("dysts", system="Rucklidge", lyapunov_times=2.0, points_per_period=30.0)
-    horizon, observations = longer.interval(system)
+    horizon, observations = longer.interval()
     assert horizon == pytest.approx(2.0 * system.lyapunov_time)
     assert observations == round(30.0 * horizon / system.period)
 
@@ -269,7 +269,7 @@ def test_the_published_protocols_of_lorenz96_have_their_steps(repository: Path) 
     steps = {}
     for name, dataset in file["datasets"].items():
         made = make_source(dataset["source"], dataset["options"])
-        horizon, observations = made.interval(made.build_system())
+        horizon, observations = made.interval()
         assert observations == 1000
         assert made.burn_in == pytest.approx(1000 * horizon / observations)
         steps[name] = horizon / observations

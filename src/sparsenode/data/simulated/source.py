@@ -132,7 +132,7 @@ class BenchmarkSource(SolvableSource):
         """
 
     @abstractmethod
-    def interval(self, system: System) -> tuple[float, int]:
+    def interval(self) -> tuple[float, int]:
         """The `horizon`, and the number of observations within it, the one at time 0 not counted."""
 
     def build_system(self) -> System:
@@ -171,7 +171,7 @@ class BenchmarkSource(SolvableSource):
             raise UserError(message)
         system = self.build_system()
         shown = self._observed(system)
-        horizon, within_count = self.interval(system)
+        horizon, within_count = self.interval()
         simulated = self.simulate(system, regular_times(horizon, within_count, self.extrapolation_share))
         within = simulated.times <= horizon
         features = system.observe(simulated.states)[..., shown]
@@ -344,6 +344,6 @@ class TimedSource(BenchmarkSource):
     horizon: Horizon
     observations: Observations
 
-    def interval(self, system: System) -> tuple[float, int]:  # noqa: ARG002  other sources need it
+    def interval(self) -> tuple[float, int]:
         """The `horizon`, and the number of observations within it, the one at time 0 not counted."""
         return self.horizon, self.observations

@@ -7,7 +7,7 @@ ten periods, and starts that are a random share of the default one; its true net
 `sparsenode.data.simulated.systems.dysts` for which systems there are.
 """
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 from pydantic import Field
@@ -44,7 +44,7 @@ class DystsSource(BenchmarkSource):
         """Options that contradict each other, each as `option: found; allowed`."""
         problems = super().check()
         # An unknown system ends with its own message.
-        horizon, observations = self.interval(self._make())
+        horizon, observations = self.interval()
         if observations < _FEWEST:
             problems.append(
                 f"points_per_period: found {self.points_per_period:g}, which makes {observations} observations in the "
@@ -59,8 +59,9 @@ class DystsSource(BenchmarkSource):
     def _make(self) -> Dysts:
         return Dysts(self.system, noise=self.drive_noise)
 
-    def interval(self, system: System) -> tuple[float, int]:
+    def interval(self) -> tuple[float, int]:
         """The horizon, and the number of observations within it, the one at time 0 not counted."""
+        system = self._make()
         horizon = (
             self.periods * system.period if self.lyapunov_times is None else self.lyapunov_times * system.lyapunov_time
         )
@@ -72,9 +73,10 @@ class DystsSource(BenchmarkSource):
         Raises:
             UserError: a hundred draws in a row have left the attractor.
         """
-        starts, states, redraws = system.draw_solved(
+        flow = cast(Dysts, system)
+        starts, states, redraws = flow.draw_solved(
             self.generator_of_starts(), self.trajectories, self.burn_in + times, self.most_evaluations(times)
         )
         if self.process_noise or self.drive_noise:
             states = self.solve_from(system, starts, times)
-        return Simulated(states, times, {"redraws": redraws, "period": system.period})
+        return Simulated(states, times, {"redraws": redraws, "period": flow.period})
