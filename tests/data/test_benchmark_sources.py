@@ -11,7 +11,7 @@ import yaml
 from sparsenode import read_trajectories
 from sparsenode.cli import main
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.simulated.source import BenchmarkSource
+from sparsenode.data.simulated.benchmark import BenchmarkSource
 from sparsenode.data.sources import get_source, make_source, source_names
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
@@ -150,7 +150,7 @@ def test_noise_in_the_dynamics_is_part_of_the_noise_free_states() -> None:
 
 
 def test_observations_are_left_out_of_training_only() -> None:
-    whole, thinned = load("linear"), load("linear", observed_share=0.5)
+    whole, thinned = load("linear"), load("linear", share_kept=0.5)
     for trajectory, complete in zip(thinned.trajectories, whole.trajectories, strict=True):
         assert trajectory.times[0] == 0.0
         assert np.isin(trajectory.times, complete.times).all()

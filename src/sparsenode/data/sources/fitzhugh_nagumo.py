@@ -6,7 +6,7 @@ See `sparsenode.data.simulated.systems.fitzhugh_nagumo` for the equations.
 import numpy as np
 from pydantic import Field
 
-from sparsenode.data.simulated.source import Density, Horizon, Observations, TimedSource
+from sparsenode.data.simulated.benchmark import Density, Horizon, Observations, TimedSource
 from sparsenode.data.simulated.systems.fitzhugh_nagumo import FitzHughNagumo
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sparsenode.data.simulated.source import Horizon, Observations, TimedSource
+from sparsenode.data.simulated.benchmark import Horizon, Observations, TimedSource
 from sparsenode.data.simulated.systems.glycolysis import Glycolysis
 
 

@@ -6,7 +6,7 @@ See `sparsenode.data.simulated.systems.kuramoto` for the equations and for the e
 import numpy as np
 from pydantic import Field
 
-from sparsenode.data.simulated.source import Density, Horizon, Observations, Range, TimedSource
+from sparsenode.data.simulated.benchmark import Density, Horizon, Observations, Range, TimedSource
 from sparsenode.data.simulated.systems.kuramoto import Kuramoto
 
 

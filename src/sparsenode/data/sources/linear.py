@@ -6,8 +6,8 @@ See `sparsenode.data.simulated.systems.linear`.
 import numpy as np
 from pydantic import Field
 
+from sparsenode.data.simulated.benchmark import Density, Horizon, Observations, TimedSource
 from sparsenode.data.simulated.simulation import Interval
-from sparsenode.data.simulated.source import Density, Horizon, Observations, TimedSource
 from sparsenode.data.simulated.systems.linear import Linear
 
 

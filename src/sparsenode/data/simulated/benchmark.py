@@ -98,7 +98,7 @@ class BenchmarkSource(SolvableSource):
     process_step: float = Field(
         0.01, gt=0, description="Longest time step of a simulation with noise in its dynamics; without, it has none."
     )
-    observed_share: float = Field(
+    share_kept: float = Field(
         1.0,
         gt=0,
         le=1,
@@ -274,10 +274,10 @@ class BenchmarkSource(SolvableSource):
         fitted[0] = False
         if not fitted.any():
             return trajectory
-        if self.observed_share < 1.0:
+        if self.share_kept < 1.0:
             generator = np.random.default_rng([self.seed, _OBSERVED, index])
             candidates = np.flatnonzero(fitted)
-            left_out = generator.permutation(candidates)[round(self.observed_share * len(candidates)) :]
+            left_out = generator.permutation(candidates)[round(self.share_kept * len(candidates)) :]
             stays = np.ones(len(fitted), dtype=bool)
             stays[left_out] = False
             fitted = fitted[stays]
