@@ -61,3 +61,83 @@ def test_nodes_without_names_are_called_by_their_numbers() -> None:
     system = compile_equations([("input gene", "made"), ("B * B", "made")], ["A", "B"])
     with pytest.raises(UserError, match=r"beyond time 2\.5: node 1 changes without bound"):
         solve(system, STARTS, TIMES)
+
+
+def test_more_evaluations_can_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "_MOST_EVALUATIONS", 30)
+    start, times = np.array([[1.0, 0.0]]), np.array([0.0, 6.0])
+
+    def turn(states: Floats) -> Floats:
+        return np.stack([states[:, 1], -states[:, 0]], axis=1)
+
+    with pytest.raises(UserError, match="30 evaluations of its rates reach no farther"):
+        simulation.solve_rates(turn, start, times)
+    with pytest.raises(UserError, match="40 evaluations of its rates reach no farther"):
+        simulation.solve_rates(turn, start, times, most_evaluations=40)
+    found = simulation.solve_rates(turn, start, times, most_evaluations=2000)[0, 1]
+    np.testing.assert_allclose(found, [np.cos(6.0), -np.sin(6.0)], atol=1e-9)
+
+
+def decay(states: Floats) -> Floats:
+    return -0.5 * states
+
+
+def test_a_simulation_without_noise_is_of_order_four() -> None:
+    times = np.array([0.0, 1.0, 3.5])
+    errors = []
+    for step in (0.5, 0.25):
+        states = simulation.solve_with_noise(
+            decay, np.zeros_like, np.ones((1, 1)), times, step=step, generator=np.random.default_rng(0)
+        )
+        errors.append(abs(states[0, 2, 0] - np.exp(-1.75)))
+    assert errors[0] / errors[1] == pytest.approx(16.0, rel=0.2)
+    assert errors[1] < 1e-5
+
+
+def test_a_simulation_with_noise_has_the_variance_of_the_ornstein_uhlenbeck_process() -> None:
+    # dx = -x/2 dt + .4 dW from 1: mean exp(-t/2), variance .4^2 (1 - exp(-t)).
+    times = np.array([0.0, 0.4, 2.0])
+    states = simulation.solve_with_noise(
+        decay,
+        lambda states: np.full_like(states, 0.4),
+        np.ones((20_000, 1)),
+        times,
+        step=0.02,
+        generator=np.random.default_rng(0),
+    )[:, :, 0]
+    np.testing.assert_allclose(states.mean(axis=0), np.exp(-0.5 * times), atol=0.008)
+    np.testing.assert_allclose(states.var(axis=0), 0.16 * (1.0 - np.exp(-times)), atol=0.004)
+
+
+def test_a_simulation_with_noise_keeps_to_what_is_allowed_and_to_its_steps() -> None:
+    calls = []
+
+    def count(states: Floats) -> Floats:
+        calls.append(len(states))
+        return -states
+
+    states = simulation.solve_with_noise(
+        count,
+        np.ones_like,
+        np.ones((3, 2)),
+        np.array([0.3, 0.4]),
+        step=0.1,
+        generator=np.random.default_rng(0),
+        constrain=lambda states: np.maximum(states, 0.9),
+    )
+    assert (states >= 0.9).all()
+    assert len(calls) == 4 * 4  # three steps before the first time and one after it
+    assert states.shape == (3, 2, 2)
+
+
+def test_a_simulation_with_noise_that_grows_without_bound_is_refused() -> None:
+    with pytest.raises(UserError, match=r"beyond time 0: B is not finite; take a shorter step than 0\.5, less noise"):
+        simulation.solve_with_noise(
+            lambda states: states * np.array([0.0, 1e200]),
+            np.zeros_like,
+            np.ones((1, 2)),
+            np.array([0.0, 5.0]),
+            step=0.5,
+            generator=np.random.default_rng(0),
+            names=["A", "B"],
+        )

@@ -538,6 +538,7 @@ def test_the_schema_for_editors_is_that_of_the_settings(repository, tmp_path):
         ["mocap"],
         ["gene_networks"],
         ["gene_networks", "gene_networks_yeast"],
+        ["lorenz96"],
     ],
 )
 def test_experiments_are_valid(repository, experiments):

@@ -12,7 +12,8 @@ from sparsenode.data.trajectories import Floats, Trajectory, constant_labels
 from sparsenode.errors import UserError
 
 _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-11, 1e-12
-_MOST_EVALUATIONS = 200_000  # of the rates in one solve; the sources' own systems take about 500
+_ROUNDING = 1e-9  # of a step: an interval of ten steps is cut into ten
+_MOST_EVALUATIONS = 200_000  # systems that come to rest take about 500, chaotic ones 1,000 or more a period
 
 Interval = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2, max_length=2)]
 """An option that is a range of positive numbers."""
@@ -43,6 +44,7 @@ def solve_rates(
     times: Floats,
     clamp: Mapping[int, float] | None = None,
     names: Sequence[str] | None = None,
+    most_evaluations: int | None = None,
 ) -> Floats:
     """States (trajectory, time, node) of dx/dt = rates(x), to about 1e-9 of their size, by Dormand and Prince, order 8.
 
@@ -53,6 +55,8 @@ def solve_rates(
         clamp: values by number of the node; these nodes are held at them from time 0 on: the system under an
             intervention.
         names: (node,), what messages call the nodes, in place of their numbers.
+        most_evaluations: of the rates, after which the system counts as too fast for the method; None for 200,000,
+            which is far more than a system that comes to rest needs. What a chaotic one needs grows with the time.
 
     Raises:
         UserError: `clamp` names a node that there is not, a state or value is not finite, or the system grows without
@@ -74,6 +78,7 @@ def solve_rates(
 
     asked = np.broadcast_to(times, (len(start), np.shape(times)[-1]))
     different, where = np.unique(asked, return_inverse=True)
+    limit = _MOST_EVALUATIONS if most_evaluations is None else most_evaluations
     if different[-1] == 0.0:
         return np.repeat(start[:, None], asked.shape[1], axis=1)
     last_time, last_change, evaluations = 0.0, np.zeros_like(start), 0
@@ -85,8 +90,8 @@ def solve_rates(
         last_time, last_change, evaluations = float(time), change, evaluations + 1
         if evaluations == 1 and not np.isfinite(change).all():
             raise _unsolvable(last_time, last_change, names)
-        if evaluations > _MOST_EVALUATIONS:
-            raise _unsolvable(last_time, last_change, names, evaluations=_MOST_EVALUATIONS)
+        if evaluations > limit:
+            raise _unsolvable(last_time, last_change, names, evaluations=limit)
         return change.ravel()
 
     with np.errstate(all="ignore"):
@@ -107,6 +112,62 @@ def solve_rates(
         first = int(lost.argmax())
         raise _unsolvable(float(different[first]), states[:, first], names)
     return np.asarray(np.take_along_axis(states, where.reshape(asked.shape)[:, :, None], axis=1))
+
+
+def solve_with_noise(
+    rates: Callable[[Floats], Floats],
+    diffusion: Callable[[Floats], Floats],
+    initial_states: Floats,
+    times: Floats,
+    *,
+    step: float,
+    generator: np.random.Generator,
+    constrain: Callable[[Floats], Floats] | None = None,
+    names: Sequence[str] | None = None,
+) -> Floats:
+    """States (trajectory, time, node) of the Itô equation dx = rates(x) dt + diffusion(x) dW, from time 0 on.
+
+    A step is one of Runge and Kutta, order 4, and then the noise, as GVAR simulates it (Marcinkevičs and Vogt, ICLR
+    2021); with no noise the error is of order step^4, with noise that does not depend on the state of order step.
+
+    Args:
+        rates: takes states and gives rates, both (trajectory, node).
+        diffusion: takes states and gives the standard deviation of the noise per square root of time, both
+            (trajectory, node).
+        initial_states: (trajectory, node), at time 0.
+        times: (time,), increasing, none negative.
+        step: longest time step; each interval between `times` is cut into equal ones.
+        generator: source of the noise.
+        constrain: takes states after a step and gives the allowed ones nearest to them; None where all are.
+        names: (node,), what messages call the nodes, in place of their numbers.
+
+    Raises:
+        UserError: a state is not finite: the system grows without bound, or the step is too long for it.
+    """
+    state, last = np.array(initial_states, dtype=np.float64), 0.0
+    states = np.empty((len(state), len(times), state.shape[1]))
+    with np.errstate(all="ignore"):
+        for index, time in enumerate(times):
+            count = max(1, int(np.ceil((time - last) / step - _ROUNDING))) if time > last else 0
+            width = (time - last) / max(count, 1)
+            for _ in range(count):
+                first = rates(state)
+                second = rates(state + 0.5 * width * first)
+                third = rates(state + 0.5 * width * second)
+                fourth = rates(state + width * third)
+                kick = diffusion(state) * np.sqrt(width) * generator.standard_normal(state.shape)
+                state = state + width / 6.0 * (first + 2.0 * second + 2.0 * third + fourth) + kick
+                state = state if constrain is None else constrain(state)
+            if not np.isfinite(state).all():
+                node = int((~np.isfinite(state)).any(axis=0).argmax())
+                message = (
+                    f"cannot simulate the system with noise beyond time {last:.6g}: "
+                    f"{f'node {node}' if names is None else names[node]} is not finite; take a shorter step than "
+                    f"{step:g}, less noise, or see whether the equations let it grow for ever"
+                )
+                raise UserError(message)
+            states[:, index], last = state, float(time)
+    return states
 
 
 def _unsolvable(time: float, values: Floats, names: Sequence[str] | None, *, evaluations: int = 0) -> UserError:

@@ -13,28 +13,24 @@ noise of their own.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from sparsenode.data.outline import Outline
 from sparsenode.data.simulated.simulation import (
     Interval,
     draw_uniform,
-    make_trajectories,
     read_arrays,
-    regular_times,
     solve_rates,
 )
-from sparsenode.data.source import SolvableSource
-from sparsenode.data.trajectories import Floats, RawTrajectories
+from sparsenode.data.simulated.source import SimulatedSource, Streams
+from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
 # Streams of random numbers: the noise can be changed and the system stays the same.
-_NETWORK, _KINETICS, _START, _NOISE = range(4)
+_NETWORK, _KINETICS = range(2)
 _SMALLEST = 1e-300
 
 
@@ -91,11 +87,10 @@ class System:
         return production
 
 
-class HillSource(SolvableSource):
+class HillSource(SimulatedSource):
     """The source and its options."""
 
-    has_truth: ClassVar[bool] = True
-    priors: ClassVar[tuple[str, ...]] = ()
+    streams: ClassVar[Streams] = Streams(start=2)
 
     nodes: int = Field(50, ge=2, description="Number of genes.")
     regulators_per_target: tuple[Annotated[int, Field(ge=0)], ...] = Field(
@@ -127,22 +122,30 @@ class HillSource(SolvableSource):
         description="Range of the share of a gene's highest production that needs no regulator.",
     )
     decay: Interval = Field((0.5, 1.5), description="Range of decay rates.")
-    trajectories: int = Field(20, ge=2, description="Trajectories, test ones included.")
-    test_trajectories: int = Field(4, ge=0, description="How many are test data.")
-    horizon: float = Field(5.0, gt=0, description="Length of the interval that models are trained on.")
-    extrapolation_share: float = Field(
-        0.5, ge=0, description="How much longer trajectories go on, as a share of `horizon`, to test extrapolation."
-    )
-    observations: int = Field(50, ge=2, description="Observations within `horizon`, the one at time 0 not counted.")
-    noise: float = Field(
-        0.0,
-        ge=0,
-        description="Standard deviation of the observation noise, as a share of each gene's over the training "
-        "trajectories.",
-    )
     seed: int = Field(0, ge=0, description="Another seed is another network.")
 
-    def check(self) -> list[str]:
+    def variables(self) -> tuple[str, ...]:
+        """Names of the genes."""
+        return _features(self.nodes)
+
+    def draw_system(self) -> System:
+        """A network and its kinetics, see `draw_system`."""
+        return draw_system(self.options)
+
+    def draw_starts(self, system: System, generator: np.random.Generator, count: int) -> Floats:
+        """Levels between 0 and 1, (trajectory, gene)."""
+        return generator.random((count, len(system.decay)))
+
+    def truth(self, system: System) -> tuple[Floats, NDArray[np.bool_]]:
+        """Signs of the edges; there is no self-regulation, and decay is not scored."""
+        return system.truth(), ~np.eye(self.nodes, dtype=bool)
+
+    def facts(self, system: System, scale: Floats) -> dict[str, Any]:
+        """The system in units of the values."""
+        scaled = system.scaled(scale)
+        return {field.name: getattr(scaled, field.name) for field in fields(System)}
+
+    def contradictions_of_system(self) -> list[str]:
         """Options that contradict each other, each as `option: what is wrong`."""
         options = self.options
         ranges = ("regulators_per_target", "hill_coefficient", "half_saturation", "strength", "basal", "decay")
@@ -155,56 +158,11 @@ class HillSource(SolvableSource):
             problems.append("regulators_per_target: more regulators than there are other genes")
         if options["regulators_per_target"][1] == 0:
             problems.append("regulators_per_target: without regulators there is no network")
-        if options["test_trajectories"] >= options["trajectories"]:
-            problems.append("test_trajectories: no trajectory is left for training")
         return problems
-
-    def outline(self) -> Outline:
-        """Names of the genes."""
-        options = self.options
-        return Outline(features=_features(options["nodes"]))
-
-    def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
-        """Simulated trajectories from random states; the last `test_trajectories` are test data.
-
-        Every gene is divided by its standard deviation over the training trajectories within `horizon`. The provenance
-        holds the system in these units, see `system_from_provenance`.
-
-        Raises:
-            UserError: the options contradict one another, or the draw has no edge.
-        """
-        options = self.options
-        if problems := self.check():
-            message = "data source hill: " + "; ".join(problems)
-            raise UserError(message)
-        seed, count, nodes = options["seed"], options["trajectories"], options["nodes"]
-        system = draw_system(options)
-        start = np.random.default_rng([seed, _START]).random((count, nodes))
-        times = regular_times(options["horizon"], options["observations"], options["extrapolation_share"])
-        within = times <= options["horizon"]
-        states = solve(system, start, times)
-        training = count - options["test_trajectories"]
-        scale = states[:training, within].std(axis=(0, 1))
-        noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(states.shape)
-        scaled = system.scaled(scale)
-        return RawTrajectories(
-            kind="simulated",
-            features=_features(nodes),
-            trajectories=make_trajectories(
-                states, np.tile(times, (count, 1)), np.tile(within, (count, 1)), scale, noise, training=training
-            ),
-            time_unit="time unit",
-            value_unit="standard deviation",
-            scaling="training_deviation",
-            truth=system.truth(),
-            truth_known=~np.eye(nodes, dtype=bool),
-            # Otherwise it would be read off the truth.
-            is_regulator=np.ones(nodes, dtype=bool),
-            provenance={field.name: getattr(scaled, field.name) for field in fields(System)},
-        )
 
     def system_from_provenance(self, provenance: Mapping[str, Any]) -> System:
         """The system behind a dataset, see `system_from_provenance`."""
+        self.refuse_hidden()
         return system_from_provenance(provenance)
 
     def solve(

@@ -8,26 +8,22 @@ are not published.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from sparsenode.data.outline import Outline
 from sparsenode.data.simulated.simulation import (
     Interval,
     check_provenance,
     draw_uniform,
-    make_trajectories,
     regular_times,
 )
-from sparsenode.data.source import SolvableSource
-from sparsenode.data.trajectories import Floats, RawTrajectories
+from sparsenode.data.simulated.source import SimulatedSource, Streams
+from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
-# Streams of random numbers: the noise can be changed and the system stays the same.
-_SYSTEM, _START, _TIMES, _NOISE = range(4)
 _LARGEST_GROWTH_RATE = -0.02  # real part of the slowest eigenvalue; at time 15 a mode keeps at most 3/4 of its size
 _DRAWS = 1000
 
@@ -57,11 +53,10 @@ class System:
         return System(self.stiffness, self.damping, coupling, self.velocity, self.scale * scale)
 
 
-class SecondOrderSource(SolvableSource):
+class SecondOrderSource(SimulatedSource):
     """The source and its options."""
 
-    has_truth: ClassVar[bool] = True
-    priors: ClassVar[tuple[str, ...]] = ()
+    streams: ClassVar[Streams] = Streams()
 
     oscillators: int = Field(5, ge=2, description="Number of oscillators.")
     couplings_per_oscillator: tuple[Annotated[int, Field(ge=0)], ...] = Field(
@@ -84,7 +79,37 @@ class SecondOrderSource(SolvableSource):
     )
     seed: int = Field(0, ge=0, description="Another seed is another system.")
 
-    def check(self) -> list[str]:
+    def variables(self) -> tuple[str, ...]:
+        """Names of the oscillators."""
+        return _features(self.options)
+
+    def draw_system(self) -> System:
+        """A stable system, see `draw_system`."""
+        return draw_system(self.options, np.random.default_rng([self.seed, self.streams.system]))
+
+    def draw_starts(self, system: System, generator: np.random.Generator, count: int) -> Floats:
+        """Positions between -1 and 1, (trajectory, oscillator)."""
+        return generator.uniform(-1.0, 1.0, size=(count, len(system.stiffness)))
+
+    def observation_times(self, generator: np.random.Generator) -> Floats:
+        """Times (trajectory, time), regular or not."""
+        return _observation_times(self.options, generator)
+
+    def training_deviation(self, states: Floats, within: NDArray[np.bool_]) -> Floats:
+        """Standard deviation of each position over the training observations, one after the other."""
+        training = self.trajectories - self.test_trajectories
+        return np.asarray(states[:training][within[:training]].std(axis=0))
+
+    def truth(self, system: System) -> tuple[Floats, NDArray[np.bool_]]:
+        """Signs of the couplings; self-effects are not scored."""
+        return np.sign(system.coupling).T, ~np.eye(self.oscillators, dtype=bool)
+
+    def facts(self, system: System, scale: Floats) -> dict[str, Any]:
+        """`stiffness`, `damping` and `coupling` (target, source) in units of the values."""
+        scaled = system.scaled(scale)
+        return {"stiffness": scaled.stiffness, "damping": scaled.damping, "coupling": scaled.coupling}
+
+    def contradictions_of_system(self) -> list[str]:
         """Options that contradict each other, each as `option: what is wrong`."""
         options = self.options
         problems = [
@@ -94,52 +119,16 @@ class SecondOrderSource(SolvableSource):
         ]
         if options["couplings_per_oscillator"][1] > options["oscillators"] - 1:
             problems.append("couplings_per_oscillator: more couplings than there are other oscillators")
-        if options["test_trajectories"] >= options["trajectories"]:
-            problems.append("test_trajectories: no trajectory is left for training")
+        problems += [
+            f"{key}: found {getattr(self, key):g}; allowed: 0, since initial velocities follow from the positions"
+            for key in ("burn_in", "process_noise")
+            if getattr(self, key)
+        ]
         return problems
-
-    def outline(self) -> Outline:
-        """Names of the oscillators."""
-        options = self.options
-        return Outline(features=_features(options))
-
-    def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
-        """Simulated trajectories; the last `test_trajectories` are test data.
-
-        Every position is divided by its standard deviation over the training trajectories within `horizon`. The
-        provenance holds `stiffness`, `damping` and `coupling` (target, source) in these units.
-
-        Raises:
-            UserError: the options contradict one another, or allow no stable system.
-        """
-        options = self.options
-        if problems := self.check():
-            message = "data source second_order: " + "; ".join(problems)
-            raise UserError(message)
-        seed, count = options["seed"], options["trajectories"]
-        system = draw_system(options, np.random.default_rng([seed, _SYSTEM]))
-        start = np.random.default_rng([seed, _START]).uniform(-1.0, 1.0, size=(count, options["oscillators"]))
-        times = _observation_times(options, np.random.default_rng([seed, _TIMES]))
-        positions = solve(system, start, times)
-        training = count - options["test_trajectories"]
-        within = times <= options["horizon"]
-        scale = positions[:training][within[:training]].std(axis=0)
-        noise = options["noise"] * np.random.default_rng([seed, _NOISE]).standard_normal(positions.shape)
-        scaled = system.scaled(scale)
-        return RawTrajectories(
-            kind="simulated",
-            features=_features(options),
-            trajectories=make_trajectories(positions, times, within, scale, noise, training=training),
-            time_unit="time unit",
-            value_unit="standard deviation",
-            scaling="training_deviation",
-            truth=np.sign(system.coupling).T,
-            truth_known=~np.eye(options["oscillators"], dtype=bool),
-            provenance={"stiffness": scaled.stiffness, "damping": scaled.damping, "coupling": scaled.coupling},
-        )
 
     def system_from_provenance(self, provenance: Mapping[str, Any]) -> System:
         """The system behind a dataset, see `system_from_provenance`."""
+        self.refuse_hidden()
         return system_from_provenance(provenance)
 
     def solve(

@@ -1,0 +1,1 @@
+"""Dynamical systems that studies of the field measure with, one file a system."""
