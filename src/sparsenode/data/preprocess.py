@@ -16,6 +16,8 @@ from sparsenode.data.priors import add_priors
 from sparsenode.data.sources import complete_options, source
 from sparsenode.data.validation import set_validation_aside
 from sparsenode.errors import UserError
+from sparsenode.settings import ValidationSettings
+from sparsenode.typed import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +60,38 @@ def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads
     magnitudes = measure_magnitudes(adata)
     for doubt in (*doubts_of_values(magnitudes), *doubts_of_times(magnitudes)):
         logger.warning("%s: %s", name, doubt)
+
+
+def load_dataset(name: str, *, validation: Mapping[str, Any] | None = None, **options: Any) -> AnnData:
+    """The trajectories of a source that needs no download: krumsiek11, second_order or hill.
+
+    Args:
+        name: name of the source.
+        validation: what is held out to choose strengths on, `by`, `share` and `seed`; a block of 15 % at a random place of
+            each trajectory where it is None.
+        **options: options of the source (`sparsenode options NAME`).
+
+    Returns:
+        An AnnData of trajectories (see `sparsenode.data.contract`).
+
+    Raises:
+        UserError: there is no such source, it needs files, or an option is not allowed.
+    """
+    room = source(name)
+    completed = complete_options(name, options)
+    if room.required_files(completed):
+        message = (
+            f"the data of {name} are downloaded, which the workflow does; run it, and read its file "
+            f"results/data/{name}.h5ad by `read_trajectories`"
+        )
+        raise UserError(message)
+    held_out = (
+        ValidationSettings(by="inner_blocks")
+        if validation is None
+        else read_settings(ValidationSettings, validation, "validation")
+    )
+    settings = {"source": name, "options": completed, "validation": held_out.model_dump(mode="json")}
+    return assemble(name, room.load(completed, {}), settings, {})
 
 
 def describe(adata: AnnData) -> str:

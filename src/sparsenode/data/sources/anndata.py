@@ -345,9 +345,26 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
     """
     from sparsenode.data.contract import read_h5ad
 
-    adata = read_h5ad(Path(options["path"]))
+    path = Path(options["path"])
+    return read_trajectories_of(read_h5ad(path), options, path, {"file": path.name, "sha256": file_sha256(path)})
+
+
+def read_trajectories_of(
+    adata: AnnData, options: Mapping[str, Any], where: Path | str, provenance: Mapping[str, Any]
+) -> RawTrajectories:
+    """Trajectories of an AnnData, each sorted by time (equal times stay in its order).
+
+    Args:
+        adata: the observations, with the columns that the options name.
+        options: options of this source.
+        where: what messages call the AnnData: the path of its file, or words.
+        provenance: what is written down of its origin.
+
+    Raises:
+        UserError: something that an option names is not there or cannot be used.
+    """
     layer = options["layer"]
-    file = measured = _File(adata, Path(options["path"]))
+    file = measured = _File(adata, where)
     genes = options["genes"] or [str(name) for name in adata.var_names]
     if _is_raw(adata, layer):
         measured, layer = _File(adata.raw.to_adata(), file.path), None
@@ -431,12 +448,12 @@ def load(options: Mapping[str, Any], files: Mapping[str, Path]) -> RawTrajectori
             for name, matrix in known_pairs.items()
         },
         is_regulator=None if options["regulators"] is None else _flags(file, measured, options["regulators"], genes),
-        provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
+        provenance=provenance,
     )
 
 
 def _ranges(
-    values: Sequence[Floats], training: Sequence[NDArray[np.bool_]], scaling: str, path: Path
+    values: Sequence[Floats], training: Sequence[NDArray[np.bool_]], scaling: str, path: Path | str
 ) -> Sequence[tuple[Floats, Floats]]:
     """Offset and extent (variable,) by which each trajectory is scaled."""
     if scaling == "none":
@@ -463,7 +480,7 @@ class _File:
     """The user's file, with a clear error for everything that is asked of it in vain."""
 
     adata: AnnData
-    path: Path
+    path: Path | str
 
     def fail(self, what: str, name: str, names: Sequence[str]) -> UserError:
         listed = ", ".join(list(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
