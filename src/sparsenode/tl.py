@@ -108,6 +108,7 @@ def read_dynamics(adata: AnnData, key: str = KEY) -> SparseNODE:
     if not isinstance(entry, Mapping) or "model" not in entry:
         names = [str(name) for name, value in adata.uns.items() if isinstance(value, Mapping) and "model" in value]
         raise UserError(
-            f"the AnnData has no fit in uns[{key!r}]: call sparsenode.tl.fit_dynamics first. {describe_choice(key, names)}"
+            f"the AnnData has no fit in uns[{key!r}]: call sparsenode.tl.fit_dynamics first. "
+            f"{describe_choice(key, names)}"
         )
     return unpack(SparseNODE, np.asarray(entry["model"], dtype=np.uint8).tobytes(), Path(f"uns[{key!r}]['model']"))

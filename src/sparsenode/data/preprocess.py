@@ -67,8 +67,8 @@ def load_dataset(name: str, *, validation: Mapping[str, Any] | None = None, **op
 
     Args:
         name: name of the source.
-        validation: what is held out to choose strengths on, `by`, `share` and `seed`; a block of 15 % at a random place of
-            each trajectory where it is None.
+        validation: what is held out to choose strengths on, `by`, `share` and `seed`; a block at a random place of each
+            trajectory where it is None.
         **options: options of the source (`sparsenode options NAME`).
 
     Returns:
@@ -85,11 +85,7 @@ def load_dataset(name: str, *, validation: Mapping[str, Any] | None = None, **op
             f"results/data/{name}.h5ad by `read_trajectories`"
         )
         raise UserError(message)
-    held_out = (
-        ValidationSettings(by="inner_blocks")
-        if validation is None
-        else read_settings(ValidationSettings, validation, "validation")
-    )
+    held_out = read_settings(ValidationSettings, validation or {"by": "inner_blocks"}, "validation")
     settings = {"source": name, "options": completed, "validation": held_out.model_dump(mode="json")}
     return assemble(name, room.load(completed, {}), settings, {})
 

@@ -87,8 +87,8 @@ def unpack(cls: type[SparseNODE], content: bytes, path: Path) -> SparseNODE:
             about = json.loads(archive.read(_ABOUT))
             if about["format"] != FORMAT:
                 raise UserError(
-                    f"{path} was saved by sparsenode {about.get('version')}, in the format {about['format']!r}, and this "
-                    f"one reads {FORMAT!r}; fit again, or load it with that version"
+                    f"{path} was saved by sparsenode {about.get('version')}, in the format {about['format']!r}, and "
+                    f"this one reads {FORMAT!r}; fit again, or load it with that version"
                 )
             root = Path(folder)
             for name in (_MEMBERS, _DATA, _HISTORY):
@@ -98,8 +98,8 @@ def unpack(cls: type[SparseNODE], content: bytes, path: Path) -> SparseNODE:
             history = read_table(root / _HISTORY)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} cannot be read as a saved SparseNODE ({describe_problem(error)}): it is damaged or of another kind; "
-            "save it again"
+            f"{path} cannot be read as a saved SparseNODE ({describe_problem(error)}): it is damaged or of another "
+            "kind; save it again"
         ) from error
     model._set_fitted(adata, ensemble, history)
     return model

@@ -22,6 +22,6 @@ def check_raw(raw: RawTrajectories) -> None:
         names = [name for name, still in zip(raw.features, constant, strict=True) if still]
         listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
         raise UserError(
-            f"{len(names)} of {len(raw.features)} variables have one value in all observations: {listed}; leave them out, "
-            "since nothing can be learned of them"
+            f"{len(names)} of {len(raw.features)} variables have one value in all observations: {listed}; leave them "
+            "out, since nothing can be learned of them"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -107,8 +108,8 @@ class SparseNODE(BaseEstimator):
         Args:
             X: an array or DataFrame (observation, variable), a list of them, one a trajectory, an array (trajectory,
                 time, variable), or an AnnData of observations, or of trajectories as `load_dataset` gives it.
-            t: times, (observation,), in any steps; of several trajectories one array for all or a list of one each. None
-                for steps of one. Of a DataFrame also the name of a column.
+            t: times, (observation,), in any steps; of several trajectories one array for all or a list of one each.
+                None for steps of one. Of a DataFrame also the name of a column.
             trajectory: labels (observation,), where one array holds several trajectories, or the name of a column.
             time_key: column of an AnnData's `obs` with the times.
             trajectory_key: column of `obs` with the trajectory of each observation; None where all are one.
@@ -117,11 +118,12 @@ class SparseNODE(BaseEstimator):
             layer: layer of an AnnData to model; `X` where it is None.
 
         Returns:
-            The estimator itself. Interrupted by Ctrl-C it is not fitted, or as it was fitted before.
+            The estimator itself. Interrupted by Ctrl-C after the warm-up it is fitted with the members as they are, and
+            warns of it; before, it stays as it was.
 
         Raises:
             UserError: settings or data cannot be used; the message says what was found, and what to do.
-            KeyboardInterrupt: it was interrupted.
+            KeyboardInterrupt: it was interrupted before there was anything to keep.
         """
         settings = self._read_settings()
         keys = {"time": time_key, "trajectory": trajectory_key, "group": group_key, "subject": subject_key}
@@ -184,8 +186,8 @@ class SparseNODE(BaseEstimator):
         self._check_fitted()
         if self.strength_ is None:
             raise UserError(
-                "no strength was chosen, since fewer than half of the members of each could be used; see summary(), and "
-                "fit with other settings"
+                "no strength was chosen, since fewer than half of the members of each could be used; see summary(), "
+                "and fit with other settings"
             )
         members = enumerate(self.ensemble_.members)
         rows = [row for row, member in members if member.strength == self.strength_ and member.status == "finished"]
@@ -204,8 +206,8 @@ class SparseNODE(BaseEstimator):
             self_loops: whether what a variable does to itself is listed too, after all other edges.
 
         Returns:
-            A table of `rank` (1 for the strongest), `source`, `target`, `effect` (the signed share of the source in what
-            the target gets from all other variables, between -1 and 1: its absolute value is the score of the rank),
+            A table of `rank` (1 for the strongest), `source`, `target`, `effect` (the signed share of the source in
+            what the target gets from all other variables, between -1 and 1; edges are ranked by its absolute value),
             `sign` (1 activation, -1 repression, 0 neither), `selection_frequency` (share of the members with the edge),
             `weight` (median strength of the paths), and of data with a true network `known`.
         """
@@ -256,8 +258,8 @@ class SparseNODE(BaseEstimator):
             coverage: share of the members that the interval leaves inside.
 
         Returns:
-            The median over members and the interval around it. The interval tells how uncertain the model is, not how far
-            observations scatter.
+            The median over members and the interval around it. The interval tells how uncertain the model is, not how
+            far observations scatter.
 
         Raises:
             UserError: shapes, names or times do not fit.
@@ -323,8 +325,8 @@ class SparseNODE(BaseEstimator):
         """What follows from holding variables, from the starts of the training trajectories on.
 
         Args:
-            clamp: value of each variable that is held, in the units of the data, or `low` or `high` for the least or the
-                greatest of the training data.
+            clamp: value of each variable that is held, in the units of the data, or `low` or `high` for the least or
+                the greatest of the training data.
             coverage: share of the members that the interval leaves inside.
 
         Returns:
@@ -449,9 +451,12 @@ def _train(
     with _threads(settings.threads), follow as report, watch_signals() as interrupted:
         training = make_training(adata, frozen, range(settings.seeds), device=device, memory_mb=settings.memory_mb)
         try:
-            return training.run(report=report, interrupted=interrupted)
+            ensemble, history = training.run(report=report, interrupted=interrupted, keep_interrupted=True)
         except InterruptedTrainingError as error:
-            raise KeyboardInterrupt("interrupted before any member was trained: the estimator is not fitted") from error
+            raise KeyboardInterrupt("interrupted within the warm-up: there is nothing to keep of this fit") from error
+    if reasons := sorted({member.reason for member in ensemble.members if member.reason.startswith("interrupted")}):
+        warnings.warn(f"{reasons[0]}: the estimator is fitted with the members as they were then", stacklevel=3)
+    return ensemble, history
 
 
 @contextlib.contextmanager

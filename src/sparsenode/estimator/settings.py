@@ -54,8 +54,8 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
 
     regularizer: str = Field(
         AUTO,
-        description='The regularizer or pruner (`sparsenode options`), "auto" for `grouplasso` of one network per target, '
-        "else `l1`.",
+        description='The regularizer or pruner (`sparsenode options`), "auto" for `grouplasso` of one network per '
+        "target, else `l1`.",
     )
     strengths: tuple[Annotated[float, Field(ge=0)], ...] | Auto = Field(
         AUTO,
@@ -64,37 +64,38 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     options: dict[str, Any] | Auto = Field(AUTO, description="Options of the regularizer.")
     architecture: Literal["auto", "joint", "per_target", "biological"] = Field(
         AUTO,
-        description=f'Kind of network (`network` of a model in the configuration); "auto" for `per_target` up to {MANY_VARIABLES} variables, else `joint`.',
+        description='Kind of network (`network` of a model in the configuration); "auto" for `per_target` up to '
+        f"{MANY_VARIABLES} variables, else `joint`.",
     )
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] | Auto = Field(
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] | Auto = Field(  # type: ignore[assignment]
         AUTO, description='Units of each hidden layer; "auto" for 20 of one network per target, else 40 and 40.'
     )
     activation: Literal["elu", "tanh", "softplus"] = Field("tanh", description="Activation of the hidden layers.")
-    time_scale: Annotated[float, Field(gt=0)] | Auto = Field(
+    time_scale: Annotated[float, Field(gt=0)] | Auto = Field(  # type: ignore[assignment]
         AUTO,
         description='Time in which states change by about as much as they differ; "auto" for the median over variables '
         "of the deviation of the state over that of its slope.",
     )
-    decay: Annotated[float, Field(gt=0)] | Auto | None = Field(
+    decay: Annotated[float, Field(gt=0)] | Auto | None = Field(  # type: ignore[assignment]
         AUTO, description='First rate of decay of each variable; "auto" for one in two `time_scale`, None for none.'
     )
-    standardize: bool | Auto = Field(
+    standardize: bool | Auto = Field(  # type: ignore[assignment]
         AUTO, description='Whether networks see standardized states; "auto" wherever the network can.'
     )
-    solver: SolverSettings | Auto = Field(
+    solver: SolverSettings | Auto = Field(  # type: ignore[assignment]
         AUTO, description='How the field is integrated; "auto" for steps of a sixth of `time_scale`.'
     )
-    windows: WindowSettings | Auto | None = Field(
+    windows: WindowSettings | Auto | None = Field(  # type: ignore[assignment]
         AUTO,
         description='Windows that restart from observations; "auto" for a length of half a `time_scale`, None to solve '
         "each trajectory from its start.",
     )
-    bootstrap: BootstrapSettings | Auto | None = Field(
+    bootstrap: BootstrapSettings | Auto | None = Field(  # type: ignore[assignment]
         AUTO,
         description="Weights of the observations that differ between seeds, so that intervals tell of the data too; "
         '"auto" for blocks of one `time_scale`, None for none.',
     )
-    validation: ValidationSettings | Auto = Field(
+    validation: ValidationSettings | Auto = Field(  # type: ignore[assignment]
         AUTO, description='What strengths are chosen on; "auto" for a block at a random place of each trajectory.'
     )
     initial_state: InitialStateSettings = Field(
@@ -180,8 +181,8 @@ def complete_settings(settings: FitSettings, adata: AnnData) -> tuple[dict[str, 
         strengths = tuple(settings.strengths)
     if strengths is None:
         raise UserError(
-            f'SparseNODE.strengths: found "auto", with regularizer: {regularizer}, for which there are no usual strengths; '
-            "give a list of numbers"
+            f'SparseNODE.strengths: found "auto", with regularizer: {regularizer}, for which there are no usual '
+            "strengths; give a list of numbers"
         )
     return model, {
         "regularizer": regularizer,
@@ -255,11 +256,8 @@ def _longest_stretches(adata: AnnData) -> Sequence[int]:
 
     trajectory = adata.obs["trajectory"].cat.codes.to_numpy()
     splits = adata.obs["split"].to_numpy()
-    lengths = []
-    for split in ("train", "validation"):
-        if (chosen := splits == split).any():
-            lengths.append(max(len(rows) for rows in find_stretches(chosen, trajectory)))
-    return lengths
+    present = [splits == split for split in ("train", "validation") if (splits == split).any()]
+    return [max(len(rows) for rows in find_stretches(chosen, trajectory)) for chosen in present]
 
 
 def _rounded(value: float) -> float:

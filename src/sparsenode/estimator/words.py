@@ -35,8 +35,8 @@ def describe_fit(model: SparseNODE) -> str:
     lines = [
         f"SparseNODE fitted to {len(data.trajectory_names)} trajectories of {len(data.features)} variables "
         f"({list_names(data.features)}): {len(data.values)} observations ({counts})",
-        f"  network: {settings['network']}, hidden units {list(settings['hidden'])}, time scale {settings['time_scale']:g} "
-        f"{data.time_unit}, solver step {settings['solver']['step']:g}, "
+        f"  network: {settings['network']}, hidden units {list(settings['hidden'])}, "
+        f"time scale {settings['time_scale']:g} {data.time_unit}, solver step {settings['solver']['step']:g}, "
         + ("whole trajectories" if windows is None else f"windows of {windows['length']} steps"),
         f"  method: {method['regularizer']}, {len(method['strengths'])} strengths ({list_names(method['strengths'])}), "
         f"{seeds} seeds, {settings['iterations']} iterations: {finished} of {len(members)} members finished",
@@ -51,9 +51,10 @@ def describe_fit(model: SparseNODE) -> str:
         lines.append(
             f"  chosen strength: {model.strength_:g}; at least half of its members have {often} of {pairs} edges"
         )
+        top = edges.head(_EDGES)
         strongest = [
-            f"{row.source} {'-|' if row.sign < 0 else '->'} {row.target} ({row.effect:+.2f})"
-            for row in edges.head(_EDGES).itertuples()
+            f"{source} {'-|' if effect < 0 else '->'} {target} ({effect:+.2f})"
+            for source, target, effect in zip(top["source"], top["target"], top["effect"], strict=True)
         ]
         lines.append(f"  strongest edges: {', '.join(strongest) or 'none'}")
         lines += list(_errors(model, selection["protocol"]))

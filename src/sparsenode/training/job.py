@@ -151,6 +151,7 @@ class Training:
         report: Callable[[Report], None] | None = None,
         checkpoints: Checkpoints | None = None,
         interrupted: Callable[[], int] = lambda: 0,
+        keep_interrupted: bool = False,
     ) -> tuple[Ensemble, pd.DataFrame]:
         """Train; the trained members, and the history of their training.
 
@@ -158,9 +159,10 @@ class Training:
             report: called at each check.
             checkpoints: where training goes on from, and saves itself.
             interrupted: gives the number of a signal that has come, or 0.
+            keep_interrupted: whether members are then ended where they are (see `train`).
 
         Raises:
-            InterruptedTrainingError: a signal has come.
+            InterruptedTrainingError: a signal has come, and no member is kept.
         """
         import pandas as pd
 
@@ -180,6 +182,7 @@ class Training:
                 report=report,
                 checkpoints=checkpoints,
                 interrupted=interrupted,
+                keep_interrupted=keep_interrupted,
                 prior=None if prior_name is None else prior_network(self.adata, prior_name).truth,
             )
         tell_lost(result.members, self.adata, self.frozen, model_settings)

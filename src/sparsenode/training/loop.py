@@ -98,6 +98,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     interrupted: Callable[[], int] = lambda: 0,
     prior: NDArray[np.floating[Any]] | None = None,
+    keep_interrupted: bool = False,
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
@@ -117,9 +118,12 @@ def train(
         checkpoints: where training goes on from the newest checkpoint, and ends with the same result.
         interrupted: gives the number of a signal that has come, or 0.
         prior: (source, target), the network that a pruner knows, where it takes one.
+        keep_interrupted: whether a signal ends the members that are trained at that time where they are, once their
+            warm-up is over; members that were not begun are left out. `reason` of a member then says so.
 
     Raises:
-        InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before.
+        InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before. With
+            `keep_interrupted` only where no member is past its warm-up.
     """
     last = problems[-1][1]
     torch_device = torch.device(device)
@@ -133,6 +137,13 @@ def train(
         full = False
         try:
             _train_block(task, progress, placed, watch)
+        except InterruptedTrainingError:
+            if not keep_interrupted:
+                raise
+            _end_here(task, progress)
+            if not progress.ended:
+                raise
+            break
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -144,7 +155,7 @@ def train(
     progress.seconds = time.perf_counter() - watch.began
     if checkpoints is not None and progress.seconds > checkpoints.seconds:
         _save(progress, watch, checkpoints)  # should writing the results fail
-    ordered = [progress.ended[member] for member in range(len(task.grid))]
+    ordered = [progress.ended[member] for member in range(len(task.grid)) if member in progress.ended]
     trained = [parameters for parameters, _ in ordered]
     if settings.refit:
         # Members that diverged before the refit: the form of the other members, nothing pruned but what was closed.
@@ -158,6 +169,17 @@ def train(
         tuple(replace(member, seconds=seconds) for _, member in ordered),
         progress.history,
     )
+
+
+def _end_here(task: Task, progress: _Progress) -> None:
+    """End the members of the first block at their last snapshot, if their penalty has been at its full strength."""
+    run, iteration = progress.run, progress.iteration
+    if run is None:
+        return
+    phase = _phases(task.settings)[progress.phase]
+    if phase.refitting or iteration >= max(1.0, task.settings.warm_up * phase.iterations):
+        reason = f"interrupted at iteration {phase.first + iteration}"
+        _end_members(progress, run, task, torch.ones(len(run.active), dtype=torch.bool), "finished", reason, iteration)
 
 
 def _split(members: Sequence[int], most: int) -> list[list[int]]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _FEWEST = 2  # observations of a trajectory
 _NAMED = 5  # names listed in a message
 _SHAPES = (
-    "give an array (observation, variable), a list of such arrays, an array (trajectory, time, variable), a DataFrame or "
-    "an AnnData"
+    "give an array (observation, variable), a list of such arrays, an array (trajectory, time, variable), a DataFrame "
+    "or an AnnData"
 )
 
 
@@ -37,8 +37,8 @@ def read_arrays(
         value_unit: unit of the values.
 
     Raises:
-        UserError: shapes that do not fit each other, what is no number, times that are not sorted or repeat, a trajectory
-            of a single observation.
+        UserError: shapes that do not fit each other, what is no number, times that are not sorted or repeat, a
+            trajectory of a single observation.
     """
     tables = [values] if _is_table(values) else list(values) if _is_list_of_tables(values) else []
     columns: Sequence[str] | None = None
@@ -53,9 +53,9 @@ def read_arrays(
         parts = [table[[name for name in table.columns if str(name) not in names]].to_numpy() for table in tables]
         values = parts[0] if _is_table(values) else parts
     elif isinstance(times, str) or isinstance(trajectory, str):
+        column = times if isinstance(times, str) else trajectory
         raise UserError(
-            f"t or trajectory is the text {(times if isinstance(times, str) else trajectory)!r}, which names a column of "
-            "a DataFrame, and X is none; give an array"
+            f"t or trajectory is the text {column!r}, which names a column of a DataFrame, and X is none; give an array"
         )
     blocks, block_times, names_of_blocks = _blocks(values, times, trajectory)
     count = blocks[0].shape[1]
@@ -65,7 +65,7 @@ def read_arrays(
         where = "" if len(blocks) == 1 else f" of trajectory {name!r}"
         if block.shape[1] != count:
             raise UserError(
-                f"X{where} has {block.shape[1]} variables, and the first trajectory {count}; all have the same variables"
+                f"X{where} has {block.shape[1]} variables, and the first trajectory {count}; give the same to all"
             )
         _check_times(when, len(block), where)
         trajectories.append(
@@ -100,13 +100,12 @@ def _columns(tables: Sequence[Any], names: set[str]) -> list[str]:
     """Names of the variables of tables, whose columns must be the same in the same order."""
     first = [str(name) for name in tables[0].columns]
     for number, table in enumerate(tables):
-        if missing := sorted(names - set(map(str, table.columns))):
+        columns = [str(name) for name in table.columns]
+        if missing := sorted(names - set(columns)):
+            raise UserError(f"the DataFrame has no column {missing[0]!r}. {describe_choice(missing[0], columns)}")
+        if columns != first:
             raise UserError(
-                f"the DataFrame has no column {missing[0]!r}. {describe_choice(missing[0], list(map(str, table.columns)))}"
-            )
-        if list(map(str, table.columns)) != first:
-            raise UserError(
-                f"the DataFrame of trajectory {number} has other columns than the first; give all the same, in one order"
+                f"the DataFrame of trajectory {number} has other columns than the first; give the same, in one order"
             )
     variables = [name for name in first if name not in names]
     if len(set(variables)) < len(variables):
@@ -163,8 +162,8 @@ def _labeled(values: Floats, times: Any, trajectory: Any) -> tuple[list[Floats],
     when = None if times is None else _numbers(times, "t")
     if when is not None and when.shape != (len(values),):
         raise UserError(
-            f"t has the shape {when.shape}, and X {len(values)} observations; give one time for each, or None for steps of "
-            "one"
+            f"t has the shape {when.shape}, and X {len(values)} observations; give one time for each, or None for "
+            "steps of one"
         )
     if trajectory is None:
         labels = np.full(len(values), "0")
@@ -192,8 +191,8 @@ def _times_of_each(times: Any, lengths: Sequence[int]) -> list[Floats]:
             if set(lengths) != {len(shared)}:
                 counts = ", ".join(map(str, list(dict.fromkeys(lengths))[:_NAMED]))
                 raise UserError(
-                    f"t is one array of {len(shared)} times for {len(lengths)} trajectories of {counts} observations; give "
-                    "a list of one array a trajectory"
+                    f"t is one array of {len(shared)} times for {len(lengths)} trajectories of {counts} observations; "
+                    "give a list of one array a trajectory"
                 )
             return [shared] * len(lengths)
     entries = list(times)
@@ -205,7 +204,7 @@ def _times_of_each(times: Any, lengths: Sequence[int]) -> list[Floats]:
     for number, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
         if array.shape != (length,):
             raise UserError(
-                f"t[{number}] has the shape {array.shape}, and X[{number}] {length} observations; give one time for each"
+                f"t[{number}] has the shape {array.shape}, and X[{number}] {length} observations; give one time each"
             )
     return arrays
 
@@ -244,12 +243,12 @@ def _check_times(times: Floats, count: int, where: str) -> None:
     if (steps < 0).any():
         number = int(np.argmax(steps < 0))
         raise UserError(
-            f"t{where} decreases from {times[number]:.15g} to {times[number + 1]:.15g} at observation {number + 1}; sort "
-            "the observations by time, or tell trajectories apart by `trajectory`"
+            f"t{where} decreases from {times[number]:.15g} to {times[number + 1]:.15g} at observation {number + 1}; "
+            "sort the observations by time, or tell trajectories apart by `trajectory`"
         )
     if (steps == 0).any():
         number = int(np.argmax(steps == 0))
         raise UserError(
-            f"t{where} repeats {times[number]:.15g} at observation {number + 1}; average the observations of one time, or "
-            "tell replicates apart by `trajectory`"
+            f"t{where} repeats {times[number]:.15g} at observation {number + 1}; average the observations of one time, "
+            "or tell replicates apart by `trajectory`"
         )
