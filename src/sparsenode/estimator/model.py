@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MODEL = "fit"
 """Name of the model among its settings; the method is called by its regularizer."""
+_DERIVED = ("evaluation_", "remarks_", "_chosen")  # what is computed from the fit when it is first asked for
 COVERAGE = 0.9
 """Share of the members that intervals leave inside."""
 
@@ -141,28 +142,48 @@ class SparseNODE(BaseEstimator):
         return self
 
     def _set_fitted(self, adata: AnnData, ensemble: Ensemble, history: pd.DataFrame) -> None:
-        """Measure what was trained, and set what it is from now on."""
-        from sparsenode.data.magnitudes import measure_magnitudes
-        from sparsenode.data.observations import read_observations
-        from sparsenode.evaluation.evaluate import evaluate_ensembles
-        from sparsenode.evaluation.remarks import check_finished, remarks_of_dataset
+        """Set what was trained; what follows from it is measured when it is first asked for.
 
-        magnitudes = measure_magnitudes(adata)
-        check_finished([ensemble], magnitudes)
-        # What is compared with the data of the training is less the center, as these are.
-        measured = replace(ensemble, centers=())
-        with _threads(int(ensemble.metadata["threads"])):
-            evaluation = evaluate_ensembles(read_observations(adata), [measured])
-        self.__dict__.pop("_chosen", None)
+        Raises:
+            UserError: no member has finished.
+        """
+        from sparsenode.data.magnitudes import measure_magnitudes
+        from sparsenode.evaluation.remarks import check_finished
+
+        check_finished([ensemble], measure_magnitudes(adata))
+        for name in _DERIVED:
+            self.__dict__.pop(name, None)
         self.ensemble_, self.adata_, self.history_ = ensemble, adata, history
         self.settings_: dict[str, Any] = ensemble.settings
-        self.evaluation_: Evaluation = evaluation
-        self.strength_: float | None = evaluation.selections[self._key]["chosen"]
-        self.remarks_: list[Remark] = remarks_of_dataset(
-            [ensemble], evaluation.metrics, evaluation.selections, magnitudes
-        )
         self.feature_names_in_ = np.array(ensemble.features, dtype=object)
         self.n_features_in_ = len(ensemble.features)
+
+    @cached_property
+    def evaluation_(self) -> Evaluation:
+        """What is measured: metrics, forecasts, networks, and the choice of a strength."""
+        from sparsenode.data.observations import read_observations
+        from sparsenode.evaluation.evaluate import evaluate_ensembles
+
+        self._check_fitted()
+        # What is compared with the data of the training is less the center, as these are.
+        measured = replace(self.ensemble_, centers=())
+        with _threads(int(self.ensemble_.metadata["threads"])):
+            return evaluate_ensembles(read_observations(self.adata_), [measured])
+
+    @property
+    def strength_(self) -> float | None:
+        """The chosen strength, None where fewer than half of the members of each could be used."""
+        strength: float | None = self.evaluation_.selections[self._key]["chosen"]
+        return strength
+
+    @cached_property
+    def remarks_(self) -> list[Remark]:
+        """What is doubtful about the fit."""
+        from sparsenode.data.magnitudes import measure_magnitudes
+        from sparsenode.evaluation.remarks import remarks_of_dataset
+
+        evaluation, magnitudes = self.evaluation_, measure_magnitudes(self.adata_)
+        return remarks_of_dataset([self.ensemble_], evaluation.metrics, evaluation.selections, magnitudes)
 
     def _read_settings(self) -> FitSettings:
         """The settings, checked."""
@@ -196,8 +217,14 @@ class SparseNODE(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: not what is derived from it."""
         state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("_chosen", None)
-        return state
+        return {name: value for name, value in state.items() if name not in _DERIVED}
+
+    def __sklearn_tags__(self) -> Any:
+        """What data the estimator takes: sparse matrices, which become dense, and several trajectories in one array."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        return tags
 
     def network(self, *, self_loops: bool = False) -> pd.DataFrame:
         """Edges at the chosen strength that at least one member has, the strongest first.

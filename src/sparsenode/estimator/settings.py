@@ -98,8 +98,8 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     validation: ValidationSettings | Auto = Field(  # type: ignore[assignment]
         AUTO, description='What strengths are chosen on; "auto" for a block at a random place of each trajectory.'
     )
-    initial_state: InitialStateSettings = Field(
-        InitialStateSettings(), description="The state that forecasts of a whole trajectory start from."
+    initial_state: InitialStateSettings | None = Field(  # type: ignore[assignment]
+        None, description="The state that forecasts of a whole trajectory start from; None for its first observation."
     )
 
     def contradictions(self) -> Iterator[Contradiction]:
@@ -139,7 +139,7 @@ def preparation(settings: FitSettings) -> dict[str, Any]:
         validation = ValidationSettings(by="inner_blocks")
     return {
         "validation": validation.model_dump(mode="json"),
-        "initial_state": settings.initial_state.model_dump(mode="json"),
+        "initial_state": (settings.initial_state or InitialStateSettings()).model_dump(mode="json"),
         "feature_weight": settings.feature_weight,
     }
 
