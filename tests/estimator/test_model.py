@@ -208,10 +208,21 @@ def test_a_doubt_is_in_the_summary(fitted: SparseNODE) -> None:
     assert "What to doubt:" in fitted.summary()
 
 
+def test_notebooks_show_the_settings(fitted: SparseNODE) -> None:
+    html = fitted._repr_html_()
+    assert "iterations" in html
+
+
+def test_an_unknown_figure_is_refused(fitted: SparseNODE) -> None:
+    with pytest.raises(UserError, match=r"no figure 'networks'; did you mean 'network'\? There are: trajectories"):
+        fitted.plot.figure("networks")
+
+
 @pytest.mark.parametrize("name", ["trajectories", "network", "graph", "path", "stability"])
 def test_figures_are_those_of_the_workflow(fitted: SparseNODE, name: str) -> None:
     figure = getattr(fitted.plot, name)()
     assert figure.get_axes() or figure.subfigs
+    assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_a_saved_estimator_is_the_same_after_loading(fitted: SparseNODE, tmp_path: Path) -> None:
