@@ -474,9 +474,10 @@ def _train(
     from sparsenode.training.job import make_training, watch_signals
 
     device = resolve_device(settings.device)
-    follow: Any = follow_training("SparseNODE") if verbose else contextlib.nullcontext()
-    with _threads(settings.threads), follow as report, watch_signals() as interrupted:
+    with _threads(settings.threads), contextlib.ExitStack() as stack:
         training = make_training(adata, frozen, range(settings.seeds), device=device, memory_mb=settings.memory_mb)
+        report = stack.enter_context(follow_training("SparseNODE")) if verbose else None
+        interrupted = stack.enter_context(watch_signals())
         try:
             ensemble, history = training.run(report=report, interrupted=interrupted, keep_interrupted=True)
         except InterruptedTrainingError as error:

@@ -58,7 +58,8 @@ def describe_fit(model: SparseNODE) -> str:
         ]
         lines.append(f"  strongest edges: {', '.join(strongest) or 'none'}")
         lines += list(_errors(model, selection["protocol"]))
-    doubts = describe_remarks(model.remarks_, 3)
+    # There is one method here, and no configuration.
+    doubts = describe_remarks(model.remarks_, 3).replace("methods.NAME.strengths", "strengths")
     lines += ["What to doubt:", doubts] if doubts else [NOTHING]
     return "\n".join(lines)
 
