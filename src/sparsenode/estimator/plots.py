@@ -76,7 +76,7 @@ class Plots:
             results = Results(read_metadata(self._adata).name, {**files, "data": root / "data.h5ad"})
             figure = draw_figure(name, results, font_size=font_size)
         # Notebooks show figures of pyplot only, unless an object says itself how it looks.
-        figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]
+        figure._repr_png_ = partial(_png, figure)
         return figure
 
 
