@@ -21,6 +21,7 @@ from snakemake_runs import Workflow, succeed
 from sparsenode.cli import build_parser
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.estimator.settings import PARAMETERS
 from sparsenode.evaluation.evaluate import evaluate_models
 from sparsenode.pipeline import configuration
 from sparsenode.pipeline.configuration import dataset_settings, pairs, read_configuration, seed_blocks, slice_settings
@@ -123,11 +124,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("document", sorted({block.document for block in blocks("python")}), ids=lambda path: path.name)
 def test_python_runs_as_it_is_written(document: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
+    write_cells(trained / "cells.h5ad")
+    # What the documents leave at the default is shortened.
+    for name, value in {"iterations": 3, "seeds": 2, "strengths": (0.001, 0.01), "verbose": 0}.items():
+        monkeypatch.setitem(PARAMETERS, name, value)
     names: dict[str, Any] = {}
     for block in blocks("python"):
         if block.document == document:
             # Lines of errors are those of the document.
-            exec(compile("\n" * block.line + block.code, str(document), "exec"), names)  # noqa: S102
+            code = block.code.replace("iterations=300", "iterations=3")
+            exec(compile("\n" * block.line + code, str(document), "exec"), names)  # noqa: S102
+    check_names(document, names)
+
+
+def check_names(document: Path, names: dict[str, Any]) -> None:
+    """What the blocks of a document have computed is what it says."""
+    if document.name == "python.md":
+        assert names["states"].shape == names["lower"].shape == names["upper"].shape == (20, 2)
+        assert {"dynamics_effect", "dynamics_frequency"} == set(names["adata"].varp)
+        assert names["model"].settings_["method_settings"]["strengths"] == [1.0, 10.0]
+        return
     model, states = names["model"], names["states"]
     assert len(names["forecasts"]) == len(states)
     assert {forecast.shape for forecast in names["forecasts"]} == {

@@ -27,10 +27,10 @@ class Report:
 
 @contextlib.contextmanager
 def follow_training(title: str, stream: TextIO | None = None) -> Iterator[Callable[[Report], None]]:
-    """Give a function that shows a report: a bar that moves on a terminal, at most some ten lines elsewhere."""
+    """Give a function that shows a report: a bar on a terminal or in a notebook, at most some ten lines elsewhere."""
     out = stream or sys.stderr
     began = time.monotonic()
-    if out.isatty():
+    if out.isatty() or (stream is None and _is_notebook()):
         from tqdm import tqdm
 
         with tqdm(desc=title, file=out, unit="iteration") as bar:
@@ -60,6 +60,13 @@ def follow_training(title: str, stream: TextIO | None = None) -> Iterator[Callab
             )
 
     yield write
+
+
+def _is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, whose output takes bars without being a terminal."""
+    module = sys.modules.get("IPython")
+    shell = None if module is None else module.get_ipython()
+    return getattr(shell, "kernel", None) is not None
 
 
 def _state(report: Report) -> str:

@@ -312,6 +312,79 @@ class MethodSettings(Settings):
     options: Mapping[str, Any] = Field({}, description="Options of the method.")
 
 
+class ValidationSettings(Settings):
+    """What is held out of the training data."""
+
+    by: Literal["trajectory", "time_blocks", "inner_blocks", "observation", "none-in-source"] = Field(
+        "time_blocks",
+        description="`trajectory` holds out whole trajectories, `time_blocks` the last share of each training "
+        "trajectory, `inner_blocks` as much at a random place of each (where trajectories come to rest, "
+        "their ends tell little), `observation` single observations drawn at random; `none-in-source` "
+        "holds out nothing more than what the source itself has marked as validation data.",
+    )
+    share: float = Field(0.15, gt=0, lt=1, description="The share of the training data that is held out.")
+    seed: int = Field(0, ge=0, description="Seed of the draw, where one is made.")
+
+
+class InitialStateSettings(Settings):
+    """The state that forecasts of a whole trajectory start from."""
+
+    mean_of_first: int = Field(1, ge=1, description="How many of a trajectory's first observations are averaged.")
+    known: int = Field(
+        1,
+        ge=1,
+        description="How many of a trajectory's first observations a forecast is given, in place of their mean. It "
+        "starts from the last of them, and what comes later is scored.",
+    )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """A start that would be a mean, and the last of several observations."""
+        if self.mean_of_first > 1 and self.known > 1:
+            yield Contradiction(
+                "", f"mean_of_first: {self.mean_of_first} and known: {self.known}", "one of them above 1"
+            )
+
+
+class PreparationSettings(Settings):
+    """What is done to the data of any source before training."""
+
+    validation: ValidationSettings = Field(
+        ValidationSettings(), description="What is held out of the training data to choose strengths on."
+    )
+    initial_state: InitialStateSettings = Field(
+        InitialStateSettings(), description="The state that forecasts of a whole trajectory start from."
+    )
+    feature_weight: Literal["movement", "uniform"] = Field(
+        "movement",
+        description="`movement` weighs a feature's error by one over the feature's own movement, so that holding the "
+        "state scores 1 in each; `uniform` is the plain mean squared error.",
+    )
+
+
+class JobSettings(Settings):
+    """How many members are trained, and on what; no member depends on it, to rounding."""
+
+    seeds: int = Field(3, ge=1, description="How many seeds each strength is trained with; they are numbered from 0.")
+    threads: int = Field(
+        1,
+        ge=1,
+        description="Threads of one training job. On a workstation, one thread a job and many jobs is fastest for "
+        "small models.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="Where training runs. `auto` takes and reserves a GPU for each job where the machine "
+        "(`nvidia-smi`) or the partition has any, else CPUs; `cuda` takes one and fails without; `cpu` "
+        "never does.",
+    )
+    memory_mb: int | None = Field(
+        None,
+        ge=500,
+        description="Most memory of one training job, in MB: members that do not fit together are trained one part "
+        "after another. null for what the machine or the GPU has.",
+    )
+
+
 def read_model_settings(values: Mapping[str, Any]) -> ModelSettings:
     """Settings from the JSON object of a frozen settings file; missing keys take their default.
 

@@ -18,6 +18,8 @@ from sparsenode.data.priors import add_priors
 from sparsenode.data.sources import make_source
 from sparsenode.data.validation import set_validation_aside
 from sparsenode.errors import UserError
+from sparsenode.settings import ValidationSettings
+from sparsenode.typed import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +63,33 @@ def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads
     magnitudes = measure_magnitudes(adata)
     for doubt in (*doubts_of_values(magnitudes), *doubts_of_times(magnitudes)):
         logger.warning("%s: %s", name, doubt)
+
+
+def load_dataset(name: str, *, validation: Mapping[str, Any] | None = None, **options: Any) -> AnnData:
+    """The trajectories of a source that needs no download, such as krumsiek11, hill, lorenz96 or linear.
+
+    Args:
+        name: name of the source.
+        validation: what is held out to choose strengths on, `by`, `share` and `seed`; a block at a random place of each
+            trajectory where it is None.
+        **options: options of the source (`sparsenode options NAME`).
+
+    Returns:
+        An AnnData of trajectories (see `sparsenode.data.contract`).
+
+    Raises:
+        UserError: there is no such source, it needs files, or an option is not allowed.
+    """
+    source = make_source(name, options)
+    if source.required_files():
+        message = (
+            f"the data of {name} are downloaded, which the workflow does; run it, and read its file "
+            f"results/data/{name}.h5ad by `read_trajectories`"
+        )
+        raise UserError(message)
+    held_out = read_settings(ValidationSettings, validation or {"by": "inner_blocks"}, "validation")
+    settings = {"source": name, "options": source.options, "validation": held_out.model_dump(mode="json")}
+    return assemble(name, source.load({}), settings, {})
 
 
 def describe(adata: AnnData) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sparsenode.data.contract import read_metadata
 from sparsenode.data.magnitudes import measure_magnitudes
 from sparsenode.data.observations import Observations, read_observations
 from sparsenode.evaluation import tabulate
@@ -54,6 +55,8 @@ from sparsenode.files import file_sha256, write_atomically
 from sparsenode.remarks import write_remarks
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from sparsenode.ensemble.members import Ensemble
 
 logger = logging.getLogger(__name__)
@@ -127,6 +130,26 @@ def evaluate_models(
     scored = [read_peer(path, features) for path in peers if path.stem not in unfinished]
     evaluation = evaluate_ensembles(observations, ensembles, settings_of_evaluation, scored)
     evaluation.metrics = join_tables([evaluation.metrics, *unfinished_rows(unfinished, name)])
+    write_evaluation(evaluation, adata, metrics=metrics, forecasts=forecasts, networks=networks, selection=selection)
+    if remarks is not None:
+        doubts = remarks_of_dataset(ensembles, evaluation.metrics, evaluation.selections, magnitudes)
+        write_remarks([*remarks_of_peers(unfinished, name), *doubts], remarks)
+
+
+def write_evaluation(
+    evaluation: Evaluation, adata: AnnData, *, metrics: Path, forecasts: Path, networks: Path, selection: Path
+) -> None:
+    """Write what was measured on a dataset to the files from which figures are drawn.
+
+    Args:
+        evaluation: what was measured.
+        adata: the trajectories.
+        metrics: see `evaluate_models`, as all that follow.
+        forecasts: file of the forecasts.
+        networks: folder of the networks.
+        selection: folder of the choices.
+    """
+    name, features = read_metadata(adata).name, list(adata.var_names)
     for (model, method), table in evaluation.networks.items():
         write_network(table, networks / model / f"{method}.csv")
         write_groups(evaluation.groups[model, method], networks, model, method)
@@ -141,9 +164,6 @@ def evaluate_models(
     write_rankings(evaluation.rankings or [], networks)
     for (model, method), choice in evaluation.selections.items():
         write_selection(choice, selection / model / f"{method}.json")
-    if remarks is not None:
-        doubts = remarks_of_dataset(ensembles, evaluation.metrics, evaluation.selections, magnitudes)
-        write_remarks([*remarks_of_peers(unfinished, name), *doubts], remarks)
     with write_atomically(forecasts) as temporary:
         evaluation.forecasts.to_parquet(temporary, index=False)
     with write_atomically(metrics) as temporary:

@@ -210,7 +210,9 @@ def resolve_interventions(data: Observations, settings: InterventionSettings, da
     return interventions
 
 
-def _forecast(ensemble: Ensemble, data: Observations, starts: Starts, clamp: Mapping[str, float]) -> list[np.ndarray]:
+def forecast_starts(
+    ensemble: Ensemble, data: Observations, starts: Starts, clamp: Mapping[str, float]
+) -> list[np.ndarray]:
     """Forecasts (member, time, feature) of each row, of a model of any kind."""
     conditions = prepare_conditions(ensemble, data, starts.observations, data.known, clamp)
     return conditions.forecast(ensemble, starts.states, starts.times)
@@ -278,24 +280,24 @@ class _Comparison:
             trivial = np.array([self._no_effect(number, within) for number in range(len(self.interventions))])
             phase_label = {**label, **self._label(phase)}
             tables.extend(self._error_rows(self.metric, trivial[None], NO_KEYS, {**phase_label, "method": NO_EFFECT}))
-            effects = [_mean_change(true, self.free, within)[None] for true in self.held]
+            effects = [mean_change(true, self.free, within)[None] for true in self.held]
             tables.extend(self._effect_rows(effects, NO_KEYS, {**phase_label, "method": TRUTH}))
         return tables
 
     def rows(self, ensemble: Ensemble, label: Mapping[str, Any]) -> list[pd.DataFrame]:
         """Errors with and without interventions, skills and effects of every member."""
         keys = pd.DataFrame({"seed": [member.seed for member in ensemble.members]})
-        free = np.stack(_forecast(ensemble, self.data, self.starts, {}), axis=1)
+        free = np.stack(forecast_starts(ensemble, self.data, self.starts, {}), axis=1)
         measures: dict[str, dict[str, list[np.ndarray]]] = {
             phase: {"held": [], "free": [], "effect": []} for phase in self.phases
         }
         for intervention, true in zip(self.interventions, self.held, strict=True):
-            predicted = np.stack(_forecast(ensemble, self.data, self.starts, intervention.clamp), axis=1)
+            predicted = np.stack(forecast_starts(ensemble, self.data, self.starts, intervention.clamp), axis=1)
             free_features = intervention.free(self.data.features)
             for phase, within in self.phases.items():
                 measures[phase]["held"].append(_mean_error(predicted, true, within, free_features))
                 measures[phase]["free"].append(_mean_error(free, self.free, within, free_features))
-                measures[phase]["effect"].append(_mean_change(predicted, free, within))
+                measures[phase]["effect"].append(mean_change(predicted, free, within))
         tables = []
         for phase, within in self.phases.items():
             phase_label = {**label, **self._label(phase)}
@@ -362,7 +364,7 @@ class _Comparison:
         pairs = []
         for intervention, values, true in zip(self.interventions, effects, self.held, strict=True):
             free_features = intervention.free(self.data.features)
-            pairs.append((values[:, free_features], _mean_change(true, self.free, within)[free_features]))
+            pairs.append((values[:, free_features], mean_change(true, self.free, within)[free_features]))
         together = (
             np.concatenate([predicted for predicted, _ in pairs], axis=1),
             np.concatenate([true for _, true in pairs]),
@@ -391,7 +393,7 @@ def _mean_error(predicted: np.ndarray, true: np.ndarray, within: np.ndarray, fea
         return np.asarray(_mean_over_times(squares[..., None], within)[..., 0])
 
 
-def _mean_change(held: np.ndarray, free: np.ndarray, within: np.ndarray) -> np.ndarray:
+def mean_change(held: np.ndarray, free: np.ndarray, within: np.ndarray) -> np.ndarray:
     """Change of each feature's mean, (..., feature), over times `within` and trajectories."""
     with np.errstate(over="ignore", invalid="ignore"):
         return _mean_over_times(held.astype(np.float64) - free.astype(np.float64), within)
@@ -553,7 +555,7 @@ class _FateCount:
     def _shares(self, ensemble: Ensemble, starts: Starts, intervention: Intervention) -> np.ndarray:
         """Share of each fate and of none, (1 + member, fate + 1): over members and starts, then over each one's."""
         ends = np.stack(
-            [forecast[:, -1] for forecast in _forecast(ensemble, self.data, starts, intervention.clamp)], axis=1
+            [forecast[:, -1] for forecast in forecast_starts(ensemble, self.data, starts, intervention.clamp)], axis=1
         )
         fates = self.fates.classify(ends, intervention.free(self.data.features))
         shares = (fates[..., None] == np.arange(len(self.fates.names) + 1)).mean(axis=1)

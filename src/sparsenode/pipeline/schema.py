@@ -6,18 +6,16 @@ Light on purpose: the Snakefile reads the configuration again in every job.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
 from sparsenode.evaluation.settings import EvaluationSettings
 from sparsenode.files import write_atomically
 from sparsenode.interventions.settings import InterventionSettings
-from sparsenode.settings import ModelSettings
+from sparsenode.settings import JobSettings, ModelSettings, PreparationSettings
 from sparsenode.typed import (
-    Contradiction,
     HomePath,
     Name,
     Names,
@@ -40,39 +38,6 @@ Positions = Annotated[
 """Names, each with its number on the horizontal axis of a figure."""
 
 
-class ValidationSettings(Settings):
-    """What is held out of the training data."""
-
-    by: Literal["trajectory", "time_blocks", "inner_blocks", "observation", "none-in-source"] = Field(
-        "time_blocks",
-        description="`trajectory` holds out whole trajectories, `time_blocks` the last share of each training "
-        "trajectory, `inner_blocks` as much at a random place of each (where trajectories come to rest, "
-        "their ends tell little), `observation` single observations drawn at random; `none-in-source` "
-        "holds out nothing more than what the source itself has marked as validation data.",
-    )
-    share: float = Field(0.15, gt=0, lt=1, description="The share of the training data that is held out.")
-    seed: int = Field(0, ge=0, description="Seed of the draw, where one is made.")
-
-
-class InitialStateSettings(Settings):
-    """The state that forecasts of a whole trajectory start from."""
-
-    mean_of_first: int = Field(1, ge=1, description="How many of a trajectory's first observations are averaged.")
-    known: int = Field(
-        1,
-        ge=1,
-        description="How many of a trajectory's first observations a forecast is given, in place of their mean. It "
-        "starts from the last of them, and what comes later is scored.",
-    )
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        """A start that would be a mean, and the last of several observations."""
-        if self.mean_of_first > 1 and self.known > 1:
-            yield Contradiction(
-                "", f"mean_of_first: {self.mean_of_first} and known: {self.known}", "one of them above 1"
-            )
-
-
 class PriorEntry(Settings):
     """An entry of the `priors` of a dataset."""
 
@@ -92,7 +57,7 @@ class PriorEntry(Settings):
     )
 
 
-class DatasetEntry(Settings):
+class DatasetEntry(PreparationSettings):
     """An entry of `datasets`."""
 
     source: str = Field(description="Where the data come from, a data source that `sparsenode options` lists.")
@@ -115,12 +80,6 @@ class DatasetEntry(Settings):
         description='Further prior networks, by name, beside those that the source has (`varp["prior_NAME"]` of the '
         "data): such as `{truth20: {of: truth, corruption: 0.2}}`.",
     )
-    validation: ValidationSettings = Field(
-        ValidationSettings(), description="What is held out of the training data to choose strengths on."
-    )
-    initial_state: InitialStateSettings = Field(
-        InitialStateSettings(), description="The state that forecasts of a whole trajectory start from."
-    )
     evaluation: EvaluationSettings = Field(
         EvaluationSettings(), description="How models are scored and chosen. A change trains nothing again."
     )
@@ -135,11 +94,6 @@ class DatasetEntry(Settings):
         description="The published benchmark that these data repeat, whose published values are beside ours in the "
         "table and the figure of balanced accuracy (sim350 with noise 0.025, breast, yeast, hematopoiesis "
         "with only its erythroid lineage); null for none. A change trains nothing again.",
-    )
-    feature_weight: Literal["movement", "uniform"] = Field(
-        "movement",
-        description="`movement` weighs a feature's error by one over the feature's own movement, so that holding the "
-        "state scores 1 in each; `uniform` is the plain mean squared error.",
     )
 
 
@@ -248,7 +202,7 @@ class FiguresSettings(Settings):
     dots_per_inch: int = Field(150, ge=30, le=1200, description="Resolution of the PNG files.")
 
 
-class Configuration(Settings):
+class Configuration(JobSettings):
     """Everything that a run is made of: the keys of `config.yaml` and of the files laid over it."""
 
     results_dir: PathText = Field(
@@ -264,31 +218,12 @@ class Configuration(Settings):
         description="Folder or http(s) address laid out as HOST/PATH that is tried instead of the internet; where it "
         "is null, the environment variable SPARSENODE_MIRROR is used, and without it the internet.",
     )
-    seeds: int = Field(3, ge=1, description="How many seeds each strength is trained with; they are numbered from 0.")
     seeds_per_job: int = Field(
         3,
         ge=1,
         description="How many seeds one training job holds at most, side by side with all strengths of the method. "
         "Seeds that are trained already with the same settings are not trained again, also where this "
         "number or `seeds` changes.",
-    )
-    threads: int = Field(
-        1,
-        ge=1,
-        description="Threads of one training job. On a workstation, one thread a job and many jobs is fastest for "
-        "small models.",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto",
-        description="Where training runs. `auto` takes and reserves a GPU for each job where the machine "
-        "(`nvidia-smi`) or the partition has any, else CPUs; `cuda` takes one and fails without; `cpu` "
-        "never does.",
-    )
-    memory_mb: int | None = Field(
-        None,
-        ge=500,
-        description="Most memory of one training job, in MB: members that do not fit together are trained one part "
-        "after another. null for what the machine or the GPU has.",
     )
     checkpoint_seconds: float = Field(
         60.0,

@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sparsenode.ensemble.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
-from sparsenode.ensemble.members import Member, save_ensemble
+from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.ensemble.memory import (
     BASE_BYTES,
     describe_steps,
@@ -28,16 +29,23 @@ from sparsenode.ensemble.memory import (
 from sparsenode.errors import UserError
 from sparsenode.files import describe_problem, file_sha256, read_json, write_atomically
 from sparsenode.methods import Method, make_method
-from sparsenode.progress import follow_training
+from sparsenode.progress import Report, follow_training
 from sparsenode.provenance import describe_software
 from sparsenode.settings import FROZEN, MethodSettings, ModelSettings, read_method_settings, read_model_settings
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.divergence import count_lost, reasons_of_loss
 from sparsenode.training.loop import train
-from sparsenode.training.matching import make_matching
-from sparsenode.training.problems import bootstrap_of_seeds, check_validation, make_problems, make_validation
+from sparsenode.training.matching import Matching, make_matching
+from sparsenode.training.problems import (
+    Problem,
+    bootstrap_of_seeds,
+    check_validation,
+    make_problems,
+    make_validation,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 _LOG = logging.getLogger(__name__)
@@ -79,26 +87,17 @@ def train_members(
             the same checkpoints.
         InterruptedTrainingError: after SIGTERM or SIGINT.
     """
-    import pandas as pd
-
-    from sparsenode.data.contract import prior_network, read_metadata, read_trajectories
+    from sparsenode.data.contract import read_metadata, read_trajectories
 
     torch.set_num_threads(threads)
     keep_freed_memory()
     frozen = read_json(settings, keys=FROZEN)
     adata = read_trajectories(data)
-    metadata = read_metadata(adata)
-    if metadata.name != frozen["dataset"]:
-        raise UserError(f"{data} holds the dataset {metadata.name!r}, but {settings} is for {frozen['dataset']!r}")
-    model_settings, method_settings, method = _read_settings(settings, frozen)
-    prior_name = method.prior_name()
-    prior = None if prior_name is None else prior_network(adata, prior_name).truth
-    problems = make_problems(adata, model_settings, seeds)
-    matching = make_matching(adata, model_settings, bootstrap_of_seeds(adata, model_settings, seeds))
-    validation = None if matching is None else make_validation(adata, model_settings)
-    check_validation(adata, model_settings, method_settings)
+    name = read_metadata(adata).name
+    if name != frozen["dataset"]:
+        raise UserError(f"{data} holds the dataset {name!r}, but {settings} is for {frozen['dataset']!r}")
+    _check_settings(settings, frozen)
     device_name = resolve_device(device)
-    software = describe_software()
     data_sha256 = file_sha256(data)
     store = None
     if checkpoints is not None:
@@ -107,10 +106,149 @@ def train_members(
             "seeds": list(seeds),
             "data_sha256": data_sha256,
             "device": device_name,
-            **{name: version for name, version in software.items() if name != "git_commit"},
+            **{name: version for name, version in describe_software().items() if name != "git_commit"},
         }
         store = Checkpoints(checkpoints, identity, checkpoint_seconds)
-    available = usable_memory(device_name, None if memory_mb is None else memory_mb * 10**6)
+    task = make_training(adata, frozen, seeds, device=device_name, memory_mb=memory_mb)
+    with (
+        follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
+        watch_signals() as interrupted,
+        store.alone() if store is not None else contextlib.nullcontext(),
+    ):
+        ensemble, steps = task.run(report=report, checkpoints=store, interrupted=interrupted)
+        with write_atomically(history) as temporary:
+            steps.to_parquet(temporary, index=False)
+        save_ensemble(
+            output,
+            ensemble.parameters,
+            ensemble.members,
+            ensemble.settings,
+            ensemble.features,
+            {**ensemble.metadata, "data_sha256": data_sha256},
+            ensemble.groups,
+            ensemble.centers,
+        )
+        if store is not None:
+            store.remove()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What is to be trained, once it is known that data, settings and memory fit each other.
+
+    Attributes:
+        adata: the trajectories.
+        frozen: the frozen settings.
+        seeds: the seeds.
+        device: name of the device.
+        problems: what a step solves (see `make_problems`).
+        matching: what rates are compared with first (see `make_matching`); None for nothing.
+        validation: what tells after it which start is the better one (see `make_validation`).
+        most_members: members that fit into the memory at once.
+    """
+
+    adata: AnnData
+    frozen: Mapping[str, Any]
+    seeds: Sequence[int]
+    device: str
+    problems: Sequence[tuple[float, Problem]]
+    matching: Matching | None
+    validation: Problem | None
+    most_members: int
+
+    def run(
+        self,
+        *,
+        report: Callable[[Report], None] | None = None,
+        checkpoints: Checkpoints | None = None,
+        interrupted: Callable[[], int] = lambda: 0,
+        keep_interrupted: bool = False,
+    ) -> tuple[Ensemble, pd.DataFrame]:
+        """Train; the trained members, and the history of their training.
+
+        Args:
+            report: called at each check.
+            checkpoints: where training goes on from, and saves itself.
+            interrupted: gives the number of a signal that has come, or 0.
+            keep_interrupted: whether members are then ended where they are (see `train`).
+
+        Raises:
+            InterruptedTrainingError: a signal has come, and no member is kept.
+        """
+        import pandas as pd
+
+        from sparsenode.data.contract import prior_network, read_metadata
+
+        model_settings, method_settings, method = read_frozen(self.frozen)
+        prior_name = method.prior_name()
+        with matrix_precision(model_settings.precision):
+            result = train(
+                self.problems,
+                self.adata.n_vars,
+                model_settings,
+                method_settings,
+                list(self.seeds),
+                device=self.device,
+                most_members=self.most_members,
+                report=report,
+                checkpoints=checkpoints,
+                interrupted=interrupted,
+                keep_interrupted=keep_interrupted,
+                prior=None if prior_name is None else prior_network(self.adata, prior_name).truth,
+                matching=self.matching,
+                validation=self.validation,
+            )
+        tell_lost(result.members, self.adata, self.frozen, model_settings)
+        starts = self.problems[-1][1].given
+        center = read_metadata(self.adata).center
+        ensemble = Ensemble(
+            settings=dict(self.frozen),
+            members=result.members,
+            features=tuple(self.adata.var_names),
+            metadata={
+                "memory_bytes": peak_memory(self.device),
+                "seeds": list(self.seeds),
+                "device": self.device,
+                "threads": torch.get_num_threads(),
+                **describe_software(),
+            },
+            parameters=result.parameters,
+            groups=starts.groups if starts is not None else (),
+            centers=() if center is None else tuple(center.tolist()),
+        )
+        return ensemble, pd.DataFrame(result.history)
+
+
+def make_training(
+    adata: AnnData,
+    frozen: Mapping[str, Any],
+    seeds: Sequence[int],
+    *,
+    device: str = "cpu",
+    memory_mb: int | None = None,
+) -> Training:
+    """Prepare the training of a block of seeds, and refuse what cannot be trained before anything large is allocated.
+
+    Args:
+        adata: the trajectories, which keep the contract.
+        frozen: the frozen settings.
+        seeds: the seeds of the block.
+        device: name of the device.
+        memory_mb: memory that may be used at most, in megabytes; None for what the device allows.
+
+    Raises:
+        UserError: see `train_members`.
+    """
+    from sparsenode.data.contract import prior_network
+
+    model_settings, method_settings, method = read_frozen(frozen)
+    if (prior_name := method.prior_name()) is not None:
+        prior_network(adata, prior_name)
+    problems = make_problems(adata, model_settings, seeds)
+    matching = make_matching(adata, model_settings, bootstrap_of_seeds(adata, model_settings, seeds))
+    validation = None if matching is None else make_validation(adata, model_settings)
+    check_validation(adata, model_settings, method_settings)
+    available = usable_memory(device, None if memory_mb is None else memory_mb * 10**6)
     size = member_size_of(adata.n_vars, model_settings, type(method))
     scheme = model_settings.solver.scheme
     each = max(
@@ -126,7 +264,7 @@ def train_members(
             f"here (`memory_mb`, or four fifths of the memory); set `network` of the model {frozen['model']} to joint "
             "or biological, or take fewer variables or units"
         )
-    machine = usable_memory(device_name)
+    machine = usable_memory(device)
     for _, problem in problems:
         least = solve_bytes(size, rows=problem.rows, evaluations=evaluations_kept("rk4", problem.grid.intervals))
         if least > machine:
@@ -138,64 +276,38 @@ def train_members(
                 windows=model_settings.windows is not None,
             )
             raise UserError(f"{frozen['model']} on {frozen['dataset']}: {explanation}")
-    with (
-        follow_training(f"{frozen['dataset']} {frozen['model']} {frozen['method']}") as report,
-        matrix_precision(model_settings.precision),
-        watch_signals() as interrupted,
-        store.alone() if store is not None else contextlib.nullcontext(),
-    ):
-        result = train(
-            problems,
-            adata.n_vars,
-            model_settings,
-            method_settings,
-            list(seeds),
-            device=device_name,
-            most_members=most_members(available, each),
-            report=report,
-            checkpoints=store,
-            interrupted=interrupted,
-            prior=prior,
-            matching=matching,
-            validation=validation,
-        )
-        tell_lost(result.members, adata, frozen, model_settings)
-        circumstances = {
-            "memory_bytes": peak_memory(device_name),
-            "data_sha256": data_sha256,
-            "seeds": list(seeds),
-            "device": device_name,
-            "threads": threads,
-            **software,
-        }
-        with write_atomically(history) as temporary:
-            pd.DataFrame(result.history).to_parquet(temporary, index=False)
-        starts = problems[-1][1].given
-        groups = starts.groups if starts is not None else ()
-        centers = [] if metadata.center is None else metadata.center.tolist()
-        save_ensemble(
-            output, result.parameters, result.members, frozen, list(adata.var_names), circumstances, groups, centers
-        )
-        if store is not None:
-            store.remove()
+    return Training(
+        adata=adata,
+        frozen=frozen,
+        seeds=list(seeds),
+        device=device,
+        problems=problems,
+        matching=matching,
+        validation=validation,
+        most_members=most_members(available, each),
+    )
 
 
-def _read_settings(path: Path, frozen: Mapping[str, Any]) -> tuple[ModelSettings, MethodSettings, Method]:
-    """The settings of the model and of the method in a file of frozen settings, and the method.
+def read_frozen(frozen: Mapping[str, Any]) -> tuple[ModelSettings, MethodSettings, Method]:
+    """The settings of the model and of the method among frozen settings, and the method.
 
     Raises:
-        UserError: they lack something, or hold what is unknown or of another type.
+        UserError: a key is unknown or missing, a value is not allowed, or values contradict each other.
     """
+    method_settings = read_method_settings(frozen["method_settings"])
+    method = make_method(method_settings.regularizer, method_settings.options)
+    return read_model_settings(frozen["model_settings"]), method_settings, method
+
+
+def _check_settings(path: Path, frozen: Mapping[str, Any]) -> None:
+    """Refuse a file of frozen settings that lack something, or hold what is unknown or of another type."""
     try:
-        model_settings = read_model_settings(frozen["model_settings"])
-        method_settings = read_method_settings(frozen["method_settings"])
-        method = make_method(method_settings.regularizer, method_settings.options)
+        read_frozen(frozen)
     except (LookupError, TypeError, ValueError, AttributeError, UserError) as error:
         raise UserError(
             f"{path} holds settings that cannot be read ({describe_problem(error)}): they are of another version or "
             "were changed; delete the file and run again"
         ) from error
-    return model_settings, method_settings, method
 
 
 def tell_lost(

@@ -138,6 +138,7 @@ def train(
     prior: NDArray[np.floating[Any]] | None = None,
     matching: Matching | None = None,
     validation: Problem | None = None,
+    keep_interrupted: bool = False,
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
@@ -160,9 +161,12 @@ def train(
         matching: what `make_matching` gives, of a model that matches rates first.
         validation: what `make_validation` gives: a member goes on from where matching has led it only where its loss on
             these is below that of its random start; on the training data where it is None.
+        keep_interrupted: whether a signal ends the members that are trained at that time where they are, once their
+            warm-up is over; members that were not begun are left out. `reason` of a member then says so.
 
     Raises:
-        InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before.
+        InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before. With
+            `keep_interrupted` only where no member is past its warm-up.
     """
     last = problems[-1][1]
     torch_device = torch.device(device)
@@ -176,6 +180,13 @@ def train(
         full = False
         try:
             _train_block(task, progress, course, watch)
+        except InterruptedTrainingError:
+            if not keep_interrupted:
+                raise
+            _end_here(task, progress)
+            if not progress.ended:
+                raise
+            break
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -187,7 +198,7 @@ def train(
     progress.seconds = time.perf_counter() - watch.began
     if checkpoints is not None and progress.seconds > checkpoints.seconds:
         _save(progress, watch, checkpoints)  # should writing the results fail
-    ordered = [progress.ended[member] for member in range(len(task.grid))]
+    ordered = [progress.ended[member] for member in range(len(task.grid)) if member in progress.ended]
     trained = [parameters for parameters, _ in ordered]
     if settings.refit:
         # Members that diverged before the refit: the form of the other members, nothing pruned but what was closed.
@@ -201,6 +212,17 @@ def train(
         tuple(replace(member, seconds=seconds) for _, member in ordered),
         progress.history,
     )
+
+
+def _end_here(task: Task, progress: _Progress) -> None:
+    """End the members of the first block at their last snapshot, if their penalty has been at its full strength."""
+    run, iteration = progress.run, progress.iteration
+    if run is None:
+        return
+    phase = _phases(task.settings)[progress.phase]
+    if phase.refitting or iteration >= max(1.0, task.settings.warm_up * phase.iterations):
+        reason = f"interrupted at iteration {phase.first + iteration}"
+        _end_members(progress, run, task, torch.ones(len(run.active), dtype=torch.bool), "finished", reason, iteration)
 
 
 def _split(members: Sequence[int], most: int) -> list[list[int]]:

@@ -159,94 +159,9 @@ class AnnDataSource(Source):
         """
         from sparsenode.data.contract import read_h5ad
 
-        options = self.options
-        adata = read_h5ad(Path(options["path"]))
-        layer = options["layer"]
-        file = measured = _File(adata, Path(options["path"]))
-        genes = options["genes"] or [str(name) for name in adata.var_names]
-        if _is_raw(adata, layer):
-            measured, layer = _File(adata.raw.to_adata(), file.path), None
-            genes = options["genes"] or list(_shared_features(genes, measured.adata.var_names.astype(str).tolist()))
-        if not len(genes):
-            message = f"{file.path} has no features to model"
-            raise UserError(message)
-        # What only `raw` has is in no network.
-        columns = file.positions_or_none(genes)
-        times = file.times(options["time"])
-        labels = file.labels(options["trajectory"], _ONLY)
-        splits = _splits(file, options, labels)
-        phases = _phases(file, options["phase"])
-        rows = {
-            name: chosen[np.argsort(times[chosen], kind="stable")]
-            for name in dict.fromkeys(labels.tolist())
-            for chosen in [np.flatnonzero(labels == name)]
-        }
-        values, kind = measured.values(layer, measured.positions(genes))
-        refuse_rounded([values[chosen] for chosen in rows.values()], kind, genes, str(file.path))
-        if options["transform"] == "log1p":
-            if (values < 0).any():
-                message = f"{file.path}: negative values, which `transform: log1p` does not allow"
-                raise UserError(message)
-            values = np.log1p(values)
-        training = [splits[chosen] == "train" for chosen in rows.values()]
-        ranges = _ranges([values[chosen] for chosen in rows.values()], training, options["scaling"], file.path)
-        groups = file.labels(options["group"], "all")
-        subjects = file.labels(options["subject"] or options["trajectory"], _ONLY)
-        trajectories = []
-        for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
-            where = f"{file.path}, trajectory {name!r}"
-            trajectory_times, time_offset, time_scale = times[chosen], 0.0, 1.0
-            refuse_rounded_times(trajectory_times, file.number_type(options["time"]), where)
-            if options["repeated_times"] == "error":
-                resolve_repeated_times(trajectory_times, values[chosen], "error", where, instead="`keep`")
-            if options["time_scaling"] == "unit":
-                trajectory_times, time_offset, time_scale = unit_time(trajectory_times)
-            scale = scale_of_range(extent)
-            trajectories.append(
-                Trajectory(
-                    name=name,
-                    group=_single(groups[chosen], options["group"], where),
-                    subject=_single(subjects[chosen], options["subject"], where),
-                    times=trajectory_times,
-                    values=(values[chosen] - offset) / scale,
-                    splits=splits[chosen],
-                    phases=phases[chosen],
-                    offset=offset,
-                    scale=scale,
-                    observation_names=tuple(str(label) for label in adata.obs_names[chosen]),
-                    time_offset=time_offset,
-                    time_scale=time_scale,
-                )
-            )
-        truth = None if options["truth"] is None else file.network(options["truth"], columns)
-        priors = file.networks(_PRIOR, columns)
-        known_pairs = file.networks("known_", columns)
-        for name in [name for name in known_pairs if name not in priors]:
-            logger.warning(
-                "%s: varp['known_%s'] is not used, since there is no varp['prior_%s']", file.path, name, name
-            )
-            del known_pairs[name]
-        in_file = np.outer(columns >= 0, columns >= 0)
-        if not in_file.all():
-            known_pairs = {name: known_pairs.get(name, in_file.astype(np.float64)) for name in priors}
-        return RawTrajectories(
-            kind="measured",
-            features=tuple(genes),
-            trajectories=tuple(trajectories),
-            time_unit=options["time_unit"],
-            value_unit=options["value_unit"],
-            scaling=options["scaling"],
-            transform=options["transform"],
-            truth=truth,
-            truth_known=None if truth is None else in_file & ~np.eye(len(genes), dtype=bool),
-            priors=priors,
-            priors_known={
-                name: logical_matrix(matrix, genes, genes, f"{file.path}: varp['known_{name}']")
-                for name, matrix in known_pairs.items()
-            },
-            is_regulator=None if (flags := options["regulators"]) is None else _flags(file, measured, flags, genes),
-            provenance={"file": file.path.name, "sha256": file_sha256(file.path)},
-        )
+        path = Path(self.path)
+        provenance = {"file": path.name, "sha256": file_sha256(path)}
+        return read_trajectories_of(read_h5ad(path), self.options, path, provenance)
 
 
 def _prior_names(keys: Sequence[str]) -> list[str]:
@@ -429,8 +344,108 @@ def _flag_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
         yield f"regulators: {where} holds {value} for {wrong[0]!r}; allowed: {ALLOWED}"
 
 
+def read_trajectories_of(
+    adata: AnnData, options: Mapping[str, Any], where: Path | str, provenance: Mapping[str, Any]
+) -> RawTrajectories:
+    """Trajectories of an AnnData, each sorted by time (equal times stay in its order).
+
+    Args:
+        adata: the observations, with the columns that the options name.
+        options: options of this source.
+        where: what messages call the AnnData: the path of its file, or words.
+        provenance: what is written down of its origin.
+
+    Raises:
+        UserError: something that an option names is not there or cannot be used.
+    """
+    layer = options["layer"]
+    file = measured = _File(adata, where)
+    genes = options["genes"] or [str(name) for name in adata.var_names]
+    if _is_raw(adata, layer):
+        measured, layer = _File(adata.raw.to_adata(), file.path), None
+        genes = options["genes"] or list(_shared_features(genes, measured.adata.var_names.astype(str).tolist()))
+    if not len(genes):
+        message = f"{file.path} has no features to model"
+        raise UserError(message)
+    # What only `raw` has is in no network.
+    columns = file.positions_or_none(genes)
+    times = file.times(options["time"])
+    labels = file.labels(options["trajectory"], _ONLY)
+    splits = _splits(file, options, labels)
+    phases = _phases(file, options["phase"])
+    rows = {
+        name: chosen[np.argsort(times[chosen], kind="stable")]
+        for name in dict.fromkeys(labels.tolist())
+        for chosen in [np.flatnonzero(labels == name)]
+    }
+    values, kind = measured.values(layer, measured.positions(genes))
+    refuse_rounded([values[chosen] for chosen in rows.values()], kind, genes, str(file.path))
+    if options["transform"] == "log1p":
+        if (values < 0).any():
+            message = f"{file.path}: negative values, which `transform: log1p` does not allow"
+            raise UserError(message)
+        values = np.log1p(values)
+    training = [splits[chosen] == "train" for chosen in rows.values()]
+    ranges = _ranges([values[chosen] for chosen in rows.values()], training, options["scaling"], file.path)
+    groups = file.labels(options["group"], "all")
+    subjects = file.labels(options["subject"] or options["trajectory"], _ONLY)
+    trajectories = []
+    for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
+        where = f"{file.path}, trajectory {name!r}"
+        trajectory_times, time_offset, time_scale = times[chosen], 0.0, 1.0
+        refuse_rounded_times(trajectory_times, file.number_type(options["time"]), where)
+        if options["repeated_times"] == "error":
+            resolve_repeated_times(trajectory_times, values[chosen], "error", where, instead="`keep`")
+        if options["time_scaling"] == "unit":
+            trajectory_times, time_offset, time_scale = unit_time(trajectory_times)
+        scale = scale_of_range(extent)
+        trajectories.append(
+            Trajectory(
+                name=name,
+                group=_single(groups[chosen], options["group"], where),
+                subject=_single(subjects[chosen], options["subject"], where),
+                times=trajectory_times,
+                values=(values[chosen] - offset) / scale,
+                splits=splits[chosen],
+                phases=phases[chosen],
+                offset=offset,
+                scale=scale,
+                observation_names=tuple(str(label) for label in adata.obs_names[chosen]),
+                time_offset=time_offset,
+                time_scale=time_scale,
+            )
+        )
+    truth = None if options["truth"] is None else file.network(options["truth"], columns)
+    priors = file.networks(_PRIOR, columns)
+    known_pairs = file.networks("known_", columns)
+    for name in [name for name in known_pairs if name not in priors]:
+        logger.warning("%s: varp['known_%s'] is not used, since there is no varp['prior_%s']", file.path, name, name)
+        del known_pairs[name]
+    in_file = np.outer(columns >= 0, columns >= 0)
+    if not in_file.all():
+        known_pairs = {name: known_pairs.get(name, in_file.astype(np.float64)) for name in priors}
+    return RawTrajectories(
+        kind="measured",
+        features=tuple(genes),
+        trajectories=tuple(trajectories),
+        time_unit=options["time_unit"],
+        value_unit=options["value_unit"],
+        scaling=options["scaling"],
+        transform=options["transform"],
+        truth=truth,
+        truth_known=None if truth is None else in_file & ~np.eye(len(genes), dtype=bool),
+        priors=priors,
+        priors_known={
+            name: logical_matrix(matrix, genes, genes, f"{file.path}: varp['known_{name}']")
+            for name, matrix in known_pairs.items()
+        },
+        is_regulator=None if (flags := options["regulators"]) is None else _flags(file, measured, flags, genes),
+        provenance=provenance,
+    )
+
+
 def _ranges(
-    values: Sequence[Floats], training: Sequence[NDArray[np.bool_]], scaling: str, path: Path
+    values: Sequence[Floats], training: Sequence[NDArray[np.bool_]], scaling: str, path: Path | str
 ) -> Sequence[tuple[Floats, Floats]]:
     """Offset and extent (variable,) by which each trajectory is scaled."""
     if scaling == "none":
@@ -457,7 +472,7 @@ class _File:
     """The user's file, with a clear error for everything that is asked of it in vain."""
 
     adata: AnnData
-    path: Path
+    path: Path | str
 
     def fail(self, what: str, name: str, names: Sequence[str]) -> UserError:
         listed = ", ".join(list(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -1,0 +1,254 @@
+"""Trajectories that a person has in memory: arrays, lists of arrays, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
+from sparsenode.errors import UserError, describe_choice
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FEWEST = 2  # observations of a trajectory
+_NAMED = 5  # names listed in a message
+_SHAPES = (
+    "give an array (observation, variable), a list of such arrays, an array (trajectory, time, variable), a DataFrame "
+    "or an AnnData"
+)
+
+
+def read_arrays(
+    values: Any, times: Any = None, trajectory: Any = None, *, time_unit: str = "time unit", value_unit: str = "value"
+) -> RawTrajectories:
+    """Trajectories out of arrays, without a test split.
+
+    Args:
+        values: an array or DataFrame (observation, variable), a list of them, one a trajectory, or an array
+            (trajectory, time, variable).
+        times: (observation,); of several trajectories one such array for all, or a list of one each. None for steps of
+            one. Of a DataFrame, also the name of its column of times.
+        trajectory: labels (observation,) of which trajectory an observation is, where all are in one array. Of a
+            DataFrame, also the name of its column of labels.
+        time_unit: unit of the times.
+        value_unit: unit of the values.
+
+    Raises:
+        UserError: shapes that do not fit each other, what is no number, times that are not sorted or repeat, a
+            trajectory of a single observation.
+    """
+    tables = [values] if _is_table(values) else list(values) if _is_list_of_tables(values) else []
+    columns: Sequence[str] | None = None
+    if tables:
+        names = {name for name in (times, trajectory) if isinstance(name, str)}
+        columns = _columns(tables, names)
+        labels = [table[trajectory].to_numpy() for table in tables] if isinstance(trajectory, str) else []
+        trajectory = (np.concatenate(labels) if len(tables) == 1 else None) if labels else trajectory
+        if isinstance(times, str):
+            times = [table[times].to_numpy() for table in tables]
+            times = times[0] if _is_table(values) else times
+        parts = [table[[name for name in table.columns if str(name) not in names]].to_numpy() for table in tables]
+        values = parts[0] if _is_table(values) else parts
+    elif isinstance(times, str) or isinstance(trajectory, str):
+        column = times if isinstance(times, str) else trajectory
+        raise UserError(
+            f"t or trajectory is the text {column!r}, which names a column of a DataFrame, and X is none; give an array"
+        )
+    blocks, block_times, names_of_blocks = _blocks(values, times, trajectory)
+    count = blocks[0].shape[1]
+    features = tuple(columns) if columns is not None else tuple(f"x{number + 1}" for number in range(count))
+    trajectories = []
+    for name, block, when in zip(names_of_blocks, blocks, block_times, strict=True):
+        where = "" if len(blocks) == 1 else f" of trajectory {name!r}"
+        if block.shape[1] != count:
+            raise UserError(
+                f"X{where} has {block.shape[1]} variables, and the first trajectory {count}; give the same to all"
+            )
+        _check_times(when, len(block), where)
+        trajectories.append(
+            Trajectory(
+                name=name,
+                group="all",
+                subject=name,
+                times=when,
+                values=block,
+                splits=constant_labels("train", len(block)),
+                phases=constant_labels("fit", len(block)),
+            )
+        )
+    return RawTrajectories(
+        kind="measured",
+        features=features,
+        trajectories=tuple(trajectories),
+        time_unit=time_unit,
+        value_unit=value_unit,
+    )
+
+
+def _is_table(values: Any) -> bool:
+    return hasattr(values, "columns") and hasattr(values, "iloc")
+
+
+def _is_list_of_tables(values: Any) -> bool:
+    return isinstance(values, list | tuple) and len(values) > 0 and all(map(_is_table, values))
+
+
+def _columns(tables: Sequence[Any], names: set[str]) -> list[str]:
+    """Names of the variables of tables, whose columns must be the same in the same order."""
+    first = [str(name) for name in tables[0].columns]
+    for number, table in enumerate(tables):
+        columns = [str(name) for name in table.columns]
+        if missing := sorted(names - set(columns)):
+            raise UserError(f"the DataFrame has no column {missing[0]!r}. {describe_choice(missing[0], columns)}")
+        if columns != first:
+            raise UserError(
+                f"the DataFrame of trajectory {number} has other columns than the first; give the same, in one order"
+            )
+    variables = [name for name in first if name not in names]
+    if len(set(variables)) < len(variables):
+        repeated = next(name for name in variables if variables.count(name) > 1)
+        raise UserError(
+            f"the DataFrame has the column {repeated!r} more than once; give each variable a name of its own"
+        )
+    return variables
+
+
+def _blocks(values: Any, times: Any, trajectory: Any) -> tuple[list[Floats], list[Floats], list[str]]:
+    """Values and times of each trajectory, and its name."""
+    if _is_list_of_arrays(values):
+        arrays = [_numbers(entry, f"X[{number}]") for number, entry in enumerate(values)]
+    else:
+        whole = _numbers(values, "X")
+        if whole.ndim not in {2, 3}:
+            raise UserError(f"X has the shape {whole.shape}; {_SHAPES}")
+        if whole.ndim == 2:
+            return _labeled(whole, times, trajectory)
+        arrays = list(whole)
+    if trajectory is not None:
+        raise UserError(
+            f"trajectory labels are for observations in one array, and X has {len(arrays)} trajectories already; leave "
+            "`trajectory` out"
+        )
+    for number, array in enumerate(arrays):
+        if array.ndim != 2 or 0 in array.shape:
+            raise UserError(f"X[{number}] has the shape {array.shape}; give (observation, variable)")
+    return (
+        arrays,
+        _times_of_each(times, [len(array) for array in arrays]),
+        [str(number) for number in range(len(arrays))],
+    )
+
+
+def _is_list_of_arrays(values: Any) -> bool:
+    """Whether it is a list of arrays of two axes: of one axis they are the rows of a single array."""
+    if not isinstance(values, list | tuple) or not len(values):
+        return False
+    return all(np.ndim(entry) == 2 if hasattr(entry, "ndim") else _depth(entry) == 2 for entry in values)
+
+
+def _depth(entry: Any) -> int:
+    if isinstance(entry, list | tuple):
+        return 1 + (_depth(entry[0]) if len(entry) else 0)
+    return int(np.ndim(entry))
+
+
+def _labeled(values: Floats, times: Any, trajectory: Any) -> tuple[list[Floats], list[Floats], list[str]]:
+    """Trajectories of one array (observation, variable), in the order in which their labels first come."""
+    if 0 in values.shape:
+        raise UserError(f"X has the shape {values.shape}: there are no observations or no variables; {_SHAPES}")
+    when = None if times is None else _numbers(times, "t")
+    if when is not None and when.shape != (len(values),):
+        raise UserError(
+            f"t has the shape {when.shape}, and X {len(values)} observations; give one time for each, or None for "
+            "steps of one"
+        )
+    if trajectory is None:
+        labels = np.full(len(values), "0")
+    else:
+        labels = np.asarray(trajectory)
+        if labels.shape != (len(values),):
+            raise UserError(
+                f"trajectory has the shape {labels.shape}, and X {len(values)} observations; give one label for each"
+            )
+        labels = labels.astype(str)
+    names = list(dict.fromkeys(labels.tolist()))
+    rows = [np.flatnonzero(labels == name) for name in names]
+    each = [np.arange(len(row), dtype=np.float64) if when is None else when[row] for row in rows]
+    return [values[row] for row in rows], each, names
+
+
+def _times_of_each(times: Any, lengths: Sequence[int]) -> list[Floats]:
+    """Times of each trajectory: a list of them, or one array for all."""
+    if times is None:
+        return [np.arange(length, dtype=np.float64) for length in lengths]
+    if _depth(times) == 1 if isinstance(times, list | tuple) else np.ndim(times) == 1:
+        inner = [np.ndim(entry) for entry in times] if isinstance(times, list | tuple) else [0]
+        if not any(inner):
+            shared = _numbers(times, "t")
+            if set(lengths) != {len(shared)}:
+                counts = ", ".join(map(str, list(dict.fromkeys(lengths))[:_NAMED]))
+                raise UserError(
+                    f"t is one array of {len(shared)} times for {len(lengths)} trajectories of {counts} observations; "
+                    "give a list of one array a trajectory"
+                )
+            return [shared] * len(lengths)
+    entries = list(times)
+    if len(entries) != len(lengths):
+        raise UserError(
+            f"t has {len(entries)} arrays of times, and X {len(lengths)} trajectories; give one array of times for each"
+        )
+    arrays = [_numbers(entry, f"t[{number}]") for number, entry in enumerate(entries)]
+    for number, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
+        if array.shape != (length,):
+            raise UserError(
+                f"t[{number}] has the shape {array.shape}, and X[{number}] {length} observations; give one time each"
+            )
+    return arrays
+
+
+def _numbers(values: Any, name: str) -> Floats:
+    """An array in double precision; what is missing stays NaN."""
+    if hasattr(values, "toarray"):
+        values = values.toarray()
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise UserError(f"{name} is a list of rows of different lengths; {_SHAPES}") from error
+    if array.dtype.kind in "mMcSU":
+        raise UserError(
+            f"{name} holds {_kinds(array)} and no real numbers; give numbers, such as hours since the first observation"
+        )
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} holds what is no number ({error}); give an array of numbers") from error
+
+
+def _kinds(array: NDArray[Any]) -> str:
+    return {"m": "durations", "M": "dates", "c": "complex numbers"}.get(array.dtype.kind, "text")
+
+
+def _check_times(times: Floats, count: int, where: str) -> None:
+    if count < _FEWEST:
+        raise UserError(f"X{where} has {count} observation; a trajectory takes at least {_FEWEST}: leave it out")
+    if not np.isfinite(times).all():
+        number = int(np.argmin(np.isfinite(times)))
+        raise UserError(f"t{where} is {times[number]} at observation {number}; leave that observation out")
+    steps = np.diff(times)
+    if (steps < 0).any():
+        number = int(np.argmax(steps < 0))
+        raise UserError(
+            f"t{where} decreases from {times[number]:.15g} to {times[number + 1]:.15g} at observation {number + 1}; "
+            "sort the observations by time, or tell trajectories apart by `trajectory`"
+        )
+    if (steps == 0).any():
+        number = int(np.argmax(steps == 0))
+        raise UserError(
+            f"t{where} repeats {times[number]:.15g} at observation {number + 1}; average the observations of one time, "
+            "or tell replicates apart by `trajectory`"
+        )

@@ -1,0 +1,509 @@
+"""`SparseNODE`: fit, forecast and ask for the network in Python, as with the estimators of scikit-learn."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from sparsenode.errors import InterruptedTrainingError, UserError
+from sparsenode.estimator.settings import PARAMETERS, FitSettings, complete_settings, plain_value, preparation
+from sparsenode.typed import read_settings, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from sparsenode.ensemble.members import Ensemble
+    from sparsenode.ensemble.states import States, Times
+    from sparsenode.estimator.plots import Plots
+    from sparsenode.evaluation.evaluate import Evaluation
+    from sparsenode.remarks import Remark
+
+MODEL = "fit"
+"""Name of the model among its settings; the method is called by its regularizer."""
+_DERIVED = ("evaluation_", "remarks_", "_chosen")  # what is computed from the fit when it is first asked for
+COVERAGE = 0.9
+"""Share of the members that intervals leave inside."""
+
+
+class Forecast(NamedTuple):
+    """A forecast and its interval over members, each (time, variable), or a list of one such array a state.
+
+    The interval is the model's uncertainty, how far members differ that were started and weighted differently, and not
+    the noise of observations, which scatter more widely.
+    """
+
+    states: Any
+    lower: Any
+    upper: Any
+
+
+class SparseNODE(BaseEstimator):
+    """A sparse neural ordinary differential equation dx/dt = f(x), fitted to trajectories, with its network.
+
+    Members, one for each strength of the regularizer and each seed, are trained side by side; the strength is chosen on
+    validation data that are set aside before. All settings are keywords, those of `FitSettings`; `help(FitSettings)` or
+    `SparseNODE.describe()` says what each one means. What is "auto" is taken from the data.
+
+    Attributes:
+        ensemble_: all trained members.
+        adata_: the trajectories that it was fitted to, with their splits.
+        settings_: the frozen settings, with which the workflow trains the same members, bit for bit.
+        history_: loss and penalty of each member over the iterations.
+        evaluation_: what was measured: metrics, forecasts, networks, choices.
+        strength_: the chosen strength.
+        remarks_: what is doubtful about the fit.
+        feature_names_in_: names of the variables, (variable,).
+        n_features_in_: their number.
+
+    Example:
+        >>> model = SparseNODE(seeds=3).fit(X, t)  # doctest: +SKIP
+        >>> model.network().head()  # doctest: +SKIP
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        """Keep the settings as they are; `fit` checks them."""
+        allowed = PARAMETERS
+        for name in settings:
+            if name not in allowed:
+                raise UserError(unknown_name("SparseNODE: unknown setting", name, list(allowed)))
+        for name, default in allowed.items():
+            setattr(self, name, settings.get(name, default))
+
+    @staticmethod
+    def describe() -> pd.DataFrame:
+        """What each setting means: a table of name, default and description."""
+        import pandas as pd
+
+        rows = [
+            {"setting": name, "default": PARAMETERS[name], "description": field.description}
+            for name, field in FitSettings.model_fields.items()
+            if name in PARAMETERS
+        ]
+        return pd.DataFrame(rows)
+
+    def fit(
+        self,
+        X: Any,  # noqa: N803  as in scikit-learn
+        t: Any = None,
+        *,
+        trajectory: Any = None,
+        time_key: str | None = None,
+        trajectory_key: str | None = None,
+        group_key: str | None = None,
+        subject_key: str | None = None,
+        layer: str | None = None,
+    ) -> Self:
+        """Train, choose the strength, and measure.
+
+        Args:
+            X: an array or DataFrame (observation, variable), a list of them, one a trajectory, an array (trajectory,
+                time, variable), or an AnnData of observations, or of trajectories as `load_dataset` gives it.
+            t: times, (observation,), in any steps; of several trajectories one array for all or a list of one each.
+                None for steps of one. Of a DataFrame also the name of a column.
+            trajectory: labels (observation,), where one array holds several trajectories, or the name of a column.
+            time_key: column of an AnnData's `obs` with the times.
+            trajectory_key: column of `obs` with the trajectory of each observation; None where all are one.
+            group_key: column of `obs` that trajectories of one kind share (lineage, branch).
+            subject_key: column of `obs` with the donor or person.
+            layer: layer of an AnnData to model; `X` where it is None.
+
+        Returns:
+            The estimator itself. Interrupted by Ctrl-C after the warm-up it is fitted with the members as they are, and
+            warns of it; before, it stays as it was.
+
+        Raises:
+            UserError: settings or data cannot be used; the message says what was found, and what to do.
+            KeyboardInterrupt: it was interrupted before there was anything to keep.
+        """
+        settings = self._read_settings()
+        keys = {"time": time_key, "trajectory": trajectory_key, "group": group_key, "subject": subject_key}
+        adata = _assemble(X, t, trajectory, keys, layer, preparation(settings))
+        model_settings, method_settings = complete_settings(settings, adata)
+        frozen = {
+            "dataset": str(adata.uns["sparsenode"]["name"]),
+            "model": MODEL,
+            "method": method_settings["regularizer"],
+            "model_settings": model_settings,
+            "method_settings": method_settings,
+        }
+        ensemble, history = _train(adata, json.loads(json.dumps(frozen)), settings, verbose=bool(self.verbose))
+        self._set_fitted(adata, ensemble, history)
+        return self
+
+    def _set_fitted(self, adata: AnnData, ensemble: Ensemble, history: pd.DataFrame) -> None:
+        """Set what was trained; what follows from it is measured when it is first asked for.
+
+        Raises:
+            UserError: no member has finished.
+        """
+        from sparsenode.data.magnitudes import measure_magnitudes
+        from sparsenode.evaluation.remarks import check_finished
+
+        check_finished([ensemble], measure_magnitudes(adata))
+        for name in _DERIVED:
+            self.__dict__.pop(name, None)
+        self.ensemble_, self.adata_, self.history_ = ensemble, adata, history
+        self.settings_: dict[str, Any] = ensemble.settings
+        self.feature_names_in_ = np.array(ensemble.features, dtype=object)
+        self.n_features_in_ = len(ensemble.features)
+
+    @cached_property
+    def evaluation_(self) -> Evaluation:
+        """What is measured: metrics, forecasts, networks, and the choice of a strength."""
+        from sparsenode.data.observations import read_observations
+        from sparsenode.evaluation.evaluate import evaluate_ensembles
+
+        self._check_fitted()
+        # What is compared with the data of the training is less the center, as these are.
+        measured = replace(self.ensemble_, centers=())
+        with _threads(int(self.ensemble_.metadata["threads"])):
+            return evaluate_ensembles(read_observations(self.adata_), [measured])
+
+    @property
+    def strength_(self) -> float | None:
+        """The chosen strength, None where fewer than half of the members of each could be used."""
+        strength: float | None = self.evaluation_.selections[self._key]["chosen"]
+        return strength
+
+    @cached_property
+    def remarks_(self) -> list[Remark]:
+        """What is doubtful about the fit."""
+        from sparsenode.data.magnitudes import measure_magnitudes
+        from sparsenode.evaluation.remarks import remarks_of_dataset
+
+        evaluation, magnitudes = self.evaluation_, measure_magnitudes(self.adata_)
+        return remarks_of_dataset([self.ensemble_], evaluation.metrics, evaluation.selections, magnitudes)
+
+    def _read_settings(self) -> FitSettings:
+        """The settings, checked."""
+        values = {name: getattr(self, name) for name in PARAMETERS if name in FitSettings.model_fields}
+        return read_settings(FitSettings, {name: plain_value(value) for name, value in values.items()}, "SparseNODE")
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "ensemble_"):
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError("this SparseNODE is not fitted yet; call fit with data first")
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        """Model and method."""
+        return self.settings_["model"], self.settings_["method"]
+
+    @cached_property
+    def _chosen(self) -> Ensemble:
+        """The members that finished at the chosen strength."""
+        self._check_fitted()
+        if self.strength_ is None:
+            raise UserError(
+                "no strength was chosen, since fewer than half of the members of each could be used; see summary(), "
+                "and fit with other settings"
+            )
+        members = enumerate(self.ensemble_.members)
+        rows = [row for row, member in members if member.strength == self.strength_ and member.status == "finished"]
+        return self.ensemble_.select(rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: not what is derived from it."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        return {name: value for name, value in state.items() if name not in _DERIVED}
+
+    def __sklearn_tags__(self) -> Any:
+        """What data the estimator takes: sparse matrices, which become dense, and several trajectories in one array."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def network(self, *, self_loops: bool = False) -> pd.DataFrame:
+        """Edges at the chosen strength that at least one member has, the strongest first.
+
+        Args:
+            self_loops: whether what a variable does to itself is listed too, after all other edges.
+
+        Returns:
+            A table of `rank` (1 for the strongest), `source`, `target`, `effect` (the signed share of the source in
+            what the target gets from all other variables, between -1 and 1; edges are ranked by its absolute value),
+            `sign` (1 activation, -1 repression, 0 neither), `selection_frequency` (share of the members with the edge),
+            `weight` (median strength of the paths), and of data with a true network `known`.
+        """
+        self._check_fitted()
+        table = self.evaluation_.networks[self._key]
+        if not self_loops:
+            table = table[table["source"] != table["target"]]
+        table = table.reset_index(drop=True)
+        effect = table["share"] * np.where(table["sign"] < 0, -1.0, 1.0)
+        table = table.assign(rank=np.arange(1, len(table) + 1), effect=effect)
+        columns = ["rank", "source", "target", "effect", "sign", "selection_frequency", "weight"]
+        return table[[*columns, *(name for name in ("known",) if name in table)]]
+
+    def path(self) -> pd.DataFrame:
+        """What each strength gives.
+
+        Returns:
+            A table of `strength`, `error` (mean validation error over members and trajectories), `excess` and
+            `standard_error` (of the log error over that of the best strength), `edges` (median number over members),
+            `stability` of the selected edges, `members` and `usable` ones, and `chosen`.
+        """
+        import pandas as pd
+
+        self._check_fitted()
+        table = pd.DataFrame(self.evaluation_.selections[self._key]["candidates"])
+        paths = self.ensemble_.path_matrix()
+        from sparsenode.evaluation.networks import selection_frequency
+
+        edges = [
+            int(selection_frequency(paths[row][None])[~np.eye(self.n_features_in_, dtype=bool)].sum())
+            for row in range(len(paths))
+        ]
+        strengths = [member.strength for member in self.ensemble_.members]
+        table["edges"] = pd.Series(edges).groupby(strengths).median().reindex(table["strength"]).to_numpy()
+        table["chosen"] = table["strength"] == self.strength_
+        columns = ["strength", "error", "excess", "standard_error", "edges", "stability", "usable", "members", "chosen"]
+        return table.rename(columns={"mean": "error"})[columns]
+
+    def forecast(
+        self, x0: States, t: Times, *, clamp: Mapping[str, float] | None = None, coverage: float = COVERAGE
+    ) -> Forecast:
+        """Forecast from one or several states.
+
+        Args:
+            x0: a state (variable,), or several (row, variable); a DataFrame or AnnData has the variables by name.
+            t: increasing times, the first that of the state; of several states a list of one array each, too.
+            clamp: values at which variables are held all the time (a knock-out, an over-expression), by name.
+            coverage: share of the members that the interval leaves inside.
+
+        Returns:
+            The median over members and the interval around it. The interval tells how uncertain the model is, not how
+            far observations scatter.
+
+        Raises:
+            UserError: shapes, names or times do not fit.
+        """
+        single = not hasattr(x0, "columns") and not hasattr(x0, "obs") and np.ndim(x0) == 1
+        states: Any = np.asarray(x0)[None] if single else x0
+        forecasts = self._chosen.forecast(states, t, clamp=clamp)
+        tails = np.array([0.5, (1 - coverage) / 2, (1 + coverage) / 2])
+        medians, lower, upper = zip(*(np.quantile(members, tails, axis=0) for members in forecasts), strict=True)
+        return Forecast(medians[0], lower[0], upper[0]) if single else Forecast(list(medians), list(lower), list(upper))
+
+    def rates(self, x: States) -> np.ndarray:
+        """Rates of change dx/dt at states (observation, variable), the median over members, of the same shape."""
+        states: Any = np.asarray(x)[None] if np.ndim(x) == 1 and not hasattr(x, "columns") else x
+        rates = np.median(self._chosen.rates(states), axis=0)
+        return np.asarray(rates[0] if states is not x else rates)
+
+    def score(
+        self,
+        X: Any = None,  # noqa: N803  as in scikit-learn
+        t: Any = None,
+        *,
+        trajectory: Any = None,
+        time_key: str | None = None,
+        trajectory_key: str | None = None,
+        group_key: str | None = None,
+        subject_key: str | None = None,
+        layer: str | None = None,
+    ) -> float:
+        """Skill of forecasts of whole trajectories: 1 less their squared error over that of the best trivial forecast.
+
+        1 is a perfect forecast; at 0 or below holding the first state, the mean of the training data, or a line in time
+        forecasts as well.
+
+        Args:
+            X: trajectories that were not fitted, as for `fit`; None for the validation data of the fit.
+            t: their times, as for `fit`.
+            trajectory: labels, as for `fit`.
+            time_key: column of times, as for `fit`.
+            trajectory_key: column of trajectories, as for `fit`.
+            group_key: column of groups, as for `fit`.
+            subject_key: column of subjects, as for `fit`.
+            layer: layer, as for `fit`.
+        """
+        from sparsenode.data.observations import read_observations
+        from sparsenode.estimator.scores import join_test, skill
+
+        data = read_observations(self.adata_) if hasattr(self, "adata_") else None
+        chosen = replace(self._chosen, centers=())
+        assert data is not None  # noqa: S101  what is chosen was fitted
+        if X is None:
+            return skill(chosen, data, "validation")
+        keys = {"time": time_key, "trajectory": trajectory_key, "group": group_key, "subject": subject_key}
+        settings = preparation(self._read_settings()) | {"validation": {}}
+        test = _assemble(X, t, trajectory, keys, layer, settings)
+        return skill(chosen, join_test(data, read_observations(test)), "test")
+
+    def knock_out(self, variable: str) -> pd.DataFrame:
+        """What follows from holding a variable at zero; see `intervene`."""
+        return self.intervene({variable: 0.0})
+
+    def intervene(self, clamp: Mapping[str, float | str], *, coverage: float = COVERAGE) -> pd.DataFrame:
+        """What follows from holding variables, from the starts of the training trajectories on.
+
+        Args:
+            clamp: value of each variable that is held, in the units of the data, or `low` or `high` for the least or
+                the greatest of the training data.
+            coverage: share of the members that the interval leaves inside.
+
+        Returns:
+            A table, the largest effect first, of `rank`, `variable`, `effect` (the median over members of the change of
+            the variable's mean over time and trajectories), `lower` and `upper` (the interval over members), `relative`
+            (the effect in standard deviations of the training data, by which is ranked) and `agreement` (share of the
+            members whose effect has that sign).
+
+        Raises:
+            UserError: there is no such variable, or all are held.
+        """
+        from sparsenode.data.observations import read_observations
+        from sparsenode.interventions.effects import intervention_effects
+
+        ensemble = replace(self._chosen, centers=())
+        data = read_observations(self.adata_, networks=False)
+        return intervention_effects(ensemble, data, clamp, coverage=coverage)
+
+    def summary(self) -> str:
+        """Data, choices, errors beside those of trivial forecasts, and what to doubt, on one screen."""
+        from sparsenode.estimator.words import describe_fit
+
+        self._check_fitted()
+        return describe_fit(self)
+
+    @property
+    def plot(self) -> Plots:
+        """Figures of the fit: `trajectories()`, `network()`, `path()` and all others of the workflow."""
+        from sparsenode.estimator.plots import Plots
+
+        self._check_fitted()
+        return Plots(self.adata_, self.evaluation_)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to a file; `load` reads it, and nothing in it is executed."""
+        from sparsenode.estimator.archive import save
+
+        self._check_fitted()
+        save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> SparseNODE:
+        """Read a fitted estimator.
+
+        Raises:
+            UserError: the file is missing, damaged, or of another version.
+        """
+        from sparsenode.estimator.archive import load
+
+        return load(cls, Path(path))
+
+
+def _signature() -> inspect.Signature:
+    """The signature of the constructor: every setting is a keyword, with its default."""
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default) for name, default in PARAMETERS.items()
+    ]
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Signature([first, *parameters])
+
+
+SparseNODE.__init__.__signature__ = _signature()  # type: ignore[attr-defined]
+
+
+def _assemble(
+    values: Any,
+    times: Any,
+    trajectory: Any,
+    keys: Mapping[str, str | None],
+    layer: str | None,
+    settings: Mapping[str, Any],
+) -> AnnData:
+    """The trajectories that data of any form make, checked, with what validation takes.
+
+    Raises:
+        UserError: the data cannot be used.
+    """
+    from sparsenode.data.contract import check_trajectories, has_metadata
+    from sparsenode.data.preprocess import assemble
+    from sparsenode.data.readers.arrays import read_arrays
+    from sparsenode.data.sources import complete_options
+    from sparsenode.data.sources.anndata import read_trajectories_of
+    from sparsenode.estimator.checks import check_raw
+
+    named = {name: key for name, key in keys.items() if key is not None}
+    if not (hasattr(values, "obs") and hasattr(values, "var_names")):
+        if named or layer is not None:
+            given_keys = ", ".join([*(f"{name}_key" for name in named), *(["layer"] if layer else [])])
+            raise UserError(f"{given_keys}: for an AnnData, and X is none; give `t` and `trajectory` in their place")
+        raw = read_arrays(values, times, trajectory)
+    elif has_metadata(values):
+        if named or layer is not None or times is not None or trajectory is not None:
+            raise UserError("X is an AnnData of trajectories, which brings its times; give nothing beside it")
+        check_trajectories(values, where="X")
+        return values
+    else:
+        if times is not None or trajectory is not None:
+            raise UserError("X is an AnnData: name the columns of its `obs` by `time_key` and `trajectory_key`")
+        if "time" not in named:
+            columns = ", ".join(map(str, list(values.obs.columns)[:8])) or "none"
+            raise UserError(f"time_key: missing; name the column of `obs` with the times; there are: {columns}")
+        options = complete_options("anndata", {"path": "X", "layer": layer, **named})
+        raw = read_trajectories_of(values, options, "X", {})
+    check_raw(raw)
+    return assemble("data", raw, settings, {})
+
+
+def _train(
+    adata: AnnData, frozen: Mapping[str, Any], settings: FitSettings, *, verbose: bool
+) -> tuple[Ensemble, pd.DataFrame]:
+    """Train all members.
+
+    Raises:
+        KeyboardInterrupt: training was interrupted.
+    """
+    from sparsenode.ensemble.device import resolve_device
+    from sparsenode.progress import follow_training
+    from sparsenode.training.job import make_training, watch_signals
+
+    device = resolve_device(settings.device)
+    with _threads(settings.threads), contextlib.ExitStack() as stack:
+        training = make_training(adata, frozen, range(settings.seeds), device=device, memory_mb=settings.memory_mb)
+        report = stack.enter_context(follow_training("SparseNODE")) if verbose else None
+        interrupted = stack.enter_context(watch_signals())
+        try:
+            ensemble, history = training.run(report=report, interrupted=interrupted, keep_interrupted=True)
+        except InterruptedTrainingError as error:
+            raise KeyboardInterrupt("interrupted within the warm-up: there is nothing to keep of this fit") from error
+    if reasons := sorted({member.reason for member in ensemble.members if member.reason.startswith("interrupted")}):
+        warnings.warn(f"{reasons[0]}: the estimator is fitted with the members as they were then", stacklevel=3)
+    return ensemble, history
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads of torch within a block; afterwards as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def load(path: str | Path) -> SparseNODE:
+    """Read a fitted estimator that `SparseNODE.save` wrote.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another version.
+    """
+    return SparseNODE.load(path)

@@ -1,0 +1,87 @@
+"""Figures of a fit, drawn by the workflow's own functions from the same tables."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparsenode.data.contract import read_metadata, write_trajectories
+from sparsenode.errors import UserError, describe_choice
+from sparsenode.evaluation.evaluate import Evaluation, write_evaluation
+from sparsenode.evaluation.results import Results
+from sparsenode.figures.drawing import draw_figure
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.figure import Figure
+
+
+_FIGURES = ("trajectories", "network", "network_graph", "strengths", "pareto", "stability")
+"""Figures that need no more than a fit."""
+
+
+class Plots:
+    """Figures of a fit. Each is a matplotlib `Figure`, which notebooks show and `savefig` writes."""
+
+    def __init__(self, adata: AnnData, evaluation: Evaluation) -> None:
+        """Keep what figures are drawn from."""
+        self._adata, self._evaluation = adata, evaluation
+
+    def trajectories(self) -> Figure:
+        """Observed and forecast trajectories."""
+        return self.figure("trajectories")
+
+    def network(self) -> Figure:
+        """The learned network as a heat map, beside the true one where it is known."""
+        return self.figure("network")
+
+    def graph(self) -> Figure:
+        """The learned network as a drawing."""
+        return self.figure("network_graph")
+
+    def path(self) -> Figure:
+        """Error and sparsities over the strength."""
+        return self.figure("strengths")
+
+    def stability(self) -> Figure:
+        """How often each pair is selected, over the strength."""
+        return self.figure("stability")
+
+    def figure(self, name: str, *, font_size: float = 9.0) -> Figure:
+        """A figure of the workflow by its name, of those that need no more than a fit.
+
+        Args:
+            name: name of the figure: trajectories, network, network_graph, strengths, pareto or stability.
+            font_size: size of the text, in points.
+
+        Raises:
+            UserError: there is no such figure.
+        """
+        if name not in _FIGURES:
+            raise UserError(f"a fit has no figure {name!r}; {describe_choice(name, _FIGURES)}")
+        # Through the files of the workflow: figures then show what these hold, to the last digit.
+        with tempfile.TemporaryDirectory(prefix="sparsenode-") as folder:
+            root = Path(folder)
+            files = {
+                "metrics": root / "metrics.parquet",
+                "forecasts": root / "forecasts.parquet",
+                "networks": root / "networks",
+                "selection": root / "selection",
+            }
+            write_evaluation(self._evaluation, self._adata, **files)
+            write_trajectories(self._adata, root / "data.h5ad")
+            results = Results(read_metadata(self._adata).name, {**files, "data": root / "data.h5ad"})
+            figure = draw_figure(name, results, font_size=font_size)
+        # Notebooks show figures of pyplot only, unless an object says itself how it looks.
+        figure._repr_png_ = partial(_png, figure)
+        return figure
+
+
+def _png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", bbox_inches="tight")
+    return content.getvalue()
