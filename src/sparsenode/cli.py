@@ -97,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_forecast_interventions,
         _add_collect_metrics,
         _add_collect_remarks,
+        _add_tabulate_sweeps,
         _add_tabulate_benchmark,
     ):
         add(subparsers)
@@ -527,6 +528,20 @@ def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folders of chosen strengths, in the same order",
     )
+
+
+def _add_tabulate_sweeps(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "tabulate-sweeps", "write which values the members of sweeps have", _tabulate_sweeps
+    )
+    parser.add_argument("--sweeps", type=_json_object, required=True, help="columns and rows, as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file")
+
+
+def _tabulate_sweeps(arguments: Arguments) -> None:
+    from sparsenode.pipeline.sweeps import tabulate_sweeps
+
+    tabulate_sweeps(arguments.sweeps, arguments.output)
 
 
 def _add_tabulate_benchmark(subparsers: Subparsers) -> None:

@@ -12,7 +12,14 @@ from shutil import which
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from sparsenode.pipeline import cluster, configuration, invocation, plan, seed_blocks
+from sparsenode.pipeline import (
+    cluster,
+    configuration,
+    invocation,
+    plan,
+    seed_blocks,
+    sweeps,
+)
 from sparsenode import remarks, versions
 from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
@@ -75,8 +82,8 @@ for name in ("overwrite_resources", "overwrite_threads"):
 
 
 wildcard_constraints:
-    dataset="|".join(config["run"]["datasets"]),
-    model="|".join(config["run"]["models"]),
+    dataset="|".join(map(re.escape, config["run"]["datasets"])),
+    model="|".join(map(re.escape, config["run"]["models"])),
     method="|".join(config["run"]["methods"]),
     peer="|".join(config["run"]["peers"]) or "(?!)",
     comparison="|".join(configuration.comparisons_of(config)) or "(?!)",
@@ -86,12 +93,22 @@ wildcard_constraints:
     unpacked_path="|".join(map(re.escape, UNPACKED)) or "(?!)",
 
 
-def all_figures():
+def pictures_of_figures(dataset, figures):
+    """The files of figures of a dataset."""
     return [
         f"{RESULTS}figures/{dataset}/{figure}.{ending}"
-        for dataset in config["run"]["datasets"]
-        for figure in configuration.figures_of(config, dataset)
+        for figure in figures
         for ending in FIGURE_ENDINGS[figure].values()
+    ]
+
+
+def all_figures():
+    return [
+        picture
+        for dataset in config["run"]["datasets"]
+        for picture in pictures_of_figures(
+            dataset, configuration.figures_drawn(config, dataset)
+        )
     ] + [
         f"{RESULTS}figures/comparisons/{comparison}.{ending}"
         for comparison in configuration.comparisons_of(config)
@@ -104,31 +121,42 @@ def all_tables():
     tables = ["metrics.csv", "remarks.csv", "remarks.md"]
     if any(benchmarks.values()):
         tables += ["benchmark.csv", "benchmark.md"]
+    if any(configuration.sweeps_of(config).values()):
+        tables.append("sweeps.csv")
     return [f"{RESULTS}{table}" for table in tables]
 
 
 def all_results():
     """What the figures and tables are made from: a target of its own, so that none of it remains away after a failure."""
-    results = []
-    for dataset in config["run"]["datasets"]:
-        results += [
-            f"{RESULTS}data/{dataset}.h5ad",
-            *settings_of(dataset),
-            *models_of(dataset),
-            *(
-                path.replace(".safetensors", ".history.parquet")
-                for path in models_of(dataset)
-            ),
-            *peers_of(dataset),
-            f"{RESULTS}metrics/{dataset}.parquet",
-            f"{RESULTS}forecasts/{dataset}.parquet",
-            f"{RESULTS}remarks/{dataset}.csv",
-            *networks_of(dataset),
-            *selections_of(dataset),
-        ]
-        if config["datasets"][dataset]["interventions"] is not None:
-            results.append(f"{RESULTS}interventions/{dataset}.parquet")
+    return [path for name in config["run"]["datasets"] for path in results_of(name)]
+
+
+def results_of(dataset):
+    """What the figures and tables of a dataset are made from."""
+    results = [
+        f"{RESULTS}data/{dataset}.h5ad",
+        *settings_of(dataset),
+        *models_of(dataset),
+        *(
+            path.replace(".safetensors", ".history.parquet")
+            for path in models_of(dataset)
+        ),
+        *peers_of(dataset),
+        f"{RESULTS}metrics/{dataset}.parquet",
+        f"{RESULTS}forecasts/{dataset}.parquet",
+        f"{RESULTS}remarks/{dataset}.csv",
+        *networks_of(dataset),
+        *selections_of(dataset),
+    ]
+    if config["datasets"][dataset]["interventions"] is not None:
+        results.append(f"{RESULTS}interventions/{dataset}.parquet")
     return results
+
+
+def members_of_sweep(sweep):
+    """The datasets of a sweep that are of the run."""
+    members = configuration.sweeps_of(config)["datasets"][sweep]
+    return [dataset for dataset in config["run"]["datasets"] if dataset in members]
 
 
 def settings_of(dataset):

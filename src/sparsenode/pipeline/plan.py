@@ -134,12 +134,13 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
             INTERVENTION_SECONDS,
         ),
         "draw figures": (
-            sum(len(configuration.figures_of(config, name)) for name in datasets)
+            sum(len(configuration.figures_drawn(config, name)) for name in datasets)
             + len(configuration.comparisons_of(config)),
             FIGURE_SECONDS,
         ),
         "collect_metrics": (1, 1.0),
         "collect_remarks": (1, 1.0),
+        "tabulate_sweeps": (int(any(configuration.sweeps_of(config).values())), 1.0),
         "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
