@@ -244,7 +244,7 @@ BAD = {
     ),
     "a sweep with a number": (
         merge(BASE, {"comparisons": {"m": {"label": "x", "datasets": {"hill": 1}}}}),
-        "comparisons.m.datasets.hill: found the number 1; allowed: an option of the sweep, noise, seed",
+        "comparisons.m.datasets.hill: found the number 1.0; allowed: an option of the sweep, noise, seed",
     ),
     "an option for a dataset": (
         merge(BASE, {"comparisons": {"m": {"label": "x", "datasets": {"other": "noise"}}}}),

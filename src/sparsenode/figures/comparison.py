@@ -95,7 +95,8 @@ def draw(comparison: str, settings: Mapping[str, Any], tables: Tables) -> Figure
     figure.supxlabel(settings["label"], fontsize=grid[0, 0].xaxis.label.get_fontsize())
     figure.suptitle(
         f"{comparison.replace('_', ' ')}: {_describe_data(settings)}\n"
-        f"each method at the strength chosen on validation; symbols: median over {_pooled(settings)}, bars: their range",
+        "each method at the strength chosen on validation; "
+        f"symbols: median over {_pooled(settings)}, bars: their range",
         x=0.01,
         ha="left",
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sparsenode import versions
 from sparsenode.ensemble.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
 from sparsenode.ensemble.members import Member, save_ensemble
 from sparsenode.ensemble.memory import (
@@ -156,6 +157,7 @@ def train_members(
         circumstances = {
             "memory_bytes": peak_memory(device_name),
             "data_sha256": data_sha256,
+            "preprocessing_version": versions.PREPROCESSING,
             "seeds": list(seeds),
             "device": device_name,
             "threads": threads,
