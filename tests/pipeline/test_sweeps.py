@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sparsenode.errors import UserError
-from sparsenode.pipeline import configuration, plan, sweeps
+from sparsenode.pipeline import configuration, packs, plan, sweeps
 from sparsenode.pipeline.configuration import check_configuration, merge
 
 BASE = {
@@ -173,6 +173,38 @@ def test_a_plan_counts_the_members():
     made = plan.make_plan(check_configuration(BASE))
     assert len(made.training) == made.others["evaluate_models"][0] == 6
     assert "draw figures" not in made.others
+    assert (made.packs, made.packed, made.training_jobs()) == (1, 6, 1)
+    assert "of them 1 packs of 6 trainings on sweeps (" in plan.describe_plan(made, cores=1)
+
+
+def trainings_of(config):
+    blocks = dict.fromkeys(configuration.grid(config), configuration.seed_blocks(config))
+    return blocks, [packs.Training(*key, first, last) for key in blocks for first, last in blocks[key]]
+
+
+def test_packs_hold_what_is_alike_and_each_training_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = sweep_of({"nodes": [4, 5], "seed": list(range(50))}) | {
+        "run": {**BASE["run"], "datasets": ["hill", "other"]}
+    }
+    checked = check_configuration(config)
+    blocks, trainings = trainings_of(checked)
+    packed = packs.packs_of_run(checked, blocks)
+    assert sorted(each for pack in packed for each in pack) == sorted(t for t in trainings if t.dataset != "other")
+    for pack in packed:
+        assert len({checked["datasets"][each.dataset]["options"]["nodes"] for each in pack}) == 1
+        assert 1 <= len(pack) <= packs.MOST_PACKED
+    assert packs.decode_packs(packs.encode_packs(packed)) == packed
+
+
+def test_packs_end_at_their_time(monkeypatch):
+    checked = check_configuration(sweep_of({"seed": list(range(7))}))
+    _, trainings = trainings_of(checked)
+    each = packs.estimate(checked, trainings[0]).seconds
+    monkeypatch.setattr(packs, "PACK_SECONDS", 3.5 * each)
+    assert [len(pack) for pack in packs.cut(checked, trainings)] == [3, 3, 1]
+    monkeypatch.setattr(packs, "PACK_SECONDS", 0.5 * each)
+    assert [len(pack) for pack in packs.cut(checked, trainings)] == [1] * 7
 
 
 BAD = {
