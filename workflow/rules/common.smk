@@ -478,7 +478,7 @@ def training_settings(part):
 
 def grid_or_error(wildcards):
     wanted = (wildcards.dataset, wildcards.model, wildcards.method)
-    if wanted not in configuration.grid(config):
+    if wanted not in configuration.grid(config, wildcards.dataset):
         raise WorkflowError(
             f"models.{wildcards.model} is not trained on {wildcards.dataset} with {wildcards.method} (see its"
             f" `datasets` and `methods`, and datasets.{wildcards.dataset}.methods)"
