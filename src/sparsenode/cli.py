@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -93,11 +94,13 @@ def build_parser() -> argparse.ArgumentParser:
         _add_preprocess_dataset,
         _add_freeze_settings,
         _add_train_members,
+        _add_train_pack,
         _add_infer_peer,
         _add_evaluate_models,
         _add_forecast_interventions,
         _add_collect_metrics,
         _add_collect_remarks,
+        _add_tabulate_sweeps,
         _add_tabulate_benchmark,
     ):
         add(subparsers)
@@ -377,6 +380,60 @@ def _train_members(arguments: Arguments) -> None:
     )
 
 
+def _add_train_pack(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "train-pack", "train on several datasets of a sweep in turn", _train_pack)
+    parser.add_argument("--results", type=Path, required=True, help="folder of the results, which holds data, settings")
+    parser.add_argument(
+        "--trainings",
+        type=_training,
+        nargs="+",
+        required=True,
+        metavar="DATASET/MODEL/METHOD/seeds_FIRST-LAST",
+        help="what is trained",
+    )
+    parser.add_argument("--threads", type=_positive, default=1)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--memory-mb", type=_positive, help="members that need more are trained in parts; default: all")
+    parser.add_argument("--checkpoint-seconds", type=_above_zero, default=60.0, help="time from one to the next")
+
+
+def _training(text: str) -> tuple[str, str, range]:
+    """The dataset, the path of a (dataset, model, method) and the seeds of a packed training."""
+    match = re.fullmatch(r"(([^/]+)/[^/]+/[^/]+)/seeds_([0-9]+)-([0-9]+)", text)
+    if match is None or int(match[3]) > int(match[4]):
+        message = f"found {text!r}; allowed: DATASET/MODEL/METHOD/seeds_FIRST-LAST"
+        raise argparse.ArgumentTypeError(message)
+    return match[2], match[1], range(int(match[3]), int(match[4]) + 1)
+
+
+def _train_pack(arguments: Arguments) -> None:
+    _limit_threads(arguments.threads)
+    from sparsenode.training.pack import PackedTraining, train_pack
+
+    results = arguments.results
+    trainings = []
+    for dataset, folder, seeds in arguments.trainings:
+        name = f"seeds_{seeds[0]}-{seeds[-1]}"
+        trainings.append(
+            PackedTraining(
+                data=results / "data" / f"{dataset}.h5ad",
+                settings=results / "settings" / f"{folder}.json",
+                seeds=seeds,
+                output=results / "models" / folder / f"{name}.safetensors",
+                history=results / "models" / folder / f"{name}.history.parquet",
+                checkpoints=results / "checkpoints" / folder / name,
+                stash=results / "checkpoints" / "finished" / folder / name,
+            )
+        )
+    train_pack(
+        trainings,
+        threads=arguments.threads,
+        device=arguments.device,
+        memory_mb=arguments.memory_mb,
+        checkpoint_seconds=arguments.checkpoint_seconds,
+    )
+
+
 def _add_infer_peer(subparsers: Subparsers) -> None:
     parser = _subcommand(
         subparsers, "infer-peer", "score all pairs of variables by another package's method", _infer_peer
@@ -532,6 +589,20 @@ def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folders of chosen strengths, in the same order",
     )
+
+
+def _add_tabulate_sweeps(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "tabulate-sweeps", "write which values the members of sweeps have", _tabulate_sweeps
+    )
+    parser.add_argument("--sweeps", type=_json_object, required=True, help="columns and rows, as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file")
+
+
+def _tabulate_sweeps(arguments: Arguments) -> None:
+    from sparsenode.pipeline.sweeps import tabulate_sweeps
+
+    tabulate_sweeps(arguments.sweeps, arguments.output)
 
 
 def _add_tabulate_benchmark(subparsers: Subparsers) -> None:

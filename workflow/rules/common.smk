@@ -12,7 +12,15 @@ from shutil import which
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from sparsenode.pipeline import cluster, configuration, invocation, plan, seed_blocks
+from sparsenode.pipeline import (
+    cluster,
+    configuration,
+    invocation,
+    packs,
+    plan,
+    seed_blocks,
+    sweeps,
+)
 from sparsenode import remarks, versions
 from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
@@ -53,6 +61,7 @@ configuration.set_environment(config)
 # Environment variables, which jobs on a cluster inherit: what the run has found when it was started counts for them.
 TRAINING_GPUS = "SPARSENODE_TRAINING_GPUS"
 SEED_BLOCKS = "SPARSENODE_SEED_BLOCKS"
+TRAINING_PACKS = "SPARSENODE_TRAINING_PACKS"
 
 # Blocks of seeds of each (dataset, model, method). They depend on the models that are there: jobs see others.
 if workflow.is_main_process or SEED_BLOCKS not in os.environ:
@@ -62,21 +71,37 @@ else:
     BLOCKS = seed_blocks.decode_blocks(config, os.environ[SEED_BLOCKS])
 
 
+# Trainings on the datasets of sweeps that one job holds; what is trained already is used as it is, and has no rule.
+PACKED = packs.sweep_of_dataset(config)
+try:
+    if workflow.is_main_process or TRAINING_PACKS not in os.environ:
+        is_forced = invocation.forces_training(sys.argv)
+        PACKS = packs.packs_of_run(config, BLOCKS, is_forced=is_forced)
+        os.environ[TRAINING_PACKS] = packs.encode_packs(PACKS)
+    else:
+        PACKS = packs.decode_packs(os.environ[TRAINING_PACKS])
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+
 # What the profile or the command line asks for `evaluate_models` holds for the rule of each dataset. To be said before
 # the first rule, at which Snakemake takes them over.
 for name in ("overwrite_resources", "overwrite_threads"):
     asked = dict(getattr(workflow.resource_settings, name))
+    each = {}
     if "evaluate_models" in asked:
-        each = {
-            f"evaluate_models_{dataset}": asked["evaluate_models"]
-            for dataset in config["run"]["datasets"]
-        }
+        for dataset in config["run"]["datasets"]:
+            each[f"evaluate_models_{dataset}"] = asked["evaluate_models"]
+    if "train_members" in asked:
+        for number in range(len(PACKS)):
+            each[f"train_pack_{number}"] = asked["train_members"]
+    if each:
         setattr(workflow.resource_settings, name, each | asked)
 
 
 wildcard_constraints:
-    dataset="|".join(config["run"]["datasets"]),
-    model="|".join(config["run"]["models"]),
+    dataset="|".join(map(re.escape, config["run"]["datasets"])),
+    model="|".join(map(re.escape, config["run"]["models"])),
     method="|".join(config["run"]["methods"]),
     peer="|".join(config["run"]["peers"]) or "(?!)",
     comparison="|".join(configuration.comparisons_of(config)) or "(?!)",
@@ -86,12 +111,22 @@ wildcard_constraints:
     unpacked_path="|".join(map(re.escape, UNPACKED)) or "(?!)",
 
 
-def all_figures():
+def pictures_of_figures(dataset, figures):
+    """The files of figures of a dataset."""
     return [
         f"{RESULTS}figures/{dataset}/{figure}.{ending}"
-        for dataset in config["run"]["datasets"]
-        for figure in configuration.figures_of(config, dataset)
+        for figure in figures
         for ending in FIGURE_ENDINGS[figure].values()
+    ]
+
+
+def all_figures():
+    return [
+        picture
+        for dataset in config["run"]["datasets"]
+        for picture in pictures_of_figures(
+            dataset, configuration.figures_drawn(config, dataset)
+        )
     ] + [
         f"{RESULTS}figures/comparisons/{comparison}.{ending}"
         for comparison in configuration.comparisons_of(config)
@@ -104,31 +139,42 @@ def all_tables():
     tables = ["metrics.csv", "remarks.csv", "remarks.md"]
     if any(benchmarks.values()):
         tables += ["benchmark.csv", "benchmark.md"]
+    if any(configuration.sweeps_of(config).values()):
+        tables.append("sweeps.csv")
     return [f"{RESULTS}{table}" for table in tables]
 
 
 def all_results():
     """What the figures and tables are made from: a target of its own, so that none of it remains away after a failure."""
-    results = []
-    for dataset in config["run"]["datasets"]:
-        results += [
-            f"{RESULTS}data/{dataset}.h5ad",
-            *settings_of(dataset),
-            *models_of(dataset),
-            *(
-                path.replace(".safetensors", ".history.parquet")
-                for path in models_of(dataset)
-            ),
-            *peers_of(dataset),
-            f"{RESULTS}metrics/{dataset}.parquet",
-            f"{RESULTS}forecasts/{dataset}.parquet",
-            f"{RESULTS}remarks/{dataset}.csv",
-            *networks_of(dataset),
-            *selections_of(dataset),
-        ]
-        if config["datasets"][dataset]["interventions"] is not None:
-            results.append(f"{RESULTS}interventions/{dataset}.parquet")
+    return [path for name in config["run"]["datasets"] for path in results_of(name)]
+
+
+def results_of(dataset):
+    """What the figures and tables of a dataset are made from."""
+    results = [
+        f"{RESULTS}data/{dataset}.h5ad",
+        *settings_of(dataset),
+        *models_of(dataset),
+        *(
+            path.replace(".safetensors", ".history.parquet")
+            for path in models_of(dataset)
+        ),
+        *peers_of(dataset),
+        f"{RESULTS}metrics/{dataset}.parquet",
+        f"{RESULTS}forecasts/{dataset}.parquet",
+        f"{RESULTS}remarks/{dataset}.csv",
+        *networks_of(dataset),
+        *selections_of(dataset),
+    ]
+    if config["datasets"][dataset]["interventions"] is not None:
+        results.append(f"{RESULTS}interventions/{dataset}.parquet")
     return results
+
+
+def members_of_sweep(sweep):
+    """The datasets of a sweep that are of the run."""
+    members = configuration.sweeps_of(config)["datasets"][sweep]
+    return [dataset for dataset in config["run"]["datasets"] if dataset in members]
 
 
 def settings_of(dataset):
@@ -250,10 +296,17 @@ def possible_files():
         for dataset in config["run"]["datasets"]
         for figure in configuration.figures_of(config, dataset)
     }
-    return {
+    fixed = {
+        str(output)
+        for producer in workflow.rules
+        for output in producer.output
+        if not output.get_wildcard_names()
+    }
+    return fixed | {
         str(output.apply_wildcards(job))
         for producer in workflow.rules
         for output in producer.output
+        if output.get_wildcard_names()
         for job in jobs
         if set(output.get_wildcard_names()) <= set(job)
         if producer.name.removeprefix("draw_") not in FIGURES
@@ -425,7 +478,7 @@ def training_settings(part):
 
 def grid_or_error(wildcards):
     wanted = (wildcards.dataset, wildcards.model, wildcards.method)
-    if wanted not in configuration.grid(config):
+    if wanted not in configuration.grid(config, wildcards.dataset):
         raise WorkflowError(
             f"models.{wildcards.model} is not trained on {wildcards.dataset} with {wildcards.method} (see its"
             f" `datasets` and `methods`, and datasets.{wildcards.dataset}.methods)"
@@ -561,6 +614,25 @@ def training_environment(wildcards):
 def memory_limit():
     """The flag that cuts training jobs into parts; followed by a space where there is one."""
     return f"--memory-mb {config['memory_mb']} " if config["memory_mb"] else ""
+
+
+def pack_memory(pack):
+    """Memory of a pack in MB, that of its largest training."""
+    largest = max(packs.estimate(config, training).memory_mb for training in pack)
+    return lambda wildcards, attempt: int((400 + largest) * 1.5**attempt)
+
+
+def pack_minutes(pack):
+    """Time limit of a pack in minutes."""
+    seconds = sum(packs.estimate(config, training).seconds for training in pack)
+    return lambda wildcards, attempt: int(10 + 4 * attempt * seconds / 60)
+
+
+def files_of_pack(pack, pattern):
+    """A file of each training of a pack: `path` is DATASET/MODEL/METHOD/seeds_FIRST-LAST."""
+    return [
+        RESULTS + pattern.format(path=each.path(), **each._asdict()) for each in pack
+    ]
 
 
 def training_minutes(wildcards, attempt):

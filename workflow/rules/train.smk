@@ -29,6 +29,11 @@ rule train_members:
         f"{RESULTS}logs/train_members/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.log",
     benchmark:
         f"{RESULTS}benchmarks/train_members/{{dataset}}/{{model}}/{{method}}/seeds_{{first}}-{{last}}.tsv"
+    wildcard_constraints:
+        dataset="|".join(
+            re.escape(name) for name in config["run"]["datasets"] if name not in PACKED
+        )
+        or "(?!)",
     conda:
         training_environment
     threads: config["threads"]
@@ -50,3 +55,39 @@ rule train_members:
         " --device {resources.device} {resources.memory_limit}--checkpoints {params.checkpoints:q}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --output {output.model:q}"
         " --history {output.history:q} > {log:q} 2>&1"
+
+
+# One rule a pack of trainings on datasets of a sweep, train_pack_NUMBER, since their files have no pattern.
+for number, pack in enumerate(PACKS):
+
+    rule:
+        name:
+            f"train_pack_{number}"
+        input:
+            data=list(dict.fromkeys(files_of_pack(pack, "data/{dataset}.h5ad"))),
+            settings=files_of_pack(pack, "settings/{dataset}/{model}/{method}.json"),
+        output:
+            models=files_of_pack(pack, "models/{path}.safetensors"),
+            histories=files_of_pack(pack, "models/{path}.history.parquet"),
+        log:
+            f"{RESULTS}logs/train_pack/{pack[0].path()}.log",
+        benchmark:
+            f"{RESULTS}benchmarks/train_pack/{pack[0].path()}.tsv"
+        conda:
+            training_environment
+        threads: config["threads"]
+        resources:
+            mem_mb=pack_memory(pack),
+            runtime=pack_minutes(pack),
+            gpu=gpus_of_training,
+            device=config["device"],
+            memory_limit=memory_limit(),
+            checkpoint_seconds=str(config["checkpoint_seconds"]),
+        params:
+            version=versions.TRAINING,
+            results=RESULTS or ".",
+            trainings=[training.path() for training in pack],
+        shell:
+            "sparsenode train-pack --results {params.results:q} --trainings {params.trainings:q} --threads {threads}"
+            " --device {resources.device} {resources.memory_limit}"
+            " --checkpoint-seconds {resources.checkpoint_seconds} > {log:q} 2>&1"

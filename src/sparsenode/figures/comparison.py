@@ -95,7 +95,8 @@ def draw(comparison: str, settings: Mapping[str, Any], tables: Tables) -> Figure
     figure.supxlabel(settings["label"], fontsize=grid[0, 0].xaxis.label.get_fontsize())
     figure.suptitle(
         f"{comparison.replace('_', ' ')}: {_describe_data(settings)}\n"
-        "each method at the strength chosen on validation; symbols: median over seeds, bars: their range",
+        "each method at the strength chosen on validation; "
+        f"symbols: median over {_pooled(settings)}, bars: their range",
         x=0.01,
         ha="left",
     )
@@ -183,6 +184,12 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, looks: Mapping[str, Look], wid
             axes.axhline(value, color=style.GRAY, linewidth=0.8, zorder=1)
     else:
         axes.plot(chance["x"], chance["value"], color=style.GRAY, linewidth=0.8, zorder=1)
+
+
+def _pooled(settings: Mapping[str, Any]) -> str:
+    """What is drawn as one symbol: seeds, and datasets of the same number."""
+    positions = list((settings.get("datasets") or {}).values())
+    return "seeds and datasets" if len(set(positions)) < len(positions) else "seeds"
 
 
 def _describe_data(settings: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import describe_absence, is_web_address, lookup_problem, scheme_of, write_atomically
 from sparsenode.labels import reserved_name
 from sparsenode.pipeline.schema import STRENGTH, Configuration
+from sparsenode.pipeline.sweeps import Sweeps, expand
 from sparsenode.typed import (
     UNQUOTED,
     Settings,
@@ -249,7 +250,8 @@ def check_configuration(config: Mapping[str, Any]) -> dict[str, Any]:
     """Check a configuration and give a completed copy: defaults filled in, numbers in their own type.
 
     `sparsenode.pipeline.schema` describes keys and values; beside it are checked the options of sources, methods and
-    peers, the strengths, and that names refer to entries that exist.
+    peers, the strengths, and that names refer to entries that exist. Sweeps are expanded: every entry of the copy is
+    plain, and `sweeps` says which of them a sweep stands for, with the values of its options.
 
     Raises:
         UserError: lists every problem, one a line, as `key.path: found X; allowed: Y`.
@@ -261,6 +263,10 @@ def check_configuration(config: Mapping[str, Any]) -> dict[str, Any]:
     settings, problems = check_settings(Configuration, values)
     _report(problems)
     completed = {key: _plain(entry) for key, entry in (settings.model_dump() if settings else {}).items()}
+    swept, problems = expand(completed)
+    _report(problems)
+    if any(swept.values()):
+        completed["sweeps"] = swept
     _report(list(_entry_problems(completed)))
     _report(list(_name_problems(completed)))
     _report(list(_reference_problems(completed)))
@@ -268,20 +274,28 @@ def check_configuration(config: Mapping[str, Any]) -> dict[str, Any]:
     return completed
 
 
-def pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """List the (dataset, model) pairs of the run that share a method, in the order of the run's lists."""
+def sweeps_of(config: Mapping[str, Any]) -> Sweeps:
+    """Give the sweeps of a checked configuration, empty where it has none."""
+    swept: Sweeps = config.get("sweeps", {"datasets": {}, "models": {}})
+    return swept
+
+
+def pairs(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[str, str]]:
+    """List the (dataset, model) pairs of the run, or of a dataset of it, that share a method, in the lists' order."""
+    if dataset is not None and dataset not in config["run"]["datasets"]:
+        return []
     return [
-        (dataset, model)
-        for dataset in config["run"]["datasets"]
+        (name, model)
+        for name in (config["run"]["datasets"] if dataset is None else [dataset])
         for model in config["run"]["models"]
-        if config["models"][model]["datasets"] is None or dataset in config["models"][model]["datasets"]
-        if methods_of(config, model, dataset)
+        if config["models"][model]["datasets"] is None or name in config["models"][model]["datasets"]
+        if methods_of(config, model, name)
     ]
 
 
 def models_of(config: Mapping[str, Any], dataset: str) -> list[str]:
     """List the models of the run that are trained on a dataset."""
-    return [model for name, model in pairs(config) if name == dataset]
+    return [model for _, model in pairs(config, dataset)]
 
 
 def methods_of(config: Mapping[str, Any], model: str, dataset: str | None = None) -> list[str]:
@@ -307,10 +321,7 @@ def _per_target(config: Mapping[str, Any], method: str) -> bool:
 def grid(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[str, str, str]]:
     """List what is trained in the run, or on a dataset, as (dataset, model, method)."""
     return [
-        (name, model, method)
-        for name, model in pairs(config)
-        if dataset is None or name == dataset
-        for method in methods_of(config, model, name)
+        (name, model, method) for name, model in pairs(config, dataset) for method in methods_of(config, model, name)
     ]
 
 
@@ -359,7 +370,7 @@ def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Give what the preprocessing of one dataset depends on."""
-    later = {"methods", "peers", "evaluation", "interventions", "benchmark"}
+    later = {"methods", "peers", "evaluation", "interventions", "benchmark", "figures"}
     return {key: value for key, value in config["datasets"][dataset].items() if key not in later}
 
 
@@ -431,6 +442,13 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
         "truth": has_truth(config, dataset),
     }
     return [name for name, figure in FIGURES.items() if needs_met[figure.needs]]
+
+
+def figures_drawn(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """Give the figures of a dataset that a run draws by itself: none in a sweep, unless its entry says so."""
+    drawn = config["datasets"][dataset]["figures"]
+    is_swept = any(dataset in members for members in sweeps_of(config)["datasets"].values())
+    return figures_of(config, dataset) if drawn or (drawn is None and not is_swept) else []
 
 
 def benchmarks_of(config: Mapping[str, Any]) -> dict[str, str | None]:
@@ -657,14 +675,21 @@ def _entry_problems(config: dict[str, Any]) -> Iterator[str]:
     from sparsenode.data import sources
     from sparsenode.figures.published import benchmark_names
 
+    sweep_of = {member: sweep for sweep, members in sweeps_of(config)["datasets"].items() for member in members}
+    reported = set[str]()  # sweeps: one member's problems are those of the others
     for name, dataset in config["datasets"].items():
         path = ("datasets", name)
+        if sweep_of.get(name) in reported:
+            continue
         if dataset["benchmark"] not in {None, *benchmark_names()}:
             yield unknown_name(describe_key([*path, "benchmark"]), dataset["benchmark"], ["null", *benchmark_names()])
         if dataset["source"] not in sources.source_names():
             yield unknown_name(describe_key([*path, "source"]), dataset["source"], sources.source_names())
         else:
-            yield from _complete_options(dataset, sources.get_source(dataset["source"]), [*path, "options"])
+            problems = _complete_options(dataset, sources.get_source(dataset["source"]), [*path, "options"])
+            yield from problems
+            if problems and name in sweep_of:
+                reported.add(sweep_of[name])
     for name, method in config["methods"].items():
         path = ("methods", name)
         method["regularizer"] = method["regularizer"] or name
@@ -833,6 +858,9 @@ def _comparison_problems(config: Mapping[str, Any], entry: Mapping[str, Any], ke
         if len(positions) < 2:
             listed = describe_names(list(positions))
             yield f"{path}: found {listed}; allowed: two or more {kind}, each with a number of its own"
+        elif kind == "datasets" and any(set(positions) & set(members) for members in sweeps_of(config)[kind].values()):
+            if len(set(positions.values())) < 2:
+                yield f"{path}: found one number for all; allowed: datasets of two or more numbers"
         elif len(set(positions.values())) < len(positions):
             twice = next(
                 f"{position:g}" for position in positions.values() if list(positions.values()).count(position) > 1

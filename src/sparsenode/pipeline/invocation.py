@@ -15,6 +15,7 @@ from typing import Any
 from sparsenode.errors import did_you_mean, nearest_names
 
 _LISTED = 30  # names listed in a message
+_UP_TO_TRAINING = ("train_", "freeze_settings", "preprocess_dataset", "download_source", "unpack_source")
 _NAMING_TARGETS = ("forcerun", "prioritize", "until", "omit_from")  # options that name rules or files
 
 
@@ -25,6 +26,7 @@ class _Command:
     targets: tuple[str, ...] = ()
     targets_of_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repeated: Mapping[str, int] = field(default_factory=dict)
+    forces_all: bool = False
 
 
 class _CountingNamespace(argparse.Namespace):
@@ -58,6 +60,12 @@ def repeated_option(command: Sequence[str]) -> str | None:
     return None
 
 
+def forces_training(command: Sequence[str]) -> bool:
+    """Whether a command line asks for trainings again that are done: all jobs, or rules up to the training."""
+    forced = targets_of_options(command).get("--forcerun", ())
+    return _read(tuple(command)).forces_all or any(name.startswith(_UP_TO_TRAINING) for name in forced)
+
+
 @lru_cache
 def _read(command: tuple[str, ...]) -> _Command:
     """What a command line names, by Snakemake's own parser; nothing where the command is not Snakemake's."""
@@ -82,6 +90,7 @@ def _read(command: tuple[str, ...]) -> _Command:
         targets=tuple(map(str, arguments.targets)),
         targets_of_options={option: names for option, names in named.items() if names},
         repeated={option: count for option, count in counts.items() if count > 1},
+        forces_all=bool(arguments.forceall or arguments.force),
     )
 
 

@@ -108,12 +108,21 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All jobs of a run: training in detail, the other jobs by number and seconds each; remarks on what is left out."""
+    """All jobs of a run: training in detail, the other jobs by number and seconds each; remarks on what is left out.
+
+    `packs` is the number of jobs that the trainings on datasets of sweeps are packed into, which are `packed` ones.
+    """
 
     training: tuple[TrainingJob, ...]
     others: Mapping[str, tuple[int, float]]
     exact: bool
     remarks: tuple[str, ...] = ()
+    packs: int = 0
+    packed: int = 0
+
+    def training_jobs(self) -> int:
+        """Number of jobs that train."""
+        return len(self.training) - self.packed + self.packs
 
 
 def make_plan(config: Mapping[str, Any]) -> RunPlan:
@@ -136,12 +145,13 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
             INTERVENTION_SECONDS,
         ),
         "draw figures": (
-            sum(len(configuration.figures_of(config, name)) for name in datasets)
+            sum(len(configuration.figures_drawn(config, name)) for name in datasets)
             + len(configuration.comparisons_of(config)),
             FIGURE_SECONDS,
         ),
         "collect_metrics": (1, 1.0),
         "collect_remarks": (1, 1.0),
+        "tabulate_sweeps": (int(any(configuration.sweeps_of(config).values())), 1.0),
         "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
@@ -152,7 +162,11 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         *wide_remarks(config),
         *missing_remarks(config),
     ]
-    return RunPlan(training, other_jobs, exact, tuple(remarks))
+    from sparsenode.pipeline import packs
+
+    all_packs = packs.packs_of_run(config, dict.fromkeys(grid, blocks), is_forced=True)
+    packed = sum(map(len, all_packs))
+    return RunPlan(training, other_jobs, exact, tuple(remarks), len(all_packs), packed)
 
 
 def training_job(
@@ -302,15 +316,22 @@ def describe_plan(plan: RunPlan, *, cores: int, gpu_speed: float = GPU_SPEED) ->
     for name, (job, count) in zip(names, alike.items(), strict=True):
         time, memory, disk = _duration(job.seconds), _size(job.memory_mb), _size(job.disk_mb)
         lines.append(f"{name:<{width}} {count:>6} {job.members:>8} {time:>9} {memory:>9} {disk:>11}")
-    jobs = len(plan.training) + sum(count for count, _ in plan.others.values())
+    jobs = plan.training_jobs() + sum(count for count, _ in plan.others.values())
     members = sum(job.members for job in plan.training)
     all_disk = sum(job.disk_mb for job in plan.training)
     side_by_side = sorted((job.memory_mb for job in plan.training), reverse=True)[:cores]
     other_jobs = ", ".join(f"{count} {name}" for name, (count, _) in plan.others.items())
+    unpacked = len(plan.training) - plan.packed
+    trainings = " and ".join(
+        [
+            *([f"{unpacked} train_members"] if unpacked or not plan.packs else []),
+            *([f"{plan.packs} packs of {plan.packed} trainings on sweeps"] if plan.packs else []),
+        ]
+    )
     on_core, on_gpu = (sum(job.gpu_seconds(speed) for job in plan.training) for speed in (1.0, gpu_speed))
     lines += [
         "",
-        f"jobs:    {jobs}, of them {len(plan.training)} train_members ({other_jobs})",
+        f"jobs:    {jobs}, of them {trainings} ({other_jobs})",
         f"members: {members}",
         f"time:    about {_duration(wall_seconds(plan, cores))} on {cores} cores",
         f"memory:  about {_size(sum(side_by_side))} with {len(side_by_side)} training jobs side by side",

@@ -36,6 +36,51 @@ Positions = Annotated[
     ),
 ]
 """Names, each with its number on the horizontal axis of a figure."""
+DatasetPositions = Annotated[
+    dict[str, float | str],
+    Field(
+        json_schema_extra={
+            "x-allowed": "a mapping of two or more names to numbers, or of sweeps to one of their options"
+        },
+    ),
+]
+"""Datasets, each with its number, and sweeps, each with the option whose values are the numbers."""
+
+
+SWEEP_KEYS = ("sweep", "design", "center", "names")
+"""Keys of an entry that say which entries it stands for; none of these has them."""
+
+Sweep = Annotated[
+    dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]],
+    Field(json_schema_extra={"x-allowed": "a mapping of options to lists of values, such as {noise: [0, 0.05]}"}),
+]
+
+
+class SweptSettings(Settings):
+    """What entries share that can stand for many."""
+
+    sweep: Sweep | None = Field(
+        None,
+        description="Options with lists of values: the entry stands for one entry for each of their combinations, with "
+        "names such as `hill_noise0.05_seed1`, and its own name for all of them. Of a dataset, options of the source, "
+        "or keys of the entry such as `validation.share`; of a model, its keys, such as `solver.step`. null for none.",
+    )
+    design: Literal[full, one_at_a_time, corners] = Field(
+        "full",
+        description="Which combinations: `full` for all; `one_at_a_time` for `center` and what differs from it in one "
+        "option; `corners` for those of each option's first and last value.",
+    )
+    center: dict[str, Any] | None = Field(
+        None,
+        description="For `one_at_a_time`, the value of each swept option in the center, such as `{noise: 0.05, seed: "
+        "0}`.",
+    )
+    names: str | None = Field(
+        None,
+        min_length=1,
+        description="Names of the combinations with the options in braces, such as `hill_{seed}`; null for the entry's "
+        "name and each option with its value.",
+    )
 
 
 class PriorEntry(Settings):
@@ -57,7 +102,7 @@ class PriorEntry(Settings):
     )
 
 
-class DatasetEntry(PreparationSettings):
+class DatasetEntry(PreparationSettings, SweptSettings):
     """An entry of `datasets`."""
 
     source: str = Field(description="Where the data come from, a data source that `sparsenode options` lists.")
@@ -95,9 +140,14 @@ class DatasetEntry(PreparationSettings):
         "table and the figure of balanced accuracy (sim350 with noise 0.025, breast, yeast, hematopoiesis "
         "with only its erythroid lineage); null for none. A change trains nothing again.",
     )
+    figures: bool | None = Field(
+        None,
+        description="Whether the figures of the dataset are drawn without being asked for as targets; null for yes, "
+        "and for no in a sweep.",
+    )
 
 
-class ModelEntry(ModelSettings):
+class ModelEntry(ModelSettings, SweptSettings):
     """An entry of `models`: what is trained, on which datasets and with which methods."""
 
     datasets: SomeNames | None = Field(
@@ -155,10 +205,11 @@ class ComparisonEntry(Settings):
     label: str = Field(
         min_length=1, description="What the numbers are, with their unit, the label of the horizontal axis."
     )
-    datasets: Positions | None = Field(
+    datasets: DatasetPositions | None = Field(
         None,
-        description="Two or more datasets, each with its number, such as `{sim350_clean: 0, sim350: 5}`; all models "
-        "and methods are drawn. null where methods are compared.",
+        description="Two or more datasets, each with its number, such as `{sim350_clean: 0, sim350: 5}`, or a sweep "
+        "with the option whose values are the numbers, such as `{hill: noise}`; all models and methods are drawn. null "
+        "where methods are compared.",
     )
     dataset: str | None = Field(None, description="The dataset on which methods are compared; null where datasets are.")
     methods: dict[Name, Positions] | None = Field(

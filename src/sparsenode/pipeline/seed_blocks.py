@@ -99,7 +99,7 @@ def blocks_of_run(config: Mapping[str, Any]) -> dict[Trained, list[Block]]:
             if last < config["seeds"]
             or (
                 _same_json(results.joinpath("settings", *key).with_suffix(".json"), settings)
-                and _has_its_data(config, key[0], folder / f"seeds_{first}-{last}.safetensors")
+                and has_its_data(config, key[0], folder / f"seeds_{first}-{last}.safetensors")
             )
         ]
         blocks[key] = choose_blocks(config["seeds"], config["seeds_per_job"], trained)
@@ -113,7 +113,16 @@ def _same_json(path: Path, settings: Mapping[str, Any]) -> bool:
     return False
 
 
-def _has_its_data(config: Mapping[str, Any], dataset: str, model: Path) -> bool:
+def is_trained_now(model: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a model file is of the settings, and of the present versions of preprocessing and training."""
+    if not _is_trained_with(model, json.loads(configuration.canonical_json(settings))):
+        return False
+    with model.open("rb") as stream:
+        metadata = tensor_file_header(stream)["metadata"]
+    return bool(metadata.get("preprocessing_version") == versions.PREPROCESSING)
+
+
+def has_its_data(config: Mapping[str, Any], dataset: str, model: Path) -> bool:
     """Whether the data that a model was trained on are there, and will not be made again."""
     data = Path(config["results_dir"]) / "data" / f"{dataset}.h5ad"
     downloads = [Path(config["downloads_dir"]) / path for path in configuration.remote_files(config, dataset)]

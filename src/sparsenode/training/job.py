@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sparsenode import versions
 from sparsenode.ensemble.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
 from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.ensemble.memory import (
@@ -124,7 +125,11 @@ def train_members(
             ensemble.members,
             ensemble.settings,
             ensemble.features,
-            {**ensemble.metadata, "data_sha256": data_sha256},
+            {
+                **ensemble.metadata,
+                "data_sha256": data_sha256,
+                "preprocessing_version": versions.PREPROCESSING,
+            },
             ensemble.groups,
             ensemble.centers,
         )
