@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -65,7 +65,7 @@ class SweptSettings(Settings):
         "names such as `hill_noise0.05_seed1`, and its own name for all of them. Of a dataset, options of the source, "
         "or keys of the entry such as `validation.share`; of a model, its keys, such as `solver.step`. null for none.",
     )
-    design: Literal[full, one_at_a_time, corners] = Field(
+    design: Literal["full", "one_at_a_time", "corners"] = Field(
         "full",
         description="Which combinations: `full` for all; `one_at_a_time` for `center` and what differs from it in one "
         "option; `corners` for those of each option's first and last value.",
