@@ -186,7 +186,7 @@ def test_hidden_features_leave_all_others_as_they_are() -> None:
     assert shown.truth_known.shape == (3, 3)
     assert load("rossler", hidden=["x1"]).priors["ngm"].shape == (4, 4)
     made = source("lorenz96", hidden=["x2"])
-    with pytest.raises(UserError, match="hidden features leave open how the system goes on"):
+    with pytest.raises(UserError, match="since variables are hidden"):
         made.system_from_provenance({"system": "lorenz96", "options": made.options, "scale": np.ones((1, 4))})
 
 
@@ -226,10 +226,11 @@ def test_each_seed_is_another_dataset_and_noise_changes_no_start() -> None:
         ("lotka_volterra", {"species": 3}, "species: found 3; allowed: a multiple of partners, 2"),
         ("lotka_volterra", {"lowest_start": 200.0}, "lowest_start: found 200; allowed: at most 100"),
         ("dysts", {"points_per_period": 1.0}, "points_per_period: found 1, which makes 0 observations"),
+        ("dysts", {"test_spread": 2.0}, "test_spread: found 2; allowed: 1, since starts are on the attractor"),
         ("dysts", {"system": "Lorens"}, "dysts has no system 'Lorens'; the nearest: Lorenz"),
         ("dysts", {"system": "Duffing"}, "Duffing is not a data source: its rates depend on the time"),
-        ("lorenz96", {"hidden": ["y1"]}, "hidden names 'y1', which is no feature; the nearest: x1"),
-        ("linear", {"hidden": ["x1", "x2", "x3", "x4"]}, "hidden names all features"),
+        ("lorenz96", {"hidden": ["y1"]}, "hidden: found 'y1'; allowed: a variable, of which the nearest are x1"),
+        ("linear", {"hidden": ["x1", "x2", "x3", "x4"]}, "hidden: found all variables; allowed: all but one"),
     ],
 )
 def test_options_that_cannot_be_are_refused(name: str, options: dict, message: str) -> None:

@@ -248,7 +248,7 @@ def test_the_system_is_found_again_in_the_preprocessed_file_whose_size_was_plann
         ({"regulators_per_target": [1, 50]}, "more regulators than there are other genes"),
         ({"regulators_per_target": [0, 0]}, "without regulators there is no network"),
         ({"nodes": 2, "regulators_per_target": [0, 1], "seed": 2}, "no gene was given a regulator"),
-        ({"test_trajectories": 20}, "no trajectory is left for training"),
+        ({"test_trajectories": 20}, "so that one is left for training"),
         ({"repressors": 1.5}, "options.repressors: found the number 1.5; allowed: a number at least 0 and at most 1"),
         (
             {"hill_coefficient": [0.5, 2.0]},

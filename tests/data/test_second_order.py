@@ -133,7 +133,7 @@ def test_every_system_drawn_is_stable_and_within_its_ranges(seed: int, oscillato
         ({"coupling": [50.0, 60.0], "couplings_per_oscillator": [4, 4]}, "none of 1000 systems drawn is stable"),
         ({"frequency": [2.0, 1.0]}, r"frequency \[2.0, 1.0\]: the first must not be above the second"),
         ({"couplings_per_oscillator": [1, 5]}, "more couplings than there are other oscillators"),
-        ({"test_trajectories": 30}, "no trajectory is left for training"),
+        ({"test_trajectories": 30}, "so that one is left for training"),
     ],
 )
 def test_options_that_allow_no_system(changes: dict, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,25 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from sparsenode.data.outline import Outline
 from sparsenode.data.simulated.simulation import (
     check_provenance,
     make_trajectories,
     regular_times,
     solve_with_noise,
 )
+from sparsenode.data.simulated.source import SimulatedSource
 from sparsenode.data.simulated.system import System
-from sparsenode.data.source import SolvableSource
-from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
-from sparsenode.errors import UserError, nearest_names
+from sparsenode.data.trajectories import Floats, RawTrajectories
+from sparsenode.errors import UserError
 from sparsenode.typed import read_settings
 
 _MOST_EVALUATIONS = 200_000
 _EVALUATIONS_OF_AN_OBSERVATION = 1_000  # a period takes a few thousand, and has several observations
-# Streams of random numbers: each can be changed and all others stay the same.
-_SYSTEM, _START, _PROCESS, _NOISE, _OBSERVED, _MISSING = range(6)
-
-_OF_OBSERVATIONS = ("times", "values", "splits", "phases", "noise_free")
 
 Horizon = Annotated[
     float, Field(gt=0, description="Length of the interval that models are trained on, in the system's unit of time.")
@@ -68,51 +63,19 @@ class ScaledSystem:
     scale: Floats
 
 
-class BenchmarkSource(SolvableSource):
+class BenchmarkSource(SimulatedSource):
     """A source of one of the benchmark systems; what is its own is `make_system` and the length of its trajectories."""
 
-    has_truth: ClassVar[bool] = True
-    priors: ClassVar[tuple[str, ...] | None] = ()
     time_unit: ClassVar[str] = "time unit"
 
-    trajectories: Trajectories = 20
-    test_trajectories: TestTrajectories = 4
-    extrapolation_share: float = Field(
-        0.5, ge=0, description="How much longer trajectories go on, as a share of `horizon`, to test extrapolation."
-    )
-    burn_in: BurnIn = 0.0
-    noise: float = Field(
-        0.0, ge=0, description="Standard deviation of the observation noise, in units of `noise_unit`."
-    )
     noise_unit: Literal["deviation", "system"] = Field(
         "deviation",
         description="`deviation`: the noise is a share of each feature's standard deviation over the training "
         "trajectories. `system`: it is in the system's own unit, the same for all features.",
     )
-    process_noise: float = Field(
-        0.0,
-        ge=0,
-        description="Standard deviation of noise in the dynamics, per square root of a unit of time, as a share of "
-        "each variable's own over all trajectories without it.",
-    )
     process_step: float = Field(
         0.01, gt=0, description="Longest time step of a simulation with noise in its dynamics; without, it has none."
     )
-    share_kept: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="Share of the observations of training trajectories within `horizon` that are kept, at random "
-        "times of each; the first always is.",
-    )
-    missing: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="Share of single entries that are missing at random, in training trajectories within `horizon` "
-        "after the first observation.",
-    )
-    hidden: tuple[str, ...] = Field((), description="Names of features that are simulated and not observed.")
     parameter_factors: dict[str, float] = Field(
         {}, description="Factors of the system's parameters, such as {forcing: 0.5}: a changed system."
     )
@@ -121,7 +84,6 @@ class BenchmarkSource(SolvableSource):
         description="Whether the truth tells which variables have an effect on themselves; without, these pairs are "
         "unknown.",
     )
-    seed: int = Field(0, ge=0, description="Another seed is another system, where it is drawn, and other starts.")
 
     @abstractmethod
     def make_system(self, generator: np.random.Generator) -> System:
@@ -141,21 +103,14 @@ class BenchmarkSource(SolvableSource):
         Raises:
             UserError: the options allow none, or a parameter is unknown.
         """
-        system = self.make_system(np.random.default_rng([self.seed, _SYSTEM]))
+        system = self.make_system(self.generator_of(self.streams.system))
         for name, factor in self.parameter_factors.items():
             system = system.with_parameter(name, factor)
         return system
 
-    def check(self) -> list[str]:
-        """Options that contradict each other, each as `option: found; allowed`."""
-        if self.test_trajectories >= self.trajectories:
-            allowed = f"fewer than trajectories, {self.trajectories}"
-            return [f"test_trajectories: found {self.test_trajectories}; allowed: {allowed}"]
-        return []
-
-    def outline(self) -> Outline | None:
+    def variables(self) -> tuple[str, ...]:
         """Names of the features."""
-        return Outline(features=self._features(self.build_system()))
+        return self.build_system().features
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
         """Simulated trajectories; the last `test_trajectories` are test data.
@@ -166,19 +121,18 @@ class BenchmarkSource(SolvableSource):
         Raises:
             UserError: the options contradict one another, or the system cannot be solved.
         """
-        if problems := self.check():
-            message = f"data source {self.name}: " + "; ".join(problems)
-            raise UserError(message)
+        self.refuse_contradictions()
         system = self.build_system()
-        shown = self._observed(system)
+        shown = self.observed(system.features)
         horizon, within_count = self.interval()
         simulated = self.simulate(system, regular_times(horizon, within_count, self.extrapolation_share))
         within = simulated.times <= horizon
-        features = system.observe(simulated.states)[..., shown]
-        training = self.trajectories - self.test_trajectories
-        deviation = features[:training, within].std(axis=(0, 1))
+        every = system.observe(simulated.states)
+        features = every[..., shown]
+        deviation = features[: self.training_trajectories, within].std(axis=(0, 1))
         scale = np.where(deviation > 0.0, deviation, 1.0)
-        noise = np.random.default_rng([self.seed, _NOISE]).standard_normal(features.shape) * self.noise
+        # Drawn for hidden features too, so that what is hidden leaves the noise of the others.
+        noise = self.generator_of(self.streams.noise).standard_normal(every.shape)[..., shown] * self.noise
         times = np.tile(simulated.times, (self.trajectories, 1))
         trajectories = make_trajectories(
             features,
@@ -186,13 +140,13 @@ class BenchmarkSource(SolvableSource):
             np.tile(within, (self.trajectories, 1)),
             scale,
             noise / scale if self.noise_unit == "system" else noise,
-            training=training,
+            training=self.training_trajectories,
         )
         truth, truth_known, signed = self._network(system, shown)
         return RawTrajectories(
             kind="simulated",
-            features=self._features(system),
-            trajectories=tuple(self._thin(index, entry) for index, entry in enumerate(trajectories)),
+            features=tuple(system.features[index] for index in shown),
+            trajectories=tuple(self.thin(index, entry) for index, entry in enumerate(trajectories)),
             time_unit=self.time_unit,
             value_unit="standard deviation",
             scaling="training_deviation",
@@ -210,12 +164,12 @@ class BenchmarkSource(SolvableSource):
         Raises:
             UserError: the system cannot be solved up to the last time.
         """
-        starts = system.draw_starts(self.generator_of_starts(), self.trajectories)
+        starts = self.spread(system.draw_starts(self.generator_of_starts(), self.trajectories))
         return Simulated(self.solve_from(system, starts, times), times, {})
 
     def generator_of_starts(self) -> np.random.Generator:
         """The source of randomness of the starts."""
-        return np.random.default_rng([self.seed, _START])
+        return self.generator_of(self.streams.start)
 
     def most_evaluations(self, times: Floats) -> int:
         """How many evaluations of the rates a solve up to the last of the `times` (time,) may take."""
@@ -236,63 +190,17 @@ class BenchmarkSource(SolvableSource):
             starts,
             later,
             step=self.process_step,
-            generator=np.random.default_rng([self.seed, _PROCESS]),
+            generator=self.generator_of(self.streams.process),
             constrain=system.constrain,
             names=system.variables,
         )
 
-    def _observed(self, system: System) -> NDArray[np.intp]:
-        """Numbers of the observed features, (feature,)."""
-        for name in self.hidden:
-            if name not in system.features:
-                message = (
-                    f"data source {self.name}: hidden names {name!r}, which is no feature; "
-                    f"the nearest: {nearest_names(name, system.features)}"
-                )
-                raise UserError(message)
-        shown = np.array(
-            [index for index, name in enumerate(system.features) if name not in self.hidden], dtype=np.intp
-        )
-        if not len(shown):
-            message = f"data source {self.name}: hidden names all features; leave one that is observed"
-            raise UserError(message)
-        return shown
-
-    def _features(self, system: System) -> tuple[str, ...]:
-        return tuple(system.features[index] for index in self._observed(system))
-
-    def _network(self, system: System, shown: NDArray[np.intp]) -> tuple[Floats, NDArray[np.bool_], bool]:
+    def _network(self, system: System, shown: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_], bool]:
         """The true network of the observed features, where it is known, and whether all its edges have signs."""
         edges, signs = (matrix[np.ix_(shown, shown)] for matrix in (system.edges(), system.signs()))
         truth_known = np.ones(edges.shape, dtype=bool) if self.self_effects else ~np.eye(len(shown), dtype=bool)
         signed = bool((signs[edges & truth_known] != 0.0).all())
         return np.where(edges & truth_known, signs if signed else 1.0, 0.0), truth_known, signed
-
-    def _thin(self, index: int, trajectory: Trajectory) -> Trajectory:
-        """A trajectory less the observations and entries that are left out at random."""
-        fitted = (trajectory.splits == "train") & (trajectory.phases == "fit")
-        fitted[0] = False
-        if not fitted.any():
-            return trajectory
-        if self.share_kept < 1.0:
-            generator = np.random.default_rng([self.seed, _OBSERVED, index])
-            candidates = np.flatnonzero(fitted)
-            left_out = generator.permutation(candidates)[round(self.share_kept * len(candidates)) :]
-            stays = np.ones(len(fitted), dtype=bool)
-            stays[left_out] = False
-            fitted = fitted[stays]
-            trajectory = replace(
-                trajectory,
-                **{
-                    name: getattr(trajectory, name)[stays]
-                    for name in ("times", "values", "splits", "phases", "noise_free")
-                },
-            )
-        if self.missing > 0.0:
-            generator = np.random.default_rng([self.seed, _MISSING, index])
-            absent = (generator.random(trajectory.values.shape) < self.missing) & fitted[:, None]
-            trajectory = replace(trajectory, values=np.where(absent, np.nan, trajectory.values))
-        return trajectory
 
     @classmethod
     def system_from_provenance(cls, provenance: Mapping[str, Any]) -> ScaledSystem:
@@ -308,9 +216,7 @@ class BenchmarkSource(SolvableSource):
         needed = ("system", "options", "scale")
         check_provenance(needed, provenance, origin=f"the data source {cls.name}", source=f"`source: {cls.name}`")
         source = read_settings(cls, provenance["options"], "options")
-        if source.hidden:
-            message = f"data source {cls.name}: hidden features leave open how the system goes on under an intervention"
-            raise UserError(message)
+        source.refuse_hidden()
         return ScaledSystem(source.build_system(), np.asarray(provenance["scale"], dtype=np.float64)[0])
 
     @staticmethod

@@ -43,6 +43,8 @@ class DystsSource(BenchmarkSource):
     def check(self) -> list[str]:
         """Options that contradict each other, each as `option: found; allowed`."""
         problems = super().check()
+        if self.test_spread != 1.0:
+            problems.append(f"test_spread: found {self.test_spread:g}; allowed: 1, since starts are on the attractor")
         # An unknown system ends with its own message.
         horizon, observations = self.interval()
         if observations < _FEWEST:

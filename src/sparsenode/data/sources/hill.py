@@ -25,7 +25,7 @@ from sparsenode.data.simulated.simulation import (
     read_arrays,
     solve_rates,
 )
-from sparsenode.data.simulated.source import SimulatedSource, Streams
+from sparsenode.data.simulated.source import DrawnSource, Streams
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
@@ -87,7 +87,7 @@ class System:
         return production
 
 
-class HillSource(SimulatedSource):
+class HillSource(DrawnSource):
     """The source and its options."""
 
     streams: ClassVar[Streams] = Streams(start=2)

@@ -20,7 +20,7 @@ from sparsenode.data.simulated.simulation import (
     draw_uniform,
     regular_times,
 )
-from sparsenode.data.simulated.source import SimulatedSource, Streams
+from sparsenode.data.simulated.source import DrawnSource, Streams
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
@@ -53,7 +53,7 @@ class System:
         return System(self.stiffness, self.damping, coupling, self.velocity, self.scale * scale)
 
 
-class SecondOrderSource(SimulatedSource):
+class SecondOrderSource(DrawnSource):
     """The source and its options."""
 
     streams: ClassVar[Streams] = Streams()
