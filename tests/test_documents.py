@@ -24,7 +24,14 @@ from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.estimator.settings import PARAMETERS
 from sparsenode.evaluation.evaluate import evaluate_models
 from sparsenode.pipeline import configuration
-from sparsenode.pipeline.configuration import dataset_settings, pairs, read_configuration, seed_blocks, slice_settings
+from sparsenode.pipeline.configuration import (
+    dataset_settings,
+    pairs,
+    read_configuration,
+    seed_blocks,
+    slice_settings,
+    sweeps_of,
+)
 from sparsenode.training.job import train_members
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -207,8 +214,8 @@ def test_yaml_is_a_configuration_laid_over_the_default(
     write_cells(tmp_path / "cells.h5ad")
     (tmp_path / "mine.yaml").write_text(block.code)
     config = read_configuration(REPOSITORY, [tmp_path / "mine.yaml"])
-    for dataset in yaml.safe_load(block.code)["datasets"]:
-        assert config["datasets"][dataset]["source"] in {"anndata", "single_cells"}
+    named = yaml.safe_load(block.code)["datasets"]
+    for dataset in [member for name in named for member in sweeps_of(config)["datasets"].get(name, [name])]:
         if "run" in yaml.safe_load(block.code):
             assert dataset in {name for name, _ in pairs(config)}
         if config["datasets"][dataset]["source"] == "anndata":

@@ -84,7 +84,7 @@ def write(files: dict[str, Path], kind: str, lines: list[str]) -> None:
 
 
 def load(files: dict[str, Path], **changes: object) -> RawTrajectories:
-    return read_settings(ExampleSource, changes, "options").load(files)
+    return read_settings(ExampleSource, {**SMALL, **changes}, "options").load(files)
 
 
 def test_the_published_files_are_known(name: str, mirror: Path) -> None:
@@ -367,7 +367,7 @@ def test_listed_edges_without_an_equation_are_left_open(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"times": [1, 2]}, r"data source sim350: times: \[1.0, 2.0\] have to increase, from 0 on"),
+        ({"times": [1, 2]}, r"data source \w+: times: \[1.0, 2.0\] have to increase, from 0 on"),
         ({"times": [0, 3, 2]}, r"times: \[0.0, 3.0, 2.0\] have to increase"),
         ({"test_times": [0, 3, 2]}, r"test_times: \[0.0, 3.0, 2.0\] have to increase"),
         ({"times": [0, 0]}, r"options.times: found 0.0 more than once; allowed: each entry once"),
@@ -382,4 +382,7 @@ def test_options_that_make_no_data(files: dict[str, Path], changes: dict, messag
 
 
 def test_both_sources_share_their_options() -> None:
-    assert get_source("sim350").model_fields == get_source("sim690").model_fields
+    fields = [
+        {key: str(field) for key, field in get_source(name).model_fields.items()} for name in ("sim350", "sim690")
+    ]
+    assert fields[0] == fields[1]

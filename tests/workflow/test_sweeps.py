@@ -32,7 +32,7 @@ def test_a_packed_sweep_is_made_and_extended(workflow):
     assert not any("train" in rule for rule in succeed(workflow.snakemake("--dry-run", "results_of_springs")).jobs)
 
     configure(workflow, [0, 0.02, 0.05])
-    jobs = succeed(workflow.snakemake("--dry-run", "--reason", "results_of_springs"))
+    jobs = succeed(workflow.snakemake("--dry-run", "results_of_springs"))
     assert jobs.jobs["train_pack_0"] == jobs.jobs["preprocess_dataset"] == 1
     assert "noise0.02/motion/none/seeds_0-1" in jobs.output
     assert not any(f"--trainings {model.removeprefix('results/models/')}" in jobs.output for model in models)

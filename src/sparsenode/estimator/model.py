@@ -126,12 +126,14 @@ class SparseNODE(BaseEstimator):
             UserError: settings or data cannot be used; the message says what was found, and what to do.
             KeyboardInterrupt: it was interrupted before there was anything to keep.
         """
+        from sparsenode.data.contract import read_metadata
+
         settings = self._read_settings()
         keys = {"time": time_key, "trajectory": trajectory_key, "group": group_key, "subject": subject_key}
         adata = _assemble(X, t, trajectory, keys, layer, preparation(settings))
         model_settings, method_settings = complete_settings(settings, adata)
         frozen = {
-            "dataset": str(adata.uns["sparsenode"]["name"]),
+            "dataset": read_metadata(adata).name,
             "model": MODEL,
             "method": method_settings["regularizer"],
             "model_settings": model_settings,

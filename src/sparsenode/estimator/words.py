@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sparsenode.data.missing import describe_share, missing_share
 from sparsenode.data.observations import read_observations
 from sparsenode.ensemble.states import list_names
 from sparsenode.evaluation.baselines import BASELINE_NAMES
@@ -34,7 +35,8 @@ def describe_fit(model: SparseNODE) -> str:
     windows = settings["windows"]
     lines = [
         f"SparseNODE fitted to {len(data.trajectory_names)} trajectories of {len(data.features)} variables "
-        f"({list_names(data.features)}): {len(data.values)} observations ({counts})",
+        f"({list_names(data.features)}): {len(data.values)} observations ({counts})"
+        + (f", {describe_share(share)}" if (share := missing_share(data.values)) else ""),
         f"  network: {settings['network']}, hidden units {list(settings['hidden'])}, "
         f"time scale {settings['time_scale']:g} {data.time_unit}, solver step {settings['solver']['step']:g}, "
         + ("whole trajectories" if windows is None else f"windows of {windows['length']} steps"),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from sparsenode.data.contract import training_mask
 from sparsenode.data.outline import Outline
 from sparsenode.data.simulated.simulation import make_trajectories, regular_times, solve_with_noise
 from sparsenode.data.source import SolvableSource
@@ -158,7 +159,7 @@ class SimulatedSource(SolvableSource):
 
     def thin(self, index: int, trajectory: Trajectory) -> Trajectory:
         """The trajectory of this number, less the observations and entries that are left out at random."""
-        fitted = (trajectory.splits == "train") & (trajectory.phases == "fit")
+        fitted = training_mask(trajectory.splits, trajectory.phases)
         fitted[0] = False
         if not fitted.any():
             return trajectory

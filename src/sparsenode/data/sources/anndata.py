@@ -160,8 +160,9 @@ class AnnDataSource(Source):
         from sparsenode.data.contract import read_h5ad
 
         path = Path(self.path)
+        adata = read_h5ad(path)
         provenance = {"file": path.name, "sha256": file_sha256(path)}
-        return read_trajectories_of(read_h5ad(path), self.options, path, provenance)
+        return read_trajectories_of(adata, self.options, path, provenance)
 
 
 def _prior_names(keys: Sequence[str]) -> list[str]:
