@@ -382,7 +382,7 @@ def test_options_that_make_no_data(files: dict[str, Path], changes: dict, messag
 
 
 def test_both_sources_share_their_options() -> None:
-    fields = [
+    one, other = (
         {key: str(field) for key, field in get_source(name).model_fields.items()} for name in ("sim350", "sim690")
-    ]
-    assert fields[0] == fields[1]
+    )
+    assert one == other
