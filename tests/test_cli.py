@@ -143,6 +143,7 @@ def test_frozen_settings_are_those_of_the_slice(repository, tmp_path):
     assert json.loads(output.read_text()) == settings
 
 
+@pytest.mark.slow(reason="starts processes or draws figures")
 def test_download_from_a_mirror_and_wrong_checksum(tmp_path, capsys):
     mirrored = tmp_path / "mirror" / "example.org" / "table.csv"
     mirrored.parent.mkdir(parents=True)

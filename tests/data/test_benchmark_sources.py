@@ -86,6 +86,7 @@ def test_a_dataset_is_made_and_its_options_described(
     assert get_source(name).summary.rstrip(".") in described
 
 
+@pytest.mark.slow(reason="reads, simulates or preprocesses whole datasets")
 @pytest.mark.parametrize("name", TINY)
 def test_the_system_comes_back_from_the_provenance(name: str) -> None:
     made = source(name)

@@ -32,6 +32,7 @@ def breast(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> AnnData:
     return read_trajectories(path)
 
 
+@pytest.mark.slow(reason="reads, simulates or preprocesses whole datasets")
 def test_the_middle_is_held_out(breast: AnnData) -> None:
     assert breast.shape == (186, 500)
     splits = breast.obs["split"].astype(str).to_numpy()

@@ -52,6 +52,7 @@ def polynomial(times: np.ndarray, degree: int) -> np.ndarray:
     return np.vander(times, degree + 1)
 
 
+@pytest.mark.slow(reason="reads, simulates or preprocesses whole datasets")
 @pytest.mark.parametrize("donor", list(BASELINES))
 def test_trivial_forecasts_of_the_study(study: AnnData, donor: str) -> None:
     rows = trajectory_slices(study)

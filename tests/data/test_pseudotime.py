@@ -47,6 +47,7 @@ def tree(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 # The order of cells.
 
 
+@pytest.mark.slow(reason="reads, simulates or preprocesses whole datasets")
 @pytest.mark.parametrize("count", [60, 200, 1000])
 def test_a_straight_line_gets_its_order_back(count: int) -> None:
     cells, place = line(count)

@@ -37,6 +37,7 @@ def some(mirror: Path) -> RawTrajectories:
     return read(mirror, SOME)
 
 
+@pytest.mark.slow(reason="reads, simulates or preprocesses whole datasets")
 def test_two_replicates_at_24_times(whole: RawTrajectories) -> None:
     assert len(whole.features) == 3551
     assert [part.name for part in whole.trajectories] == ["replicate_1", "replicate_2"]

@@ -106,6 +106,7 @@ def test_a_regulator_is_half_active_at_one_half_and_never_beyond_its_bounds(at: 
     assert (float(units[0, 0, 0]) > 0) - (float(units[0, 0, 0]) < 0) == (at > 0.5) - (at < 0.5)
 
 
+@pytest.mark.slow(reason="draws or differentiates many networks")
 @pytest.mark.parametrize("held", [None, 1])
 def test_reverse_pass_is_that_of_autograd(held: int | None) -> None:
     parameters = random_parameters()

@@ -53,6 +53,7 @@ def test_draws_follow_the_hard_concrete_distribution(log_alpha: float) -> None:
     assert float(drawn.max()) <= 1.0
 
 
+@pytest.mark.slow(reason="draws or differentiates many networks")
 def test_random_draws_match_the_open_probability() -> None:
     log_alpha = torch.tensor([[-3.0], [-1.0], [0.5]])
     noise = torch.logit(torch.rand(3, 40_000, generator=torch.Generator().manual_seed(0)))

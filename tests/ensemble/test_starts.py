@@ -197,6 +197,7 @@ def test_a_start_that_differs_is_followed_and_forgotten() -> None:
     np.testing.assert_allclose(moved[:, 1] - plain[:, 1], 2.0 * np.exp(-decay), rtol=0.02)
 
 
+@pytest.mark.slow(reason="trains a model")
 def test_without_groups_each_state_belongs_to_the_nearest_start() -> None:
     adata, ensemble = two_groups(noise=0.05), learned_from(0.05)
     states = adata.uns["sparsenode"]["initial_states"].loc[["1 b", "1 a"]].to_numpy()

@@ -33,6 +33,7 @@ from sparsenode.training.job import train_members
 from sparsenode.typed import read_settings
 
 
+@pytest.mark.slow(reason="fits models")
 def test_the_workflow_trains_the_same_members_and_measures_the_same(fitted: SparseNODE, tmp_path: Path) -> None:
     data, settings, output = (tmp_path / name for name in ("data.h5ad", "settings.json", "model.safetensors"))
     write_trajectories(fitted.adata_, data)
@@ -218,6 +219,7 @@ def test_an_unknown_figure_is_refused(fitted: SparseNODE) -> None:
         fitted.plot.figure("networks")
 
 
+@pytest.mark.slow(reason="fits models")
 @pytest.mark.parametrize("name", ["trajectories", "network", "graph", "path", "stability"])
 def test_figures_are_those_of_the_workflow(fitted: SparseNODE, name: str) -> None:
     figure = getattr(fitted.plot, name)()
@@ -446,6 +448,7 @@ def test_the_time_scale_goes_with_the_unit_of_time(fitted: SparseNODE) -> None:
     assert scales[1] == pytest.approx(1000 * scales[0], rel=1e-2)
 
 
+@pytest.mark.slow(reason="fits models")
 def test_validation_is_as_it_is_asked_for(tiny: dict[str, Any]) -> None:
     model = SparseNODE(**tiny, validation={"by": "trajectory", "share": 0.3}).fit(*rotation())
     by_trajectory = model.adata_.obs.groupby("trajectory", observed=True)["split"].nunique()
@@ -454,6 +457,7 @@ def test_validation_is_as_it_is_asked_for(tiny: dict[str, Any]) -> None:
     assert typed.network().equals(model.network())
 
 
+@pytest.mark.slow(reason="fits models")
 def test_the_package_is_imported_without_what_is_heavy() -> None:
     code = (
         "import sys, sparsenode; heavy = {'torch', 'pandas', 'anndata', 'scipy', 'sklearn', 'pydantic', 'matplotlib'}; "

@@ -34,6 +34,7 @@ class AtUnitSteps(SparseNODE):
 QUICK = {"hidden": (2,), "iterations": 1, "seeds": 1, "windows": None, "bootstrap": None, "time_scale": 1.0}
 
 
+@pytest.mark.slow(reason="fits models")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
     [AtUnitSteps(regularizer="none", verbose=0, **QUICK)],

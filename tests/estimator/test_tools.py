@@ -66,6 +66,7 @@ def test_the_estimator_is_read_from_the_data(cells: anndata.AnnData) -> None:
     assert model.path()["edges"].tolist() == cells.uns["dynamics"]["edges"].tolist()
 
 
+@pytest.mark.slow(reason="fits models")
 @pytest.mark.parametrize("name", ["trajectories", "network", "graph", "path"])
 def test_figures_are_drawn_from_the_data(cells: anndata.AnnData, name: str) -> None:
     assert isinstance(getattr(sn.pl, name)(cells), Figure)

@@ -51,6 +51,7 @@ def test_metrics_are_tidy(evaluation):
     assert {"mse", "mse_weighted", "mse_noise_free", "skill", "explained", "auprc", "seconds"} <= set(metrics["metric"])
 
 
+@pytest.mark.slow(reason="trains or evaluates several models")
 def test_skill_and_explained_follow_from_the_errors(evaluation):
     here = {"trajectory": "four", "split": "test", "phase": "extrapolation", "horizon": "trajectory"}
     member = {"method": "shrunk", "strength": 0.1, "seed": 1, **here}
@@ -177,6 +178,7 @@ def test_single_members_are_ranked_as_pooled_ones_are():
     assert auprc(select_pairs(scores[0], OFF), select_pairs(edges, OFF)) < 1.0
 
 
+@pytest.mark.slow(reason="trains or evaluates several models")
 def test_the_stability_path_is_ranked_by_its_area(evaluation, new_ensemble, system):
     ensemble = new_ensemble()
     found = pick(evaluation.metrics, estimator="frequency_path")
@@ -362,6 +364,7 @@ def test_a_truth_without_signs_gives_no_accuracy_of_signs(linear_data, new_ensem
     assert signed - unsigned == {"sign_accuracy"}
 
 
+@pytest.mark.slow(reason="trains or evaluates several models")
 def test_sparsity_of_trained_and_untrained(evaluation, new_ensemble):
     ensemble = new_ensemble()
     found = pick(evaluation.metrics, metric="feature_sparsity", estimator="paths", method="shrunk")
@@ -392,6 +395,7 @@ def test_exact_zeros_are_counted_off_the_diagonal_and_among_all_weights(linear_d
     assert set(pick(metrics, metric="exact_sparsity")["estimator"]) == {"paths"}
 
 
+@pytest.mark.slow(reason="trains or evaluates several models")
 def test_out_degrees_are_told_of_members_and_compared_with_the_truth(evaluation, new_ensemble, system):
     ensemble = new_ensemble()
     degrees = ((ensemble.matrices != 0) & OFF).sum(axis=2)

@@ -231,6 +231,7 @@ def cut(path):
     path.write_bytes(content[: len(content) * 2 // 3])
 
 
+@pytest.mark.slow(reason="trains or evaluates several models")
 @pytest.mark.parametrize("file", ["toy.h5ad", "settings.json", "seeds_1.safetensors", "correlation.parquet"])
 def test_a_damaged_file_is_named_on_one_line_and_nothing_written(trained, tmp_path, capsys, file):
     folder = tmp_path / "copy"

@@ -203,6 +203,7 @@ def data_of(times: np.ndarray, values: np.ndarray) -> Observations:
     return read_observations(adata)
 
 
+@pytest.mark.slow(reason="trains or evaluates several models")
 def test_tables_hold_no_number_that_is_not_one(linear_data: anndata.AnnData, new_ensemble: Any) -> None:
     """Of the values that are missing, only the observed ones of the table of forecasts are empty."""
     adata = with_holes(linear_data)

@@ -146,6 +146,7 @@ def test_members_and_strengths_are_scored_by_their_shares():
     assert table[0.1, -1, "frequency"] == pytest.approx(brute_auroc((paths[:2] > 1e-5).mean(axis=0), every))
 
 
+@pytest.mark.slow(reason="trains or evaluates several models")
 def test_the_tables_of_a_dataset_hold_what_it_names_and_nothing_else_changes(linear_data, new_ensemble):
     data = read_observations(linear_data)
     assert data.truth is not None

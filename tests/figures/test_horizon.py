@@ -88,6 +88,7 @@ def test_a_subject_whose_mean_is_not_listed_is_found_under_another_name(errors, 
     assert list(horizon.choose_panels(each, alone).titles) == ["35_30", "07_01"]
 
 
+@pytest.mark.slow(reason="draws several figures")
 def test_validation_data_stand_in_for_test_data(errors, walking, walking_metrics):
     validation = errors[errors["split"] == "validation"]
     panels = horizon.choose_panels(walking, validation)

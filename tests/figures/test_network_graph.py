@@ -118,6 +118,7 @@ def test_arrows_activate_and_bars_repress(metrics):
     assert isinstance(by_color["#A0A0A0"][0], ArrowStyle.CurveFilledB)
 
 
+@pytest.mark.slow(reason="draws several figures")
 def test_an_edge_of_unknown_sign_is_an_open_arrow(metrics):
     learned = {("small", "l1"): learned_of(np.abs(WEIGHTS), FREQUENCY, WEIGHTS < 0)}
     figure = draw(metrics, ("true network", REFERENCE), learned)

@@ -175,6 +175,7 @@ def test_equal_figures_are_equal_files(tmp_path, ending):
     assert written[0] == written[1]
 
 
+@pytest.mark.slow(reason="draws several figures")
 @pytest.mark.parametrize("ending", ["pdf", "png"])
 def test_a_disk_that_takes_no_more_leaves_no_figure(tmp_path, largest_file, ending):
     figure = Figure()

@@ -21,6 +21,7 @@ def test_lines_are_medians_over_seeds(metrics, forecasts):
     np.testing.assert_allclose(values[kept], 1.1 * np.sin(times[kept]), atol=1e-6)
 
 
+@pytest.mark.slow(reason="draws several figures")
 def test_an_explosion_does_not_set_the_scale(metrics, forecasts):
     forecasts.loc[forecasts["seed"] == 2, "predicted"] = 1e9
     figure = trajectories.draw("toy", metrics, CHOICES, forecasts)

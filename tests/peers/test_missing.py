@@ -45,6 +45,7 @@ def test_ties_are_averaged_over_what_is_observed() -> None:
     np.testing.assert_allclose(weights, [[4.0, 3.0], [0.0, 2.0], [2.0, 2.0]])
 
 
+@pytest.mark.slow(reason="runs several peers or processes")
 @pytest.mark.parametrize("order", [1, 2])
 def test_samples_are_complete(rotation: anndata.AnnData, order: int) -> None:
     data = rotation.copy()

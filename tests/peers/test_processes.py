@@ -28,6 +28,7 @@ def test_a_random_peer_is_asked_with_each_seed(exact):
     assert len({matrix.tobytes() for matrix in scores}) == 3
 
 
+@pytest.mark.slow(reason="runs several peers or processes")
 def test_an_error_in_the_process_is_its_message(exact):
     peer = make_peer("granger", {"lags": 40})
     with pytest.raises(UserError, match=r"^granger regresses on .* at 40 lags and has 0 observations"):
@@ -59,6 +60,7 @@ def has_ended(number):
     return False
 
 
+@pytest.mark.slow(reason="runs several peers or processes")
 def test_the_limit_ends_all_that_the_package_has_started(exact, monkeypatch, tmp_path):
     note = tmp_path / "number"
     code = f"import subprocess, sys; below = subprocess.Popen([sys.executable, '-c', {_ENDLESS!r}]); "

@@ -101,6 +101,7 @@ def test_units_do_not_matter(name, exact):
     np.testing.assert_allclose(other, one, rtol=0.05, atol=1e-6)
 
 
+@pytest.mark.slow(reason="runs several peers or processes")
 @pytest.mark.parametrize("name", [name for name in peer_names() if not issubclass(get_peer(name), RandomPeer)])
 def test_the_order_of_variables_does_not_matter(name, exact):
     order = np.array([2, 0, 1])
@@ -111,6 +112,7 @@ def test_the_order_of_variables_does_not_matter(name, exact):
         np.testing.assert_allclose(other, one[np.ix_(order, order)], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow(reason="runs several peers or processes")
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("name", peer_names())
 def test_one_variable_is_no_error(name, order):

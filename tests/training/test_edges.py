@@ -158,6 +158,7 @@ def trained(
     )
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("hierarchy", [0.5, 10.0])
 def test_the_hierarchy_holds_after_training(problems: list[tuple[float, Problem]], hierarchy: float) -> None:
     parameters = trained(problems, "lassonet", (0.01, 1.0), options={"hierarchy": hierarchy}).parameters
@@ -184,6 +185,7 @@ def test_the_adaptive_group_lasso_finds_a_known_chain(problems: list[tuple[float
     assert (network.path_matrix(result.parameters).diagonal(dim1=1, dim2=2) > 0).all()
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize(("method", "strengths"), [("grouplasso", (0.0, 0.3, 3.0)), ("lassonet", (0.0, 3.0, 30.0))])
 def test_fewer_edges_are_left_at_larger_strengths(
     problems: list[tuple[float, Problem]], method: str, strengths: tuple[float, ...]
@@ -193,6 +195,7 @@ def test_fewer_edges_are_left_at_larger_strengths(
     assert counts[0] > counts[1] > counts[2]
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("form", ["joint", "per_target"])
 def test_paths_are_weaker_at_larger_strengths_of_cnode(problems: list[tuple[float, Problem]], form: str) -> None:
     result = trained(problems, "cnode", (0.0, 0.01, 0.1, 1.0), network=form)

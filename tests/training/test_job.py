@@ -233,6 +233,7 @@ def heeding_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_job_goes_on_and_ends_with_the_result_of_an_undisturbed_one(
     server: Path, springs: Path, undisturbed: Path, tmp_path: Path, how: signal.Signals
@@ -384,6 +385,7 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
+@pytest.mark.slow(reason="trains several models")
 def test_a_second_process_is_kept_out(server: Path, springs: Path, tmp_path: Path) -> None:
     process = start(server, springs, tmp_path)
     while not list((tmp_path / "checkpoints").rglob("[0-9]*.checkpoint")) and not process.has_ended():

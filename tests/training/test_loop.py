@@ -95,6 +95,7 @@ def test_members_come_strength_by_strength(problems: list[tuple[float, Problem]]
     assert {member.iterations for member in result.members} == {20}
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("method", method_names())
 def test_same_seed_same_result(problems: list[tuple[float, Problem]], method: str) -> None:
     first, second = run(problems, method), run(problems, method)
@@ -107,6 +108,7 @@ def test_other_seed_other_result(problems: list[tuple[float, Problem]]) -> None:
     assert not torch.equal(result.parameters.weights[0][0], result.parameters.weights[0][1])
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize(
     "changes",
     [{}, {"refit": RefitSettings(iterations=5, learning_rate=0.01)}, {"gates": "unit"}, {"initial_noise": 1.0}],
@@ -122,6 +124,7 @@ def test_a_member_does_not_depend_on_its_neighbors(
     assert_same(row_of(together, strength, 2), row_of(alone, strength, 2), tolerance=2e-4)
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("refit", [None, RefitSettings(iterations=5, learning_rate=0.01)])
 def test_a_diverged_member_is_set_aside_and_harms_no_neighbor(
     problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, refit: RefitSettings | None
@@ -169,6 +172,7 @@ def lose(monkeypatch: pytest.MonkeyPatch, after: int, lost: set[int]) -> None:
 
 
 # With checks every 5 of 20 iterations: lost right before the refit begins, and at other places of both phases.
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("after", [3, 13, 17, 19, 21])
 @pytest.mark.parametrize("method", ["none", "l0"])
 def test_a_member_lost_around_the_start_of_a_refit_keeps_sound_parameters(
@@ -198,6 +202,7 @@ def test_a_block_whose_members_all_diverged_before_the_refit_joins_the_others(
         assert torch.equal(joined.named()[name][2:], tensor)
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("method", ["l1", "cnode"])
 @pytest.mark.parametrize("network", ["joint", "per_target"])
 def test_strength_zero_is_plain_training(problems: list[tuple[float, Problem]], method: str, network: str) -> None:
@@ -206,6 +211,7 @@ def test_strength_zero_is_plain_training(problems: list[tuple[float, Problem]], 
     assert_same(free.parameters.named(), plain.parameters.named())
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("method", ["l1", "cnode", "l0", "pathreg"])
 def test_an_absurd_strength_harms_no_other_strength(problems: list[tuple[float, Problem]], method: str) -> None:
     """1e39 is infinite in single precision: every gradient of its members is NaN from the first step on."""
@@ -223,6 +229,7 @@ def test_all_members_can_diverge(problems: list[tuple[float, Problem]]) -> None:
     assert all(torch.isfinite(tensor).all() for tensor in result.parameters.named().values())
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("gates", ["weight", "unit"])
 @pytest.mark.parametrize("method", ["l0", "l1", "pathreg", "grouplasso", "lassonet"])
 def test_a_refit_keeps_what_was_pruned_at_zero(problems: list[tuple[float, Problem]], method: str, gates: str) -> None:
@@ -517,6 +524,7 @@ def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: P
         assert_equal(cut, whole)
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("variant", ["plain", "stop", "bootstrap"])
 def test_weights_of_edges_come_back_with_a_checkpoint(rotation: anndata.AnnData, tmp_path: Path, variant: str) -> None:
     settings = suited(TINY.changed(**VARIANTS[variant]), "grouplasso")
@@ -561,6 +569,7 @@ def test_edges_are_weighed_for_the_last_time_before_anybody_cools(
     assert [member.iterations for member in result.members] == [90, 90]
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("variant", ["batches", "motion", "bootstrap"])
 @pytest.mark.parametrize("method", method_names())
 def test_a_member_that_trains_on_batches_does_not_depend_on_its_neighbors(
@@ -641,6 +650,7 @@ def test_starts_and_slopes_are_perturbed_by_their_own_errors(
     assert torch.equal(given[1], expected)
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("method", method_names())
 def test_every_method_trains_on_motion(rotation: anndata.AnnData, method: str) -> None:
     """All that a model of motion has: slopes, stiffness and damping, another scale of time, noise and batches."""

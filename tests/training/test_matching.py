@@ -167,6 +167,7 @@ def test_matching_to_the_end_learns_the_rates_without_a_solve(rotation: anndata.
     assert [row["loss"] for row in result.history[-2:]] == pytest.approx([0.0, 0.0], abs=5e-3)
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("method", method_names())
 def test_every_method_trains_by_it(rotation: anndata.AnnData, method: str) -> None:
     kind = get_method(method)
@@ -181,6 +182,7 @@ def test_every_method_trains_by_it(rotation: anndata.AnnData, method: str) -> No
     assert losses[5] < losses[0]
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -214,6 +216,7 @@ def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: P
         assert same(fit(adata, settings, checkpoints=checkpoints), whole)
 
 
+@pytest.mark.slow(reason="trains several models")
 def test_a_start_that_forecasts_worse_is_not_taken(rotation: anndata.AnnData, caplog: pytest.LogCaptureFixture) -> None:
     """Slopes of the other sign lead away; where they lead right, the members go on from there."""
     settings = SETTINGS.changed(hidden=(), iterations=300, matching=MatchingSettings(share=0.5))
@@ -242,6 +245,7 @@ def test_the_start_is_chosen_on_validation_observations(rotation: anndata.AnnDat
     assert make_validation(rotation, SETTINGS) is None
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("matching", FORMS)
 def test_missing_entries_count_nothing(rotation: anndata.AnnData, matching: MatchingSettings) -> None:
     """The true field fits what is left, and a field without rates has the loss one."""

@@ -125,6 +125,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("case", CASES)
 def test_every_kind_of_model_learns(rotation: anndata.AnnData, case: str) -> None:
     data = with_holes(rotation, 0.3)
@@ -139,6 +140,7 @@ def test_every_kind_of_model_learns(rotation: anndata.AnnData, case: str) -> Non
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow(reason="trains several models")
 def test_a_linear_system_is_recovered_about_as_well(rotation: anndata.AnnData) -> None:
     settings = ModelSettings(hidden=(), iterations=250, learning_rate=0.05, solver=SolverSettings(step=0.25))
     wrong = []

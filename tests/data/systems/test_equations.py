@@ -32,6 +32,7 @@ def test_lorenz96_drives_each_variable_by_the_next_and_the_two_before() -> None:
     assert not Lorenz96(7, 8.0).signed
 
 
+@pytest.mark.slow(reason="reads, simulates or preprocesses whole datasets")
 def test_lorenz96_has_the_published_lyapunov_exponent() -> None:
     # 1.67 to 1.69 at F = 8 and N = 40 (Lorenz and Emanuel 1998: errors double in 2.1 days, .42 units of time).
     system, step = Lorenz96(40, 8.0), 0.05
@@ -196,6 +197,7 @@ def test_fitzhugh_nagumo_neurons() -> None:
     np.testing.assert_allclose(system.rates(state), expected, rtol=1e-13)
 
 
+@pytest.mark.slow(reason="reads, simulates or preprocesses whole datasets")
 def test_a_fitzhugh_nagumo_neuron_fires_again_and_again() -> None:
     system = FitzHughNagumo(np.zeros((1, 1)))
     times = np.linspace(0.0, 170.0, 1701)
