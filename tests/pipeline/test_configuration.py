@@ -980,7 +980,11 @@ def test_a_prior_of_a_file_that_a_method_is_given_is_there(cells):
 @pytest.mark.parametrize(
     ("source", "options", "problem"),
     [
-        ("second_order", {"test_trajectories": 30}, "so that one is left for training"),
+        (
+            "second_order",
+            {"test_trajectories": 30},
+            "test_trajectories: found 30; allowed: fewer than trajectories, 30, so that one is left for training",
+        ),
         ("hill", {"nodes": 2}, "regulators_per_target: more regulators than there are other genes"),
         ("sim350", {"times": [0, 3, 2]}, "times: [0.0, 3.0, 2.0] have to increase, from 0 on"),
         ("sim690", {"test_times": [1, 3]}, "test_times: [1.0, 3.0] have to increase, from 0 on"),
