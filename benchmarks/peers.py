@@ -177,7 +177,7 @@ def solve(system: Any, start: np.ndarray, times: np.ndarray, bound: float) -> np
     def inside(_time: float, values: np.ndarray) -> float:
         return min(bound, 1e300) - np.abs(values).max()
 
-    inside.terminal = True  # type: ignore[attr-defined]
+    inside.terminal = True  # type: ignore[attr-defined]  # scipy reads this attribute of an event
     solution = solve_ivp(
         lambda time, values: np.asarray(system.rhs(values, time), float),
         (0.0, times[-1]),

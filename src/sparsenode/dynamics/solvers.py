@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsenode.data.missing import by_pattern
 from sparsenode.dynamics.fields import VectorField
 from sparsenode.dynamics.mlp import Layers, spread_over_units
 
@@ -501,17 +502,12 @@ def group_features(observed: Sequence[np.ndarray], nodes: int) -> np.ndarray:
         observed: by row, (time, feature), NaN where an entry is missing.
         nodes: number of the node values of a feature.
     """
-    present = np.concatenate([np.isfinite(row_observed) for row_observed in observed])
-    alike: dict[bytes, list[int]] = {}
-    for feature, pattern in enumerate(present.T):
-        alike.setdefault(np.packbits(pattern).tobytes(), []).append(feature)
-    sizes = np.array([len(features) for features in alike.values()])
+    alike = [features.tolist() for features, _ in by_pattern(np.concatenate(observed))]
+    sizes = np.array([len(features) for features in alike])
     widths = np.minimum(2 ** np.arange(int(sizes.max()).bit_length() + 1), sizes.max())
     counts = np.array([(-(-sizes // width)).sum() for width in widths])
     width = int(widths[np.argmin(counts * (nodes + widths))])
-    groups = [
-        features[first : first + width] for features in alike.values() for first in range(0, len(features), width)
-    ]
+    groups = [features[first : first + width] for features in alike for first in range(0, len(features), width)]
     return np.array([features + [-1] * (width - len(features)) for features in groups], dtype=np.int64)
 
 

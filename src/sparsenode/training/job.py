@@ -46,6 +46,7 @@ from sparsenode.training.problems import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from anndata import AnnData
 
@@ -149,6 +150,7 @@ class Training:
         problems: what a step solves (see `make_problems`).
         matching: what rates are compared with first (see `make_matching`); None for nothing.
         validation: what tells after it which start is the better one (see `make_validation`).
+        prior: the network that a pruner knows, (source, target); None where the method takes none.
         most_members: members that fit into the memory at once.
     """
 
@@ -159,6 +161,7 @@ class Training:
     problems: Sequence[tuple[float, Problem]]
     matching: Matching | None
     validation: Problem | None
+    prior: np.ndarray | None
     most_members: int
 
     def run(
@@ -182,10 +185,9 @@ class Training:
         """
         import pandas as pd
 
-        from sparsenode.data.contract import prior_network, read_metadata
+        from sparsenode.data.contract import read_metadata
 
-        model_settings, method_settings, method = read_frozen(self.frozen)
-        prior_name = method.prior_name()
+        model_settings, method_settings, _ = read_frozen(self.frozen)
         with matrix_precision(model_settings.precision):
             result = train(
                 self.problems,
@@ -199,7 +201,7 @@ class Training:
                 checkpoints=checkpoints,
                 interrupted=interrupted,
                 keep_interrupted=keep_interrupted,
-                prior=None if prior_name is None else prior_network(self.adata, prior_name).truth,
+                prior=self.prior,
                 matching=self.matching,
                 validation=self.validation,
             )
@@ -247,8 +249,8 @@ def make_training(
     from sparsenode.data.contract import prior_network
 
     model_settings, method_settings, method = read_frozen(frozen)
-    if (prior_name := method.prior_name()) is not None:
-        prior_network(adata, prior_name)
+    prior_name = method.prior_name()
+    prior = None if prior_name is None else prior_network(adata, prior_name).truth
     problems = make_problems(adata, model_settings, seeds)
     matching = make_matching(adata, model_settings, bootstrap_of_seeds(adata, model_settings, seeds))
     validation = None if matching is None else make_validation(adata, model_settings)
@@ -289,6 +291,7 @@ def make_training(
         problems=problems,
         matching=matching,
         validation=validation,
+        prior=prior,
         most_members=most_members(available, each),
     )
 

@@ -31,16 +31,6 @@ Horizon = Annotated[
     float, Field(gt=0, description="Length of the interval that models are trained on, in the system's unit of time.")
 ]
 Observations = Annotated[int, Field(ge=2, description="Observations within `horizon`, the one at time 0 not counted.")]
-Trajectories = Annotated[int, Field(ge=1, description="Trajectories, test ones included.")]
-TestTrajectories = Annotated[int, Field(ge=0, description="How many are test data.")]
-BurnIn = Annotated[
-    float,
-    Field(
-        ge=0,
-        description="Time before the first observation, from the drawn start on, which is left out: the way to the "
-        "attractor.",
-    ),
-]
 Density = Annotated[float, Field(ge=0, le=1, description="Probability that an ordered pair is coupled.")]
 Range = Annotated[tuple[float, ...], Field(min_length=2, max_length=2)]
 """An option that is a range of numbers of any sign."""

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,19 @@ from sparsenode.errors import UserError, nearest_names
 _FEWEST = 2  # observations of a training trajectory after the first
 _NOISE_STEPS = 1000  # of a simulation with noise in its dynamics, at least
 _OF_OBSERVATIONS = ("times", "values", "splits", "phases", "noise_free")
+
+
+# Options whose defaults differ between sources.
+Trajectories = Annotated[int, Field(ge=1, description="Trajectories, test ones included.")]
+TestTrajectories = Annotated[int, Field(ge=0, description="How many are test data.")]
+BurnIn = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="Time that is simulated from the drawn start on before the first observation and left out, such as "
+        "the way to an attractor.",
+    ),
+]
 
 
 class Streams(NamedTuple):
@@ -46,8 +59,8 @@ class SimulatedSource(SolvableSource):
     priors: ClassVar[tuple[str, ...] | None] = ()
     streams: ClassVar[Streams] = Streams()
 
-    trajectories: int = Field(20, ge=1, description="Trajectories, test ones included.")
-    test_trajectories: int = Field(4, ge=0, description="How many are test data.")
+    trajectories: Trajectories = 20
+    test_trajectories: TestTrajectories = 4
     extrapolation_share: float = Field(
         0.5, ge=0, description="How much longer trajectories go on, as a share of `horizon`, to test extrapolation."
     )
@@ -58,12 +71,7 @@ class SimulatedSource(SolvableSource):
         "trajectories.",
     )
     seed: int = Field(0, ge=0, description="Another seed is another system, where it is drawn, and other starts.")
-    burn_in: float = Field(
-        0.0,
-        ge=0,
-        description="Time that is simulated from the drawn start on before the first observation and left out, such as "
-        "the way to an attractor.",
-    )
+    burn_in: BurnIn = 0.0
     process_noise: float = Field(
         0.0,
         ge=0,

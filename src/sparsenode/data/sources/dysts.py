@@ -12,7 +12,8 @@ from typing import ClassVar, cast
 import numpy as np
 from pydantic import Field
 
-from sparsenode.data.simulated.benchmark import BenchmarkSource, Simulated, TestTrajectories, Trajectories
+from sparsenode.data.simulated.benchmark import BenchmarkSource, Simulated
+from sparsenode.data.simulated.source import TestTrajectories, Trajectories
 from sparsenode.data.simulated.system import System
 from sparsenode.data.simulated.systems.dysts import Dysts
 from sparsenode.data.trajectories import Floats

@@ -8,14 +8,8 @@ for testing. See `sparsenode.data.simulated.systems.lorenz96` for the equations.
 import numpy as np
 from pydantic import Field
 
-from sparsenode.data.simulated.benchmark import (
-    BurnIn,
-    Horizon,
-    Observations,
-    TestTrajectories,
-    TimedSource,
-    Trajectories,
-)
+from sparsenode.data.simulated.benchmark import Horizon, Observations, TimedSource
+from sparsenode.data.simulated.source import BurnIn, TestTrajectories, Trajectories
 from sparsenode.data.simulated.systems.lorenz96 import Lorenz96
 
 

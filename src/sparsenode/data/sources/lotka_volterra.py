@@ -8,7 +8,8 @@ See `sparsenode.data.simulated.systems.lotka_volterra` for the equations.
 import numpy as np
 from pydantic import Field
 
-from sparsenode.data.simulated.benchmark import Horizon, Observations, TestTrajectories, TimedSource, Trajectories
+from sparsenode.data.simulated.benchmark import Horizon, Observations, TimedSource
+from sparsenode.data.simulated.source import TestTrajectories, Trajectories
 from sparsenode.data.simulated.systems.lotka_volterra import LotkaVolterra
 
 

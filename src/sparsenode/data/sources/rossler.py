@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from sparsenode.data.simulated.benchmark import Horizon, Observations, TestTrajectories, TimedSource, Trajectories
+from sparsenode.data.simulated.benchmark import Horizon, Observations, TimedSource
+from sparsenode.data.simulated.source import TestTrajectories, Trajectories
 from sparsenode.data.simulated.systems.rossler import Rossler
 
 
