@@ -10,7 +10,7 @@ from sparsenode.evaluation.tables import join_tables, make_table
 from sparsenode.figures import interventions
 from sparsenode.figures.drawing import draw_figure
 from sparsenode.figures.style import looks
-from sparsenode.interventions.forecast import NO_EFFECT, TRUTH
+from sparsenode.interventions.true_effects import NO_EFFECT, TRUTH
 
 FATES = ["left", "right", "none"]
 

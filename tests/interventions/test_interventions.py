@@ -28,20 +28,12 @@ from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256
-from sparsenode.interventions.forecast import (
-    NO_EFFECT,
-    TRUTH,
-    UNCLAMPED,
-    Fates,
-    Intervention,
-    _FateCount,
-    effect_correlation,
-    evaluate_interventions,
-    read_fates,
-    resolve_interventions,
-    uncommitted_starts,
-)
+from sparsenode.interventions.fates import FateCount, Fates, read_fates, uncommitted_starts
+from sparsenode.interventions.forecast import evaluate_interventions
+from sparsenode.interventions.requests import Intervention, resolve_interventions
 from sparsenode.interventions.settings import InterventionSettings
+from sparsenode.interventions.true_effects import NO_EFFECT, TRUTH, effect_correlation
+from sparsenode.labels import UNCLAMPED
 from sparsenode.settings import ModelSettings, read_model_settings
 from sparsenode.typed import read_settings
 
@@ -442,7 +434,7 @@ def test_a_model_on_which_interventions_do_nothing_never_agrees(branches: anndat
 def test_a_loss_and_a_gain_are_changes(
     branches: anndata.AnnData, without: tuple[float, float], with_it: tuple[float, float], agrees: bool
 ) -> None:
-    count = _FateCount.make(read_observations(branches), [], HELD)
+    count = FateCount.make(read_observations(branches), [], HELD)
     found, before = (np.array([[*both, 1 - sum(both)]]) for both in (with_it, without))
     one = Intervention("without_a", {"a": 0.0}, ("to_a",), ("to_b",))
     assert count._agreement(one, before, found).tolist() == [float(agrees)]

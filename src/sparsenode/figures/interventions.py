@@ -14,7 +14,7 @@ from sparsenode.evaluation.tables import ALL, COLUMNS, NO_SEED
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
 from sparsenode.files import read_table
-from sparsenode.interventions.forecast import TRUTH
+from sparsenode.interventions.true_effects import TRUTH
 from sparsenode.labels import NO_FATE
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from sparsenode.data.missing import deviation_observed
 from sparsenode.data.observations import Observations
-from sparsenode.interventions.forecast import Starts, forecast_starts, mean_change, resolve_interventions
+from sparsenode.interventions.requests import Starts, forecast_starts, resolve_interventions
 from sparsenode.interventions.settings import InterventionSettings
+from sparsenode.interventions.true_effects import mean_change
 from sparsenode.typed import read_settings
 
 if TYPE_CHECKING:
