@@ -82,7 +82,7 @@ def test_nearly_all_cells_are_within_the_panels(cell_files, cells):
     choices = read_selection(cell_files["selection"])
     figure = gene_trends.draw("cells", read_metrics(cell_files["metrics"]), choices, forecasts, trends)
     for axes in figure.axes:
-        values = axes.get_lines()[0].get_ydata()
+        values = axes.collections[0].get_offsets()[:, 1]
         low, high = axes.get_ylim()
         assert low < values.min()
         assert (values <= high).mean() >= 0.99

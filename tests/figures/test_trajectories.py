@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from sparsenode.errors import UserError
 from sparsenode.evaluation.results import Choice, Results
@@ -15,8 +16,8 @@ def test_lines_are_medians_over_seeds(metrics, forecasts):
     figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
     axes = figure.subfigs[0].axes[0]
     assert axes.get_title() == "first"
-    times = axes.get_lines()[1].get_xdata()
-    values = axes.get_lines()[1].get_ydata()
+    times = axes.get_lines()[0].get_xdata()
+    values = axes.get_lines()[0].get_ydata()
     kept = np.isfinite(times)
     np.testing.assert_allclose(values[kept], 1.1 * np.sin(times[kept]), atol=1e-6)
 
@@ -37,7 +38,7 @@ def test_windows_start_at_their_restart_observation(metrics, forecasts):
     windows = windows[windows["time"] > windows["start"]]
     choices = {key: Choice(choice.strength, "window") for key, choice in CHOICES.items()}
     figure = trajectories.draw("toy", metrics, choices, pd.concat([forecasts, windows]))
-    line = figure.subfigs[0].axes[0].get_lines()[1]
+    line = figure.subfigs[0].axes[0].get_lines()[0]
     breaks = np.flatnonzero(np.isnan(line.get_xdata()))
     assert len(breaks) >= 2
     second = breaks[0] + 1
@@ -88,8 +89,9 @@ def test_what_is_missing_is_not_drawn(metrics, forecasts):
     figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
     panels = {axes.get_subplotspec().rowspan.start: axes for axes in figure.subfigs[0].axes}
     for row, count in ((0, 30), (1, int((~times.between(1.0, 4.0)).sum())), (2, 0)):
-        points, forecast = panels[row].get_lines()[:2]
-        assert np.isfinite(points.get_ydata()).sum() == count
+        dots = [drawn for drawn in panels[row].collections if isinstance(drawn, PathCollection)]
+        assert sum(len(points.get_offsets()) for points in dots) == count
+        forecast = panels[row].get_lines()[0]
         assert np.isfinite(forecast.get_ydata()).sum() == 30
         assert np.isfinite(panels[row].get_ylim()).all()
 
@@ -112,6 +114,6 @@ def test_the_course_of_noisy_values_has_gaps_where_they_are_missing():
 
     axes = Figure().subplots()
     trajectories._draw_observed(axes, observed, "a", "x")
-    course = axes.get_lines()[1].get_ydata()
+    course = axes.get_lines()[0].get_ydata()
     assert np.isnan(course[90:130]).all()
     assert np.isfinite(course[20:75]).all()

@@ -213,7 +213,7 @@ def _draw_panel(
         return
     trend = trends.observed[gene, name]
     size = float(np.clip(50 / np.sqrt(max(len(trend.times), 1)), 1.8, 4))
-    axes.plot(trend.times, trend.values, ".", color=_CELL_COLOR, markersize=size, markeredgewidth=0, rasterized=True)
+    style.draw_dots(axes, trend.times, trend.values, points=size / 2, color=_CELL_COLOR, rasterized=True, zorder=2)
     times, means = running_mean(trend)
     axes.plot(times, means, color=style.GRAY, linestyle="--", linewidth=1.4, zorder=3)
     offset, scale = trends.restore[gene, name]
@@ -222,10 +222,7 @@ def _draw_panel(
         rows = mine[mine["method"] == method]
         if len(rows):
             table = offset + scale * rows.groupby("time")["predicted"].agg(["median", "min", "max"])
-            axes.plot(table.index, table["median"], color=look.color, linewidth=1.3, zorder=4)
-            axes.fill_between(
-                table.index, table["min"], table["max"], color=look.color, alpha=0.18, linewidth=0, zorder=2
-            )
+            style.draw_range(axes, table.reset_index(), color=look.color, linewidth=1.3)
     # A few cells far above all other cells would press the rest together, and so would a forecast that explodes.
     high = max(float(means.max()), float(np.quantile(trend.values, 0.99))) or 1.0
     axes.set_ylim(min(0.0, float(means.min())) - 0.07 * high, 1.1 * high)

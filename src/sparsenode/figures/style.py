@@ -265,6 +265,39 @@ def draw_spread(
     _clear_labels(axes)
 
 
+def draw_dots(
+    axes: Axes, times: np.ndarray | pd.Series, values: np.ndarray | pd.Series, *, points: float, color: str, **look: Any
+) -> None:
+    """Draw observations as dots without an edge.
+
+    Args:
+        axes: panel to draw in.
+        times: times of the observations (observation,).
+        values: their values (observation,).
+        points: diameter of a dot, in points.
+        color: color of the dots.
+        **look: what else `seaborn.scatterplot` takes.
+    """
+    import seaborn as sns
+
+    sns.scatterplot(x=times, y=values, s=points**2, color=color, linewidth=0, legend=False, ax=axes, **look)
+    _clear_labels(axes)
+
+
+def draw_range(axes: Axes, table: pd.DataFrame, *, color: str, linewidth: float = 1.2) -> None:
+    """Draw the median of forecasts as a line and their range as a band, both broken where `time` is NaN.
+
+    Args:
+        axes: panel to draw in.
+        table: columns `time`, `median`, `min` and `max`.
+        color: color of both.
+        linewidth: width of the line, in points.
+    """
+    # By matplotlib, as seaborn leaves NaN out, and a line for each window takes ten times as long as a broken one.
+    axes.plot(table["time"], table["median"], color=color, linewidth=linewidth, zorder=4)
+    axes.fill_between(table["time"], table["min"], table["max"], color=color, alpha=0.18, linewidth=0, zorder=3)
+
+
 def draw_members(
     axes: Axes,
     members: pd.DataFrame,

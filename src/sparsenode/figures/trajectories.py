@@ -158,9 +158,10 @@ def _draw_observed(axes: Axes, observed: pd.DataFrame, name: str, feature: str) 
             axes.axvspan(first, last, color=SPAN_LOOKS[key][1], linewidth=0, zorder=0)
     mine = observed[(observed["trajectory"] == name) & (observed["feature"] == feature)]
     size = float(np.clip(150 / max(len(mine), 1), 2.5, 5))
-    axes.plot(mine["time"], mine["observed"], ".", color="#9a9a9a", markersize=size, zorder=1, markeredgewidth=0)
+    style.draw_dots(axes, mine["time"], mine["observed"], points=size / 2, color="#9a9a9a", zorder=1)
     if is_noisy(mine["observed"]):
         course = mine["observed"].rolling(NEIGHBORS, min_periods=NEIGHBORS // 2, center=True).mean()
+        # By matplotlib: a line of seaborn has no gaps.
         axes.plot(mine["time"], course, color=style.GRAY, linestyle="--", linewidth=1.2, zorder=2)
 
 
@@ -183,10 +184,7 @@ def _draw_forecast(axes: Axes, rows: pd.DataFrame, observed: pd.DataFrame, name:
             restart = observations.loc[start]
             pieces.append(pd.DataFrame({"time": [start], "median": restart, "min": restart, "max": restart}))
         pieces += [window, pd.DataFrame({"time": [np.nan]})]
-    # One line broken by NaN in place of a line for each window: a tenth of the time.
-    joined = pd.concat(pieces, ignore_index=True)
-    axes.plot(joined["time"], joined["median"], color=look.color, linewidth=1.2, zorder=3)
-    axes.fill_between(joined["time"], joined["min"], joined["max"], color=look.color, alpha=0.18, linewidth=0, zorder=2)
+    style.draw_range(axes, pd.concat(pieces, ignore_index=True), color=look.color)
 
 
 def _legend(
