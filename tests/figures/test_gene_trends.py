@@ -41,6 +41,8 @@ def test_forecasts_are_drawn_in_the_unit_of_the_source(cell_files, cells):
     trends = gene_trends.read_trends(cells, list(cells.var_names))
     figure = gene_trends.draw("cells", metrics, choices, forecasts, trends)
     panel = figure.axes[0]
+    labels = [f"{gene}\n({lineage})" for lineage, genes in trends.genes.items() for gene in genes]
+    assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == labels
     (color,) = {look.color for name, look in style.looks(["l1"]).items() if name == "l1"}
     (line,) = (line for line in panel.get_lines() if line.get_color() == color)
     gene = trends.genes["erythroid"][0]

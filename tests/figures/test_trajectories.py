@@ -16,6 +16,8 @@ def test_lines_are_medians_over_seeds(metrics, forecasts):
     figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
     axes = figure.subfigs[0].axes[0]
     assert axes.get_title() == "first"
+    assert [panel.get_ylabel() for panel in figure.subfigs[0].axes if panel.get_ylabel()] == ["a", "b", "c"]
+    assert axes.get_xlabel() == ""
     times = axes.get_lines()[0].get_xdata()
     values = axes.get_lines()[0].get_ydata()
     kept = np.isfinite(times)

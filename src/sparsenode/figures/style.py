@@ -280,8 +280,9 @@ def draw_dots(
     """
     import seaborn as sns
 
-    sns.scatterplot(x=times, y=values, s=points**2, color=color, linewidth=0, legend=False, ax=axes, **look)
-    _clear_labels(axes)
+    # Arrays have no names, which seaborn would label the axes with.
+    x, y = np.asarray(times), np.asarray(values)
+    sns.scatterplot(x=x, y=y, s=points**2, color=color, linewidth=0, legend=False, ax=axes, **look)
 
 
 def draw_range(axes: Axes, table: pd.DataFrame, *, color: str, linewidth: float = 1.2) -> None:
