@@ -4,6 +4,7 @@
 # make lint   style, types, format and rules of the workflow
 # make lock   envs/requirements.lock from what is installed in .venv
 # make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 15 minutes
+# make docs   the documents as a site, docs/_build/html
 # make clean-results
 # Each makes the virtual environment .venv first if there is none, or if the lock or pyproject.toml has changed.
 
@@ -17,7 +18,7 @@ export PYTHONNOUSERSITE := 1
 # That of Jupyter, where a terminal has inherited it, is not installed here, and matplotlib would not start.
 export MPLBACKEND := agg
 
-.PHONY: run test test-fast lint format lock bench clean-results
+.PHONY: run test test-fast lint format lock bench docs clean-results
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -58,6 +59,11 @@ format: $(STAMP)
 	ruff check --fix
 	ruff format
 	snakefmt Snakefile workflow/rules
+
+# Tutorials are run when their text has changed; warnings are errors.
+docs: $(STAMP)
+	sphinx-build --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+	@echo "documents: docs/_build/html/index.html"
 
 lock: $(STAMP)
 	$(BIN)/python envs/write_lock.py > envs/requirements.lock.new

@@ -37,6 +37,7 @@ rule all:
 
 
 onsuccess:
+    tell_summary()
     tell_remarks()
 
 

@@ -100,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_forecast_interventions,
         _add_collect_metrics,
         _add_collect_remarks,
+        _add_summarize_run,
         _add_tabulate_sweeps,
         _add_tabulate_benchmark,
     ):
@@ -588,6 +589,29 @@ def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
         action="extend",
         required=True,
         help="folders of chosen strengths, in the same order",
+    )
+
+
+def _add_summarize_run(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "summarize-run", "write in a few lines what was found on several datasets", _summarize_run
+    )
+    _add_tables_of_datasets(parser)
+    parser.add_argument("--remarks", type=Path, nargs="*", action="extend", default=[], help="CSV files of remarks")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file")
+    parser.add_argument("--markdown", type=Path, required=True, help="the same for reading, a Markdown file")
+
+
+def _summarize_run(arguments: Arguments) -> None:
+    from sparsenode.figures.summary import write_summary
+
+    write_summary(
+        arguments.datasets,
+        arguments.metrics,
+        arguments.selections,
+        arguments.remarks,
+        arguments.output,
+        arguments.markdown,
     )
 
 

@@ -41,6 +41,7 @@ NOTHING = (
 )
 _MOST_FINDINGS = 6
 _MOST_WARNINGS = 12
+_MOST_SUMMARIES = 6
 _TOLD = ("WARNING: ", "error: ")
 _WIDTH = 110
 _EARLIER_RULES = ("train_members", "infer_peer")  # which read the data of a dataset, and whose results are evaluated
@@ -208,6 +209,21 @@ def tell_run(results: Path | str, models: Mapping[str, Sequence[Path | str]], si
     if remarks and _is_current(whole, [results / "remarks" / f"{dataset}.csv" for dataset in models]):
         lines.append(f"All of it is in {whole}.")
     return "\n".join(lines)
+
+
+def tell_summary(path: Path | str) -> str:
+    """What was found, to be printed at the end of a run: the summaries of the first datasets; empty if there are none.
+
+    Args:
+        path: file of the summaries for reading.
+    """
+    try:
+        _, *summaries = Path(path).read_text(encoding="utf-8").strip().split("\n\n")
+    except OSError:
+        return ""
+    rest = len(summaries) - _MOST_SUMMARIES
+    lines = summaries[:_MOST_SUMMARIES] + [f"And {rest} more datasets are in {path}."] * (rest > 0)
+    return "\n\n".join(lines).replace("**", "")
 
 
 def _below(folder: Path, dataset: str) -> list[Path]:

@@ -136,7 +136,7 @@ def all_figures():
 
 def all_tables():
     benchmarks = configuration.benchmarks_of(config)
-    tables = ["metrics.csv", "remarks.csv", "remarks.md"]
+    tables = ["metrics.csv", "remarks.csv", "remarks.md", "summary.json", "summary.md"]
     if any(benchmarks.values()):
         tables += ["benchmark.csv", "benchmark.md"]
     if any(configuration.sweeps_of(config).values()):
@@ -362,6 +362,13 @@ def of_benchmarks(files):
         return of_datasets(files, datasets)
 
     return tables
+
+
+def tell_summary():
+    """Print what was found, at the end of a run that has succeeded."""
+    text = remarks.tell_summary(f"{RESULTS}summary.md")
+    if text and workflow.is_main_process:
+        logger.warning(f"\n{text}\n")
 
 
 def tell_remarks():

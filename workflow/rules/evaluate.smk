@@ -91,6 +91,44 @@ rule collect_remarks:
         " > {log:q} 2>&1"
 
 
+rule summarize_run:
+    input:
+        metrics=expand(
+            f"{RESULTS}metrics/{{dataset}}.parquet", dataset=config["run"]["datasets"]
+        ),
+        selections=of_datasets(selections_of, config["run"]["datasets"]),
+        remarks=expand(
+            f"{RESULTS}remarks/{{dataset}}.csv", dataset=config["run"]["datasets"]
+        ),
+    output:
+        table=f"{RESULTS}summary.json",
+        markdown=report(
+            f"{RESULTS}summary.md",
+            caption="../report/summary.rst",
+            category="Summary",
+            labels={"dataset": "all", "table": "what was found"},
+        ),
+    log:
+        f"{RESULTS}logs/summarize_run.log",
+    benchmark:
+        f"{RESULTS}benchmarks/summarize_run.tsv"
+    localrule: True
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    params:
+        datasets=config["run"]["datasets"],
+        selections=expand(
+            f"{RESULTS}selection/{{dataset}}", dataset=config["run"]["datasets"]
+        ),
+        origin=origin_of(*config["run"]["datasets"]),
+        version=versions.FIGURES,
+    shell:
+        "sparsenode summarize-run --datasets {params.datasets:q} --metrics {input.metrics:q}"
+        " --selections {params.selections:q} --remarks {input.remarks:q}"
+        " --output {output.table:q} --markdown {output.markdown:q} > {log:q} 2>&1"
+
+
 rule tabulate_benchmark:
     input:
         metrics=of_benchmarks(f"{RESULTS}metrics/{{dataset}}.parquet"),

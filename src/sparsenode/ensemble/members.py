@@ -276,7 +276,7 @@ class Ensemble:
         return np.asarray(rates / self.model_settings.time_scale**self.model_settings.order)
 
     def mean_absolute_jacobian(self, states: States, velocities: States | None = None) -> Floats:
-        """Mean over states of |d rate_target / d x_source|, (member, source, target), per `time_scale` of the model."""
+        """Mean over states of the size of d rate_target / d x_source, (member, source, target), per `time_scale`."""
         return self._mean_jacobian(states, velocities, torch.abs)
 
     def mean_jacobian(self, states: States, velocities: States | None = None) -> Floats:

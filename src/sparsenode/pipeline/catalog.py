@@ -146,20 +146,36 @@ def _describe(kind: Kind, entry: Entry) -> str:
     lines += [_fill(note, "  ") for note in entry.notes]
     word = "keys" if kind.title == "section" else "options"
     lines.append(f"  {word}:" if entry.options else f"  no {word}")
-    # Of a source or method, what has no default is to be given.
-    lines += _options({"properties": entry.options, "required": list(entry.options)}, "    ")
+    for option in options_of(entry):
+        text = f"{option.path[-1]} ({option.allowed}; {option.requirement}): {option.description}"
+        lines.append(_fill(text, "    " * len(option.path)))
     return "\n".join(lines)
 
 
-def _options(schema: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Lines on the keys of a mapping, or of the mappings in a list, and on those within them."""
+class Option(NamedTuple):
+    """One key: its names from the outermost on, what it may be, its default if any, and what it means, in words."""
+
+    path: tuple[str, ...]
+    allowed: str
+    requirement: str
+    description: str
+
+
+def options_of(entry: Entry) -> Iterator[Option]:
+    """The keys of an entry, and those of the mappings within them."""
+    # Of a source or method, what has no default is to be given.
+    return _options({"properties": entry.options, "required": list(entry.options)})
+
+
+def _options(schema: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[Option]:
+    """Keys of a mapping, or of the mappings in a list, and those within them."""
     for key, option in schema.get("properties", {}).items():
         if "default" in option:
             requirement = f"default {json.dumps(option['default'])}"
         else:
             requirement = "to be given" if key in schema.get("required", ()) else "may be left out"
-        yield _fill(f"{key} ({_allowed(option)}; {requirement}): {option['description']}", indent)
-        yield from _options(option if "properties" in option else option.get("items", {}), indent + "    ")
+        yield Option((*path, key), _allowed(option), requirement, option["description"])
+        yield from _options(option if "properties" in option else option.get("items", {}), (*path, key))
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:

@@ -151,6 +151,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         ),
         "collect_metrics": (1, 1.0),
         "collect_remarks": (1, 1.0),
+        "summarize_run": (1, 1.0),
         "tabulate_sweeps": (int(any(configuration.sweeps_of(config).values())), 1.0),
         "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
     }
