@@ -1078,9 +1078,9 @@ sys.exit(f"imported: {heavy}" if heavy else 0)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_entry_for_own_data_in_the_readme_is_a_configuration(repository, default):
-    readme = (repository / "README.md").read_text(encoding="utf-8")
-    own, cells = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL))
+def test_the_entry_for_own_data_in_the_documents_is_a_configuration(repository, default):
+    text = (repository / "docs" / "workflow.md").read_text(encoding="utf-8")
+    own, cells = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
     assert own["datasets"]["mine"]["source"] == "anndata"
     assert pairs(check_configuration(merge(default, own))) == [("mine", "mine")]
     assert cells["datasets"]["marrow"]["source"] == "single_cells"
