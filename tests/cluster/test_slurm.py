@@ -133,10 +133,10 @@ def test_training_that_slurm_ended_goes_on_and_ends_the_same(repository, server,
                 waiting.remove(method)
         return not waiting
 
-    wait_for(end_those_with_a_checkpoint, seconds=120)
+    wait_for(end_those_with_a_checkpoint, seconds=400)
     reference = local.start("--", *targets)
     # Slurm looks every 30 seconds whose time is over, and tells the process, which hears it when it goes on.
-    wait_for(lambda: not running(cluster, ended, "pathreg"), seconds=90)
+    wait_for(lambda: not running(cluster, ended, "pathreg"), seconds=300)
     for number in processes_of(ended.folder, "pathreg"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(number, signal.SIGCONT)
@@ -172,10 +172,10 @@ def test_controller_that_is_killed_loses_nothing(cluster, on_slurm, tmp_path):
     checkpoints = workflow.result("checkpoints/branches/windows/none")
     try:
         # By then all have been submitted and train, the first for a while.
-        wait_for(lambda: len(list(checkpoints.glob("*/[0-9]*.checkpoint"))) >= SEEDS, seconds=120)
+        wait_for(lambda: len(list(checkpoints.glob("*/[0-9]*.checkpoint"))) >= SEEDS, seconds=400)
         cluster.kill_controller()
         # Long enough for Snakemake to ask in vain, and for jobs to end unheard.
-        wait_for((workflow.folder / model_path("none")).exists, seconds=120)
+        wait_for((workflow.folder / model_path("none")).exists, seconds=400)
     finally:
         cluster.start_controller()
     succeed(finish(process))
