@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Order = Literal["increasing", "any"]
 _PARQUET = (".parquet", ".pq")
+_NO_VARIABLE = "name a column that is no variable as `trajectory`, `group` or `subject`, or leave it out (`leave_out`)"
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def _read_text(
         try:
             numbers = dict(zip(present, finite_numbers(table, line, present, fields), strict=True))
         except UserError as error:
-            raise UserError(f"{error}; a column that is no variable is to be named by `leave_out`") from error
+            raise UserError(f"{error}; {_NO_VARIABLE}") from error
         values.append([numbers.get(field, np.nan) for field in fields_of_values])
     return LongTable(
         path=path,
@@ -261,10 +262,7 @@ def _numbers(path: Path, name: str, column: Any) -> Floats:
 
     kind = column.type
     if not (types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind)):
-        raise UserError(
-            f"{path}, column {name!r}: it holds {kind}, and no numbers; a column that is no variable is to be "
-            "named by `leave_out`"
-        )
+        raise UserError(f"{path}, column {name!r}: it holds {kind}, and no numbers; {_NO_VARIABLE}")
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
