@@ -2,6 +2,7 @@
 # make test   all tests, on all cores
 # make test-fast  quick ones of single functions, some 90 seconds: none marked as slow, neither Snakemake nor Slurm
 # make lint   style, types, format and rules of the workflow
+# make wheel-check  builds sdist and wheel, installs the wheel, and runs and fits with it in an empty folder
 # make lock   envs/requirements.lock from what is installed in .venv
 # make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 15 minutes
 # make clean-results
@@ -17,7 +18,7 @@ export PYTHONNOUSERSITE := 1
 # That of Jupyter, where a terminal has inherited it, is not installed here, and matplotlib would not start.
 export MPLBACKEND := agg
 
-.PHONY: run test test-fast lint format lock bench clean-results
+.PHONY: run test test-fast lint format wheel-check lock bench clean-results
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -58,6 +59,9 @@ format: $(STAMP)
 	ruff check --fix
 	ruff format
 	snakefmt Snakefile workflow/rules
+
+wheel-check: $(STAMP)
+	$(BIN)/python tests/packaging/check_wheel.py
 
 lock: $(STAMP)
 	$(BIN)/python envs/write_lock.py > envs/requirements.lock.new

@@ -67,6 +67,8 @@ def name_of(value: Block | str | Path) -> str:
 def commands() -> list[str]:
     """Commands of the blocks of shell code, and of the comments at the top of the experiments, in their order."""
     lines = [line for block in blocks("sh") for line in block.code.splitlines()]
+    typed = [line.removeprefix("$ ") for block in blocks("console") for line in block.code.splitlines()]
+    lines += [line for line in typed if line.startswith("sparsenode ")]
     for path in EXPERIMENTS:
         text = path.read_text(encoding="utf-8")
         for name, value in re.findall(r'^# +(\w+)="(.*)"$', text, re.MULTILINE):
@@ -83,7 +85,7 @@ def inline_commands() -> list[str]:
 
 
 def test_every_block_is_of_a_language_that_is_tested_here() -> None:
-    assert {block.language for block in blocks()} == {"csv", "python", "sh", "yaml"}
+    assert {block.language for block in blocks()} == {"console", "csv", "python", "sh", "yaml"}
     counts = [path.read_text(encoding="utf-8").count("```") for path in DOCUMENTS]
     assert sum(counts) == 2 * len(blocks())
 
@@ -297,7 +299,8 @@ def test_commands_within_sentences_have_the_options_that_they_name(command: str)
     if program == "sparsenode":
         (choices,) = (action.choices for action in build_parser()._actions if action.choices)
         assert words[0] in choices
-        parser = choices[words[0]]
+        # Options of a run are Snakemake's.
+        parser = parser if words[0] == "run" else choices[words[0]]
     for option in options_of(words):
         assert option in parser._option_string_actions
 

@@ -10,6 +10,7 @@ import argparse
 import csv
 import math
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import venv
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOT_OF_THE_SOURCE = {".git", ".venv", ".snakemake", "results", "downloads", "build", "dist"}
@@ -45,10 +47,24 @@ methods: {grouplasso: {strengths: ["1e-3", "1e-2"]}}
 FIT_FILES = ("summary.md", "network.csv", "strengths.csv", "metrics.csv", "figures/network.png", "model.sparsenode")
 
 
-def step(what: str, started: float) -> float:
-    """Say how long a step took, and give the time at which the next one starts."""
-    now = time.perf_counter()
-    sys.stdout.write(f"{now - started:6.1f} s  {what}\n")
+class Clock(NamedTuple):
+    """Seconds since some time, and seconds of processors that the commands up to now have taken."""
+
+    passed: float
+    processors: float
+
+
+def clock() -> Clock:
+    """The clock now."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Clock(time.perf_counter(), used.ru_utime + used.ru_stime)
+
+
+def step(what: str, started: Clock) -> Clock:
+    """Say how long a step took, and give the clock at which the next one starts."""
+    now = clock()
+    passed, processors = now.passed - started.passed, now.processors - started.processors
+    sys.stdout.write(f"{passed:6.1f} s, {processors:6.1f} s of processors: {what}\n")
     sys.stdout.flush()
     return now
 
@@ -131,7 +147,7 @@ def use(programs: Path, folder: Path) -> None:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SPARSENODE", "VIRTUAL"))
     } | {"PATH": os.defpath, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
-    sparsenode, started = programs / "sparsenode", time.perf_counter()
+    sparsenode, started = programs / "sparsenode", clock()
     program = "import sparsenode; print(sparsenode.__file__)"
     location = call([programs / "python", "-c", program], folder, environment).strip()
     expect(Path(location).is_relative_to(programs.parent), f"sparsenode is imported from {location}, not the wheel")
@@ -164,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--full", action="store_true", help="install the dependencies, too")
     arguments = parser.parse_args()
-    begun = started = time.perf_counter()
+    begun = started = clock()
     with tempfile.TemporaryDirectory(prefix="sparsenode-wheel-") as name:
         folder = Path(name)
         wheel = build(folder)
