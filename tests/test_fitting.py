@@ -87,7 +87,6 @@ def test_nothing_is_left_of_a_folder_that_is_not_complete(fitted, tmp_path, monk
             {"settings": {"iteration": 3}},
             r"^SparseNODE: unknown setting: found \"iteration\" \(did you mean 'iter",
         ),
-        ({"settings": {"iterations": "few"}}, r"^SparseNODE\.iterations: found \"few\"; allowed: an integer"),
         ({"layer": "counts"}, r"^--layer: for an h5ad file, and .*cells\.csv is a table"),
         ({"time": "day"}, r"has no column 'day' \(time\)"),
         ({"trajectory": None}, r"column 'cell': 'c1' is not a finite number; name a column .* as `trajectory`"),
@@ -97,6 +96,12 @@ def test_bad_input_is_refused_before_anything_is_made(table, tmp_path, monkeypat
     monkeypatch.setattr(SparseNODE, "fit", lambda *_args, **_keys: pytest.fail("it is fitted"))
     with pytest.raises(UserError, match=message):
         fit_file(table, tmp_path / "fit", **{"time": "hour", "trajectory": "cell", **arguments})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_of_settings_are_checked(table, tmp_path):
+    with pytest.raises(UserError, match=r"^SparseNODE\.iterations: found \"few\"; allowed: an integer"):
+        fit_file(table, tmp_path / "fit", time="hour", trajectory="cell", settings={"iterations": "few"})
     assert list(tmp_path.iterdir()) == []
 
 

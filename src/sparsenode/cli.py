@@ -377,8 +377,9 @@ def _plan(arguments: Arguments) -> None:
 
     gpu_speed = plan.GPU_SPEED if arguments.gpu_speed is None else arguments.gpu_speed
     workflow = arguments.workflow or configuration.find_workflow()
-    # As `sparsenode run` takes them.
-    files = configuration.with_own_configuration(workflow, arguments.configfile)
+    files = arguments.configfile
+    if arguments.workflow is None:
+        files = configuration.with_own_configuration(workflow, files)  # as `sparsenode run` does
     for remark in configuration.check_configuration_files(workflow / "config.yaml", files):
         logging.getLogger(__name__).warning(remark)
     config = configuration.read_configuration(workflow, files, arguments.config)

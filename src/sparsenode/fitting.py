@@ -64,7 +64,6 @@ def fit_file(
 
     _check_output(output)
     model = SparseNODE(**(settings or {}))
-    model._read_settings()
     table_options = {"--variables": variables, "--leave-out": leave_out, "--any-order": any_order}
     if data.suffix == ".h5ad":
         if misplaced := [option for option, value in table_options.items() if value]:

@@ -153,3 +153,10 @@ def test_a_file_is_no_folder(folder):
     (folder / "study").write_text("")
     with pytest.raises(UserError, match=r"^study is a file; name a folder"):
         init_folder(Path("study"))
+
+
+def test_a_plan_in_a_folder_is_of_what_a_run_does_there(folder, capsys, caplog):
+    init_folder(folder)
+    assert main(["plan"]) == 0
+    assert "krumsiek11 / targets / grouplasso" in capsys.readouterr().out
+    assert caplog.text == ""
