@@ -267,7 +267,7 @@ def _add_run(subparsers: Subparsers) -> None:
 def _run(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
     if {"-h", "--help"} & set(arguments.arguments):
         parser.print_help()
-        return
+        parser.exit()
     from sparsenode.pipeline.running import run_workflow
 
     run_workflow(arguments.arguments)
