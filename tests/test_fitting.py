@@ -55,6 +55,7 @@ def test_a_fit_of_a_file_is_that_of_the_estimator(table, fitted, tmp_path, capsy
     assert pd.read_csv(output / "strengths.csv")["strength"].tolist() == [0.001, 0.01]
 
 
+@pytest.mark.slow(reason="trains, and measures")
 def test_an_h5ad_file_is_fitted_by_its_columns(table, fitted, tmp_path, monkeypatch):
     data = sn.read_table(table, time="hour", trajectory="cell")
     data.layers["counts"] = data.X
@@ -67,6 +68,7 @@ def test_an_h5ad_file_is_fitted_by_its_columns(table, fitted, tmp_path, monkeypa
     np.testing.assert_array_equal(model.ensemble_.path_matrix(), fitted.ensemble_.path_matrix())
 
 
+@pytest.mark.slow(reason="trains, and measures")
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_nothing_is_left_of_a_folder_that_is_not_complete(fitted, tmp_path, monkeypatch, error):
     def fail(_self, _folder):

@@ -1,5 +1,6 @@
 """`sparsenode run` and `sparsenode init`: the command line of Snakemake, and the files that a folder begins with."""
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ def folder(tmp_path, monkeypatch):
     """A folder that is no clone, as the working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parser_of_snakemake():
+    """Its import takes a second, which is no test's."""
+    importlib.import_module("snakemake.cli")
 
 
 def words_after(command):
@@ -113,6 +120,7 @@ def test_help_is_that_of_the_subcommand(capsys, monkeypatch):
     assert "usage: sparsenode run [--configfile FILE ...]" in capsys.readouterr().out
 
 
+@pytest.mark.slow(reason="reads the whole configuration and builds the parsers of all subcommands")
 def test_a_folder_begins_with_a_configuration_that_runs(folder, repository, capsys):
     assert main(["init", "study"]) == 0
     study = folder / "study"
