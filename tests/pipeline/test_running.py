@@ -115,7 +115,7 @@ def test_the_process_becomes_snakemake_which_calls_this_installation(folder, mon
 
 def test_help_is_that_of_the_subcommand(capsys, monkeypatch):
     monkeypatch.setattr(running, "run_workflow", lambda _: pytest.fail("it runs"))
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["run", "--cores", "1", "--help"])
     assert "usage: sparsenode run [--configfile FILE ...]" in capsys.readouterr().out
 
