@@ -53,7 +53,7 @@ class OwnSource(Source):
         return [Path(self.path)]
 
 
-def test_trajectory_problems(options: Mapping[str, Any], labels: Sequence[str], where: str) -> Iterator[str]:
+def trajectory_problems(options: Mapping[str, Any], labels: Sequence[str], where: str) -> Iterator[str]:
     """Test trajectories that are not there.
 
     Args:

@@ -23,7 +23,7 @@ from sparsenode.data.own_data import (
     SPLITS,
     OwnSource,
     label_problem,
-    test_trajectory_problems,
+    trajectory_problems,
 )
 from sparsenode.data.readers.h5ad_cells import RAW
 from sparsenode.data.readers.h5ad_headers import is_number, open_headers
@@ -239,7 +239,7 @@ def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     where = f"{file.path} (column {column!r} of `obs`)"
     if column is None:
         where = f"{file.path}, whose observations are all one, since `trajectory` names no column"
-    yield from test_trajectory_problems(options, labels, where)
+    yield from trajectory_problems(options, labels, where)
 
 
 def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from sparsenode.data.outline import Outline
-from sparsenode.data.own_data import ONLY, OwnSource, label_problem, test_trajectory_problems
+from sparsenode.data.own_data import ONLY, OwnSource, label_problem, trajectory_problems
 from sparsenode.data.readers.long_tables import Order, check_order, provenance, read_long_table, read_table
 from sparsenode.data.sources.anndata import AnnDataSource, read_trajectories_of
 from sparsenode.typed import EachOnce, PathText
@@ -138,7 +138,7 @@ class TableSource(OwnSource):
         if self.trajectory is None:
             where = f"{self.path}, whose observations are all one, since `trajectory` names no column"
             labels = [ONLY]
-        yield from test_trajectory_problems(self.options, labels, where)
+        yield from trajectory_problems(self.options, labels, where)
 
     def _column(self, table: LongTable, option: str) -> NDArray[np.str_]:
         """Labels (observation,) of the column that an option names, or one label for all."""
