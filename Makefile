@@ -2,6 +2,7 @@
 # make test   all tests, on all cores
 # make test-fast  quick ones of single functions, some 90 seconds: none marked as slow, neither Snakemake nor Slurm
 # make lint   style, types, format and rules of the workflow
+# make wheel-check  builds sdist and wheel, installs the wheel, and runs and fits with it in an empty folder
 # make lock   envs/requirements.lock from what is installed in .venv
 # make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 15 minutes
 # make docs   the documents as a site, docs/_build/html
@@ -18,7 +19,7 @@ export PYTHONNOUSERSITE := 1
 # That of Jupyter, where a terminal has inherited it, is not installed here, and matplotlib would not start.
 export MPLBACKEND := agg
 
-.PHONY: run test test-fast lint format lock bench docs clean-results
+.PHONY: run test test-fast lint format wheel-check lock bench docs clean-results
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -63,6 +64,9 @@ format: $(STAMP)
 docs: $(STAMP)
 	sphinx-build --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
 	@echo "documents: docs/_build/html/index.html"
+
+wheel-check: $(STAMP)
+	$(BIN)/python tests/packaging/check_wheel.py
 
 lock: $(STAMP)
 	$(BIN)/python envs/write_lock.py > envs/requirements.lock.new

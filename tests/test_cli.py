@@ -16,6 +16,9 @@ from sparsenode.pipeline import configuration
 
 FEATURES = ("left", "right")
 SUBCOMMANDS = (
+    "init",
+    "run",
+    "fit",
     "plan",
     "describe",
     "forecast",

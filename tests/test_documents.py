@@ -21,6 +21,7 @@ from snakemake_runs import Workflow, succeed
 from sparsenode.cli import build_parser
 from sparsenode.data.contract import read_trajectories
 from sparsenode.data.preprocess import preprocess_dataset
+from sparsenode.data.readers.long_tables import read_table
 from sparsenode.estimator.settings import PARAMETERS
 from sparsenode.evaluation.evaluate import evaluate_models
 from sparsenode.pipeline import configuration
@@ -80,6 +81,8 @@ def name_of(value: Block | str | Path) -> str:
 def commands() -> list[str]:
     """Commands of the blocks of shell code, and of the comments at the top of the experiments, in their order."""
     lines = [line for block in blocks("sh") for line in block.code.splitlines()]
+    typed = [line.removeprefix("$ ") for block in blocks("console") for line in block.code.splitlines()]
+    lines += [line for line in typed if line.startswith("sparsenode ")]
     for path in EXPERIMENTS:
         text = path.read_text(encoding="utf-8")
         for name, value in re.findall(r'^# +(\w+)="(.*)"$', text, re.MULTILINE):
@@ -96,7 +99,7 @@ def inline_commands() -> list[str]:
 
 
 def test_every_block_is_of_a_language_that_is_tested_here() -> None:
-    assert {block.language for block in blocks()} == {"python", "sh", "yaml"}
+    assert {block.language for block in blocks()} == {"console", "csv", "python", "sh", "yaml"}
     counts = [read_document(path).count("```") for path in DOCUMENTS]
     assert sum(counts) == 2 * len(blocks())
 
@@ -147,6 +150,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_python_runs_as_it_is_written(document: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
     write_cells(trained / "cells.h5ad")
+    write_table(trained / "cells.csv")
     # What the documents leave at the default is shortened.
     for name, value in {"iterations": 3, "seeds": 2, "strengths": (0.001, 0.01), "verbose": 0}.items():
         monkeypatch.setitem(PARAMETERS, name, value)
@@ -224,19 +228,37 @@ def write_cells(path: Path) -> None:
     adata.write_h5ad(path)
 
 
+def write_table(path: Path) -> None:
+    """A long table with the columns that the examples name: four cells over fifteen hours."""
+    generator = np.random.default_rng(0)
+    table = pd.DataFrame(generator.standard_normal((60, 3)), columns=["Gata1", "Fog1", "Pu.1"])
+    table.insert(0, "hour", np.tile(np.arange(15.0), 4))
+    table.insert(0, "cell", np.repeat(["c1", "c2", "c3", "c4"], 15))
+    table.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize("block", blocks("csv"), ids=name_of)
+def test_tables_are_read_as_they_are_written(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").write_text(block.code)
+    table = read_table(tmp_path / "cells.csv", time="hour", trajectory="cell")
+    assert list(table.var_names) == ["Gata1", "Fog1", "Pu.1"]
+    assert np.isnan(table.X).sum() == 1
+
+
 @pytest.mark.parametrize("block", blocks("yaml"), ids=name_of)
 def test_yaml_is_a_configuration_laid_over_the_default(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_cells(tmp_path / "cells.h5ad")
+    write_table(tmp_path / "cells.csv")
     (tmp_path / "mine.yaml").write_text(block.code)
     config = read_configuration(REPOSITORY, [tmp_path / "mine.yaml"])
     named = yaml.safe_load(block.code)["datasets"]
     for dataset in [member for name in named for member in sweeps_of(config)["datasets"].get(name, [name])]:
         if "run" in yaml.safe_load(block.code):
             assert dataset in {name for name, _ in pairs(config)}
-        if config["datasets"][dataset]["source"] == "anndata":
+        if config["datasets"][dataset]["source"] in {"anndata", "table"}:
             preprocess_dataset(dataset, dataset_settings(config, dataset), tmp_path, tmp_path / "data.h5ad")
             adata = read_trajectories(tmp_path / "data.h5ad")
             assert set(adata.obs["split"]) == {"train", "validation", "test"}
@@ -294,7 +316,8 @@ def test_commands_within_sentences_have_the_options_that_they_name(command: str)
     if program == "sparsenode":
         (choices,) = (action.choices for action in build_parser()._actions if action.choices)
         assert words[0] in choices
-        parser = choices[words[0]]
+        # Options of a run are Snakemake's.
+        parser = parser if words[0] == "run" else choices[words[0]]
     for option in options_of(words):
         assert option in parser._option_string_actions
 

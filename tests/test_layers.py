@@ -21,7 +21,7 @@ LAYERS = (
     ("tl",),
     ("pl",),
     ("pipeline",),
-    ("application",),
+    ("application", "fitting"),
     ("cli", "__init__"),
 )
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

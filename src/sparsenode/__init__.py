@@ -10,12 +10,23 @@ if TYPE_CHECKING:
     from sparsenode import tl as tl
     from sparsenode.data.contract import read_trajectories as read_trajectories
     from sparsenode.data.preprocess import load_dataset as load_dataset
+    from sparsenode.data.readers.long_tables import read_table as read_table
     from sparsenode.ensemble.members import load_ensemble as load_model
     from sparsenode.estimator.model import SparseNODE as SparseNODE
     from sparsenode.estimator.model import load as load
 
 __version__ = "0.1.0"
-__all__ = ["SparseNODE", "__version__", "load", "load_dataset", "load_model", "pl", "read_trajectories", "tl"]
+__all__ = [
+    "SparseNODE",
+    "__version__",
+    "load",
+    "load_dataset",
+    "load_model",
+    "pl",
+    "read_table",
+    "read_trajectories",
+    "tl",
+]
 
 # Public names and where they are defined: imported at first use, so that the workflow starts without torch and pandas.
 _PUBLIC = {
@@ -23,6 +34,7 @@ _PUBLIC = {
     "load": ("sparsenode.estimator.model", "load"),
     "load_dataset": ("sparsenode.data.preprocess", "load_dataset"),
     "load_model": ("sparsenode.ensemble.members", "load_ensemble"),
+    "read_table": ("sparsenode.data.readers.long_tables", "read_table"),
     "read_trajectories": ("sparsenode.data.contract", "read_trajectories"),
 }
 

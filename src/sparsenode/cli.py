@@ -80,6 +80,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sparsenode {sparsenode.__version__}")
     subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
     for add in (
+        _add_init,
+        _add_run,
+        _add_fit,
         _add_plan,
         _add_options,
         _add_metrics,
@@ -228,6 +231,117 @@ def _limit_threads(threads: int) -> None:
         os.environ[variable] = str(threads)
 
 
+def _add_init(subparsers: Subparsers) -> None:
+    summary = "begin a folder for runs: write a configuration, a profile for Slurm and a README"
+    parser = _subcommand(subparsers, "init", summary, _init)
+    parser.add_argument("folder", type=Path, help="folder, which is made; nothing is overwritten")
+
+
+def _init(arguments: Arguments) -> None:
+    from sparsenode.pipeline.starter import init_folder
+
+    for path in init_folder(arguments.folder):
+        _print(f"wrote {path}")
+    _print("change config.yaml, and there: sparsenode run")
+
+
+_RUN_HELP = "run the workflow: train, measure and draw what is not done yet; all options of Snakemake go with it"
+
+
+def _add_run(subparsers: Subparsers) -> None:
+    # No option is looked for, so that all are Snakemake's.
+    parser = subparsers.add_parser(
+        "run",
+        help=_RUN_HELP,
+        usage="sparsenode run [--configfile FILE ...] [--profile NAME] [OPTION OF SNAKEMAKE ...] [TARGET ...]",
+        description=f"{_RUN_HELP[0].upper()}{_RUN_HELP[1:]}. The workflow is that of the working folder, if this is a "
+        "clone of the repository, or else that of the installed package. The config.yaml of the working folder is laid "
+        "over that of the workflow, files of --configfile in turn over both. Without --cores, --jobs or a cluster all "
+        "cores are taken. `snakemake --help` lists its options.",
+        add_help=False,
+        prefix_chars="\0",
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="OPTION OR TARGET", help="passed to Snakemake")
+    parser.set_defaults(run=lambda arguments: _run(parser, arguments))
+
+
+def _run(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
+    if {"-h", "--help"} & set(arguments.arguments):
+        parser.print_help()
+        parser.exit()
+    from sparsenode.pipeline.running import run_workflow
+
+    run_workflow(arguments.arguments)
+
+
+def _add_fit(subparsers: Subparsers) -> None:
+    summary = "fit SparseNODE to a file: tables, figures, a summary and the model, without a configuration"
+    parser = _subcommand(subparsers, "fit", summary, _fit)
+    parser.add_argument(
+        "data", type=Path, help="h5ad file, or CSV, TSV or parquet file with a line for each observation"
+    )
+    parser.add_argument("--time", metavar="COLUMN", help="column of the times (of `obs`)")
+    parser.add_argument("--trajectory", metavar="COLUMN", help="column of the trajectories; default: all are one")
+    parser.add_argument("--group", metavar="COLUMN", help="column that trajectories of one kind share (lineage)")
+    parser.add_argument("--subject", metavar="COLUMN", help="column of the donor or person")
+    parser.add_argument("--layer", help="layer of an h5ad file to model; default: X")
+    parser.add_argument(
+        "--variables", nargs="+", metavar="COLUMN", help="columns of a table to model; default: all others"
+    )
+    parser.add_argument(
+        "--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns of a table that are no variables"
+    )
+    parser.add_argument(
+        "--any-order",
+        action="store_true",
+        help="lines of a table may be in any order, and times may repeat, as of cells in pseudotime",
+    )
+    parser.add_argument(
+        "--settings",
+        type=_setting,
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings of SparseNODE, such as seeds=5 iterations=500 regularizer=l1; values are JSON or text",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write; it is made")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Read a setting given as NAME=VALUE, whose value is JSON, or else text."""
+    name, separator, value = text.partition("=")
+    if not name or not separator:
+        message = f"found {text!r}; allowed: a name, = and a value, such as seeds=5"
+        raise argparse.ArgumentTypeError(message)
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _fit(arguments: Arguments) -> None:
+    from sparsenode.fitting import fit_file
+
+    names = [name for name, _ in arguments.settings]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"--settings: found {repeated[0]} more than once; allowed: each setting once")
+    summary = fit_file(
+        arguments.data,
+        arguments.output,
+        time=arguments.time,
+        trajectory=arguments.trajectory,
+        group=arguments.group,
+        subject=arguments.subject,
+        layer=arguments.layer,
+        variables=arguments.variables,
+        leave_out=arguments.leave_out,
+        any_order=arguments.any_order,
+        settings=dict(arguments.settings),
+    )
+    _print(summary)
+    _print(f"written: {arguments.output}")
+
+
 def _add_plan(subparsers: Subparsers) -> None:
     parser = _subcommand(
         subparsers, "plan", "say what a run holds: jobs, members, estimated time, memory and disk", _plan
@@ -246,8 +360,8 @@ def _add_plan(subparsers: Subparsers) -> None:
         "--workflow",
         type=Path,
         metavar="FOLDER",
-        help="where config.yaml and workflow/ are; default: the working folder, or else the clone that sparsenode is "
-        "installed from",
+        help="where config.yaml and workflow/ are; default: the working folder, the clone that sparsenode is installed "
+        "from, or the installed package",
     )
     parser.add_argument("--cores", type=_positive, default=os.cpu_count() or 1, help="default: all of this machine")
     parser.add_argument(
@@ -264,10 +378,12 @@ def _plan(arguments: Arguments) -> None:
 
     gpu_speed = plan.GPU_SPEED if arguments.gpu_speed is None else arguments.gpu_speed
     workflow = arguments.workflow or configuration.find_workflow()
-    # As a run of Snakemake says it.
-    for remark in configuration.check_configuration_files(workflow / "config.yaml", arguments.configfile):
+    files = arguments.configfile
+    if arguments.workflow is None:
+        files = configuration.with_own_configuration(workflow, files)  # as `sparsenode run` does
+    for remark in configuration.check_configuration_files(workflow / "config.yaml", files):
         logging.getLogger(__name__).warning(remark)
-    config = configuration.read_configuration(workflow, arguments.configfile, arguments.config)
+    config = configuration.read_configuration(workflow, files, arguments.config)
     configuration.check_folders(config)
     configuration.check_sources(config)
     run_plan = plan.make_plan(config)

@@ -97,6 +97,14 @@ def test_keys_of_the_entry_are_swept_by_their_path():
     assert (entry["validation"]["share"], entry["feature_weight"]) == (0.2, "uniform")
 
 
+def test_keys_within_an_option_of_the_source_are_swept_by_their_path():
+    ring = {"source": "lorenz96", "sweep": {"parameter_factors.forcing": [0.5, 2]}}
+    config = merge(BASE, {"run": {"datasets": ["ring"]}, "datasets": {"ring": ring}})
+    checked = check_configuration(config)["datasets"]
+    factors = {name: checked[name]["options"]["parameter_factors"] for name in ("ring_forcing0.5", "ring_forcing2")}
+    assert factors == {"ring_forcing0.5": {"forcing": 0.5}, "ring_forcing2": {"forcing": 2}}
+
+
 def test_models_are_swept_and_their_lists_of_datasets_name_groups():
     model = {"datasets": ["hill"], "sweep": {"hidden": [[4], [8, 8]], "solver.step": [0.1, 0.5]}}
     checked = check_configuration(merge(BASE, {"models": {"plain": model}}))
@@ -221,6 +229,14 @@ BAD = {
     "repeated value": (
         sweep_of({"seed": [0, 1, 0]}),
         "datasets.hill.sweep.seed: found 0 more than once; allowed",
+    ),
+    "a setting by two names": (
+        sweep_of({"seed": [0, 1], "options.seed": [2, 3]}),
+        "datasets.hill.sweep: found seed and options.seed, of which one sets the other; allowed: each setting once",
+    ),
+    "a setting and one within it": (
+        merge(BASE, {"models": {"plain": {"sweep": {"solver.step": [0.1, 0.2], "solver": [{"step": 0.3}]}}}}),
+        "models.plain.sweep: found solver.step and solver, of which one sets the other",
     ),
     "value that is not allowed": (
         sweep_of({"noise": [-1]}),

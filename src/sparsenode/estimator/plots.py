@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_FIGURES = ("trajectories", "network", "network_graph", "strengths", "pareto", "stability")
+FIGURES = ("trajectories", "network", "network_graph", "strengths", "pareto", "stability")
 """Figures that need no more than a fit."""
 
 
@@ -60,9 +62,27 @@ class Plots:
         Raises:
             UserError: there is no such figure.
         """
-        if name not in _FIGURES:
-            raise UserError(f"a fit has no figure {name!r}; {describe_choice(name, _FIGURES)}")
-        # Through the files of the workflow: figures then show what these hold, to the last digit.
+        if name not in FIGURES:
+            raise UserError(f"a fit has no figure {name!r}; {describe_choice(name, FIGURES)}")
+        with self._results() as results:
+            figure = draw_figure(name, results, font_size=font_size)
+        # Notebooks show figures of pyplot only, unless an object says itself how it looks.
+        figure._repr_png_ = partial(_png, figure)
+        return figure
+
+    def save(self, folder: str | Path) -> None:
+        """Write all figures of a fit into a folder, each as PDF and PNG.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+        with self._results() as results:
+            for name in FIGURES:
+                draw_figure(name, results, [Path(folder) / f"{name}.{ending}" for ending in ("pdf", "png")])
+
+    @contextlib.contextmanager
+    def _results(self) -> Iterator[Results]:
+        """The files of the workflow: figures then show what these hold, to the last digit."""
         with tempfile.TemporaryDirectory(prefix="sparsenode-") as folder:
             root = Path(folder)
             files = {
@@ -73,11 +93,7 @@ class Plots:
             }
             write_evaluation(self._evaluation, self._adata, **files)
             write_trajectories(self._adata, root / "data.h5ad")
-            results = Results(read_metadata(self._adata).name, {**files, "data": root / "data.h5ad"})
-            figure = draw_figure(name, results, font_size=font_size)
-        # Notebooks show figures of pyplot only, unless an object says itself how it looks.
-        figure._repr_png_ = partial(_png, figure)
-        return figure
+            yield Results(read_metadata(self._adata).name, {**files, "data": root / "data.h5ad"})
 
 
 def _png(figure: Figure) -> bytes:

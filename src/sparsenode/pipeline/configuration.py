@@ -46,6 +46,8 @@ _FOLDERS = ("results_dir", "downloads_dir")
 
 SCHEMA_PATH = Path("workflow/schemas/config.schema.json")
 """Where the schema for editors is in the folder of the workflow."""
+PACKAGED = Path(__file__).resolve().parents[1] / "workflow"
+"""The workflow in an installed wheel, which no clone has."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -174,17 +176,29 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
 
 
 def find_workflow() -> Path:
-    """The folder of the workflow: the working folder if it is one, else the clone that the package is installed from.
+    """The folder of the workflow: the working folder if it is one, the clone that is installed, or that of the wheel.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is none of them.
     """
-    folders = (Path(), Path(__file__).resolve().parents[3])
-    for folder in folders:
+    for folder in (Path(), Path(__file__).resolve().parents[3], PACKAGED):
         if (folder / SCHEMA_PATH).is_file():
             return folder
     message = f"no workflow in {Path().absolute()} (no {SCHEMA_PATH}); name its folder: --workflow FOLDER"
     raise UserError(message)
+
+
+def with_own_configuration(workflow: Path, overrides: Sequence[Path]) -> list[Path]:
+    """Files to lay over the workflow's `config.yaml`: that of the working folder where it is another one, then others.
+
+    Args:
+        workflow: the folder of the workflow.
+        overrides: the files that a person names.
+    """
+    local, base = Path("config.yaml"), workflow / "config.yaml"
+    if not local.is_file() or any(path.exists() and path.samefile(local) for path in (base, *overrides)):
+        return list(overrides)
+    return [local, *overrides]
 
 
 def check_configuration_files(base: Path, overrides: Sequence[Path]) -> list[str]:
@@ -203,8 +217,8 @@ def check_configuration_files(base: Path, overrides: Sequence[Path]) -> list[str
     if not local.is_file() or any(path.exists() and path.samefile(local) for path in paths):
         return []
     return [
-        f"{local} of the working folder is not read: the base is {base}. Lay it over that by --configfile {local}, or "
-        "give it another name"
+        f"{local} of the working folder is not read: the base is {base}. Lay it over that by --configfile {local} "
+        "(`sparsenode run` does), or give it another name"
     ]
 
 

@@ -179,11 +179,22 @@ def _sweep_problems(kind: str, name: str, entry: Mapping[str, Any], settings: Ma
         beginning = option.partition(".")[0]
         if allowed and option not in allowed and (beginning == option or beginning not in _above(kind, allowed)):
             yield unknown_name(f"{path}.sweep", option, allowed)
+    keys = {option: ".".join(_steps(kind, option, allowed)) for option in sweep}
+    for first, second in itertools.combinations(sweep, 2):
+        if f"{keys[first]}.".startswith(f"{keys[second]}.") or f"{keys[second]}.".startswith(f"{keys[first]}."):
+            yield f"{path}.sweep: found {first} and {second}, of which one sets the other; allowed: each setting once"
     yield from _center_problems(path, settings)
     if settings["names"] is not None:
         for option in _FIELD.findall(settings["names"]):
             if option not in sweep:
                 yield unknown_name(f"{path}.names", option, list(sweep))
+
+
+def _steps(kind: str, option: str, allowed: Sequence[str]) -> list[str]:
+    """Keys below those of an entry at which a swept option is set."""
+    steps = option.split(".")
+    is_of_source = kind == "datasets" and steps[0] in allowed and option != "feature_weight"
+    return ["options", *steps] if is_of_source else steps
 
 
 def _above(kind: str, allowed: Sequence[str]) -> Sequence[str]:
@@ -233,7 +244,7 @@ def _members(
     """The members of a sweep, each with its entry and its values, and what is wrong with them."""
     members: dict[str, tuple[dict[str, Any], Values]] = {}
     model = DatasetEntry if kind == "datasets" else ModelEntry
-    options = set() if kind == "models" else set(_sweepable(kind, entry)) - {"feature_weight"}
+    allowed = _sweepable(kind, entry)
     for values in combinations(settings["sweep"], settings["design"], settings["center"]):
         member = member_name(name, values, settings["names"])
         path = f"{kind}.{name}.sweep"
@@ -247,9 +258,7 @@ def _members(
         expanded = copy.deepcopy(dict(entry))
         checked = kind == "models"
         for option, value in values.items():
-            steps = option.split(".")
-            if kind == "datasets" and option in options and len(steps) == 1:
-                steps = ["options", option]
+            steps = _steps(kind, option, allowed)
             checked = checked or steps[0] != "options"
             _set(expanded, steps, value)
         if checked:

@@ -25,6 +25,8 @@ from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
 LARGEST = 2**30  # bytes of a table
+MISSING = frozenset({"", "NA", "NaN", "nan"})
+"""Fields of a number that was not observed."""
 _FIRST_LINES = 20  # lines by which the separator is found
 _SEPARATORS = ("\t", ";", ",")
 _FORM = "a line of column names and lines of fields separated by commas, semicolons or tabs"

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sparsenode.data.readers.tables import read_table_text
+from sparsenode.data.readers.tables import MISSING, read_table_text
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
-
-_MISSING = ("", "NA", "NaN", "nan")
 
 
 def read_trajectory_table(path: Path) -> list[tuple[Floats, Floats]]:
@@ -84,7 +82,7 @@ def _read_one(path: Path, lines: list[str], first: int) -> tuple[Floats, Floats]
 
 def _number(path: Path, text: str, line: int, field_number: int) -> float:
     """A field as a number, NaN where it is missing."""
-    if text in _MISSING:
+    if text in MISSING:
         return float("nan")
     try:
         number = float("x" if "_" in text else text)  # Python's own numbers may hold underscores

@@ -16,10 +16,18 @@ from pydantic import Field
 
 from sparsenode.data.centering import refuse_rounded, refuse_rounded_times
 from sparsenode.data.outline import Outline
+from sparsenode.data.own_data import (
+    NAMED,
+    ONLY,
+    PHASES,
+    SPLITS,
+    OwnSource,
+    label_problem,
+    trajectory_problems,
+)
 from sparsenode.data.readers.h5ad_cells import RAW
 from sparsenode.data.readers.h5ad_headers import is_number, open_headers
 from sparsenode.data.readers.logical import ALLOWED, logical_matrix, logical_value, logical_values
-from sparsenode.data.source import Source
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError, describe_choice
@@ -37,15 +45,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SPLITS = ("train", "validation", "test")
-_PHASES = ("fit", "extrapolation")
-_NAMED = 8  # names listed in a message
-_ONLY = "trajectory"  # name of the trajectory that all observations are, where no column names any
 _PRIOR = "prior_"
 
 
-class AnnDataSource(Source):
-    """The source and its options."""
+class AnnDataSource(OwnSource):
+    """The source and its options; columns are those of `obs`."""
 
     path: PathText = Field(description="The h5ad file.")
     layer: str | None = Field(
@@ -53,43 +57,12 @@ class AnnDataSource(Source):
         description="Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of "
         "`raw` those features are modeled that the file itself has, too, or those of `genes`.",
     )
-    time: str = Field("time", description="Column of `obs` with the times (or pseudotimes).")
-    time_unit: str = Field("time unit", description="Unit of time, for axis labels.")
-    value_unit: str = Field("value", description="Unit of the values, for axis labels.")
-    trajectory: str | None = Field(
-        None, description="Column of `obs` with the trajectory of each observation; null: all are one."
-    )
-    group: str | None = Field(
-        None, description="Column of `obs` whose value the trajectories of one kind share (lineage); null: one kind."
-    )
-    subject: str | None = Field(
-        None, description="Column of `obs` with the donor or person; null: each trajectory is its own."
-    )
     genes: Annotated[tuple[str, ...], Field(min_length=1), EachOnce] | None = Field(
         None, description="Names of the features to model, in this order; null: all."
-    )
-    split: str | None = Field(
-        None, description="Column of `obs` with train, validation or test; null: see `test_trajectories`."
-    )
-    test_trajectories: Annotated[tuple[str, ...], EachOnce] = Field(
-        (), description="Trajectories that are test data, where no `split` column is named."
-    )
-    phase: str | None = Field(
-        None,
-        description="Column of `obs` with fit or extrapolation, which is forecast and not trained on; null: all are "
-        "fit.",
-    )
-    transform: Literal["none", "log1p"] = Field("none", description="`log1p`: log of one plus the value.")
-    scaling: Literal["none", "per_trajectory", "training_range"] = Field(
-        "none",
-        description="`training_range`: one scale per feature for all, from training data, to [0, 1]; "
-        "`per_trajectory`: each trajectory to [0, 1] by its own range, test data too; `none`: the values "
-        "are modeling units already.",
     )
     repeated_times: Literal["keep", "error"] = Field(
         "keep", description="Observations of one trajectory at one time: keep them all, or refuse the data."
     )
-    time_scaling: Literal["none", "unit"] = Field("none", description="`unit`: the times of each trajectory to [0, 1].")
     truth: str | None = Field(
         None, description="Entry of `varp` with the true network: row = source, column = target, signed."
     )
@@ -97,11 +70,6 @@ class AnnDataSource(Source):
         None,
         description=f"Column of `var` that is true for features that can regulate others ({ALLOWED}).",
     )
-
-    def local_files(self) -> list[Path]:
-        """The user's file."""
-        options = self.options
-        return [Path(options["path"])]
 
     def check(self) -> list[str]:
         """What the options name and the file does not have, each as `option: found; allowed`.
@@ -134,7 +102,7 @@ class AnnDataSource(Source):
         with open_headers(Path(options["path"])) as file:
             count = file.shape[0]
             rows = _is_training(file, options)
-            labels = _row_labels(file, options["trajectory"], _ONLY, count)[rows]
+            labels = _row_labels(file, options["trajectory"], ONLY, count)[rows]
             groups = dict.fromkeys(_row_labels(file, options["group"], "all", count)[rows].tolist())
             names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
             times = file.numbers(options["time"])
@@ -203,7 +171,7 @@ def _is_training(file: Headers, options: Mapping[str, Any]) -> NDArray[np.bool_]
     if options["split"] is not None:
         rows &= file.labels(options["split"]) == "train"
     else:
-        rows &= ~np.isin(_row_labels(file, options["trajectory"], _ONLY, count), options["test_trajectories"])
+        rows &= ~np.isin(_row_labels(file, options["trajectory"], ONLY, count), options["test_trajectories"])
     if options["phase"] is not None:
         rows &= file.labels(options["phase"]) == "fit"
     return rows
@@ -225,7 +193,6 @@ def _size_problems(file: Headers) -> Iterator[str]:
 
 def _column_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     """Columns of `obs` that are not there, are empty in some rows, or hold what they must not."""
-    allowed = {"split": _SPLITS, "phase": _PHASES}
     columns = file.columns("obs")
     for option in ("time", "trajectory", "group", "subject", "split", "phase"):
         name = options[option]
@@ -240,9 +207,8 @@ def _column_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]
             yield f"{option}: the column {name!r} of `obs` of {file.path} is empty for {column.missing} observations"
         elif option == "time":
             yield from _time_problems(file, name)
-        elif wrong := [label for label in column.present if label not in allowed.get(option, column.present)]:
-            names = ", ".join(allowed[option])
-            yield f"{option}: the column {name!r} of `obs` of {file.path} holds {wrong[0]!r}; allowed: {names}"
+        elif problem := label_problem(option, column.present, f"the column {name!r} of `obs` of {file.path}"):
+            yield problem
 
 
 def _time_problems(file: Headers, name: str) -> Iterator[str]:
@@ -269,13 +235,11 @@ def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
         yield "split: found with test_trajectories; allowed: one of them"
     if column is not None and column not in file.columns("obs"):
         return
-    labels = [_ONLY] if column is None else sorted(file.column("obs", column).present)
+    labels = [ONLY] if column is None else sorted(file.column("obs", column).present)
     where = f"{file.path} (column {column!r} of `obs`)"
     if column is None:
         where = f"{file.path}, whose observations are all one, since `trajectory` names no column"
-    for name in [name for name in test if name not in labels][:_NAMED]:
-        names = describe_choice(name, labels)
-        yield f"test_trajectories: found {name!r}; allowed: a trajectory of {where}. {names}"
+    yield from trajectory_problems(options, labels, where)
 
 
 def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
@@ -304,7 +268,7 @@ def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
         if not _features(file, options):
             yield f"layer: `raw` of {file.path} has none of the features of the file itself; name its features as genes"
     genes = set(features.present)
-    for name in [gene for gene in options["genes"] or () if gene not in genes][:_NAMED]:
+    for name in [gene for gene in options["genes"] or () if gene not in genes][:NAMED]:
         yield f"genes: found {name!r}; allowed: {what}. {describe_choice(name, features.present)}"
 
 
@@ -371,7 +335,7 @@ def read_trajectories_of(
     # What only `raw` has is in no network.
     columns = file.positions_or_none(genes)
     times = file.times(options["time"])
-    labels = file.labels(options["trajectory"], _ONLY)
+    labels = file.labels(options["trajectory"], ONLY)
     splits = _splits(file, options, labels)
     phases = _phases(file, options["phase"])
     rows = {
@@ -389,7 +353,7 @@ def read_trajectories_of(
     training = [splits[chosen] == "train" for chosen in rows.values()]
     ranges = _ranges([values[chosen] for chosen in rows.values()], training, options["scaling"], file.path)
     groups = file.labels(options["group"], "all")
-    subjects = file.labels(options["subject"] or options["trajectory"], _ONLY)
+    subjects = file.labels(options["subject"] or options["trajectory"], ONLY)
     trajectories = []
     for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
         where = f"{file.path}, trajectory {name!r}"
@@ -476,7 +440,7 @@ class _File:
     path: Path | str
 
     def fail(self, what: str, name: str, names: Sequence[str]) -> UserError:
-        listed = ", ".join(list(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        listed = ", ".join(list(names)[:NAMED]) + (", ..." if len(names) > NAMED else "")
         return UserError(f"{self.path}: {what} {name!r} is not there; there are: {listed or 'none'}")
 
     def column(self, name: str) -> pandas.Series:
@@ -536,7 +500,7 @@ class _File:
             raise self.fail("the layer", layer, names)
         matrix = self.adata.X if layer is None else self.adata.layers[layer]
         if matrix is None:
-            message = f"{self.path} has no X; name a layer; there are: {', '.join(names[:_NAMED]) or 'none'}"
+            message = f"{self.path} has no X; name a layer; there are: {', '.join(names[:NAMED]) or 'none'}"
             raise UserError(message)
         chosen = matrix[:, columns]
         return _dense(chosen), np.dtype(chosen.dtype)
@@ -571,7 +535,7 @@ def _dense(matrix: Any) -> Floats:
 def _single(labels: NDArray[np.str_], column: str | None, where: str) -> str:
     distinct = sorted(set(labels.tolist()))
     if len(distinct) > 1:
-        message = f"{where}: the column {column!r} of `obs` differs within it: {', '.join(distinct[:_NAMED])}"
+        message = f"{where}: the column {column!r} of `obs` differs within it: {', '.join(distinct[:NAMED])}"
         raise UserError(message)
     return str(distinct[0])
 
@@ -579,8 +543,8 @@ def _single(labels: NDArray[np.str_], column: str | None, where: str) -> str:
 def _phases(file: _File, column: str | None) -> NDArray[np.str_]:
     """Phase of each observation."""
     phases = file.labels(column, "fit")
-    if unknown := sorted(set(phases.tolist()) - set(_PHASES)):
-        message = f"{file.path}: phases {', '.join(unknown)} in {column!r}; allowed: {', '.join(_PHASES)}"
+    if unknown := sorted(set(phases.tolist()) - set(PHASES)):
+        message = f"{file.path}: phases {', '.join(unknown)} in {column!r}; allowed: {', '.join(PHASES)}"
         raise UserError(message)
     return phases
 
@@ -593,10 +557,10 @@ def _splits(file: _File, options: Mapping[str, Any], labels: NDArray[np.str_]) -
             message = f"{file.path}: give `split` or `test_trajectories`, not both"
             raise UserError(message)
         splits = file.labels(options["split"], "train")
-        if unknown := sorted(set(splits.tolist()) - set(_SPLITS)):
+        if unknown := sorted(set(splits.tolist()) - set(SPLITS)):
             message = (
                 f"{file.path}: the column {options['split']!r} of `obs` holds {unknown[0]!r}; allowed: "
-                f"{', '.join(_SPLITS)}"
+                f"{', '.join(SPLITS)}"
             )
             raise UserError(message)
         return splits
