@@ -1,6 +1,7 @@
 """How well each peer finds the true networks of chaotic systems, beside numbers that were published or measured before.
 
     python benchmarks/peers.py [--peers lasso sindy ...] [--starts 2] [--folder FOLDER] [--systems ...]
+        [--time-limit SECONDS] [--output benchmarks/peers.csv]
 
 The package `dysts` is needed for the systems (pip install dysts). The protocol is that of CausalDynamics' "Simple" part
 (Herdeanu et al. 2025, arXiv 2505.16620): 1,000 steps at 100 points a period without noise, from the default start times
@@ -12,26 +13,30 @@ The truth is the pattern of the Jacobian over the series: a pair is an edge wher
 of the source and of the target's rate, is anywhere above 1e-6. Entries come from central differences of steps of 1e-5
 deviations, whose rounding is below 1e-9, and the least entry of an edge of these systems is above 0.05.
 
-Series are kept in a folder, so that a second run takes only the peers' time. Options of the peers are their defaults;
-none is chosen by the truth.
+Each series is one row of the output, and a row that is there is not measured again; series are kept in a folder, so
+that a second run takes only the peers' time. With a time limit each series has a process of its own, whose start is
+part of its seconds, and a peer that is ended has no AUROC. Options of the peers are their defaults, or those of a
+variant in `VARIANTS`; none is chosen by the truth.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
+import resource
 import tempfile
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from stored import StoredRows
 
 from sparsenode.evaluation.structure import auprc, auroc
-from sparsenode.peers import RandomPeer, make_peer, peer_names
+from sparsenode.peers import Peer, make_peer, peer_names
 from sparsenode.peers.derivatives import Samples, smooth
+from sparsenode.peers.processes import TimeLimitError, ask_within_limit
 
 # Those of the 30 systems to develop on in which pairs are of both kinds.
 SYSTEMS = [
@@ -59,7 +64,16 @@ SYSTEMS = [
     "ThomasLabyrinth",
     "YuWang2",
 ]
-BEFORE = {"quadratic_lasso": (0.958, 0.976), "sindy": (0.947, 0.969)}
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "sindy_quadratic": ("sindy", {"library": "quadratic"}),
+    "sindy_cubic": ("sindy", {"library": "cubic"}),
+    "sindy_quadratic_threshold_0.1": ("sindy", {"library": "quadratic", "thresholds": [0.1]}),
+    "quadratic_lasso_differences": ("quadratic_lasso", {"rates": "differences"}),
+    "lasso_differences": ("lasso", {"rates": "differences"}),
+    "dyngenie3_100": ("dyngenie3", {"trees": 100}),
+    "extra_trees_100": ("extra_trees", {"trees": 100}),
+}
+"""Peers with other options than their defaults, by the name that the table has for them."""
 STEPS, STEPS_OF_PERIOD = 1000, 100
 EDGE = 1e-6
 MOST_DRAWS = 200
@@ -67,59 +81,71 @@ MOST_DRAWS = 200
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", nargs="+", default=list(peer_names()), help="NAME, or NAME={JSON of its options}")
+    names = [*peer_names(), *VARIANTS]
+    parser.add_argument("--peers", nargs="+", choices=names, metavar="NAME", default=names, help=", ".join(names))
     parser.add_argument("--systems", nargs="+", default=SYSTEMS)
     parser.add_argument("--starts", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "sparsenode-dysts")
+    parser.add_argument("--time-limit", type=float, help="seconds for a peer on a series; none by default")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".csv"))
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
+    rows = StoredRows(arguments.output, ("peer", "system", "start"), ("auroc", "auprc", "seconds", "unfinished"))
     series = {name: read_system(name, arguments.starts, arguments.folder) for name in arguments.systems}
     print(f"{len(series)} systems, {arguments.starts} starts each; draws that were not taken: {count_redraws(series)}")
     # Smoothing takes longer than most peers: once for all of them.
     samples = {
-        name: [sample(values, float(entry["step"])) for values in entry["values"]] for name, entry in series.items()
+        (name, start): sample(values, float(entry["step"]))
+        for name, entry in series.items()
+        if entry["edges"].any() and not entry["edges"].all()
+        for start, values in enumerate(entry["values"])
     }
-    edges = {name: entry["edges"].ravel() for name, entry in series.items()}
-    rows = {}
-    for entry in arguments.peers:
-        name, _, options = entry.partition("=")
-        scores = measure_peer(name, json.loads(options or "{}"), samples, edges)
-        before = BEFORE.get(entry, (np.nan, np.nan))
-        means = scores[["auroc", "auprc"]].mean()
-        rows[entry] = {
-            "AUROC": means["auroc"],
-            "AUPRC": means["auprc"],
-            "AUROC before": before[0],
-            "AUPRC before": before[1],
-            "worst system": scores.groupby("system")["auroc"].mean().idxmin(),
-            "its AUROC": scores.groupby("system")["auroc"].mean().min(),
-            "seconds a series": scores["seconds"].mean(),
-        }
-        print(f"{entry}: {means['auroc']:.3f} {means['auprc']:.3f} ({len(scores)} series)", flush=True)
-    print(pd.DataFrame(rows).T.to_string(float_format="{:.3f}".format))
-
-
-def measure_peer(
-    name: str, options: dict[str, Any], samples: dict[str, list[Samples]], edges: dict[str, np.ndarray]
-) -> pd.DataFrame:
-    """AUROC and AUPRC of a peer for each series of each system; random peers are asked with the seed 0."""
-    peer = make_peer(name, {**options, "time_limit": None})
-    rows = []
-    for system, all_samples in samples.items():
-        if edges[system].all() or not edges[system].any():
-            continue
-        for one_start in all_samples:
-            started = time.process_time()
-            scores = (peer.infer(one_start, 0) if isinstance(peer, RandomPeer) else peer.infer(one_start))[0].ravel()
-            rows.append(
-                {
-                    "system": system,
-                    "auroc": auroc(scores, edges[system]),
-                    "auprc": auprc(scores, edges[system]),
-                    "seconds": time.process_time() - started,
-                }
+    for name in arguments.peers:
+        kind, options = VARIANTS.get(name, (name, {}))
+        peer = make_peer(kind, {**options, "time_limit": arguments.time_limit})
+        for (system, start), each in samples.items():
+            edges = series[system]["edges"].ravel()
+            rows.measure(
+                {"peer": name, "system": system, "start": start},
+                lambda peer=peer, each=each, edges=edges: measure_peer(peer, each, edges),
             )
-    return pd.DataFrame(rows)
+        print(summarize(rows.read(), [name]), flush=True)
+    print(summarize(rows.read(), arguments.peers))
+
+
+def measure_peer(peer: Peer, samples: Samples, edges: np.ndarray) -> dict[str, Any]:
+    """AUROC and AUPRC of a peer on a series and its seconds of the processor; random peers have the seed 0."""
+    started = processor_seconds()
+    try:
+        scores = ask_within_limit(peer, samples, 1)[0].ravel()
+    except TimeLimitError as limit:
+        return {"seconds": processor_seconds() - started, "unfinished": str(limit)}
+    seconds = processor_seconds() - started
+    return {"auroc": auroc(scores, edges), "auprc": auprc(scores, edges), "seconds": seconds}
+
+
+def processor_seconds() -> float:
+    """Seconds of the processor that this process and those it has started have taken."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def summarize(rows: pd.DataFrame, peers: list[str]) -> str:
+    """Means of each peer over its finished series, and the system in which it is worst."""
+    table = {}
+    for name in peers:
+        measured = rows[rows["peer"] == name]
+        by_system = measured.groupby("system")["auroc"].mean()
+        table[name] = {
+            "AUROC": measured["auroc"].mean(),
+            "AUPRC": measured["auprc"].mean(),
+            "worst system": by_system.idxmin() if by_system.notna().any() else "",
+            "its AUROC": by_system.min(),
+            "seconds a series": measured["seconds"].mean(),
+            "series": len(measured),
+            "unfinished": int(measured["unfinished"].notna().sum()),
+        }
+    return pd.DataFrame(table).T.to_string(float_format="{:.3f}".format)
 
 
 def sample(values: np.ndarray, step: float) -> Samples:
