@@ -1,7 +1,7 @@
 """What a training step costs where half of the entries are missing: 10 variables, 1,000 observations.
 
-Prints the median time of the processor of a step, of joint networks and of one network per target, of complete data and with entries
-missing at random, and the ratio. Nothing else should run meanwhile.
+Prints the median time of the processor of a step, of joint networks and of one network per target, of complete data
+and with entries missing at random, and the ratio.
 
     python benchmarks/missing.py [--members 10] [--steps 30] [--trajectories 1] [--share 0.5]
         [--output benchmarks/missing.csv]
