@@ -72,12 +72,14 @@ multipliers, as published.
 - **balanced accuracy**: of the pairs that have a path, among those whose truth is known; 50 % is chance. **The same \
 of the best 5 % of pairs**: these are taken as edges (95 % sparsity), which is far too few where more are true. \
 Peers rank all pairs, by the better of their two scores, and have no network of their own.
-- **pairs wrong**: share of the pairs of two different features, among those whose truth is known, that have a path and \
-are no edge, or the reverse.
+- **pairs wrong**: share of the pairs of two different features, among those whose truth is known, that have a path \
+and are no edge, or the reverse.
 - **AUROC**, **AUPRC**: of the ranking of the same pairs by single members; chance is .5, and the share of edges. \
-**Pairs as published**: over the pairs that the benchmark's scoring protocol counts (`evaluation.scoring` of the dataset).
+**Pairs as published**: over the pairs that the benchmark's scoring protocol counts (`evaluation.scoring` of the \
+dataset).
 - **AUPRC beside equal degrees**: how many standard deviations that of the scores pooled over the seeds, one number, \
-lies above that of random networks with the degrees of the true one; within 2 of 0, knowing the degrees would do as well.
+lies above that of random networks with the degrees of the true one; within 2 of 0, knowing the degrees would do as \
+well.
 - **test mse**: of test data, in modeling units, from the initial state on (whole course, that state included where it \
 is a single observation), and from one observation to the next of the same split (one step).
 """
