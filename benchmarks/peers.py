@@ -13,8 +13,8 @@ The truth is the pattern of the Jacobian over the series: a pair is an edge wher
 of the source and of the target's rate, is anywhere above 1e-6. Entries come from central differences of steps of 1e-5
 deviations, whose rounding is below 1e-9, and the least entry of an edge of these systems is above 0.05.
 
-Each series is one row of the output, and a row that is there is not measured again; series are kept in a folder, so
-that a second run takes only the peers' time. With a time limit each series has a process of its own, whose start is
+Each series is one row of the output, and a row that is there is not measured again; series, also as smoothed for this
+version of the peers, are kept in a folder, so that a second run takes only the peers' time. With a time limit each series has a process of its own, whose start is
 part of its seconds, and a peer that is ended has no AUROC. Options of the peers are their defaults, or those of a
 variant in `VARIANTS`; none is chosen by the truth.
 """
@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 from stored import StoredRows
 
+from sparsenode import versions
 from sparsenode.evaluation.structure import auprc, auroc
 from sparsenode.peers import Peer, make_peer, peer_names
 from sparsenode.peers.derivatives import Samples, smooth
@@ -93,9 +94,8 @@ def main() -> None:
     rows = StoredRows(arguments.output, ("peer", "system", "start"), ("auroc", "auprc", "seconds", "unfinished"))
     series = {name: read_system(name, arguments.starts, arguments.folder) for name in arguments.systems}
     print(f"{len(series)} systems, {arguments.starts} starts each; draws that were not taken: {count_redraws(series)}")
-    # Smoothing takes longer than most peers: once for all of them.
     samples = {
-        (name, start): sample(values, float(entry["step"]))
+        (name, start): sample(values, float(entry["step"]), arguments.folder / f"{name}-{start}-{versions.PEERS}.npz")
         for name, entry in series.items()
         if entry["edges"].any() and not entry["edges"].all()
         for start, values in enumerate(entry["values"])
@@ -148,11 +148,18 @@ def summarize(rows: pd.DataFrame, peers: list[str]) -> str:
     return pd.DataFrame(table).T.to_string(float_format="{:.3f}".format)
 
 
-def sample(values: np.ndarray, step: float) -> Samples:
-    """What peers are given: standardized values, smoothed as those of any dataset are."""
+def sample(values: np.ndarray, step: float, path: Path) -> Samples:
+    """What peers are given: standardized values, smoothed as those of any dataset are.
+
+    Smoothing takes longer than most peers, and is read from the file if it is there.
+    """
     values = (values - values.mean(0)) / values.std(0)
     times = step * np.arange(len(values))
-    states, slopes = smooth(times, values)
+    if not path.is_file():
+        states, slopes = smooth(times, values)
+        np.savez(path, states=states, slopes=slopes)
+    with np.load(path) as stored:
+        states, slopes = stored["states"], stored["slopes"]
     return Samples(
         observed=values, states=states, velocities=None, rates=slopes, stretch=np.zeros(len(values), int), time=times
     )
