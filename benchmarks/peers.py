@@ -14,9 +14,9 @@ of the source and of the target's rate, is anywhere above 1e-6. Entries come fro
 deviations, whose rounding is below 1e-9, and the least entry of an edge of these systems is above 0.05.
 
 Each series is one row of the output, and a row that is there is not measured again; series, also as smoothed for this
-version of the peers, are kept in a folder, so that a second run takes only the peers' time. With a time limit each series has a process of its own, whose start is
-part of its seconds, and a peer that is ended has no AUROC. Options of the peers are their defaults, or those of a
-variant in `VARIANTS`; none is chosen by the truth.
+version of the peers, are kept in a folder, so that a second run takes only the peers' time. With a time limit each
+series has a process of its own, whose start is part of its seconds, and a peer that is ended has no AUROC. Options of
+the peers are their defaults, or those of a variant in `VARIANTS`; none is chosen by the truth.
 """
 
 from __future__ import annotations
