@@ -1,13 +1,14 @@
 """How well each peer finds the true networks of chaotic systems, beside numbers that were published or measured before.
 
     python benchmarks/peers.py [--peers lasso sindy ...] [--starts 2] [--folder FOLDER] [--systems ...]
-        [--time-limit SECONDS] [--output benchmarks/peers.csv]
+        [--draw trajectory] [--time-limit SECONDS] [--output benchmarks/peers.csv]
 
 The package `dysts` is needed for the systems (pip install dysts). The protocol is that of CausalDynamics' "Simple" part
 (Herdeanu et al. 2025, arXiv 2505.16620): 1,000 steps at 100 points a period without noise, from the default start times
-a uniform number between 0 and 1 for each variable, drawn again where the solution leaves ten times the default one's
-range or comes to rest; values of mean 0 and deviation 1; one network a series, self-effects counted; AUROC and AUPRC
-are means over the series of all systems in which some pairs are edges and some are not.
+a uniform number between 0 and 1 for each variable, or with `--draw trajectory` one for all of them, drawn again where
+the solution leaves ten times the default one's range or comes to rest; values of mean 0 and deviation 1; one network a
+series, self-effects counted; AUROC and AUPRC are means over the series of all systems in which some pairs are edges and
+some are not.
 
 The truth is the pattern of the Jacobian over the series: a pair is an edge where its entry, in units of the deviations
 of the source and of the target's rate, is anywhere above 1e-6. Entries come from central differences of steps of 1e-5
@@ -86,16 +87,18 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=names, metavar="NAME", default=names, help=", ".join(names))
     parser.add_argument("--systems", nargs="+", default=SYSTEMS)
     parser.add_argument("--starts", type=int, default=2)
+    parser.add_argument("--draw", choices=("variable", "trajectory"), default="variable", help="numbers of a start")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "sparsenode-dysts")
     parser.add_argument("--time-limit", type=float, help="seconds for a peer on a series; none by default")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".csv"))
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     rows = StoredRows(arguments.output, ("peer", "system", "start"), ("auroc", "auprc", "seconds", "unfinished"))
-    series = {name: read_system(name, arguments.starts, arguments.folder) for name in arguments.systems}
+    folder = arguments.folder / arguments.draw
+    series = {name: read_system(name, arguments.starts, folder, arguments.draw) for name in arguments.systems}
     print(f"{len(series)} systems, {arguments.starts} starts each; draws that were not taken: {count_redraws(series)}")
     samples = {
-        (name, start): sample(values, float(entry["step"]), arguments.folder / f"{name}-{start}-{versions.PEERS}.npz")
+        (name, start): sample(values, float(entry["step"]), folder / f"{name}-{start}-{versions.PEERS}.npz")
         for name, entry in series.items()
         if entry["edges"].any() and not entry["edges"].all()
         for start, values in enumerate(entry["values"])
@@ -165,17 +168,17 @@ def sample(values: np.ndarray, step: float, path: Path) -> Samples:
     )
 
 
-def read_system(name: str, starts: int, folder: Path) -> dict[str, np.ndarray]:
+def read_system(name: str, starts: int, folder: Path, draw: str) -> dict[str, np.ndarray]:
     """Values (start, step, variable), true edges (source, target) and step of a system, from the folder if there."""
     path = folder / f"{name}-{starts}.npz"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **solve_system(name, starts))
+        np.savez(path, **solve_system(name, starts, draw))
     with np.load(path) as stored:
         return dict(stored)
 
 
-def solve_system(name: str, starts: int) -> dict[str, np.ndarray]:
+def solve_system(name: str, starts: int, draw: str) -> dict[str, np.ndarray]:
     from dysts import flows
 
     system = getattr(flows, name)()
@@ -189,7 +192,7 @@ def solve_system(name: str, starts: int) -> dict[str, np.ndarray]:
     draws = 0
     while len(values) < starts and draws < MOST_DRAWS:
         draws += 1
-        solved = solve(system, start * generator.uniform(size=len(start)), times, bound)
+        solved = solve(system, start * generator.uniform(size=len(start) if draw == "variable" else 1), times, bound)
         if len(solved) == STEPS and solved.std(0).min() > least:
             values.append(solved)
     if len(values) < starts:
