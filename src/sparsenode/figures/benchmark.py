@@ -12,7 +12,7 @@ import pandas as pd
 from sparsenode.evaluation.peers import favored_metrics
 from sparsenode.evaluation.results import Choice, models_of, pick, results_of_datasets
 from sparsenode.figures import style
-from sparsenode.figures.published import Published, benchmark_note, read_published
+from sparsenode.figures.published import Published, benchmark_note, read_published, scoring_of
 from sparsenode.files import write_atomically
 from sparsenode.labels import SCORING
 from sparsenode.remarks import Remark, describe_remarks, read_remarks
@@ -214,10 +214,8 @@ def _scored_as_published(metrics: pd.DataFrame, published: Sequence[Published]) 
 
     Where they count by several protocols or by none that is known, no such scores are left.
     """
-    protocols = {entry.scoring for entry in published if entry.scoring}
-    name = protocols.pop() if len(protocols) == 1 else ""
     reference = metrics["reference"].astype(str)
-    return metrics[~reference.str.startswith(SCORING) | (reference == f"{SCORING}{name}")]
+    return metrics[~reference.str.startswith(SCORING) | (reference == f"{SCORING}{scoring_of(published)}")]
 
 
 def _measure(metrics: pd.DataFrame, columns: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
