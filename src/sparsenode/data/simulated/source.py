@@ -106,6 +106,10 @@ class SimulatedSource(SolvableSource):
     def variables(self) -> tuple[str, ...]:
         """Names of the variables that could be observed."""
 
+    @abstractmethod
+    def observations_within(self) -> int:
+        """How many observations lie within `horizon`, the one at time 0 not counted."""
+
     @property
     def training_trajectories(self) -> int:
         """How many trajectories are training data; they are the first."""
@@ -114,6 +118,12 @@ class SimulatedSource(SolvableSource):
     def check(self) -> list[str]:
         """Options that contradict each other, each as `option: found; allowed`."""
         problems = super().check()
+        count = self.observations_within()
+        if self.share_kept < 1.0 and round(self.share_kept * count) < _FEWEST:
+            problems.append(
+                f"share_kept: {self.share_kept:g} of {count} observations are fewer than {_FEWEST}; take a larger "
+                "share or more observations"
+            )
         if self.test_trajectories >= self.trajectories:
             allowed = f"fewer than trajectories, {self.trajectories}, so that one is left for training"
             return [*problems, f"test_trajectories: found {self.test_trajectories}; allowed: {allowed}"]
@@ -272,13 +282,11 @@ class DrawnSource(SimulatedSource):
 
     def check(self) -> list[str]:
         """Options that contradict each other, each as `option: what is wrong`."""
-        problems = [*self.contradictions_of_system(), *super().check()]
-        if round(self.share_kept * self.observations) < _FEWEST:
-            problems.append(
-                f"share_kept: {self.share_kept:g} of {self.observations} observations are fewer than {_FEWEST}; take a "
-                "larger share or more observations"
-            )
-        return problems
+        return [*self.contradictions_of_system(), *super().check()]
+
+    def observations_within(self) -> int:
+        """How many observations lie within `horizon`, the one at time 0 not counted."""
+        return self.observations
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  nothing is downloaded
         """Simulated trajectories; the last `test_trajectories` are test data.
