@@ -1,7 +1,7 @@
 """How well peers rank the edges of the DREAM3 networks: AUROC and AUPRC of each network and their means.
 
     python benchmarks/dream3.py --mirror FOLDER [--size 100] [--peers lasso lasso_differences extra_trees]
-        [--output benchmarks/dream3.csv]
+        [--networks Ecoli1 ...] [--output benchmarks/dream3.csv]
 
 Over all ordered pairs of two different genes, from all series. FOLDER holds the published files as HOST/PATH. What
 others have published: `sparsenode published dream3_100`. Each network is one row of the output, and a row that is there
@@ -31,6 +31,7 @@ PEERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "lasso": ("lasso", {}),
     "lasso_differences": ("lasso", {"rates": "differences"}),
     "extra_trees": ("extra_trees", {}),
+    "extra_trees_100": ("extra_trees", {"trees": 100}),
     "extra_trees_third": ("extra_trees", {"tried": "third", "trees": 200}),
     "extra_trees_states": ("extra_trees", {"of": "states"}),
     "dyngenie3": ("dyngenie3", {}),
@@ -48,10 +49,11 @@ def main() -> None:
     parser.add_argument(
         "--peers", nargs="+", choices=list(PEERS), default=["lasso_differences", "lasso", "extra_trees"]
     )
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".csv"))
     arguments = parser.parse_args()
     rows = StoredRows(arguments.output, ("peer", "size", "network"), ("auroc", "auprc", "seconds"))
-    for network in NETWORKS:
+    for network in arguments.networks:
         samples, truth = read_network(arguments.mirror, arguments.size, network)
         for name in arguments.peers:
             kind, options = PEERS[name]
