@@ -1,20 +1,25 @@
 """What a training step costs where half of the entries are missing: 10 variables, 1,000 observations.
 
-Prints the median time of a step, of joint networks and of one network per target, of complete data and with entries
-missing at random, and the ratio. Nothing else should run meanwhile.
+Prints the median time of the processor of a step, of joint networks and of one network per target, of complete data
+and with entries missing at random, and the ratio.
 
     python benchmarks/missing.py [--members 10] [--steps 30] [--trajectories 1] [--share 0.5]
+        [--output benchmarks/missing.csv]
+
+Each kind of network is a row of the output; a row that is there is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from stored import StoredRows
 
 from sparsenode.data.preprocess import assemble
 from sparsenode.data.trajectories import RawTrajectories, Trajectory
@@ -49,13 +54,13 @@ def step_seconds(adata: Any, network: str, members: int, steps: int) -> tuple[fl
     settings = ModelSettings(
         network=network, hidden=(32,), iterations=steps, solver=SolverSettings(step=10.0 / INTERVALS), check_every=1
     )
-    began = time.perf_counter()
+    began = time.process_time()
     problems = make_problems(adata, settings)
-    factored = time.perf_counter() - began
+    factored = time.process_time() - began
     stamps: list[float] = []
     method = MethodSettings(regularizer="none", strengths=(0.0,))
     train(
-        problems, FEATURES, settings, method, tuple(range(members)), report=lambda _: stamps.append(time.perf_counter())
+        problems, FEATURES, settings, method, tuple(range(members)), report=lambda _: stamps.append(time.process_time())
     )
     return median(np.diff(stamps)), factored
 
@@ -65,18 +70,34 @@ def main() -> None:
     for name, default in (("members", 10), ("steps", 30), ("trajectories", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".csv"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keys, values = ("network", "members", "trajectories", "share"), ("ms_complete", "ms_missing", "ratio", "s_factor")
+    rows = StoredRows(arguments.output, keys, values)
     for network in ("joint", "per_target"):
-        found = {
-            share: step_seconds(dataset(arguments.trajectories, share), network, arguments.members, arguments.steps)
-            for share in (0.0, arguments.share)
+        key = {
+            "network": network,
+            "members": arguments.members,
+            "trajectories": arguments.trajectories,
+            "share": arguments.share,
         }
-        (complete, before), (missing, after) = found[0.0], found[arguments.share]
-        print(
-            f"{network}: {1e3 * complete:.1f} ms a step of complete data, {1e3 * missing:.1f} ms with "
-            f"{arguments.share:.0%} missing: {missing / complete:.2f} times; factored in {before:.2f} and {after:.2f} s"
-        )
+        rows.measure(key, lambda network=network: measure(network, arguments))
+    print(rows.read().to_string())
+
+
+def measure(network: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """Milliseconds of a step of complete data and with entries missing, and seconds of factoring the latter's loss."""
+    complete, missing = (
+        step_seconds(dataset(arguments.trajectories, share), network, arguments.members, arguments.steps)
+        for share in (0.0, arguments.share)
+    )
+    return {
+        "ms_complete": 1e3 * complete[0],
+        "ms_missing": 1e3 * missing[0],
+        "ratio": missing[0] / complete[0],
+        "s_factor": missing[1],
+    }
 
 
 if __name__ == "__main__":

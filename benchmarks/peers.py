@@ -1,37 +1,44 @@
 """How well each peer finds the true networks of chaotic systems, beside numbers that were published or measured before.
 
     python benchmarks/peers.py [--peers lasso sindy ...] [--starts 2] [--folder FOLDER] [--systems ...]
+        [--draw trajectory] [--time-limit SECONDS] [--output benchmarks/peers.csv]
 
 The package `dysts` is needed for the systems (pip install dysts). The protocol is that of CausalDynamics' "Simple" part
 (Herdeanu et al. 2025, arXiv 2505.16620): 1,000 steps at 100 points a period without noise, from the default start times
-a uniform number between 0 and 1 for each variable, drawn again where the solution leaves ten times the default one's
-range or comes to rest; values of mean 0 and deviation 1; one network a series, self-effects counted; AUROC and AUPRC
-are means over the series of all systems in which some pairs are edges and some are not.
+a uniform number between 0 and 1 for each variable, or with `--draw trajectory` one for all of them, drawn again where
+the solution leaves ten times the default one's range or comes to rest; values of mean 0 and deviation 1; one network a
+series, self-effects counted; AUROC and AUPRC are means over the series of all systems in which some pairs are edges and
+some are not.
 
 The truth is the pattern of the Jacobian over the series: a pair is an edge where its entry, in units of the deviations
 of the source and of the target's rate, is anywhere above 1e-6. Entries come from central differences of steps of 1e-5
 deviations, whose rounding is below 1e-9, and the least entry of an edge of these systems is above 0.05.
 
-Series are kept in a folder, so that a second run takes only the peers' time. Options of the peers are their defaults;
-none is chosen by the truth.
+Each series is one row of the output, and a row that is there is not measured again; series, also as smoothed for this
+version of the peers, are kept in a folder, so that a second run takes only the peers' time. With a time limit each
+series has a process of its own, whose start is part of its seconds, and a peer that is ended has no AUROC. Options of
+the peers are their defaults, or those of a variant in `VARIANTS`; none is chosen by the truth.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
+import resource
 import tempfile
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from stored import StoredRows
 
+from sparsenode import versions
 from sparsenode.evaluation.structure import auprc, auroc
-from sparsenode.peers import RandomPeer, make_peer, peer_names
+from sparsenode.peers import Peer, make_peer, peer_names
 from sparsenode.peers.derivatives import Samples, smooth
+from sparsenode.peers.processes import TimeLimitError, ask_within_limit
 
 # Those of the 30 systems to develop on in which pairs are of both kinds.
 SYSTEMS = [
@@ -59,7 +66,16 @@ SYSTEMS = [
     "ThomasLabyrinth",
     "YuWang2",
 ]
-BEFORE = {"quadratic_lasso": (0.958, 0.976), "sindy": (0.947, 0.969)}
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "sindy_quadratic": ("sindy", {"library": "quadratic"}),
+    "sindy_cubic": ("sindy", {"library": "cubic"}),
+    "sindy_quadratic_threshold_0.1": ("sindy", {"library": "quadratic", "thresholds": [0.1]}),
+    "quadratic_lasso_differences": ("quadratic_lasso", {"rates": "differences"}),
+    "lasso_differences": ("lasso", {"rates": "differences"}),
+    "dyngenie3_100": ("dyngenie3", {"trees": 100}),
+    "extra_trees_100": ("extra_trees", {"trees": 100}),
+}
+"""Peers with other options than their defaults, by the name that the table has for them."""
 STEPS, STEPS_OF_PERIOD = 1000, 100
 EDGE = 1e-6
 MOST_DRAWS = 200
@@ -67,82 +83,102 @@ MOST_DRAWS = 200
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", nargs="+", default=list(peer_names()), help="NAME, or NAME={JSON of its options}")
+    names = [*peer_names(), *VARIANTS]
+    parser.add_argument("--peers", nargs="+", choices=names, metavar="NAME", default=names, help=", ".join(names))
     parser.add_argument("--systems", nargs="+", default=SYSTEMS)
     parser.add_argument("--starts", type=int, default=2)
+    parser.add_argument("--draw", choices=("variable", "trajectory"), default="variable", help="numbers of a start")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "sparsenode-dysts")
+    parser.add_argument("--time-limit", type=float, help="seconds for a peer on a series; none by default")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".csv"))
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
-    series = {name: read_system(name, arguments.starts, arguments.folder) for name in arguments.systems}
+    rows = StoredRows(arguments.output, ("peer", "system", "start"), ("auroc", "auprc", "seconds", "unfinished"))
+    folder = arguments.folder / arguments.draw
+    series = {name: read_system(name, arguments.starts, folder, arguments.draw) for name in arguments.systems}
     print(f"{len(series)} systems, {arguments.starts} starts each; draws that were not taken: {count_redraws(series)}")
-    # Smoothing takes longer than most peers: once for all of them.
     samples = {
-        name: [sample(values, float(entry["step"])) for values in entry["values"]] for name, entry in series.items()
+        (name, start): sample(values, float(entry["step"]), folder / f"{name}-{start}-{versions.PEERS}.npz")
+        for name, entry in series.items()
+        if entry["edges"].any() and not entry["edges"].all()
+        for start, values in enumerate(entry["values"])
     }
-    edges = {name: entry["edges"].ravel() for name, entry in series.items()}
-    rows = {}
-    for entry in arguments.peers:
-        name, _, options = entry.partition("=")
-        scores = measure_peer(name, json.loads(options or "{}"), samples, edges)
-        before = BEFORE.get(entry, (np.nan, np.nan))
-        means = scores[["auroc", "auprc"]].mean()
-        rows[entry] = {
-            "AUROC": means["auroc"],
-            "AUPRC": means["auprc"],
-            "AUROC before": before[0],
-            "AUPRC before": before[1],
-            "worst system": scores.groupby("system")["auroc"].mean().idxmin(),
-            "its AUROC": scores.groupby("system")["auroc"].mean().min(),
-            "seconds a series": scores["seconds"].mean(),
-        }
-        print(f"{entry}: {means['auroc']:.3f} {means['auprc']:.3f} ({len(scores)} series)", flush=True)
-    print(pd.DataFrame(rows).T.to_string(float_format="{:.3f}".format))
-
-
-def measure_peer(
-    name: str, options: dict[str, Any], samples: dict[str, list[Samples]], edges: dict[str, np.ndarray]
-) -> pd.DataFrame:
-    """AUROC and AUPRC of a peer for each series of each system; random peers are asked with the seed 0."""
-    peer = make_peer(name, {**options, "time_limit": None})
-    rows = []
-    for system, all_samples in samples.items():
-        if edges[system].all() or not edges[system].any():
-            continue
-        for one_start in all_samples:
-            started = time.process_time()
-            scores = (peer.infer(one_start, 0) if isinstance(peer, RandomPeer) else peer.infer(one_start))[0].ravel()
-            rows.append(
-                {
-                    "system": system,
-                    "auroc": auroc(scores, edges[system]),
-                    "auprc": auprc(scores, edges[system]),
-                    "seconds": time.process_time() - started,
-                }
+    for name in arguments.peers:
+        kind, options = VARIANTS.get(name, (name, {}))
+        peer = make_peer(kind, {**options, "time_limit": arguments.time_limit})
+        for (system, start), each in samples.items():
+            edges = series[system]["edges"].ravel()
+            rows.measure(
+                {"peer": name, "system": system, "start": start},
+                lambda peer=peer, each=each, edges=edges: measure_peer(peer, each, edges),
             )
-    return pd.DataFrame(rows)
+        print(summarize(rows.read(), [name]), flush=True)
+    print(summarize(rows.read(), arguments.peers))
 
 
-def sample(values: np.ndarray, step: float) -> Samples:
-    """What peers are given: standardized values, smoothed as those of any dataset are."""
+def measure_peer(peer: Peer, samples: Samples, edges: np.ndarray) -> dict[str, Any]:
+    """AUROC and AUPRC of a peer on a series and its seconds of the processor; random peers have the seed 0."""
+    started = processor_seconds()
+    try:
+        scores = ask_within_limit(peer, samples, 1)[0].ravel()
+    except TimeLimitError as limit:
+        return {"seconds": processor_seconds() - started, "unfinished": str(limit)}
+    seconds = processor_seconds() - started
+    return {"auroc": auroc(scores, edges), "auprc": auprc(scores, edges), "seconds": seconds}
+
+
+def processor_seconds() -> float:
+    """Seconds of the processor that this process and those it has started have taken."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def summarize(rows: pd.DataFrame, peers: list[str]) -> str:
+    """Means of each peer over its finished series, and the system in which it is worst."""
+    table = {}
+    for name in peers:
+        measured = rows[rows["peer"] == name]
+        by_system = measured.groupby("system")["auroc"].mean()
+        table[name] = {
+            "AUROC": measured["auroc"].mean(),
+            "AUPRC": measured["auprc"].mean(),
+            "worst system": by_system.idxmin() if by_system.notna().any() else "",
+            "its AUROC": by_system.min(),
+            "seconds a series": measured["seconds"].mean(),
+            "series": len(measured),
+            "unfinished": int(measured["unfinished"].notna().sum()),
+        }
+    return pd.DataFrame(table).T.to_string(float_format="{:.3f}".format)
+
+
+def sample(values: np.ndarray, step: float, path: Path) -> Samples:
+    """What peers are given: standardized values, smoothed as those of any dataset are.
+
+    Smoothing takes longer than most peers, and is read from the file if it is there.
+    """
     values = (values - values.mean(0)) / values.std(0)
     times = step * np.arange(len(values))
-    states, slopes = smooth(times, values)
+    if not path.is_file():
+        states, slopes = smooth(times, values)
+        np.savez(path, states=states, slopes=slopes)
+    with np.load(path) as stored:
+        states, slopes = stored["states"], stored["slopes"]
     return Samples(
         observed=values, states=states, velocities=None, rates=slopes, stretch=np.zeros(len(values), int), time=times
     )
 
 
-def read_system(name: str, starts: int, folder: Path) -> dict[str, np.ndarray]:
+def read_system(name: str, starts: int, folder: Path, draw: str) -> dict[str, np.ndarray]:
     """Values (start, step, variable), true edges (source, target) and step of a system, from the folder if there."""
     path = folder / f"{name}-{starts}.npz"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **solve_system(name, starts))
+        np.savez(path, **solve_system(name, starts, draw))
     with np.load(path) as stored:
         return dict(stored)
 
 
-def solve_system(name: str, starts: int) -> dict[str, np.ndarray]:
+def solve_system(name: str, starts: int, draw: str) -> dict[str, np.ndarray]:
     from dysts import flows
 
     system = getattr(flows, name)()
@@ -156,7 +192,7 @@ def solve_system(name: str, starts: int) -> dict[str, np.ndarray]:
     draws = 0
     while len(values) < starts and draws < MOST_DRAWS:
         draws += 1
-        solved = solve(system, start * generator.uniform(size=len(start)), times, bound)
+        solved = solve(system, start * generator.uniform(size=len(start) if draw == "variable" else 1), times, bound)
         if len(solved) == STEPS and solved.std(0).min() > least:
             values.append(solved)
     if len(values) < starts:

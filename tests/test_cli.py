@@ -12,6 +12,7 @@ import pytest
 
 import sparsenode
 from sparsenode.cli import build_parser, main
+from sparsenode.evaluation.tables import make_table
 from sparsenode.pipeline import configuration
 
 FEATURES = ("left", "right")
@@ -302,12 +303,27 @@ def test_a_home_folder_in_the_path_of_an_option(monkeypatch):
 
 
 def test_collected_metrics_are_all_rows(tmp_path):
-    first, second = pd.DataFrame({"value": [1.0, 2.0]}), pd.DataFrame({"value": [3.0]})
-    first.to_parquet(tmp_path / "a.parquet")
-    second.to_parquet(tmp_path / "b.parquet")
-    tables = [str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")]
-    assert main(["collect-metrics", "--metrics", *tables, "--output", str(tmp_path / "all.csv")]) == 0
-    assert pd.read_csv(tmp_path / "all.csv")["value"].tolist() == [1.0, 2.0, 3.0]
+    tables = [
+        make_table(dataset="a", metric="mse", seed=[0, 1], value=[0.1, np.nan], reason=["", 'lost, "early"']),
+        make_table(dataset="b", metric="shd", strength=1e-5, value=[3.0]),
+    ]
+    for name, table in zip("ab", tables, strict=True):
+        table.to_parquet(tmp_path / f"{name}.parquet")
+    arguments = ["--metrics", *(str(tmp_path / f"{name}.parquet") for name in "ab")]
+    assert main(["collect-metrics", *arguments, "--output", str(tmp_path / "all.csv")]) == 0
+    expected = pd.concat(tables, ignore_index=True).to_csv(index=False)
+    assert (tmp_path / "all.csv").read_text(encoding="utf-8") == expected
+    (tmp_path / "list.txt").write_text("".join(f"{word}\n" for word in arguments), encoding="utf-8")
+    listed = ["collect-metrics", "--arguments-from", str(tmp_path / "list.txt"), "--output", str(tmp_path / "b.csv")]
+    assert main(listed) == 0
+    assert (tmp_path / "b.csv").read_text(encoding="utf-8") == expected
+
+
+def test_a_list_of_arguments_that_is_not_there_is_named(tmp_path, capsys):
+    missing = str(tmp_path / "list.txt")
+    assert main(["collect-metrics", "--arguments-from", missing, "--output", str(tmp_path / "all.csv")]) == 1
+    assert f"error: {missing} is missing; run again" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_describe(model_file, capsys):

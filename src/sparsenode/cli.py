@@ -17,6 +17,9 @@ from typing import Any
 import sparsenode
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.figures import FIGURES, INPUTS, shield_matplotlib, subcommand_of
+from sparsenode.files import reading
+
+_ARGUMENTS_FROM = "--arguments-from"
 
 Arguments = argparse.Namespace
 Subparsers = Any
@@ -27,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Training that a signal stopped ends with 128 and the number of the signal.
     """
-    parsed = build_parser().parse_args(arguments)
-    shield_matplotlib()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
+        parsed = build_parser().parse_args(_read_arguments(sys.argv[1:] if arguments is None else arguments))
+        shield_matplotlib()
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
         parsed.run(parsed)
     except UserError as error:
         _print(f"error: {error}", sys.stderr)
@@ -58,6 +61,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _read_arguments(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with those of the file in place of `--arguments-from FILE`, one a line.
+
+    The workflow lists in a file what is too long for a command (`pipeline.invocation.arguments_of`).
+
+    Raises:
+        UserError: the file is missing or cannot be read.
+    """
+    if _ARGUMENTS_FROM not in arguments[:-1]:
+        return list(arguments)
+    at = list(arguments).index(_ARGUMENTS_FROM)
+    path = Path(arguments[at + 1])
+    with reading(path):
+        listed = path.read_text(encoding="utf-8").splitlines()
+    return [*arguments[:at], *listed, *arguments[at + 2 :]]
+
+
 def _is_lack_of_memory(error: RuntimeError) -> bool:
     """Whether torch, where it runs, has found too little memory."""
     if "torch" not in sys.modules:
@@ -76,7 +96,8 @@ def _tell_lack_of_memory(error: Exception) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all subcommands."""
-    parser = argparse.ArgumentParser(prog="sparsenode", description=sparsenode.__doc__)
+    epilog = f"Of a long list: {_ARGUMENTS_FROM} FILE takes further arguments of a subcommand from a file, one a line."
+    parser = argparse.ArgumentParser(prog="sparsenode", description=sparsenode.__doc__, epilog=epilog)
     parser.add_argument("--version", action="version", version=f"sparsenode {sparsenode.__version__}")
     subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
     for add in (
@@ -669,13 +690,13 @@ def _add_collect_metrics(subparsers: Subparsers) -> None:
 
 
 def _collect_metrics(arguments: Arguments) -> None:
-    import pandas as pd
-
+    from sparsenode.evaluation.tables import COLUMNS
     from sparsenode.files import read_table, write_atomically
 
-    with write_atomically(arguments.output) as path:
-        tables = [read_table(table) for table in arguments.metrics]
-        pd.concat(tables, ignore_index=True).to_csv(path, index=False)
+    # One after the other: of thousands of datasets not all tables fit into memory.
+    with write_atomically(arguments.output) as path, path.open("w", encoding="utf-8", newline="") as file:
+        for number, table in enumerate(arguments.metrics):
+            read_table(table, columns=list(COLUMNS)).to_csv(file, index=False, header=number == 0)
 
 
 def _add_collect_remarks(subparsers: Subparsers) -> None:

@@ -100,17 +100,17 @@ def test_the_system_comes_back_from_the_provenance(name: str) -> None:
     system = made.system_from_provenance(provenance)
     noise_free = np.stack([trajectory.noise_free for trajectory in raw.trajectories])
     times = raw.trajectories[0].times
-    found = made.solve(system, noise_free[:, 0], times)
+    found = system.solve(noise_free[:, 0], times)
     np.testing.assert_allclose(found, noise_free, atol=1e-6)
-    assert made.solve(system, noise_free[:, 0], np.stack([times, times, times])).shape == noise_free.shape
+    assert system.solve(noise_free[:, 0], np.stack([times, times, times])).shape == noise_free.shape
     if name == "kuramoto":
         with pytest.raises(UserError, match="the features of Kuramoto are not its variables, so none can be held"):
-            made.solve(system, noise_free[:, 0], times, {0: 0.5})
+            system.solve(noise_free[:, 0], times, {0: 0.5})
     else:
-        held = made.solve(system, noise_free[:, 0], times, {0: 0.5})
+        held = system.solve(noise_free[:, 0], times, {0: 0.5})
         np.testing.assert_allclose(held[:, :, 0], 0.5, rtol=1e-12)
         with pytest.raises(UserError, match="cannot hold"):
-            made.solve(system, noise_free[:, 0], times, {99: 0.5})
+            system.solve(noise_free[:, 0], times, {99: 0.5})
 
 
 def test_linear_trajectories_are_exact() -> None:
@@ -206,8 +206,33 @@ def test_a_parameter_can_be_changed() -> None:
     made = source("lorenz96", parameter_factors={"forcing": 0.5})
     assert made.build_system().forcing == 5.0
     np.testing.assert_array_equal(original(made.load({})), original(load("lorenz96", forcing=5.0)))
-    with pytest.raises(UserError, match="Lorenz96 has no parameter 'forcin'; the nearest: forcing"):
-        source("lorenz96", parameter_factors={"forcin": 0.5}).outline()
+    again = made.system_from_provenance({"system": "lorenz96", "options": made.options, "scale": np.ones((1, 5))})
+    assert again.system.forcing == 5.0
+    assert again.with_parameter("forcing", 2.0).system.forcing == 10.0
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_an_unknown_parameter_is_named_before_a_system_is_drawn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = source(name, parameter_factors={"couplin": 0.5})
+    known = source(name)
+    for parameter in known.parameter_names():
+        assert source(name, parameter_factors={parameter: 1.0}).build_system().features == known.variables()
+    monkeypatch.setattr(type(made), "make_system", lambda *_: pytest.fail("a system was made"))
+    (problem,) = made.check()
+    assert problem.startswith("parameter_factors: found 'couplin'; allowed: a parameter of the system, of which")
+
+
+@pytest.mark.parametrize("name", ["kuramoto", "fitzhugh_nagumo", "linear"])
+def test_names_of_a_drawn_system_take_no_draw(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = source(name, hidden=1)
+    features = made.build_system().features
+    monkeypatch.setattr(type(made), "make_system", lambda *_: pytest.fail("a system was drawn"))
+    assert made.variables() == features
+    outline = made.outline()
+    assert outline is not None
+    assert outline.features is not None
+    assert len(outline.features) == len(features) - 1
+    assert set(outline.features) < set(features)
 
 
 def test_each_seed_is_another_dataset_and_noise_changes_no_start() -> None:

@@ -25,11 +25,11 @@ def load_real(mirror: Path, **options: object) -> RawTrajectories:
     return load(complete, {file.local_path: mirror / file.local_path for file in required_files(complete)})
 
 
-# As counted in the official archive of the challenge, and published with it.
+# Edges in the true networks of the files that are downloaded, in the order of `NETWORKS`.
 @pytest.mark.parametrize(
     ("size", "edges"), [(10, (11, 15, 10, 25, 22)), (50, (62, 82, 77, 160, 173)), (100, (125, 119, 166, 389, 551))]
 )
-def test_published_numbers_of_edges(mirror: Path, size: int, edges: tuple[int, ...]) -> None:
+def test_numbers_of_edges_are_those_of_the_true_networks(mirror: Path, size: int, edges: tuple[int, ...]) -> None:
     for network, count in zip(NETWORKS, edges, strict=True):
         raw = load_real(mirror, size=size, network=network)
         outline = make_source("dream3", {"size": size}).outline()

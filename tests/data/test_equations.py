@@ -16,7 +16,6 @@ from sparsenode.data.simulated.equations import (
     compile_equations,
     describe_system,
     read_equations,
-    solve,
     system_from_provenance,
 )
 from sparsenode.errors import UserError
@@ -173,19 +172,19 @@ def test_a_gene_relaxes_to_what_holds_its_regulator() -> None:
     system = system_of("input gene", "((1 * fAct(A, 0.42, 1.6)) * 1 - 1 * B) / 1", "(2 - 4 * C_1) / 2")
     times = np.linspace(0.0, 9.0, 19)
     start = np.array([[0.3, 0.9, 0.0], [1.0, 0.0, 1.0]])
-    found = solve(system, start, times)
+    found = system.solve(start, times)
     level = np.array([[activation(0.3, 0.42, 1.6)], [1.0]])
     np.testing.assert_array_equal(found[:, :, 0], np.repeat(start[:, :1], 19, axis=1))
     np.testing.assert_allclose(found[:, :, 1], level + (start[:, 1:2] - level) * np.exp(-times), rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(found[:, :, 2], 0.5 + (start[:, 2:] - 0.5) * np.exp(-2 * times), rtol=1e-8, atol=1e-10)
-    held = solve(system, start, times, {0: 0.6, 2: 0.25})
+    held = system.solve(start, times, {0: 0.6, 2: 0.25})
     np.testing.assert_array_equal(held[:, :, [0, 2]], np.broadcast_to([0.6, 0.25], (2, 19, 2)))
     level = activation(0.6, 0.42, 1.6)
     np.testing.assert_allclose(held[:, :, 1], level + (start[:, 1:2] - level) * np.exp(-times), rtol=1e-8)
     with pytest.raises(UserError, match="cannot hold node 3: the system has the nodes 0 to 2"):
-        solve(system, start, times, {3: 0.0})
+        system.solve(start, times, {3: 0.0})
     with pytest.raises(UserError, match="not finite"):
-        solve(system, start * np.nan, times)
+        system.solve(start * np.nan, times)
 
 
 def test_states_may_have_any_leading_shape() -> None:
@@ -303,4 +302,31 @@ def test_solutions_are_those_of_another_solver_and_of_the_equations_one_by_one()
     times = np.array([0.0, 2.0, 3.0, 7.0, 9.0])
     start = np.array([0.1, 0.9, 0.4])
     expected = solve_ivp(rates, (0, 9), start, "LSODA", times, rtol=1e-11, atol=1e-12).y.T
-    np.testing.assert_allclose(solve(system_of(*texts), start[None], times)[0], expected, rtol=1e-8)
+    np.testing.assert_allclose(system_of(*texts).solve(start[None], times)[0], expected, rtol=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(equations, min_size=1, max_size=3), factor=st.floats(0.1, 4.0), seed=st.integers(0, 99))
+def test_a_changed_coupling_is_that_of_the_text_with_each_activation_multiplied(
+    texts: list[str], factor: float, seed: int
+) -> None:
+    levels = np.random.default_rng(seed).uniform(0.0, 1.0, (2, len(GENES)))
+    changed = system_of(*texts).with_parameter("coupling", factor)
+    expected = system_of(*(text.replace("fAct(", f"{factor!r} * fAct(") for text in texts))
+    np.testing.assert_allclose(changed.rates(levels), expected.rates(levels), rtol=1e-12)
+    np.testing.assert_array_equal(changed.edges(), expected.edges())
+    again = system_from_provenance(describe_system(changed.with_parameter("coupling", 1.0 / factor)))
+    np.testing.assert_allclose(again.rates(levels), system_of(*texts).rates(levels), rtol=1e-9, atol=1e-12)
+
+
+def test_a_changed_activation_must_have_no_pole() -> None:
+    system = system_of("fAct(B, 0.4, 1.5)", "fAct(A, 0.5, 1.6)")
+    levels = np.array([[0.3, 0.8, 0.1]])
+    halved = system_of("fAct(B, 0.2, 1.5)", "fAct(A, 0.25, 1.6)")
+    np.testing.assert_allclose(system.with_parameter("half_saturation", 0.5).rates(levels), halved.rates(levels))
+    steeper = system_of("fAct(B, 0.4, 3)", "fAct(A, 0.5, 3.2)")
+    np.testing.assert_allclose(system.with_parameter("hill_coefficient", 2.0).rates(levels), steeper.rates(levels))
+    with pytest.raises(UserError, match=r"half_saturation by 1.5: EC50\^n of 1 of 2 activations is then not below 1/2"):
+        system.with_parameter("half_saturation", 1.5)
+    with pytest.raises(UserError, match="has no parameter 'couplin'; the nearest: coupling"):
+        system.with_parameter("couplin", 2.0)

@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from sparsenode import read_trajectories
 from sparsenode.cli import main
 from sparsenode.data.sources import complete_options, make_source
-from sparsenode.data.sources.hill import System, draw_system, solve, system_from_provenance
+from sparsenode.data.sources.hill import System, draw_system
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.pipeline import configuration, plan
@@ -45,7 +45,7 @@ def pair(sign: int, hill_coefficient: float = 2.0) -> System:
 
 def test_a_gene_without_regulators_relaxes_exponentially() -> None:
     times = np.linspace(0.0, 9.0, 40)
-    found = solve(pair(1), np.array([[2.0, 0.3], [0.0, 0.0]]), times)[:, :, 0]
+    found = pair(1).solve(np.array([[2.0, 0.3], [0.0, 0.0]]), times)[:, :, 0]
     expected = 1.2 + (np.array([[2.0], [0.0]]) - 1.2) * np.exp(-0.5 * times)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
 
@@ -63,18 +63,18 @@ def test_rates_follow_the_hill_function(sign: int, share: float) -> None:
 
 def test_a_gene_under_a_clamped_regulator_relaxes_to_what_the_hill_function_says() -> None:
     times = np.linspace(0.0, 6.0, 20)
-    found = solve(pair(-1), np.array([[0.1, 0.7]]), times, clamp={0: 0.8})[0]
+    found = pair(-1).solve(np.array([[0.1, 0.7]]), times, clamp={0: 0.8})[0]
     np.testing.assert_array_equal(found[:, 0], 0.8)
     level = (0.1 + 0.9 * 0.2) / 1.2
     np.testing.assert_allclose(found[:, 1], level + (0.7 - level) * np.exp(-1.2 * times), rtol=1e-9)
 
 
 def test_a_clamp_reaches_descendants_alone(raw: RawTrajectories) -> None:
-    system, part = system_from_provenance(raw.provenance), raw.trajectories[0]
+    system, part = make_source("hill", {}).system_from_provenance(raw.provenance), raw.trajectories[0]
     node = int(np.count_nonzero(raw.truth, axis=1).argmax())
     start = part.noise_free[:1]
-    free = solve(system, start, part.times)[0]
-    held = solve(system, start, part.times, clamp={node: float(start[0, node]) + 2.0})[0]
+    free = system.solve(start, part.times)[0]
+    held = system.solve(start, part.times, clamp={node: float(start[0, node]) + 2.0})[0]
     reached = np.linalg.matrix_power(np.eye(50) + np.abs(raw.truth), 50)[node] > 0
     moved = np.abs(held - free).max(axis=0)
     assert (moved[~reached] < 1e-8).all()
@@ -99,7 +99,7 @@ def test_trajectories_solve_the_equations_that_are_given_with_them() -> None:
 
 
 def test_the_jacobian_has_the_signs_and_the_zeros_of_the_truth(raw: RawTrajectories) -> None:
-    system = system_from_provenance(raw.provenance)
+    system = make_source("hill", {}).system_from_provenance(raw.provenance)
     signs = []
     for state in np.vstack([part.noise_free for part in raw.trajectories])[::200]:
         step = 1e-4 * state
@@ -133,7 +133,7 @@ def test_levels_stay_between_zero_and_one(
     highest = system.basal + np.bincount(system.target, system.strength, nodes)
     np.testing.assert_allclose(highest, system.decay, rtol=1e-12)
     corners = np.random.default_rng(seed).integers(0, 2, (4, nodes)).astype(float)
-    levels = solve(system, corners, np.linspace(0.0, 20.0, 30))
+    levels = system.solve(corners, np.linspace(0.0, 20.0, 30))
     assert levels.min() >= 0.0
     assert levels.max() <= 1.0 + 1e-9
     assert np.count_nonzero(system.sign < 0) == round(repressors * len(system.sign))
@@ -212,11 +212,11 @@ def test_times_may_differ_between_trajectories() -> None:
     system = draw_system(options(nodes=10))
     start = np.random.default_rng(0).random((2, 10))
     times = np.array([[0.0, 1.0, 4.0], [0.5, 2.0, 3.0]])
-    together = solve(system, start, times)
+    together = system.solve(start, times)
     for row in range(2):
-        np.testing.assert_allclose(together[row], solve(system, start[row : row + 1], times[row])[0], rtol=1e-9)
+        np.testing.assert_allclose(together[row], system.solve(start[row : row + 1], times[row])[0], rtol=1e-9)
     np.testing.assert_array_equal(together[0, 0], start[0])
-    np.testing.assert_array_equal(solve(system, start, np.zeros(2)), np.repeat(start[:, None], 2, axis=1))
+    np.testing.assert_array_equal(system.solve(start, np.zeros(2)), np.repeat(start[:, None], 2, axis=1))
 
 
 def test_the_system_is_found_again_in_the_preprocessed_file_whose_size_was_planned(tmp_path) -> None:
@@ -232,12 +232,12 @@ def test_the_system_is_found_again_in_the_preprocessed_file_whose_size_was_plann
     assert (size.features, size.trajectories, size.duration, size.exact) == (12, 4, 5.0, True)
 
     adata = read_trajectories(output)
-    system = system_from_provenance(adata.uns["sparsenode"]["provenance"])
-    expected = system_from_provenance(load(chosen, {}).provenance)
+    system = make_source("hill", {}).system_from_provenance(adata.uns["sparsenode"]["provenance"])
+    expected = make_source("hill", {}).system_from_provenance(load(chosen, {}).provenance)
     for field in dataclasses.fields(System):
         np.testing.assert_array_equal(getattr(system, field.name), getattr(expected, field.name))
     part = adata[adata.obs["trajectory"] == "trajectory_3"]
-    states = solve(system, part.X[:1], part.obs["time"].to_numpy())[0]
+    states = system.solve(part.X[:1], part.obs["time"].to_numpy())[0]
     np.testing.assert_allclose(states, part.layers["noise_free"], rtol=1e-6)  # of single precision
 
 
@@ -263,10 +263,44 @@ def test_options_that_allow_no_network(changes: dict, message: str) -> None:
 
 
 def test_what_cannot_be_solved_is_refused(raw: RawTrajectories) -> None:
-    system = system_from_provenance(raw.provenance)
+    system = make_source("hill", {}).system_from_provenance(raw.provenance)
     with pytest.raises(UserError, match="cannot hold node 50: the system has the nodes 0 to 49"):
-        solve(system, np.ones((1, 50)), np.array([0.0, 1.0]), clamp={50: 1.0})
+        system.solve(np.ones((1, 50)), np.array([0.0, 1.0]), clamp={50: 1.0})
     with pytest.raises(UserError, match="not finite"):
-        solve(system, np.ones((1, 50)), np.array([0.0, 1.0]), clamp={3: np.nan})
+        system.solve(np.ones((1, 50)), np.array([0.0, 1.0]), clamp={3: np.nan})
     with pytest.raises(UserError, match=r"has no basal, decay, source, .* not that of the data source hill"):
-        system_from_provenance({"stiffness": np.ones(3)})
+        make_source("hill", {}).system_from_provenance({"stiffness": np.ones(3)})
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_changed_strength_scales_what_edges_add_and_nothing_else(raw: RawTrajectories, factor: float) -> None:
+    changed = load(options(parameter_factors={"strength": factor}), {})
+    np.testing.assert_array_equal(changed.truth, raw.truth)
+    source = make_source("hill", {})
+    system, again = (source.system_from_provenance(data.provenance) for data in (raw, changed))
+    scales = [data.trajectories[0].scale for data in (raw, changed)]
+    starts = [
+        np.stack([part.noise_free[0] * scale for part in data.trajectories])
+        for data, scale in zip((raw, changed), scales, strict=True)
+    ]
+    np.testing.assert_allclose(starts[0], starts[1], rtol=1e-12)
+    # In the same units: basal production and decay are as they were, the rest is scaled.
+    rates, new_rates = (
+        each.rates(starts[0] / scale) * scale for each, scale in zip((system, again), scales, strict=True)
+    )
+    rest = system.basal * scales[0] - system.decay * starts[0]
+    np.testing.assert_allclose(new_rates - rest, factor * (rates - rest), rtol=1e-9, atol=1e-12)
+    # The trained dataset's own system can be changed too, in its units.
+    in_units = system.with_parameter("strength", factor)
+    np.testing.assert_allclose(in_units.rates(starts[0] / scales[0]) * scales[0], new_rates, rtol=1e-9, atol=1e-12)
+    part = changed.trajectories[0]
+    np.testing.assert_allclose(again.solve(part.noise_free[:1], part.times)[0], part.noise_free, atol=1e-7)
+
+
+def test_an_unknown_parameter_is_told_with_the_nearest() -> None:
+    expected = "data source hill: parameter_factors: found 'strenght'; allowed: .* nearest are strength"
+    with pytest.raises(UserError, match=expected):
+        load(options(parameter_factors={"strenght": 0.5}), {})
+    for factor in (0.0, -1.0, float("nan")):
+        with pytest.raises(UserError, match=r"parameter_factors\.strength"):
+            options(parameter_factors={"strength": factor})

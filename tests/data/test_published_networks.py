@@ -12,7 +12,7 @@ from sparsenode import read_trajectories
 from sparsenode.cli import main
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.preprocess import assemble
-from sparsenode.data.simulated.equations import System, solve, system_from_provenance
+from sparsenode.data.simulated.equations import System, system_from_provenance
 from sparsenode.data.simulated.published_networks import (
     PublishedNetwork,
     PublishedNetworkSource,
@@ -120,7 +120,7 @@ def test_the_published_trajectories_solve_the_equations(mirror: Path) -> None:
     states, times = published[:, :690].swapaxes(1, 2), published[0, 690]
     np.testing.assert_array_equal(times, [0, 2, 3, 7, 9])
     raw = make_source("sim690", options("sim690")).load(downloaded("sim690", mirror))
-    found = solve(system_from_provenance(raw.provenance), states[:, 0], times)
+    found = system_from_provenance(raw.provenance).solve(states[:, 0], times)
     np.testing.assert_allclose(found, states, rtol=0, atol=1e-6)
     # The starts that are called published are like these, input genes and others.
     drawn = draw_starts(options("sim690", start="published"), inputs(raw), 10, 1)
@@ -186,7 +186,7 @@ def test_a_held_gene_reaches_its_descendants_alone(raw: RawTrajectories, system:
     part = raw.trajectories[-1]
     start = part.noise_free[:1]
     gene = raw.features.index("GAL11")
-    held = solve(system, start, part.times, {gene: 1.0 - np.round(start[0, gene])})[0]
+    held = system.solve(start, part.times, {gene: 1.0 - np.round(start[0, gene])})[0]
     targets = raw.truth[gene] != 0
     reached = targets | (np.arange(len(raw.features)) == gene)
     for _ in range(20):
@@ -220,7 +220,7 @@ def test_the_system_is_found_again_in_the_preprocessed_file_whose_size_was_plann
     np.testing.assert_array_equal(again.rates(states), system.rates(states))
     part = adata[adata.obs["trajectory"] == "test_1"]
     np.testing.assert_array_equal(part.X, part.layers["noise_free"])
-    found = solve(again, part.X[:1], part.obs["time"].to_numpy())[0]
+    found = again.solve(part.X[:1], part.obs["time"].to_numpy())[0]
     np.testing.assert_allclose(found, part.layers["noise_free"], atol=1e-6)  # of single precision
 
 
@@ -315,7 +315,7 @@ def test_interventions_are_compared_with_the_true_system(files: dict[str, Path])
     tests = [part for part in raw.trajectories if part.splits[0] == "test"]
     start, times = np.stack([part.noise_free[0] for part in tests]), np.array([0, 2, 3, 7, 9])
     system = system_from_provenance(raw.provenance)
-    change = solve(system, start, times, {0: 1.0}) - solve(system, start, times)
+    change = system.solve(start, times, {0: 1.0}) - system.solve(start, times)
     np.testing.assert_allclose(errors["value"], (change[:, :, 1:] ** 2).mean(), rtol=1e-4)
 
 
@@ -386,3 +386,21 @@ def test_both_sources_share_their_options() -> None:
         {key: str(field) for key, field in get_source(name).model_fields.items()} for name in ("sim350", "sim690")
     )
     assert one == other
+
+
+def test_changed_couplings_keep_starts_and_truth(files: dict[str, Path]) -> None:
+    published, halved = (load(files, parameter_factors=factors) for factors in ({}, {"coupling": 0.5}))
+    np.testing.assert_array_equal(published.truth, halved.truth)
+    first, second = published.trajectories[0], halved.trajectories[0]
+    np.testing.assert_array_equal(first.noise_free[0], second.noise_free[0])
+    system = system_from_provenance(published.provenance).with_parameter("coupling", 0.5)
+    solved = system.solve(first.noise_free[:1], first.times)[0]
+    np.testing.assert_allclose(solved, second.noise_free, rtol=1e-8)
+    # One activation and a decay of 1: half of what it was comes in.
+    state = np.array([[0.3, 0.6, 0.9]])
+    names = list(published.features)
+    end = names.index("END")
+    whole, half = (system_from_provenance(raw.provenance).rates(state)[0, end] for raw in (published, halved))
+    np.testing.assert_allclose(half + state[0, end], 0.5 * (whole + state[0, end]), rtol=1e-12)
+    with pytest.raises(UserError, match="parameter_factors: found 'weight'; allowed: a parameter of the system"):
+        load(files, parameter_factors={"weight": 0.5})

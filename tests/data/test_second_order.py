@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from sparsenode.data.sources import complete_options, make_source
-from sparsenode.data.sources.second_order import System, draw_system, solve, system_from_provenance
+from sparsenode.data.sources.second_order import System, draw_system
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
@@ -27,13 +27,15 @@ def raw() -> RawTrajectories:
 
 def system_of(raw: RawTrajectories) -> System:
     scale = np.stack([part.scale for part in raw.trajectories])
-    return system_from_provenance({"options": options(), "scale": scale, **raw.provenance})
+    return make_source("second_order", {}).system_from_provenance(
+        {"options": options(), "scale": scale, **raw.provenance}
+    )
 
 
 def test_one_damped_oscillator_has_its_textbook_solution() -> None:
     stiffness, damping, times = 2.0, 0.3, np.linspace(0.0, 20.0, 50)
     system = System(np.array([stiffness]), np.array([damping]), np.zeros((1, 1)), -0.5 / np.tanh(1.5), np.ones(1))
-    found = solve(system, np.array([[1.5]]), times[None])[0, :, 0]
+    found = system.solve(np.array([[1.5]]), times[None])[0, :, 0]
     rate, frequency = damping / 2, np.sqrt(stiffness - damping**2 / 4)
     amplitude = (-0.5 + rate * 1.5) / frequency
     expected = np.exp(-rate * times) * (1.5 * np.cos(frequency * times) + amplitude * np.sin(frequency * times))
@@ -166,7 +168,7 @@ def test_a_clamped_system_solves_the_equations_of_what_is_free(raw: RawTrajector
     system, times = system_of(raw), np.linspace(0.0, 12.0, 25)
     starts = np.stack([part.noise_free[0] for part in raw.trajectories[:3]])
     before = starts.copy()
-    found = solve(system, starts, np.tile(times, (3, 1)), clamp)
+    found = system.solve(starts, np.tile(times, (3, 1)), clamp)
     for row, start in enumerate(starts):
         np.testing.assert_allclose(found[row], integrate(system, start, times, clamp), atol=1e-7)
     np.testing.assert_array_equal(found[:, :, list(clamp)], np.broadcast_to(list(clamp.values()), (3, 25, len(clamp))))
@@ -180,7 +182,7 @@ def test_a_clamped_solution_is_affine_in_the_value(one: float, other: float, sha
     times = np.linspace(0.0, 5.0, 7)[None]
 
     def held_at(value: float) -> np.ndarray:
-        return solve(system, np.array([[0.3, -0.2, 0.9]]), times, {1: value})
+        return system.solve(np.array([[0.3, -0.2, 0.9]]), times, {1: value})
 
     mixed = held_at(share * one + (1 - share) * other)
     np.testing.assert_allclose(mixed, share * held_at(one) + (1 - share) * held_at(other), atol=1e-9)
@@ -188,12 +190,35 @@ def test_a_clamped_solution_is_affine_in_the_value(one: float, other: float, sha
 
 def test_without_a_clamp_the_trajectories_come_back(raw: RawTrajectories) -> None:
     part = raw.trajectories[-1]
-    found = solve(system_of(raw), part.noise_free[:1], part.times[None])
+    found = system_of(raw).solve(part.noise_free[:1], part.times[None])
     np.testing.assert_allclose(found[0], part.noise_free, atol=1e-9)
 
 
 def test_what_cannot_be_held_or_simulated_again_is_named(raw: RawTrajectories) -> None:
     with pytest.raises(UserError, match="cannot hold oscillator 5: the system has the oscillators 0 to 4"):
-        solve(system_of(raw), np.zeros((1, 5)), np.zeros((1, 2)), {5: 0.0})
+        system_of(raw).solve(np.zeros((1, 5)), np.zeros((1, 2)), {5: 0.0})
     with pytest.raises(UserError, match=r"no stiffness, damping, options, scale, so it is not that of .* second_order"):
-        system_from_provenance({"coupling": np.zeros((2, 2))})
+        make_source("second_order", {}).system_from_provenance({"coupling": np.zeros((2, 2))})
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.25])
+def test_changed_couplings_are_those_of_the_same_draw_from_the_same_starts(factor: float) -> None:
+    same, changed = load(options(), {}), load(options(parameter_factors={"coupling": factor}), {})
+    np.testing.assert_array_equal(same.truth, changed.truth)
+    scales = [data.trajectories[0].scale for data in (same, changed)]
+    couplings = [
+        np.asarray(data.provenance["coupling"]) * scale[:, None] / scale[None, :]
+        for data, scale in zip((same, changed), scales, strict=True)
+    ]
+    np.testing.assert_allclose(couplings[1], factor * couplings[0], rtol=1e-12)
+    np.testing.assert_array_equal(same.provenance["damping"], changed.provenance["damping"])
+    first, second = same.trajectories[3], changed.trajectories[3]
+    np.testing.assert_allclose(first.noise_free[0] * scales[0], second.noise_free[0] * scales[1], rtol=1e-12)
+    system = system_of(same).with_parameter("coupling", factor)
+    solved = system.solve(first.noise_free[:1], first.times)[0]
+    np.testing.assert_allclose(solved * scales[0], second.noise_free * scales[1], rtol=1e-7, atol=1e-9)
+
+
+def test_couplings_that_let_the_oscillators_grow_beyond_all_numbers_are_refused() -> None:
+    with pytest.raises(UserError, match=r"grow by a factor of e\^.* beyond all numbers by time 15; take earlier times"):
+        load(options(parameter_factors={"coupling": 1e5}), {})

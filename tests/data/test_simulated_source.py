@@ -111,6 +111,7 @@ def test_process_noise_leaves_starts_and_is_no_observation_noise(name: str) -> N
     [
         ("linear", {"test_trajectories": 5}, "test_trajectories: found 5; allowed: fewer than trajectories, 5"),
         ("hill", {"share_kept": 0.01}, "share_kept: 0.01 of 20 observations are fewer than 2"),
+        ("linear", {"share_kept": 0.01}, "share_kept: 0.01 of 20 observations are fewer than 2"),
         ("linear", {"hidden": 10}, "hidden: found 10; allowed: 0 to 9, so that one is observed"),
         ("hill", {"hidden": ["w"]}, "hidden: found 'w'; allowed: a variable, of which the nearest are gene_"),
         ("second_order", {"burn_in": 1.0}, "burn_in: found 1; allowed: 0"),

@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from sparsenode.data.simulated import simulation
-from sparsenode.data.simulated.equations import compile_equations, solve
+from sparsenode.data.simulated.equations import compile_equations
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
@@ -17,7 +17,7 @@ def solve_equations(*equations: str, starts: Floats = STARTS) -> Floats:
     system = compile_equations([(text, "made") for text in equations], ["A", "B"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return solve(system, starts, TIMES, genes=["A", "B"])
+        return system.solve(starts, TIMES, genes=["A", "B"])
 
 
 def test_a_sound_system_is_solved_to_the_same_bits_as_without_a_watch() -> None:
@@ -60,7 +60,7 @@ def test_a_system_that_is_too_fast_ends_with_a_message(monkeypatch: pytest.Monke
 def test_nodes_without_names_are_called_by_their_numbers() -> None:
     system = compile_equations([("input gene", "made"), ("B * B", "made")], ["A", "B"])
     with pytest.raises(UserError, match=r"beyond time 2\.5: node 1 changes without bound"):
-        solve(system, STARTS, TIMES)
+        system.solve(STARTS, TIMES)
 
 
 def test_more_evaluations_can_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,7 @@ def test_perfect_scores():
         "balanced_accuracy": 1,
         "known_sparsity": 0.5,
         "shd": 0,
+        "wrong_share": 0,
     }
 
 
@@ -99,7 +100,9 @@ def test_balanced_accuracy_and_shd_count_wrong_pairs():
     rng = np.random.default_rng(1)
     predicted, edges = rng.random((2, 50)) < 0.3
     assert structure.balanced_accuracy(predicted, edges) == pytest.approx(balanced_accuracy_score(edges, predicted))
-    assert structure.shd(predicted, edges) == sum(one != other for one, other in zip(predicted, edges, strict=True))
+    wrong = sum(first != second for first, second in zip(predicted, edges, strict=True))
+    assert structure.shd(predicted, edges) == wrong
+    assert structure.wrong_share(predicted, edges) == wrong / 50
 
 
 def test_no_edges_or_nothing_but_edges_give_nan():

@@ -80,6 +80,34 @@ def test_a_motion_begins_with_the_observed_pose_and_follows_the_forecast(walking
         skeleton.make_motion(walking, body, best, forecast[forecast["feature"] != "ltibia.rx"], "35_30")
 
 
+def test_a_missing_angle_takes_what_it_moves_out_of_the_observed_pose_only(walking, walking_files):
+    best = {"first_order": "l1"}
+    body = skeleton.read_bodies(walking)["35_30"]
+    table = skeleton.read_forecasts(walking_files["forecasts"], ["35_30"], best)
+    forecast = skeleton.cut_forecast(table, "35_30")
+    complete = skeleton.make_motion(walking, body, best, forecast, "35_30")
+    rows = np.flatnonzero(walking.obs["trajectory"] == "35_30")
+    lost = rows[walking.obs["time"].to_numpy()[rows] > 0.5]
+    walking.X[lost, list(walking.var_names).index("ltibia.rx")] = np.nan
+    made = skeleton.make_motion(walking, body, best, forecast, "35_30")
+    observed, before = made.poses[skeleton.OBSERVED], complete.poses[skeleton.OBSERVED]
+    absent, late = np.isnan(observed).any(axis=-1), made.times > 0.51
+    names = ["root", *(bone.name for bone in body.skeleton.bones)]
+    moved = [name in {"ltibia", "lfoot", "ltoes"} for name in names]
+    np.testing.assert_array_equal(absent, late[:, None] & np.array(moved))
+    np.testing.assert_array_equal(observed[~absent], before[~absent])
+    np.testing.assert_array_equal(made.poses["first_order", "l1"], complete.poses["first_order", "l1"])
+    hip = [column for column, name in enumerate(walking.var_names) if name.startswith("root.")]
+    walking.X[np.ix_(lost, hip)] = np.nan
+    made = skeleton.make_motion(walking, body, best, forecast, "35_30")
+    assert np.isnan(made.poses[skeleton.OBSERVED][late][:, 1:]).all()
+    assert np.isfinite(made.poses["first_order", "l1"]).all()
+    assert np.isfinite(skeleton.limits([made])).all()
+    walking.X[np.ix_(rows, hip)] = np.nan
+    with pytest.raises(UserError, match=r"trial 35_30: an angle of the hip is missing at each of the 31 times"):
+        skeleton.make_motion(walking, body, best, forecast, "35_30")
+
+
 def test_what_is_no_motion_of_a_body_is_refused(walking, walking_files, tmp_path):
     files = {name: walking_files[name] for name in ("metrics", "selection", "data")}
     forecasts = pd.read_parquet(walking_files["forecasts"])

@@ -23,7 +23,7 @@ from sparsenode.cli import main
 from sparsenode.data.contract import read_trajectories, write_trajectories
 from sparsenode.data.observations import read_observations
 from sparsenode.data.preprocess import assemble
-from sparsenode.data.sources import complete_options, hill, make_source, second_order
+from sparsenode.data.sources import complete_options, make_source
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.errors import UserError
@@ -151,7 +151,9 @@ def test_errors_are_means_over_trajectories_times_and_the_other_variables(spring
     )
     facts = springs.uns["sparsenode"]
     names = [str(name) for name in facts["initial_states"].index[-2:]]
-    system = second_order.system_from_provenance({"options": OPTIONS, "scale": facts["scale"], **facts["provenance"]})
+    system = make_source("second_order", {}).system_from_provenance(
+        {"options": OPTIONS, "scale": facts["scale"], **facts["provenance"]}
+    )
     clamp = {"x1": 1.5, "x3": -1.0}
     held, trivial, free = [], [], []
     for name in names:
@@ -159,8 +161,8 @@ def test_errors_are_means_over_trajectories_times_and_the_other_variables(spring
         within = (springs.obs["phase"][rows] == "fit").to_numpy()
         times = springs.obs["time"][rows].to_numpy()
         start = springs.layers["noise_free"][rows][:1].astype(float)
-        with_clamp = second_order.solve(system, start, times[None], {0: 1.5, 2: -1.0})[0][within][:, [1, 3]]
-        without = second_order.solve(system, start, times[None])[0][within][:, [1, 3]]
+        with_clamp = system.solve(start, times[None], {0: 1.5, 2: -1.0})[0][within][:, [1, 3]]
+        without = system.solve(start, times[None])[0][within][:, [1, 3]]
         given = facts["initial_states"].loc[[name]].to_numpy()
         predicted = ensemble.forecast(given, [times], clamp=clamp)[0][1][within][:, [1, 3]]
         unclamped = ensemble.forecast(given, [times])[0][1][within][:, [1, 3]]
@@ -519,14 +521,14 @@ def test_learned_starts_are_the_only_ones_of_such_a_model(branches: anndata.AnnD
 def test_a_gene_network_that_can_be_simulated_again_is_compared_with_itself() -> None:
     options = complete_options("hill", {"nodes": 5, "trajectories": 4, "test_trajectories": 2, "observations": 10})
     adata = assemble("genes", make_source("hill", options).load({}), {"source": "hill", "options": options}, {})
-    system = hill.system_from_provenance(adata.uns["sparsenode"]["provenance"])
+    system = make_source("hill", {}).system_from_provenance(adata.uns["sparsenode"]["provenance"])
 
     class Genes(Toggle):
         def forecast(
             self, initial_states: np.ndarray, times: Any, *, clamp: Mapping[str, float], **_: Any
         ) -> list[np.ndarray]:
             held = {list(adata.var_names).index(name): value for name, value in clamp.items()}
-            return [np.stack([one] * 2) for one in hill.solve(system, initial_states, np.stack(times), held)]
+            return [np.stack([one] * 2) for one in system.solve(initial_states, np.stack(times), held)]
 
     genes = Genes(features=tuple(adata.var_names), settings={"dataset": "genes", "model": "true", "method": "true"})
     table = evaluate_interventions(adata, [genes], {("true", "true"): 0.0}, InterventionSettings(each="high"))

@@ -63,3 +63,14 @@ def test_at_second_order_positions_velocities_and_their_products_are_terms():
     assert scores[[1, 0], [0, 1]].min() > 0.9
     assert scores[[0, 1], [0, 1]].max() < 0.05
     assert signs[0, 1] == -1
+
+
+def test_stretches_of_five_observations_have_four_differences_to_choose_by(system):
+    starts = np.random.default_rng(0).normal(size=(60, 3))
+    times = np.linspace(0.0, 0.4, 5)
+    states = np.concatenate([[start @ expm(system * time) for time in times] for start in starts])
+    samples = Samples(states, states, None, states @ system, np.repeat(np.arange(60), 5), np.tile(times, 60))
+    scores, _ = QuadraticLasso(rates="differences").infer(samples)
+    edges = system != 0
+    assert np.isfinite(scores).all()
+    assert scores[edges].min() > 5 * scores[~edges].max()

@@ -1302,6 +1302,18 @@ def test_a_method_that_nothing_is_trained_with_is_named():
     assert not configuration.remarks(check_configuration(given))
 
 
+def test_a_benchmark_whose_published_scores_nothing_is_measured_beside_is_named():
+    [name] = SMALL["run"]["datasets"]
+    given = merge(SMALL, {"datasets": {name: {"benchmark": "scode_2"}}})
+    (remark,) = configuration.remarks(check_configuration(given))
+    assert remark.startswith(f"datasets.{name}.evaluation.scoring: the published scores of scode_2 count pairs by")
+    assert remark.endswith("add regulators to the list")
+    scored = merge(given, {"datasets": {name: {"evaluation": {"scoring": ["pairs", "regulators"]}}}})
+    assert not configuration.remarks(check_configuration(scored))
+    # The values of sim350 count by no protocol that is known.
+    assert not configuration.remarks(check_configuration(merge(SMALL, {"datasets": {name: {"benchmark": "sim350"}}})))
+
+
 @pytest.mark.parametrize(
     ("changes", "same"),
     [

@@ -1,5 +1,10 @@
+import shlex
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from sparsenode.pipeline import invocation
 from sparsenode.pipeline.invocation import describe_unknown_target, repeated_option, targets_of, targets_of_options
 
 FILES = [
@@ -97,3 +102,28 @@ def test_targets_are_what_snakemake_takes_for_targets():
     assert targets_of(["/lib/python/snakemake/__main__.py", "--cores", "2", "evaluate_models"]) == ["evaluate_models"]
     assert targets_of(["/bin/pytest", "results/a.pdf"]) == []
     assert targets_of(["/bin/snakemake", "--no-such-option"]) == []
+
+
+def test_a_short_list_is_in_the_command_and_a_long_one_in_a_file(tmp_path: Path) -> None:
+    flags = {"--metrics": ["a b.parquet", Path("c.parquet")], "--peers": []}
+    command = invocation.arguments_of(flags, tmp_path)
+    assert command == "--metrics 'a b.parquet' c.parquet --peers"
+    assert list(tmp_path.iterdir()) == []
+    paths = [f"results of mine/metrics/hill_noise{number}.parquet" for number in range(3000)]
+    command = invocation.arguments_of({"--metrics": paths, "--output": ["x"]}, tmp_path)
+    flag, name = shlex.split(command)
+    assert flag == "--arguments-from"
+    assert Path(name).read_text(encoding="utf-8").splitlines() == ["--metrics", *paths, "--output", "x"]
+    written = Path(name).stat().st_mtime_ns
+    assert invocation.arguments_of({"--metrics": paths, "--output": ["x"]}, tmp_path) == command
+    assert Path(name).stat().st_mtime_ns == written
+    assert invocation.arguments_of({"--metrics": paths[1:], "--output": ["x"]}, tmp_path) != command
+
+
+def test_a_shell_takes_what_it_would_refuse_as_one_command(tmp_path: Path) -> None:
+    words = [f"results/metrics/hill_noise0.05_seed{number}.parquet" for number in range(3000)]
+    with pytest.raises(OSError, match="Argument list too long"):
+        subprocess.run(["bash", "-c", f"true {shlex.join(words)}"], check=True)
+    command = invocation.arguments_of({"--metrics": words}, tmp_path)
+    done = subprocess.run(["bash", "-c", f"cat {command.split()[1]}"], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["--metrics", *words]

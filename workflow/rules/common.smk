@@ -177,6 +177,16 @@ def members_of_sweep(sweep):
     return [dataset for dataset in config["run"]["datasets"] if dataset in members]
 
 
+def models_of_sweep(sweep):
+    """Trained members of the models of a sweep, on all datasets that they are trained on."""
+    swept = configuration.sweeps_of(config)["models"][sweep]
+    return [
+        path
+        for dataset in config["run"]["datasets"]
+        for path in models_of(dataset, swept)
+    ]
+
+
 def settings_of(dataset):
     return [
         f"{RESULTS}settings/{dataset}/{model}/{method}.json"
@@ -184,10 +194,12 @@ def settings_of(dataset):
     ]
 
 
-def models_of(dataset):
+def models_of(dataset, models=None):
+    """Trained members on a dataset, of all models or of some."""
     return [
         f"{RESULTS}models/{dataset}/{model}/{method}/seeds_{first}-{last}.safetensors"
         for _, model, method in configuration.grid(config, dataset)
+        if models is None or model in models
         for first, last in BLOCKS[dataset, model, method]
     ]
 
@@ -379,6 +391,14 @@ def tell_remarks():
         logger.warning(f"\nWhat is doubtful about the results:\n{text}\n")
 
 
+def arguments(**lists):
+    """Flags with lists of values, as words of a command or in a file of the working folder where they are too many."""
+    return invocation.arguments_of(
+        {f"--{flag}": values for flag, values in lists.items()},
+        Path(".snakemake", "sparsenode"),
+    )
+
+
 def of_datasets(files, datasets):
     """Files of datasets: a pattern, or a function of a dataset's name that gives a list."""
     if callable(files):
@@ -434,6 +454,41 @@ def compared(files):
         return of_datasets(files, datasets)
 
     return tables
+
+
+def comparison_arguments(wildcards, input):
+    """What of a comparison is a list: its datasets, their metrics and folders of chosen strengths."""
+    return arguments(
+        datasets=compared("{dataset}")(wildcards),
+        metrics=input.metrics,
+        selections=compared(f"{RESULTS}selection/{{dataset}}")(wildcards),
+    )
+
+
+def benchmark_arguments(wildcards, input):
+    """What of the table of benchmarks is a list."""
+    return arguments(
+        datasets=of_benchmarks("{dataset}")(wildcards),
+        metrics=input.metrics,
+        selections=of_benchmarks(f"{RESULTS}selection/{{dataset}}")(wildcards),
+        remarks=input.remarks,
+    )
+
+
+def summary_arguments(wildcards, input):
+    """What of the summary of a run is a list."""
+    datasets = config["run"]["datasets"]
+    return arguments(
+        datasets=datasets,
+        metrics=input.metrics,
+        selections=[f"{RESULTS}selection/{dataset}" for dataset in datasets],
+        remarks=input.remarks,
+    )
+
+
+def model_arguments(wildcards, input):
+    """The models of a dataset, and their settings."""
+    return arguments(models=input.models, settings=input.settings)
 
 
 def comparison_settings(wildcards):

@@ -29,6 +29,7 @@ for dataset in config["run"]["datasets"]:
                 config["datasets"][dataset]["evaluation"]
             ),
             seeds=config["seeds"],
+            models=model_arguments,
             networks=folder_of("networks", dataset),
             selection=folder_of("selection", dataset),
             origin=origin_of(dataset),
@@ -36,7 +37,7 @@ for dataset in config["run"]["datasets"]:
         shell:
             # What an evaluation of other models and methods has left goes first.
             "rm -rf {params.networks:q} {params.selection:q} && "
-            "sparsenode evaluate-models --data {input.data:q} --models {input.models:q} --settings {input.settings:q}"
+            "sparsenode evaluate-models --data {input.data:q} {params.models}"
             " --peers {input.peers:q} --seeds {params.seeds}"
             " --evaluation {params.evaluation:q} --threads {threads} --metrics {output.metrics:q} --forecasts {output.forecasts:q}"
             " --networks {params.networks:q} --selection {params.selection:q} --remarks {output.remarks:q} > {log:q} 2>&1"
@@ -58,10 +59,11 @@ rule collect_metrics:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
+        metrics=lambda wildcards, input: arguments(metrics=input),
         origin=origin_of(*config["run"]["datasets"]),
         version=versions.EVALUATION,
     shell:
-        "sparsenode collect-metrics --metrics {input:q} --output {output:q} > {log:q} 2>&1"
+        "sparsenode collect-metrics {params.metrics} --output {output:q} > {log:q} 2>&1"
 
 
 rule collect_remarks:
@@ -84,10 +86,11 @@ rule collect_remarks:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
+        remarks=lambda wildcards, input: arguments(remarks=input),
         origin=origin_of(*config["run"]["datasets"]),
         version=versions.FIGURES,
     shell:
-        "sparsenode collect-remarks --remarks {input:q} --output {output.table:q} --markdown {output.markdown:q}"
+        "sparsenode collect-remarks {params.remarks} --output {output.table:q} --markdown {output.markdown:q}"
         " > {log:q} 2>&1"
 
 
@@ -117,15 +120,11 @@ rule summarize_run:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
-        datasets=config["run"]["datasets"],
-        selections=expand(
-            f"{RESULTS}selection/{{dataset}}", dataset=config["run"]["datasets"]
-        ),
+        tables=summary_arguments,
         origin=origin_of(*config["run"]["datasets"]),
         version=versions.FIGURES,
     shell:
-        "sparsenode summarize-run --datasets {params.datasets:q} --metrics {input.metrics:q}"
-        " --selections {params.selections:q} --remarks {input.remarks:q}"
+        "sparsenode summarize-run {params.tables}"
         " --output {output.table:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
@@ -146,12 +145,10 @@ rule tabulate_benchmark:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
-        datasets=of_benchmarks("{dataset}"),
-        selections=of_benchmarks(f"{RESULTS}selection/{{dataset}}"),
+        tables=benchmark_arguments,
         benchmarks=configuration.canonical_json(configuration.benchmarks_of(config)),
         origin=origin_of(*configuration.benchmarks_of(config)),
         version=versions.FIGURES,
     shell:
-        "sparsenode tabulate-benchmark --datasets {params.datasets:q} --benchmarks {params.benchmarks:q}"
-        " --metrics {input.metrics:q} --selections {params.selections:q} --remarks {input.remarks:q}"
+        "sparsenode tabulate-benchmark {params.tables} --benchmarks {params.benchmarks:q}"
         " --output {output.table:q} --markdown {output.markdown:q} > {log:q} 2>&1"

@@ -65,14 +65,13 @@ rule draw_comparison:
     threads: 1
     params:
         settings=comparison_settings,
-        datasets=compared("{dataset}"),
-        selections=compared(f"{RESULTS}selection/{{dataset}}"),
+        tables=comparison_arguments,
         origin=origin_of_comparison,
         font_size=config["figures"]["font_size"],
         dots_per_inch=config["figures"]["dots_per_inch"],
         version=versions.FIGURES,
     shell:
         "sparsenode draw-comparison --comparison {wildcards.comparison} --settings {params.settings:q}"
-        " --datasets {params.datasets:q} --metrics {input.metrics:q} --selections {params.selections:q}"
+        " {params.tables}"
         " --font-size {params.font_size} --dots-per-inch {params.dots_per_inch}"
         " --pdf {output.pdf:q} --png {output.png:q} > {log:q} 2>&1"

@@ -15,11 +15,12 @@ rule forecast_interventions:
     threads: config["threads"]
     params:
         interventions=interventions_of,
+        models=model_arguments,
         seeds=config["seeds"],
         selection=folder_of("selection"),
         origin=lambda wildcards: origin_of(wildcards.dataset),
         version=versions.INTERVENTIONS,
     shell:
-        "sparsenode forecast-interventions --data {input.data:q} --models {input.models:q}"
-        " --settings {input.settings:q} --selection {params.selection:q} --seeds {params.seeds} --interventions {params.interventions:q}"
+        "sparsenode forecast-interventions --data {input.data:q} {params.models}"
+        " --selection {params.selection:q} --seeds {params.seeds} --interventions {params.interventions:q}"
         " --threads {threads} --output {output:q} > {log:q} 2>&1"

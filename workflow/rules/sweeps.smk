@@ -1,4 +1,5 @@
-# The members of each sweep as targets: results_of_SWEEP, and figures_of_SWEEP, which are not drawn by themselves.
+# The members of each sweep as targets: results_of_SWEEP, and figures_of_SWEEP, which are not drawn by themselves, of
+# datasets, and models_of_SWEEP of models.
 for sweep in configuration.sweeps_of(config)["datasets"]:
 
     rule:
@@ -22,6 +23,16 @@ for sweep in configuration.sweeps_of(config)["datasets"]:
         localrule: True
 
 
+for sweep in configuration.sweeps_of(config)["models"]:
+
+    rule:
+        name:
+            f"models_of_{sweep}"
+        input:
+            models_of_sweep(sweep),
+        localrule: True
+
+
 rule tabulate_sweeps:
     output:
         f"{RESULTS}sweeps.csv",
@@ -34,9 +45,13 @@ rule tabulate_sweeps:
         "../../envs/sparsenode.yaml"
     threads: 1
     params:
-        sweeps=configuration.canonical_json(
-            sweeps.table_rows(configuration.sweeps_of(config))
+        sweeps=arguments(
+            sweeps=[
+                configuration.canonical_json(
+                    sweeps.table_rows(configuration.sweeps_of(config))
+                )
+            ]
         ),
         version=versions.FIGURES,
     shell:
-        "sparsenode tabulate-sweeps --sweeps {params.sweeps:q} --output {output:q} > {log:q} 2>&1"
+        "sparsenode tabulate-sweeps {params.sweeps} --output {output:q} > {log:q} 2>&1"

@@ -2,14 +2,20 @@
 
 import sys
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.outline import Outline
-from sparsenode.data.trajectories import Floats, RawTrajectories
+from sparsenode.data.solvable import SolvableSystem
+from sparsenode.data.trajectories import RawTrajectories
+from sparsenode.errors import nearest_names
 from sparsenode.typed import Settings
+
+System = TypeVar("System", bound=SolvableSystem)
 
 
 class Source(Settings):
@@ -79,31 +85,45 @@ class Source(Settings):
 
 
 class SolvableSource(Source):
-    """A source whose true system can be simulated again, also with variables held at values."""
+    """A source whose true system can be simulated again, with variables held at values or with changed parameters."""
+
+    parameter_factors: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        {},
+        description="Factors of the system's parameters, each of all its entries, such as {coupling: 0.5} where one "
+        "has this name: a changed system from the same starts.",
+    )
 
     @abstractmethod
-    def system_from_provenance(self, provenance: Mapping[str, Any]) -> Any:
-        """The system behind a dataset of this source, in the units of its values.
+    def parameter_names(self) -> Sequence[str]:
+        """Names of the parameters that `parameter_factors` can multiply."""
+
+    def check(self) -> list[str]:
+        """Unknown parameters, each as `option: found; allowed`."""
+        names = self.parameter_names() if self.parameter_factors else ()
+        return [
+            f"parameter_factors: found {name!r}; allowed: a parameter of the system, of which the nearest are "
+            f"{nearest_names(name, names)}"
+            for name in self.parameter_factors
+            if name not in names
+        ]
+
+    def change(self, system: System) -> System:
+        """The system with its parameters multiplied by `parameter_factors`.
+
+        Raises:
+            UserError: a parameter is unknown, or cannot be multiplied by its factor.
+        """
+        for name, factor in self.parameter_factors.items():
+            system = system.with_parameter(name, factor)
+        return system
+
+    @abstractmethod
+    def system_from_provenance(self, provenance: Mapping[str, Any]) -> SolvableSystem:
+        """The system behind a dataset of this source, in the units of its values, its changed parameters included.
 
         Args:
             provenance: that of the dataset, and beside it `options` of the source and the trajectories' `scale`.
 
         Raises:
             UserError: the provenance is that of another source.
-        """
-
-    @abstractmethod
-    def solve(
-        self, system: Any, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None
-    ) -> Floats:
-        """States (trajectory, time, feature) of the system.
-
-        Args:
-            system: from `system_from_provenance`.
-            initial_states: (trajectory, feature), at time 0.
-            times: (trajectory, time), none negative.
-            clamp: values by number of the feature; these features are held at them from time 0 on.
-
-        Raises:
-            UserError: `clamp` names a feature that there is not, or the system cannot be solved up to the last time.
         """

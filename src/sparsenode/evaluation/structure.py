@@ -154,6 +154,12 @@ def shd(predicted: np.ndarray, edges: np.ndarray) -> float:
     return float(np.sum(np.asarray(predicted, bool) != np.asarray(edges, bool)))
 
 
+@metric(PAIRS, description="share of the pairs of known truth that are wrong: `shd` over their number")
+def wrong_share(predicted: np.ndarray, edges: np.ndarray) -> float:
+    """Share of the pairs that are wrongly an edge or wrongly none."""
+    return float(np.mean(np.asarray(predicted, bool) != np.asarray(edges, bool)))
+
+
 @metric(
     PAIRS,
     description="share of right signs (of the mean Jacobian) among true edges that are predicted; 0.5 is guessing",

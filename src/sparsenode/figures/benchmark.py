@@ -12,18 +12,29 @@ import pandas as pd
 from sparsenode.evaluation.peers import favored_metrics
 from sparsenode.evaluation.results import Choice, models_of, pick, results_of_datasets
 from sparsenode.figures import style
-from sparsenode.figures.published import Published, benchmark_note, read_published
+from sparsenode.figures.published import Published, benchmark_note, read_published, scoring_of
 from sparsenode.files import write_atomically
+from sparsenode.labels import SCORING
 from sparsenode.remarks import Remark, describe_remarks, read_remarks
 
+_BY_PROTOCOL = ("auroc", "auprc")
+"""Published scores that count pairs by a scoring protocol, where it is known."""
 _TEST = {"metric": "mse", "split": "test", "phase": "fit"}
-_RANKING = {name: {"metric": name, "reference": ""} for name in ("balanced_accuracy_at_95", "auprc", "early_precision")}
+_RANKING = {
+    **{
+        name: {"metric": name, "reference": ""}
+        for name in ("balanced_accuracy_at_95", "auroc", "auprc", "early_precision")
+    },
+    # Only of the scoring protocol of the benchmark, see `_scored_as_published`.
+    **{f"scoring_{name}": {"metric": f"scoring_{name}"} for name in _BY_PROTOCOL},
+}
 # Where each column is in the metrics of members. Of several estimators the first of `_ESTIMATORS` counts.
 _MEASURED: dict[str, dict[str, str]] = {
     "sparsity": {"metric": "feature_sparsity", "estimator": "paths"},
     "exact_sparsity": {"metric": "exact_sparsity"},
     "exact_weight_sparsity": {"metric": "exact_weight_sparsity", "estimator": "weights"},
     "balanced_accuracy": {"metric": "balanced_accuracy", "estimator": "paths"},
+    "wrong_share": {"metric": "wrong_share", "estimator": "paths"},
     **_RANKING,
     "mse": {**_TEST, "horizon": "trajectory"},
     "mse_one_step": {**_TEST, "horizon": "one_step"},
@@ -42,7 +53,9 @@ COLUMNS = (
 _READABLE = (
     ("pairs without a path (%)", "sparsity", 100), ("weights exactly zero (%)", "exact_weight_sparsity", 100),
     ("balanced accuracy (%)", "balanced_accuracy", 100),
-    ("the same of the best 5 % of pairs (%)", "balanced_accuracy_at_95", 100), ("AUPRC", "auprc", 1),
+    ("the same of the best 5 % of pairs (%)", "balanced_accuracy_at_95", 100), ("pairs wrong (%)", "wrong_share", 100),
+    ("AUROC", "auroc", 1), ("AUPRC", "auprc", 1),
+    ("AUROC, pairs as published", "scoring_auroc", 1), ("AUPRC, pairs as published", "scoring_auprc", 1),
     ("AUPRC beside equal degrees (z)", "auprc_degree_z", 1), ("test mse, whole course", "mse", 1),
     ("test mse, one step", "mse_one_step", 1),
 )  # fmt: skip
@@ -59,9 +72,14 @@ multipliers, as published.
 - **balanced accuracy**: of the pairs that have a path, among those whose truth is known; 50 % is chance. **The same \
 of the best 5 % of pairs**: these are taken as edges (95 % sparsity), which is far too few where more are true. \
 Peers rank all pairs, by the better of their two scores, and have no network of their own.
-- **AUPRC**: average precision of single members. **Beside equal degrees**: how many standard deviations that of the \
-scores pooled over the seeds, one number, lies above that of random networks with the degrees of the true one; within \
-2 of 0, knowing the degrees would do as well.
+- **pairs wrong**: share of the pairs of two different features, among those whose truth is known, that have a path \
+and are no edge, or the reverse.
+- **AUROC**, **AUPRC**: of the ranking of the same pairs by single members; chance is .5, and the share of edges. \
+**Pairs as published**: over the pairs that the benchmark's scoring protocol counts (`evaluation.scoring` of the \
+dataset).
+- **AUPRC beside equal degrees**: how many standard deviations that of the scores pooled over the seeds, one number, \
+lies above that of random networks with the degrees of the true one; within 2 of 0, knowing the degrees would do as \
+well.
 - **test mse**: of test data, in modeling units, from the initial state on (whole course, that state included where it \
 is a single observation), and from one observation to the next of the same split (one step).
 """
@@ -115,6 +133,7 @@ def dataset_rows(
     What was not measured is NaN.
     """
     published = read_published(benchmark)
+    metrics = _scored_as_published(metrics, published)
     trained = pick(metrics, metric="seconds")
     rows: list[dict[str, Any]] = []
     methods = style.method_order(trained["method"])
@@ -185,7 +204,18 @@ def _peer_row(metrics: pd.DataFrame, peer: str) -> dict[str, Any]:
 def _published_row(entry: Published) -> dict[str, Any]:
     remarks = [remark for remark in (entry.condition, entry.source, *entry.remarks) if remark]
     named = {"published": "yes", "study": entry.study, "method": entry.method, "model": ""}
-    return {**named, **entry.values, "remark": "; ".join(remarks)}
+    scored = _BY_PROTOCOL if entry.scoring else ()
+    values = {f"scoring_{name}" if name in scored else name: value for name, value in entry.values.items()}
+    return {**named, **values, "remark": "; ".join(remarks)}
+
+
+def _scored_as_published(metrics: pd.DataFrame, published: Sequence[Published]) -> pd.DataFrame:
+    """The metrics, and of scores by a scoring protocol only those of the one that the published values count by.
+
+    Where they count by several protocols or by none that is known, no such scores are left.
+    """
+    reference = metrics["reference"].astype(str)
+    return metrics[~reference.str.startswith(SCORING) | (reference == f"{SCORING}{scoring_of(published)}")]
 
 
 def _measure(metrics: pd.DataFrame, columns: Mapping[str, Mapping[str, str]]) -> dict[str, float]:

@@ -7,7 +7,7 @@ benchmarks.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -93,6 +93,12 @@ def read_published(benchmark: str | None) -> list[Published]:
         )
         methods.append(Published(study, method, **description, values=values, remarks=remarks))
     return methods
+
+
+def scoring_of(published: Sequence[Published]) -> str:
+    """The scoring protocol by which published scores count pairs; empty where none is known, or where they differ."""
+    protocols = {entry.scoring for entry in published if entry.scoring}
+    return protocols.pop() if len(protocols) == 1 else ""
 
 
 def published_table(benchmark: str | None = None) -> str:

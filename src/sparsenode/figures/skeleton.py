@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.data.contract import read_metadata
+from sparsenode.data.missing import mean_observed
 from sparsenode.errors import UserError
 from sparsenode.evaluation.plans import ROLLING, TRAJECTORY
 from sparsenode.evaluation.results import Choice, models_of, pick, select_errors
@@ -208,8 +209,10 @@ def cut_forecast(table: pd.DataFrame, trial: str) -> pd.DataFrame:
 def make_motion(adata: AnnData, body: Body, best: Mapping[str, str], forecast: pd.DataFrame, trial: str) -> Motion:
     """Poses, observed and predicted, at the times of one forecast and at its start.
 
+    Where an angle is missing, what it moves is not there (NaN), and is not drawn.
+
     Raises:
-        UserError: an angle has no forecast.
+        UserError: an angle has no forecast, or where the body faces is never observed.
     """
     from sparsenode.data.motion.kinematics import bone_segments
     from sparsenode.data.sources.mocap import side_of
@@ -223,6 +226,12 @@ def make_motion(adata: AnnData, body: Body, best: Mapping[str, str], forecast: p
     names = [bone.name for bone in body.skeleton.bones]
     sides = [side_of(name, names) for name in names]
     forward = face(observed, bones, sides)
+    if np.isnan(forward).any():
+        raise UserError(
+            f"trial {trial}: an angle of the hip is missing at each of the {len(times)} times from {times[0]:.2f} s to "
+            f"{times[-1]:.2f} s, so that nothing tells where the body faces; the figure of skeletons takes a trial in "
+            "which the hip is observed"
+        )
     poses: dict[Any, np.ndarray] = {OBSERVED: look_from_side(observed, forward)}
     for model, method in best.items():
         wide = forecast[forecast["model"] == model].pivot(index="time", columns="feature", values="predicted")
@@ -254,7 +263,7 @@ def place_joints(body: Body, values: np.ndarray) -> np.ndarray:
 
 
 def face(places: np.ndarray, bones: Sequence[tuple[int, int]], sides: Sequence[str]) -> np.ndarray:
-    """Mean direction (3,) that the body faces, level, from the line between its hips.
+    """Mean direction (3,) that the body faces, level, from the line between its hips; NaN where that is never observed.
 
     Args:
         places: positions of the joints (frame, joint, 3).
@@ -262,7 +271,7 @@ def face(places: np.ndarray, bones: Sequence[tuple[int, int]], sides: Sequence[s
         sides: side of the body that each bone is on (bone,).
     """
     hips = {side: end for (start, end), side in zip(bones, sides, strict=True) if start == 0}
-    left = (places[:, hips["left"]] - places[:, hips["right"]]).mean(axis=0)
+    left = mean_observed(places[:, hips["left"]] - places[:, hips["right"]])
     # Left times up is forward, as y is up and the axes are right-handed.
     forward = np.cross(left, (0.0, 1.0, 0.0))
     return forward / (np.linalg.norm(forward) or 1.0)

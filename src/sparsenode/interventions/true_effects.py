@@ -78,7 +78,7 @@ class TrueEffects:
 
         def solve(clamp: Mapping[str, float]) -> np.ndarray:
             held = {indices[name]: value + center[indices[name]] for name, value in clamp.items()}
-            return np.asarray(source.solve(system, first + center, times, held) - center)
+            return np.asarray(system.solve(first + center, times, held) - center)
 
         held = [solve(intervention.clamp) for intervention in interventions]
         phase = data.phase[rows]

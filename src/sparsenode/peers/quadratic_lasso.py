@@ -48,7 +48,7 @@ class QuadraticLasso(Peer):
         from sklearn.preprocessing import PolynomialFeatures
 
         from sparsenode.peers.derivatives import deviation, differences, standardize
-        from sparsenode.peers.terms import FOLDS, blocked_folds, mean_slopes, score_terms
+        from sparsenode.peers.terms import blocked_folds, mean_slopes, score_terms
 
         if self.rates == "differences":
             samples = differences(samples)
@@ -59,7 +59,11 @@ class QuadraticLasso(Peer):
         sizes = deviation(terms)
         terms = standardize(terms)
         fold_numbers = blocked_folds(samples.stretch)
-        splits = [(np.flatnonzero(fold_numbers != fold), np.flatnonzero(fold_numbers == fold)) for fold in range(FOLDS)]
+        # Stretches of five observations have four differences, and then there are four folds.
+        splits = [
+            (np.flatnonzero(fold_numbers != fold), np.flatnonzero(fold_numbers == fold))
+            for fold in np.unique(fold_numbers)
+        ]
         coefficients = np.zeros((terms.shape[1], explained.shape[1]))
         with warnings.catch_warnings():
             # The weakest penalties of a path take longest, and are hardly ever the best.

@@ -340,15 +340,27 @@ def grid(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[st
 
 
 def remarks(config: Mapping[str, Any]) -> list[str]:
-    """Give sentences on what a checked run names and leaves out all the same: methods that nothing is trained with."""
+    """Give sentences on what a checked run names and leaves out all the same.
+
+    These are methods that nothing is trained with, and benchmarks whose published scores nothing is measured beside.
+    """
+    from sparsenode.figures.published import read_published, scoring_of
+
     taken = {method for _, _, method in grid(config)}
     left_out = [method for method in config["run"]["methods"] if method not in taken]
-    if not left_out:
-        return []
-    return [
+    sentences = [
         f"run.methods: nothing is trained with {describe_names(left_out)}: no model of the run takes them on any "
         "dataset (see `models.NAME.methods` and `datasets.NAME.methods`; some methods need `network: per_target`)"
-    ]
+    ] * bool(left_out)
+    for dataset in config["run"]["datasets"]:
+        entry = config["datasets"][dataset]
+        protocol = scoring_of(read_published(entry["benchmark"]))
+        if protocol and protocol not in entry["evaluation"]["scoring"]:
+            sentences.append(
+                f"datasets.{dataset}.evaluation.scoring: the published scores of {entry['benchmark']} count pairs by "
+                f"the protocol {protocol!r}, and none is measured beside them; add {protocol} to the list"
+            )
+    return sentences
 
 
 def seed_blocks(config: Mapping[str, Any]) -> list[tuple[int, int]]:

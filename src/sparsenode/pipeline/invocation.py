@@ -1,20 +1,24 @@
-"""How a run was started: targets that nothing makes, and options that Snakemake would drop without a word."""
+"""How a run and its jobs are started: unknown targets, options that Snakemake drops, lists too long for a command."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import io
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sparsenode.errors import did_you_mean, nearest_names
+from sparsenode.files import write_atomically
 
 _LISTED = 30  # names listed in a message
+_LONGEST_LIST = 60_000  # bytes; Linux gives a shell a command of at most 131,072, which has other arguments too
 _UP_TO_TRAINING = ("train_", "freeze_settings", "preprocess_dataset", "download_source", "unpack_source")
 _NAMING_TARGETS = ("forcerun", "prioritize", "until", "omit_from")  # options that name rules or files
 
@@ -64,6 +68,31 @@ def forces_training(command: Sequence[str]) -> bool:
     """Whether a command line asks for trainings again that are done: all jobs, or rules up to the training."""
     forced = targets_of_options(command).get("--forcerun", ())
     return _read(tuple(command)).forces_all or any(name.startswith(_UP_TO_TRAINING) for name in forced)
+
+
+def arguments_of(flags: Mapping[str, Sequence[object]], folder: Path) -> str:
+    """Flags with their values as words of a shell command.
+
+    Where they are too long for a command, they are in a file, one a line, which `sparsenode ... --arguments-from FILE`
+    reads. It is named by its content, so that it is written once and never changes.
+
+    Args:
+        flags: values by flag, such as {"--metrics": paths}.
+        folder: where the file is written.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    words = [word for flag, values in flags.items() for word in (flag, *map(str, values))]
+    command = shlex.join(words)
+    if len(command.encode()) <= _LONGEST_LIST:
+        return command
+    content = "".join(f"{word}\n" for word in words).encode()
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:20]}.txt"
+    if not path.is_file():
+        with write_atomically(path) as temporary:
+            temporary.write_bytes(content)
+    return shlex.join(["--arguments-from", str(path)])
 
 
 @lru_cache

@@ -165,6 +165,6 @@ def test_an_unknown_parameter_or_a_factor_of_zero_is_refused(system: System) -> 
     name = system.parameters[0]
     with pytest.raises(UserError, match=rf"has no parameter '{name}s'; the nearest: {name}"):
         system.with_parameter(name + "s", 2.0)
-    for factor in (0.0, np.nan, np.inf):
+    for factor in (0.0, -2.0, np.nan, np.inf):
         with pytest.raises(UserError, match=f"cannot multiply the parameter {name} by {factor}"):
             system.with_parameter(name, factor)

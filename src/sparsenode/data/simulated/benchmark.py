@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from sparsenode.data.simulated.simulation import (
 )
 from sparsenode.data.simulated.source import SimulatedSource
 from sparsenode.data.simulated.system import System
+from sparsenode.data.solvable import SolvableSystem
 from sparsenode.data.trajectories import Floats, RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.typed import read_settings
@@ -46,16 +47,43 @@ class Simulated:
 
 
 @dataclass(frozen=True)
-class ScaledSystem:
-    """A system for features in units of their `scale` (feature,)."""
+class ScaledSystem(SolvableSystem):
+    """A system for features in units of their `scale` (feature,); it has no noise in its dynamics."""
+
+    parameters: ClassVar[tuple[str, ...]] = ()
 
     system: System
     scale: Floats
 
+    def solve(self, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
+        """States (trajectory, time, feature), for the arguments of `SolvableSystem.solve`.
+
+        Raises:
+            UserError: `clamp` names a feature that there is not, or one that is not a variable and cannot be held, or
+                the system cannot be solved.
+        """
+        inner, scale = self.system, self.scale
+        if clamp and inner.features != inner.variables:
+            message = f"the features of {type(inner).__name__} are not its variables, so none can be held"
+            raise UserError(message)
+        # Numbers beyond the features go on as they are, to be refused by the system.
+        held = {
+            index: value * scale[index] if 0 <= index < len(scale) else value for index, value in (clamp or {}).items()
+        }
+        return inner.observe(inner.solve(inner.recover(initial_states * scale), times, held)) / scale
+
+    def with_parameter(self, name: str, factor: float) -> Self:
+        """The same with a parameter of its system multiplied, see `SolvableSystem.with_parameter`."""
+        return replace(self, system=self.system.with_parameter(name, factor))
+
 
 class BenchmarkSource(SimulatedSource):
-    """A source of one of the benchmark systems; what is its own is `make_system` and the length of its trajectories."""
+    """A source of one of the benchmark systems, of the class `system_type`.
 
+    What is its own is `make_system` and the length of its trajectories.
+    """
+
+    system_type: ClassVar[type[System]]
     time_unit: ClassVar[str] = "time unit"
 
     noise_unit: Literal["deviation", "system"] = Field(
@@ -65,9 +93,6 @@ class BenchmarkSource(SimulatedSource):
     )
     process_step: float = Field(
         0.01, gt=0, description="Longest time step of a simulation with noise in its dynamics; without, it has none."
-    )
-    parameter_factors: dict[str, float] = Field(
-        {}, description="Factors of the system's parameters, such as {forcing: 0.5}: a changed system."
     )
     self_effects: bool = Field(
         True,
@@ -87,20 +112,25 @@ class BenchmarkSource(SimulatedSource):
     def interval(self) -> tuple[float, int]:
         """The `horizon`, and the number of observations within it, the one at time 0 not counted."""
 
+    def observations_within(self) -> int:
+        """How many observations lie within `horizon`, the one at time 0 not counted."""
+        return self.interval()[1]
+
     def build_system(self) -> System:
         """The system with its changed parameters.
 
         Raises:
             UserError: the options allow none, or a parameter is unknown.
         """
-        system = self.make_system(self.generator_of(self.streams.system))
-        for name, factor in self.parameter_factors.items():
-            system = system.with_parameter(name, factor)
-        return system
+        return self.change(self.make_system(self.generator_of(self.streams.system)))
 
     def variables(self) -> tuple[str, ...]:
-        """Names of the features."""
-        return self.build_system().features
+        """Names of the features; it is called before each run, so a source whose system is drawn gives them without."""
+        return self.make_system(self.generator_of(self.streams.system)).features
+
+    def parameter_names(self) -> Sequence[str]:
+        """Names of the parameters that `parameter_factors` can multiply."""
+        return self.system_type.parameters
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
         """Simulated trajectories; the last `test_trajectories` are test data.
@@ -192,8 +222,7 @@ class BenchmarkSource(SimulatedSource):
         signed = bool((signs[edges & truth_known] != 0.0).all())
         return np.where(edges & truth_known, signs if signed else 1.0, 0.0), truth_known, signed
 
-    @classmethod
-    def system_from_provenance(cls, provenance: Mapping[str, Any]) -> ScaledSystem:
+    def system_from_provenance(self, provenance: Mapping[str, Any]) -> ScaledSystem:
         """The system behind a dataset of this source, in the units of its values.
 
         Args:
@@ -204,34 +233,10 @@ class BenchmarkSource(SimulatedSource):
                 not tell how the system goes on.
         """
         needed = ("system", "options", "scale")
-        check_provenance(needed, provenance, origin=f"the data source {cls.name}", source=f"`source: {cls.name}`")
-        source = read_settings(cls, provenance["options"], "options")
+        check_provenance(needed, provenance, origin=f"the data source {self.name}", source=f"`source: {self.name}`")
+        source = read_settings(type(self), provenance["options"], "options")
         source.refuse_hidden()
         return ScaledSystem(source.build_system(), np.asarray(provenance["scale"], dtype=np.float64)[0])
-
-    @staticmethod
-    def solve(
-        system: ScaledSystem, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None
-    ) -> Floats:
-        """Features (trajectory, time, feature) of a system without noise in its dynamics.
-
-        Args:
-            system: the system and the unit of each feature.
-            initial_states: features at time 0, (trajectory, feature).
-            times: (time,) or (trajectory, time), none negative.
-            clamp: values at which features are held, by their number; None for none.
-
-        Raises:
-            UserError: `clamp` names a feature that there is not, or one that is not a variable and cannot be held, or
-                the system cannot be solved.
-        """
-        inner, scale = system.system, system.scale
-        if clamp and inner.features != inner.variables:
-            message = f"the features of {type(inner).__name__} are not its variables, so none can be held"
-            raise UserError(message)
-        held = {index: value * scale[index] for index, value in (clamp or {}).items() if 0 <= index < len(scale)}
-        held |= {index: value for index, value in (clamp or {}).items() if not 0 <= index < len(scale)}
-        return inner.observe(inner.solve(inner.recover(initial_states * scale), times, held)) / scale
 
 
 class TimedSource(BenchmarkSource):

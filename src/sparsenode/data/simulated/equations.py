@@ -19,16 +19,17 @@ Equal parts of the equations are computed once, and operations of one kind that 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.readers.tables import read_text_table
 from sparsenode.data.simulated.simulation import read_arrays, solve_rates
+from sparsenode.data.solvable import SolvableSystem, check_factor
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError, nearest_names
 
@@ -49,7 +50,7 @@ _SMALLEST = 1e-300
 
 
 @dataclass(frozen=True)
-class System:
+class System(SolvableSystem):
     """dx/dt of all genes as operations on numbered values.
 
     The values are those of the genes, then of the activations, the constants and the results of the operations, each of
@@ -57,6 +58,8 @@ class System:
     (activation,); `constants` (constant,); `operation` (0 to 3 for + - * /), `left` and `right`, numbers of values,
     (operation,); `result` (gene,) is the number of the value that is the gene's rate.
     """
+
+    parameters: ClassVar[tuple[str, ...]] = ("coupling", "half_saturation", "hill_coefficient")
 
     source: Integers
     half_saturation: Floats
@@ -79,6 +82,59 @@ class System:
             into = slice(constants + first, constants + last)
             _OPERATIONS[symbol](values[self.left[first:last]], values[self.right[first:last]], out=values[into])
         return np.asarray(values[self.result].T.reshape(np.shape(states)))
+
+    def solve(
+        self,
+        initial_states: Floats,
+        times: Floats,
+        clamp: Mapping[int, float] | None = None,
+        genes: Sequence[str] | None = None,
+    ) -> Floats:
+        """States (trajectory, time, gene), also with genes held, see `simulation.solve_rates`.
+
+        `genes` are their names, for messages.
+        """
+        return solve_rates(self.rates, initial_states, times, clamp, genes)
+
+    def with_parameter(self, name: str, factor: float) -> "System":
+        """The same system with a parameter multiplied.
+
+        `coupling` is what every activation counts, in products and sums: 1 as published. `half_saturation` is EC50.
+
+        Raises:
+            UserError: there is no parameter of that name, the factor is no number above 0, or an activation has a pole
+                then.
+        """
+        check_factor("of the published equations", self.parameters, name, factor)
+        if name == "coupling":
+            return self._with_coupling(factor)
+        changed = replace(self, **{name: getattr(self, name) * factor})
+        has_pole = changed.half_saturation**changed.hill_coefficient >= 0.5 - _POLE
+        if has_pole.any():
+            message = (
+                f"cannot multiply the parameter {name} by {factor:g}: EC50^n of {has_pole.sum()} of {len(has_pole)} "
+                "activations is then not below 1/2, where an activation has a pole; take another factor"
+            )
+            raise UserError(message)
+        return changed
+
+    def _with_coupling(self, factor: float) -> "System":
+        """Every activation times the factor: as many first operations more, whose results stand for the activations."""
+        genes, activations, constants, _ = np.cumsum(self._counts)
+        count = activations - genes
+        # The new constant comes after the others, the products after it, and the other operations after these.
+        products = constants + 1
+        moved = np.arange(sum(self._counts))
+        moved[genes:activations] += products - genes
+        moved[constants:] += 1 + count
+        return replace(
+            self,
+            constants=np.append(self.constants, factor),
+            operation=np.concatenate([np.full(count, _SYMBOLS.index("*")), self.operation]),
+            left=np.concatenate([np.arange(genes, activations), moved[self.left]]),
+            right=np.concatenate([np.full(count, constants), moved[self.right]]),
+            result=moved[self.result],
+        )
 
     def edges(self) -> NDArray[np.bool_]:
         """Which genes are in which equation, (source, target), the genes' own ones among them."""
@@ -119,29 +175,6 @@ class System:
                 runs.append((_SYMBOLS[self.operation[first]], first, number))
                 first = number
         return runs
-
-
-def solve(
-    system: System,
-    initial_states: Floats,
-    times: Floats,
-    clamp: Mapping[int, float] | None = None,
-    genes: Sequence[str] | None = None,
-) -> Floats:
-    """States (trajectory, time, gene) of the system, also with genes held, as `simulation.solve_rates`.
-
-    Args:
-        system: the equations.
-        initial_states: states at time 0, (trajectory, gene).
-        times: (time,), or (trajectory, time), none negative.
-        clamp: values at which genes are held, by the gene's number; None for none.
-        genes: names of the genes, for messages.
-
-    Raises:
-        UserError: `clamp` names a gene that there is not, a state or value is not finite, or the system cannot be
-            solved up to the last time.
-    """
-    return solve_rates(system.rates, initial_states, times, clamp, genes)
 
 
 def describe_system(system: System) -> dict[str, Any]:

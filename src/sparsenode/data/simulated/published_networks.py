@@ -26,7 +26,7 @@ from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.tables import read_text_table
-from sparsenode.data.simulated.equations import System, describe_system, read_equations, solve, system_from_provenance
+from sparsenode.data.simulated.equations import System, describe_system, read_equations, system_from_provenance
 from sparsenode.data.simulated.simulation import make_trajectories
 from sparsenode.data.source import SolvableSource
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
@@ -99,12 +99,16 @@ class PublishedNetworkSource(SolvableSource):
         return self.network.files()
 
     def check(self) -> list[str]:
-        """Times that are not in order, each as `option: what is wrong`."""
-        return [
+        """Times that are not in order and unknown parameters, each as `option: what is wrong`."""
+        return super().check() + [
             f"{key}: {list(times)} have to increase, from 0 on"
             for key, times in (("times", self.times), ("test_times", self.test_times))
             if times is not None and (times[0] != 0 or (np.diff(times) <= 0).any())
         ]
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters that `parameter_factors` can multiply."""
+        return System.parameters
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
         """Simulated trajectories of a published network.
@@ -127,11 +131,12 @@ class PublishedNetworkSource(SolvableSource):
         times = np.array(options["times"], np.float64)
         test_times = times if options["test_times"] is None else np.array(options["test_times"], np.float64)
         names, is_input = read_genes(genes)
-        system = read_equations(equations, names)
-        truth, truth_known = _truth(read_edges(edges, names), system, names, equations, edges)
+        published = read_equations(equations, names)
+        truth, truth_known = _truth(read_edges(edges, names), published, names, equations, edges)
+        system = self.change(published)
 
         def simulate(stream: int, count: int, times: Floats) -> Floats:
-            return solve(system, draw_starts(options, is_input, count, stream), times, genes=names)
+            return system.solve(draw_starts(options, is_input, count, stream), times, genes=names)
 
         count, test_count = options["trajectories"], options["test_trajectories"]
         states = simulate(_START, count, times)
@@ -156,12 +161,6 @@ class PublishedNetworkSource(SolvableSource):
     def system_from_provenance(self, provenance: Mapping[str, Any]) -> System:
         """The system behind a dataset, see `equations.system_from_provenance`."""
         return system_from_provenance(provenance)
-
-    def solve(
-        self, system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None
-    ) -> Floats:
-        """States of the system, see `equations.solve`."""
-        return solve(system, initial_states, times, clamp)
 
 
 def read_genes(path: Path) -> tuple[list[str], NDArray[np.bool_]]:

@@ -13,6 +13,7 @@ from pydantic import Field
 from sparsenode.data.contract import training_mask
 from sparsenode.data.outline import Outline
 from sparsenode.data.simulated.simulation import make_trajectories, regular_times, solve_with_noise
+from sparsenode.data.solvable import SolvableSystem
 from sparsenode.data.source import SolvableSource
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.errors import UserError, nearest_names
@@ -105,6 +106,10 @@ class SimulatedSource(SolvableSource):
     def variables(self) -> tuple[str, ...]:
         """Names of the variables that could be observed."""
 
+    @abstractmethod
+    def observations_within(self) -> int:
+        """How many observations lie within `horizon`, the one at time 0 not counted."""
+
     @property
     def training_trajectories(self) -> int:
         """How many trajectories are training data; they are the first."""
@@ -112,10 +117,17 @@ class SimulatedSource(SolvableSource):
 
     def check(self) -> list[str]:
         """Options that contradict each other, each as `option: found; allowed`."""
+        problems = super().check()
+        count = self.observations_within()
+        if self.share_kept < 1.0 and round(self.share_kept * count) < _FEWEST:
+            problems.append(
+                f"share_kept: {self.share_kept:g} of {count} observations are fewer than {_FEWEST}; take a larger "
+                "share or more observations"
+            )
         if self.test_trajectories >= self.trajectories:
             allowed = f"fewer than trajectories, {self.trajectories}, so that one is left for training"
-            return [f"test_trajectories: found {self.test_trajectories}; allowed: {allowed}"]
-        return self._hidden_problems(self.variables()) if self.hidden else []
+            return [*problems, f"test_trajectories: found {self.test_trajectories}; allowed: {allowed}"]
+        return [*problems, *(self._hidden_problems(self.variables()) if self.hidden else ())]
 
     def outline(self) -> Outline | None:
         """Names of the observed variables."""
@@ -205,9 +217,19 @@ class DrawnSource(SimulatedSource):
     horizon: float = Field(5.0, gt=0, description="Length of the interval that models are trained on.")
     observations: int = Field(50, ge=2, description="Observations within `horizon`, the one at time 0 not counted.")
 
+    system_type: ClassVar[type[SolvableSystem]]
+
     @abstractmethod
     def draw_system(self) -> Any:
-        """The system that the options and the seed draw."""
+        """The system that the options and the seed draw, before its parameters are changed."""
+
+    @abstractmethod
+    def read_system(self, provenance: Mapping[str, Any]) -> Any:
+        """The system of a provenance in which `facts` are, for `system_from_provenance`.
+
+        Raises:
+            UserError: the provenance is that of another source.
+        """
 
     @abstractmethod
     def draw_starts(self, system: Any, generator: np.random.Generator, count: int) -> Floats:
@@ -220,6 +242,23 @@ class DrawnSource(SimulatedSource):
     def facts(self, system: Any, scale: Floats) -> dict[str, Any]:  # noqa: ARG002  a source may have none
         """What the provenance holds of the system, in units of `scale` (variable,)."""
         return {}
+
+    def parameter_names(self) -> Sequence[str]:
+        """Names of the parameters that `parameter_factors` can multiply."""
+        return self.system_type.parameters
+
+    def system_from_provenance(self, provenance: Mapping[str, Any]) -> SolvableSystem:
+        """The system behind a dataset of this source, in the units of its values.
+
+        Args:
+            provenance: that of the dataset, and beside it the source's `options` and the trajectories' `scale`.
+
+        Raises:
+            UserError: the provenance is that of another source, or variables are hidden.
+        """
+        self.refuse_hidden()
+        system: SolvableSystem = self.read_system(provenance)
+        return system
 
     def observation_times(self, generator: np.random.Generator) -> Floats:  # noqa: ARG002  regular ones need none
         """Times (trajectory, time); the first is 0, and as many lie within `horizon` for every trajectory."""
@@ -243,13 +282,11 @@ class DrawnSource(SimulatedSource):
 
     def check(self) -> list[str]:
         """Options that contradict each other, each as `option: what is wrong`."""
-        problems = [*self.contradictions_of_system(), *super().check()]
-        if round(self.share_kept * self.observations) < _FEWEST:
-            problems.append(
-                f"share_kept: {self.share_kept:g} of {self.observations} observations are fewer than {_FEWEST}; take a "
-                "larger share or more observations"
-            )
-        return problems
+        return [*self.contradictions_of_system(), *super().check()]
+
+    def observations_within(self) -> int:
+        """How many observations lie within `horizon`, the one at time 0 not counted."""
+        return self.observations
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  nothing is downloaded
         """Simulated trajectories; the last `test_trajectories` are test data.
@@ -260,7 +297,7 @@ class DrawnSource(SimulatedSource):
             UserError: options contradict one another, or the system cannot be drawn, or solved up to the last time.
         """
         self.refuse_contradictions()
-        system = self.draw_system()
+        system = self.change(self.draw_system())
         times = self.observation_times(self.generator_of(self.streams.times))
         within = times <= self.horizon
         starts = self.spread(self.draw_starts(system, self.generator_of(self.streams.start), self.trajectories))
@@ -298,7 +335,7 @@ class DrawnSource(SimulatedSource):
         if self.burn_in:  # from time 0 on, and only then what is observed
             later = np.hstack([np.zeros((len(times), 1)), later])
         first = later.shape[1] - times.shape[1]
-        states = self.solve(system, starts, later)[:, first:]
+        states = system.solve(starts, later)[:, first:]
         if not self.process_noise:
             return states
         deviation = self.process_noise * self.training_deviation(states, within)

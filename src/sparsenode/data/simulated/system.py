@@ -1,28 +1,24 @@
 """What every benchmark system has: rates, their Jacobian, the true network, starts and parameters."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.simulated.simulation import solve_rates
+from sparsenode.data.solvable import SolvableSystem
 from sparsenode.data.trajectories import Floats
-from sparsenode.errors import UserError, nearest_names
 
 
 @dataclass(frozen=True)
-class System(ABC):
+class System(SolvableSystem):
     """Autonomous equations dx/dt = rates(x), what is known of their network, and how published studies start them.
 
     A variable is a number of the state, a feature is what is observed of it; most systems observe their variables as
     they are. All values are float64.
     """
-
-    parameters: ClassVar[tuple[str, ...]]
-    """Fields that `with_parameter` can multiply."""
 
     @property
     @abstractmethod
@@ -106,25 +102,6 @@ class System(ABC):
                 be solved up to the last time.
         """
         return solve_rates(self.rates, initial_states, times, clamp, self.variables, most_evaluations)
-
-    def with_parameter(self, name: str, factor: float) -> Self:
-        """The same system with the parameter `name` multiplied by `factor`, all its entries where it has several.
-
-        Raises:
-            UserError: there is no parameter of that name, or the factor is not finite or 0, which could remove edges.
-        """
-        self._check_parameter(name, factor, self.parameters)
-        return replace(self, **{name: getattr(self, name) * factor})
-
-    def _check_parameter(self, name: str, factor: float, names: Sequence[str]) -> None:
-        if name not in names:
-            message = (
-                f"the system {type(self).__name__} has no parameter {name!r}; the nearest: {nearest_names(name, names)}"
-            )
-            raise UserError(message)
-        if not np.isfinite(factor) or factor == 0.0:
-            message = f"cannot multiply the parameter {name} by {factor}: the factor must be a number other than 0"
-            raise UserError(message)
 
 
 def number_names(stem: str, count: int) -> tuple[str, ...]:

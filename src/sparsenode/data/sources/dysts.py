@@ -24,6 +24,7 @@ _FEWEST = 2  # observations
 class DystsSource(BenchmarkSource):
     """One system of dysts."""
 
+    system_type: ClassVar[type[System]] = Dysts
     priors: ClassVar[tuple[str, ...] | None] = None
 
     system: str = Field("Lorenz", description="Name of the system in dysts.")
@@ -54,6 +55,10 @@ class DystsSource(BenchmarkSource):
                 f"horizon of {horizon:.4g}; allowed: {_FEWEST} or more"
             )
         return problems
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the system's parameters in dysts."""
+        return self._make().parameter_names
 
     def make_system(self, generator: np.random.Generator) -> Dysts:  # noqa: ARG002  nothing of it is random
         """The system of dysts."""

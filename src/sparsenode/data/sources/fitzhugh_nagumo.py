@@ -3,15 +3,20 @@
 See `sparsenode.data.simulated.systems.fitzhugh_nagumo` for the equations.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from sparsenode.data.simulated.benchmark import Density, Horizon, Observations, TimedSource
+from sparsenode.data.simulated.system import System
 from sparsenode.data.simulated.systems.fitzhugh_nagumo import FitzHughNagumo
 
 
 class FitzHughNagumoSource(TimedSource):
     """Neurons on a random directed network."""
+
+    system_type: ClassVar[type[System]] = FitzHughNagumo
 
     neurons: int = Field(10, ge=1, description="Number of neurons; each has two variables.")
     density: Density = 0.2
@@ -20,6 +25,10 @@ class FitzHughNagumoSource(TimedSource):
     )
     horizon: Horizon = 100.0
     observations: Observations = 200
+
+    def variables(self) -> tuple[str, ...]:
+        """Names of the features, without a draw of the system."""
+        return FitzHughNagumo.names(self.neurons)
 
     def make_system(self, generator: np.random.Generator) -> FitzHughNagumo:
         """A drawn network."""

@@ -9,12 +9,14 @@ from typing import ClassVar
 import numpy as np
 
 from sparsenode.data.simulated.benchmark import Horizon, Observations, TimedSource
+from sparsenode.data.simulated.system import System
 from sparsenode.data.simulated.systems.glycolysis import Glycolysis
 
 
 class GlycolysisSource(TimedSource):
     """Seven concentrations."""
 
+    system_type: ClassVar[type[System]] = Glycolysis
     time_unit: ClassVar[str] = "minute"
 
     horizon: Horizon = 5.0

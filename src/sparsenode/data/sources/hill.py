@@ -26,6 +26,7 @@ from sparsenode.data.simulated.simulation import (
     solve_rates,
 )
 from sparsenode.data.simulated.source import DrawnSource, Streams
+from sparsenode.data.solvable import SolvableSystem
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
@@ -35,12 +36,14 @@ _SMALLEST = 1e-300
 
 
 @dataclass(frozen=True)
-class System:
+class System(SolvableSystem):
     """dx/dt = basal + what the edges add - decay x.
 
     Shapes: `basal` and `decay` (node,), all other arrays (edge,). `source` and `target` are nodes, `sign` is 1 or -1,
     `strength` is the most that the edge adds to the rate of its target, `half_saturation` is a level of its source.
     """
+
+    parameters: ClassVar[tuple[str, ...]] = ("basal", "decay", "strength", "half_saturation", "hill_coefficient")
 
     basal: Floats
     decay: Floats
@@ -59,6 +62,10 @@ class System:
         logarithms = np.log(np.maximum(states, _SMALLEST))[..., self.source] - np.log(self.half_saturation)
         added = expit(self.sign * self.hill_coefficient * logarithms) @ self._production
         return np.asarray(self.basal + added - self.decay * states)
+
+    def solve(self, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
+        """States (trajectory, time, node), also with nodes held, see `simulation.solve_rates`."""
+        return solve_rates(self.rates, initial_states, times, clamp)
 
     def truth(self) -> Floats:
         """Signs of the edges (source, target), 0 where there is none."""
@@ -91,6 +98,7 @@ class HillSource(DrawnSource):
     """The source and its options."""
 
     streams: ClassVar[Streams] = Streams(start=2)
+    system_type: ClassVar[type[SolvableSystem]] = System
 
     nodes: int = Field(50, ge=2, description="Number of genes.")
     regulators_per_target: tuple[Annotated[int, Field(ge=0)], ...] = Field(
@@ -160,27 +168,15 @@ class HillSource(DrawnSource):
             problems.append("regulators_per_target: without regulators there is no network")
         return problems
 
-    def system_from_provenance(self, provenance: Mapping[str, Any]) -> System:
-        """The system behind a dataset, see `system_from_provenance`."""
-        self.refuse_hidden()
-        return system_from_provenance(provenance)
+    def read_system(self, provenance: Mapping[str, Any]) -> System:
+        """The system of a provenance.
 
-    def solve(
-        self, system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None
-    ) -> Floats:
-        """States of the system, see `solve`."""
-        return solve(system, initial_states, times, clamp)
-
-
-def system_from_provenance(provenance: Mapping[str, Any]) -> System:
-    """The system behind a dataset of this source, in the units of its values.
-
-    Raises:
-        UserError: the provenance is that of another source.
-    """
-    origin, source = "the data source hill", "`source: hill`"
-    integers = {"source", "target", "sign"}
-    return System(**read_arrays(System, provenance, origin=origin, source=source, integers=integers))
+        Raises:
+            UserError: the provenance is that of another source.
+        """
+        origin, source = "the data source hill", "`source: hill`"
+        integers = {"source", "target", "sign"}
+        return System(**read_arrays(System, provenance, origin=origin, source=source, integers=integers))
 
 
 def _features(nodes: int) -> tuple[str, ...]:
@@ -238,19 +234,3 @@ def _draw_edges(
         message = "data source hill: no gene was given a regulator; raise regulators_per_target or take another seed"
         raise UserError(message)
     return np.concatenate(sources).astype(np.int64), np.concatenate(targets).astype(np.int64)
-
-
-def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
-    """States (trajectory, time, node) of the system, also with nodes held, as `simulation.solve_rates`.
-
-    Args:
-        system: the network and its kinetics.
-        initial_states: states at time 0, (trajectory, node).
-        times: (time,), or (trajectory, time), none negative.
-        clamp: values at which nodes are held, by the node's number; None for none.
-
-    Raises:
-        UserError: `clamp` names a node that there is not, a state or value is not finite, or the system cannot be
-            solved up to the last time.
-    """
-    return solve_rates(system.rates, initial_states, times, clamp)

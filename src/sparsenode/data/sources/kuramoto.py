@@ -3,15 +3,20 @@
 See `sparsenode.data.simulated.systems.kuramoto` for the equations and for the edges between features.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from sparsenode.data.simulated.benchmark import Density, Horizon, Observations, Range, TimedSource
+from sparsenode.data.simulated.system import System
 from sparsenode.data.simulated.systems.kuramoto import Kuramoto
 
 
 class KuramotoSource(TimedSource):
     """Oscillators on a random directed network."""
+
+    system_type: ClassVar[type[System]] = Kuramoto
 
     oscillators: int = Field(10, ge=1, description="Number of oscillators; each has two features.")
     density: Density = 0.2
@@ -26,6 +31,10 @@ class KuramotoSource(TimedSource):
         if self.frequency[0] > self.frequency[1]:
             problems.append(f"frequency: found {list(self.frequency)}; allowed: the first not above the second")
         return problems
+
+    def variables(self) -> tuple[str, ...]:
+        """Names of the features, without a draw of the system."""
+        return Kuramoto.names(self.oscillators)
 
     def make_system(self, generator: np.random.Generator) -> Kuramoto:
         """A drawn network."""

@@ -3,16 +3,21 @@
 See `sparsenode.data.simulated.systems.linear`.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from sparsenode.data.simulated.benchmark import Density, Horizon, Observations, TimedSource
 from sparsenode.data.simulated.simulation import Interval
+from sparsenode.data.simulated.system import System
 from sparsenode.data.simulated.systems.linear import Linear
 
 
 class LinearSource(TimedSource):
     """Random couplings of either sign, and one decay of all variables."""
+
+    system_type: ClassVar[type[System]] = Linear
 
     nodes: int = Field(10, ge=1, description="Number of variables.")
     density: Density = 0.2
@@ -27,6 +32,10 @@ class LinearSource(TimedSource):
         if self.strength[0] > self.strength[1]:
             problems.append(f"strength: found {list(self.strength)}; allowed: the first not above the second")
         return problems
+
+    def variables(self) -> tuple[str, ...]:
+        """Names of the features, without a draw of the system."""
+        return Linear.names(self.nodes)
 
     def make_system(self, generator: np.random.Generator) -> Linear:
         """A drawn matrix."""

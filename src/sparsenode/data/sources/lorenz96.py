@@ -5,16 +5,21 @@ of .1: ten variables, a forcing of 10 and one series of 1,000 observations after
 for testing. See `sparsenode.data.simulated.systems.lorenz96` for the equations.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from sparsenode.data.simulated.benchmark import Horizon, Observations, TimedSource
 from sparsenode.data.simulated.source import BurnIn, TestTrajectories, Trajectories
+from sparsenode.data.simulated.system import System
 from sparsenode.data.simulated.systems.lorenz96 import Lorenz96
 
 
 class Lorenz96Source(TimedSource):
     """A ring of variables under a constant forcing."""
+
+    system_type: ClassVar[type[System]] = Lorenz96
 
     nodes: int = Field(10, ge=4, description="Number of variables.")
     forcing: float = Field(10.0, description="The constant F; from about 5 on the system is chaotic.")

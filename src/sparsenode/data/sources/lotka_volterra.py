@@ -5,16 +5,21 @@ each, noise of deviation .1 after each step of .01, one series of 2,000 observat
 See `sparsenode.data.simulated.systems.lotka_volterra` for the equations.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from sparsenode.data.simulated.benchmark import Horizon, Observations, TimedSource
 from sparsenode.data.simulated.source import TestTrajectories, Trajectories
+from sparsenode.data.simulated.system import System
 from sparsenode.data.simulated.systems.lotka_volterra import LotkaVolterra
 
 
 class LotkaVolterraSource(TimedSource):
     """As many prey as predators, in groups that all meet."""
+
+    system_type: ClassVar[type[System]] = LotkaVolterra
 
     species: int = Field(10, ge=1, description="Number of prey, and of predators.")
     partners: int = Field(2, ge=1, description="Predators of each prey, and prey of each predator.")

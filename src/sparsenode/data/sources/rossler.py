@@ -13,12 +13,14 @@ from pydantic import Field
 
 from sparsenode.data.simulated.benchmark import Horizon, Observations, TimedSource
 from sparsenode.data.simulated.source import TestTrajectories, Trajectories
+from sparsenode.data.simulated.system import System
 from sparsenode.data.simulated.systems.rossler import Rossler
 
 
 class RosslerSource(TimedSource):
     """A chain of variables."""
 
+    system_type: ClassVar[type[System]] = Rossler
     priors: ClassVar[tuple[str, ...] | None] = ("ngm",)
 
     nodes: int = Field(10, ge=3, description="Number of variables.")

@@ -21,6 +21,7 @@ from sparsenode.data.simulated.simulation import (
     regular_times,
 )
 from sparsenode.data.simulated.source import DrawnSource, Streams
+from sparsenode.data.solvable import SolvableSystem
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
@@ -29,11 +30,13 @@ _DRAWS = 1000
 
 
 @dataclass(frozen=True)
-class System:
+class System(SolvableSystem):
     """x'' = -stiffness x - damping x' + coupling x, from x' = velocity tanh(scale x) / scale at time 0.
 
     Shapes: `stiffness`, `damping` and `scale`, the unit of each position, (oscillator,), `coupling` (target, source).
     """
+
+    parameters: ClassVar[tuple[str, ...]] = ("stiffness", "damping", "coupling")
 
     stiffness: Floats
     damping: Floats
@@ -47,6 +50,46 @@ class System:
         lower = np.hstack([self.coupling - np.diag(self.stiffness), -np.diag(self.damping)])
         return np.vstack([np.hstack([np.zeros((count, count)), np.eye(count)]), lower])
 
+    def growth_rate(self) -> float:
+        """Rate at which the slowest mode grows, per unit of time, below 0 if it decays."""
+        return float(np.linalg.eigvals(self.first_order()).real.max())
+
+    def solve(self, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
+        """Exact positions (trajectory, time, oscillator) by the matrix exponential.
+
+        Args:
+            initial_states: (trajectory, oscillator), the positions at time 0.
+            times: (time,) or (trajectory, time).
+            clamp: values by number of the oscillator; these oscillators are held at them from time 0 on, the other ones
+                start with the velocity of their own position.
+
+        Raises:
+            UserError: `clamp` names an oscillator that there is not, or the system grows beyond all numbers.
+        """
+        from scipy.linalg import expm
+
+        count = initial_states.shape[1]
+        if outside := [index for index in clamp or {} if not 0 <= index < count]:
+            message = f"cannot hold oscillator {outside[0]}: the system has the oscillators 0 to {count - 1}"
+            raise UserError(message)
+        matrix = self.first_order()
+        velocities = self.velocity * np.tanh(self.scale * initial_states) / self.scale
+        states = np.hstack([initial_states, velocities])
+        for index, value in (clamp or {}).items():
+            matrix[[index, count + index]] = 0.0
+            states[:, [index, count + index]] = value, 0.0
+        times = np.broadcast_to(times, (len(states), np.shape(times)[-1]))
+        different, where = np.unique(times, return_inverse=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            propagators = expm(matrix * different[:, None, None])[:, :count]
+        if not np.isfinite(propagators).all():
+            message = (
+                f"the oscillators grow by a factor of e^{self.growth_rate():.3g} a unit of time, beyond all numbers by "
+                f"time {different[-1]:.6g}; take earlier times, weaker couplings or more damping"
+            )
+            raise UserError(message)
+        return np.asarray(np.einsum("rtij,rj->rti", propagators[where.reshape(times.shape)], states))
+
     def scaled(self, scale: Floats) -> "System":
         """The same system for positions divided by `scale` (oscillator,)."""
         coupling = self.coupling * scale[None, :] / scale[:, None]
@@ -57,6 +100,7 @@ class SecondOrderSource(DrawnSource):
     """The source and its options."""
 
     streams: ClassVar[Streams] = Streams()
+    system_type: ClassVar[type[SolvableSystem]] = System
 
     oscillators: int = Field(5, ge=2, description="Number of oscillators.")
     couplings_per_oscillator: tuple[Annotated[int, Field(ge=0)], ...] = Field(
@@ -126,33 +170,21 @@ class SecondOrderSource(DrawnSource):
         ]
         return problems
 
-    def system_from_provenance(self, provenance: Mapping[str, Any]) -> System:
-        """The system behind a dataset, see `system_from_provenance`."""
-        self.refuse_hidden()
-        return system_from_provenance(provenance)
+    def read_system(self, provenance: Mapping[str, Any]) -> System:
+        """The system of a provenance.
 
-    def solve(
-        self, system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None
-    ) -> Floats:
-        """States of the system, see `solve`."""
-        return solve(system, initial_states, times, clamp)
+        Beside what `facts` gives are needed the `options` of the source and the `scale` (trajectory, oscillator) of its
+        trajectories, all of which have the same.
 
-
-def system_from_provenance(provenance: Mapping[str, Any]) -> System:
-    """The system behind a dataset of this source, in the units of its values.
-
-    Beside the `provenance` are needed the `options` of the source and the `scale` (trajectory, oscillator) of its
-    trajectories, all of which have the same.
-
-    Raises:
-        UserError: the provenance is that of another source.
-    """
-    needed = ("stiffness", "damping", "coupling", "options", "scale")
-    check_provenance(needed, provenance, origin="the data source second_order", source="`source: second_order`")
-    stiffness, damping, coupling, scale = (
-        np.asarray(provenance[name], np.float64) for name in ("stiffness", "damping", "coupling", "scale")
-    )
-    return System(stiffness, damping, coupling, float(provenance["options"]["velocity"]), scale[0])
+        Raises:
+            UserError: the provenance is that of another source.
+        """
+        needed = ("stiffness", "damping", "coupling", "options", "scale")
+        check_provenance(needed, provenance, origin="the data source second_order", source="`source: second_order`")
+        stiffness, damping, coupling, scale = (
+            np.asarray(provenance[name], np.float64) for name in ("stiffness", "damping", "coupling", "scale")
+        )
+        return System(stiffness, damping, coupling, float(provenance["options"]["velocity"]), scale[0])
 
 
 def _features(options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -177,43 +209,13 @@ def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> S
         stiffness = draw_uniform(generator, options["frequency"], count) ** 2
         damping = draw_uniform(generator, options["damping"], count)
         system = System(stiffness, damping, coupling, options["velocity"], np.ones(count))
-        if np.linalg.eigvals(system.first_order()).real.max() <= _LARGEST_GROWTH_RATE:
+        if system.growth_rate() <= _LARGEST_GROWTH_RATE:
             return system
     message = (
         f"data source second_order: none of {_DRAWS} systems drawn is stable; "
         "choose weaker coupling, fewer couplings or more damping"
     )
     raise UserError(message)
-
-
-def solve(system: System, initial_states: Floats, times: Floats, clamp: Mapping[int, float] | None = None) -> Floats:
-    """Exact positions (trajectory, time, oscillator) by the matrix exponential.
-
-    Args:
-        system: the oscillators.
-        initial_states: (trajectory, oscillator), the positions at time 0.
-        times: (trajectory, time).
-        clamp: values by number of the oscillator; these oscillators are held at them from time 0 on, the other ones
-            start with the velocity of their own position.
-
-    Raises:
-        UserError: `clamp` names an oscillator that there is not.
-    """
-    from scipy.linalg import expm
-
-    count = initial_states.shape[1]
-    if outside := [index for index in clamp or {} if not 0 <= index < count]:
-        message = f"cannot hold oscillator {outside[0]}: the system has the oscillators 0 to {count - 1}"
-        raise UserError(message)
-    matrix = system.first_order()
-    velocities = system.velocity * np.tanh(system.scale * initial_states) / system.scale
-    states = np.hstack([initial_states, velocities])
-    for index, value in (clamp or {}).items():
-        matrix[[index, count + index]] = 0.0
-        states[:, [index, count + index]] = value, 0.0
-    different, where = np.unique(times, return_inverse=True)
-    propagators = expm(matrix * different[:, None, None])[:, :count]
-    return np.asarray(np.einsum("rtij,rj->rti", propagators[where.reshape(times.shape)], states))
 
 
 def _observation_times(options: Mapping[str, Any], generator: np.random.Generator) -> Floats:

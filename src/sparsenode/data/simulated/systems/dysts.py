@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sparsenode.data.simulated.simulation import solve_rates
 from sparsenode.data.simulated.system import System
+from sparsenode.data.solvable import check_factor
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError, nearest_names
 from sparsenode.files import reading
@@ -60,7 +61,12 @@ class Dysts(System):
             message = f"the dysts system {self.name} is not a data source: {reason}; take another system"
             raise UserError(message)
         for name, factor in self.changes.items():
-            self._check_parameter(name, factor, sorted(self._metadata["parameters"]))
+            check_factor(f"dysts {self.name}", self.parameter_names, name, factor)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters in dysts, which `with_parameter` can multiply."""
+        return tuple(sorted(self._metadata["parameters"]))
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -179,9 +185,8 @@ class Dysts(System):
         """The same system with the parameter `name` multiplied by `factor`, all its entries where it has several.
 
         Raises:
-            UserError: there is no parameter of that name, or the factor is not finite or 0, which could remove edges.
+            UserError: there is no parameter of that name, or the factor is no number above 0.
         """
-        self._check_parameter(name, factor, sorted(self._metadata["parameters"]))
         return replace(self, changes={**self.changes, name: self.changes.get(name, 1.0) * factor})
 
     def diffusion(self, states: Floats) -> Floats:

@@ -41,10 +41,15 @@ class FitzHughNagumo(System):
         """
         return cls(np.where(draw_couplings(generator, neurons, density), coupling, 0.0))
 
+    @staticmethod
+    def names(neurons: int) -> tuple[str, ...]:
+        """Names of the voltages, then of the recovery variables, of a system of this size."""
+        return number_names("v_", neurons) + number_names("w_", neurons)
+
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of the voltages, then of the recovery variables."""
-        return number_names("v_", len(self.coupling)) + number_names("w_", len(self.coupling))
+        return self.names(len(self.coupling))
 
     def rates(self, states: Floats) -> Floats:
         """dx/dt (…, variable) at `states` (…, variable)."""

@@ -52,6 +52,11 @@ class Kuramoto(System):
         coupled = draw_couplings(generator, oscillators, density)
         return cls(generator.uniform(*frequency, oscillators), np.where(coupled, coupling, 0.0))
 
+    @staticmethod
+    def names(oscillators: int) -> tuple[str, ...]:
+        """Names of the cosines, then of the sines, of a system of this size."""
+        return number_names("cos_", oscillators) + number_names("sin_", oscillators)
+
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of the phases."""
@@ -60,7 +65,7 @@ class Kuramoto(System):
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the cosines, then of the sines."""
-        return number_names("cos_", len(self.frequency)) + number_names("sin_", len(self.frequency))
+        return self.names(len(self.frequency))
 
     def observe(self, states: Floats) -> Floats:
         """Cosines, then sines (…, feature) of the phases (…, variable)."""

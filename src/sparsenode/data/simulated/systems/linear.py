@@ -45,10 +45,15 @@ class Linear(System):
         growth = float(np.linalg.eigvals(matrix).real.max())
         return cls(matrix - (max(growth, 0.0) + slowest_decay) * np.eye(size))
 
+    @staticmethod
+    def names(size: int) -> tuple[str, ...]:
+        """Names of the variables, of a system of this size."""
+        return number_names("x", size)
+
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of the variables."""
-        return number_names("x", len(self.matrix))
+        return self.names(len(self.matrix))
 
     def rates(self, states: Floats) -> Floats:
         """dx/dt (…, variable) at `states` (…, variable)."""
