@@ -182,7 +182,7 @@ def make_problem(
         Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None]),
         loss,
         batch,
-        None if starts is None else torch.as_tensor(starts.rows_of(rows.groups)),
+        None if starts is None else torch.as_tensor(starts.rows_of(rows.groups, rows.initial)),
         starts,
         () if multipliers is None else tuple(multipliers),
         standards,
@@ -263,7 +263,9 @@ def bootstrap_of_seeds(adata: AnnData, settings: ModelSettings, seeds: Sequence[
     return None if settings.bootstrap is None else bootstrap_multipliers(adata, settings.bootstrap.block, seeds)
 
 
-def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,)) -> list[tuple[float, Problem]]:
+def make_problems(
+    adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,), starts: GivenStarts | None = None
+) -> list[tuple[float, Problem]]:
     """The problems of a training run: (share of the iterations until which it is trained on, problem), in order.
 
     Windows first where there are any, whole trajectories in the last `whole_share` of the iterations.
@@ -272,6 +274,7 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         adata: the trajectories.
         settings: the settings of the model.
         seeds: seeds of the members, which matter only for a bootstrap.
+        starts: the starts from which learned ones begin; those of the trajectories where it is None.
     """
     multipliers = bootstrap_of_seeds(adata, settings, seeds)
     windows = settings.windows
@@ -295,7 +298,8 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         problems.append((1.0 - settings.whole_share, common(rows, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
-        starts = given_starts(adata) if settings.starts == "learned" else None
+        if settings.starts == "learned":
+            starts = starts or given_starts(adata)
         problems.append((1.0, common(rows, starts=starts, batch=windows.batch if windows is not None else None)))
     return problems
 
@@ -313,7 +317,9 @@ def make_validation(adata: AnnData, settings: ModelSettings) -> Problem | None:
     held_out = adata.obs.assign(split=split.map({"validation": "train", "train": "validation"}).fillna(split))
     exchanged = replace_entries(adata, obs=held_out)
     try:
-        return make_problems(exchanged, settings.changed(bootstrap=None))[0][1]
+        # Groups of learned starts have the numbers that they have in training.
+        starts = given_starts(adata) if settings.starts == "learned" else None
+        return make_problems(exchanged, settings.changed(bootstrap=None), starts=starts)[0][1]
     except UserError:
         return None
 
