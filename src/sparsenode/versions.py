@@ -7,6 +7,6 @@ makes the results again. A change that leaves every value as it is (speed, messa
 PREPROCESSING = 5
 PEERS = 2
 TRAINING = 4
-EVALUATION = 12
+EVALUATION = 13
 INTERVENTIONS = 3
 FIGURES = 12
