@@ -68,6 +68,10 @@ class Member:
     seconds: float
 
 
+SEARCHES = "searches"
+"""Key of the metadata that says how jobs chose strengths: of each its `seeds`, `batches`, and `reasons` in words."""
+
+
 @dataclass(frozen=True, repr=False)
 class Ensemble:
     """All members of one (dataset, model, method), evaluated with deterministic gates.
@@ -286,11 +290,7 @@ class Ensemble:
     @torch.no_grad()
     def path_matrix(self) -> Floats:
         """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
-        paths = self.field.fold_paths(network.path_matrix(self.parameters))
-        for rates in network.own_rates(self.parameters):
-            decay = rates[:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
-            paths = paths + torch.diag_embed(decay)
-        return paths.numpy()
+        return path_strengths(self.parameters, self.field).numpy()
 
     @torch.no_grad()
     def open_probability(self) -> Floats | None:
@@ -508,14 +508,26 @@ def _check_fit(ensemble: Ensemble) -> None:
         raise ValueError(f"it has {len(ensemble.features)} features, and centers of {len(ensemble.centers)}")
 
 
+@torch.no_grad()
+def path_strengths(parameters: Parameters, field: VectorField) -> Tensor:
+    """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
+    paths = field.fold_paths(network.path_matrix(parameters))
+    for rates in network.own_rates(parameters):
+        decay = rates[:, 0].abs().unflatten(-1, (field.order, field.features)).amax(1)
+        paths = paths + torch.diag_embed(decay)
+    return paths
+
+
 def join_ensembles(blocks: Sequence[Ensemble]) -> Ensemble:
     """One ensemble out of the blocks of seeds of one (dataset, model, method)."""
     first = blocks[0]
     for block in blocks[1:]:
         if block.settings != first.settings or block.features != first.features:
             raise UserError("blocks of seeds with different settings or variables cannot be joined; train them again")
+    searches = [search for block in blocks for search in block.metadata.get(SEARCHES, ())]
     return replace(
         first,
+        metadata={**first.metadata, SEARCHES: searches},
         members=tuple(member for block in blocks for member in block.members),
         parameters=network.join([block.parameters for block in blocks]),
     )

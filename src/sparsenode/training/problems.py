@@ -15,11 +15,12 @@ from sparsenode.data.contract import read_metadata, replace_entries, training_ma
 from sparsenode.data.missing import deviation_observed, is_complete, largest_observed, mean_observed
 from sparsenode.data.windows import Rows, make_windows, training_rows
 from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, group_features, stack_losses
+from sparsenode.ensemble.choice import time_blocks
 from sparsenode.ensemble.device import usable_memory
 from sparsenode.ensemble.memory import a_step_helps, count_steps, describe_steps, loss_bytes
 from sparsenode.ensemble.starts import GivenStarts, given_starts
 from sparsenode.errors import UserError
-from sparsenode.settings import MethodSettings, ModelSettings
+from sparsenode.settings import AUTO, MethodSettings, ModelSettings
 from sparsenode.training.noise import draw_rows, draw_weights
 
 if TYPE_CHECKING:
@@ -313,15 +314,80 @@ def make_validation(adata: AnnData, settings: ModelSettings) -> Problem | None:
         adata: the trajectories.
         settings: the settings of the model.
     """
-    split = adata.obs["split"].astype(str)
-    held_out = adata.obs.assign(split=split.map({"validation": "train", "train": "validation"}).fillna(split))
-    exchanged = replace_entries(adata, obs=held_out)
     try:
         # Groups of learned starts have the numbers that they have in training.
         starts = given_starts(adata) if settings.starts == "learned" else None
-        return make_problems(exchanged, settings.changed(bootstrap=None), starts=starts)[0][1]
+        return make_problems(_exchange_splits(adata), settings.changed(bootstrap=None), starts=starts)[0][1]
     except UserError:
         return None
+
+
+def _exchange_splits(adata: AnnData) -> AnnData:
+    """The trajectories with what is held out for validation in place of the training data."""
+    split = adata.obs["split"].astype(str)
+    held_out = adata.obs.assign(split=split.map({"validation": "train", "train": "validation"}).fillna(split))
+    return replace_entries(adata, obs=held_out)
+
+
+def make_judge(adata: AnnData, settings: ModelSettings) -> tuple[Problem, np.ndarray]:
+    """Forecasts of the validation observations (phase fit), by which strengths are compared while they are trained.
+
+    As evaluation has them: windows where the model can forecast from them, else whole trajectories, all observations
+    and variables alike. The errors of a row of the problem are those of a cluster, `row_losses`.
+
+    Args:
+        adata: the trajectories.
+        settings: the settings of the model.
+
+    Returns:
+        The problem, and the cluster (row,) of each of its rows: its trajectory, or where all are of one its block of
+        time.
+
+    Raises:
+        UserError: no validation observations can be forecast.
+    """
+    windows = settings.windows if settings.forecasts_from_windows else None
+    rows = training_rows(
+        _exchange_splits(adata),
+        windows=None if windows is None else (windows.length, windows.stride),
+        smoothing=0,
+        order=settings.order,
+        velocity_observations=settings.velocity_observations,
+    )
+    rows = replace(rows, weights=[np.ones(len(times)) for times in rows.times])
+    trajectory = adata.obs["trajectory"].cat.codes.to_numpy()
+    cluster = np.array([trajectory[observations[0]] for observations in rows.observations])
+    if len(set(cluster.tolist())) == 1:
+        if len(cluster) == 1:
+            rows = _cut_row(rows, time_blocks(rows.times[0]))
+            cluster = np.arange(len(rows.times))
+        else:
+            time = adata.obs["time"].to_numpy(dtype=np.float64)
+            cluster = time_blocks(np.array([time[observations[0]] for observations in rows.observations]))
+    problem = make_problem(
+        rows,
+        settings.changed(normalization="study", bootstrap=None),
+        np.ones(adata.n_vars),
+        starts=given_starts(adata) if settings.starts == "learned" and windows is None else None,
+    )
+    return problem, cluster
+
+
+def _cut_row(rows: Rows, blocks: np.ndarray) -> Rows:
+    """A row for each block of time of the only one, from its start to the end of the block."""
+    chosen = [np.flatnonzero(blocks == block) for block in range(int(blocks.max()) + 1)]
+    return Rows(
+        initial=np.repeat(rows.initial, len(chosen), axis=0),
+        initial_error=np.repeat(rows.initial_error, len(chosen), axis=0),
+        velocity=np.repeat(rows.velocity, len(chosen), axis=0),
+        velocity_error=np.repeat(rows.velocity_error, len(chosen), axis=0),
+        at_start=np.repeat(rows.at_start, len(chosen), axis=0),
+        times=[rows.times[0][numbers] for numbers in chosen],
+        observed=[rows.observed[0][numbers] for numbers in chosen],
+        weights=[rows.weights[0][numbers] for numbers in chosen],
+        groups=rows.groups * len(chosen),
+        observations=[rows.observations[0][numbers] for numbers in chosen],
+    )
 
 
 def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSettings) -> None:
@@ -329,13 +395,14 @@ def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSett
 
     Raises UserError, before the training and not after it.
     """
-    if len(method.strengths) < 2:
+    if method.strengths != AUTO and len(method.strengths) < 2:
         return
     if settings.forecasts_from_windows and settings.windows is not None:
         past = read_metadata(adata).known_observations
         make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride, past=past)
     elif not ((adata.obs["split"] == "validation") & (adata.obs["phase"] == "fit")).any():
+        several = "the" if method.strengths == AUTO else len(method.strengths)
         raise UserError(
-            f"there are no validation observations (phase fit) to choose among {len(method.strengths)} strengths on; "
+            f"there are no validation observations (phase fit) to choose among {several} strengths on; "
             "set validation.by and validation.share of the dataset"
         )
