@@ -6,11 +6,14 @@ Training asks whether a choice is at an end of what it has trained, evaluation w
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+SEARCHES = "searches"
+"""Key of the metadata that says how jobs chose strengths: of each its `seeds`, `batches`, and `reasons` in words."""
 BLOCKS = 8
 """Blocks of time that a single trajectory is cut into at most."""
 _BLOCK_TIMES = 2  # of a block at least
@@ -28,6 +31,27 @@ BY_ERROR = (
     "no sparser; at least half of the seeds must finish with a strength"
 )
 SPARSE = "; of those with a median feature sparsity of at least {:g}, or the sparsest where there is none"
+
+
+def describe_searches(searches: Sequence[Mapping[str, Any]]) -> str:
+    """Say which batches of strengths jobs have trained and why, jobs that did alike once.
+
+    Args:
+        searches: of each job its `seeds`, `batches` and `reasons`, one a batch and one why none followed, which a
+            training lacks that was interrupted.
+    """
+    by_text: dict[str, list[int]] = {}
+    for search in searches:
+        batches = [
+            f"{min(batch):g} to {max(batch):g} ({reason})"
+            for batch, reason in zip(search["batches"], search["reasons"], strict=False)
+        ]
+        ended = search["reasons"][len(batches) :]
+        text = "; ".join([*batches, *(f"no further ones, since {reason}" for reason in ended)])
+        by_text.setdefault(text, []).extend(search["seeds"])
+    if len(by_text) == 1:
+        return next(iter(by_text))
+    return "; ".join(f"seeds {min(seeds)} to {max(seeds)}: {text}" for text, seeds in by_text.items())
 
 
 def time_blocks(times: np.ndarray) -> np.ndarray:

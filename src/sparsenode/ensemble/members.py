@@ -21,6 +21,7 @@ from sparsenode.dynamics.fields import VectorField, clamped
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
 from sparsenode.dynamics.solvers import Grid, dense_output_matrix, solve_pieces
+from sparsenode.ensemble.choice import SEARCHES
 from sparsenode.ensemble.device import usable_memory
 from sparsenode.ensemble.model import initialize, make_field, starting_states
 from sparsenode.ensemble.starts import deviation_nodes, deviations, nearest_groups
@@ -66,10 +67,6 @@ class Member:
     reason: str
     iterations: int
     seconds: float
-
-
-SEARCHES = "searches"
-"""Key of the metadata that says how jobs chose strengths: of each its `seeds`, `batches`, and `reasons` in words."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -17,6 +17,7 @@ from sparsenode.evaluation.sparsity import THRESHOLD
 from sparsenode.evaluation.structure import select_pairs
 from sparsenode.files import write_atomically
 from sparsenode.methods import get_method
+from sparsenode.settings import MOST_BATCHES
 
 if TYPE_CHECKING:
     from sparsenode.evaluation.measure import Measurement
@@ -59,15 +60,20 @@ def choose(measurement: Measurement, *, least_feature_sparsity: float = 0.0) -> 
             "value": values.ravel(),
         }
     )
+    choice = choose_strength(
+        table,
+        members,
+        least_feature_sparsity=least_feature_sparsity,
+        selected=select_pairs(measurement.paths >= THRESHOLD, np.ones(measurement.paths.shape[1:], bool)),
+        sparsifies=get_method(label["regularizer"]).sparsifies,
+    )
+    searches = measurement.searches
+    if searches and max(len(search["batches"]) for search in searches) < MOST_BATCHES:
+        choice["at_edge"] = None  # training has looked beyond the end, or knows that nothing is there
     return {
         **label,
-        **choose_strength(
-            table,
-            members,
-            least_feature_sparsity=least_feature_sparsity,
-            selected=select_pairs(measurement.paths >= THRESHOLD, np.ones(measurement.paths.shape[1:], bool)),
-            sparsifies=get_method(label["regularizer"]).sparsifies,
-        ),
+        **choice,
+        "searches": list(searches),
         "protocol": plan.protocol,
         "split": "validation",
         "phase": "fit",

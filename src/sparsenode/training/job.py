@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sparsenode import versions
+from sparsenode.ensemble.choice import SEARCHES
 from sparsenode.ensemble.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
-from sparsenode.ensemble.members import SEARCHES, Ensemble, Member, save_ensemble
+from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.ensemble.memory import (
     BASE_BYTES,
     describe_steps,

@@ -27,6 +27,8 @@ from sparsenode.training.step import row_losses
 
 STEPS_OF_DECADE = 2
 """Strengths in a decade."""
+SAME = math.log(1.01)
+"""Excess of the log validation error of the next larger strength up to which smaller ones are of no use."""
 DOUBLED = math.log(2.0)
 """Excess of the log validation error up to which a penalty that leaves no edge empty is tried."""
 
@@ -113,11 +115,13 @@ def _open_end(choice: Mapping[str, Any], method: Method, *, is_empty: bool) -> t
     smallest, largest = choice["candidates"][0], choice["candidates"][-1]
     if is_empty:
         return "smallest", f"even {smallest['strength']:g} left no edge"
-    if choice["at_edge"] == "smallest":
-        return "smallest", f"the choice was {smallest['strength']:g}, the smallest"
     usable = [entry for entry in choice["candidates"] if entry["candidate"]]
-    if choice["best"] == smallest["strength"] and usable[1]["excess"] > usable[1]["standard_error"]:
-        return "smallest", f"the validation error still fell toward {smallest['strength']:g}, the smallest"
+    if smallest["strength"] in {choice["chosen"], choice["best"]} and len(usable) > 1:
+        least = usable[1]["standard_error"] if choice["chosen"] != smallest["strength"] else -math.inf
+        if usable[1]["excess"] > max(least, SAME):
+            return "smallest", f"the validation error still fell toward {smallest['strength']:g}, the smallest"
+        if choice["chosen"] == smallest["strength"]:
+            return None, f"the choice, {smallest['strength']:g}, errs hardly less than {usable[1]['strength']:g}"
     if choice["at_edge"] == "largest" and (method.empties or largest["excess"] < DOUBLED):
         left = "which left edges" if method.empties else "whose validation error is not yet twice the least"
         return "largest", f"the choice was {largest['strength']:g}, the largest, {left}"
