@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sparsenode.ensemble.choice import describe_searches
+from sparsenode.ensemble.members import join_ensembles
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import get_method, make_method, method_names, most_strengths
 from sparsenode.settings import (
@@ -427,12 +428,21 @@ def test_without_validation_observations_nothing_is_trained(rotation: anndata.An
         make_training(rotation, frozen_of("l1"), SEEDS)
 
 
+@pytest.mark.slow(reason="trains several batches twice")
 def test_jobs_of_other_seeds_begin_with_the_same_strengths(held_out: anndata.AnnData) -> None:
     first: list[list[float]] = []
     for seeds in ([0], [5, 6]):
         training: Training = make_training(held_out, frozen_of("l1"), seeds)
         first.append(training.run()[0].metadata["searches"][0]["batches"][0])
     assert first[0] == first[1]
+
+
+def test_blocks_of_seeds_are_joined_with_what_each_has_chosen(held_out: anndata.AnnData) -> None:
+    blocks = [make_training(held_out, frozen_of("imp"), seeds).run()[0] for seeds in ([0], [1, 2])]
+    joined = join_ensembles(blocks)
+    assert [search["seeds"] for search in joined.metadata["searches"]] == [[0], [1, 2]]
+    assert len(joined.members) == 3 * len(get_method("imp").whole_range)
+    assert describe_searches(joined.metadata["searches"]).startswith("0.5 to 0.999 (the range of a share); no further")
 
 
 def test_what_jobs_did_is_said_once_where_they_did_alike() -> None:

@@ -68,8 +68,10 @@ def choose(measurement: Measurement, *, least_feature_sparsity: float = 0.0) -> 
         sparsifies=get_method(label["regularizer"]).sparsifies,
     )
     searches = measurement.searches
-    if searches and max(len(search["batches"]) for search in searches) < MOST_BATCHES:
-        choice["at_edge"] = None  # training has looked beyond the end, or knows that nothing is there
+    # Training, which asks by the same forecasts and for no sparsity, has looked beyond the end or found it to be none.
+    asked_alike = plan.protocol != ROLLING and least_feature_sparsity == 0
+    if searches and asked_alike and max(len(search["batches"]) for search in searches) < MOST_BATCHES:
+        choice["at_edge"] = None
     return {
         **label,
         **choice,
