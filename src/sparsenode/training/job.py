@@ -238,10 +238,9 @@ class Training:
                 "seeds": list(self.seeds),
                 "device": self.device,
                 "threads": torch.get_num_threads(),
-                SEARCHES: [
-                    {"seeds": list(self.seeds), "batches": result.batches, "reasons": result.reasons}
-                    for _ in result.reasons[:1]
-                ],
+                SEARCHES: []
+                if search is None
+                else [{"seeds": list(self.seeds), "batches": result.batches, "reasons": result.reasons}],
                 **describe_software(),
             },
             parameters=result.parameters,
