@@ -46,7 +46,7 @@ CLOSE = 0.05
 METHODS = ("grouplasso", "l1", "l0", "cnode", "pathreg", "lassonet", "imp")
 SEEDS = (0, 1)
 COLUMNS = (
-    "system", "seed", "method", "chosen", "batches", "strengths", "best", "validation", "noise_free", "auprc",
+    "system", "seed", "method", "iterations", "chosen", "batches", "strengths", "best", "validation", "noise_free", "auprc",
     "best_auprc", "edges_of_largest", "seconds", "reason", "commit",
 )  # fmt: skip
 
@@ -64,20 +64,21 @@ def run(arguments: argparse.Namespace) -> None:
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
     ends = time.monotonic() + 60 * arguments.minutes
-    finished = {(row["system"], int(row["seed"]), row["method"]) for row in _read(arguments.csv)}
+    iterations = arguments.iterations
+    finished = {(row["system"], int(row["seed"]), row["method"]) for row in _read(arguments.csv, iterations)}
     for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
         for method in arguments.methods:
             for system in arguments.systems:
                 if (system, seed, method) in finished:
                     continue
                 if time.monotonic() > ends:
-                    return _print_table(arguments.csv)
+                    return _print_table(arguments.csv, iterations)
                 options = {**SYSTEMS[system], "noise": NOISE, "seed": seed}
                 adata = load_dataset(system, validation={"by": "trajectory", "share": 0.25}, **options)
-                row = {"system": system, "seed": seed, "method": method, **compare(adata, method, arguments.iterations)}
-                _append(arguments.csv, {**row, "commit": _commit()})
-                print({name: row[name] for name in COLUMNS[:-2]}, flush=True)
-    return _print_table(arguments.csv)
+                row = {"system": system, "seed": seed, "method": method, **compare(adata, method, iterations)}
+                _append(arguments.csv, {**row, "iterations": iterations, "commit": _commit()})
+                print({name: row[name] for name in row if name != "reason"}, flush=True)
+    return _print_table(arguments.csv, iterations)
 
 
 def compare(adata: AnnData, method: str, iterations: int) -> dict[str, Any]:
@@ -147,11 +148,12 @@ def _commit() -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def _read(path: Path, iterations: int) -> list[dict[str, str]]:
+    """Finished rows of trainings of so many iterations."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+        return [row for row in csv.DictReader(stream) if int(row["iterations"]) == iterations]
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
@@ -163,9 +165,9 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
         writer.writerow({name: f"{row[name]:.6g}" if isinstance(row[name], float) else row[name] for name in COLUMNS})
 
 
-def _print_table(path: Path) -> None:
+def _print_table(path: Path, iterations: int) -> None:
     """Of each method how often the choice is within 5 % of the best, and the mean ratios."""
-    rows = pd.DataFrame(_read(path))
+    rows = pd.DataFrame(_read(path, iterations))
     numbers = ["batches", "strengths", "validation", "noise_free", "auprc", "best_auprc", "edges_of_largest", "seconds"]
     rows = rows.astype(dict.fromkeys(numbers, float))
     table = rows.groupby("method", sort=False).apply(_summarize, include_groups=False)
