@@ -46,8 +46,8 @@ CLOSE = 0.05
 METHODS = ("grouplasso", "l1", "l0", "cnode", "pathreg", "lassonet", "imp")
 SEEDS = (0, 1)
 COLUMNS = (
-    "system", "seed", "method", "iterations", "chosen", "batches", "strengths", "best", "validation", "noise_free", "auprc",
-    "best_auprc", "edges_of_largest", "seconds", "reason", "commit",
+    "system", "seed", "method", "iterations", "chosen", "batches", "strengths", "best", "validation", "noise_free",
+    "auprc", "best_auprc", "edges_of_largest", "seconds", "reason", "commit",
 )  # fmt: skip
 
 
