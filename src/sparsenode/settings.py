@@ -13,6 +13,12 @@ from sparsenode.typed import Contradiction, Settings, read_settings
 PRUNING_THRESHOLD = 1e-5
 """Weights and paths below this count as zero, in the refit and in the sparsity metrics: the published study's value."""
 
+Auto = Literal["auto"]
+AUTO: Auto = "auto"
+"""Of a setting: taken from the data."""
+BATCH, MOST_BATCHES = 5, 4
+"""Strengths of a batch, where they are chosen by themselves, and how many batches one job trains at most."""
+
 FROZEN = ("dataset", "model", "method", "model_settings", "method_settings")
 """Entries of the frozen settings, the JSON file that training reads."""
 
@@ -305,11 +311,24 @@ class ModelSettings(Settings):
 
 
 class MethodSettings(Settings):
-    """A regularizer or pruner, its strengths (ascending) and its options."""
+    """A regularizer or pruner, its strengths and its options."""
 
     regularizer: str = Field(min_length=1, description="Name of the method.")
-    strengths: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1, description="Strengths, ascending.")
+    strengths: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | Auto = Field(
+        description='Strengths, ascending; "auto" for batches of them that training chooses by itself.'
+    )
     options: Mapping[str, Any] = Field({}, description="Options of the method.")
+
+    @property
+    def listed_strengths(self) -> tuple[float, ...]:
+        """The strengths of a list.
+
+        Raises:
+            ValueError: training is to choose them by itself.
+        """
+        if self.strengths == AUTO:
+            raise ValueError("strengths that training chooses by itself are no list")
+        return self.strengths
 
 
 class ValidationSettings(Settings):

@@ -52,6 +52,20 @@ def assert_same(found: Tensor, expected: Tensor, nodes: Tensor) -> None:
     torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize("alike", [False, True])
+def test_the_loss_of_each_row_is_that_of_the_row_only(share: float, alike: bool) -> None:
+    positions, observed, weights = observations((20, 20, 20) if alike else (20, 12, 3), 5, share, alike=alike)
+    per = np.random.default_rng(1).uniform(0.5, 2.0, 5)
+    loss = factor_loss(positions, observed, weights, per, INTERVALS, scale=1.7, dtype=torch.float64)
+    nodes = torch.as_tensor(np.random.default_rng(2).normal(size=(2, 3, NODES, 5)))
+    for row in range(3):
+        chosen = [positions[row]], [observed[row]], [weights[row]]
+        expected = brute_force(nodes[:, [row]], *chosen, per) / 1.7
+        torch.testing.assert_close(loss.of_rows(nodes)[:, row], expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(loss.of_rows(nodes).sum(1), loss(nodes), rtol=1e-10, atol=1e-12)
+
+
 # A feature that a row never observes, rows shorter than the node values, and patterns that some features share.
 @pytest.mark.parametrize("lengths", [(20, 12, 3), (9,), (1, 15)])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

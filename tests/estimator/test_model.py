@@ -204,6 +204,28 @@ def test_a_summary_says_what_was_fitted_on_one_screen(fitted: SparseNODE) -> Non
     assert len(text.splitlines()) < 24
 
 
+def test_strengths_are_chosen_in_training_unless_they_are_listed(tiny: dict[str, Any]) -> None:
+    """The default; the summary says which batches were trained and why, and the table has all of them."""
+    del tiny["strengths"]
+    model = SparseNODE(**tiny).fit(*rotation())
+    assert model.settings_["method_settings"]["strengths"] == "auto"
+    (search,) = model.ensemble_.metadata["searches"]
+    trained = sorted(strength for batch in search["batches"] for strength in batch)
+    assert model.path()["strength"].tolist() == trained
+    assert len(search["batches"][0]) == 5
+    line = next(line for line in model.summary().splitlines() if "strengths by themselves" in line)
+    assert line.endswith(search["reasons"][-1])
+    assert search["reasons"][0] in line
+    assert f"grouplasso, {len(trained)} strengths" in model.summary()
+    rows = model.evaluation_.metrics
+    row = rows[rows["metric"] == "strength_batches"].iloc[0]
+    assert row["value"] == len(search["batches"])
+    assert row["reason"] in line
+    plain = SparseNODE(**tiny, regularizer="none").fit(*rotation())
+    assert plain.settings_["method_settings"]["strengths"] == [0.0]
+    assert "strengths by themselves" not in plain.summary()
+
+
 def test_a_doubt_is_in_the_summary(fitted: SparseNODE) -> None:
     assert [remark.kind for remark in fitted.remarks_] != []
     assert "What to doubt:" in fitted.summary()
@@ -282,7 +304,7 @@ def test_a_damaged_or_missing_model_is_named(tmp_path: Path) -> None:
         ({"strengths": [-1.0]}, "SparseNODE.strengths"),
         ({"solver": {"steps": 3}}, "SparseNODE.solver"),
         ({"windows": {"length": 50}}, "windows of length 50 do not fit"),
-        ({"regularizer": "dash"}, "no usual strengths"),
+        ({"regularizer": "dash"}, "options of dash.prior: missing"),
         ({"order": 2, "standardize": True}, "SparseNODE.standardize: found true, with order: 2"),
     ],
 )

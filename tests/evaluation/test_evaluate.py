@@ -9,6 +9,7 @@ import pytest
 from scipy.linalg import expm
 from scipy.stats import spearmanr
 
+from sparsenode.data.magnitudes import measure_magnitudes
 from sparsenode.data.observations import read_observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation import blocks, protocols
@@ -18,12 +19,14 @@ from sparsenode.evaluation.evaluate import evaluate_ensembles
 from sparsenode.evaluation.networks import join_rankings, network_table, read_network, write_network
 from sparsenode.evaluation.peers import PeerScores
 from sparsenode.evaluation.plans import plan_trajectories
+from sparsenode.evaluation.remarks import remarks_of_dataset
 from sparsenode.evaluation.settings import EvaluationSettings, RollingSettings
 from sparsenode.evaluation.structure import auprc, select_pairs
 from sparsenode.evaluation.tables import COLUMNS, join_tables
 from sparsenode.evaluation.tabulate import structure_rows
 from sparsenode.evaluation.truth import Truth
 from sparsenode.labels import reserved_name
+from sparsenode.remarks import LARGEST, SMALLEST
 from sparsenode.typed import read_settings
 
 
@@ -466,6 +469,44 @@ def test_selection_uses_the_validation_split(evaluation):
     assert evaluation.selections["exact", "none"]["chosen"] == 0.0
     row = pick(evaluation.metrics, metric="chosen_strength", method="shrunk")
     assert row["value"].item() == choice["chosen"]
+
+
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
+@pytest.mark.parametrize(("batches", "remarks"), [(0, [SMALLEST]), (1, []), (3, []), (4, [SMALLEST])])
+def test_a_choice_at_an_end_is_doubtful_after_all_batches_only(linear_data, new_ensemble, batches, remarks):
+    """Or where the strengths were a list; before, training has looked beyond."""
+    ensemble = new_ensemble(strengths=[0.1, 10.0])
+    search = {"seeds": [0, 1, 2], "batches": [[0.1, 10.0]] * batches, "reasons": ["because"] * batches}
+    ensemble = replace(ensemble, metadata={"searches": [search] if batches else []})
+    evaluation = evaluate_ensembles(read_observations(linear_data), [ensemble])
+    choice = evaluation.selections["exact", "shrunk"]
+    assert choice["chosen"] == 0.1
+    assert choice["searches"] == ([search] if batches else [])
+    magnitudes = measure_magnitudes(linear_data)
+    doubts = remarks_of_dataset([ensemble], evaluation.metrics, evaluation.selections, magnitudes)
+    assert [doubt.kind for doubt in doubts if doubt.kind in {SMALLEST, LARGEST}] == remarks
+    rows = pick(evaluation.metrics, metric="strength_batches")
+    assert rows["value"].tolist() == ([batches] if batches else [])
+
+
+@pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")
+def test_jobs_that_chose_other_strengths_are_evaluated_together(linear_data, new_ensemble):
+    """Strengths that most seeds have can be chosen; figures and tables take those of all."""
+    first, second = new_ensemble(strengths=[0.0, 0.1, 1.0]), new_ensemble(strengths=[0.1, 1.0])
+    later = tuple(replace(member, seed=member.seed + 3) for member in second.members)
+    joined = replace(
+        first,
+        members=first.members + later,
+        matrices=np.concatenate((first.matrices, second.matrices)),
+        metadata={"searches": [{"seeds": [0], "batches": [[0.1]], "reasons": ["because"]}]},
+    )
+    evaluation = evaluate_ensembles(read_observations(linear_data), [joined])
+    candidates = evaluation.selections["exact", "shrunk"]["candidates"]
+    assert [(entry["strength"], entry["members"], entry["candidate"]) for entry in candidates] == [
+        (0.0, 3, True), (0.1, 6, True), (1.0, 6, True)
+    ]  # fmt: skip
+    stability = evaluation.stability["exact", "shrunk"]
+    assert set(stability["strength"]) <= {0.0, 0.1, 1.0}
 
 
 @pytest.mark.slow(reason="evaluates all forecasts and networks of an ensemble")

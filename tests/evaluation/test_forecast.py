@@ -32,6 +32,29 @@ def test_trajectory_errors_are_those_of_one_solve_from_the_initial_state(linear_
         np.testing.assert_allclose(errors.means["mse_noise_free"][:, number], (free**2).mean(axis=(1, 2)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_of_a_single_validation_trajectory_each_block_of_time_has_an_error(linear_data, new_ensemble, missing):
+    linear_data.X[40, 1] = linear_data.X[33, 0] = linear_data.X[34, 0] = np.nan if missing else 1.0
+    data = read_observations(linear_data)
+    plan, ensemble = plans.plan_trajectories(data), new_ensemble()
+    blocks = plan.validation_blocks(data)
+    held_out = np.flatnonzero((data.split == "validation") & (data.phase == "fit"))
+    assert sorted(plan.observation[blocks >= 0].tolist()) == held_out.tolist()
+    errors = forecast.forecast_errors(ensemble, data, plan, NOTHING)
+    assert errors.of_blocks.shape == (len(ensemble.members), blocks.max() + 1)
+    three = data.trajectory_names.index("three")
+    times = data.time[data.trajectory == three]
+    predicted = ensemble.forecast(data.initial_states[[three]], [times])[0]
+    for block in range(blocks.max() + 1):
+        rows = plan.observation[blocks == block]
+        squares = (predicted[:, rows - held_out[0]] - data.values[rows]) ** 2
+        np.testing.assert_allclose(errors.of_blocks[:, block], np.nanmean(squares, axis=1).mean(axis=1), rtol=1e-5)
+    np.testing.assert_array_equal(errors.pick(np.array([2, 0])).of_blocks, errors.of_blocks[[2, 0]])
+    linear_data.obs["split"] = linear_data.obs["split"].astype(str).replace({"test": "validation"})
+    several = read_observations(linear_data)
+    assert plans.plan_trajectories(several).validation_blocks(several) is None
+
+
 def test_true_system_has_no_error_against_noise_free_values(linear_data, new_ensemble, system):
     data = read_observations(linear_data)
     ensemble = new_ensemble(strengths=[0.0], seeds=1)

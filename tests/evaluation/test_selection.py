@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsenode.evaluation.choose import (
+from sparsenode.ensemble.choice import (
+    BLOCKS,
     choose_strength,
     excess_standard_error,
     selection_stability,
-    write_selection,
+    time_blocks,
 )
+from sparsenode.evaluation.choose import write_selection
 
 
 def tables(values, status=None):
@@ -25,7 +27,7 @@ def tables(values, status=None):
             state = (status or {}).get((strength, seed), "finished")
             members.append({"strength": strength, "seed": seed, "status": state})
             errors += [
-                {"strength": strength, "seed": seed, "trajectory": str(number), "value": value}
+                {"strength": strength, "seed": seed, "cluster": str(number), "value": value}
                 for number, value in enumerate(row)
             ]
     return pd.DataFrame(errors), pd.DataFrame(members)
@@ -100,6 +102,34 @@ def test_a_choice_at_the_end_of_the_grid_says_so():
     assert edge((0.1, 3.0), (1.0, 2.0), (10.0, 1.0)) == "largest"
     assert edge((0.0, 1.0), (1.0, 2.0)) is None
     assert edge((1.0, 1.0)) is None
+
+
+def test_nothing_is_larger_than_a_strength_that_leaves_no_edge():
+    values = tables({0.1: {0: [3.0], 1: [3.0]}, 1.0: {0: [1.0], 1: [1.0]}})
+    none, some = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], bool), np.array([[1, 1], [1, 0], [0, 0], [0, 1]], bool)
+    assert choose_strength(*values, selected=none)["at_edge"] is None
+    assert choose_strength(*values, selected=some)["at_edge"] == "largest"
+
+
+def test_a_strength_that_few_seeds_were_trained_with_is_no_candidate():
+    """Jobs that chose strengths by themselves may have trained different ones."""
+    values = {1.0: {seed: [2.0] for seed in range(5)}, 0.1: {0: [1.0], 1: [1.0]}}
+    assert choose_strength(*tables(values))["best"] == 1.0
+    values[0.1] |= {2: [1.0]}
+    assert choose_strength(*tables(values))["best"] == 0.1
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60))
+def test_blocks_of_time_are_consecutive_and_nearly_equal(times):
+    blocks = time_blocks(np.array(times, np.float64))
+    pairs = sorted(zip(times, blocks.tolist(), strict=True))
+    assert [block for _, block in pairs] == sorted(block for _, block in pairs)
+    distinct = {block: len({time for time, other in pairs if other == block}) for block in blocks.tolist()}
+    assert sum(distinct.values()) == len(set(times))  # equal times share a block
+    assert set(distinct) == set(range(len(distinct)))
+    assert len(distinct) <= BLOCKS
+    assert max(distinct.values()) - min(distinct.values()) <= 1
+    assert min(distinct.values()) >= 2 or len(distinct) == 1
 
 
 def test_diverged_members_do_not_count_and_half_must_finish():

@@ -208,6 +208,10 @@ BAD = {
     ),
     "zero seeds": ({"seeds": 0}, ["seeds: found the number 0; allowed: an integer at least 1"]),
     "seeds that are no number": ({"seeds": "three"}, ['seeds: found "three"; allowed: an integer']),
+    "strengths of another word": (
+        {"methods": {"l1": {"strengths": "automatic"}}},
+        ['methods.l1.strengths: found "automatic"; allowed: auto or a list of strengths in quotes'],
+    ),
     "negative strength": (
         {"methods": {"l1": {"strengths": ["-1e-3"]}}},
         ['methods.l1.strengths[0]: found "-1e-3"; allowed: a number that is finite and at least 0'],
@@ -785,6 +789,14 @@ def test_settings_of_a_result_hold_no_seeds_and_no_other_method():
 def test_method_without_strengths_has_strength_zero():
     settings = slice_settings(check_configuration(SMALL), "branches", "plain", "none")
     assert settings["method_settings"]["strengths"] == [0.0]
+
+
+def test_without_strengths_training_chooses_them():
+    """In the frozen settings too, so that seeds, packs and what was trained before are found by them."""
+    for entry in ({}, {"strengths": "auto"}):
+        config = check_configuration({**SMALL, "methods": {"none": {}, "l1": entry}})
+        assert slice_settings(config, "branches", "plain", "l1")["method_settings"]["strengths"] == "auto"
+        assert slice_settings(config, "branches", "plain", "none")["method_settings"]["strengths"] == [0.0]
 
 
 def test_pruners_come_with_the_published_schedule():

@@ -43,6 +43,32 @@ def test_members_and_jobs_of_each_method(config):
     assert not made.exact
 
 
+def test_strengths_that_training_chooses_are_planned_at_their_most(config):
+    """Four batches of five, one after another: four times the members and time, and the memory of one batch."""
+    listed = {"strengths": ["1", "2", "3", "4", "5"]}
+    methods = {"listed": {**listed, "regularizer": "l1"}, "l1": {}, "imp": {}, "none": {}}
+    changed = {"run": {**config["run"], "methods": list(methods)}, "methods": methods}
+    config = configuration.check_configuration(
+        {
+            **{key: config[key] for key in ("results_dir", "seeds", "seeds_per_job")},
+            "datasets": {"branches": {"source": "krumsiek11"}},
+            "models": MODELS,
+            **changed,
+        }
+    )
+    jobs = {method: plan.training_job(config, "branches", "plain", method, seeds=3) for method in methods}
+    assert {name: job.members for name, job in jobs.items()} == {"listed": 15, "l1": 60, "imp": 18, "none": 3}
+    one, four = jobs["listed"], jobs["l1"]
+    assert four.memory_mb == one.memory_mb
+    assert four.products_seconds == pytest.approx(4 * one.products_seconds)
+    assert four.overhead_seconds == pytest.approx(4 * one.overhead_seconds)
+    assert four.disk_mb == pytest.approx(4 * one.disk_mb)
+    text = plan.describe_plan(plan.make_plan(config), cores=2)
+    assert "training chooses the strengths of imp, l1, in batches of 5" in text
+    config["methods"] = {**config["methods"], "imp": {**config["methods"]["imp"], "strengths": ["0.5"]}}
+    assert "training chooses the strengths of l1, in" in plan.describe_plan(plan.make_plan(config), cores=2)
+
+
 def test_peers_and_interventions_are_jobs_of_the_datasets_that_have_them(config):
     made = plan.make_plan(config)
     assert not {"infer_peer", "forecast_interventions"} & set(made.others)

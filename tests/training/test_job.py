@@ -22,6 +22,8 @@ import warm_processes
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.ensemble.members import load_ensemble
 from sparsenode.errors import InterruptedTrainingError, UserError
+from sparsenode.evaluation.blocks import load_blocks
+from sparsenode.pipeline.seed_blocks import trained_blocks
 from sparsenode.training import job, loop
 from sparsenode.training.job import train_members, watch_signals
 
@@ -65,6 +67,24 @@ def test_a_job_writes_a_model_that_says_what_it_was_made_with(springs: Path, tmp
     table = pd.read_parquet(history)
     assert set(table["iteration"]) == {0, 2, 4}
     assert len(table) == 12
+
+
+@pytest.mark.slow(reason="trains several batches twice")
+def test_a_job_that_chooses_its_strengths_writes_which_and_why(springs: Path, tmp_path: Path) -> None:
+    """Its settings say `auto`, by which later runs find it, and joined blocks of seeds are evaluated together."""
+    settings = frozen(tmp_path, method_settings={"regularizer": "l0", "strengths": "auto", "options": {}})
+    models = [tmp_path / f"seeds_{seed}-{seed}.safetensors" for seed in (0, 1)]
+    for seed, model in enumerate(models):
+        train_members(springs, settings, [seed], model, tmp_path / "history.parquet", checkpoints=tmp_path / "at")
+        assert not (tmp_path / "at").exists()
+    (joined,) = load_blocks(models, [settings], "springs")
+    assert joined.settings["method_settings"]["strengths"] == "auto"
+    for seed, search in enumerate(joined.metadata["searches"]):
+        assert search["seeds"] == [seed]
+        chosen = {member.strength for member in joined.members if member.seed == seed}
+        assert chosen == {strength for batch in search["batches"] for strength in batch}
+    assert pd.read_parquet(tmp_path / "history.parquet")["strength"].nunique() == len(chosen)
+    assert trained_blocks(tmp_path, json.loads(settings.read_text())) == [(0, 0), (1, 1)]
 
 
 def test_settings_of_another_dataset_are_refused(springs: Path, tmp_path: Path) -> None:

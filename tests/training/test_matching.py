@@ -8,6 +8,7 @@ from typing import Any
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -243,6 +244,24 @@ def test_the_start_is_chosen_on_validation_observations(rotation: anndata.AnnDat
     assert problem is not None
     np.testing.assert_allclose(problem.positions.numpy(), np.asarray(adata.X)[[26]])
     assert make_validation(rotation, SETTINGS) is None
+
+
+def test_groups_of_learned_starts_have_the_numbers_of_training_in_validation(rotation: anndata.AnnData) -> None:
+    """Group q is the first that is trained on, and the last one held out; of a group without training the nearest."""
+    twice = [rotation[:, :].copy(), rotation[:, :].copy()]
+    adata = anndata.concat(twice, index_unique="-", merge="same")
+    adata.obs["trajectory"] = pd.Categorical(np.repeat([f"t{number}" for number in range(6)], 13))
+    adata.obs["group"] = np.repeat(["q", "p", "unknown", "p", "q", "r"], 13)
+    adata.obs["split"] = np.repeat(["train", "train", "validation", "validation", "validation", "train"], 13)
+    starts = rotation.uns["sparsenode"]["initial_states"].to_numpy()
+    starts = np.concatenate((starts, starts[[1, 0, 2]]))
+    initial = pd.DataFrame(starts, index=[f"t{number}" for number in range(6)], columns=["x", "y"])
+    adata.uns["sparsenode"] = {"initial_states": initial, "initial_state_count": 1}
+    problem = make_validation(adata, SETTINGS.changed(decay=0.5, starts="learned"))
+    assert problem is not None
+    assert problem.given is not None
+    assert problem.given.groups == ("q", "p", "r")
+    assert problem.groups.tolist() == [2, 1, 0]
 
 
 @pytest.mark.slow(reason="trains several models")

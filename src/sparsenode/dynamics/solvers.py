@@ -345,6 +345,18 @@ class ExactLoss:
         squares = residual.square().sum((1, 2))
         return (squares @ self.feature_weight + self.constant.sum(-1)) / self.scale
 
+    def of_rows(self, nodes: Tensor) -> Tensor:
+        """Share (member, row) of each row in the loss of node values (member, row, 2 x nodes, feature)."""
+        if self.columns is not None:
+            member = "m" if self.factor.dim() == 5 else ""
+            grouped = nodes.index_select(-1, self.columns.flatten()).unflatten(-1, self.columns.shape)
+            residual = torch.einsum(f"{member}grkn,mrngw->mgrkw", self.factor, grouped) - self.projected
+            squares = torch.einsum("mgrkw,gw->mr", residual.square(), self.feature_weight)
+        else:
+            residual = torch.matmul(self.factor, nodes) - self.projected
+            squares = residual.square().sum(2) @ self.feature_weight
+        return (squares + self.constant) / self.scale
+
     def select(self, rows: Tensor) -> ExactLoss:
         """The loss of some rows, scaled so that its mean over random choices of them is the loss of all."""
         factor = self.factor if self.factor.shape[-3] == 1 else self.factor[..., rows, :, :]

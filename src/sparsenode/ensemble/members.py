@@ -21,6 +21,7 @@ from sparsenode.dynamics.fields import VectorField, clamped
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
 from sparsenode.dynamics.solvers import Grid, dense_output_matrix, solve_pieces
+from sparsenode.ensemble.choice import SEARCHES
 from sparsenode.ensemble.device import usable_memory
 from sparsenode.ensemble.model import initialize, make_field, starting_states
 from sparsenode.ensemble.starts import deviation_nodes, deviations, nearest_groups
@@ -286,11 +287,7 @@ class Ensemble:
     @torch.no_grad()
     def path_matrix(self) -> Floats:
         """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
-        paths = self.field.fold_paths(network.path_matrix(self.parameters))
-        for rates in network.own_rates(self.parameters):
-            decay = rates[:, 0].abs().unflatten(-1, (self.field.order, len(self.features))).amax(1)
-            paths = paths + torch.diag_embed(decay)
-        return paths.numpy()
+        return path_strengths(self.parameters, self.field).numpy()
 
     @torch.no_grad()
     def open_probability(self) -> Floats | None:
@@ -508,14 +505,26 @@ def _check_fit(ensemble: Ensemble) -> None:
         raise ValueError(f"it has {len(ensemble.features)} features, and centers of {len(ensemble.centers)}")
 
 
+@torch.no_grad()
+def path_strengths(parameters: Parameters, field: VectorField) -> Tensor:
+    """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
+    paths = field.fold_paths(network.path_matrix(parameters))
+    for rates in network.own_rates(parameters):
+        decay = rates[:, 0].abs().unflatten(-1, (field.order, field.features)).amax(1)
+        paths = paths + torch.diag_embed(decay)
+    return paths
+
+
 def join_ensembles(blocks: Sequence[Ensemble]) -> Ensemble:
     """One ensemble out of the blocks of seeds of one (dataset, model, method)."""
     first = blocks[0]
     for block in blocks[1:]:
         if block.settings != first.settings or block.features != first.features:
             raise UserError("blocks of seeds with different settings or variables cannot be joined; train them again")
+    searches = [search for block in blocks for search in block.metadata.get(SEARCHES, ())]
     return replace(
         first,
+        metadata={**first.metadata, SEARCHES: searches},
         members=tuple(member for block in blocks for member in block.members),
         parameters=network.join([block.parameters for block in blocks]),
     )

@@ -37,10 +37,14 @@ class GivenStarts:
     means: np.ndarray
     errors: np.ndarray
 
-    def rows_of(self, groups: Sequence[str]) -> np.ndarray:
-        """Number of each group, (row,)."""
+    def rows_of(self, groups: Sequence[str], states: np.ndarray) -> np.ndarray:
+        """Number (row,) of each group; of one that is not among these, the nearest to its state (row, feature)."""
         number = {name: index for index, name in enumerate(self.groups)}
-        return np.array([number[name] for name in groups], dtype=np.int64)
+        if all(name in number for name in groups):
+            return np.array([number[name] for name in groups], dtype=np.int64)
+        references = [torch.as_tensor(reference)[None] for reference in (self.means, self.errors)]
+        nearest = nearest_groups(references, torch.as_tensor(states, dtype=references[0].dtype)).tolist()
+        return np.array([number.get(name, near) for name, near in zip(groups, nearest, strict=True)], dtype=np.int64)
 
 
 def given_starts(adata: AnnData) -> GivenStarts:

@@ -9,7 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from sparsenode.errors import UserError
+from sparsenode.methods import get_method
 from sparsenode.settings import (
+    AUTO,
+    Auto,
     BootstrapSettings,
     InitialStateSettings,
     JobSettings,
@@ -24,9 +27,6 @@ from sparsenode.typed import Contradiction, read_settings
 if TYPE_CHECKING:
     from anndata import AnnData
 
-Auto = Literal["auto"]
-AUTO: Auto = "auto"
-
 MANY_VARIABLES = 100
 """Beyond so many variables one network per target is large, and one joint network is taken."""
 STEP_SHARE, WINDOW_SHARE = 1 / 6, 1 / 2
@@ -36,17 +36,12 @@ LEAST_WINDOW = 3
 MOST_SOLVES = 400
 """Windows or trajectories that an iteration solves at most."""
 
-_METHODS: Mapping[str, tuple[Mapping[str, Any], tuple[float, ...]]] = {
-    "none": ({}, ()),
-    "l1": ({}, (0.01, 0.03, 0.1, 0.3, 1.0)),
-    "cnode": ({}, (0.1, 1.0, 10.0, 100.0, 1000.0)),
-    "l0": ({}, (0.3, 1.0, 10.0, 30.0, 100.0)),
-    "pathreg": ({"kappa": 0.1}, (0.3, 1.0, 10.0, 30.0, 100.0)),
-    "grouplasso": ({"adaptive": 2.0, "stages": 3}, (0.0003, 0.001, 0.003, 0.01, 0.03)),
-    "lassonet": ({"hierarchy": 10.0}, (0.01, 0.03, 0.1, 0.3, 1.0)),
-    "imp": ({}, (0.3, 0.5, 0.7, 0.9)),
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "pathreg": {"kappa": 0.1},
+    "grouplasso": {"adaptive": 2.0, "stages": 3},
+    "lassonet": {"hierarchy": 10.0},
 }
-"""Options and strengths of each method where they are "auto"."""
+"""Options of methods where they are "auto"; of the others the defaults."""
 
 
 class FitSettings(ModelSettings, PreparationSettings, JobSettings):
@@ -59,7 +54,8 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     )
     strengths: tuple[Annotated[float, Field(ge=0)], ...] | Auto = Field(
         AUTO,
-        description='Strengths, of which validation chooses one; "auto" for five over two decades.',
+        description='Strengths, of which validation chooses one; "auto" for batches of five half a decade apart, '
+        "downward from one that leaves no edge, and further ones while the choice is at an end, four at most.",
     )
     options: dict[str, Any] | Auto = Field(AUTO, description="Options of the regularizer.")
     architecture: Literal["auto", "joint", "per_target", "biological"] = Field(
@@ -176,18 +172,15 @@ def complete_settings(settings: FitSettings, adata: AnnData) -> tuple[dict[str, 
     regularizer = settings.regularizer
     if regularizer == AUTO:
         regularizer = "grouplasso" if per_target else "l1"
-    options, strengths = _METHODS.get(regularizer, ({}, None))
-    if settings.strengths != AUTO:
-        strengths = tuple(settings.strengths)
-    if strengths is None:
-        raise UserError(
-            f'SparseNODE.strengths: found "auto", with regularizer: {regularizer}, for which there are no usual '
-            "strengths; give a list of numbers"
-        )
+    strengths: list[float] | Auto = AUTO
+    if get_method(regularizer).strength is None:
+        strengths = [0.0]
+    elif settings.strengths != AUTO:
+        strengths = sorted(settings.strengths) or [0.0]
     return model, {
         "regularizer": regularizer,
-        "strengths": sorted(strengths) or [0.0],
-        "options": dict(options if settings.options == AUTO else settings.options),
+        "strengths": strengths,
+        "options": dict(_OPTIONS.get(regularizer, {}) if settings.options == AUTO else settings.options),
     }
 
 

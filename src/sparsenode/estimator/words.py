@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsenode.data.missing import describe_share, missing_share
 from sparsenode.data.observations import read_observations
+from sparsenode.ensemble.choice import SEARCHES, describe_searches
 from sparsenode.ensemble.states import list_names
 from sparsenode.evaluation.baselines import BASELINE_NAMES
 from sparsenode.evaluation.remarks import least_trivial_error
@@ -32,6 +33,7 @@ def describe_fit(model: SparseNODE) -> str:
     members = model.ensemble_.members
     finished = sum(member.status == "finished" for member in members)
     seeds = len({member.seed for member in members})
+    strengths = [f"{strength:g}" for strength in sorted({member.strength for member in members})]
     windows = settings["windows"]
     lines = [
         f"SparseNODE fitted to {len(data.trajectory_names)} trajectories of {len(data.features)} variables "
@@ -40,9 +42,11 @@ def describe_fit(model: SparseNODE) -> str:
         f"  network: {settings['network']}, hidden units {list(settings['hidden'])}, "
         f"time scale {settings['time_scale']:g} {data.time_unit}, solver step {settings['solver']['step']:g}, "
         + ("whole trajectories" if windows is None else f"windows of {windows['length']} steps"),
-        f"  method: {method['regularizer']}, {len(method['strengths'])} strengths ({list_names(method['strengths'])}), "
+        f"  method: {method['regularizer']}, {len(strengths)} strengths ({list_names(strengths)}), "
         f"{seeds} seeds, {settings['iterations']} iterations: {finished} of {len(members)} members finished",
     ]
+    if searches := model.ensemble_.metadata.get(SEARCHES):
+        lines.append(f"  strengths by themselves: {describe_searches(searches)}")
     selection = model.evaluation_.selections[model._key]
     if model.strength_ is None:
         lines.append("  no strength was chosen")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,10 +38,14 @@ class Errors:
     weight (where weights differ), `mse_restored` in those of the source (where it names one), `mse_noise_free` against
     the noise-free values (where they are known). `kept` is (member, entry, feature). Where entries are missing, each
     feature's error is the mean over those that are observed (`Plan.observed_shares`).
+
+    `of_blocks` (member, block) is the `mse` in each block of time of the validation observations, where these are of a
+    single trajectory (`Plan.validation_blocks`); else None.
     """
 
     means: Mapping[str, np.ndarray]
     kept: np.ndarray
+    of_blocks: np.ndarray | None = None
 
     @property
     def mse(self) -> np.ndarray:
@@ -50,7 +54,8 @@ class Errors:
 
     def pick(self, members: np.ndarray) -> Errors:
         """The errors of some members."""
-        return Errors({name: values[members] for name, values in self.means.items()}, self.kept[members])
+        of_blocks = None if self.of_blocks is None else self.of_blocks[members]
+        return Errors({name: values[members] for name, values in self.means.items()}, self.kept[members], of_blocks)
 
 
 def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, stored: Kept) -> Errors:
@@ -60,14 +65,19 @@ def forecast_errors(ensemble: Ensemble, data: Observations, plan: Plan, stored: 
     """
     members = len(ensemble.members)
     sums = _ErrorSums(members, data, plan)
+    blocks = plan.validation_blocks(data)
+    block_sums = None if blocks is None else _BlockSums(members, data, plan, blocks)
     kept_values = np.full((members, len(stored.entries), len(stored.features)), np.nan, np.float32)
     for first, last, predicted in predict_rows(ensemble, data, plan):
         sums.add(predicted, first, last)
+        if block_sums is not None:
+            block_sums.add(predicted, first, last)
         entries = np.flatnonzero((stored.entries >= first) & (stored.entries < last))
         if len(entries):
             chosen = predicted[:, stored.entries[entries] - first]
             kept_values[:, entries] = chosen[..., stored.features]
-    return sums.means(kept_values)
+    errors = sums.means(kept_values)
+    return errors if block_sums is None else replace(errors, of_blocks=block_sums.means())
 
 
 def predict_rows(ensemble: Ensemble, data: Observations, plan: Plan) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -150,6 +160,34 @@ class _ErrorSums:
         return np.stack(
             [sums[:, columns].sum(axis=1) / self.counts[columns].sum() for columns in simple_groups], axis=1
         )
+
+
+class _BlockSums:
+    """Running sums of squared errors over the entries in each block of time, by member and feature."""
+
+    def __init__(self, members: int, data: Observations, plan: Plan, blocks: np.ndarray) -> None:
+        self.data, self.plan, self.blocks = data, plan, blocks
+        count = int(blocks.max()) + 1
+        observed = ~np.isnan(data.values[plan.observation])
+        self.counts = np.array([observed[blocks == block].sum(axis=0) for block in range(count)])
+        self.sums = np.zeros((members, count, len(data.features)))
+
+    def add(self, predicted: np.ndarray, first: int, last: int) -> None:
+        """Add entries `first` to `last`, predicted (member, entry, feature)."""
+        observed = self.data.values[self.plan.observation[first:last]]
+        blocks = self.blocks[first:last]
+        for block in np.unique(blocks[blocks >= 0]):
+            rows = np.flatnonzero(blocks == block)
+            for member, forecast in enumerate(predicted):
+                with np.errstate(over="ignore", invalid="ignore"):
+                    squares = np.square(forecast[rows].astype(np.float64) - observed[rows])
+                    self.sums[member, block] += np.where(np.isnan(observed[rows]), 0.0, squares).sum(axis=0)
+
+    def means(self) -> np.ndarray:
+        """Mean (member, block) over the features that a block observes of each one's mean."""
+        shares = np.where(self.counts > 0, 1.0 / np.maximum(self.counts, 1), 0.0)
+        shares = shares / np.maximum((self.counts > 0).sum(axis=1, keepdims=True), 1)
+        return np.asarray(np.einsum("mbf,bf->mb", self.sums, shares))
 
 
 def _add_by_group(total: np.ndarray, group: np.ndarray, values: np.ndarray) -> None:

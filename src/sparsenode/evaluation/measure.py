@@ -12,6 +12,7 @@ import pandas as pd
 from sparsenode.data.missing import is_complete
 from sparsenode.data.observations import Observations
 from sparsenode.data.windows import local_fit
+from sparsenode.ensemble.choice import SEARCHES
 from sparsenode.evaluation.baselines import fit_polynomial
 from sparsenode.evaluation.forecast import Errors, check_features, forecast_errors
 from sparsenode.evaluation.metrics import PATHS, registered_metrics
@@ -54,6 +55,7 @@ class Measurement:
         method: regularizer of the ensemble, and the prior network that it was given.
         trained: the members, with what their training took.
         memory_bytes: most memory that the training job took; None where it is not known.
+        searches: how its jobs chose strengths (`ensemble.members.SEARCHES`), none where they were a list.
         members: one row a member: `strength`, `seed`, `status` and `feature_sparsity`.
         protocols: forecasts that were asked for.
         errors: errors of all members, for each protocol.
@@ -65,6 +67,7 @@ class Measurement:
     method: Mapping[str, Any]
     trained: Sequence[Member]
     memory_bytes: int | None
+    searches: Sequence[Mapping[str, Any]]
     members: pd.DataFrame
     protocols: Sequence[Protocol]
     errors: Sequence[Errors]
@@ -158,6 +161,7 @@ def measure(
         },
         trained=ensemble.members,
         memory_bytes=ensemble.metadata.get("memory_bytes"),
+        searches=ensemble.metadata.get(SEARCHES, ()),
         members=members,
         protocols=protocols,
         errors=errors,

@@ -19,6 +19,7 @@ import pandas as pd
 
 from sparsenode.data.missing import is_complete
 from sparsenode.data.observations import Observations
+from sparsenode.ensemble.choice import time_blocks
 from sparsenode.errors import UserError
 from sparsenode.evaluation.settings import RollingSettings
 from sparsenode.labels import ALL, SUBJECT
@@ -85,6 +86,20 @@ class Plan:
         features = np.maximum((observed > 0).sum(axis=1, keepdims=True), 1)
         shares = entries[:, None] * len(data.features) / (np.maximum(observed, 1) * features)
         return np.where(observed > 0, shares, 0.0)
+
+    def validation_blocks(self, data: Observations) -> np.ndarray | None:
+        """Block of time of each entry that a strength is chosen on, (entry,), -1 elsewhere.
+
+        None where these are of several trajectories, each of which is a cluster, or of none.
+        """
+        held_out = (self.groups["split"] == "validation") & (self.groups["phase"] == "fit")
+        numbers = np.flatnonzero(held_out.to_numpy()[: len(self.groups) - len(self.unions)])
+        if self.groups["trajectory"].iloc[numbers].nunique() != 1:
+            return None
+        entries = np.flatnonzero(np.isin(self.group, numbers))
+        blocks = np.full(len(self.group), -1)
+        blocks[entries] = time_blocks(data.time[self.observation[entries]])
+        return blocks
 
     def entries(self, number: int) -> np.ndarray:
         """Numbers of the entries of a group."""

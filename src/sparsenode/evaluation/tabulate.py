@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.data.observations import Observations
+from sparsenode.ensemble.choice import describe_searches
 from sparsenode.evaluation.degrees import calibrate
 from sparsenode.evaluation.forecast import Errors
 from sparsenode.evaluation.metrics import COMPARISONS, registered_metrics
@@ -108,6 +109,10 @@ def tabulate(
     for protocol, errors in zip(measurement.protocols, measurement.errors, strict=True):
         metrics.extend(error_rows(errors.pick(finished), keys, data, protocol, label))
     metrics.append(selection_row(choice, label))
+    if measurement.searches:
+        batches = max(len(search["batches"]) for search in measurement.searches)
+        told = describe_searches(measurement.searches)
+        metrics.append(make_table(**label, metric="strength_batches", value=batches, reason=told))
     metrics.extend(sparsity_rows(measurement))
     if len(chosen) and truth.priors:
         metrics.extend(prior_rows(scores, chosen_keys, truth, label))

@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sparsenode.errors import UserError
+from sparsenode.settings import BATCH, MOST_BATCHES
 from sparsenode.typed import Settings, read_settings, unknown_name
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Method(Settings):
     gates; `skip`, whether networks also have linear weights from inputs to targets; `masked`, whether it masks weights
     from the start; `strength`, what a strength means, None where it takes none; `largest_strength`, the largest that
     has a meaning; `sparsifies`, whether a larger strength makes sparser and 0 is plain training (else strengths are
-    chosen by validation error only).
+    chosen by validation error only); `empties`, whether a large enough one leaves no edge; `whole_range`, strengths
+    over all of the range of one that is a share, else None.
     """
 
     name: ClassVar[str]
@@ -40,6 +42,8 @@ class Method(Settings):
     strength: ClassVar[str | None] = "the weight of the penalty beside the loss"
     largest_strength: ClassVar[float] = math.inf
     sparsifies: ClassVar[bool] = True
+    empties: ClassVar[bool] = True
+    whole_range: ClassVar[tuple[float, ...] | None] = None
 
     def __init_subclass__(cls, **settings: Any) -> None:
         """Name the method by its file."""
@@ -165,6 +169,13 @@ def get_method(name: str) -> type[Method]:
         if isinstance(entry, type) and issubclass(entry, Method) and entry.__module__ == module.__name__
     )
     return method
+
+
+def most_strengths(method: type[Method]) -> tuple[int, int]:
+    """Strengths of one batch, and of all batches at most, where strengths are chosen by themselves."""
+    if method.whole_range is not None:
+        return len(method.whole_range), len(method.whole_range)
+    return BATCH, MOST_BATCHES * BATCH
 
 
 def make_method(name: str, options: Mapping[str, Any]) -> Method:

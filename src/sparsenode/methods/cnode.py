@@ -16,6 +16,7 @@ class PathStrength(Penalty):
     """Mean strength of the paths from inputs to outputs."""
 
     summary: ClassVar[str] = "mean strength of input-output paths"
+    empties: ClassVar[bool] = False
 
     def penalty(
         self, weights: Sequence[Tensor], open_probability: Sequence[Tensor], *, per_entry: bool

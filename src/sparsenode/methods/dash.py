@@ -49,6 +49,7 @@ class PriorPruning(ScheduledPruner):
         "by the prior"
     )
     largest_strength: ClassVar[float] = 1.0
+    whole_range: ClassVar[tuple[float, ...]] = (0.0, 0.25, 0.5, 0.75, 1.0)
     # Among equals the largest would be taken, and trust in the prior is what validation is asked about.
     sparsifies: ClassVar[bool] = False
 

@@ -25,6 +25,8 @@ class MagnitudePruning(ScheduledPruner):
         "sources are pruned, and an edge is gone once all of its weights are"
     )
     largest_strength: ClassVar[float] = 1.0
+    # What is left falls by half a decade a step.
+    whole_range: ClassVar[tuple[float, ...]] = (0.5, 0.842, 0.95, 0.984, 0.995, 0.999)
 
     def scores(
         self, sizes: Sequence[Tensor], before: Sequence[Tensor], edges: Tensor | None, strength: float

@@ -24,6 +24,7 @@ from sparsenode.files import describe_absence, is_web_address, lookup_problem, s
 from sparsenode.labels import reserved_name
 from sparsenode.pipeline.schema import STRENGTH, Configuration
 from sparsenode.pipeline.sweeps import Sweeps, expand
+from sparsenode.settings import AUTO, Auto
 from sparsenode.typed import (
     UNQUOTED,
     Settings,
@@ -645,9 +646,26 @@ def set_environment(config: Mapping[str, Any]) -> None:
         os.environ[MIRROR_VARIABLE] = config["mirror"]
 
 
-def strengths_of(method: Mapping[str, Any]) -> list[float]:
-    """Give the strengths of a checked method entry as sorted numbers; `[0.0]` for a method without strengths."""
-    return sorted(float(strength) for strength in method["strengths"]) or [0.0]
+def strengths_of(method: Mapping[str, Any]) -> list[float] | Auto:
+    """Give the strengths of a checked method entry as sorted numbers; `[0.0]` for a method without strengths.
+
+    "auto" where training chooses them by itself.
+    """
+    from sparsenode.methods import get_method
+
+    if get_method(method["regularizer"]).strength is None:
+        return [0.0]
+    if method["strengths"] == AUTO:
+        return AUTO
+    return sorted(float(strength) for strength in method["strengths"])
+
+
+def count_strengths(method: Mapping[str, Any]) -> tuple[int, int]:
+    """Strengths that are trained side by side, and in all, at most where training chooses them by itself."""
+    from sparsenode.methods import get_method, most_strengths
+
+    strengths = strengths_of(method)
+    return most_strengths(get_method(method["regularizer"])) if strengths == AUTO else (len(strengths), len(strengths))
 
 
 def canonical_json(values: Any) -> str:
@@ -744,6 +762,8 @@ def _complete_options(entry: dict[str, Any], model: type[Settings], path: Sequen
 
 def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]) -> Iterator[str]:
     strengths = method["strengths"]
+    if strengths == AUTO:
+        return
     if record.strength is None:
         if strengths:
             none = f"no strengths, since `{method['regularizer']}` has no penalty"
@@ -766,7 +786,7 @@ def _strength_problems(method: Mapping[str, Any], key: str, record: type[Method]
             spelling_of[number] = strength
 
 
-STRENGTHS = f"a list of strengths, each {STRENGTH}"
+STRENGTHS = f"auto or a list of strengths, each {STRENGTH}"
 
 
 def _number(text: str) -> float | None:

@@ -32,7 +32,7 @@ from sparsenode.ensemble import memory
 from sparsenode.errors import UserError
 from sparsenode.files import reading
 from sparsenode.pipeline import configuration
-from sparsenode.settings import read_model_settings
+from sparsenode.settings import AUTO, BATCH, MOST_BATCHES, read_model_settings
 
 SECONDS_PER_EVALUATION = 2e-4
 SECONDS_PER_UNIT = 3.3e-9
@@ -159,6 +159,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
     other_jobs = {name: entry for name, entry in other_jobs.items() if entry[0]}
     remarks = [
         *configuration.remarks(config),
+        *strength_remarks(config),
         *memory_remarks(config, training),
         *wide_remarks(config),
         *missing_remarks(config),
@@ -180,7 +181,8 @@ def training_job(
     settings = config["models"][model]
     entry = config["methods"][method]
     block = min(config["seeds"], config["seeds_per_job"]) if seeds is None else seeds
-    members = len(configuration.strengths_of(entry)) * block
+    at_once, in_all = configuration.count_strengths(entry)
+    members = in_all * block
 
     regularizer = get_method(entry["regularizer"])
     member = memory.member_size_of(size.features, read_model_settings(settings), regularizer)
@@ -195,14 +197,14 @@ def training_job(
     solves = settings["iterations"] - matched + (settings["refit"]["iterations"] if settings["refit"] else 0)
     if settings["solver"]["scheme"] == "dopri5":
         solves *= ADAPTIVE_FACTOR
-    overhead = (solves * evaluations + matched) * SECONDS_PER_EVALUATION
+    overhead = (solves * evaluations + matched) * SECONDS_PER_EVALUATION * in_all / at_once
     each_row = member.widths * SECONDS_PER_UNIT + 3 * member.products * SECONDS_PER_PRODUCT
     products = solves * evaluations * members * rows * each_row
     products += matched * members * size.observations * size.trajectories * each_row
     products += (solves + matched) * members * member.trained * SECONDS_PER_WEIGHT
     stored_evaluations = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
     each = memory.member_bytes(member, rows=rows, evaluations=stored_evaluations)
-    needed = memory.BASE_BYTES + members * each
+    needed = memory.BASE_BYTES + at_once * block * each
     solve = memory.solve_bytes(member, rows=rows, evaluations=evaluations)
     limit = config["memory_mb"]
     return TrainingJob(
@@ -219,6 +221,19 @@ def training_job(
         intervals,
         max(solve, memory.loss_bytes(size.observations, intervals)) / 1e6,
     )
+
+
+def strength_remarks(config: Mapping[str, Any]) -> list[str]:
+    """A sentence on the methods whose strengths training chooses, of which a plan states the most."""
+    methods = sorted({method for _, _, method in configuration.grid(config)})
+    searched = [name for name in methods if configuration.strengths_of(config["methods"][name]) == AUTO]
+    if not searched:
+        return []
+    return [
+        f"methods: training chooses the strengths of {', '.join(searched)}, in batches of {BATCH} until the choice is "
+        f"inside them; members, time and model files are the most that they can take, {MOST_BATCHES} batches (one of "
+        "strengths that are shares)"
+    ]
 
 
 def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> list[str]:
@@ -257,7 +272,8 @@ def evaluation_mb(config: Mapping[str, Any], dataset: str) -> float:
     """Memory that the evaluation of a dataset needs: matrices of all members of a method, and rankings."""
     pairs = data_size(config, dataset).features ** 2
     grid = configuration.grid(config, dataset)
-    members = max(len(configuration.strengths_of(config["methods"][method])) for _, _, method in grid) * config["seeds"]
+    strengths = max(configuration.count_strengths(config["methods"][method])[1] for _, _, method in grid)
+    members = strengths * config["seeds"]
     each = _EVALUATION_BYTES + 3 * 4 * members
     if configuration.has_truth(config, dataset):
         peers = configuration.peers_of(config, dataset)

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from sparsenode.evaluation.settings import EvaluationSettings
 from sparsenode.files import write_atomically
 from sparsenode.interventions.settings import InterventionSettings
-from sparsenode.settings import JobSettings, ModelSettings, PreparationSettings
+from sparsenode.settings import AUTO, Auto, JobSettings, ModelSettings, PreparationSettings
 from sparsenode.typed import (
     HomePath,
     Name,
@@ -171,11 +171,13 @@ class MethodEntry(Settings):
         description="The regularizer or pruner, a method that `sparsenode options` lists; the entry's own name where "
         "it is null.",
     )
-    strengths: tuple[Strength, ...] = Field(
-        (),
-        json_schema_extra={"x-allowed": 'a list of strengths in quotes, such as ["1e-3", "1e-2"]'},
+    strengths: tuple[Strength, ...] | Auto = Field(
+        AUTO,
+        json_schema_extra={"x-allowed": 'auto or a list of strengths in quotes, such as ["1e-3", "1e-2"]'},
         description='The strengths, in quotes ("1e-3"), since YAML reads some such numbers as text and some as '
-        "numbers. `none` takes none.",
+        "numbers. `auto` trains batches of five, half a decade apart, downward from one that leaves no edge, and "
+        "further ones while the choice is at an end, four at most; of `imp` and `dash` the whole range of the share. "
+        "`none` takes none.",
     )
     options: dict[str, Any] = Field(
         {}, description="Options of the regularizer, which `sparsenode options REGULARIZER` describes."

@@ -32,6 +32,9 @@ _LOG = logging.getLogger(__name__)
 KEPT = 2
 """The newest checkpoint, and the one before it, should the newest be damaged."""
 
+Checkpoint = tuple[int, dict[str, Tensor], dict[str, Any]]
+"""Number, tensors and state of a checkpoint."""
+
 _TOP_FOLDER = "checkpoints"
 _LOCK = ".lock"
 _NAME = re.compile(r"[0-9]{12}-[0-9a-f]{16}\.checkpoint")
@@ -83,7 +86,7 @@ class Checkpoints:
             _discard(old)
         return True
 
-    def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+    def load(self) -> Checkpoint | None:
         """Number, tensors and state of the newest sound checkpoint of this job; None to start again.
 
         Checkpoints of another job in the folder, damaged ones, and what an interrupted write left are named in the

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sparsenode import versions
+from sparsenode.ensemble.choice import SEARCHES
 from sparsenode.ensemble.device import keep_freed_memory, matrix_precision, peak_memory, resolve_device, usable_memory
 from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.ensemble.memory import (
@@ -32,7 +34,7 @@ from sparsenode.files import describe_problem, file_sha256, read_json, write_ato
 from sparsenode.methods import Method, make_method
 from sparsenode.progress import Report, follow_training
 from sparsenode.provenance import describe_software
-from sparsenode.settings import FROZEN, MethodSettings, ModelSettings, read_method_settings, read_model_settings
+from sparsenode.settings import AUTO, FROZEN, MethodSettings, ModelSettings, read_method_settings, read_model_settings
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.divergence import count_lost, reasons_of_loss
 from sparsenode.training.loop import train
@@ -41,9 +43,12 @@ from sparsenode.training.problems import (
     Problem,
     bootstrap_of_seeds,
     check_validation,
+    make_judge,
     make_problems,
     make_validation,
 )
+from sparsenode.training.screen import first_batch
+from sparsenode.training.strengths import Search
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,6 +157,7 @@ class Training:
         validation: what tells after it which start is the better one (see `make_validation`).
         prior: the network that a pruner knows, (source, target); None where the method takes none.
         most_members: members that fit into the memory at once.
+        judge: what strengths that are chosen by themselves are compared by (see `make_judge`); None for a list of them.
     """
 
     adata: AnnData
@@ -163,6 +169,7 @@ class Training:
     validation: Problem | None
     prior: np.ndarray | None
     most_members: int
+    judge: tuple[Problem, np.ndarray] | None = None
 
     def run(
         self,
@@ -187,7 +194,20 @@ class Training:
 
         from sparsenode.data.contract import read_metadata
 
-        model_settings, method_settings, _ = read_frozen(self.frozen)
+        model_settings, method_settings, method = read_frozen(self.frozen)
+        search = None
+        if self.judge is not None:
+            first = partial(
+                first_batch,
+                self.adata,
+                self.problems,
+                model_settings,
+                method_settings,
+                method,
+                device=self.device,
+                interrupted=interrupted,
+            )
+            search = Search(first=first, judge=self.judge[0], cluster=self.judge[1])
         with matrix_precision(model_settings.precision):
             result = train(
                 self.problems,
@@ -204,6 +224,7 @@ class Training:
                 prior=self.prior,
                 matching=self.matching,
                 validation=self.validation,
+                search=search,
             )
         tell_lost(result.members, self.adata, self.frozen, model_settings)
         starts = self.problems[-1][1].given
@@ -217,6 +238,9 @@ class Training:
                 "seeds": list(self.seeds),
                 "device": self.device,
                 "threads": torch.get_num_threads(),
+                SEARCHES: []
+                if search is None
+                else [{"seeds": list(self.seeds), "batches": result.batches, "reasons": result.reasons}],
                 **describe_software(),
             },
             parameters=result.parameters,
@@ -255,6 +279,7 @@ def make_training(
     matching = make_matching(adata, model_settings, bootstrap_of_seeds(adata, model_settings, seeds))
     validation = None if matching is None else make_validation(adata, model_settings)
     check_validation(adata, model_settings, method_settings)
+    judge = make_judge(adata, model_settings) if method_settings.strengths == AUTO else None
     available = usable_memory(device, None if memory_mb is None else memory_mb * 10**6)
     size = member_size_of(adata.n_vars, model_settings, type(method))
     scheme = model_settings.solver.scheme
@@ -293,6 +318,7 @@ def make_training(
         validation=validation,
         prior=prior,
         most_members=most_members(available, each),
+        judge=judge,
     )
 
 

@@ -20,17 +20,19 @@ from sparsenode.dynamics import network
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.device import is_out_of_memory, release_memory
 from sparsenode.ensemble.members import Member
+from sparsenode.ensemble.states import list_names
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import EdgeProximal
 from sparsenode.progress import Report
 from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import run as runs
 from sparsenode.training import stopping
-from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.checkpoints import Checkpoint, Checkpoints
 from sparsenode.training.matching import Matching
 from sparsenode.training.problems import Problem
 from sparsenode.training.run import Run, Task
 from sparsenode.training.step import data_loss, forecast_loss, is_proximal, penalty, set_learning_rate, step
+from sparsenode.training.strengths import Search
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,11 +42,17 @@ EXPLODED = 1e6
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Trained parameters, members strength by strength and seed by seed, and one history row a member and check."""
+    """Trained parameters, members strength by strength and seed by seed, and one history row a member and check.
+
+    `batches` are the strengths that were trained together, and `reasons` say why each batch was, and why none followed;
+    without reasons where the strengths were a list.
+    """
 
     parameters: Parameters
     members: tuple[Member, ...]
     history: list[dict[str, Any]]
+    batches: list[list[float]]
+    reasons: list[str]
 
 
 @dataclass(frozen=True)
@@ -97,10 +105,12 @@ def _first_solve(phase: _Phase, settings: ModelSettings) -> int:
 class _Progress:
     """The state of training: all that a checkpoint holds.
 
-    `blocks` are the members still to train, block by block; `run` is that of the first one, in phase `phase` at
-    iteration `iteration` of the phase.
+    `batches` are the strengths so far, and `reasons` why; `blocks` are the members still to train, block by block;
+    `run` is that of the first one, in phase `phase` at iteration `iteration` of the phase.
     """
 
+    batches: list[list[float]]
+    reasons: list[str]
     blocks: list[list[int]]
     phase: int = 0
     iteration: int = 0
@@ -139,6 +149,7 @@ def train(
     matching: Matching | None = None,
     validation: Problem | None = None,
     keep_interrupted: bool = False,
+    search: Search | None = None,
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
@@ -149,7 +160,7 @@ def train(
         problems: what `make_problems` gives.
         features: number of the variables.
         settings: the settings of the model.
-        method_settings: the settings of the method.
+        method_settings: the settings of the method; its strengths are those of `search` where there is one.
         seeds: the seeds.
         device: name of the device.
         most_members: how many members are trained at once at most, block after block; all where it is None. A block for
@@ -163,6 +174,7 @@ def train(
             these is below that of its random start; on the training data where it is None.
         keep_interrupted: whether a signal ends the members that are trained at that time where they are, once their
             warm-up is over; members that were not begun are left out. `reason` of a member then says so.
+        search: what tells the first batch of strengths, and after each whether another one is trained.
 
     Raises:
         InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before. With
@@ -170,10 +182,24 @@ def train(
     """
     last = problems[-1][1]
     torch_device = torch.device(device)
-    task = runs.make_task(features, settings, method_settings, seeds, torch_device, last.given, prior, last.standards)
     watch = _Watch(report, checkpoints, interrupted)
+    checkpoint = checkpoints.load() if checkpoints is not None else None
+    batches, reasons = _batches(checkpoint, method_settings, search)
+    strengths = tuple(strength for batch in batches for strength in batch)
+    task = runs.make_task(
+        features,
+        settings,
+        method_settings.changed(strengths=strengths),
+        seeds,
+        torch_device,
+        last.given,
+        prior,
+        last.standards,
+    )
     most = most_members or len(task.grid)
-    progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))
+    progress = _Progress(batches, reasons, _split(range(len(task.grid)), most))
+    if checkpoint is not None:
+        progress = _resume(task, progress, watch, most, checkpoint)
     course = _Course(problems=problems, matching=matching, validation=validation).to(task.device)
     watch.began = time.perf_counter() - progress.seconds
     while progress.blocks:
@@ -193,12 +219,15 @@ def train(
             full = True
         if full:  # here and not above, where the error still holds the tensors
             _halve_block(task, progress, watch)
+        if not progress.blocks and search is not None:
+            task = _begin_batch(task, progress, search, seeds, most)
     if watch.last is not None and watch.last.iteration < watch.last.total and watch.report is not None:
         watch.report(replace(watch.last, iteration=watch.last.total))  # all have stopped early
     progress.seconds = time.perf_counter() - watch.began
     if checkpoints is not None and progress.seconds > checkpoints.seconds:
         _save(progress, watch, checkpoints)  # should writing the results fail
-    ordered = [progress.ended[member] for member in range(len(task.grid)) if member in progress.ended]
+    by_strength = sorted(range(len(task.grid)), key=lambda member: task.grid[member][0])
+    ordered = [progress.ended[member] for member in by_strength if member in progress.ended]
     trained = [parameters for parameters, _ in ordered]
     if settings.refit:
         # Members that diverged before the refit: the form of the other members, nothing pruned but what was closed.
@@ -211,7 +240,38 @@ def train(
         network.join(trained),
         tuple(replace(member, seconds=seconds) for _, member in ordered),
         progress.history,
+        progress.batches,
+        progress.reasons,
     )
+
+
+def _batches(
+    checkpoint: Checkpoint | None, method_settings: MethodSettings, search: Search | None
+) -> tuple[list[list[float]], list[str]]:
+    """The batches of strengths that training begins, or goes on, with, and the reasons for them."""
+    if checkpoint is not None and "batches" in checkpoint[2]:
+        return checkpoint[2]["batches"], checkpoint[2]["reasons"]
+    if search is None:
+        return [list(method_settings.listed_strengths)], []
+    first = search.first()
+    _LOG.info("strengths %s: %s", list_names(first.strengths), first.reason)
+    return [list(first.strengths)], [first.reason]
+
+
+def _begin_batch(task: Task, progress: _Progress, search: Search, seeds: Sequence[int], most: int) -> Task:
+    """Add the members of the next batch of strengths, if there is one, once all members have ended."""
+    batch = search.next(task, progress.batches, list(progress.ended.values()))
+    progress.reasons.append(batch.reason)
+    if not batch.strengths:
+        _LOG.info("no further strengths: %s", batch.reason)
+        return task
+    _LOG.info("further strengths %s: %s", list_names(batch.strengths), batch.reason)
+    progress.batches.append(list(batch.strengths))
+    before = len(task.grid)
+    task = replace(task, grid=(*task.grid, *((strength, seed) for strength in batch.strengths for seed in seeds)))
+    blocks = _split(range(before, len(task.grid)), most)
+    progress.blocks.extend(blocks)
+    return task
 
 
 def _end_here(task: Task, progress: _Progress) -> None:
@@ -478,9 +538,10 @@ def _report(task: Task, progress: _Progress, run: Run, counted: int, losses: lis
     in_training = len(progress.blocks[0])
     before = len(task.grid) - sum(map(len, progress.blocks))
     diverged = sum(member.status == "diverged" for _, member in progress.ended.values())
+    of_batch = len(task.grid) * len(progress.batches[0]) / sum(map(len, progress.batches))  # so that none goes back
     return Report(
-        round((before * total + in_training * counted) / len(task.grid)),
-        total,
+        round((before * total + in_training * counted) / of_batch),
+        round(total * len(task.grid) / of_batch),
         len(task.grid) - diverged,
         len(task.grid),
         median(losses),
@@ -509,6 +570,8 @@ def _save(progress: _Progress, watch: _Watch, checkpoints: Checkpoints) -> bool:
     for member, (parameters, _) in progress.ended.items():
         tensors |= {f"ended.{member}.{name}": tensor for name, tensor in parameters.named().items()}
     state = {
+        "batches": progress.batches,
+        "reasons": progress.reasons,
         "blocks": progress.blocks,
         "phase": progress.phase,
         "iteration": progress.iteration,
@@ -523,11 +586,8 @@ def _save(progress: _Progress, watch: _Watch, checkpoints: Checkpoints) -> bool:
     return saved
 
 
-def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
-    """Progress of the newest checkpoint; blocks of more than `most` members, a limit that is new, are begun again."""
-    checkpoint = watch.checkpoints.load() if watch.checkpoints is not None else None
-    if checkpoint is None:
-        return None
+def _resume(task: Task, begun: _Progress, watch: _Watch, most: int, checkpoint: Checkpoint) -> _Progress:
+    """Progress of a checkpoint; blocks of more than `most` members, a limit that is new, are begun again."""
     watch.number, tensors, state = checkpoint
     run = None
     if state["active"] is not None:
@@ -538,8 +598,15 @@ def _resume(task: Task, watch: _Watch, most: int) -> _Progress | None:
         for number, member in state["ended"].items()
     }
     _LOG.info("going on from a checkpoint at iteration %d of phase %d", state["iteration"], state["phase"] + 1)
-    progress = _Progress(
-        state["blocks"], state["phase"], state["iteration"], run, ended, state["history"], state["seconds"]
+    progress = replace(
+        begun,
+        blocks=state["blocks"],
+        phase=state["phase"],
+        iteration=state["iteration"],
+        run=run,
+        ended=ended,
+        history=state["history"],
+        seconds=state["seconds"],
     )
     if progress.blocks and len(progress.blocks[0]) > most:
         _LOG.warning("%d members no longer fit in the memory given; training them again", len(progress.blocks[0]))

@@ -15,11 +15,12 @@ from sparsenode.data.contract import read_metadata, replace_entries, training_ma
 from sparsenode.data.missing import deviation_observed, is_complete, largest_observed, mean_observed
 from sparsenode.data.windows import Rows, make_windows, training_rows
 from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, group_features, stack_losses
+from sparsenode.ensemble.choice import time_blocks
 from sparsenode.ensemble.device import usable_memory
 from sparsenode.ensemble.memory import a_step_helps, count_steps, describe_steps, loss_bytes
 from sparsenode.ensemble.starts import GivenStarts, given_starts
 from sparsenode.errors import UserError
-from sparsenode.settings import MethodSettings, ModelSettings
+from sparsenode.settings import AUTO, MethodSettings, ModelSettings
 from sparsenode.training.noise import draw_rows, draw_weights
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def make_problem(
         Grid(intervals, torch.as_tensor(step / settings.time_scale, dtype=torch.float32)[:, None]),
         loss,
         batch,
-        None if starts is None else torch.as_tensor(starts.rows_of(rows.groups)),
+        None if starts is None else torch.as_tensor(starts.rows_of(rows.groups, rows.initial)),
         starts,
         () if multipliers is None else tuple(multipliers),
         standards,
@@ -263,7 +264,9 @@ def bootstrap_of_seeds(adata: AnnData, settings: ModelSettings, seeds: Sequence[
     return None if settings.bootstrap is None else bootstrap_multipliers(adata, settings.bootstrap.block, seeds)
 
 
-def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,)) -> list[tuple[float, Problem]]:
+def make_problems(
+    adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,), starts: GivenStarts | None = None
+) -> list[tuple[float, Problem]]:
     """The problems of a training run: (share of the iterations until which it is trained on, problem), in order.
 
     Windows first where there are any, whole trajectories in the last `whole_share` of the iterations.
@@ -272,6 +275,7 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         adata: the trajectories.
         settings: the settings of the model.
         seeds: seeds of the members, which matter only for a bootstrap.
+        starts: the starts from which learned ones begin; those of the trajectories where it is None.
     """
     multipliers = bootstrap_of_seeds(adata, settings, seeds)
     windows = settings.windows
@@ -295,7 +299,8 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         problems.append((1.0 - settings.whole_share, common(rows, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
-        starts = given_starts(adata) if settings.starts == "learned" else None
+        if settings.starts == "learned":
+            starts = starts or given_starts(adata)
         problems.append((1.0, common(rows, starts=starts, batch=windows.batch if windows is not None else None)))
     return problems
 
@@ -309,13 +314,80 @@ def make_validation(adata: AnnData, settings: ModelSettings) -> Problem | None:
         adata: the trajectories.
         settings: the settings of the model.
     """
-    split = adata.obs["split"].astype(str)
-    held_out = adata.obs.assign(split=split.map({"validation": "train", "train": "validation"}).fillna(split))
-    exchanged = replace_entries(adata, obs=held_out)
     try:
-        return make_problems(exchanged, settings.changed(bootstrap=None))[0][1]
+        # Groups of learned starts have the numbers that they have in training.
+        starts = given_starts(adata) if settings.starts == "learned" else None
+        return make_problems(_exchange_splits(adata), settings.changed(bootstrap=None), starts=starts)[0][1]
     except UserError:
         return None
+
+
+def _exchange_splits(adata: AnnData) -> AnnData:
+    """The trajectories with what is held out for validation in place of the training data."""
+    split = adata.obs["split"].astype(str)
+    held_out = adata.obs.assign(split=split.map({"validation": "train", "train": "validation"}).fillna(split))
+    return replace_entries(adata, obs=held_out)
+
+
+def make_judge(adata: AnnData, settings: ModelSettings) -> tuple[Problem, np.ndarray]:
+    """Forecasts of the validation observations (phase fit), by which strengths are compared while they are trained.
+
+    As evaluation has them: windows where the model can forecast from them, else whole trajectories, all observations
+    and variables alike. The errors of a row of the problem are those of a cluster, `row_losses`.
+
+    Args:
+        adata: the trajectories.
+        settings: the settings of the model.
+
+    Returns:
+        The problem, and the cluster (row,) of each of its rows: its trajectory, or where all are of one its block of
+        time.
+
+    Raises:
+        UserError: no validation observations can be forecast.
+    """
+    windows = settings.windows if settings.forecasts_from_windows else None
+    rows = training_rows(
+        _exchange_splits(adata),
+        windows=None if windows is None else (windows.length, windows.stride),
+        smoothing=0,
+        order=settings.order,
+        velocity_observations=settings.velocity_observations,
+    )
+    rows = replace(rows, weights=[np.ones(len(times)) for times in rows.times])
+    trajectory = adata.obs["trajectory"].cat.codes.to_numpy()
+    cluster = np.array([trajectory[observations[0]] for observations in rows.observations])
+    if len(set(cluster.tolist())) == 1:
+        if len(cluster) == 1:
+            rows = _cut_row(rows, time_blocks(rows.times[0]))
+            cluster = np.arange(len(rows.times))
+        else:
+            time = adata.obs["time"].to_numpy(dtype=np.float64)
+            cluster = time_blocks(np.array([time[observations[0]] for observations in rows.observations]))
+    problem = make_problem(
+        rows,
+        settings.changed(normalization="study", bootstrap=None),
+        np.ones(adata.n_vars),
+        starts=given_starts(adata) if settings.starts == "learned" and windows is None else None,
+    )
+    return problem, cluster
+
+
+def _cut_row(rows: Rows, blocks: np.ndarray) -> Rows:
+    """A row for each block of time of the only one, from its start to the end of the block."""
+    chosen = [np.flatnonzero(blocks == block) for block in range(int(blocks.max()) + 1)]
+    return Rows(
+        initial=np.repeat(rows.initial, len(chosen), axis=0),
+        initial_error=np.repeat(rows.initial_error, len(chosen), axis=0),
+        velocity=np.repeat(rows.velocity, len(chosen), axis=0),
+        velocity_error=np.repeat(rows.velocity_error, len(chosen), axis=0),
+        at_start=np.repeat(rows.at_start, len(chosen), axis=0),
+        times=[rows.times[0][numbers] for numbers in chosen],
+        observed=[rows.observed[0][numbers] for numbers in chosen],
+        weights=[rows.weights[0][numbers] for numbers in chosen],
+        groups=rows.groups * len(chosen),
+        observations=[rows.observations[0][numbers] for numbers in chosen],
+    )
 
 
 def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSettings) -> None:
@@ -323,13 +395,14 @@ def check_validation(adata: AnnData, settings: ModelSettings, method: MethodSett
 
     Raises UserError, before the training and not after it.
     """
-    if len(method.strengths) < 2:
+    if method.strengths != AUTO and len(method.strengths) < 2:
         return
     if settings.forecasts_from_windows and settings.windows is not None:
         past = read_metadata(adata).known_observations
         make_windows(adata, "validation", "fit", settings.windows.length, settings.windows.stride, past=past)
     elif not ((adata.obs["split"] == "validation") & (adata.obs["phase"] == "fit")).any():
+        several = "the" if method.strengths == AUTO else len(method.strengths)
         raise UserError(
-            f"there are no validation observations (phase fit) to choose among {len(method.strengths)} strengths on; "
+            f"there are no validation observations (phase fit) to choose among {several} strengths on; "
             "set validation.by and validation.share of the dataset"
         )

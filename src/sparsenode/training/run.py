@@ -109,7 +109,7 @@ def make_task(
         )
     if settings.warm_up == 0 and (reason := method.why_warm_up()) is not None:
         raise UserError(f"`warm_up` of the model is 0, with the method {method.name}, {reason}; set it above 0")
-    strongest = max(method_settings.strengths)
+    strongest = max(method_settings.listed_strengths)
     if strongest > method.largest_strength:
         raise UserError(
             f"a strength of {strongest:g} has no meaning to the method {method.name}; give at most "
@@ -121,7 +121,7 @@ def make_task(
         settings,
         method,
         make_field(settings, features),
-        tuple((strength, seed) for strength in method_settings.strengths for seed in seeds),
+        tuple((strength, seed) for strength in method_settings.listed_strengths for seed in seeds),
         device,
         starts,
         None if prior is None else _as_network(prior, settings).to(device),

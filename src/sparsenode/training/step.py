@@ -37,20 +37,31 @@ def data_loss(run: Run, task: Task, problem: Problem | Matching, iteration: int,
     if isinstance(problem, Matching):
         return problem.of_seeds(seeds).loss(task.field, layers)
     problem = problem.sample(iteration).of_seeds(seeds)
-    return _solve_loss(parameters, task, problem, layers, (seeds, iteration))
+    return problem.loss(_solve(parameters, task, problem, layers, (seeds, iteration)))
 
 
 @torch.no_grad()
 def forecast_loss(parameters: Parameters, task: Task, problem: Problem, seeds: Sequence[int]) -> Tensor:
     """Loss (member,) of a solve of all rows, without any noise; `seeds` are those of the members."""
+    return problem.of_seeds(seeds).loss(_forecast_nodes(parameters, task, problem))
+
+
+@torch.no_grad()
+def row_losses(parameters: Parameters, task: Task, problem: Problem) -> Tensor:
+    """Share (member, row) of each row of a problem that is the same for all seeds in the loss of a noise-free solve."""
+    return problem.loss.of_rows(_forecast_nodes(parameters, task, problem))
+
+
+def _forecast_nodes(parameters: Parameters, task: Task, problem: Problem) -> Tensor:
+    """Node values (member, row, 2 x nodes, feature) of a solve without any noise."""
     layers = network.effective_layers(parameters, network.deterministic_gates(parameters), task.settings.activation)
-    return _solve_loss(parameters, task, problem.of_seeds(seeds), layers, None)
+    return _solve(parameters, task, problem, layers, None)
 
 
-def _solve_loss(
+def _solve(
     parameters: Parameters, task: Task, problem: Problem, layers: Layers, drawn_for: tuple[Sequence[int], int] | None
 ) -> Tensor:
-    """Loss (member,) of a solve; the initial states are perturbed as drawn for seeds and an iteration, if at all."""
+    """Node values of a solve; the initial states are perturbed as drawn for seeds and an iteration, if at all."""
     settings = task.settings
     positions, velocities = problem.positions, problem.velocities
     noise = torch.zeros(())
@@ -70,7 +81,7 @@ def _solve_loss(
         nodes = nodes + deviation_nodes(
             deviation, network.own_rates(parameters)[0], problem.grid.step, range(problem.grid.intervals + 1)
         )
-    return problem.loss(nodes)
+    return nodes
 
 
 def _noise_of_gates(run: Run, task: Task, seeds: Sequence[int], iteration: int) -> list[Tensor]:

@@ -12,3 +12,8 @@ describe(
     description="the strength chosen on validation",
     undefined="fewer than half of the members finished",
 )
+describe(
+    "strength_batches",
+    description="batches of strengths that the training chose by itself, the most of its jobs; `reason` says which and "
+    "why",
+)
