@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sparsenode.dynamics import network
 from sparsenode.dynamics.network import Parameters
-from sparsenode.ensemble.device import is_out_of_memory, release_memory
+from sparsenode.ensemble.device import is_out_of_memory, own_stream, release_memory
 from sparsenode.ensemble.members import Member
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import EdgeProximal
@@ -27,10 +27,11 @@ from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import run as runs
 from sparsenode.training import stopping
 from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.graph import Iterations
 from sparsenode.training.matching import Matching
 from sparsenode.training.problems import Problem
 from sparsenode.training.run import Run, Task
-from sparsenode.training.step import data_loss, forecast_loss, is_proximal, penalty, set_learning_rate, step
+from sparsenode.training.step import forecast_loss
 
 _LOG = logging.getLogger(__name__)
 
@@ -112,11 +113,15 @@ class _Progress:
 
 @dataclass
 class _Watch:
-    """What looks at training from outside: reports, checkpoints, and a signal to stop."""
+    """What looks at training from outside, reports, checkpoints, and a signal to stop; and what it decides.
+
+    `recorded` tells whether iterations are recorded (see `Iterations`).
+    """
 
     report: Callable[[Report], None] | None
     checkpoints: Checkpoints | None
     interrupted: Callable[[], int]
+    recorded: bool | None = None
     last: Report | None = None
     number: int = 0
     began: float = field(default_factory=time.perf_counter)
@@ -139,6 +144,7 @@ def train(
     matching: Matching | None = None,
     validation: Problem | None = None,
     keep_interrupted: bool = False,
+    recorded: bool | None = None,
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
@@ -163,6 +169,7 @@ def train(
             these is below that of its random start; on the training data where it is None.
         keep_interrupted: whether a signal ends the members that are trained at that time where they are, once their
             warm-up is over; members that were not begun are left out. `reason` of a member then says so.
+        recorded: whether iterations are recorded and repeated (see `Iterations`); None for those on a GPU.
 
     Raises:
         InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before. With
@@ -171,28 +178,29 @@ def train(
     last = problems[-1][1]
     torch_device = torch.device(device)
     task = runs.make_task(features, settings, method_settings, seeds, torch_device, last.given, prior, last.standards)
-    watch = _Watch(report, checkpoints, interrupted)
+    watch = _Watch(report, checkpoints, interrupted, recorded)
     most = most_members or len(task.grid)
-    progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))
-    course = _Course(problems=problems, matching=matching, validation=validation).to(task.device)
-    watch.began = time.perf_counter() - progress.seconds
-    while progress.blocks:
-        full = False
-        try:
-            _train_block(task, progress, course, watch)
-        except InterruptedTrainingError:
-            if not keep_interrupted:
-                raise
-            _end_here(task, progress)
-            if not progress.ended:
-                raise
-            break
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            full = True
-        if full:  # here and not above, where the error still holds the tensors
-            _halve_block(task, progress, watch)
+    with own_stream(task.device):
+        progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))
+        course = _Course(problems=problems, matching=matching, validation=validation).to(task.device)
+        watch.began = time.perf_counter() - progress.seconds
+        while progress.blocks:
+            full = False
+            try:
+                _train_block(task, progress, course, watch)
+            except InterruptedTrainingError:
+                if not keep_interrupted:
+                    raise
+                _end_here(task, progress)
+                if not progress.ended:
+                    raise
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                full = True
+            if full:  # here and not above, where the error still holds the tensors
+                _halve_block(task, progress, watch)
     if watch.last is not None and watch.last.iteration < watch.last.total and watch.report is not None:
         watch.report(replace(watch.last, iteration=watch.last.total))  # all have stopped early
     progress.seconds = time.perf_counter() - watch.began
@@ -306,47 +314,46 @@ def _train_phase(
     settled = max([warm_up, *ends, *changed])
     current: Problem | Matching | None = None
     seeds: list[int] = []
+    iterations = Iterations(task, phase.first + phase.iterations, recorded=watch.recorded)
     for iteration in range(progress.iteration, phase.iterations + 1):
         progress.iteration = iteration
         _keep_safe(progress, watch)
         done = iteration / phase.iterations
         counted = phase.first + iteration
         warm = min(1.0, done / warm_up) if warm_up > 0 else 1.0
-        ramp = task.method.ramp(warm)
         if iteration in reweighed:
             runs.reweigh_edges(run, task)
         if iteration in pruned:
             runs.prune(run, task, iteration, _before_cooling(task, phase))
         problem = _next_problem(task, run, course, phase, iteration)
         if problem is not current or len(seeds) != len(run.active):
-            current, seeds = problem, task.seeds(run.active)
+            current, seeds, strengths = problem, task.seeds(run.active), task.strengths(run.active)
             active_problem = problem
             # Of a batch each iteration takes its members' losses: those over all rows would be many times larger.
             if isinstance(problem, Matching) or problem.rows == len(problem.positions):
                 active_problem = problem.of_seeds(seeds)
-        run.optimizer.zero_grad(set_to_none=True)
-        loss = data_loss(run, task, active_problem, counted, None if phase.refitting else warm)
         checked = _is_check(task, phase, iteration)
-        total, strength = loss, torch.zeros_like(loss)
-        # What a proximal step represents is known to the step itself; its value is only looked at.
-        penalized = not phase.refitting and (not is_proximal(task) or checked or run.plateau is not None)
-        penalties = penalty(run, task) if penalized else torch.zeros_like(loss)
-        if not phase.refitting:
-            strength = task.strengths(run.active) * ramp
-            total = loss + strength * penalties
-        if run.plateau is not None and done >= settled:
-            run.plateau = stopping.observe(run.plateau, total)
         share = _schedule(task, run, phase, iteration)
         staying = None
+        taken = iterations.take(
+            run,
+            active_problem,
+            counted,
+            warm=None if phase.refitting else warm,
+            strength=None if phase.refitting else strengths * task.method.ramp(warm),
+            share=share,
+            checked=checked,
+        )
+        if run.plateau is not None and done >= settled:
+            run.plateau = stopping.observe(run.plateau, taken.total)
         if checked:
-            sound = torch.isfinite(loss) & (loss < EXPLODED)
-            _record(progress, run, task, counted, loss, penalties, share, sound)
-            staying = _check(task, progress, run, iteration, phase, loss, sound.cpu(), watch)
+            sound = torch.isfinite(taken.loss) & (taken.loss < EXPLODED)
+            _record(progress, run, task, counted, taken.loss, taken.penalties, share, sound)
+            measured = taken.before or run.parameters
+            staying = _check(task, progress, run, measured, iteration, phase, taken.loss, sound.cpu(), watch)
             if not staying.any():
                 return
-            total = total[staying.to(task.device)]
-        total.sum().backward()
-        step(run, task, strength, refitting=phase.refitting, share=share)
+        taken.finish(staying)
         if staying is not None and not staying.all():
             runs.keep_members(run, torch.nonzero(staying).flatten().tolist())
 
@@ -398,10 +405,10 @@ def _schedule(task: Task, run: Run, phase: _Phase, iteration: int) -> Tensor | N
     settings = task.settings
     final = settings.final_learning_rate_share
     if run.plateau is not None and settings.stop is not None:
-        set_learning_rate(run, 1.0)
+        run.optimizer.set_share(1.0)
         return stopping.learning_rate_share(run.plateau, settings.stop, iteration, final)
     done = min(iteration / phase.iterations, 1.0)
-    set_learning_rate(run, final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done)))
+    run.optimizer.set_share(final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done)))
     return None
 
 
@@ -409,24 +416,28 @@ def _check(
     task: Task,
     progress: _Progress,
     run: Run,
+    parameters: Parameters,
     iteration: int,
     phase: _Phase,
     loss: Tensor,
     sound: Tensor,
     watch: _Watch,
 ) -> Tensor:
-    """Take a snapshot of the sound members, end those that diverged or finished; who goes on, (member,) on the CPU."""
+    """Take a snapshot of the sound members, end those that diverged or finished; who goes on, (member,) on the CPU.
+
+    The loss is that of `parameters`.
+    """
     counted = phase.first + iteration
     reason = f"loss not finite or above {EXPLODED:g} by iteration {counted}"
     _end_members(progress, run, task, ~sound, "diverged", reason, iteration)
-    runs.take_snapshot(run, sound)
+    runs.take_snapshot(run, sound, parameters)
     finished = torch.full_like(sound, iteration == phase.iterations)
     if run.plateau is not None and task.settings.stop is not None:
         run.plateau = stopping.compare(run.plateau, task.settings.stop, iteration, phase.iterations)
         finished |= stopping.done(run.plateau, task.settings.stop, iteration).cpu()
     finished &= sound
     if watch.report is not None and sound.any():
-        watch.last = _report(task, progress, run, counted, loss.detach().cpu()[sound].tolist())
+        watch.last = _report(task, progress, parameters, counted, loss.detach().cpu()[sound].tolist())
         watch.report(watch.last)
     _end_members(progress, run, task, finished, "finished", "", iteration)
     return sound & ~finished
@@ -472,7 +483,7 @@ def _record(
     )
 
 
-def _report(task: Task, progress: _Progress, run: Run, counted: int, losses: list[float]) -> Report:
+def _report(task: Task, progress: _Progress, parameters: Parameters, counted: int, losses: list[float]) -> Report:
     phases = _phases(task.settings)
     total = phases[-1].first + phases[-1].iterations
     in_training = len(progress.blocks[0])
@@ -484,14 +495,14 @@ def _report(task: Task, progress: _Progress, run: Run, counted: int, losses: lis
         len(task.grid) - diverged,
         len(task.grid),
         median(losses),
-        _sparsity(run),
+        _sparsity(parameters),
     )
 
 
 @torch.no_grad()
-def _sparsity(run: Run) -> float:
+def _sparsity(parameters: Parameters) -> float:
     """Share of zero weights, median over members, on deterministic gates."""
-    return float(network.weight_sparsity(run.parameters, PRUNING_THRESHOLD).median())
+    return float(network.weight_sparsity(parameters, PRUNING_THRESHOLD).median())
 
 
 def _keep_safe(progress: _Progress, watch: _Watch) -> None:
