@@ -107,7 +107,6 @@ def train_members(
             "settings": frozen,
             "seeds": list(seeds),
             "data_sha256": data_sha256,
-            "device": device_name,
             **{name: version for name, version in describe_software().items() if name != "git_commit"},
         }
         store = Checkpoints(checkpoints, identity, checkpoint_seconds)
@@ -151,7 +150,8 @@ class Training:
         matching: what rates are compared with first (see `make_matching`); None for nothing.
         validation: what tells after it which start is the better one (see `make_validation`).
         prior: the network that a pruner knows, (source, target); None where the method takes none.
-        most_members: members that fit into the memory at once.
+        most_members: members that fit into the memory at once, by an estimate.
+        available: bytes that may be used.
     """
 
     adata: AnnData
@@ -163,6 +163,7 @@ class Training:
     validation: Problem | None
     prior: np.ndarray | None
     most_members: int
+    available: int
 
     def run(
         self,
@@ -197,6 +198,7 @@ class Training:
                 list(self.seeds),
                 device=self.device,
                 most_members=self.most_members,
+                available=self.available,
                 report=report,
                 checkpoints=checkpoints,
                 interrupted=interrupted,
@@ -293,6 +295,7 @@ def make_training(
         validation=validation,
         prior=prior,
         most_members=most_members(available, each),
+        available=available,
     )
 
 

@@ -26,6 +26,7 @@ from sparsenode.progress import Report
 from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import run as runs
 from sparsenode.training import stopping
+from sparsenode.training.blocks import measure_members
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.graph import Iterations
 from sparsenode.training.matching import Matching
@@ -37,6 +38,10 @@ _LOG = logging.getLogger(__name__)
 
 EXPLODED = 1e6
 """A relative loss above this counts as divergence before it becomes infinite."""
+
+
+_SURELY_FIT = 4
+"""How many times as many members as there are have to fit, by the estimate, for a GPU not to be asked."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,11 @@ class _Course:
             matching=None if self.matching is None else self.matching.to(device),
             validation=None if self.validation is None else self.validation.to(device),
         )
+
+    def all(self) -> list[Problem | Matching]:
+        """All that iterations compare with."""
+        compared: list[Problem | Matching] = [problem for _, problem in self.problems]
+        return compared if self.matching is None else [*compared, self.matching]
 
     def at(self, iteration: int, phase: _Phase, settings: ModelSettings) -> Problem | Matching:
         """What an iteration of a phase compares with."""
@@ -145,6 +155,7 @@ def train(
     validation: Problem | None = None,
     keep_interrupted: bool = False,
     recorded: bool | None = None,
+    available: int | None = None,
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
@@ -170,6 +181,8 @@ def train(
         keep_interrupted: whether a signal ends the members that are trained at that time where they are, once their
             warm-up is over; members that were not begun are left out. `reason` of a member then says so.
         recorded: whether iterations are recorded and repeated (see `Iterations`); None for those on a GPU.
+        available: bytes of a GPU's memory that may be used: how many members these hold is measured, where the estimate
+            `most_members` is no reason to be sure that all fit.
 
     Raises:
         InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before. With
@@ -181,8 +194,10 @@ def train(
     watch = _Watch(report, checkpoints, interrupted, recorded)
     most = most_members or len(task.grid)
     with own_stream(task.device):
-        progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))
         course = _Course(problems=problems, matching=matching, validation=validation).to(task.device)
+        if task.device.type == "cuda" and available is not None and most < _SURELY_FIT * len(task.grid):
+            most = measure_members(task, course.all(), available)
+        progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))
         watch.began = time.perf_counter() - progress.seconds
         while progress.blocks:
             full = False
@@ -447,9 +462,13 @@ def _end_members(
     progress: _Progress, run: Run, task: Task, rows: Tensor, status: str, reason: str, iteration: int
 ) -> None:
     """Put members aside at their last snapshot, in place of how they ended the phase before."""
-    for row in torch.nonzero(rows).flatten().tolist():
+    ended = torch.nonzero(rows).flatten().tolist()
+    if not ended:
+        return
+    snapshot = network.select(run.snapshot, ended).map(lambda tensor: tensor.cpu())
+    for place, row in enumerate(ended):
         number = run.active[row]
-        sound_parameters = network.select(run.snapshot, [row]).map(lambda tensor: tensor.cpu())
+        sound_parameters = network.select(snapshot, [place])
         strength, seed = task.grid[number]
         before = progress.ended[number][1].iterations if number in progress.ended else 0
         progress.ended[number] = (sound_parameters, Member(strength, seed, status, reason, before + iteration, 0.0))
