@@ -8,7 +8,9 @@ from sparsenode.training.blocks import members_that_fit
 @pytest.mark.parametrize(("fixed", "each"), [(0, 10), (1000, 10), (7, 3)])
 @pytest.mark.parametrize("members", [1, 3, 5, 100])
 @pytest.mark.parametrize("available", [50, 400, 3000])
-def test_as_many_fit_as_a_line_through_two_measurements_says(fixed: int, each: int, members: int, available: int) -> None:
+def test_as_many_fit_as_a_line_through_two_measurements_says(
+    fixed: int, each: int, members: int, available: int
+) -> None:
     asked = []
 
     def peak_of(count: int) -> int:

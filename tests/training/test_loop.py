@@ -550,6 +550,37 @@ def test_recorded_iterations_are_those_without_a_record(
     assert 1 < len(set(map(id, repeated))) < len(repeated) / 2
 
 
+@pytest.mark.parametrize("fault", ["a stale strength", "a stale draw", "no step", "refused"])
+def test_a_record_that_does_otherwise_is_not_used(
+    problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """Whatever a GPU does, members end as without a record."""
+    repeat, record = graph.RecordedStep.repeat, graph._record
+
+    def repeat_wrongly(self: Any, **given: Any) -> Any:
+        if fault == "a stale strength":
+            given["strength"] = given["strength"] * 0 + 100.0
+        if fault == "a stale draw":
+            given["drawn"] = replace(given["drawn"], gates=given["drawn"].gates * 0 - 20_000)
+        return repeat(self, **given)
+
+    def record_wrongly(iterate: Any, device: torch.device) -> Any:
+        if fault == "refused":
+            message = "operation not permitted when stream is capturing"
+            raise graph.NotRecordedError(message)
+        losses = [torch.full((4,), 0.5)] * 3
+        return (lambda: losses) if fault == "no step" else record(iterate, device)
+
+    settings = TINY.changed(iterations=12, warm_up=0.0)
+    given = strengths_of("l0", 0.0, 0.1)
+    plain = train(problems, 2, settings, given, (0, 1))
+    monkeypatch.setattr(graph.RecordedStep, "repeat", repeat_wrongly)
+    monkeypatch.setattr(graph, "_record", record_wrongly)
+    spoiled = train(problems, 2, settings, given, (0, 1), recorded=True)
+    assert_equal(plain, spoiled)
+    assert caplog.text.count("cannot be recorded as a CUDA graph") == 1
+
+
 @pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("variant", ["plain", "stop", "bootstrap"])
 def test_weights_of_edges_come_back_with_a_checkpoint(rotation: anndata.AnnData, tmp_path: Path, variant: str) -> None:

@@ -48,9 +48,7 @@ def measure_members(task: Task, problems: Sequence[Problem | Matching], availabl
         for problem in problems:
             for iteration in range(2):  # the second with the moments of the first
                 run.optimizer.zero_grad()
-                *_, total = objective(
-                    run, task, problem, iteration, gate_noise=0.5, strength=strength, penalized=True
-                )
+                *_, total = objective(run, task, problem, iteration, gate_noise=0.5, strength=strength, penalized=True)
                 total.sum().backward()
                 step(run, task, strength, refitting=False)
         return int(torch.cuda.max_memory_allocated(task.device))

@@ -27,6 +27,11 @@ from sparsenode.training.step import is_proximal, needs, objective, penalty, ste
 _LOG = logging.getLogger(__name__)
 
 
+SAME = 0.01
+"""Share of a step, and of a loss, by which a record may differ: rounding of a GPU is far below it, and a mistake far
+above."""
+
+
 class NotRecordedError(Exception):
     """An iteration that cannot be recorded."""
 
@@ -175,7 +180,8 @@ class Iterations:
     """Takes the iterations of a phase of training one after another, by a record of them where there can be one.
 
     The first iteration of each kind is not recorded, since libraries set themselves up in it, nor is the last, after
-    which no step is taken.
+    which no step is taken. The first repetition is taken back and compared with the iteration itself: a record that
+    does anything else is not used, and a remark says so.
 
     Args:
         task: what stays the same.
@@ -188,7 +194,7 @@ class Iterations:
         on_gpu = task.device.type == "cuda"
         self._recording = (on_gpu if recorded is None else recorded) and task.settings.solver.scheme == "rk4"
         self._stage = Stage(task.device) if on_gpu or self._recording else None
-        self._kinds: set[tuple[Any, ...]] = set()
+        self._kinds: dict[tuple[Any, ...], bool] = {}  # whether a record was compared
         self._record: RecordedStep | None = None
         self._active: list[int] | None = None
         self._seeds: list[int] = []
@@ -222,6 +228,21 @@ class Iterations:
             taken = self._repeat(run, problem, warm, strength, share, drawn, checked, differentiated)
             if taken is not None:
                 return taken
+        penalized = differentiated or (checked and strength is not None)
+        return self._plain(run, problem, iteration, warm, strength, share, penalized, drawn)
+
+    def _plain(
+        self,
+        run: Run,
+        problem: Problem | Matching,
+        iteration: int,
+        warm: float | None,
+        strength: Tensor | None,
+        share: Tensor | None,
+        penalized: bool,
+        drawn: Drawn | None,
+    ) -> Taken:
+        """The iteration itself, but for its step."""
         run.optimizer.zero_grad()
         loss, penalties, total = objective(
             run,
@@ -230,7 +251,7 @@ class Iterations:
             iteration,
             gate_noise=warm,
             strength=strength,
-            penalized=differentiated or (checked and strength is not None),
+            penalized=penalized,
             drawn=drawn,
         )
         pulled = torch.zeros_like(loss) if strength is None else strength
@@ -261,32 +282,72 @@ class Iterations:
     ) -> Taken | None:
         """The iteration by a record, a new one if there is none of its kind; None for one that is not recorded."""
         kind = record_key(run, problem, warm, share, penalized=differentiated)
+        seen = (_Same(problem), *kind[-3:])
+        given: dict[str, Any] = {"gate_noise": warm, "strength": strength, "share": share, "drawn": drawn}
         if self._record is None or self._record.key != kind:
             self._record = None  # gives its memory back before the next one takes as much
-            seen = (_Same(problem), *kind[-3:])
             if seen not in self._kinds:
-                self._kinds.add(seen)
+                self._kinds[seen] = False
                 return None
             try:
-                self._record = RecordedStep(
-                    run,
-                    self.task,
-                    problem,
-                    gate_noise=warm,
-                    strength=strength,
-                    penalized=differentiated,
-                    share=share,
-                    drawn=drawn,
-                )
+                self._record = RecordedStep(run, self.task, problem, penalized=differentiated, **given)
             except NotRecordedError as error:
-                self._recording = False
-                _LOG.warning(
-                    "an iteration cannot be recorded as a CUDA graph (%s): training goes on without, more slowly", error
-                )
+                self._give_up(str(error))
                 return None
         before = looked_at = None
-        if checked:
+        if checked or not self._kinds[seen]:
             before = runs.copy(run.parameters)
             looked_at = penalty(run, self.task).detach() if strength is not None and not differentiated else None
-        loss, penalties, total = self._record.repeat(gate_noise=warm, strength=strength, share=share, drawn=drawn)
+        tried = None if self._kinds[seen] else _Tried(run)
+        loss, penalties, total = self._record.repeat(**given)
+        if tried is not None:
+            moved, loss = tried.take_back(), loss.clone()
+            taken = self._plain(run, problem, 0, warm, strength, share, differentiated, drawn)
+            taken.finish(None)
+            difference = tried.difference(moved)
+            if not (difference <= SAME and _is_close(loss, taken.loss)):
+                self._give_up(f"it does otherwise than the iteration itself, by {difference:.1g} of a step")
+            self._kinds[seen] = True
+            loss, penalties, total = taken.loss.detach(), taken.penalties.detach(), taken.total.detach()
         return Taken(loss=loss, penalties=penalties if looked_at is None else looked_at, total=total, before=before)
+
+    def _give_up(self, reason: str) -> None:
+        self._recording, self._record = False, None
+        _LOG.warning(
+            "an iteration cannot be recorded as a CUDA graph (%s): training goes on without, more slowly", reason
+        )
+
+
+class _Tried:
+    """The trained tensors of a run and their moments, which a repetition changes and `take_back` brings back."""
+
+    def __init__(self, run: Run) -> None:
+        trained = [tensor for group in run.optimizer.param_groups for tensor in group["params"]]
+        moments = [moment for tensor in trained for moment in run.optimizer.state.get(tensor, {}).values()]
+        self._trained = trained
+        self._tensors = [*trained, *moments]
+        self._values = [tensor.detach().clone() for tensor in self._tensors]
+
+    @torch.no_grad()
+    def take_back(self) -> list[Tensor]:
+        """Bring the values back; the moves (...) of the trained tensors until now."""
+        moves = [tensor - value for tensor, value in zip(self._trained, self._values, strict=False)]
+        for tensor, value in zip(self._tensors, self._values, strict=True):
+            tensor.copy_(value)
+        return moves
+
+    @torch.no_grad()
+    def difference(self, moves: list[Tensor]) -> float:
+        """How far from the moves until now others are, as a share of them; that of the member with the largest."""
+        squares = difference = torch.zeros((), device=moves[0].device)
+        for tensor, value, other in zip(self._trained, self._values, moves, strict=False):
+            move = (tensor - value).flatten(1)
+            squares = squares + move.square().sum(1)
+            difference = difference + (move - other.flatten(1)).square().sum(1)
+        sound = torch.isfinite(squares)
+        shares = difference[sound] / squares[sound].clamp(min=torch.finfo(squares.dtype).tiny)
+        return float(shares.max().sqrt()) if len(shares) else 0.0
+
+
+def _is_close(loss: Tensor, other: Tensor) -> bool:
+    return torch.allclose(loss, other.detach(), rtol=SAME, atol=SAME, equal_nan=True)
