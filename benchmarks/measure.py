@@ -18,6 +18,7 @@ from typing import Any
 
 import made_up
 import numpy as np
+import rivals
 import torch
 from reference import ReferenceLoop, Trajectory
 
@@ -28,7 +29,7 @@ from sparsenode.ensemble.memory import evaluations_kept
 from sparsenode.evaluation.sparsity import feature_sparsity
 from sparsenode.settings import MethodSettings, ModelSettings, SolverSettings, StopSettings
 from sparsenode.training.loop import TrainingResult, train
-from sparsenode.training.problems import Problem, make_problems
+from sparsenode.training.problems import Problem, make_problem, make_problems
 
 DATA = Path("results/data/hematopoiesis_study.h5ad")
 GENES = 529
@@ -199,10 +200,37 @@ def time_iterations(
     return [after - before for before, after in pairwise(stamps)][3:]
 
 
+def measure_rival(engine: str, size: dict[str, Any], members: list[int], iterations: int) -> dict[str, Any]:
+    """Seconds of an iteration of all members, for each number of them; `ours` is the training loop of this package."""
+    what = rivals.Size(**{**size, "hidden": tuple(size["hidden"])})
+    if engine == "ours":
+        return {"seconds": [time_ours(what, count, iterations) for count in members]}
+    return {"seconds": [rivals.time_engine(engine, what, count, iterations) for count in members]}
+
+
+def time_ours(size: rivals.Size, members: int, iterations: int) -> float:
+    """Seconds of an iteration of the training loop, without gates and penalties as the others."""
+    settings = ModelSettings(
+        network="per_target" if size.per_target else "joint",
+        hidden=size.hidden,
+        activation="tanh" if size.per_target else "elu",
+        solver=SolverSettings(step=size.step),
+        iterations=iterations + 4,
+        check_every=iterations + 4,
+        warm_up=0.0,
+    )
+    observed = list(size.observed())
+    times = [size.step * np.arange(size.steps + 1.0)] * size.rows
+    rows = made_up.rows_of(np.array([values[0] for values in observed]), times, observed)
+    problem = make_problem(rows, settings, np.ones(size.variables))
+    return median(time_iterations([(1.0, problem)], size.variables, settings, "none", members))
+
+
 MEASUREMENTS = {
     "cells": measure_cells,
     "peak": measure_peak,
     "reference": measure_reference,
+    "rival": measure_rival,
     "step": measure_step,
     "target": measure_target,
 }
