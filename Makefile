@@ -3,7 +3,7 @@
 # make test-fast  quick ones of single functions, some 90 seconds: none marked as slow, neither Snakemake nor Slurm
 # make lint   style, types, format and rules of the workflow
 # make lock   envs/requirements.lock from what is installed in .venv
-# make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 15 minutes
+# make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 20 minutes
 # make clean-results
 # Each makes the virtual environment .venv first if there is none, or if the lock or pyproject.toml has changed.
 

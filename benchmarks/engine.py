@@ -1,7 +1,8 @@
 """Measure the training engine: `make bench`.
 
 Prints a table a question, and writes results/benchmarks/*.csv and figures. Needs results/data/hematopoiesis_study.h5ad
-(`make bench` makes it; 24 MB of downloads, or a mirror). Nothing else should run meanwhile.
+(`make bench` makes it; 24 MB of downloads, or a mirror). Nothing else should run meanwhile. JAX, diffrax and torchode
+are measured beside it where they are installed: `pip install --requirement benchmarks/rivals.txt`.
 
     python benchmarks/engine.py [--only members] [--threads 2] [--folder results/benchmarks]
 """
