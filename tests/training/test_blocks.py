@@ -1,6 +1,7 @@
 """How many members fit, from two measurements."""
 
 import pytest
+import torch
 
 from sparsenode.training.blocks import members_that_fit
 
@@ -31,3 +32,21 @@ def test_as_many_fit_as_a_line_through_two_measurements_says(
 
 def test_what_takes_no_memory_fits() -> None:
     assert members_that_fit(lambda _: 500, 1000, 64) == 64
+
+
+def test_where_a_few_do_not_fit_a_block_begins_with_as_few() -> None:
+    def peak_of(count: int) -> int:
+        if count > 4:
+            raise torch.OutOfMemoryError
+        return 900
+
+    assert members_that_fit(peak_of, 1000, 64) == 4
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
+    def peak_of(count: int) -> int:
+        message = "shapes do not match"
+        raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        members_that_fit(peak_of, 1000, 64)

@@ -21,7 +21,8 @@ _MARGIN = 1.15
 def members_that_fit(peak_of: Callable[[int], int], available: int, members: int) -> int:
     """How many of some members fit into a memory, of which so much is `available` in bytes; at least one.
 
-    What members need is a line in their number, of which two points are measured.
+    What members need is a line in their number, of which two points are measured. Where even these few do not fit, the
+    answer is as few: training halves a block that does not fit.
 
     Args:
         peak_of: the most bytes that so many members take.
@@ -31,7 +32,12 @@ def members_that_fit(peak_of: Callable[[int], int], available: int, members: int
     few, more = min(_FEW, members), min(2 * _FEW, members)
     if few == more:
         return members  # what does not fit is halved
-    first, second = peak_of(few), peak_of(more)
+    try:
+        first, second = peak_of(few), peak_of(more)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return few
     each = _MARGIN * max(second - first, 1) / (more - few)
     fixed = max(0.0, _MARGIN * first - few * each)
     return max(1, min(members, int((available - fixed) / each)))
@@ -55,9 +61,5 @@ def measure_members(task: Task, problems: Sequence[Problem | Matching], availabl
 
     try:
         return members_that_fit(peak_of, available, len(task.grid))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        return 1
     finally:
         release_memory()
