@@ -4,7 +4,7 @@
 # make lint   style, types, format and rules of the workflow
 # make wheel-check  builds sdist and wheel, installs the wheel, and runs and fits with it in an empty folder
 # make lock   envs/requirements.lock from what is installed in .venv
-# make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 15 minutes
+# make bench  the training engine's speed and memory: tables, results/benchmarks/*.csv and figures, some 20 minutes
 # make docs   the documents as a site, docs/_build/html
 # make clean-results
 # Each makes the virtual environment .venv first if there is none, or if the lock or pyproject.toml has changed.

@@ -1,7 +1,8 @@
 """Measure the training engine: `make bench`.
 
 Prints a table a question, and writes results/benchmarks/*.csv and figures. Needs results/data/hematopoiesis_study.h5ad
-(`make bench` makes it; 24 MB of downloads, or a mirror). Nothing else should run meanwhile.
+(`make bench` makes it; 24 MB of downloads, or a mirror). Nothing else should run meanwhile. JAX, diffrax and torchode
+are measured beside it where they are installed: `pip install --requirement benchmarks/rivals.txt`.
 
     python benchmarks/engine.py [--only members] [--threads 2] [--folder results/benchmarks]
 """
@@ -14,18 +15,43 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import draw
 import pandas as pd
+import rivals
 
 HERE = Path(__file__).resolve().parent
 MODELS = (("none", "unit"), ("pathreg", "unit"), ("pathreg", "weight"))
 TARGET_MEMBERS = 24
 TARGET_STRENGTH = 1.0
 TARGET_ERROR, TARGET_SPARSITY = 0.0353, 0.5
+RIVAL_ROUNDS = 3
+RIVAL_MEMBERS = (1, 8, 32, 128)
+RIVAL_SIZES: dict[str, dict[str, Any]] = {
+    **{
+        f"{variables} variables, 20 units a target": {
+            "variables": variables,
+            "hidden": [20],
+            "per_target": True,
+            "rows": 64,
+            "steps": 12,
+            "step": 1.0,
+        }
+        for variables in (3, 20, 50)
+    },
+    "529-100-100-529": {
+        "variables": 529,
+        "hidden": [100, 100],
+        "per_target": False,
+        "rows": 3,
+        "steps": 5,
+        "step": 0.2,
+    },
+}
 VARIANTS: dict[str, dict[str, Any]] = {
     "100 iterations": {"iterations": 100},
     "200 iterations": {"iterations": 200},
@@ -161,12 +187,41 @@ def compare_targets(ask: Callable[..., dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def compare_rivals(ask: Callable[..., dict[str, Any]]) -> pd.DataFrame:
+    """Time of an iteration of one member beside other packages, where they are installed (benchmarks/rivals.txt)."""
+    engines = ["ours", *(name for name, packages in rivals.PACKAGES.items() if all(map(find_spec, packages)))]
+    for name in rivals.PACKAGES:
+        if name not in engines:
+            print(f"  {name} is not measured: pip install --requirement benchmarks/rivals.txt", file=sys.stderr)
+    seconds: dict[tuple[str, int, str], list[float]] = {}
+    for _ in range(RIVAL_ROUNDS):  # in turn: what else the machine does hits all alike
+        for name, size in RIVAL_SIZES.items():
+            for engine in engines:
+                # What goes one after the other takes as long for each member, however many there are.
+                counts = list(RIVAL_MEMBERS) if engine in {"ours", "jax_vmap"} else [1, 8]
+                found = ask("rival", engine=engine, size=size, members=counts, iterations=15)["seconds"]
+                for members, each in zip(counts, found, strict=True):
+                    seconds.setdefault((name, members, engine), []).append(each / members)
+    rows = []
+    for name in RIVAL_SIZES:
+        for members in RIVAL_MEMBERS:
+            row: dict[str, Any] = {"size": name, "members": members}
+            for engine in engines:
+                measured = seconds.get((name, members, engine)) or seconds[name, 8, engine]
+                row[f"{engine}_ms_per_member"] = 1e3 * median(measured)
+            others = [value for key, value in row.items() if key.endswith("_ms_per_member") and key[:5] != "ours_"]
+            row["times_the_fastest_other"] = min(others) / row["ours_ms_per_member"] if others else None
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
 QUESTIONS = {
     "members": compare_members,
     "cells": compare_cells,
     "genes": compare_genes,
     "networks": compare_networks,
     "targets": compare_targets,
+    "rivals": compare_rivals,
 }
 
 if __name__ == "__main__":

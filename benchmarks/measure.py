@@ -11,18 +11,18 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import made_up
 import numpy as np
+import rivals
 import torch
 from reference import ReferenceLoop, Trajectory
 
 from sparsenode.data.contract import read_trajectories
-from sparsenode.data.windows import Rows
 from sparsenode.ensemble.device import keep_freed_memory, peak_memory
 from sparsenode.ensemble.members import Ensemble
 from sparsenode.ensemble.memory import evaluations_kept
@@ -33,9 +33,6 @@ from sparsenode.training.problems import Problem, make_problem, make_problems
 
 DATA = Path("results/data/hematopoiesis_study.h5ad")
 GENES = 529
-TRAJECTORY_SHARES = (0.22, 0.65, 0.13)
-"""Cells along the three lineages of the real data, as shares."""
-
 STEP = 0.2
 
 
@@ -105,7 +102,7 @@ def measure_step(
     if genes == GENES:
         problems = make_problems(read_trajectories(DATA), settings)
     else:
-        problems = [(1.0, make_up_problem(1000, genes, settings))]
+        problems = [(1.0, made_up.lineages(1000, genes, settings))]
     seconds = time_iterations(problems, genes, settings, method, members)
     widths = [genes, *settings.hidden, genes]
     rows, intervals = len(problems[0][1].positions), problems[0][1].grid.intervals
@@ -115,39 +112,12 @@ def measure_step(
     return {"seconds": median(seconds), "flops_per_member": flops}
 
 
-def make_up_problem(cells: int, genes: int, settings: ModelSettings) -> Problem:
-    """Three trajectories of noisy cells around smooth curves."""
-    generator = np.random.default_rng(0)
-    times, observed, initial = [], [], []
-    for share in TRAJECTORY_SHARES:
-        time_ = np.sort(generator.random(max(10, round(share * cells))))
-        time_[0], time_[-1] = 0.0, 1.0
-        curve = generator.random((2, genes), dtype=np.float32)
-        values = generator.random((len(time_), genes), dtype=np.float32)
-        values *= 0.2
-        values += curve[0] + np.outer(time_, curve[1] - 0.5).astype(np.float32)
-        times.append(time_)
-        observed.append(values)
-        initial.append(values[:5].mean(0))
-    starts = np.array(initial)
-    rows = Rows(
-        starts,
-        np.zeros_like(starts),
-        np.zeros_like(starts),
-        np.ones(len(times), bool),
-        times,
-        observed,
-        [np.ones(len(one)) for one in times],
-    )
-    return make_problem(rows, settings, np.ones(genes))
-
-
 def measure_target(members: int, strength: float, model: dict[str, Any]) -> dict[str, Any]:
     """Train a block of PathReg members on the real cells: the error and the feature sparsity that they end with."""
     if "stop" in model:
         model["stop"] = StopSettings(**model["stop"])
     settings = ModelSettings(gates="unit", solver=SolverSettings(step=STEP), **model)
-    method = MethodSettings("pathreg", (strength,), {"kappa": 0.1})
+    method = MethodSettings(regularizer="pathreg", strengths=(strength,), options={"kappa": 0.1})
     adata = read_trajectories(DATA)
     problems = make_problems(adata, settings)
     began = time.perf_counter()
@@ -171,7 +141,7 @@ def errors_and_sparsity(
     And the share (member,) of empty paths. All with deterministic gates.
     """
     frozen = {
-        "model_settings": json.loads(json.dumps(asdict(settings))),
+        "model_settings": settings.model_dump(mode="json"),
         "method_settings": {"regularizer": "pathreg", "strengths": [0.0], "options": {}},
     }
     ensemble = Ensemble(frozen, result.members, tuple(adata.var_names), {}, result.parameters)
@@ -199,7 +169,7 @@ def measure_cells(cells: list[int], members: int = 8, rounds: int = 5, iteration
     problems, preparation = {}, []
     for count in cells:
         began = time.perf_counter()
-        problems[count] = make_up_problem(count, GENES, settings)
+        problems[count] = made_up.lineages(count, GENES, settings)
         preparation.append(time.perf_counter() - began)
     seconds: dict[int, list[float]] = {count: [] for count in cells}
     for _ in range(rounds):
@@ -219,14 +189,48 @@ def time_iterations(
         return 0
 
     strengths = (0.0,) if method == "none" else (0.1,)
-    train(problems, genes, settings, MethodSettings(method, strengths, {}), range(members), interrupted=stamp)
+    train(
+        problems,
+        genes,
+        settings,
+        MethodSettings(regularizer=method, strengths=strengths, options={}),
+        range(members),
+        interrupted=stamp,
+    )
     return [after - before for before, after in pairwise(stamps)][3:]
+
+
+def measure_rival(engine: str, size: dict[str, Any], members: list[int], iterations: int) -> dict[str, Any]:
+    """Seconds of an iteration of all members, for each number of them; `ours` is the training loop of this package."""
+    what = rivals.Size(**{**size, "hidden": tuple(size["hidden"])})
+    if engine == "ours":
+        return {"seconds": [time_ours(what, count, iterations) for count in members]}
+    return {"seconds": [rivals.time_engine(engine, what, count, iterations) for count in members]}
+
+
+def time_ours(size: rivals.Size, members: int, iterations: int) -> float:
+    """Seconds of an iteration of the training loop, without gates and penalties as the others."""
+    settings = ModelSettings(
+        network="per_target" if size.per_target else "joint",
+        hidden=size.hidden,
+        activation="tanh" if size.per_target else "elu",
+        solver=SolverSettings(step=size.step),
+        iterations=iterations + 4,
+        check_every=iterations + 4,
+        warm_up=0.0,
+    )
+    observed = list(size.observed())
+    times = [size.step * np.arange(size.steps + 1.0)] * size.rows
+    rows = made_up.rows_of(np.array([values[0] for values in observed]), times, observed)
+    problem = make_problem(rows, settings, np.ones(size.variables))
+    return median(time_iterations([(1.0, problem)], size.variables, settings, "none", members))
 
 
 MEASUREMENTS = {
     "cells": measure_cells,
     "peak": measure_peak,
     "reference": measure_reference,
+    "rival": measure_rival,
     "step": measure_step,
     "target": measure_target,
 }

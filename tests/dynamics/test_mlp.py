@@ -120,3 +120,13 @@ def test_initial_weights_of_a_member_depend_on_its_stream_alone() -> None:
     for together, alone, other in zip(start(3, 7, 5), start(7), start(8), strict=True):
         assert torch.equal(together[1], alone[0])
         assert not torch.equal(alone, other)
+
+
+def test_elu_is_one_operation_on_a_gpu_and_torchs_own_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = torch.linspace(-30.0, 5.0, 1001)
+    torch.testing.assert_close(mlp._activate(values.clone(), "elu"), torch.nn.functional.elu(values))
+    asked = []
+    monkeypatch.setattr(torch.nn.functional, "elu", lambda given: asked.append(given.device.type) or given)
+    for device in ("cpu", "meta"):
+        mlp._activate(torch.zeros(3, device=device), "elu")
+    assert asked == ["meta"]

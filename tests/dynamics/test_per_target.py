@@ -10,6 +10,7 @@ from sparsenode.dynamics import gates, mlp, network
 from sparsenode.dynamics.fields import make_field
 from sparsenode.dynamics.network import Parameters
 from sparsenode.dynamics.solvers import Grid, solve_nodes
+from sparsenode.training.adam import Adam
 from sparsenode.training.edges import between_variables, gather_edges, move_edges, scatter_edges
 
 FEATURES = 3
@@ -191,7 +192,7 @@ def test_a_variable_is_not_penalized_for_what_it_does_to_itself() -> None:
 def test_a_step_with_one_size_per_edge_is_adam_on_a_single_weight_each(order: int) -> None:
     """With one unit per edge and no skip, the mean over an edge's second moments is that of its own weights."""
     weight = torch.randn(1, 2, order * 2, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    optimizer = torch.optim.Adam([weight], lr=0.1)
+    optimizer = Adam([{"params": [weight], "peak": 0.1}])
     for seed in range(3):
         before = weight.detach().clone()
         weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed + 7))

@@ -24,7 +24,7 @@ from sparsenode.ensemble.members import load_ensemble
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.pipeline.seed_blocks import trained_blocks
-from sparsenode.training import job, loop
+from sparsenode.training import graph, job, loop, step
 from sparsenode.training.job import train_members, watch_signals
 
 
@@ -307,8 +307,8 @@ def test_results_that_cannot_be_written_leave_the_checkpoint_of_the_end(
         with pytest.raises(UserError, match="No space left"):
             train_here(springs, tmp_path)
     calls = []
-    step = loop.step
-    monkeypatch.setattr(loop, "step", lambda *arguments, **named: calls.append(step(*arguments, **named)))
+    step = graph.step
+    monkeypatch.setattr(graph, "step", lambda *arguments, **named: calls.append(step(*arguments, **named)))
     train_here(springs, tmp_path)
     assert calls == []
     assert_same_results(tmp_path, undisturbed)
@@ -380,7 +380,7 @@ def half_way(springs: Path, folder: Path) -> None:
     """Leave the checkpoint of a job that was stopped at iteration 50."""
     iterations = []
     with pytest.MonkeyPatch.context() as patch:
-        step = loop.step
+        step = graph.step
 
         def interrupting(*arguments: Any, **named: Any) -> None:
             step(*arguments, **named)
@@ -388,7 +388,7 @@ def half_way(springs: Path, folder: Path) -> None:
             if len(iterations) == 50:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        patch.setattr(loop, "step", interrupting)
+        patch.setattr(graph, "step", interrupting)
         with pytest.raises(InterruptedTrainingError):
             train_here(springs, folder)
     assert names(folder) == {"settings.json", "checkpoints"}
@@ -423,13 +423,13 @@ def test_a_second_process_is_kept_out(server: Path, springs: Path, tmp_path: Pat
 def test_a_signal_without_a_checkpoint_says_that_nothing_was_saved(
     springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = loop.step
+    step = graph.step
 
     def interrupting(*arguments: Any, **named: Any) -> None:
         step(*arguments, **named)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(loop, "step", interrupting)
+    monkeypatch.setattr(graph, "step", interrupting)
     with pytest.raises(InterruptedTrainingError, match="nothing of the last iterations was saved"):
         train_here(springs, tmp_path, checkpoints=None)
     assert names(tmp_path) == {"settings.json"}
@@ -439,8 +439,8 @@ def test_members_that_do_not_fit_in_the_memory_given_are_trained_in_parts(
     springs: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    draw = loop.data_loss
-    monkeypatch.setattr(loop, "data_loss", lambda run, *rest: sizes.append(len(run.active)) or draw(run, *rest))
+    draw = step.data_loss
+    monkeypatch.setattr(step, "data_loss", lambda run, *rest: sizes.append(len(run.active)) or draw(run, *rest))
     monkeypatch.setattr("sparsenode.ensemble.memory.BASE_BYTES", 0)
     monkeypatch.setattr("sparsenode.training.job.member_bytes", lambda *arguments, **named: 10**6)
     train_here(springs, tmp_path, memory_mb=4, model_settings={"iterations": 5, "refit": None})
@@ -476,13 +476,13 @@ def test_products_on_a_gpu_are_as_precise_as_asked(
     springs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     seen = set()
-    draw = loop.data_loss
+    draw = step.data_loss
 
     def data_loss(*arguments: Any) -> torch.Tensor:
         seen.add(torch.backends.cuda.matmul.allow_tf32)
         return draw(*arguments)
 
-    monkeypatch.setattr(loop, "data_loss", data_loss)
+    monkeypatch.setattr(step, "data_loss", data_loss)
     asked = {} if precision == "float32" else {"precision": precision}
     train_here(springs, tmp_path, model_settings={"iterations": 3, **asked})
     assert seen == {precision == "tf32"}

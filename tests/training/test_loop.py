@@ -25,7 +25,7 @@ from sparsenode.settings import (
     StopSettings,
     WindowSettings,
 )
-from sparsenode.training import loop, step
+from sparsenode.training import graph, step
 from sparsenode.training import run as runs
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.loop import TrainingResult, train
@@ -130,7 +130,7 @@ def test_a_diverged_member_is_set_aside_and_harms_no_neighbor(
     problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, refit: RefitSettings | None
 ) -> None:
     sound = run(problems, "pathreg", seeds=(0, 1, 2), refit=refit)
-    draw = loop.data_loss
+    draw = step.data_loss
 
     def data_loss(run_: Run, task: Task, problem: Problem, iteration: int, *arguments: Any) -> torch.Tensor:
         loss = draw(run_, task, problem, iteration, *arguments)
@@ -140,7 +140,7 @@ def test_a_diverged_member_is_set_aside_and_harms_no_neighbor(
             loss = loss * factor
         return loss
 
-    monkeypatch.setattr(loop, "data_loss", data_loss)
+    monkeypatch.setattr(step, "data_loss", data_loss)
     result = run(problems, "pathreg", seeds=(0, 1, 2), refit=refit)
     lost = result.members[1]
     assert (lost.status, lost.iterations) == ("diverged", 10)
@@ -157,7 +157,7 @@ def test_a_diverged_member_is_set_aside_and_harms_no_neighbor(
 
 def lose(monkeypatch: pytest.MonkeyPatch, after: int, lost: set[int]) -> None:
     """Let the parameters of some members become NaN, from the step number `after` on."""
-    step = loop.step
+    step = graph.step
     calls = itertools.count()
 
     def spoiling(run_: Run, *arguments: Any, **named: Any) -> None:
@@ -168,7 +168,7 @@ def lose(monkeypatch: pytest.MonkeyPatch, after: int, lost: set[int]) -> None:
                 for tensor in run_.parameters.weights:
                     tensor[rows] = torch.nan
 
-    monkeypatch.setattr(loop, "step", spoiling)
+    monkeypatch.setattr(graph, "step", spoiling)
 
 
 # With checks every 5 of 20 iterations: lost right before the refit begins, and at other places of both phases.
@@ -317,7 +317,7 @@ def test_a_block_that_does_not_fit_is_halved_until_it_does(
 ) -> None:
     """A device with room for two members, full at the third iteration."""
     whole = run(problems, "l0", seeds=(0, 1, 2))
-    draw = loop.data_loss
+    draw = step.data_loss
     sizes = []
 
     def data_loss(run_: Run, task: Task, problem: Problem, iteration: int, *arguments: Any) -> torch.Tensor:
@@ -327,7 +327,7 @@ def test_a_block_that_does_not_fit_is_halved_until_it_does(
             raise torch.OutOfMemoryError(message)
         return draw(run_, task, problem, iteration, *arguments)
 
-    monkeypatch.setattr(loop, "data_loss", data_loss)
+    monkeypatch.setattr(step, "data_loss", data_loss)
     split = run(problems, "l0", seeds=(0, 1, 2))
     assert list(dict.fromkeys(sizes)) == [6, 3, 1, 2]
     assert "6 members do not fit in the memory" in caplog.text
@@ -343,7 +343,7 @@ def test_a_single_member_that_does_not_fit_is_an_error(
         message = "CUDA out of memory"
         raise torch.OutOfMemoryError(message)
 
-    monkeypatch.setattr(loop, "data_loss", data_loss)
+    monkeypatch.setattr(step, "data_loss", data_loss)
     with pytest.raises(UserError, match=r"a single member does not fit in the memory of the device \(cpu\)"):
         run(problems, "none")
 
@@ -355,7 +355,7 @@ def test_other_errors_are_no_lack_of_memory(
         message = "shapes do not fit"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(loop, "data_loss", data_loss)
+    monkeypatch.setattr(step, "data_loss", data_loss)
     with pytest.raises(RuntimeError, match="shapes"):
         run(problems, "none")
 
@@ -524,6 +524,63 @@ def test_a_run_in_pieces_is_the_whole_run(rotation: anndata.AnnData, tmp_path: P
         assert_equal(cut, whole)
 
 
+@pytest.mark.slow(reason="trains an ensemble")
+@pytest.mark.parametrize(("method", "variant"), COMBINATIONS)
+def test_recorded_iterations_are_those_without_a_record(
+    rotation: anndata.AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, variant: str
+) -> None:
+    """On a CPU a record is run again, with the numbers that a GPU would be given; one strength diverges on the way."""
+    repeated = []
+    repeat = graph.RecordedStep.repeat
+    monkeypatch.setattr(
+        graph.RecordedStep, "repeat", lambda self, **given: repeated.append(self) or repeat(self, **given)
+    )
+    settings = suited(TINY.changed(iterations=30, **VARIANTS[variant]), method)
+    plain, _ = run_in_pieces(rotation, tmp_path / "plain", settings, method, None)
+    assert not repeated
+    recorded, _ = run_in_pieces(rotation, tmp_path / "recorded", settings, method, None, recorded=True)
+    if get_method(method).gated:  # the share of their noise is a tensor, which rounds differently
+        assert_same(plain.parameters.named(), recorded.parameters.named(), tolerance=1e-4)
+        assert [(one.status, one.iterations) for one in plain.members] == [
+            (one.status, one.iterations) for one in recorded.members
+        ]
+    else:
+        assert_equal(plain, recorded)
+    assert len(repeated) > 12
+    assert 1 < len(set(map(id, repeated))) < len(repeated) / 2
+
+
+@pytest.mark.parametrize("fault", ["a stale strength", "a stale draw", "no step", "refused"])
+def test_a_record_that_does_otherwise_is_not_used(
+    problems: list[tuple[float, Problem]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """Whatever a GPU does, members end as without a record."""
+    repeat, record = graph.RecordedStep.repeat, graph._record
+
+    def repeat_wrongly(self: Any, **given: Any) -> Any:
+        if fault == "a stale strength":
+            given["strength"] = given["strength"] * 0 + 100.0
+        if fault == "a stale draw":
+            given["drawn"] = replace(given["drawn"], gates=given["drawn"].gates * 0 - 20_000)
+        return repeat(self, **given)
+
+    def record_wrongly(iterate: Any, device: torch.device) -> Any:
+        if fault == "refused":
+            message = "operation not permitted when stream is capturing"
+            raise graph.NotRecordedError(message)
+        losses = [torch.full((4,), 0.5)] * 3
+        return (lambda: losses) if fault == "no step" else record(iterate, device)
+
+    settings = TINY.changed(iterations=12, warm_up=0.0)
+    given = strengths_of("l0", 0.0, 0.1)
+    plain = train(problems, 2, settings, given, (0, 1))
+    monkeypatch.setattr(graph.RecordedStep, "repeat", repeat_wrongly)
+    monkeypatch.setattr(graph, "_record", record_wrongly)
+    spoiled = train(problems, 2, settings, given, (0, 1), recorded=True)
+    assert_equal(plain, spoiled)
+    assert caplog.text.count("cannot be recorded as a CUDA graph") == 1
+
+
 @pytest.mark.slow(reason="trains several models")
 @pytest.mark.parametrize("variant", ["plain", "stop", "bootstrap"])
 def test_weights_of_edges_come_back_with_a_checkpoint(rotation: anndata.AnnData, tmp_path: Path, variant: str) -> None:
@@ -685,8 +742,8 @@ def test_a_smaller_limit_of_memory_holds_for_what_is_resumed(
     with pytest.raises(InterruptedTrainingError):
         go(most_members=4, interrupted=lambda: 15 if next(calls) == 8 else 0)
     sizes = []
-    draw = loop.data_loss
-    monkeypatch.setattr(loop, "data_loss", lambda run, *rest: sizes.append(len(run.active)) or draw(run, *rest))
+    draw = step.data_loss
+    monkeypatch.setattr(step, "data_loss", lambda run, *rest: sizes.append(len(run.active)) or draw(run, *rest))
     result = go(most_members=2)
     assert max(sizes) == 2
     assert [member.status for member in result.members] == ["finished"] * 4 + ["diverged"] * 2
@@ -698,7 +755,7 @@ def test_what_did_not_fit_is_not_tried_again(
     rotation: anndata.AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problems, checkpoints = make_problems(rotation, TINY), Checkpoints(tmp_path, {})
-    draw = loop.data_loss
+    draw = step.data_loss
     sizes = []
 
     def data_loss(run: Any, *rest: Any) -> torch.Tensor:
@@ -708,7 +765,7 @@ def test_what_did_not_fit_is_not_tried_again(
             raise torch.OutOfMemoryError(message)
         return draw(run, *rest)
 
-    monkeypatch.setattr(loop, "data_loss", data_loss)
+    monkeypatch.setattr(step, "data_loss", data_loss)
     for stop in (5, 10**6):
         calls = iter(range(10**6))
 

@@ -1,11 +1,14 @@
 """Random numbers of training: keyed by seed and iteration alone."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsenode.training.noise import draw_logistic, draw_normal, draw_rows
+from sparsenode.training import noise as noises
+from sparsenode.training import sfc64
+from sparsenode.training.noise import Needs, Stage, draw_logistic, draw_normal, draw_rows
 
 CPU = torch.device("cpu")
 
@@ -71,3 +74,49 @@ def test_every_row_is_drawn_as_often_as_any_other():
         counts[draw_rows(iteration, 20, 5)] += 1
     # Binomial of mean 500 and deviation 19: none of 20 is further off than 4 deviations.
     assert (counts - 500).abs().max() < 78
+
+
+@pytest.mark.parametrize("count", [1, 4, 731])
+def test_the_generator_of_a_gpu_gives_the_bits_of_numpys(count):
+    seeds, iterations = [0, 1, 77, 2**32 - 1], range(65_535, 65_538)
+    drawn = sfc64.draw_bits(1, seeds, iterations, count, CPU)
+    steps = -(-count // 4)
+    expected = [
+        [np.random.SFC64([1, seed, iteration]).random_raw(steps).view(np.int16)[:count] for seed in seeds]
+        for iteration in iterations
+    ]
+    assert drawn.numpy().tolist() == np.array(expected).tolist()
+
+
+class _Ahead:
+    """As torch's CPU, but by another name, for which numbers are made ahead."""
+
+    type = "elsewhere"
+
+
+def test_numbers_that_are_made_ahead_are_those_made_one_by_one(monkeypatch):
+    """Also where staging ends in the middle, members leave, and a seed is too large for the generator of a GPU."""
+    needs = Needs(gates=9, starts=(2, 3, 2), rows=(40, 7))
+    draw = noises.draw_many
+    made = []
+
+    def on_cpu(needs, seeds, iterations, device):
+        made.append(len(iterations))
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "to", lambda tensor, _device: tensor)
+            patch.setattr(sfc64, "draw_bits", lambda *given: bits(*given[:4], CPU))
+            return draw(needs, seeds, iterations, device)
+
+    bits = sfc64.draw_bits
+    monkeypatch.setattr(noises, "draw_many", on_cpu)
+    monkeypatch.setattr(noises, "_STAGED_BYTES", 4 * needs.bytes(2))
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, _device: tensor)
+    stage = Stage(_Ahead())
+    for seeds, iterations in (([3, 5, 3], range(6)), ([5], range(6, 11)), ([2**33, 1], range(11, 13))):
+        for iteration in iterations:
+            ahead = stage.at(needs, seeds, iteration, 12)
+            alone = Stage(CPU).at(needs, seeds, iteration, 12)
+            assert torch.equal(ahead.logistic(), alone.logistic())
+            assert torch.equal(ahead.normal(), alone.normal())
+            assert ahead.rows.tolist() == alone.rows.tolist()
+    assert [count for count in made if count > 1] == [4, 4, 6, 2]

@@ -24,7 +24,7 @@ from sparsenode.settings import (
     StopSettings,
     WindowSettings,
 )
-from sparsenode.training import loop
+from sparsenode.training import graph
 from sparsenode.training import run as runs
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.loop import TrainingResult, train
@@ -69,14 +69,14 @@ Recorded = list[tuple[list[int], list[torch.Tensor], list[torch.Tensor]]]
 def record_steps(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     """Who is active, weights and masks after each step."""
     recorded: Recorded = []
-    step = loop.step
+    step = graph.step
 
     def recording(run_: Run, *arguments: Any, **named: Any) -> None:
         step(run_, *arguments, **named)
         weights, masks = run_.parameters.prunable, run_.parameters.masks
         recorded.append((list(run_.active), *([one.detach().clone() for one in part] for part in (weights, masks))))
 
-    monkeypatch.setattr(loop, "step", recording)
+    monkeypatch.setattr(graph, "step", recording)
     return recorded
 
 
@@ -257,7 +257,7 @@ def test_a_neighbor_that_diverges_before_weights_go_changes_nothing(
 ) -> None:
     method = pruner("dash", 0.5, first_epoch=6)
     sound = run(rotation, method, seeds=(0, 1, 2))
-    step, calls = loop.step, iter(range(100))
+    step, calls = graph.step, iter(range(100))
 
     def spoiling(run_: Run, *arguments: Any, **named: Any) -> None:
         step(run_, *arguments, **named)
@@ -265,7 +265,7 @@ def test_a_neighbor_that_diverges_before_weights_go_changes_nothing(
             with torch.no_grad():
                 run_.parameters.weights[0][1] = torch.nan
 
-    monkeypatch.setattr(loop, "step", spoiling)
+    monkeypatch.setattr(graph, "step", spoiling)
     spoiled = run(rotation, method, seeds=(0, 1, 2))
     assert [member.status for member in spoiled.members] == ["finished", "diverged", "finished"]
     lost = network.select(spoiled.parameters, [1])

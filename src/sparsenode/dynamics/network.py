@@ -168,18 +168,18 @@ def deterministic_gates(parameters: Parameters) -> tuple[Tensor, ...]:
     return parameters.masks or tuple(gates.deterministic(log_alpha) for log_alpha in parameters.log_alpha)
 
 
-def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: float) -> tuple[Tensor, ...]:
+def sampled_gates(parameters: Parameters, noise: Sequence[Tensor], noise_share: float | Tensor) -> tuple[Tensor, ...]:
     """A draw of the gates, blended with their deterministic value.
 
     Args:
         parameters: the parameters with the gates.
         noise: logistic random numbers in the shape of the gates.
-        noise_share: share of the draw in the blend, which ramps from 0 to 1.
+        noise_share: share of the draw in the blend, which ramps from 0 to 1; a tensor () is not looked at.
     """
     drawn = (
         gates.sample(log_alpha, layer_noise) for log_alpha, layer_noise in zip(parameters.log_alpha, noise, strict=True)
     )
-    if noise_share >= 1.0:
+    if not isinstance(noise_share, Tensor) and noise_share >= 1.0:
         return tuple(drawn)
     still = (gates.deterministic(log_alpha) for log_alpha in parameters.log_alpha)
     return tuple(torch.lerp(fixed, draw, noise_share) for fixed, draw in zip(still, drawn, strict=True))

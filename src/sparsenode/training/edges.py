@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics.network import Parameters
+from sparsenode.training.adam import EPSILON, Adam
 
 
 def gather_edges(weight: Tensor, order: int) -> Tensor:
@@ -35,21 +36,19 @@ def between_variables(targets: int, device: torch.device) -> Tensor:
 
 
 def move_edges(
-    optimizer: torch.optim.Adam, tensors: Sequence[Tensor], before: Sequence[Tensor], order: int
+    optimizer: Adam, tensors: Sequence[Tensor], before: Sequence[Tensor], order: int
 ) -> tuple[list[Tensor], Tensor]:
     """Take Adam's step again from the values `before` it, with one step size for each edge.
 
     Returns the moved tensors by edge, and the step sizes (member, target, source).
     """
-    group = optimizer.param_groups[0]
     first, second = [], []
     for tensor in tensors:
         moments = optimizer.state[tensor]
-        count = float(moments["step"])
-        first.append(gather_edges(moments["exp_avg"], order) / (1.0 - group["betas"][0] ** count))
-        second.append(gather_edges(moments["exp_avg_sq"], order) / (1.0 - group["betas"][1] ** count))
+        first.append(gather_edges(moments["exp_avg"], order) / optimizer.correction(tensor, 0))
+        second.append(gather_edges(moments["exp_avg_sq"], order) / optimizer.correction(tensor, 1))
     mean = torch.cat(second, dim=-1).mean(-1)
-    sizes = group["lr"] / (mean.sqrt_() + group["eps"])
+    sizes = optimizer.rate(0) / (mean.sqrt_() + EPSILON)
     moved = [
         torch.addcmul(gather_edges(old, order), sizes.unsqueeze(-1), moment, value=-1.0)
         for old, moment in zip(before, first, strict=True)

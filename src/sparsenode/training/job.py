@@ -112,7 +112,6 @@ def train_members(
             "settings": frozen,
             "seeds": list(seeds),
             "data_sha256": data_sha256,
-            "device": device_name,
             **{name: version for name, version in describe_software().items() if name != "git_commit"},
         }
         store = Checkpoints(checkpoints, identity, checkpoint_seconds)
@@ -156,7 +155,8 @@ class Training:
         matching: what rates are compared with first (see `make_matching`); None for nothing.
         validation: what tells after it which start is the better one (see `make_validation`).
         prior: the network that a pruner knows, (source, target); None where the method takes none.
-        most_members: members that fit into the memory at once.
+        most_members: members that fit into the memory at once, by an estimate.
+        available: bytes that may be used.
         judge: what strengths that are chosen by themselves are compared by (see `make_judge`); None for a list of them.
     """
 
@@ -169,6 +169,7 @@ class Training:
     validation: Problem | None
     prior: np.ndarray | None
     most_members: int
+    available: int
     judge: tuple[Problem, np.ndarray] | None = None
 
     def run(
@@ -217,6 +218,7 @@ class Training:
                 list(self.seeds),
                 device=self.device,
                 most_members=self.most_members,
+                available=self.available,
                 report=report,
                 checkpoints=checkpoints,
                 interrupted=interrupted,
@@ -319,6 +321,7 @@ def make_training(
         prior=prior,
         most_members=most_members(available, each),
         judge=judge,
+        available=available,
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sparsenode.dynamics import network
 from sparsenode.dynamics.network import Parameters
-from sparsenode.ensemble.device import is_out_of_memory, release_memory
+from sparsenode.ensemble.device import is_out_of_memory, own_stream, release_memory
 from sparsenode.ensemble.members import Member
 from sparsenode.ensemble.states import list_names
 from sparsenode.errors import InterruptedTrainingError, UserError
@@ -27,17 +27,23 @@ from sparsenode.progress import Report
 from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import run as runs
 from sparsenode.training import stopping
+from sparsenode.training.blocks import measure_members
 from sparsenode.training.checkpoints import Checkpoint, Checkpoints
+from sparsenode.training.graph import Iterations
 from sparsenode.training.matching import Matching
 from sparsenode.training.problems import Problem
 from sparsenode.training.run import Run, Task
-from sparsenode.training.step import data_loss, forecast_loss, is_proximal, penalty, set_learning_rate, step
+from sparsenode.training.step import forecast_loss
 from sparsenode.training.strengths import Search
 
 _LOG = logging.getLogger(__name__)
 
 EXPLODED = 1e6
 """A relative loss above this counts as divergence before it becomes infinite."""
+
+
+_SURELY_FIT = 4
+"""How many times as many members as there are have to fit, by the estimate, for a GPU not to be asked."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,11 @@ class _Course:
             validation=None if self.validation is None else self.validation.to(device),
         )
 
+    def all(self) -> list[Problem | Matching]:
+        """All that iterations compare with."""
+        compared: list[Problem | Matching] = [problem for _, problem in self.problems]
+        return compared if self.matching is None else [*compared, self.matching]
+
     def at(self, iteration: int, phase: _Phase, settings: ModelSettings) -> Problem | Matching:
         """What an iteration of a phase compares with."""
         if not phase.refitting and self.matching is not None and iteration < _first_solve(phase, settings):
@@ -122,11 +133,15 @@ class _Progress:
 
 @dataclass
 class _Watch:
-    """What looks at training from outside: reports, checkpoints, and a signal to stop."""
+    """What looks at training from outside, reports, checkpoints, and a signal to stop; and what it decides.
+
+    `recorded` tells whether iterations are recorded (see `Iterations`).
+    """
 
     report: Callable[[Report], None] | None
     checkpoints: Checkpoints | None
     interrupted: Callable[[], int]
+    recorded: bool | None = None
     last: Report | None = None
     number: int = 0
     began: float = field(default_factory=time.perf_counter)
@@ -150,6 +165,8 @@ def train(
     validation: Problem | None = None,
     keep_interrupted: bool = False,
     search: Search | None = None,
+    recorded: bool | None = None,
+    available: int | None = None,
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
@@ -175,6 +192,9 @@ def train(
         keep_interrupted: whether a signal ends the members that are trained at that time where they are, once their
             warm-up is over; members that were not begun are left out. `reason` of a member then says so.
         search: what tells the first batch of strengths, and after each whether another one is trained.
+        recorded: whether iterations are recorded and repeated (see `Iterations`); None for those on a GPU.
+        available: bytes of a GPU's memory that may be used: how many members these hold is measured, where the estimate
+            `most_members` is no reason to be sure that all fit.
 
     Raises:
         InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before. With
@@ -182,7 +202,7 @@ def train(
     """
     last = problems[-1][1]
     torch_device = torch.device(device)
-    watch = _Watch(report, checkpoints, interrupted)
+    watch = _Watch(report, checkpoints, interrupted, recorded)
     checkpoint = checkpoints.load() if checkpoints is not None else None
     batches, reasons = _batches(checkpoint, method_settings, search)
     strengths = tuple(strength for batch in batches for strength in batch)
@@ -197,30 +217,26 @@ def train(
         last.standards,
     )
     most = most_members or len(task.grid)
-    progress = _Progress(batches, reasons, _split(range(len(task.grid)), most))
-    if checkpoint is not None:
-        progress = _resume(task, progress, watch, most, checkpoint)
-    course = _Course(problems=problems, matching=matching, validation=validation).to(task.device)
-    watch.began = time.perf_counter() - progress.seconds
-    while progress.blocks:
-        full = False
-        try:
-            _train_block(task, progress, course, watch)
-        except InterruptedTrainingError:
-            if not keep_interrupted:
-                raise
-            _end_here(task, progress)
-            if not progress.ended:
-                raise
-            break
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            full = True
-        if full:  # here and not above, where the error still holds the tensors
-            _halve_block(task, progress, watch)
-        if not progress.blocks and search is not None:
-            task = _begin_batch(task, progress, search, seeds, most)
+    with own_stream(task.device):
+        course = _Course(problems=problems, matching=matching, validation=validation).to(task.device)
+        if task.device.type == "cuda" and available is not None and most < _SURELY_FIT * len(task.grid):
+            most = measure_members(task, course.all(), available)
+        progress = _Progress(batches, reasons, _split(range(len(task.grid)), most))
+        if checkpoint is not None:
+            progress = _resume(task, progress, watch, most, checkpoint)
+        watch.began = time.perf_counter() - progress.seconds
+        while progress.blocks:
+            try:
+                _train_or_halve(task, progress, course, watch)
+            except InterruptedTrainingError:
+                if not keep_interrupted:
+                    raise
+                _end_here(task, progress)
+                if not progress.ended:
+                    raise
+                break
+            if not progress.blocks and search is not None:
+                task = _begin_batch(task, progress, search, seeds, most)
     if watch.last is not None and watch.last.iteration < watch.last.total and watch.report is not None:
         watch.report(replace(watch.last, iteration=watch.last.total))  # all have stopped early
     progress.seconds = time.perf_counter() - watch.began
@@ -325,6 +341,19 @@ def _phases(settings: ModelSettings) -> list[_Phase]:
     return phases
 
 
+def _train_or_halve(task: Task, progress: _Progress, course: _Course, watch: _Watch) -> None:
+    """Train the first block, or halve it where it does not fit into the memory."""
+    full = False
+    try:
+        _train_block(task, progress, course, watch)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        full = True
+    if full:  # here and not above, where the error still holds the tensors
+        _halve_block(task, progress, watch)
+
+
 def _train_block(task: Task, progress: _Progress, course: _Course, watch: _Watch) -> None:
     """Train the first block through all phases that are left."""
     members = progress.blocks[0]
@@ -366,47 +395,46 @@ def _train_phase(
     settled = max([warm_up, *ends, *changed])
     current: Problem | Matching | None = None
     seeds: list[int] = []
+    iterations = Iterations(task, phase.first + phase.iterations, recorded=watch.recorded)
     for iteration in range(progress.iteration, phase.iterations + 1):
         progress.iteration = iteration
         _keep_safe(progress, watch)
         done = iteration / phase.iterations
         counted = phase.first + iteration
         warm = min(1.0, done / warm_up) if warm_up > 0 else 1.0
-        ramp = task.method.ramp(warm)
         if iteration in reweighed:
             runs.reweigh_edges(run, task)
         if iteration in pruned:
             runs.prune(run, task, iteration, _before_cooling(task, phase))
         problem = _next_problem(task, run, course, phase, iteration)
         if problem is not current or len(seeds) != len(run.active):
-            current, seeds = problem, task.seeds(run.active)
+            current, seeds, strengths = problem, task.seeds(run.active), task.strengths(run.active)
             active_problem = problem
             # Of a batch each iteration takes its members' losses: those over all rows would be many times larger.
             if isinstance(problem, Matching) or problem.rows == len(problem.positions):
                 active_problem = problem.of_seeds(seeds)
-        run.optimizer.zero_grad(set_to_none=True)
-        loss = data_loss(run, task, active_problem, counted, None if phase.refitting else warm)
         checked = _is_check(task, phase, iteration)
-        total, strength = loss, torch.zeros_like(loss)
-        # What a proximal step represents is known to the step itself; its value is only looked at.
-        penalized = not phase.refitting and (not is_proximal(task) or checked or run.plateau is not None)
-        penalties = penalty(run, task) if penalized else torch.zeros_like(loss)
-        if not phase.refitting:
-            strength = task.strengths(run.active) * ramp
-            total = loss + strength * penalties
-        if run.plateau is not None and done >= settled:
-            run.plateau = stopping.observe(run.plateau, total)
         share = _schedule(task, run, phase, iteration)
         staying = None
+        taken = iterations.take(
+            run,
+            active_problem,
+            counted,
+            warm=None if phase.refitting else warm,
+            strength=None if phase.refitting else strengths * task.method.ramp(warm),
+            share=share,
+            checked=checked,
+        )
+        if run.plateau is not None and done >= settled:
+            run.plateau = stopping.observe(run.plateau, taken.total)
         if checked:
-            sound = torch.isfinite(loss) & (loss < EXPLODED)
-            _record(progress, run, task, counted, loss, penalties, share, sound)
-            staying = _check(task, progress, run, iteration, phase, loss, sound.cpu(), watch)
+            sound = torch.isfinite(taken.loss) & (taken.loss < EXPLODED)
+            _record(progress, run, task, counted, taken.loss, taken.penalties, share, sound)
+            measured = taken.before or run.parameters
+            staying = _check(task, progress, run, measured, iteration, phase, taken.loss, sound.cpu(), watch)
             if not staying.any():
                 return
-            total = total[staying.to(task.device)]
-        total.sum().backward()
-        step(run, task, strength, refitting=phase.refitting, share=share)
+        taken.finish(staying)
         if staying is not None and not staying.all():
             runs.keep_members(run, torch.nonzero(staying).flatten().tolist())
 
@@ -458,10 +486,10 @@ def _schedule(task: Task, run: Run, phase: _Phase, iteration: int) -> Tensor | N
     settings = task.settings
     final = settings.final_learning_rate_share
     if run.plateau is not None and settings.stop is not None:
-        set_learning_rate(run, 1.0)
+        run.optimizer.set_share(1.0)
         return stopping.learning_rate_share(run.plateau, settings.stop, iteration, final)
     done = min(iteration / phase.iterations, 1.0)
-    set_learning_rate(run, final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done)))
+    run.optimizer.set_share(final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done)))
     return None
 
 
@@ -469,24 +497,28 @@ def _check(
     task: Task,
     progress: _Progress,
     run: Run,
+    parameters: Parameters,
     iteration: int,
     phase: _Phase,
     loss: Tensor,
     sound: Tensor,
     watch: _Watch,
 ) -> Tensor:
-    """Take a snapshot of the sound members, end those that diverged or finished; who goes on, (member,) on the CPU."""
+    """Take a snapshot of the sound members, end those that diverged or finished; who goes on, (member,) on the CPU.
+
+    The loss is that of `parameters`.
+    """
     counted = phase.first + iteration
     reason = f"loss not finite or above {EXPLODED:g} by iteration {counted}"
     _end_members(progress, run, task, ~sound, "diverged", reason, iteration)
-    runs.take_snapshot(run, sound)
+    runs.take_snapshot(run, sound, parameters)
     finished = torch.full_like(sound, iteration == phase.iterations)
     if run.plateau is not None and task.settings.stop is not None:
         run.plateau = stopping.compare(run.plateau, task.settings.stop, iteration, phase.iterations)
         finished |= stopping.done(run.plateau, task.settings.stop, iteration).cpu()
     finished &= sound
     if watch.report is not None and sound.any():
-        watch.last = _report(task, progress, run, counted, loss.detach().cpu()[sound].tolist())
+        watch.last = _report(task, progress, parameters, counted, loss.detach().cpu()[sound].tolist())
         watch.report(watch.last)
     _end_members(progress, run, task, finished, "finished", "", iteration)
     return sound & ~finished
@@ -496,9 +528,13 @@ def _end_members(
     progress: _Progress, run: Run, task: Task, rows: Tensor, status: str, reason: str, iteration: int
 ) -> None:
     """Put members aside at their last snapshot, in place of how they ended the phase before."""
-    for row in torch.nonzero(rows).flatten().tolist():
+    ended = torch.nonzero(rows).flatten().tolist()
+    if not ended:
+        return
+    snapshot = network.select(run.snapshot, ended).map(lambda tensor: tensor.cpu())
+    for place, row in enumerate(ended):
         number = run.active[row]
-        sound_parameters = network.select(run.snapshot, [row]).map(lambda tensor: tensor.cpu())
+        sound_parameters = network.select(snapshot, [place])
         strength, seed = task.grid[number]
         before = progress.ended[number][1].iterations if number in progress.ended else 0
         progress.ended[number] = (sound_parameters, Member(strength, seed, status, reason, before + iteration, 0.0))
@@ -532,7 +568,7 @@ def _record(
     )
 
 
-def _report(task: Task, progress: _Progress, run: Run, counted: int, losses: list[float]) -> Report:
+def _report(task: Task, progress: _Progress, parameters: Parameters, counted: int, losses: list[float]) -> Report:
     phases = _phases(task.settings)
     total = phases[-1].first + phases[-1].iterations
     in_training = len(progress.blocks[0])
@@ -545,14 +581,14 @@ def _report(task: Task, progress: _Progress, run: Run, counted: int, losses: lis
         len(task.grid) - diverged,
         len(task.grid),
         median(losses),
-        _sparsity(run),
+        _sparsity(parameters),
     )
 
 
 @torch.no_grad()
-def _sparsity(run: Run) -> float:
+def _sparsity(parameters: Parameters) -> float:
     """Share of zero weights, median over members, on deterministic gates."""
-    return float(network.weight_sparsity(run.parameters, PRUNING_THRESHOLD).median())
+    return float(network.weight_sparsity(parameters, PRUNING_THRESHOLD).median())
 
 
 def _keep_safe(progress: _Progress, watch: _Watch) -> None:

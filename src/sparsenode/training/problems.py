@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,14 +62,17 @@ class Problem:
         """The problem of members with these seeds."""
         if not self.seeds:
             return self
-        members = torch.tensor([self.seeds.index(seed) for seed in seeds], device=self.positions.device)
+        members = _places(self.seeds, tuple(seeds), self.positions.device)
         return replace(self, loss=self.loss.of_members(members), seeds=())
 
     def sample(self, iteration: int) -> Problem:
         """The rows of an iteration."""
         if self.rows == len(self.positions):
             return self
-        rows = draw_rows(iteration, len(self.positions), self.rows).to(self.positions.device)
+        return self.take(draw_rows(iteration, len(self.positions), self.rows).to(self.positions.device))
+
+    def take(self, rows: Tensor) -> Problem:
+        """Some rows, by their numbers, as those of an iteration."""
         return Problem(
             self.positions[rows],
             self.errors[rows],
@@ -100,6 +103,11 @@ class Problem:
             self.seeds,
             self.standards,
         )
+
+
+@lru_cache(maxsize=16)  # asked for in every iteration with batches, in which a GPU should not wait for the host
+def _places(among: tuple[int, ...], seeds: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.tensor([among.index(seed) for seed in seeds], device=device)
 
 
 def make_problem(

@@ -21,6 +21,7 @@ from sparsenode.methods import EdgeProximal, Method, Penalty, Pruner, WeightProx
 from sparsenode.pruning import keep_largest
 from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import stopping
+from sparsenode.training.adam import Adam
 from sparsenode.training.edges import between_variables, edge_tensors, gather_edges
 from sparsenode.training.stopping import Plateau
 
@@ -67,7 +68,7 @@ class Run:
 
     active: list[int]
     parameters: Parameters
-    optimizer: torch.optim.Adam
+    optimizer: Adam
     snapshot: Parameters
     penalty_scale: list[Tensor]
     plateau: Plateau | None
@@ -156,7 +157,7 @@ def start(task: Task, members: Sequence[int]) -> Run:
     parameters = _leaves(fresh_parameters(task, members))
     plateau = stopping.start(len(members), task.device) if task.settings.stop else None
     optimizer = _make_optimizer(parameters, task.settings, refitting=False)
-    run = Run(list(members), parameters, optimizer, _copy(parameters), [], plateau)
+    run = Run(list(members), parameters, optimizer, copy(parameters), [], plateau)
     if isinstance(task.method, EdgeProximal):
         alike = between_variables(task.field.features, task.device)
         run.edge_weights = [alike.expand(len(members), -1, -1).contiguous()]
@@ -193,7 +194,7 @@ def start_refit(task: Task, members: Sequence[int], trained: Sequence[Parameters
         pruned = network.prune_closed(joined, PRUNING_THRESHOLD)
     parameters = _leaves(pruned)
     optimizer = _make_optimizer(parameters, task.settings, refitting=True)
-    return Run(list(members), parameters, optimizer, _copy(pruned), [], None)
+    return Run(list(members), parameters, optimizer, copy(pruned), [], None)
 
 
 def keep_members(run: Run, rows: Sequence[int]) -> None:
@@ -201,14 +202,7 @@ def keep_members(run: Run, rows: Sequence[int]) -> None:
     old = run.parameters
     run.parameters = _leaves(network.select(old, rows))
     replaced = dict(zip(old.named().values(), run.parameters.named().values(), strict=True))
-    for group in run.optimizer.param_groups:
-        group["params"] = [replaced[tensor] for tensor in group["params"]]
-    for before, after in replaced.items():
-        if before in run.optimizer.state:
-            moments = run.optimizer.state.pop(before)
-            run.optimizer.state[after] = {
-                key: value[list(rows)] if value.dim() else value for key, value in moments.items()
-            }
+    run.optimizer.replace(replaced, rows)
     run.snapshot = network.select(run.snapshot, rows)
     run.penalty_scale = [scale[list(rows)] for scale in run.penalty_scale]
     run.edge_weights = [weights[list(rows)] for weights in run.edge_weights]
@@ -218,9 +212,9 @@ def keep_members(run: Run, rows: Sequence[int]) -> None:
     run.active = [run.active[row] for row in rows]
 
 
-def take_snapshot(run: Run, sound: Tensor) -> None:
+def take_snapshot(run: Run, sound: Tensor, parameters: Parameters) -> None:
     """Remember the parameters of the members that are sound (member,)."""
-    for saved, current in zip(run.snapshot.named().values(), run.parameters.named().values(), strict=True):
+    for saved, current in zip(run.snapshot.named().values(), parameters.named().values(), strict=True):
         saved[sound] = current.detach()[sound]
 
 
@@ -301,7 +295,7 @@ def pack(run: Run) -> dict[str, Tensor]:
     packed |= {f"penalty_scale.{index}": scale for index, scale in enumerate(run.penalty_scale)}
     packed |= {f"edge_weights.{index}": weights for index, weights in enumerate(run.edge_weights)}
     packed |= {f"scores.{index}": scores for index, scores in enumerate(run.scores)}
-    for index, moments in run.optimizer.state_dict()["state"].items():
+    for index, moments in run.optimizer.moments().items():
         packed |= {f"moments.{index}.{key}": value for key, value in moments.items()}
     if run.plateau is not None:
         packed |= {f"plateau.{name}": tensor for name, tensor in vars(run.plateau).items()}
@@ -317,8 +311,7 @@ def unpack(task: Task, members: Sequence[int], packed: Mapping[str, Tensor], *, 
     for name, tensor in below(placed, "moments.").items():
         index, key = name.split(".")
         state.setdefault(int(index), {})[key] = tensor
-    if state:
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_moments(state)
     scale, scores = below(placed, "penalty_scale."), below(placed, "scores.")
     plateau = below(placed, "plateau.")
     return Run(
@@ -338,28 +331,29 @@ def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _copy(parameters: Parameters) -> Parameters:
+def copy(parameters: Parameters) -> Parameters:
+    """Copies that collect no gradients."""
     return parameters.map(lambda tensor: tensor.detach().clone())
 
 
 def _leaves(parameters: Parameters) -> Parameters:
     """Copies that collect gradients, but for what is not trained."""
-    leaves = _copy(parameters)
+    leaves = copy(parameters)
     for name, tensor in leaves.named().items():
         tensor.requires_grad_(not name.startswith(network.NOT_TRAINED))
     return leaves
 
 
-def _make_optimizer(parameters: Parameters, settings: ModelSettings, *, refitting: bool) -> torch.optim.Adam:
+def _make_optimizer(parameters: Parameters, settings: ModelSettings, *, refitting: bool) -> Adam:
     """Adam with groups for multipliers and gates; `peak` of a group is where the schedule starts, in each iteration."""
     learning_rate = settings.refit.learning_rate if settings.refit and refitting else settings.learning_rate
     plain = [*parameters.weights, *parameters.biases, *parameters.velocity_weights, *parameters.velocity_biases]
     plain.extend((*parameters.decay, *parameters.starts, *parameters.skip))
-    groups: list[dict[str, Any]] = [{"params": plain, "lr": learning_rate, "peak": learning_rate}]
+    groups: list[dict[str, Any]] = [{"params": plain, "peak": learning_rate}]
     if parameters.multiplier:
         rate = biological.LEARNING_RATE_OF_RATES * learning_rate
-        groups.append({"params": list(parameters.multiplier), "lr": rate, "peak": rate})
+        groups.append({"params": list(parameters.multiplier), "peak": rate})
     if parameters.log_alpha and not refitting:
         rate = settings.gates_learning_rate
-        groups.append({"params": list(parameters.log_alpha), "lr": rate, "peak": rate})
-    return torch.optim.Adam(groups, fused=True)
+        groups.append({"params": list(parameters.log_alpha), "peak": rate})
+    return Adam(groups, on_device=plain[0].device.type != "cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,29 +16,86 @@ from sparsenode.dynamics.solvers import solve_nodes
 from sparsenode.ensemble.model import starting_states
 from sparsenode.ensemble.starts import deviation_nodes, deviations
 from sparsenode.methods import EdgeProximal, WeightProximal
+from sparsenode.training.adam import EPSILON
 from sparsenode.training.edges import edge_tensors, gather_edges, move_edges, scatter_edges
 from sparsenode.training.matching import Matching
-from sparsenode.training.noise import draw_logistic, draw_normal
+from sparsenode.training.noise import Drawn, Needs, Stage
 from sparsenode.training.problems import Problem
 from sparsenode.training.run import Run, Task, penalty_terms
 
 
-def data_loss(run: Run, task: Task, problem: Problem | Matching, iteration: int, gate_noise: float | None) -> Tensor:
+def needs(run: Run, task: Task, problem: Problem | Matching, *, gated: bool) -> Needs:
+    """What `data_loss` draws; `gated` is whether gates are drawn."""
+    log_alpha = run.parameters.log_alpha if gated else ()
+    gates = sum(math.prod(layer.shape[1:]) for layer in log_alpha)
+    if isinstance(problem, Matching):
+        return Needs(gates=gates)
+    settings, count = task.settings, len(problem.positions)
+    starts = (1 + settings.takes_slopes, problem.rows, problem.positions.shape[1])
+    return Needs(
+        gates=gates,
+        starts=starts if settings.initial_noise > 0 else None,
+        rows=(count, problem.rows) if problem.rows < count else None,
+    )
+
+
+def data_loss(
+    run: Run,
+    task: Task,
+    problem: Problem | Matching,
+    iteration: int,
+    gate_noise: float | Tensor | None,
+    drawn: Drawn | None = None,
+) -> Tensor:
     """Loss (member,) of a solve, or of rates, with the gates drawn once; deterministic gates without `gate_noise`.
 
-    `gate_noise` is the share of the noise that has ramped in.
+    `gate_noise` is the share of the noise that has ramped in, `drawn` what `needs` asks for; both are drawn here where
+    they are not given.
     """
     settings, parameters = task.settings, run.parameters
     seeds = task.seeds(run.active)
+    if drawn is None:
+        asked = needs(run, task, problem, gated=gate_noise is not None)
+        drawn = Stage(task.device).at(replace(asked, rows=None), seeds, iteration, iteration)
+        problem = problem if isinstance(problem, Matching) else problem.sample(iteration)
     if gate_noise is None or not parameters.log_alpha:
         factors = network.deterministic_gates(parameters)
     else:
-        factors = network.sampled_gates(parameters, _noise_of_gates(run, task, seeds, iteration), gate_noise)
+        factors = network.sampled_gates(parameters, _noise_of_gates(parameters, drawn), gate_noise)
     layers = network.effective_layers(parameters, factors, settings.activation)
     if isinstance(problem, Matching):
         return problem.of_seeds(seeds).loss(task.field, layers)
-    problem = problem.sample(iteration).of_seeds(seeds)
-    return problem.loss(_solve(parameters, task, problem, layers, (seeds, iteration)))
+    problem = problem if drawn.rows is None else problem.take(drawn.rows)
+    problem = problem.of_seeds(seeds)
+    return problem.loss(_solve(parameters, task, problem, layers, drawn.normal()))
+
+
+def objective(
+    run: Run,
+    task: Task,
+    problem: Problem | Matching,
+    iteration: int,
+    *,
+    gate_noise: float | Tensor | None,
+    strength: Tensor | None,
+    penalized: bool,
+    drawn: Drawn | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, penalty and what is minimized, (member,) each.
+
+    Args:
+        run: the run.
+        task: what stays the same.
+        problem: what the iteration compares with.
+        iteration: number of the iteration.
+        gate_noise: see `data_loss`.
+        strength: (member,), None in a refit.
+        penalized: whether the penalty is needed; else it is zero.
+        drawn: see `data_loss`.
+    """
+    loss = data_loss(run, task, problem, iteration, gate_noise, drawn)
+    penalties = penalty(run, task) if penalized else torch.zeros_like(loss)
+    return loss, penalties, loss if strength is None else loss + strength * penalties
 
 
 @torch.no_grad()
@@ -58,15 +116,12 @@ def _forecast_nodes(parameters: Parameters, task: Task, problem: Problem) -> Ten
     return _solve(parameters, task, problem, layers, None)
 
 
-def _solve(
-    parameters: Parameters, task: Task, problem: Problem, layers: Layers, drawn_for: tuple[Sequence[int], int] | None
-) -> Tensor:
-    """Node values of a solve; the initial states are perturbed as drawn for seeds and an iteration, if at all."""
+def _solve(parameters: Parameters, task: Task, problem: Problem, layers: Layers, drawn: Tensor | None) -> Tensor:
+    """Node values of a solve; `drawn`, if any, perturbs the initial states (member, 1 or 2, row, feature)."""
     settings = task.settings
     positions, velocities = problem.positions, problem.velocities
     noise = torch.zeros(())
-    if settings.initial_noise > 0 and drawn_for is not None:
-        drawn = draw_normal(*drawn_for, (1 + settings.takes_slopes, *positions.shape), task.device)
+    if drawn is not None:
         noise = settings.initial_noise * problem.errors * drawn[:, 0]
         if settings.takes_slopes:
             velocities = velocities + settings.initial_noise * problem.velocity_errors * drawn[:, 1]
@@ -84,10 +139,11 @@ def _solve(
     return nodes
 
 
-def _noise_of_gates(run: Run, task: Task, seeds: Sequence[int], iteration: int) -> list[Tensor]:
-    shapes = [log_alpha.shape[1:] for log_alpha in run.parameters.log_alpha]
+def _noise_of_gates(parameters: Parameters, drawn: Drawn) -> list[Tensor]:
+    shapes = [log_alpha.shape[1:] for log_alpha in parameters.log_alpha]
     sizes = [math.prod(shape) for shape in shapes]
-    noise = draw_logistic(seeds, iteration, sum(sizes), task.device)
+    noise = drawn.logistic()
+    assert noise is not None  # noqa: S101  `needs` asks for it where there are gates
     return [layer_noise.view(-1, *shape) for layer_noise, shape in zip(noise.split(sizes, dim=1), shapes, strict=True)]
 
 
@@ -106,12 +162,6 @@ def penalty(run: Run, task: Task) -> Tensor:
 def is_proximal(task: Task) -> bool:
     """Whether the penalty acts by a step after the optimizer's and not by its gradient."""
     return isinstance(task.method, WeightProximal | EdgeProximal)
-
-
-def set_learning_rate(run: Run, share: float) -> None:
-    """Every group's learning rate as a share of its peak."""
-    for group in run.optimizer.param_groups:
-        group["lr"] = group["peak"] * share
 
 
 def step(run: Run, task: Task, strength: Tensor, *, refitting: bool, share: Tensor | None = None) -> None:
@@ -169,12 +219,10 @@ def _entries(weights: Sequence[Tensor]) -> int:
 
 def _step_sizes(run: Run) -> list[Tensor]:
     """Step of the optimizer for each weight, per unit of gradient."""
-    group = run.optimizer.param_groups[0]
-    sizes = []
+    optimizer, sizes = run.optimizer, []
     for weight in run.parameters.weights:
-        moments = run.optimizer.state[weight]
-        correction = 1.0 - group["betas"][1] ** float(moments["step"])
-        sizes.append(group["lr"] / ((moments["exp_avg_sq"] / correction).sqrt_().add_(group["eps"])))
+        second = optimizer.state[weight]["exp_avg_sq"] / optimizer.correction(weight, 1)
+        sizes.append(optimizer.rate(0) / second.sqrt_().add_(EPSILON))
     return sizes
 
 

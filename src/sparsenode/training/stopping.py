@@ -70,9 +70,12 @@ def compare(plateau: Plateau, stop: StopSettings, iteration: int, last: int) -> 
 
 
 def learning_rate_share(plateau: Plateau, stop: StopSettings, iteration: int, final_share: float) -> Tensor | None:
-    """Share (member,) of the learning rate: along a cosine from 1 to `final_share`; None where nobody cools."""
+    """Share (member,) of the learning rate: along a cosine from 1 to `final_share`; None where nobody cools.
+
+    On a GPU they are there in any case, since to look whether anybody cools would be to wait for it.
+    """
     cooling = plateau.cooling_since != _NOT_COOLING
-    if not bool(cooling.any()):
+    if cooling.device.type == "cpu" and not bool(cooling.any()):
         return None
     progress = ((iteration - plateau.cooling_since) / max(stop.cooldown, 1)).clamp(0.0, 1.0)
     share = final_share + (1.0 - final_share) * 0.5 * (1.0 + torch.cos(math.pi * progress))
