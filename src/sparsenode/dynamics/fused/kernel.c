@@ -1,0 +1,674 @@
+/* The loss of a Runge-Kutta solve, or of matched rates, and all its gradients, member by member.
+
+   Rows (trajectories, windows, times) lie in the lanes of vectors, so that a weight is one number for all lanes. A block
+   of rows goes through the whole solve and back while its activations are in the cache. Values are [unit][vector] and an
+   evaluation's record holds the inputs and then the activations of each hidden layer.
+
+   Nothing here reorders sums by the number of threads or members: the same inputs give the same bits. Values that are
+   not finite stay so; members do not touch each other. */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef REAL
+#define REAL float
+#define IS_FLOAT 1
+#endif
+#if defined(__AVX512F__)
+#define BYTES 64
+#elif defined(__AVX__)
+#define BYTES 32
+#else
+#define BYTES 16
+#endif
+#if defined(__AVX__) && defined(IS_FLOAT) && !defined(__AVX512F__)
+#include <immintrin.h>
+#define HAS_HADD 1
+#endif
+
+typedef REAL real;
+typedef real vec __attribute__((vector_size(BYTES), may_alias));
+#ifdef IS_FLOAT
+typedef int32_t lane_int;
+#else
+typedef int64_t lane_int;
+#endif
+typedef lane_int ivec __attribute__((vector_size(BYTES), may_alias));
+typedef int64_t integer;
+
+#define LANES ((integer)(BYTES / sizeof(real)))
+#define MOST_LAYERS 9
+#define INLINE static inline __attribute__((always_inline))
+
+enum { ELU = 0, TANH = 1, SOFTPLUS = 2 };
+
+/* Mirrored by fused/library.py. Arrays have the axis `member` first; of those with a stride it may be shared (0). */
+typedef struct {
+    integer order, features, layers, activation, targets, rows, intervals;
+    integer groups, width, rank, factor_rows;
+    integer factor_stride, projected_stride;
+    integer widths[MOST_LAYERS + 1];
+    const real *weights[MOST_LAYERS], *biases[MOST_LAYERS], *decay, *skip;
+    const real *step, *initial;
+    const real *factor, *projected, *feature_weight;
+    const integer *columns;
+    real scale;
+    real *loss, *g_weights[MOST_LAYERS], *g_biases[MOST_LAYERS], *g_decay, *g_skip, *g_initial;
+} Task;
+
+/* ---------------------------------------------------------------- pointwise functions */
+
+INLINE vec splat(real value) { return value - (vec){0}; }
+INLINE vec choose(ivec condition, vec yes, vec no) {
+    return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
+}
+
+#ifdef IS_FLOAT
+INLINE vec vector_exp(vec x) {
+    /* Cephes expf, below 1.5 units in the last place; x is at most 0 here. */
+    x = choose(x < splat(-87.0f), splat(-87.0f), x);
+    vec n = x * 1.44269504088896341f;
+    const vec shift = splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to whole numbers */
+    vec shifted = n + shift;
+    n = shifted - shift;
+    vec r = x - n * 0.693359375f;
+    r = r - n * -2.12194440e-4f;
+    vec p = splat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    vec y = p * (r * r) + r + 1.0f;
+    ivec power = (((ivec)shifted) << 23) + (127 << 23);
+    return y * (vec)power;
+}
+INLINE vec vector_tanh(vec x) {
+    /* Rational approximation (Eigen): 13th over 6th degree, absolute error below 3e-7. */
+    const real limit = 7.90531110763549805f;
+    x = choose(x > splat(limit), splat(limit), x);
+    x = choose(x < splat(-limit), splat(-limit), x);
+    vec s = x * x;
+    vec p = splat(-2.76076847742355e-16f);
+    p = p * s + 2.00018790482477e-13f;
+    p = p * s + -8.60467152213735e-11f;
+    p = p * s + 5.12229709037114e-08f;
+    p = p * s + 1.48572235717979e-05f;
+    p = p * s + 6.37261928875436e-04f;
+    p = p * s + 4.89352455891786e-03f;
+    vec q = splat(1.19825839466702e-06f);
+    q = q * s + 1.18534705686654e-04f;
+    q = q * s + 2.26843463243900e-03f;
+    q = q * s + 4.89352518554385e-03f;
+    return x * p / q;
+}
+INLINE vec vector_log1p(vec y) {
+    /* log(1 + y) of 0 <= y <= 1 as 2 atanh(y / (2 + y)), by its series: absolute error below 2e-7. */
+    vec z = y / (y + 2.0f), s = z * z;
+    vec p = splat(1.0f / 15.0f);
+    p = p * s + 1.0f / 13.0f;
+    p = p * s + 1.0f / 11.0f;
+    p = p * s + 1.0f / 9.0f;
+    p = p * s + 1.0f / 7.0f;
+    p = p * s + 1.0f / 5.0f;
+    p = p * s + 1.0f / 3.0f;
+    return 2.0f * (z + z * (p * s));
+}
+#else
+#define BY_LANE(name, function)                                                                                         \
+    static vec name(vec x) {                                                                                            \
+        for (integer lane = 0; lane < LANES; lane++) x[lane] = function(x[lane]);                                       \
+        return x;                                                                                                       \
+    }
+BY_LANE(vector_exp, exp)
+BY_LANE(vector_tanh, tanh)
+BY_LANE(vector_log1p, log1p)
+#endif
+
+static void activate(vec *values, integer count, integer activation) {
+    if (activation == TANH) {
+        for (integer i = 0; i < count; i++) values[i] = vector_tanh(values[i]);
+    } else if (activation == ELU) {
+        for (integer i = 0; i < count; i++) {
+            vec x = values[i];
+            values[i] = choose(x > splat(0), x, vector_exp(choose(x > splat(0), splat(0), x)) - 1);
+        }
+    } else {
+        for (integer i = 0; i < count; i++) {
+            vec x = values[i], positive = choose(x > splat(0), x, x * 0);
+            values[i] = positive + vector_log1p(vector_exp(choose(x > splat(0), -x, x)));
+        }
+    }
+}
+
+/* Derivative of the activation from its value. */
+INLINE vec derivative(vec value, integer activation) {
+    if (activation == TANH) return 1 - value * value;
+    if (activation == ELU) return choose(value > splat(0), splat(1), value + 1);
+    return 1 - vector_exp(-value);
+}
+
+/* ---------------------------------------------------------------- products */
+
+INLINE void tile(const integer M, const integer V, integer depth, const real *a, integer a_row, integer a_column,
+                 const vec *x, integer x_row, const real *bias, integer adds, vec *out, integer out_row) {
+    vec sum[8][2];
+    for (integer m = 0; m < M; m++)
+        for (integer v = 0; v < V; v++)
+            sum[m][v] = adds ? out[m * out_row + v] : splat(bias ? bias[m] : 0);
+    for (integer k = 0; k < depth; k++) {
+        vec right[2];
+        for (integer v = 0; v < V; v++) right[v] = x[k * x_row + v];
+        for (integer m = 0; m < M; m++) {
+            vec left = splat(a[m * a_row + k * a_column]);
+            for (integer v = 0; v < V; v++) sum[m][v] += left * right[v];
+        }
+    }
+    for (integer m = 0; m < M; m++)
+        for (integer v = 0; v < V; v++) out[m * out_row + v] = sum[m][v];
+}
+
+/* out[m][v] = bias[m] + sum over k of a[m, k] x[k][v], or added to what is there. */
+static void product(integer height, integer columns, integer depth, const real *a, integer a_row, integer a_column,
+                    const vec *x, integer x_row, const real *bias, integer adds, vec *out, integer out_row) {
+#define TILE(M, V)                                                                                                      \
+    tile(M, V, depth, a + m * a_row, a_row, a_column, x + v, x_row, bias ? bias + m : 0, adds, out + m * out_row + v,   \
+         out_row)
+    integer v = 0;
+    for (; v + 2 <= columns; v += 2) {
+        integer m = 0;
+        for (; m + 6 <= height; m += 6) TILE(6, 2);
+        switch (height - m) {
+            case 5: TILE(5, 2); break;
+            case 4: TILE(4, 2); break;
+            case 3: TILE(3, 2); break;
+            case 2: TILE(2, 2); break;
+            case 1: TILE(1, 2); break;
+        }
+    }
+    for (; v < columns; v++) {
+        integer m = 0;
+        for (; m + 8 <= height; m += 8) TILE(8, 1);
+        for (; m + 4 <= height; m += 4) TILE(4, 1);
+        for (; m < height; m++) TILE(1, 1);
+    }
+#undef TILE
+}
+
+INLINE real over_lanes(vec values) {
+    real sum = 0;
+    for (integer lane = 0; lane < LANES; lane++) sum += values[lane];
+    return sum;
+}
+
+INLINE void outer_tile(const integer I, const integer U, integer slots, const vec *const *inputs,
+                       const vec *const *gradients, integer i, integer u, integer V, real *g, integer g_row) {
+    vec sum[3][4];
+    for (integer a = 0; a < I; a++)
+        for (integer b = 0; b < U; b++) sum[a][b] = splat(0);
+    for (integer slot = 0; slot < slots; slot++) {
+        const vec *left = inputs[slot] + i * V, *right = gradients[slot] + u * V;
+        for (integer v = 0; v < V; v++)
+            for (integer a = 0; a < I; a++) {
+                vec value = left[a * V + v];
+                for (integer b = 0; b < U; b++) sum[a][b] += value * right[b * V + v];
+            }
+    }
+    for (integer a = 0; a < I; a++) {
+#ifdef HAS_HADD
+        if (U == 4) {
+            __m256 four = _mm256_hadd_ps(_mm256_hadd_ps((__m256)sum[a][0], (__m256)sum[a][1]),
+                                         _mm256_hadd_ps((__m256)sum[a][2], (__m256)sum[a][3]));
+            __m128 both = _mm_add_ps(_mm256_castps256_ps128(four), _mm256_extractf128_ps(four, 1));
+            _mm_storeu_ps(g + a * g_row, _mm_add_ps(_mm_loadu_ps(g + a * g_row), both));
+            continue;
+        }
+#endif
+        for (integer b = 0; b < U; b++) g[a * g_row + b] += over_lanes(sum[a][b]);
+    }
+}
+
+/* g[i, u] += sum over slots and lanes of inputs[slot][i] gradients[slot][u]. */
+static void outer(integer slots, const vec *const *inputs, integer in, const vec *const *gradients, integer out,
+                  integer V, real *g, integer g_row) {
+#define OUTER(I, U) outer_tile(I, U, slots, inputs, gradients, i, u, V, g + i * g_row + u, g_row)
+    integer u = 0;
+    for (; u + 4 <= out; u += 4) {
+        integer i = 0;
+        for (; i + 3 <= in; i += 3) OUTER(3, 4);
+        for (; i < in; i++) OUTER(1, 4);
+    }
+    for (; u < out; u++) {
+        integer i = 0;
+        for (; i + 3 <= in; i += 3) OUTER(3, 1);
+        for (; i < in; i++) OUTER(1, 1);
+    }
+#undef OUTER
+}
+
+/* ---------------------------------------------------------------- the field */
+
+#define MOST_SLOTS 64
+
+typedef struct {
+    const Task *task;
+    integer member, V, state, hidden, record, gradient_size, slots, used, adds_inputs;
+    const real *weights[MOST_LAYERS], *biases[MOST_LAYERS], *decay, *skip;
+    real *g_weights[MOST_LAYERS], *g_biases[MOST_LAYERS], *g_decay, *g_skip;
+    vec *bias_sums, *last_sums, *decay_sums, *gradients, *work;
+    const vec *slot_records[MOST_SLOTS];
+} Net;
+
+static integer hidden_units(const Task *task) {
+    integer units = 0;
+    for (integer layer = 1; layer < task->layers; layer++) units += task->widths[layer];
+    return units;
+}
+
+/* rate [state][V] of a record whose inputs are set; fills in the activations of the record. */
+static void evaluate(const Net *net, vec *record, vec *rate) {
+    const Task *task = net->task;
+    integer V = net->V, F = task->features, last = task->layers - 1;
+    vec *values = record, *output = task->order == 2 ? rate + F * V : rate;
+    for (integer layer = 0; layer < last; layer++) {
+        integer in = task->widths[layer], out = task->widths[layer + 1];
+        vec *next = values + in * V;
+        if (task->targets && layer > 0) {
+            integer below = in / task->targets, above = out / task->targets;
+            for (integer t = 0; t < task->targets; t++)
+                product(above, V, below, net->weights[layer] + t * below * out + t * above, 1, out,
+                        values + t * below * V, V, net->biases[layer] + t * above, 0, next + t * above * V, V);
+        } else {
+            product(out, V, in, net->weights[layer], 1, out, values, V, net->biases[layer], 0, next, V);
+        }
+        activate(next, out * V, task->activation);
+        values = next;
+    }
+    integer in = task->widths[last];
+    if (task->targets && last > 0) {
+        integer units = in / task->targets;
+        for (integer t = 0; t < task->targets; t++)
+            product(1, V, units, net->weights[last] + t * units, 0, 1, values + t * units * V, V,
+                    net->biases[last] + t, 0, output + t * V, V);
+    } else {
+        product(F, V, in, net->weights[last], 1, F, values, V, net->biases[last], 0, output, V);
+    }
+    if (net->skip) product(F, V, net->state, net->skip, 1, F, record, V, 0, 1, output, V);
+    if (net->decay)
+        for (integer part = 0; part < task->order; part++)
+            for (integer f = 0; f < F; f++) {
+                vec decay = splat(net->decay[part * F + f]);
+                for (integer v = 0; v < V; v++) output[f * V + v] -= decay * record[(part * F + f) * V + v];
+            }
+    if (task->order == 2) memcpy(rate, record + F * V, F * V * sizeof(vec));
+}
+
+/* Gather the weights' gradients of the evaluations that are waiting. */
+static void flush(Net *net) {
+    const Task *task = net->task;
+    if (!net->used) return;
+    const vec *inputs[MOST_SLOTS], *gradients[MOST_SLOTS];
+    integer V = net->V, last = task->layers - 1, offset = 0, gradient_offset = 0;
+    for (integer layer = 0; layer <= last; layer++) {
+        integer in = task->widths[layer], out = task->widths[layer + 1];
+        if (!(layer == last && task->targets && last > 0)) {
+            integer blocks = task->targets && layer > 0 ? task->targets : 1;
+            integer below = in / blocks, above = out / blocks;
+            for (integer b = 0; b < blocks; b++) {
+                for (integer slot = 0; slot < net->used; slot++) {
+                    inputs[slot] = net->slot_records[slot] + (offset + b * below) * V;
+                    gradients[slot] = net->gradients + slot * net->gradient_size + (gradient_offset + b * above) * V;
+                }
+                outer(net->used, inputs, below, gradients, above, V,
+                      net->g_weights[layer] + b * below * out + b * above, out);
+            }
+        }
+        offset += in;
+        if (layer < last) gradient_offset += out;
+    }
+    if (net->skip) {
+        for (integer slot = 0; slot < net->used; slot++) {
+            inputs[slot] = net->slot_records[slot];
+            gradients[slot] = net->gradients + slot * net->gradient_size + net->hidden * V;
+        }
+        outer(net->used, inputs, net->state, gradients, task->features, V, net->g_skip, task->features);
+    }
+    net->used = 0;
+}
+
+/* Gradient for the state [state][V] (none where it is null) from that of the rate; the weights' is left to `flush`. */
+static void reverse(Net *net, const vec *record, const vec *rate_gradient, vec *state_gradient) {
+    const Task *task = net->task;
+    integer V = net->V, F = task->features, last = task->layers - 1;
+    if (net->used == net->slots) flush(net);
+    vec *slot = net->gradients + net->used * net->gradient_size;
+    net->slot_records[net->used++] = record;
+    const vec *of_output = task->order == 2 ? rate_gradient + F * V : rate_gradient;
+    memcpy(slot + net->hidden * V, of_output, F * V * sizeof(vec));
+    integer offset = net->state + net->hidden, gradient_offset = net->hidden, bias_offset = net->hidden;
+    for (integer f = 0; f < F; f++)
+        for (integer v = 0; v < V; v++) net->bias_sums[bias_offset + f] += of_output[f * V + v];
+    for (integer layer = last; layer > 0; layer--) {
+        integer in = task->widths[layer], out = task->widths[layer + 1];
+        const vec *above = slot + gradient_offset * V;
+        offset -= in, gradient_offset -= in, bias_offset -= in;
+        const vec *values = record + offset * V;
+        vec *below = slot + gradient_offset * V;
+        if (layer == last && task->targets) {
+            integer units = in / task->targets;
+            for (integer u = 0; u < in; u++) {
+                const vec *gradient = above + u / units * V;
+                vec weight = splat(net->weights[last][u]), bias_sum = splat(0), weight_sum = splat(0);
+                for (integer v = 0; v < V; v++) {
+                    vec value = values[u * V + v];
+                    vec through = weight * gradient[v] * derivative(value, task->activation);
+                    weight_sum += value * gradient[v];
+                    bias_sum += through;
+                    below[u * V + v] = through;
+                }
+                net->last_sums[u] += weight_sum;
+                net->bias_sums[bias_offset + u] += bias_sum;
+            }
+            continue;
+        }
+        if (task->targets) {
+            integer few = in / task->targets, many = out / task->targets;
+            for (integer t = 0; t < task->targets; t++)
+                product(few, V, many, net->weights[layer] + t * few * out + t * many, out, 1, above + t * many * V, V, 0,
+                        0, below + t * few * V, V);
+        } else {
+            product(in, V, out, net->weights[layer], out, 1, above, V, 0, 0, below, V);
+        }
+        for (integer u = 0; u < in; u++) {
+            vec sum = splat(0);
+            for (integer v = 0; v < V; v++) {
+                vec through = below[u * V + v] * derivative(values[u * V + v], task->activation);
+                sum += through;
+                below[u * V + v] = through;
+            }
+            net->bias_sums[bias_offset + u] += sum;
+        }
+    }
+    if (net->decay)
+        for (integer part = 0; part < task->order; part++)
+            for (integer f = 0; f < F; f++)
+                for (integer v = 0; v < V; v++)
+                    net->decay_sums[part * F + f] -= of_output[f * V + v] * record[(part * F + f) * V + v];
+    if (!state_gradient) return;
+    integer out = task->widths[1];
+    product(net->state, V, out, net->weights[0], out, 1, last > 0 ? slot : of_output, V, 0, 0, state_gradient, V);
+    if (net->skip) product(net->state, V, F, net->skip, F, 1, of_output, V, 0, 1, state_gradient, V);
+    for (integer part = 0; part < task->order; part++)
+        for (integer f = 0; f < F; f++) {
+            vec *to = state_gradient + (part * F + f) * V;
+            if (net->decay) {
+                vec decay = splat(net->decay[part * F + f]);
+                for (integer v = 0; v < V; v++) to[v] -= decay * of_output[f * V + v];
+            }
+            if (part == 1)
+                for (integer v = 0; v < V; v++) to[v] += rate_gradient[f * V + v];
+        }
+}
+
+/* ---------------------------------------------------------------- memory of a call */
+
+static integer block_vectors(const Task *task) {
+    /* Rows of a block: as many as keep an evaluation near the processor, and at least two vectors for the products. */
+    integer vectors = (task->rows + LANES - 1) / LANES, units = task->order * task->features + hidden_units(task);
+    integer most = units <= 128 ? 8 : units <= 256 ? 4 : 2;
+    return vectors < most ? vectors : most;
+}
+
+static integer slots_of(integer V) { return V >= 8 ? 8 : V >= 4 ? 8 : V >= 2 ? 16 : 32; }
+
+static integer vectors_of_net(const Task *task, integer V) {
+    integer hidden = hidden_units(task), state = task->order * task->features;
+    return (hidden + task->features) + hidden + state + slots_of(V) * (hidden + task->features) * V;
+}
+
+static vec *begin_net(Net *net, const Task *task, integer V, vec *memory) {
+    memset(net, 0, sizeof(Net));
+    net->task = task, net->V = V;
+    net->hidden = hidden_units(task), net->state = task->order * task->features;
+    net->record = (net->state + net->hidden) * V;
+    net->gradient_size = (net->hidden + task->features) * V;
+    net->slots = slots_of(V);
+    net->bias_sums = memory, memory += net->hidden + task->features;
+    net->last_sums = memory, memory += net->hidden;
+    net->decay_sums = memory, memory += net->state;
+    net->gradients = memory, memory += net->slots * net->gradient_size;
+    return memory;
+}
+
+static void begin_member(Net *net, integer member) {
+    const Task *task = net->task;
+    integer last = task->layers - 1, S = net->state, F = task->features;
+    for (integer layer = 0; layer <= last; layer++) {
+        integer in = task->widths[layer], out = task->widths[layer + 1];
+        integer size = layer == last && task->targets && last > 0 ? in : in * out;
+        net->weights[layer] = task->weights[layer] + member * size;
+        net->g_weights[layer] = task->g_weights[layer] + member * size;
+        net->biases[layer] = task->biases[layer] + member * out;
+        net->g_biases[layer] = task->g_biases[layer] + member * out;
+        memset(net->g_weights[layer], 0, size * sizeof(real));
+    }
+    net->decay = task->decay ? task->decay + member * S : 0;
+    net->g_decay = task->decay ? task->g_decay + member * S : 0;
+    net->skip = task->skip ? task->skip + member * S * F : 0;
+    net->g_skip = task->skip ? task->g_skip + member * S * F : 0;
+    if (net->skip) memset(net->g_skip, 0, S * F * sizeof(real));
+    memset(net->bias_sums, 0, (2 * net->hidden + F + S) * sizeof(vec));
+    net->used = 0;
+}
+
+static void end_member(Net *net) {
+    const Task *task = net->task;
+    integer last = task->layers - 1, offset = 0;
+    flush(net);
+    for (integer layer = 0; layer <= last; layer++) {
+        for (integer u = 0; u < task->widths[layer + 1]; u++)
+            net->g_biases[layer][u] = over_lanes(net->bias_sums[offset + u]);
+        offset += task->widths[layer + 1];
+    }
+    if (task->targets && last > 0)
+        for (integer u = 0; u < task->widths[last]; u++) net->g_weights[last][u] = over_lanes(net->last_sums[u]);
+    if (net->decay)
+        for (integer s = 0; s < net->state; s++) net->g_decay[s] = over_lanes(net->decay_sums[s]);
+}
+
+/* Lanes of a strided array: to[v][lane] = from[row * stride], 0 beyond the rows. */
+static void load_lanes(vec *to, integer V, const real *from, integer stride, integer rows) {
+    real *flat = (real *)to;
+    for (integer row = 0; row < V * LANES; row++) flat[row] = row < rows ? from[row * stride] : 0;
+}
+
+/* ---------------------------------------------------------------- solve */
+
+static integer vectors_of_solve(const Task *task, integer V) {
+    integer nodes = task->intervals + 1, F = task->features, S = task->order * F;
+    integer records = 4 * task->intervals + (task->order == 1);
+    integer columns = task->groups * task->width;
+    integer factor = task->factor_rows > 1 ? task->rank * 2 * nodes * V : 0;
+    return records * (S + hidden_units(task)) * V + 2 * 2 * nodes * F * V + 2 * task->rank * columns * V + factor +
+           12 * S * V + 4 * V;
+}
+
+/* Weighted squares of a block's residuals; `nodes` [2 x node][feature][V], whose gradient is given. */
+static double loss_of_block(const Task *task, integer member, integer V, integer row, integer rows, const vec *nodes,
+                            vec *gradient, vec *residual, vec *projected, vec *lanes) {
+    integer N = 2 * (task->intervals + 1), F = task->features, K = task->rank, W = task->width;
+    double total = 0;
+    memset(gradient, 0, N * F * V * sizeof(vec));
+    for (integer g = 0; g < task->groups; g++) {
+        const real *factor = task->factor + member * task->factor_stride + g * task->factor_rows * K * N;
+        const real *target = task->projected + member * task->projected_stride + (g * task->rows + row) * K * W;
+        const real *weight = task->feature_weight + g * W;
+        for (integer k = 0; k < K * W; k++) load_lanes(projected + k * V, V, target + k, K * W, rows);
+        if (task->factor_rows > 1) {
+            const real *own = factor + row * K * N;
+            for (integer k = 0; k < K * N; k++) load_lanes(lanes + k * V, V, own + k, K * N, rows);
+        }
+        integer wide = !task->columns && task->factor_rows == 1; /* all features at once, in their order */
+        integer parts = wide ? 1 : W, columns = wide ? W * V : V;
+        for (integer part = 0; part < parts; part++) {
+            integer feature = wide ? 0 : task->columns ? task->columns[g * W + part] : part;
+            const vec *x = nodes + feature * V;
+            vec *to = residual + part * V;
+            if (task->factor_rows == 1) {
+                product(K, columns, N, factor, N, 1, x, F * V, 0, 0, to, W * V);
+            } else {
+                for (integer k = 0; k < K; k++)
+                    for (integer v = 0; v < V; v++) {
+                        vec sum = splat(0);
+                        for (integer n = 0; n < N; n++) sum += lanes[(k * N + n) * V + v] * x[n * F * V + v];
+                        to[k * W * V + v] = sum;
+                    }
+            }
+        }
+        for (integer w = 0; w < W; w++) {
+            vec sum = splat(0), slope = splat(2 * weight[w] / task->scale);
+            for (integer k = 0; k < K; k++)
+                for (integer v = 0; v < V; v++) {
+                    vec *at = residual + (k * W + w) * V + v, difference = *at - projected[(k * W + w) * V + v];
+                    integer left = rows - v * LANES; /* lanes beyond the rows do not count */
+                    for (integer lane = left < 0 ? 0 : left; lane < LANES; lane++) difference[lane] = 0;
+                    sum += difference * difference;
+                    *at = slope * difference;
+                }
+            total += (double)weight[w] * (double)over_lanes(sum);
+        }
+        for (integer part = 0; part < parts; part++) {
+            integer feature = wide ? 0 : task->columns ? task->columns[g * W + part] : part;
+            vec *to = gradient + feature * V;
+            const vec *from = residual + part * V;
+            if (task->factor_rows == 1) {
+                product(N, columns, K, factor, 1, N, from, W * V, 0, 1, to, F * V);
+            } else {
+                for (integer n = 0; n < N; n++)
+                    for (integer v = 0; v < V; v++) {
+                        vec sum = to[n * F * V + v];
+                        for (integer k = 0; k < K; k++) sum += lanes[(k * N + n) * V + v] * from[k * W * V + v];
+                        to[n * F * V + v] = sum;
+                    }
+            }
+        }
+    }
+    return total / task->scale;
+}
+
+/* Loss of a block of rows, and its gradients added to those of the member. */
+static double solve_block(Net *net, integer row, integer rows, vec *memory) {
+    const Task *task = net->task;
+    integer V = net->V, F = task->features, S = net->state, I = task->intervals, n = S * V;
+    integer nodes = I + 1, size = net->record;
+    vec *records = memory;
+    memory += (4 * I + (task->order == 1)) * size;
+    vec *values = memory, *gradient = values + 2 * nodes * F * V;
+    memory = gradient + 2 * nodes * F * V;
+    vec *residual = memory;
+    memory += task->rank * task->groups * task->width * V;
+    vec *projected = memory;
+    memory += task->rank * task->groups * task->width * V;
+    vec *lanes = memory;
+    memory += task->factor_rows > 1 ? task->rank * 2 * nodes * V : 0;
+    vec *step = memory, *half = step + V, *sixth = half + V, *state = sixth + 2 * V;
+    vec *k1 = state + n, *k2 = k1 + n, *k3 = k2 + n, *k4 = k3 + n, *g = k4 + n, *to_rate = g + n;
+    vec *t1 = to_rate + n, *t2 = t1 + n, *t3 = t2 + n, *t4 = t3 + n;
+    load_lanes(step, V, task->step + row, 1, rows);
+    for (integer v = 0; v < V; v++) half[v] = step[v] / 2, sixth[v] = step[v] / 6;
+    const real *initial = task->initial + (net->member * task->rows + row) * S;
+    for (integer s = 0; s < S; s++) load_lanes(state + s * V, V, initial + s, S, rows);
+#define EACH(s, v)                                                                                                      \
+    for (integer s = 0; s < S; s++)                                                                                     \
+        for (integer v = 0; v < V; v++)
+#define AT s *V + v
+    for (integer index = 0; index < I; index++) {
+        vec *record = records + 4 * index * size;
+        memcpy(values + index * F * V, state, F * V * sizeof(vec));
+        memcpy(record, state, n * sizeof(vec));
+        evaluate(net, record, k1);
+        record += size;
+        EACH(s, v) record[AT] = state[AT] + half[v] * k1[AT];
+        evaluate(net, record, k2);
+        record += size;
+        EACH(s, v) record[AT] = state[AT] + half[v] * k2[AT];
+        evaluate(net, record, k3);
+        record += size;
+        EACH(s, v) record[AT] = state[AT] + step[v] * k3[AT];
+        evaluate(net, record, k4);
+        for (integer f = 0; f < F; f++)
+            for (integer v = 0; v < V; v++) values[(nodes + index) * F * V + f * V + v] = step[v] * k1[f * V + v];
+        EACH(s, v) state[AT] += sixth[v] * (k1[AT] + 2 * k2[AT] + 2 * k3[AT] + k4[AT]);
+    }
+    memcpy(values + I * F * V, state, F * V * sizeof(vec));
+    vec *last = records + 4 * I * size;
+    if (task->order == 1) {
+        memcpy(last, state, n * sizeof(vec));
+        evaluate(net, last, k1);
+    } else {
+        memcpy(k1, state + F * V, F * V * sizeof(vec));
+    }
+    for (integer f = 0; f < F; f++)
+        for (integer v = 0; v < V; v++) values[(nodes + I) * F * V + f * V + v] = step[v] * k1[f * V + v];
+
+    double loss = loss_of_block(task, net->member, V, row, rows, values, gradient, residual, projected, lanes);
+
+    /* Slopes of the first order are rates, of the second the velocities in the state. */
+#define ADD_NODE(index)                                                                                                 \
+    for (integer f = 0; f < F; f++)                                                                                     \
+        for (integer v = 0; v < V; v++) {                                                                               \
+            g[f * V + v] += gradient[((index)*F + f) * V + v];                                                          \
+            if (task->order == 2) g[(F + f) * V + v] += step[v] * gradient[((nodes + (index)) * F + f) * V + v];        \
+        }
+    memset(g, 0, n * sizeof(vec));
+    ADD_NODE(I)
+    if (task->order == 1) {
+        EACH(s, v) to_rate[AT] = step[v] * gradient[((nodes + I) * F + s) * V + v];
+        reverse(net, last, to_rate, t1);
+        EACH(s, v) g[AT] += t1[AT];
+    }
+    for (integer index = I - 1; index >= 0; index--) {
+        const vec *record = records + 4 * index * size;
+        EACH(s, v) to_rate[AT] = sixth[v] * g[AT];
+        reverse(net, record + 3 * size, to_rate, t4);
+        EACH(s, v) to_rate[AT] = 2 * sixth[v] * g[AT] + step[v] * t4[AT];
+        reverse(net, record + 2 * size, to_rate, t3);
+        EACH(s, v) to_rate[AT] = 2 * sixth[v] * g[AT] + half[v] * t3[AT];
+        reverse(net, record + size, to_rate, t2);
+        EACH(s, v) to_rate[AT] = sixth[v] * g[AT] + half[v] * t2[AT];
+        if (task->order == 1) EACH(s, v) to_rate[AT] += step[v] * gradient[((nodes + index) * F + s) * V + v];
+        reverse(net, record, to_rate, t1);
+        EACH(s, v) g[AT] += t4[AT] + t3[AT] + t2[AT] + t1[AT];
+        ADD_NODE(index)
+    }
+    flush(net); /* the records are those of this block */
+    real *of_initial = task->g_initial + (net->member * task->rows + row) * S;
+    for (integer r = 0; r < rows; r++)
+        for (integer s = 0; s < S; s++) of_initial[r * S + s] = ((real *)(g + s * V))[r];
+    return loss;
+}
+
+/* Bytes of memory that a call needs, aligned to 64. */
+integer solve_bytes(const Task *task) {
+    integer V = block_vectors(task);
+    return (vectors_of_net(task, V) + vectors_of_solve(task, V) + 16) * (integer)sizeof(vec);
+}
+
+/* Losses and gradients of the members from `first` to before `last`. */
+void solve(const Task *task, integer first, integer last, void *memory) {
+    Net net;
+    integer V = block_vectors(task), block = V * LANES;
+    vec *rest = begin_net(&net, task, V, (vec *)memory);
+    for (integer member = first; member < last; member++) {
+        net.member = member;
+        begin_member(&net, member);
+        double loss = 0;
+        for (integer row = 0; row < task->rows; row += block) {
+            integer rows = task->rows - row < block ? task->rows - row : block;
+            loss += solve_block(&net, row, rows, rest);
+        }
+        end_member(&net);
+        task->loss[member] = (real)loss;
+    }
+}
