@@ -27,6 +27,7 @@ from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import run as runs
 from sparsenode.training import stopping
 from sparsenode.training.checkpoints import Checkpoints
+from sparsenode.training.engine import Engine, is_compiled
 from sparsenode.training.matching import Matching
 from sparsenode.training.problems import Problem
 from sparsenode.training.run import Run, Task
@@ -139,6 +140,7 @@ def train(
     matching: Matching | None = None,
     validation: Problem | None = None,
     keep_interrupted: bool = False,
+    engine: Engine = "auto",
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
@@ -163,6 +165,8 @@ def train(
             these is below that of its random start; on the training data where it is None.
         keep_interrupted: whether a signal ends the members that are trained at that time where they are, once their
             warm-up is over; members that were not begun are left out. `reason` of a member then says so.
+        engine: what computes losses and gradients: `plain` operations of torch, the `compiled` kernel, or `auto`, the
+            kernel where it is to save time (see `engine.is_compiled`). Results are the same to rounding.
 
     Raises:
         InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before. With
@@ -171,6 +175,7 @@ def train(
     last = problems[-1][1]
     torch_device = torch.device(device)
     task = runs.make_task(features, settings, method_settings, seeds, torch_device, last.given, prior, last.standards)
+    task = replace(task, compiled=is_compiled(task, [problem for _, problem in problems], engine))
     watch = _Watch(report, checkpoints, interrupted)
     most = most_members or len(task.grid)
     progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics import network
+from sparsenode.dynamics.fused.loss import solve_loss
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
 from sparsenode.dynamics.solvers import solve_nodes
@@ -64,6 +65,8 @@ def _solve_loss(
         start = starting_states(parameters, settings, positions + noise, velocities, problem.learned)
     else:
         start = starting_states(parameters, settings, positions, groups=problem.groups) + noise
+    if task.compiled:
+        return solve_loss(task.field, layers, problem.grid, start, problem.loss)
     nodes = solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
     if problem.groups is not None:
         deviation = deviations(parameters.references, positions, problem.groups)

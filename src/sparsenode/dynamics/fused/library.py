@@ -39,10 +39,7 @@ def _task_fields(real: Any) -> list[tuple[str, Any]]:
         ("widths", _INTEGER * (MOST_LAYERS + 1)),
         ("weights", layers),
         ("biases", layers),
-        *(
-            (name, _POINTER)
-            for name in ["decay", "skip", "step", "initial", "factor", "projected", "feature_weight", "columns"]
-        ),
+        *((name, _POINTER) for name in arrays.split()),
         ("scale", real),
         ("loss", _POINTER),
         ("weights_gradient", layers),

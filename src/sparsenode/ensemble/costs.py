@@ -1,0 +1,82 @@
+"""How long training takes on a processor core. Imports nothing heavy: the plan of a run asks before anything runs.
+
+A training step solves `rows` trajectories or windows with some evaluations of the field. With operations of torch each
+evaluation and its share of the reverse pass has a cost for all members together; the compiled kernel has one for each
+iteration, and takes rows in groups of `LANES`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sparsenode.dynamics.fused.library import MOST_LAYERS
+from sparsenode.ensemble.memory import MemberSize
+from sparsenode.settings import ModelSettings
+
+SECONDS_PER_EVALUATION = 8e-5
+SECONDS_PER_UNIT = 3.3e-9
+SECONDS_PER_PRODUCT = 2.9e-11
+SECONDS_PER_WEIGHT = 3e-8
+"""Of the optimizer, the penalty and the gates, for each member and weight."""
+
+COMPILED_SECONDS_PER_ITERATION = 3e-4
+COMPILED_SECONDS_PER_UNIT = 1e-9
+COMPILED_SECONDS_PER_PRODUCT = 1.2e-11
+COMPILATION_SECONDS = 3.0
+LANES = 8
+"""Rows that the kernel takes at once on most processors; it takes 16 on some and 4 on others."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds on one core: of starting operations, and of what grows with members and rows."""
+
+    overhead: float
+    products: float
+
+    @property
+    def seconds(self) -> float:
+        """Both together."""
+        return self.overhead + self.products
+
+
+def solves_plain(size: MemberSize, *, solves: float, members: int, rows: int, evaluations: int) -> Cost:
+    """Cost of so many solves with their gradients, by operations of torch.
+
+    Args:
+        size: the size of a member.
+        solves: number of the solves, one an iteration.
+        members: number of the members.
+        rows: rows of a solve.
+        evaluations: evaluations of the field in a solve.
+    """
+    each_row = size.widths * SECONDS_PER_UNIT + 3 * size.products * SECONDS_PER_PRODUCT
+    return Cost(solves * evaluations * SECONDS_PER_EVALUATION, solves * evaluations * members * rows * each_row)
+
+
+def solves_compiled(size: MemberSize, *, solves: float, members: int, rows: int, evaluations: int) -> Cost:
+    """The same by the compiled kernel, without its compilation."""
+    lanes = LANES * math.ceil(rows / LANES)
+    each_lane = size.widths * COMPILED_SECONDS_PER_UNIT + 3 * size.products * COMPILED_SECONDS_PER_PRODUCT
+    return Cost(solves * COMPILED_SECONDS_PER_ITERATION, solves * evaluations * members * lanes * each_lane)
+
+
+def kernel_takes(settings: ModelSettings) -> bool:
+    """Whether the compiled kernel knows a model: perceptrons and the coarse grid, and no learned starts."""
+    return (
+        settings.network != "biological"
+        and settings.solver.scheme == "rk4"
+        and settings.starts == "given"
+        and len(settings.hidden) < MOST_LAYERS
+    )
+
+
+def compiling_pays(size: MemberSize, *, solves: float, members: int, rows: int, evaluations: int) -> bool:
+    """Whether the kernel saves more time than its compilation takes, were it compiled for this training only.
+
+    So it is the same on every machine and every time, whether or not the kernel is compiled already.
+    """
+    named = {"solves": solves, "members": members, "rows": rows, "evaluations": evaluations}
+    saved = solves_plain(size, **named).seconds - solves_compiled(size, **named).seconds
+    return saved > COMPILATION_SECONDS
