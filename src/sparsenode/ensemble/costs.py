@@ -72,11 +72,14 @@ def kernel_takes(settings: ModelSettings) -> bool:
     )
 
 
-def compiling_pays(size: MemberSize, *, solves: float, members: int, rows: int, evaluations: int) -> bool:
-    """Whether the kernel saves more time than its compilation takes, were it compiled for this training only.
+def compiling_pays(settings: ModelSettings, size: MemberSize, *, members: int, rows: int, evaluations: int) -> bool:
+    """Whether the kernel knows a model and saves more than its compilation takes, were it for this training only.
 
     So it is the same on every machine and every time, whether or not the kernel is compiled already.
     """
+    if not kernel_takes(settings):
+        return False
+    solves = settings.iterations + (settings.refit.iterations if settings.refit else 0)
     named = {"solves": solves, "members": members, "rows": rows, "evaluations": evaluations}
     saved = solves_plain(size, **named).seconds - solves_compiled(size, **named).seconds
     return saved > COMPILATION_SECONDS

@@ -29,8 +29,7 @@ def is_compiled(task: Task, problems: Sequence[Problem], engine: Engine) -> bool
     Raises:
         UserError: the kernel is asked for and cannot be had.
     """
-    settings = task.settings
-    possible = costs.kernel_takes(settings) and task.device.type == "cpu"
+    possible = costs.kernel_takes(task.settings) and task.device.type == "cpu"
     if engine == "plain" or (engine == "auto" and not (possible and _pays(task, problems))):
         return False
     if possible and library.load("float32") is not None:
@@ -44,12 +43,10 @@ def is_compiled(task: Task, problems: Sequence[Problem], engine: Engine) -> bool
 
 
 def _pays(task: Task, problems: Sequence[Problem]) -> bool:
-    settings = task.settings
-    solves = settings.iterations + (settings.refit.iterations if settings.refit else 0)
     largest = max(problems, key=lambda problem: problem.rows * problem.grid.intervals)
     return costs.compiling_pays(
-        member_size_of(task.field.features, settings, type(task.method)),
-        solves=solves,
+        task.settings,
+        member_size_of(task.field.features, task.settings, type(task.method)),
         members=len(task.grid),
         rows=largest.rows,
         evaluations=evaluations_kept("rk4", largest.grid.intervals),
