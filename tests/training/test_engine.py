@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 import torch
 
 from sparsenode.dynamics.fused import library
+from sparsenode.dynamics.network import effective_layers
+from sparsenode.ensemble.model import initialize, make_field
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.settings import (
     BootstrapSettings,
+    MatchingSettings,
     MethodSettings,
     ModelSettings,
     RefitSettings,
@@ -23,7 +27,8 @@ from sparsenode.settings import (
 from sparsenode.training import engine
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.loop import TrainingResult, train
-from sparsenode.training.problems import make_problems
+from sparsenode.training.matching import make_matching
+from sparsenode.training.problems import bootstrap_of_seeds, make_problems
 
 SETTINGS = ModelSettings(
     hidden=(6,), solver=SolverSettings(step=1.0), iterations=12, check_every=1, learning_rate=0.02, warm_up=0.2
@@ -38,13 +43,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "windows": WindowSettings(length=4, stride=2, batch=5),
         "whole_share": 0.4,
     },
+    "slopes": {"matching": MatchingSettings(share=0.5), "network": "per_target"},
+    "integrals": {"matching": MatchingSettings(share=1.0, form="integrals", interval=2), "hidden": (4, 3)},
+    "curvatures": {
+        "matching": MatchingSettings(share=0.5, form="integrals", interval=2),
+        "bootstrap": BootstrapSettings(block=2),
+        "order": 2,
+        "decay": 1.0,
+    },
     "noise and refit": {"initial_noise": 1.0, "refit": RefitSettings(iterations=5, learning_rate=0.01)},
 }
 
 
 def trained(adata: anndata.AnnData, settings: ModelSettings, method: str = "pathreg", **named: Any) -> TrainingResult:
     strengths = MethodSettings(regularizer=method, strengths=(0.0, 0.1))
-    return train(make_problems(adata, settings, (0, 1)), adata.n_vars, settings, strengths, (0, 1), **named)
+    problems = make_problems(adata, settings, (0, 1))
+    matching = make_matching(adata, settings, bootstrap_of_seeds(adata, settings, (0, 1)))
+    return train(problems, adata.n_vars, settings, strengths, (0, 1), matching=matching, **named)
 
 
 @pytest.fixture(autouse=True)
@@ -131,3 +146,47 @@ def test_long_trainings_take_the_kernel_and_do_without_it_where_there_is_none(
 def test_the_kernel_is_refused_where_it_cannot_be_had(rotation: anndata.AnnData) -> None:
     with pytest.raises(UserError, match="compiled engine was asked for"):
         trained(rotation, SETTINGS.changed(network="biological"), "l1", engine="compiled")
+
+
+WIDE = ("integrals", 1, (200_000,), "joint", 0.0)
+"""A network whose records are not all kept for the reverse pass."""
+
+
+@pytest.mark.parametrize(
+    ("form", "order", "hidden", "network", "holes"),
+    [
+        WIDE,
+        *(
+            (form, *net, holes)
+            for form in ("slopes", "integrals")
+            for net in ((1, (6,), "per_target"), (2, (5, 4), "joint"))
+            for holes in (0.0, 0.1)
+        ),
+    ],
+)
+def test_gradients_of_matching_are_those_of_the_plain_engine(
+    rotation: anndata.AnnData, form: str, order: int, hidden: tuple[int, ...], network: str, holes: float
+) -> None:
+    changes: dict[str, Any] = {"order": order, "hidden": hidden, "network": network, "decay": 0.5}
+    settings = SETTINGS.changed(**changes, matching=MatchingSettings(form=form, interval=2))
+    adata = rotation.copy()
+    adata.X = np.where(np.random.default_rng(0).random(adata.shape) < holes, np.nan, adata.X)
+    matching = make_matching(adata, settings)
+    assert matching is not None
+    double = {
+        name: value.double()
+        for name, value in vars(matching).items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point()
+    }
+    matching = replace(matching, **double)
+    field = make_field(settings, 2)
+    parameters = initialize(settings, 2, (0, 1), gated=False).map(lambda tensor: tensor.double().requires_grad_())
+    trained_tensors = [*parameters.weights, *parameters.biases, *parameters.decay]
+    results = []
+    for compiled in (False, True):
+        losses = matching.loss(field, effective_layers(parameters, (), "tanh"), compiled=compiled)
+        weighted = (losses * torch.tensor([1.0, 2.0])).sum()
+        results.append((losses.detach(), torch.autograd.grad(weighted, trained_tensors)))
+    torch.testing.assert_close(results[1][0], results[0][0], rtol=1e-12, atol=0)
+    for own, reference in zip(results[1][1], results[0][1], strict=True):
+        torch.testing.assert_close(own, reference, rtol=1e-9, atol=1e-12)

@@ -36,7 +36,7 @@ def data_loss(run: Run, task: Task, problem: Problem | Matching, iteration: int,
         factors = network.sampled_gates(parameters, _noise_of_gates(run, task, seeds, iteration), gate_noise)
     layers = network.effective_layers(parameters, factors, settings.activation)
     if isinstance(problem, Matching):
-        return problem.of_seeds(seeds).loss(task.field, layers)
+        return problem.of_seeds(seeds).loss(task.field, layers, compiled=task.compiled)
     problem = problem.sample(iteration).of_seeds(seeds)
     return _solve_loss(parameters, task, problem, layers, (seeds, iteration))
 

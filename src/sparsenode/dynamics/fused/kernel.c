@@ -48,11 +48,13 @@ typedef struct {
     integer order, features, layers, activation, targets, rows, intervals;
     integer groups, width, rank, factor_rows;
     integer factor_stride, projected_stride;
+    integer residuals, nodes_of_step, steps, weight_stride;
     integer widths[MOST_LAYERS + 1];
     const real *weights[MOST_LAYERS], *biases[MOST_LAYERS], *decay, *skip;
     const real *step, *initial;
     const real *factor, *projected, *feature_weight;
-    const integer *columns;
+    const real *states, *movement, *residual_weight, *observed, *quadrature, *duration;
+    const integer *columns, *nodes, *first;
     real scale;
     real *loss, *g_weights[MOST_LAYERS], *g_biases[MOST_LAYERS], *g_decay, *g_skip, *g_initial;
 } Task;
@@ -668,6 +670,127 @@ void solve(const Task *task, integer first, integer last, void *memory) {
             integer rows = task->rows - row < block ? task->rows - row : block;
             loss += solve_block(&net, row, rows, rest);
         }
+        end_member(&net);
+        task->loss[member] = (real)loss;
+    }
+}
+
+/* ---------------------------------------------------------------- matching of rates */
+
+/* Blocks of rows whose records are kept for the reverse pass; others are evaluated again. */
+static integer blocks_kept(const Task *task, integer V) {
+    integer blocks = (task->rows + V * LANES - 1) / (V * LANES);
+    integer size = (task->order * task->features + hidden_units(task)) * V * (integer)sizeof(vec);
+    integer fit = ((integer)32 << 20) / size;
+    return !task->nodes ? 1 : blocks < fit ? blocks : fit < 1 ? 1 : fit;
+}
+
+integer match_bytes(const Task *task) {
+    integer V = block_vectors(task), S = task->order * task->features;
+    integer flat = task->nodes ? 2 * (task->rows * task->features / LANES + 2) : 0;
+    integer records = blocks_kept(task, V) * (S + hidden_units(task)) * V;
+    return (vectors_of_net(task, V) + records + 3 * S * V + flat + 16) * (integer)sizeof(vec);
+}
+
+/* Inputs and activations of a block of rows, and its rates. */
+static void rates_of_block(Net *net, integer row, integer rows, vec *record, vec *rate) {
+    for (integer s = 0; s < net->state; s++)
+        load_lanes(record + s * net->V, net->V, net->task->states + row * net->state + s, net->state, rows);
+    evaluate(net, record, rate);
+}
+
+/* Weighted squares of a block's residuals of slopes; rates become the gradient for them. */
+static double compare_slopes(const Task *task, const real *weights, integer V, integer row, integer rows, vec *rate) {
+    double total = 0;
+    integer F = task->features;
+    real *flat = (real *)rate;
+    for (integer f = 0; f < F; f++) {
+        real scale = task->feature_weight[f], sum = 0;
+        for (integer r = 0; r < V * LANES; r++) {
+            real *at = flat + f * V * LANES + r;
+            if (r >= rows) {
+                *at = 0;
+                continue;
+            }
+            integer entry = (row + r) * F + f;
+            real weight = scale * weights[row + r] * (task->observed ? task->observed[entry] : 1);
+            real difference = *at - task->movement[entry];
+            sum += weight * difference * difference;
+            *at = 2 * weight * difference;
+        }
+        total += sum;
+    }
+    return total;
+}
+
+/* The same of means of rates over intervals; all rates are [row][feature], and so is the gradient, which is added to. */
+static double compare_integrals(const Task *task, const real *weights, const real *rates, real *gradient) {
+    double total = 0;
+    integer F = task->features, M = task->nodes_of_step;
+    for (integer residual = 0; residual < task->residuals; residual++) {
+        const integer *nodes = task->nodes + task->first[residual] * M;
+        const real *quadrature = task->quadrature + task->first[residual] * M;
+        real inverse = 1 / task->duration[residual], sum = 0;
+        for (integer f = 0; f < F; f++) {
+            real whole = 0;
+            for (integer n = 0; n < task->steps * M; n++) whole += quadrature[n] * rates[nodes[n] * F + f];
+            integer entry = residual * F + f;
+            real weight = task->feature_weight[f] * weights[residual] * (task->observed ? task->observed[entry] : 1);
+            real difference = whole * inverse - task->movement[entry];
+            sum += weight * difference * difference;
+            real slope = 2 * weight * difference * inverse;
+            for (integer n = 0; n < task->steps * M; n++) gradient[nodes[n] * F + f] += slope * quadrature[n];
+        }
+        total += sum;
+    }
+    return total;
+}
+
+static double match_member(Net *net, vec *memory) {
+    const Task *task = net->task;
+    integer V = net->V, F = task->features, S = net->state, size = net->record, block = V * LANES;
+    integer blocks = (task->rows + block - 1) / block, stored = blocks_kept(task, V);
+    const real *weights = task->residual_weight + net->member * task->weight_stride;
+    vec *records = memory, *rate = records + stored * size, *output = task->order == 2 ? rate + F * V : rate;
+    real *rates = (real *)(rate + 3 * S * V), *gradient = rates + (task->rows * F / LANES + 2) * LANES;
+    double loss = 0;
+    for (integer b = 0; b < blocks; b++) {
+        integer row = b * block, rows = task->rows - row < block ? task->rows - row : block;
+        vec *record = records + (b < stored ? b : stored - 1) * size; /* the last one is written over */
+        rates_of_block(net, row, rows, record, rate);
+        if (!task->nodes) {
+            loss += compare_slopes(task, weights, V, row, rows, output);
+            reverse(net, record, rate, 0);
+            flush(net); /* the record is that of this block */
+            continue;
+        }
+        for (integer r = 0; r < rows; r++)
+            for (integer f = 0; f < F; f++) rates[(row + r) * F + f] = ((real *)(output + f * V))[r];
+    }
+    if (!task->nodes) return loss;
+    memset(gradient, 0, task->rows * F * sizeof(real));
+    loss = compare_integrals(task, weights, rates, gradient);
+    for (integer b = 0; b < blocks; b++) {
+        integer row = b * block, rows = task->rows - row < block ? task->rows - row : block;
+        vec *record = records + (b < stored ? b : stored - 1) * size;
+        if (blocks > stored && b >= stored - 1) {
+            flush(net); /* before the record of a block before is written over */
+            rates_of_block(net, row, rows, record, rate);
+        }
+        for (integer f = 0; f < F; f++) load_lanes(output + f * V, V, gradient + row * F + f, F, rows);
+        reverse(net, record, rate, 0);
+    }
+    return loss;
+}
+
+/* Losses and gradients of the members from `first` to before `last`. */
+void match(const Task *task, integer first, integer last, void *memory) {
+    Net net;
+    vec *rest = begin_net(&net, task, block_vectors(task), (vec *)memory);
+    for (integer member = first; member < last; member++) {
+        net.member = member;
+        begin_member(&net, member);
+        double loss = match_member(&net, rest);
         end_member(&net);
         task->loss[member] = (real)loss;
     }

@@ -29,10 +29,13 @@ _INTEGER, _POINTER = ctypes.c_int64, ctypes.c_void_p
 def _task_fields(real: Any) -> list[tuple[str, Any]]:
     """Fields of the kernel's `Task`, in its order."""
     layers = _POINTER * MOST_LAYERS
-    arrays = "decay skip step initial factor projected feature_weight columns"
+    arrays = (
+        "decay skip step initial factor projected feature_weight states movement residual_weight observed quadrature "
+        "duration columns nodes first"
+    )
     integers = (
         "order features layers activation targets rows intervals groups width rank factor_rows factor_stride "
-        "projected_stride"
+        "projected_stride residuals nodes_of_step steps weight_stride"
     )
     return [
         *((name, _INTEGER) for name in integers.split()),
@@ -77,7 +80,7 @@ def load(precision: str) -> ctypes.CDLL | None:
     except (OSError, subprocess.SubprocessError) as error:
         _LOG.warning("the plain engine is taken, which may be slower: no compiled kernel here (%s)", _reason(error))
         return None
-    library.solve_bytes.restype = _INTEGER
+    library.solve_bytes.restype = library.match_bytes.restype = _INTEGER
     return library
 
 
