@@ -422,11 +422,18 @@ static integer block_vectors(const Task *task) {
     return vectors < most ? vectors : most;
 }
 
-static integer slots_of(integer V) { return V >= 8 ? 8 : V >= 4 ? 8 : V >= 2 ? 16 : 32; }
+#define MOST_BYTES ((integer)32 << 20)
+
+/* Evaluations whose weights' gradients are gathered together: enough for long sums, unless they are very wide. */
+static integer slots_of(const Task *task, integer V) {
+    integer size = (task->order * task->features + hidden_units(task)) * V * (integer)sizeof(vec);
+    integer many = V >= 4 ? 8 : V >= 2 ? 16 : 32, fit = MOST_BYTES / size;
+    return many < fit ? many : fit < 1 ? 1 : fit;
+}
 
 static integer vectors_of_net(const Task *task, integer V) {
     integer hidden = hidden_units(task), state = task->order * task->features;
-    return (hidden + task->features) + hidden + state + slots_of(V) * (hidden + task->features) * V;
+    return (hidden + task->features) + hidden + state + slots_of(task, V) * (hidden + task->features) * V;
 }
 
 static vec *begin_net(Net *net, const Task *task, integer V, vec *memory) {
@@ -435,7 +442,7 @@ static vec *begin_net(Net *net, const Task *task, integer V, vec *memory) {
     net->hidden = hidden_units(task), net->state = task->order * task->features;
     net->record = (net->state + net->hidden) * V;
     net->gradient_size = (net->hidden + task->features) * V;
-    net->slots = slots_of(V);
+    net->slots = slots_of(task, V);
     net->bias_sums = memory, memory += net->hidden + task->features;
     net->last_sums = memory, memory += net->hidden;
     net->decay_sums = memory, memory += net->state;
@@ -677,12 +684,13 @@ void solve(const Task *task, integer first, integer last, void *memory) {
 
 /* ---------------------------------------------------------------- matching of rates */
 
-/* Blocks of rows whose records are kept for the reverse pass; others are evaluated again. */
+/* Blocks of rows whose records are kept: with integrals for the reverse pass, which evaluates others again. */
 static integer blocks_kept(const Task *task, integer V) {
     integer blocks = (task->rows + V * LANES - 1) / (V * LANES);
     integer size = (task->order * task->features + hidden_units(task)) * V * (integer)sizeof(vec);
-    integer fit = ((integer)32 << 20) / size;
-    return !task->nodes ? 1 : blocks < fit ? blocks : fit < 1 ? 1 : fit;
+    integer fit = MOST_BYTES / size;
+    if (!task->nodes) return slots_of(task, V);
+    return blocks < fit ? blocks : fit < 1 ? 1 : fit;
 }
 
 integer match_bytes(const Task *task) {
@@ -723,6 +731,8 @@ static double compare_slopes(const Task *task, const real *weights, integer V, i
     return total;
 }
 
+#define FEW 64
+
 /* The same of means of rates over intervals; all rates are [row][feature], and so is the gradient, which is added to. */
 static double compare_integrals(const Task *task, const real *weights, const real *rates, real *gradient) {
     double total = 0;
@@ -730,18 +740,25 @@ static double compare_integrals(const Task *task, const real *weights, const rea
     for (integer residual = 0; residual < task->residuals; residual++) {
         const integer *nodes = task->nodes + task->first[residual] * M;
         const real *quadrature = task->quadrature + task->first[residual] * M;
-        real inverse = 1 / task->duration[residual], sum = 0;
-        for (integer f = 0; f < F; f++) {
-            real whole = 0;
-            for (integer n = 0; n < task->steps * M; n++) whole += quadrature[n] * rates[nodes[n] * F + f];
-            integer entry = residual * F + f;
-            real weight = task->feature_weight[f] * weights[residual] * (task->observed ? task->observed[entry] : 1);
-            real difference = whole * inverse - task->movement[entry];
-            sum += weight * difference * difference;
-            real slope = 2 * weight * difference * inverse;
-            for (integer n = 0; n < task->steps * M; n++) gradient[nodes[n] * F + f] += slope * quadrature[n];
+        const real *movement = task->movement + residual * F;
+        const real *observed = task->observed ? task->observed + residual * F : 0;
+        real inverse = 1 / task->duration[residual];
+        for (integer begin = 0; begin < F; begin += FEW) {
+            integer count = F - begin < FEW ? F - begin : FEW;
+            real whole[FEW] = {0}, sum = 0;
+            for (integer n = 0; n < task->steps * M; n++)
+                for (integer f = 0; f < count; f++) whole[f] += quadrature[n] * rates[nodes[n] * F + begin + f];
+            for (integer f = 0; f < count; f++) {
+                real weight = task->feature_weight[begin + f] * weights[residual];
+                real difference = whole[f] * inverse - movement[begin + f];
+                if (observed) weight *= observed[begin + f];
+                sum += weight * difference * difference;
+                whole[f] = 2 * weight * difference * inverse;
+            }
+            for (integer n = 0; n < task->steps * M; n++)
+                for (integer f = 0; f < count; f++) gradient[nodes[n] * F + begin + f] += quadrature[n] * whole[f];
+            total += sum;
         }
-        total += sum;
     }
     return total;
 }
@@ -756,14 +773,15 @@ static double match_member(Net *net, vec *memory) {
     double loss = 0;
     for (integer b = 0; b < blocks; b++) {
         integer row = b * block, rows = task->rows - row < block ? task->rows - row : block;
-        vec *record = records + (b < stored ? b : stored - 1) * size; /* the last one is written over */
-        rates_of_block(net, row, rows, record, rate);
         if (!task->nodes) {
+            vec *record = records + b % stored * size;
+            if (net->used == net->slots) flush(net); /* before a record is written over */
+            rates_of_block(net, row, rows, record, rate);
             loss += compare_slopes(task, weights, V, row, rows, output);
             reverse(net, record, rate, 0);
-            flush(net); /* the record is that of this block */
             continue;
         }
+        rates_of_block(net, row, rows, records + (b < stored ? b : stored - 1) * size, rate);
         for (integer r = 0; r < rows; r++)
             for (integer f = 0; f < F; f++) rates[(row + r) * F + f] = ((real *)(output + f * V))[r];
     }
