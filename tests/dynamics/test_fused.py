@@ -1,4 +1,5 @@
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,6 +114,23 @@ def test_loss_and_gradients_are_those_of_the_plain_path(
         torch.testing.assert_close(own, reference, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("hidden", [(70,), (40, 33), (65, 3, 8)])
+@pytest.mark.parametrize(
+    ("activation", "rows", "kind", "decays"),
+    [("tanh", 1, "alike", False), ("elu", 2, "irregular", True), ("softplus", 2, "bootstrap", True)],
+)
+def test_wide_networks_of_few_rows_give_the_same(
+    hidden: tuple[int, ...], activation: str, rows: int, kind: str, decays: bool
+) -> None:
+    parameters = make_parameters(1, hidden, per_target=False, extras=decays, dtype=torch.float64)
+    parameters = replace(parameters, skip=())
+    loss, initial = make_loss(rows, kind, torch.float64), make_initial(rows, 1, torch.float64)
+    (plain, plain_gradients), (fused, fused_gradients) = both_ways(parameters, 1, activation, loss, initial)
+    torch.testing.assert_close(fused, plain, rtol=1e-12, atol=0)
+    for own, reference in zip(fused_gradients, plain_gradients, strict=True):
+        torch.testing.assert_close(own, reference, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("activation", ["elu", "tanh", "softplus"])
 def test_single_precision_is_as_close_to_double_as_the_plain_path(activation: str) -> None:
     double = make_parameters(1, (8,), per_target=True, extras=True, dtype=torch.float64)
@@ -157,12 +175,13 @@ def test_activations_are_right_over_their_whole_range(activation: str) -> None:
     torch.testing.assert_close(size[is_finite], expected[is_finite].abs(), rtol=1e-6, atol=4e-7)
 
 
-def test_a_member_that_is_not_finite_touches_no_other() -> None:
-    parameters = make_parameters(1, (6,), per_target=True, extras=False, dtype=torch.float32)
-    loss, initial = make_loss(20, "alike", torch.float32), make_initial(20, 1, torch.float32)
+@pytest.mark.parametrize(("hidden", "per_target", "rows"), [((6,), True, 20), ((70, 5), False, 3)])
+def test_a_member_that_is_not_finite_touches_no_other(hidden: tuple[int, ...], per_target: bool, rows: int) -> None:
+    parameters = make_parameters(1, hidden, per_target=per_target, extras=False, dtype=torch.float32)
+    loss, initial = make_loss(rows, "alike", torch.float32), make_initial(rows, 1, torch.float32)
     healthy = both_ways(parameters, 1, "tanh", loss, initial)[1]
     with torch.no_grad():
-        parameters.weights[0][0, 0, 0, 0] = torch.nan
+        parameters.weights[0][0].view(-1)[0] = torch.nan
     sick = both_ways(parameters, 1, "tanh", loss, initial)[1]
     assert sick[0][0].isnan()
     assert sick[0][1] == healthy[0][1]

@@ -20,9 +20,9 @@ SECONDS_PER_PRODUCT = 2.9e-11
 SECONDS_PER_WEIGHT = 3e-8
 """Of the optimizer, the penalty and the gates, for each member and weight."""
 
-COMPILED_SECONDS_PER_ITERATION = 3e-4
-COMPILED_SECONDS_PER_UNIT = 1e-9
-COMPILED_SECONDS_PER_PRODUCT = 1.2e-11
+COMPILED_SECONDS_PER_ITERATION = 4e-4
+COMPILED_SECONDS_PER_UNIT = 4e-10
+COMPILED_SECONDS_PER_PRODUCT = 2.6e-11
 COMPILATION_SECONDS = 3.0
 LANES = 8
 """Rows that the kernel takes at once on most processors; it takes 16 on some and 4 on others."""

@@ -658,14 +658,311 @@ static double solve_block(Net *net, integer row, integer rows, vec *memory) {
     return loss;
 }
 
+/* ---------------------------------------------------------------- few rows: units lie in the lanes */
+
+/* Of wide networks and fewer rows than half the lanes. Values are [row][unit], each row padded to whole vectors, and the
+   tails of gradients are zero. The records of all evaluations lie one after the other, so that a weight's gradient is one
+   sum over them. */
+
+static integer by_units(const Task *task) {
+    return task->order == 1 && !task->targets && !task->skip && !task->columns && 2 * task->rows <= LANES &&
+           task->features + hidden_units(task) > 64;
+}
+
+INLINE integer padded(integer units) { return (units + LANES - 1) / LANES * LANES; }
+
+INLINE void units_tile(const integer R, const integer U, integer depth, const real *x, integer x_row, integer x_step,
+                       const real *w, integer w_row, const real *bias, real *out, integer out_row) {
+    vec sum[4][4];
+    for (integer r = 0; r < R; r++)
+        for (integer u = 0; u < U; u++) sum[r][u] = bias ? ((const vec *)bias)[u] : splat(0);
+    for (integer k = 0; k < depth; k++) {
+        const vec *right = (const vec *)(w + k * w_row);
+        for (integer r = 0; r < R; r++) {
+            vec left = splat(x[r * x_row + k * x_step]);
+            for (integer u = 0; u < U; u++) sum[r][u] += left * right[u];
+        }
+    }
+    for (integer r = 0; r < R; r++)
+        for (integer u = 0; u < U; u++) ((vec *)(out + r * out_row))[u] = sum[r][u];
+}
+
+/* out[r][u] = bias[u] + sum over k of x[r, k] w[k][u], of padded rows w and out. */
+static void units_product(integer rows, integer vectors, integer depth, const real *x, integer x_row, integer x_step,
+                          const real *w, integer w_row, const real *bias, real *out, integer out_row) {
+#define UNITS(R, U)                                                                                                     \
+    units_tile(R, U, depth, x + r * x_row, x_row, x_step, w + u * LANES, w_row, bias ? bias + u * LANES : 0,            \
+               out + r * out_row + u * LANES, out_row)
+#define EACH_ROW(U)                                                                                                     \
+    {                                                                                                                   \
+        integer r = 0;                                                                                                  \
+        for (; r + 3 <= rows; r += 3) UNITS(3, U);                                                                      \
+        if (rows - r == 2) UNITS(2, U);                                                                                 \
+        if (rows - r == 1) UNITS(1, U);                                                                                 \
+    }
+    integer u = 0;
+    for (; u + 4 <= vectors; u += 4) EACH_ROW(4)
+    switch (vectors - u) {
+        case 3: EACH_ROW(3) break;
+        case 2: EACH_ROW(2) break;
+        case 1: EACH_ROW(1) break;
+    }
+#undef EACH_ROW
+#undef UNITS
+}
+
+INLINE void back_tile(const integer R, const integer I, integer vectors, const real *gradient, integer g_row,
+                      const real *w, integer w_row, real *out, integer out_row) {
+    vec sum[3][4];
+    for (integer r = 0; r < R; r++)
+        for (integer i = 0; i < I; i++) sum[r][i] = splat(0);
+    for (integer v = 0; v < vectors; v++)
+        for (integer i = 0; i < I; i++) {
+            vec weight = ((const vec *)(w + i * w_row))[v];
+            for (integer r = 0; r < R; r++) sum[r][i] += weight * ((const vec *)(gradient + r * g_row))[v];
+        }
+    for (integer r = 0; r < R; r++) {
+#ifdef HAS_HADD
+        if (I == 4) {
+            __m256 four = _mm256_hadd_ps(_mm256_hadd_ps((__m256)sum[r][0], (__m256)sum[r][1]),
+                                         _mm256_hadd_ps((__m256)sum[r][2], (__m256)sum[r][3]));
+            _mm_storeu_ps(out + r * out_row, _mm_add_ps(_mm256_castps256_ps128(four), _mm256_extractf128_ps(four, 1)));
+            continue;
+        }
+#endif
+        for (integer i = 0; i < I; i++) out[r * out_row + i] = over_lanes(sum[r][i]);
+    }
+}
+
+/* out[r][i] = sum over u of gradient[r][u] w[i][u]. */
+static void back_product(integer rows, integer in, integer vectors, const real *gradient, integer g_row, const real *w,
+                         integer w_row, real *out, integer out_row) {
+#define BACK(R, I)                                                                                                      \
+    back_tile(R, I, vectors, gradient + r * g_row, g_row, w + i * w_row, w_row, out + r * out_row + i, out_row)
+    for (integer r = 0; r < rows; r += 3) {
+        integer i = 0, left = rows - r;
+        for (; i + 4 <= in; i += 4) {
+            if (left >= 3) BACK(3, 4);
+            else if (left == 2) BACK(2, 4);
+            else BACK(1, 4);
+        }
+        for (; i < in; i++) {
+            if (left >= 3) BACK(3, 1);
+            else if (left == 2) BACK(2, 1);
+            else BACK(1, 1);
+        }
+    }
+#undef BACK
+}
+
+typedef struct {
+    const Task *task;
+    integer rows, evaluations, hidden;
+    integer widths[MOST_LAYERS + 1];                                /* padded */
+    real *weights[MOST_LAYERS], *biases[MOST_LAYERS], *decay;       /* padded copies of the member's */
+    real *inputs[MOST_LAYERS + 1], *gradients[MOST_LAYERS + 1];     /* [evaluation][row][unit] of each layer */
+} Units;
+
+static integer units_size(const Task *task) {
+    integer evaluations = 4 * task->intervals + 1, total = 0, F = padded(task->features);
+    for (integer layer = 0; layer <= task->layers; layer++) {
+        integer width = padded(task->widths[layer]);
+        total += 2 * evaluations * task->rows * width + width;
+        if (layer < task->layers) total += task->widths[layer] * padded(task->widths[layer + 1]);
+    }
+    return total + (4 * (task->intervals + 1) + 16) * task->rows * F + 2 * task->rank * F + 2 * F;
+}
+
+static real *begin_units(Units *net, const Task *task, real *memory) {
+    memset(net, 0, sizeof(Units));
+    net->task = task, net->rows = task->rows, net->evaluations = 4 * task->intervals + 1;
+    for (integer layer = 0; layer <= task->layers; layer++) {
+        integer size = net->evaluations * net->rows * (net->widths[layer] = padded(task->widths[layer]));
+        net->inputs[layer] = memory, memory += size;
+        net->gradients[layer] = memory, memory += size;
+    }
+    for (integer layer = 0; layer < task->layers; layer++) {
+        net->weights[layer] = memory, memory += task->widths[layer] * net->widths[layer + 1];
+        net->biases[layer] = memory, memory += net->widths[layer + 1];
+    }
+    net->decay = memory, memory += net->widths[0];
+    return memory;
+}
+
+static void copy_padded(real *to, integer width, const real *from, integer count) {
+    memcpy(to, from, count * sizeof(real));
+    memset(to + count, 0, (width - count) * sizeof(real));
+}
+
+/* Rates of evaluation number `e`, whose inputs are set, [row][unit]. */
+static real *units_evaluate(const Units *net, integer e) {
+    const Task *task = net->task;
+    for (integer layer = 0; layer < task->layers; layer++) {
+        integer in = net->widths[layer], out = net->widths[layer + 1];
+        real *x = net->inputs[layer] + e * net->rows * in, *y = net->inputs[layer + 1] + e * net->rows * out;
+        units_product(net->rows, out / LANES, task->widths[layer], x, in, 1, net->weights[layer], out,
+                      net->biases[layer], y, out);
+        if (layer < task->layers - 1) activate((vec *)y, net->rows * out / LANES, task->activation);
+    }
+    integer F = net->widths[0];
+    real *rate = net->inputs[task->layers] + e * net->rows * F;
+    if (task->decay) {
+        const real *state = net->inputs[0] + e * net->rows * F;
+        for (integer r = 0; r < net->rows; r++)
+            for (integer f = 0; f < F; f++) rate[r * F + f] -= net->decay[f] * state[r * F + f];
+    }
+    return rate;
+}
+
+/* Gradient for the inputs of evaluation `e`, whose rates have the gradient that is set. */
+static real *units_reverse(const Units *net, integer e) {
+    const Task *task = net->task;
+    integer F = net->widths[0];
+    for (integer layer = task->layers - 1; layer >= 0; layer--) {
+        integer in = net->widths[layer], out = net->widths[layer + 1];
+        const real *above = net->gradients[layer + 1] + e * net->rows * out;
+        real *below = net->gradients[layer] + e * net->rows * in;
+        back_product(net->rows, task->widths[layer], out / LANES, above, out, net->weights[layer], out, below, in);
+        /* Again for each member: of one that is not finite they would not stay zero. */
+        for (integer r = 0; r < net->rows; r++)
+            memset(below + r * in + task->widths[layer], 0, (in - task->widths[layer]) * sizeof(real));
+        if (layer == 0) break;
+        const vec *values = (const vec *)(net->inputs[layer] + e * net->rows * in);
+        for (integer v = 0; v < net->rows * in / LANES; v++)
+            ((vec *)below)[v] *= derivative(values[v], task->activation);
+    }
+    real *gradient = net->gradients[0] + e * net->rows * F;
+    if (task->decay) {
+        const real *above = net->gradients[task->layers] + e * net->rows * F;
+        for (integer r = 0; r < net->rows; r++)
+            for (integer f = 0; f < F; f++) gradient[r * F + f] -= net->decay[f] * above[r * F + f];
+    }
+    return gradient;
+}
+
+/* Squares of all residuals; values and their gradient are [2 x node][row][feature]. */
+static double units_loss(const Task *task, integer member, integer F, const real *values, real *gradient, real *residual) {
+    integer N = 2 * (task->intervals + 1), K = task->rank, R = task->rows, W = task->features;
+    double total = 0;
+    for (integer row = 0; row < R; row++) {
+        const real *factor = task->factor + member * task->factor_stride + (task->factor_rows > 1 ? row * K * N : 0);
+        const real *target = task->projected + member * task->projected_stride + row * K * W;
+        units_product(K, F / LANES, N, factor, N, 1, values + row * F, R * F, 0, residual, F);
+        for (integer f = 0; f < W; f++) {
+            real weight = task->feature_weight[f], sum = 0;
+            for (integer k = 0; k < K; k++) {
+                real difference = residual[k * F + f] - target[k * W + f];
+                sum += difference * difference;
+                residual[k * F + f] = 2 * weight / task->scale * difference;
+            }
+            total += (double)weight * (double)sum;
+        }
+        for (integer k = 0; k < K; k++) memset(residual + k * F + W, 0, (F - W) * sizeof(real));
+        units_product(N, F / LANES, K, factor, 1, N, residual, F, 0, gradient + row * F, R * F);
+    }
+    return total / task->scale;
+}
+
+static double units_member(Units *net, integer member, real *memory) {
+    const Task *task = net->task;
+    integer R = net->rows, F = net->widths[0], W = task->features, I = task->intervals, n = R * F, nodes = I + 1;
+    for (integer layer = 0; layer < task->layers; layer++) {
+        integer in = task->widths[layer], out = task->widths[layer + 1], wide = net->widths[layer + 1];
+        const real *weights = task->weights[layer] + member * in * out;
+        for (integer i = 0; i < in; i++) copy_padded(net->weights[layer] + i * wide, wide, weights + i * out, out);
+        copy_padded(net->biases[layer], wide, task->biases[layer] + member * out, out);
+    }
+    if (task->decay) copy_padded(net->decay, F, task->decay + member * W, W);
+    real *values = memory, *gradient = values + 2 * nodes * n, *state = gradient + 2 * nodes * n, *g = state + n;
+    real *residual = g + n;
+    for (integer r = 0; r < R; r++) copy_padded(state + r * F, F, task->initial + (member * R + r) * W, W);
+    real *const *x = net->inputs;
+#define ENTRIES(r, j)                                                                                                   \
+    for (integer r = 0; r < R; r++)                                                                                     \
+        for (integer j = r * F; j < (r + 1) * F; j++)
+    for (integer index = 0; index <= I; index++) {
+        integer e = 4 * index;
+        memcpy(values + index * n, state, n * sizeof(real));
+        memcpy(x[0] + e * n, state, n * sizeof(real));
+        const real *k1 = units_evaluate(net, e);
+        ENTRIES(r, j) values[(nodes + index) * n + j] = task->step[r] * k1[j];
+        if (index == I) break;
+        ENTRIES(r, j) x[0][(e + 1) * n + j] = state[j] + task->step[r] / 2 * k1[j];
+        const real *k2 = units_evaluate(net, e + 1);
+        ENTRIES(r, j) x[0][(e + 2) * n + j] = state[j] + task->step[r] / 2 * k2[j];
+        const real *k3 = units_evaluate(net, e + 2);
+        ENTRIES(r, j) x[0][(e + 3) * n + j] = state[j] + task->step[r] * k3[j];
+        const real *k4 = units_evaluate(net, e + 3);
+        ENTRIES(r, j) state[j] += task->step[r] / 6 * (k1[j] + 2 * k2[j] + 2 * k3[j] + k4[j]);
+    }
+    double loss = units_loss(task, member, F, values, gradient, residual);
+    real *of_rates = net->gradients[task->layers];
+    ENTRIES(r, j) of_rates[4 * I * n + j] = task->step[r] * gradient[(nodes + I) * n + j];
+    const real *last = units_reverse(net, 4 * I);
+    ENTRIES(r, j) g[j] = gradient[I * n + j] + last[j];
+    for (integer index = I - 1; index >= 0; index--) {
+        integer e = 4 * index;
+        ENTRIES(r, j) of_rates[(e + 3) * n + j] = task->step[r] / 6 * g[j];
+        const real *t4 = units_reverse(net, e + 3);
+        ENTRIES(r, j) of_rates[(e + 2) * n + j] = task->step[r] / 3 * g[j] + task->step[r] * t4[j];
+        const real *t3 = units_reverse(net, e + 2);
+        ENTRIES(r, j) of_rates[(e + 1) * n + j] = task->step[r] / 3 * g[j] + task->step[r] / 2 * t3[j];
+        const real *t2 = units_reverse(net, e + 1);
+        ENTRIES(r, j) of_rates[e * n + j] = task->step[r] / 6 * g[j] + task->step[r] / 2 * t2[j] +
+                                            task->step[r] * gradient[(nodes + index) * n + j];
+        const real *t1 = units_reverse(net, e);
+        ENTRIES(r, j) g[j] += t4[j] + t3[j] + t2[j] + t1[j] + gradient[index * n + j];
+    }
+    for (integer r = 0; r < R; r++)
+        memcpy(task->g_initial + (member * R + r) * W, g + r * F, W * sizeof(real));
+
+    /* Weights: inputs times gradients, summed over all evaluations and rows. */
+    integer all = net->evaluations * R;
+    for (integer layer = 0; layer < task->layers; layer++) {
+        integer in = task->widths[layer], out = task->widths[layer + 1], wide = net->widths[layer + 1];
+        real *to = task->g_weights[layer] + member * in * out, *few = net->weights[layer]; /* no longer needed */
+        const real *gradients = net->gradients[layer + 1];
+        units_product(in, wide / LANES, all, x[layer], 1, net->widths[layer], gradients, wide, 0, few, wide);
+        for (integer i = 0; i < in; i++) memcpy(to + i * out, few + i * wide, out * sizeof(real));
+        real *sums = net->biases[layer];
+        memset(sums, 0, wide * sizeof(real));
+        for (integer k = 0; k < all; k++)
+            for (integer u = 0; u < wide; u++) sums[u] += gradients[k * wide + u];
+        memcpy(task->g_biases[layer] + member * out, sums, out * sizeof(real));
+    }
+    if (task->decay) {
+        memset(net->decay, 0, F * sizeof(real));
+        for (integer k = 0; k < all; k++)
+            for (integer f = 0; f < F; f++) net->decay[f] -= of_rates[k * F + f] * x[0][k * F + f];
+        memcpy(task->g_decay + member * W, net->decay, W * sizeof(real));
+    }
+    return loss;
+}
+
+/* ---------------------------------------------------------------- calls */
+
 /* Bytes of memory that a call needs, aligned to 64. */
 integer solve_bytes(const Task *task) {
+    if (by_units(task)) return units_size(task) * (integer)sizeof(real);
     integer V = block_vectors(task);
     return (vectors_of_net(task, V) + vectors_of_solve(task, V) + 16) * (integer)sizeof(vec);
 }
 
+static void solve_by_units(const Task *task, integer first, integer last, void *memory) {
+    Units net;
+    /* The tails of values and gradients are zero from the beginning: what is added to them is zero. */
+    memset(memory, 0, solve_bytes(task));
+    real *rest = begin_units(&net, task, memory);
+    for (integer member = first; member < last; member++)
+        task->loss[member] = (real)units_member(&net, member, rest);
+}
+
 /* Losses and gradients of the members from `first` to before `last`. */
 void solve(const Task *task, integer first, integer last, void *memory) {
+    if (by_units(task)) {
+        solve_by_units(task, first, last, memory);
+        return;
+    }
     Net net;
     integer V = block_vectors(task), block = V * LANES;
     vec *rest = begin_net(&net, task, V, (vec *)memory);
