@@ -2,7 +2,7 @@
 
 A training step solves `rows` trajectories or windows with some evaluations of the field. With operations of torch each
 evaluation and its share of the reverse pass has a cost for all members together; the compiled kernel has one for each
-iteration, and takes rows in groups of `LANES`.
+iteration, and takes rows in groups of `LANES`, but for wide networks of few rows.
 """
 
 from __future__ import annotations
@@ -55,9 +55,19 @@ def solves_plain(size: MemberSize, *, solves: float, members: int, rows: int, ev
     return Cost(solves * evaluations * SECONDS_PER_EVALUATION, solves * evaluations * members * rows * each_row)
 
 
-def solves_compiled(size: MemberSize, *, solves: float, members: int, rows: int, evaluations: int) -> Cost:
-    """The same by the compiled kernel, without its compilation."""
-    lanes = LANES * math.ceil(rows / LANES)
+def solves_compiled(
+    size: MemberSize,
+    settings: ModelSettings,
+    *,
+    solves: float,
+    members: int,
+    rows: int,
+    evaluations: int,
+    complete: bool,
+) -> Cost:
+    """The same by the compiled kernel, without its compilation; `complete` where no entries are missing."""
+    has_wide_layout = settings.network == "joint" and settings.order == 1 and complete
+    lanes = rows if has_wide_layout and 2 * rows <= LANES else LANES * math.ceil(rows / LANES)
     each_lane = size.widths * COMPILED_SECONDS_PER_UNIT + 3 * size.products * COMPILED_SECONDS_PER_PRODUCT
     return Cost(solves * COMPILED_SECONDS_PER_ITERATION, solves * evaluations * members * lanes * each_lane)
 
@@ -72,7 +82,9 @@ def kernel_takes(settings: ModelSettings) -> bool:
     )
 
 
-def compiling_pays(settings: ModelSettings, size: MemberSize, *, members: int, rows: int, evaluations: int) -> bool:
+def compiling_pays(
+    settings: ModelSettings, size: MemberSize, *, members: int, rows: int, evaluations: int, complete: bool
+) -> bool:
     """Whether the kernel knows a model and saves more than its compilation takes, were it for this training only.
 
     So it is the same on every machine and every time, whether or not the kernel is compiled already.
@@ -80,6 +92,8 @@ def compiling_pays(settings: ModelSettings, size: MemberSize, *, members: int, r
     if not kernel_takes(settings):
         return False
     solves = settings.iterations + (settings.refit.iterations if settings.refit else 0)
-    named = {"solves": solves, "members": members, "rows": rows, "evaluations": evaluations}
-    saved = solves_plain(size, **named).seconds - solves_compiled(size, **named).seconds
-    return saved > COMPILATION_SECONDS
+    plain = solves_plain(size, solves=solves, members=members, rows=rows, evaluations=evaluations)
+    compiled = solves_compiled(
+        size, settings, solves=solves, members=members, rows=rows, evaluations=evaluations, complete=complete
+    )
+    return plain.seconds - compiled.seconds > COMPILATION_SECONDS

@@ -197,8 +197,9 @@ def training_job(
     weights = (solves + matched) * members * member.trained * costs.SECONDS_PER_WEIGHT
     overhead, products = plain.overhead + matching.overhead, plain.products + matching.products + weights
     seconds = (overhead + products) / max(1.0, 0.7 * config["threads"])
-    if costs.compiling_pays(model_settings, member, **solve) and find_compiler() is not None:
-        compiled = costs.solves_compiled(member, solves=solves, **solve)
+    complete = size.missing == 0
+    if costs.compiling_pays(model_settings, member, complete=complete, **solve) and find_compiler() is not None:
+        compiled = costs.solves_compiled(member, model_settings, solves=solves, complete=complete, **solve)
         core = compiled.products / min(max(1.0, 0.9 * config["threads"]), members)
         rest = (matching.seconds + weights) / max(1.0, 0.7 * config["threads"])
         seconds = compiled.overhead + core + rest

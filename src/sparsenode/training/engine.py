@@ -50,4 +50,5 @@ def _pays(task: Task, problems: Sequence[Problem]) -> bool:
         members=len(task.grid),
         rows=largest.rows,
         evaluations=evaluations_kept("rk4", largest.grid.intervals),
+        complete=all(problem.loss.columns is None for problem in problems),
     )

@@ -126,7 +126,8 @@ class _Loss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        gradients = ctx.gradients
+        # Given away: of a gradient that is held here as well, a copy would be made.
+        gradients, ctx.gradients = ctx.gradients, None
         if not bool((gradient == 1.0).all()):
             gradients = [None if own is None else own * gradient.view(-1, *[1] * (own.dim() - 1)) for own in gradients]
         return (None, None, None, None, *gradients)
