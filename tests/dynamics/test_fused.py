@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsenode.dynamics.fields import BIOLOGICAL, first_order, make_field
+from sparsenode.dynamics.fields import make_field
 from sparsenode.dynamics.fused import library
-from sparsenode.dynamics.fused.loss import solve_loss, takes
+from sparsenode.dynamics.fused.loss import solve_loss
 from sparsenode.dynamics.network import Parameters, effective_layers, initialize_parameters
 from sparsenode.dynamics.solvers import ExactLoss, Grid, factor_loss, solve_nodes, stack_losses
 
@@ -212,15 +212,6 @@ def test_bits_depend_neither_on_threads_nor_on_neighbors() -> None:
         assert torch.equal(own, all_members)
     for own, all_members in zip(compute(slice(3, 4), 1), reference, strict=True):
         assert torch.equal(own, all_members[3:4])
-
-
-def test_other_networks_are_left_to_the_plain_path() -> None:
-    parameters = make_parameters(1, (6,), per_target=False, extras=False, dtype=torch.float32)
-    layers = effective_layers(parameters, (), "tanh")
-    assert takes(make_field(1, 3), layers)
-    assert not takes(first_order(3, BIOLOGICAL), layers)
-    deep = make_parameters(1, (2,) * 9, per_target=False, extras=False, dtype=torch.float32)
-    assert not takes(make_field(1, 3), effective_layers(deep, (), "tanh"))
 
 
 def test_without_a_compiler_there_is_a_warning_and_no_kernel(

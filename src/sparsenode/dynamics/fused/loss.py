@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from sparsenode.dynamics.fields import PERCEPTRON, VectorField
+from sparsenode.dynamics.fields import VectorField
 from sparsenode.dynamics.fused import library
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.solvers import ExactLoss, Grid
@@ -21,13 +22,6 @@ _TASKS = {torch.float32: library.FloatTask, torch.float64: library.DoubleTask}
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
 
-def takes(field: VectorField, layers: Layers) -> bool:
-    """Whether the kernel knows such a network: a perceptron of up to eight hidden layers, on the CPU."""
-    weight = layers.weights[0]
-    is_known = field.form is PERCEPTRON and len(layers.weights) <= library.MOST_LAYERS
-    return is_known and weight.device.type == "cpu" and weight.dtype in _TASKS
-
-
 def solve_loss(field: VectorField, layers: Layers, grid: Grid, initial: Tensor, loss: ExactLoss) -> Tensor:
     """Loss (member,) of the classical Runge-Kutta solve: that of `solve_nodes`, to rounding.
 
@@ -35,7 +29,7 @@ def solve_loss(field: VectorField, layers: Layers, grid: Grid, initial: Tensor, 
     what they need is in the processor's cache.
 
     Args:
-        field: the vector field, of those that `takes` accepts.
+        field: the vector field, that of `fields.make_field`: others are not known to the kernel.
         layers: its effective layers.
         grid: the nodes of the solve.
         initial: (member, row, state).
@@ -86,7 +80,7 @@ def match_loss(field: VectorField, layers: Layers, residuals: Residuals) -> Tens
     Differentiable once in the layers.
 
     Args:
-        field: the vector field, of those that `takes` accepts.
+        field: the vector field, that of `fields.make_field`: others are not known to the kernel.
         layers: its effective layers.
         residuals: what rates are compared with.
     """
@@ -202,7 +196,7 @@ class _Call:
 
         def part(number: int) -> None:
             first, last = members * number // threads, members * (number + 1) // threads
-            compute(task, _INTEGER(first), _INTEGER(last), _POINTER(_memory(number, size)))
+            compute(task, _INTEGER(first), _INTEGER(last), _POINTER(_memory(size)))
 
         if threads == 1:
             part(0)
@@ -220,14 +214,15 @@ class _Call:
 _INTEGER, _POINTER = ctypes.c_int64, ctypes.c_void_p
 
 
-_MEMORY: dict[int, Tensor] = {}
+_OWN = threading.local()
 
 
-def _memory(number: int, size: int) -> int:
-    """Address of so many bytes for a thread, aligned to 64: the same at each call, since fresh pages are slow."""
-    if number not in _MEMORY or len(_MEMORY[number]) < size + 64:
-        _MEMORY[number] = torch.empty(size + 64, dtype=torch.uint8)
-    return -(-_MEMORY[number].data_ptr() // 64) * 64
+def _memory(size: int) -> int:
+    """Address of so many bytes of this thread, aligned to 64: the same at each call, since fresh pages are slow."""
+    memory: Tensor | None = getattr(_OWN, "memory", None)
+    if memory is None or len(memory) < size + 64:
+        memory = _OWN.memory = torch.empty(size + 64, dtype=torch.uint8)
+    return -(-memory.data_ptr() // 64) * 64
 
 
 @cache
