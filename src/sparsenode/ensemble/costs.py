@@ -83,17 +83,43 @@ def kernel_takes(settings: ModelSettings) -> bool:
 
 
 def compiling_pays(
-    settings: ModelSettings, size: MemberSize, *, members: int, rows: int, evaluations: int, complete: bool
+    settings: ModelSettings,
+    size: MemberSize,
+    *,
+    members: int,
+    rows: int,
+    evaluations: int,
+    complete: bool,
+    matched: int = 0,
 ) -> bool:
     """Whether the kernel knows a model and saves more than its compilation takes, were it for this training only.
 
     So it is the same on every machine and every time, whether or not the kernel is compiled already.
+
+    Args:
+        settings: the settings of the model.
+        size: the size of a member.
+        members: number of the members.
+        rows: rows of a solve.
+        evaluations: evaluations of the field in a solve.
+        complete: whether no entries are missing.
+        matched: rows at which rates are matched, of a model with `matching`.
     """
     if not kernel_takes(settings):
         return False
-    solves = settings.iterations + (settings.refit.iterations if settings.refit else 0)
-    plain = solves_plain(size, solves=solves, members=members, rows=rows, evaluations=evaluations)
-    compiled = solves_compiled(
-        size, settings, solves=solves, members=members, rows=rows, evaluations=evaluations, complete=complete
-    )
-    return plain.seconds - compiled.seconds > COMPILATION_SECONDS
+    matches = settings.iterations * settings.matching.share if settings.matching else 0.0
+    solves = settings.iterations - matches + (settings.refit.iterations if settings.refit else 0)
+    saved = 0.0
+    for number, each_rows, each_evaluations in ((solves, rows, evaluations), (matches, matched, 1)):
+        plain = solves_plain(size, solves=number, members=members, rows=each_rows, evaluations=each_evaluations)
+        compiled = solves_compiled(
+            size,
+            settings,
+            solves=number,
+            members=members,
+            rows=each_rows,
+            evaluations=each_evaluations,
+            complete=complete,
+        )
+        saved += plain.seconds - compiled.seconds
+    return saved > COMPILATION_SECONDS

@@ -198,8 +198,10 @@ def training_job(
     overhead, products = plain.overhead + matching.overhead, plain.products + matching.products + weights
     seconds = (overhead + products) / max(1.0, 0.7 * config["threads"])
     complete = size.missing == 0
-    if costs.compiling_pays(model_settings, member, complete=complete, **solve) and find_compiler() is not None:
+    pays = costs.compiling_pays(model_settings, member, complete=complete, matched=match["rows"], **solve)
+    if pays and find_compiler() is not None:
         compiled = costs.solves_compiled(member, model_settings, solves=solves, complete=complete, **solve)
+        matching = costs.solves_compiled(member, model_settings, solves=matched, complete=complete, **match)
         core = compiled.products / min(max(1.0, 0.9 * config["threads"]), members)
         rest = (matching.seconds + weights) / max(1.0, 0.7 * config["threads"])
         seconds = compiled.overhead + core + rest

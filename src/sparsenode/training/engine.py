@@ -11,18 +11,20 @@ from sparsenode.ensemble.memory import evaluations_kept, member_size_of
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
+    from sparsenode.training.matching import Matching
     from sparsenode.training.problems import Problem
     from sparsenode.training.run import Task
 
 Engine = Literal["auto", "plain", "compiled"]
 
 
-def is_compiled(task: Task, problems: Sequence[Problem], engine: Engine) -> bool:
+def is_compiled(task: Task, problems: Sequence[Problem], matching: Matching | None, engine: Engine) -> bool:
     """Whether a training takes the compiled kernel.
 
     Args:
         task: what stays the same in the training.
         problems: what it solves, one after the other.
+        matching: what it matches first, if anything.
         engine: what is asked for; `auto` takes the kernel where it saves more time than its compilation takes, and a
             compiler is at hand.
 
@@ -30,7 +32,7 @@ def is_compiled(task: Task, problems: Sequence[Problem], engine: Engine) -> bool
         UserError: the kernel is asked for and cannot be had.
     """
     possible = costs.kernel_takes(task.settings) and task.device.type == "cpu"
-    if engine == "plain" or (engine == "auto" and not (possible and _pays(task, problems))):
+    if engine == "plain" or (engine == "auto" and not (possible and _pays(task, problems, matching))):
         return False
     if possible and library.load("float32") is not None:
         return True
@@ -42,7 +44,7 @@ def is_compiled(task: Task, problems: Sequence[Problem], engine: Engine) -> bool
     return False
 
 
-def _pays(task: Task, problems: Sequence[Problem]) -> bool:
+def _pays(task: Task, problems: Sequence[Problem], matching: Matching | None) -> bool:
     largest = max(problems, key=lambda problem: problem.rows * problem.grid.intervals)
     return costs.compiling_pays(
         task.settings,
@@ -51,4 +53,5 @@ def _pays(task: Task, problems: Sequence[Problem]) -> bool:
         rows=largest.rows,
         evaluations=evaluations_kept("rk4", largest.grid.intervals),
         complete=all(problem.loss.columns is None for problem in problems),
+        matched=0 if matching is None else matching.rows,
     )

@@ -175,7 +175,7 @@ def train(
     last = problems[-1][1]
     torch_device = torch.device(device)
     task = runs.make_task(features, settings, method_settings, seeds, torch_device, last.given, prior, last.standards)
-    task = replace(task, compiled=is_compiled(task, [problem for _, problem in problems], engine))
+    task = replace(task, compiled=is_compiled(task, [problem for _, problem in problems], matching, engine))
     watch = _Watch(report, checkpoints, interrupted)
     most = most_members or len(task.grid)
     progress = _resume(task, watch, most) or _Progress(_split(range(len(task.grid)), most))

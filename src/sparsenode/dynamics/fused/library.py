@@ -72,12 +72,12 @@ def find_compiler() -> str | None:
 @cache
 def load(precision: str) -> ctypes.CDLL | None:
     """The kernel in `float32` or `float64`, compiled where it is not in the cache; None where that is not possible."""
-    path = _cache_folder() / f"kernel-{_fingerprint(precision)}.so"
     try:
+        path = _cache_folder() / f"kernel-{_fingerprint(precision)}.so"
         if not path.exists():
             _compile(path, precision)
         library = ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # a home folder may be missing, too
         _LOG.warning("the plain engine is taken, which may be slower: no compiled kernel here (%s)", _reason(error))
         return None
     library.solve_bytes.restype = library.match_bytes.restype = _INTEGER
