@@ -20,11 +20,11 @@ SECONDS_PER_PRODUCT = 2.9e-11
 SECONDS_PER_WEIGHT = 3e-8
 """Of the optimizer, the penalty and the gates, for each member and weight."""
 
-# Measured on a loaded machine and scaled to an idle one by what matrix products took there: right within a factor of two.
+# Measured on a loaded machine and scaled by what matrix products took there; not yet checked on an idle one.
 COMPILED_SECONDS_PER_ITERATION = 4e-4
 COMPILED_SECONDS_PER_UNIT = 4e-10
 COMPILED_SECONDS_PER_PRODUCT = 2.6e-11
-COMPILATION_SECONDS = 3.0
+COMPILATION_SECONDS = 6.0
 LANES = 8
 """Rows that the kernel takes at once on most processors; it takes 16 on some and 4 on others."""
 
