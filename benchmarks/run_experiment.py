@@ -3,10 +3,12 @@
     python benchmarks/run_experiment.py
     python benchmarks/run_experiment.py --configfile experiments/hematopoiesis.yaml --folder /tmp/run
     python benchmarks/run_experiment.py --configfile experiments/hill.yaml experiments/hill_methods.yaml
+    python benchmarks/run_experiment.py --timed hill
 
 Prints wall time, the share of it that Snakemake and Python need to start, the peak memory of a job, and for each data
 set and method the error at the chosen strength beside the best trivial forecast. With --read, only the numbers of a
-folder that is there already.
+folder that is there already. `--timed` runs a configuration of an earlier commit that is kept in benchmarks/timed/, and
+prints its time then.
 """
 
 from __future__ import annotations
@@ -28,12 +30,16 @@ IMPORTS = {
     "evaluate_models": "sparsenode.evaluation.evaluate, sparsenode.ensemble.members, anndata",
     "draw": "sparsenode.figures.style, matplotlib.figure, pandas",
 }
+TIMED = {"default": (["default.yaml"], 4.9), "hill": (["default.yaml", "hill.yaml"], 31.0)}
+"""Files of benchmarks/timed/, laid over each other, and the minutes that they took with commit 5a490c3 on two cores."""
+
 HORIZONS = ("", "trajectory", "window", "rolling", "rolling@0.1", "rolling@0.5", "rolling@1")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="laid over each other in this order")
+    parser.add_argument("--timed", choices=list(TIMED), help="a kept configuration, in place of --configfile")
     parser.add_argument("--cores", default="all")
     parser.add_argument("--folder", type=Path, help="folder of the results; empty, or not there yet")
     parser.add_argument("--read", action="store_true", help="run nothing")
@@ -41,11 +47,17 @@ def main() -> None:
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="sparsenode-benchmark-"))
     if not arguments.read:
         command = ["snakemake", "--cores", str(arguments.cores), "--quiet", "all", "--config", f"results_dir={folder}"]
-        if arguments.configfile:
-            command += ["--configfile", *map(str, arguments.configfile)]
+        files = arguments.configfile
+        if arguments.timed:
+            files = [REPOSITORY / "benchmarks" / "timed" / name for name in TIMED[arguments.timed][0]]
+        if files:
+            command += ["--configfile", *map(str, files)]
         began = time.perf_counter()
         subprocess.run(command, cwd=REPOSITORY, check=True)
-        report_time(folder, time.perf_counter() - began, command)
+        wall = time.perf_counter() - began
+        report_time(folder, wall, command)
+        if arguments.timed:
+            print(f"{wall / 60:.1f} minutes; with commit 5a490c3 {TIMED[arguments.timed][1]:.1f} on two cores")
     report_numbers(folder)
 
 

@@ -6,7 +6,7 @@ makes the results again. A change that leaves every value as it is (speed, messa
 
 PREPROCESSING = 5
 PEERS = 3
-TRAINING = 4
+TRAINING = 5
 EVALUATION = 13
 INTERVENTIONS = 3
 FIGURES = 13

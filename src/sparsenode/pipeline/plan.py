@@ -3,10 +3,8 @@
 The cost model is small on purpose and meant to be right within a factor of two on a present-day core:
 
 - a training step solves `rows` trajectories or windows with 4 evaluations of the field in each interval of the grid
-  (one interval a `solver.step`); an evaluation and its share of the reverse pass cost `SECONDS_PER_EVALUATION` for
-  all members together, and for each member and row `SECONDS_PER_UNIT` for each unit of the network's layers and
-  `SECONDS_PER_PRODUCT` for each product with a weight, of which there are three, one forward and two in reverse;
-- the optimizer, the penalty and the gates cost `SECONDS_PER_WEIGHT` for each member and weight;
+  (one interval a `solver.step`), at the costs of `ensemble.costs`: those of the compiled kernel where training takes
+  it, which spreads members over threads, and else those of operations of torch;
 - `dopri5` costs `ADAPTIVE_FACTOR` times as much as the coarse grid;
 - a GPU starts evaluations as fast as a core, and computes `gpu_speed` times as fast: an assumption, not a measurement;
 - memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts;
@@ -28,16 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from sparsenode.data.outline import Outline
-from sparsenode.ensemble import memory
+from sparsenode.dynamics.fused.library import find_compiler
+from sparsenode.ensemble import costs, memory
 from sparsenode.errors import UserError
 from sparsenode.files import reading
 from sparsenode.pipeline import configuration
 from sparsenode.settings import AUTO, BATCH, MOST_BATCHES, read_model_settings
 
-SECONDS_PER_EVALUATION = 2e-4
-SECONDS_PER_UNIT = 3.3e-9
-SECONDS_PER_PRODUCT = 2.9e-11
-SECONDS_PER_WEIGHT = 3e-8
 ADAPTIVE_FACTOR = 10.0
 JOB_START_SECONDS = 4.0
 UNPACKING_SECONDS = 30.0
@@ -84,8 +79,8 @@ class TrainingJob:
 
     A solve takes `steps` of the model's `solver.step`, whose reverse pass and loss need `solve_mb` at the very least.
 
-    `seconds` are those with the `threads` of the configuration. On a single core, `products_seconds` go into products
-    and weights, and `overhead_seconds` into starting evaluations.
+    `seconds` are those with the `threads` of the configuration. On a single core, with operations of torch only,
+    `products_seconds` go into products and weights, and `overhead_seconds` into starting evaluations.
     """
 
     dataset: str
@@ -102,7 +97,7 @@ class TrainingJob:
     solve_mb: float
 
     def gpu_seconds(self, speed: float) -> float:
-        """Time on a GPU whose products are `speed` times as fast as a core's; with 1 the time on a core."""
+        """Time on a GPU whose products are `speed` times as fast as a core's; with 1 that of torch on a core."""
         return JOB_START_SECONDS + self.overhead_seconds + self.products_seconds / speed
 
 
@@ -185,7 +180,8 @@ def training_job(
     members = in_all * block
 
     regularizer = get_method(entry["regularizer"])
-    member = memory.member_size_of(size.features, read_model_settings(settings), regularizer)
+    model_settings = read_model_settings(settings)
+    member = memory.member_size_of(size.features, model_settings, regularizer)
     rows, duration = training_rows(size, settings["windows"])
     try:
         intervals = memory.count_steps(duration, settings["solver"]["step"])
@@ -197,29 +193,40 @@ def training_job(
     solves = settings["iterations"] - matched + (settings["refit"]["iterations"] if settings["refit"] else 0)
     if settings["solver"]["scheme"] == "dopri5":
         solves *= ADAPTIVE_FACTOR
-    overhead = (solves * evaluations + matched) * SECONDS_PER_EVALUATION * in_all / at_once
-    each_row = member.widths * SECONDS_PER_UNIT + 3 * member.products * SECONDS_PER_PRODUCT
-    products = solves * evaluations * members * rows * each_row
-    products += matched * members * size.observations * size.trajectories * each_row
-    products += (solves + matched) * members * member.trained * SECONDS_PER_WEIGHT
+    solve = {"members": members, "rows": rows, "evaluations": evaluations}
+    plain = costs.solves_plain(member, solves=solves, **solve)
+    match = {"members": members, "rows": size.observations * size.trajectories, "evaluations": 1}
+    matching = costs.solves_plain(member, solves=matched, **match)
+    weights = (solves + matched) * members * member.trained * costs.SECONDS_PER_WEIGHT
+    batches = in_all / at_once
+    overhead, products = (plain.overhead + matching.overhead) * batches, plain.products + matching.products + weights
+    seconds = (overhead + products) / max(1.0, 0.7 * config["threads"])
+    complete = size.missing == 0
+    pays = costs.compiling_pays(model_settings, member, complete=complete, matched=match["rows"], **solve)
+    if pays and find_compiler() is not None:
+        compiled = costs.solves_compiled(member, model_settings, solves=solves, complete=complete, **solve)
+        matching = costs.solves_compiled(member, model_settings, solves=matched, complete=complete, **match)
+        core = compiled.products / min(max(1.0, 0.9 * config["threads"]), members)
+        rest = (matching.products + weights) / max(1.0, 0.7 * config["threads"])
+        seconds = (compiled.overhead + matching.overhead) * batches + core + rest
     stored_evaluations = memory.evaluations_kept(settings["solver"]["scheme"], intervals)
     each = memory.member_bytes(member, rows=rows, evaluations=stored_evaluations)
     needed = memory.BASE_BYTES + at_once * block * each
-    solve = memory.solve_bytes(member, rows=rows, evaluations=evaluations)
+    solve_bytes = memory.solve_bytes(member, rows=rows, evaluations=evaluations)
     limit = config["memory_mb"]
     return TrainingJob(
         dataset,
         model,
         method,
         members,
-        JOB_START_SECONDS + (overhead + products) / max(1.0, 0.7 * config["threads"]),
+        JOB_START_SECONDS + seconds,
         products,
         overhead,
         min(needed / 1e6, limit or math.inf),
         4 * members * member.trained / 1e6,
         (memory.BASE_BYTES + each) / 1e6,
         intervals,
-        max(solve, memory.loss_bytes(size.observations, intervals)) / 1e6,
+        max(solve_bytes, memory.loss_bytes(size.observations, intervals)) / 1e6,
     )
 
 

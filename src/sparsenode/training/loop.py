@@ -29,6 +29,7 @@ from sparsenode.training import run as runs
 from sparsenode.training import stopping
 from sparsenode.training.blocks import measure_members
 from sparsenode.training.checkpoints import Checkpoint, Checkpoints
+from sparsenode.training.engine import Engine, is_compiled
 from sparsenode.training.graph import Iterations
 from sparsenode.training.matching import Matching
 from sparsenode.training.problems import Problem
@@ -167,6 +168,7 @@ def train(
     search: Search | None = None,
     recorded: bool | None = None,
     available: int | None = None,
+    engine: Engine = "auto",
 ) -> TrainingResult:
     """Train every (strength, seed) of a method together.
 
@@ -195,6 +197,8 @@ def train(
         recorded: whether iterations are recorded and repeated (see `Iterations`); None for those on a GPU.
         available: bytes of a GPU's memory that may be used: how many members these hold is measured, where the estimate
             `most_members` is no reason to be sure that all fit.
+        engine: what computes losses and gradients: `plain` operations of torch, the `compiled` kernel, or `auto`, the
+            kernel where it is to save time (see `engine.is_compiled`). Results are the same to rounding.
 
     Raises:
         InterruptedTrainingError: `interrupted` gives the number of a signal; a last checkpoint is written before. With
@@ -216,6 +220,9 @@ def train(
         prior,
         last.standards,
     )
+    # By the first batch, so that a search that is resumed goes on as it began.
+    begun = replace(task, grid=task.grid[: len(batches[0]) * len(seeds)])
+    task = replace(task, compiled=is_compiled(begun, [problem for _, problem in problems], matching, engine))
     most = most_members or len(task.grid)
     with own_stream(task.device):
         course = _Course(problems=problems, matching=matching, validation=validation).to(task.device)

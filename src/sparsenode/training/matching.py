@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sparsenode.data.missing import largest_observed
 from sparsenode.dynamics.fields import VectorField
+from sparsenode.dynamics.fused.loss import match_loss
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.errors import UserError
 from sparsenode.peers.derivatives import ENDS, FEWEST, average_ties, smooth, training_stretches
@@ -80,8 +81,16 @@ class Matching:
         }
         return replace(self, **tensors)
 
-    def loss(self, field: VectorField, layers: Layers) -> Tensor:
-        """Weighted mean squared residual (member,) of the rates; a relative one is 1 for a field without any rate."""
+    def loss(self, field: VectorField, layers: Layers, *, compiled: bool = False) -> Tensor:
+        """Weighted mean squared residual (member,) of the rates; a relative one is 1 for a field without any rate.
+
+        Args:
+            field: the vector field.
+            layers: its effective layers.
+            compiled: whether the compiled kernel computes it.
+        """
+        if compiled:
+            return match_loss(field, layers, self)
         members = layers.weights[0].shape[0]
         rates = field.rate(layers, self.states.expand(members, -1, -1))[..., -field.features :]
         squares = torch.square(self._integrate(rates) - self.movement)

@@ -35,7 +35,8 @@ class Task:
 
     `given` are the starts that learned ones begin from, `standards` (2, feature) what states are standardized by,
     `prior` what a pruner knows of edges, of the shape of a network without hidden layers: (in, target), or
-    (target, in, 1) with one network per target.
+    (target, in, 1) with one network per target. `compiled` tells whether the compiled kernel computes losses and their
+    gradients.
     """
 
     settings: ModelSettings
@@ -46,6 +47,7 @@ class Task:
     given: GivenStarts | None = None
     prior: Tensor | None = None
     standards: NDArray[np.floating[Any]] | None = None
+    compiled: bool = False
 
     def strengths(self, members: Sequence[int]) -> Tensor:
         """Strengths (member,) of some members of the grid."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics import network
+from sparsenode.dynamics.fused.loss import solve_loss
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.network import Parameters
 from sparsenode.dynamics.solvers import solve_nodes
@@ -64,10 +65,9 @@ def data_loss(
         factors = network.sampled_gates(parameters, _noise_of_gates(parameters, drawn), gate_noise)
     layers = network.effective_layers(parameters, factors, settings.activation)
     if isinstance(problem, Matching):
-        return problem.of_seeds(seeds).loss(task.field, layers)
+        return problem.of_seeds(seeds).loss(task.field, layers, compiled=task.compiled)
     problem = problem if drawn.rows is None else problem.take(drawn.rows)
-    problem = problem.of_seeds(seeds)
-    return problem.loss(_solve(parameters, task, problem, layers, drawn.normal()))
+    return _solve_loss(parameters, task, problem.of_seeds(seeds), layers, drawn.normal())
 
 
 def objective(
@@ -101,23 +101,30 @@ def objective(
 @torch.no_grad()
 def forecast_loss(parameters: Parameters, task: Task, problem: Problem, seeds: Sequence[int]) -> Tensor:
     """Loss (member,) of a solve of all rows, without any noise; `seeds` are those of the members."""
-    return problem.of_seeds(seeds).loss(_forecast_nodes(parameters, task, problem))
+    return _solve_loss(parameters, task, problem.of_seeds(seeds), _noise_free_layers(parameters, task), None)
 
 
 @torch.no_grad()
 def row_losses(parameters: Parameters, task: Task, problem: Problem) -> Tensor:
     """Share (member, row) of each row of a problem that is the same for all seeds in the loss of a noise-free solve."""
-    return problem.loss.of_rows(_forecast_nodes(parameters, task, problem))
+    start = _starts(parameters, task, problem, None)
+    return problem.loss.of_rows(_solve(parameters, task, problem, _noise_free_layers(parameters, task), start))
 
 
-def _forecast_nodes(parameters: Parameters, task: Task, problem: Problem) -> Tensor:
-    """Node values (member, row, 2 x nodes, feature) of a solve without any noise."""
-    layers = network.effective_layers(parameters, network.deterministic_gates(parameters), task.settings.activation)
-    return _solve(parameters, task, problem, layers, None)
+def _noise_free_layers(parameters: Parameters, task: Task) -> Layers:
+    return network.effective_layers(parameters, network.deterministic_gates(parameters), task.settings.activation)
 
 
-def _solve(parameters: Parameters, task: Task, problem: Problem, layers: Layers, drawn: Tensor | None) -> Tensor:
-    """Node values of a solve; `drawn`, if any, perturbs the initial states (member, 1 or 2, row, feature)."""
+def _solve_loss(parameters: Parameters, task: Task, problem: Problem, layers: Layers, drawn: Tensor | None) -> Tensor:
+    """Loss (member,) of a solve; `drawn`, if any, perturbs the initial states (member, 1 or 2, row, feature)."""
+    start = _starts(parameters, task, problem, drawn)
+    if task.compiled:
+        return solve_loss(task.field, layers, problem.grid, start, problem.loss)
+    return problem.loss(_solve(parameters, task, problem, layers, start))
+
+
+def _starts(parameters: Parameters, task: Task, problem: Problem, drawn: Tensor | None) -> Tensor:
+    """Initial states of a solve, perturbed as drawn."""
     settings = task.settings
     positions, velocities = problem.positions, problem.velocities
     noise = torch.zeros(())
@@ -125,14 +132,17 @@ def _solve(parameters: Parameters, task: Task, problem: Problem, layers: Layers,
         noise = settings.initial_noise * problem.errors * drawn[:, 0]
         if settings.takes_slopes:
             velocities = velocities + settings.initial_noise * problem.velocity_errors * drawn[:, 1]
-    solver = settings.solver
     if problem.groups is None:
-        start = starting_states(parameters, settings, positions + noise, velocities, problem.learned)
-    else:
-        start = starting_states(parameters, settings, positions, groups=problem.groups) + noise
+        return starting_states(parameters, settings, positions + noise, velocities, problem.learned)
+    return starting_states(parameters, settings, positions, groups=problem.groups) + noise
+
+
+def _solve(parameters: Parameters, task: Task, problem: Problem, layers: Layers, start: Tensor) -> Tensor:
+    """Node values of a solve (member, row, 2 x nodes, feature)."""
+    solver = task.settings.solver
     nodes = solve_nodes(task.field, layers, problem.grid, start, scheme=solver.scheme, tolerance=solver.tolerance)
     if problem.groups is not None:
-        deviation = deviations(parameters.references, positions, problem.groups)
+        deviation = deviations(parameters.references, problem.positions, problem.groups)
         nodes = nodes + deviation_nodes(
             deviation, network.own_rates(parameters)[0], problem.grid.step, range(problem.grid.intervals + 1)
         )
