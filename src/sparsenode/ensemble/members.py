@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -333,8 +334,8 @@ class Ensemble:
             if name not in self.features:
                 close = nearest_names(name, self.features)
                 raise UserError(f"cannot hold {name!r}: the model has no such variable; the nearest: {close}")
-            if not math.isfinite(value):
-                raise UserError(f"cannot hold {name!r} at {value}; give a finite number, in the units of the data")
+            if not isinstance(value, numbers.Real) or not math.isfinite(value):
+                raise UserError(f"cannot hold {name!r} at {value!r}; give a finite number, in the units of the data")
         if not clamp:
             return None
         held = np.array([[clamp.get(name, math.nan) for name in self.features]])

@@ -6,6 +6,7 @@ import io
 import json
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ def unpack(cls: type[SparseNODE], content: bytes, path: Path) -> SparseNODE:
     Raises:
         UserError: they are damaged, or of another version.
     """
+    from sparsenode import __version__
     from sparsenode.data.contract import read_trajectories
     from sparsenode.ensemble.members import load_ensemble
     from sparsenode.files import read_table
@@ -86,17 +88,19 @@ def unpack(cls: type[SparseNODE], content: bytes, path: Path) -> SparseNODE:
         ):
             about = json.loads(archive.read(_ABOUT))
             if about["format"] != FORMAT:
-                raise UserError(
-                    f"{path} was saved by sparsenode {about.get('version')}, in the format {about['format']!r}, and "
-                    f"this one reads {FORMAT!r}; fit again, or load it with that version"
-                )
+                raise UserError(f"its format is {about['format']!r}, and this one reads {FORMAT!r}")
             root = Path(folder)
             for name in (_MEMBERS, _DATA, _HISTORY):
                 (root / name).write_bytes(archive.read(name))
             model = cls(**{name: _tuples(value) for name, value in about["settings"].items()})
             ensemble, adata = load_ensemble(root / _MEMBERS), read_trajectories(root / _DATA)
             history = read_table(root / _HISTORY)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+    except UserError as error:
+        raise UserError(
+            f"{path} was saved by sparsenode {about.get('version')}, and cannot be read by sparsenode {__version__} "
+            f"({str(error).replace(f'{folder}/', '')}); fit again, or load it with that version"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read as a saved SparseNODE ({describe_problem(error)}): it is damaged or of another "
             "kind; save it again"

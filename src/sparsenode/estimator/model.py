@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.estimator.settings import PARAMETERS, FitSettings, complete_settings, plain_value, preparation
+from sparsenode.interventions.settings import interval_levels
 from sparsenode.typed import read_settings, unknown_name
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class SparseNODE(BaseEstimator):
 
         settings = self._read_settings()
         keys = {"time": time_key, "trajectory": trajectory_key, "group": group_key, "subject": subject_key}
-        adata = _assemble(X, t, trajectory, keys, layer, preparation(settings))
+        adata = _assemble(X, t, trajectory, keys, layer, settings)
         model_settings, method_settings = complete_settings(settings, adata)
         frozen = {
             "dataset": read_metadata(adata).name,
@@ -293,11 +294,11 @@ class SparseNODE(BaseEstimator):
         Raises:
             UserError: shapes, names or times do not fit.
         """
+        chosen, levels = self._chosen, interval_levels(coverage)
         single = not hasattr(x0, "columns") and not hasattr(x0, "obs") and np.ndim(x0) == 1
         states: Any = np.asarray(x0)[None] if single else x0
-        forecasts = self._chosen.forecast(states, t, clamp=clamp)
-        tails = np.array([0.5, (1 - coverage) / 2, (1 + coverage) / 2])
-        medians, lower, upper = zip(*(np.quantile(members, tails, axis=0) for members in forecasts), strict=True)
+        forecasts = chosen.forecast(states, t, clamp=clamp)
+        medians, lower, upper = zip(*(np.quantile(members, levels, axis=0) for members in forecasts), strict=True)
         return Forecast(medians[0], lower[0], upper[0]) if single else Forecast(list(medians), list(lower), list(upper))
 
     def rates(self, x: States) -> np.ndarray:
@@ -342,13 +343,14 @@ class SparseNODE(BaseEstimator):
         if X is None:
             return skill(chosen, data, "validation")
         keys = {"time": time_key, "trajectory": trajectory_key, "group": group_key, "subject": subject_key}
-        settings = preparation(self._read_settings()) | {"validation": {}}
-        test = _assemble(X, t, trajectory, keys, layer, settings)
+        test = _assemble(X, t, trajectory, keys, layer, self._read_settings(), fitted=False)
         return skill(chosen, join_test(data, read_observations(test)), "test")
 
-    def knock_out(self, variable: str) -> pd.DataFrame:
-        """What follows from holding a variable at zero; see `intervene`."""
-        return self.intervene({variable: 0.0})
+    def knock_out(self, *variables: str) -> pd.DataFrame:
+        """What follows from holding a variable, or several together, at zero; see `intervene`."""
+        if wrong := [variable for variable in variables if not isinstance(variable, str)]:
+            raise UserError(f"knock_out: found {wrong[0]!r}; give names of variables, each by itself")
+        return self.intervene(dict.fromkeys(variables, 0.0))
 
     def intervene(self, clamp: Mapping[str, float | str], *, coverage: float = COVERAGE) -> pd.DataFrame:
         """What follows from holding variables, from the starts of the training trajectories on.
@@ -426,9 +428,11 @@ def _assemble(
     trajectory: Any,
     keys: Mapping[str, str | None],
     layer: str | None,
-    settings: Mapping[str, Any],
+    settings: FitSettings,
+    *,
+    fitted: bool = True,
 ) -> AnnData:
-    """The trajectories that data of any form make, checked, with what validation takes.
+    """The trajectories that data of any form make, checked; of those to be `fitted`, validation takes its share.
 
     Raises:
         UserError: the data cannot be used.
@@ -438,7 +442,7 @@ def _assemble(
     from sparsenode.data.readers.arrays import read_arrays
     from sparsenode.data.sources import complete_options
     from sparsenode.data.sources.anndata import read_trajectories_of
-    from sparsenode.estimator.checks import check_raw
+    from sparsenode.estimator.checks import check_preparation, check_raw
 
     named = {name: key for name, key in keys.items() if key is not None}
     if not (hasattr(values, "obs") and hasattr(values, "var_names")):
@@ -450,6 +454,8 @@ def _assemble(
         if named or layer is not None or times is not None or trajectory is not None:
             raise UserError("X is an AnnData of trajectories, which brings its times; give nothing beside it")
         check_trajectories(values, where="X")
+        if fitted:
+            check_preparation(settings)
         return values
     else:
         if times is not None or trajectory is not None:
@@ -459,8 +465,9 @@ def _assemble(
             raise UserError(f"time_key: missing; name the column of `obs` with the times; there are: {columns}")
         options = complete_options("anndata", {"path": "X", "layer": layer, **named})
         raw = read_trajectories_of(values, options, "X", {})
-    check_raw(raw)
-    return assemble("data", raw, settings, {})
+    if fitted:
+        check_raw(raw)
+    return assemble("data", raw, preparation(settings) | ({} if fitted else {"validation": {}}), {})
 
 
 def _train(

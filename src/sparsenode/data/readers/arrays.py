@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsenode.data.centering import refuse_rounded_times
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError, describe_choice
 
@@ -48,15 +49,18 @@ def read_arrays(
         labels = [table[trajectory].to_numpy() for table in tables] if isinstance(trajectory, str) else []
         trajectory = (np.concatenate(labels) if len(tables) == 1 else None) if labels else trajectory
         if isinstance(times, str):
+            for table in tables:
+                _numbers(table[times].to_numpy(), f"t, the column {times!r},")
             times = [table[times].to_numpy() for table in tables]
             times = times[0] if _is_table(values) else times
-        parts = [table[[name for name in table.columns if str(name) not in names]].to_numpy() for table in tables]
+        parts = [_variables(table, names) for table in tables]
         values = parts[0] if _is_table(values) else parts
     elif isinstance(times, str) or isinstance(trajectory, str):
         column = times if isinstance(times, str) else trajectory
         raise UserError(
             f"t or trajectory is the text {column!r}, which names a column of a DataFrame, and X is none; give an array"
         )
+    precision = _precision(times)
     blocks, block_times, names_of_blocks = _blocks(values, times, trajectory)
     count = blocks[0].shape[1]
     features = tuple(columns) if columns is not None else tuple(f"x{number + 1}" for number in range(count))
@@ -67,7 +71,7 @@ def read_arrays(
             raise UserError(
                 f"X{where} has {block.shape[1]} variables, and the first trajectory {count}; give the same to all"
             )
-        _check_times(when, len(block), where)
+        _check_times(when, len(block), where, precision)
         trajectories.append(
             Trajectory(
                 name=name,
@@ -114,6 +118,22 @@ def _columns(tables: Sequence[Any], names: set[str]) -> list[str]:
             f"the DataFrame has the column {repeated!r} more than once; give each variable a name of its own"
         )
     return variables
+
+
+def _variables(table: Any, names: set[str]) -> NDArray[Any]:
+    """The columns of a table that are not in `names`, (observation, variable).
+
+    Raises:
+        UserError: a column holds something else than numbers.
+    """
+    variables = table[[name for name in table.columns if str(name) not in names]]
+    for name, kind in variables.dtypes.items():
+        if getattr(kind, "kind", "O") not in "fiub":
+            try:
+                _numbers(variables[name].to_numpy(), f"the column {str(name)!r} of the DataFrame")
+            except UserError as error:
+                raise UserError(f"{error}; or leave it out, or name it as `t` or `trajectory`") from error
+    return np.asarray(variables.to_numpy(np.float64, na_value=np.nan))
 
 
 def _blocks(values: Any, times: Any, trajectory: Any) -> tuple[list[Floats], list[Floats], list[str]]:
@@ -173,11 +193,23 @@ def _labeled(values: Floats, times: Any, trajectory: Any) -> tuple[list[Floats],
             raise UserError(
                 f"trajectory has the shape {labels.shape}, and X {len(values)} observations; give one label for each"
             )
+        _check_labels(trajectory)
         labels = labels.astype(str)
     names = list(dict.fromkeys(labels.tolist()))
     rows = [np.flatnonzero(labels == name) for name in names]
     each = [np.arange(len(row), dtype=np.float64) if when is None else when[row] for row in rows]
     return [values[row] for row in rows], each, names
+
+
+def _check_labels(trajectory: Any) -> None:
+    import pandas as pd
+
+    empty = np.flatnonzero(pd.isna(np.asarray(trajectory, dtype=object)))
+    if len(empty):
+        raise UserError(
+            f"trajectory has no label at {len(empty)} observations, the first of them {empty[0]}; give each one, or "
+            "leave these observations out"
+        )
 
 
 def _times_of_each(times: Any, lengths: Sequence[int]) -> list[Floats]:
@@ -226,14 +258,31 @@ def _numbers(values: Any, name: str) -> Floats:
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{name} holds what is no number ({error}); give an array of numbers") from error
+        raise UserError(f"{name} holds {_first_wrong(array)}, which is no number; give numbers") from error
+
+
+def _first_wrong(array: NDArray[Any]) -> str:
+    """The first entry of an array of objects that is no number, in words."""
+    for entry in array.ravel().tolist():
+        try:
+            float(np.float64(entry))
+        except (TypeError, ValueError):
+            return repr(entry)
+    return "an entry"
 
 
 def _kinds(array: NDArray[Any]) -> str:
     return {"m": "durations", "M": "dates", "c": "complex numbers"}.get(array.dtype.kind, "text")
 
 
-def _check_times(times: Floats, count: int, where: str) -> None:
+def _precision(times: Any) -> np.dtype[Any]:
+    """Least precise type of floating-point numbers among arrays of times; double precision where there is none."""
+    entries = times if isinstance(times, list | tuple) else [times]
+    kinds = [np.dtype(np.float64), *(np.asarray(entry).dtype for entry in entries if hasattr(entry, "dtype"))]
+    return min((kind for kind in kinds if kind.kind == "f"), key=lambda kind: kind.itemsize)
+
+
+def _check_times(times: Floats, count: int, where: str, precision: np.dtype[Any]) -> None:
     if count < _FEWEST:
         raise UserError(f"X{where} has {count} observation; a trajectory takes at least {_FEWEST}: leave it out")
     if not np.isfinite(times).all():
@@ -246,6 +295,7 @@ def _check_times(times: Floats, count: int, where: str) -> None:
             f"t{where} decreases from {times[number]:.15g} to {times[number + 1]:.15g} at observation {number + 1}; "
             "sort the observations by time, or tell trajectories apart by `trajectory`"
         )
+    refuse_rounded_times(times, precision, f"t{where}")
     if (steps == 0).any():
         number = int(np.argmax(steps == 0))
         raise UserError(
