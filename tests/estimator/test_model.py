@@ -410,7 +410,8 @@ def test_seconds_since_1970_are_fitted_as_seconds_since_the_first(tiny: dict[str
 def test_a_few_observations_are_enough(count: int) -> None:
     values, times = rotation(1, 6)
     model = SparseNODE(iterations=2, seeds=1, strengths=(0.01,), verbose=0).fit(values[0, :count], times[:count])
-    assert "What to doubt" in model.summary()
+    assert f"{count} observations" in model.summary()
+    assert np.isfinite(model.forecast(values[0, 0], times).states).all()
 
 
 def test_settings_of_what_trajectories_bring_are_refused(fitted: SparseNODE, tiny: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from sparsenode.data.observations import Observations
 from sparsenode.evaluation.degrees import calibrate
 from sparsenode.evaluation.forecast import Errors
-from sparsenode.evaluation.metrics import registered_metrics
+from sparsenode.evaluation.metrics import COMPARISONS, registered_metrics
 from sparsenode.evaluation.metrics.errors import error_units
 from sparsenode.evaluation.metrics.rankings import ENDS, PRIOR_METRICS
 from sparsenode.evaluation.networks import (
@@ -206,16 +206,19 @@ def error_rows(
     named, mse = add_means(groups, errors.mse)
     mask = is_summary(named)
     columns = named.loc[mask, COLUMNS]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for name, trivial in protocol.baselines.items():
-            reference = add_means(groups, trivial.mse)[1]
-            skill = (1 - mse / np.where(reference > 0, reference, np.nan))[:, mask]
-            tables.append(cross_table(keys, columns, skill, metric="skill", reference=f"{BASELINE}{name}", **label))
-        if protocol.oracles:
-            mean, cubic = (add_means(groups, protocol.oracles[name].mse)[1] for name in ("mean", "cubic"))
-            explained = ((mean - mse) / np.where(mean > cubic, mean - cubic, np.nan))[:, mask]
-            constants = {"metric": "explained", "reference": f"{ORACLE}cubic"}
-            tables.append(cross_table(keys, columns, explained, **constants, **label))
+    trivial, oracles = (
+        {name: add_means(groups, forecast.mse)[1] for name, forecast in forecasts.items()}
+        for forecasts in (protocol.baselines, protocol.oracles)
+    )
+    for name, metric in registered_metrics(COMPARISONS).items():
+        last = metric.parameters[-1]
+        if last == "trivial":
+            references = {f"{BASELINE}{baseline}": {last: error} for baseline, error in trivial.items()}
+        else:
+            references = {f"{ORACLE}{last}": oracles} if oracles else {}
+        for reference, reference_errors in references.items():
+            values = metric.measure(mse=mse, **reference_errors)[:, mask]
+            tables.append(cross_table(keys, columns, values, metric=name, reference=reference, **label))
     return tables
 
 

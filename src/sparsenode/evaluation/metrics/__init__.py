@@ -9,6 +9,9 @@ for, and its parameters name what it takes:
 - `PATHS`, a number for each member, (member,): `paths` (member, source, target).
 - `PAIRS`, a number for a network beside the true one, all (pair,): `scores`, `edges`, `predicted`, `signs`,
   `true_signs` and the numbers of the `sources`. It is measured where all that it takes is known.
+- `COMPARISONS`, what an error is worth beside another forecast's, both of any equal shape: `mse`, and either `trivial`,
+  the error of each trivial forecast in turn, or those of oracles by their names (`mean`, `cubic`), the last of which
+  is named as the reference.
 
 Metrics that are measured together with others, or made from them, are described by `describe`.
 """
@@ -26,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from sparsenode.data.observations import Observations
 
-ERRORS, PATHS, PAIRS = "errors", "paths", "pairs"
+ERRORS, PATHS, PAIRS, COMPARISONS = "errors", "paths", "pairs", "comparisons"
 TABLE_BEGIN, TABLE_END = "<!-- metrics: `sparsenode metrics` -->", "<!-- end of metrics -->"
 """Marks in a document around the table of metrics."""
 _OTHER_MODULES = (
@@ -48,7 +51,7 @@ class Metric:
         description: what it is.
         unit: its unit, empty for a pure number.
         undefined: why a sound model or network may have no value, empty where it always has one.
-        kind: `ERRORS`, `PATHS` or `PAIRS`; empty for a metric that is measured together with others.
+        kind: `ERRORS`, `PATHS`, `PAIRS` or `COMPARISONS`; empty for a metric that is measured together with others.
         function: measures it; None for the same.
         parameters: names of what it takes.
         unit_of: unit on a dataset, None where the metric is not measured on it; only of `ERRORS`.
@@ -85,7 +88,7 @@ def metric(
     """Register a function as a metric; it stays as it is.
 
     Args:
-        kind: `ERRORS`, `PATHS` or `PAIRS`; empty where it is measured together with others.
+        kind: `ERRORS`, `PATHS`, `PAIRS` or `COMPARISONS`; empty where it is measured together with others.
         name: name of the metric; that of the function where it is None.
         description: what it is.
         unit: its unit.

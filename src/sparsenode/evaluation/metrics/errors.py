@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsenode.data.observations import Observations
-from sparsenode.evaluation.metrics import ERRORS, describe, metric, registered_metrics
+from sparsenode.evaluation.metrics import COMPARISONS, ERRORS, describe, metric, registered_metrics
 
 
 @metric(
@@ -80,12 +80,26 @@ describe(
     description="sum of `mse` over a subject's trajectories (the study's figure)",
     unit="squared modeling unit",
 )
-describe(
-    "skill",
+
+
+@metric(
+    COMPARISONS,
     description="1 − mse / mse of `reference`, a trivial forecast: initial state held, training mean, zeros, line in "
     "time; given a past also constant velocity and the last cycle",
 )
-describe("explained", description="(mse of own mean − mse) / (mse of own mean − mse of own cubic)")
+def skill(mse: np.ndarray, trivial: np.ndarray) -> np.ndarray:
+    """How much smaller an error is than a trivial forecast's; NaN where that has none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(1 - mse / np.where(trivial > 0, trivial, np.nan))
+
+
+@metric(COMPARISONS, description="(mse of own mean − mse) / (mse of own mean − mse of own cubic)")
+def explained(mse: np.ndarray, mean: np.ndarray, cubic: np.ndarray) -> np.ndarray:
+    """Share of what a cubic in time explains of the course of a trajectory; NaN where it explains nothing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((mean - mse) / np.where(mean > cubic, mean - cubic, np.nan))
+
+
 describe(
     "mse_reduction",
     "mse_sum_reduction",
