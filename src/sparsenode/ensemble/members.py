@@ -328,7 +328,7 @@ class Ensemble:
             raise UserError(f"the model has learned no start of {unknown[0]!r}; there are: {', '.join(self.groups)}")
         return torch.tensor([self.groups.index(name) for name in groups])
 
-    def _held(self, clamp: Mapping[str, float]) -> Tensor | None:
+    def _held(self, clamp: Mapping[str, Any]) -> Tensor | None:
         """What each variable is held at, (feature,), NaN where it is free; None where all are."""
         for name, value in clamp.items():
             if name not in self.features:

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 
 MODEL = "fit"
 """Name of the model among its settings; the method is called by its regularizer."""
+_KEYS = {
+    "time": "time_key",
+    "lineage_times": "time_key",
+    "trajectory": "trajectory_key",
+    "group": "group_key",
+    "subject": "subject_key",
+    "layer": "layer",
+    "lineage_weights": "lineage_key",
+}
+"""Keywords of `fit` by the options of the data source `anndata`."""
 _DERIVED = ("evaluation_", "remarks_", "_chosen")  # what is computed from the fit when it is first asked for
 COVERAGE = 0.9
 """Share of the members that intervals leave inside."""
@@ -99,8 +109,10 @@ class SparseNODE(BaseEstimator):
         t: Any = None,
         *,
         trajectory: Any = None,
-        time_key: str | None = None,
+        lineage_weights: Any = None,
+        time_key: str | Sequence[str] | None = None,
         trajectory_key: str | None = None,
+        lineage_key: str | None = None,
         group_key: str | None = None,
         subject_key: str | None = None,
         layer: str | None = None,
@@ -113,8 +125,15 @@ class SparseNODE(BaseEstimator):
             t: times, (observation,), in any steps; of several trajectories one array for all or a list of one each.
                 None for steps of one. Of a DataFrame also the name of a column.
             trajectory: labels (observation,), where one array holds several trajectories, or the name of a column.
-            time_key: column of an AnnData's `obs` with the times.
-            trajectory_key: column of `obs` with the trajectory of each observation; None where all are one.
+            lineage_weights: weights or a mask (cell, lineage), where cells in one array are of several lineages: each
+                lineage is a trajectory of the cells whose weight is at least a quarter of their largest one, and a
+                weight is that of the cell in the loss. `t` may then be (cell, lineage) too, NaN where a cell is not of
+                a lineage, which tells the lineages by itself.
+            time_key: column of an AnnData's `obs` with the times; of cells that are of several lineages also one column
+                for each, NaN where a cell is not of it.
+            trajectory_key: column of `obs` with the trajectory of each observation (a donor, where there are lineages);
+                None where all are one.
+            lineage_key: entry of `obsm` with the weights of the lineages, as `lineage_weights`.
             group_key: column of `obs` that trajectories of one kind share (lineage, branch).
             subject_key: column of `obs` with the donor or person.
             layer: layer of an AnnData to model; `X` where it is None.
@@ -130,8 +149,9 @@ class SparseNODE(BaseEstimator):
         from sparsenode.data.contract import read_metadata
 
         settings = self._read_settings()
-        keys = {"time": time_key, "trajectory": trajectory_key, "group": group_key, "subject": subject_key}
-        adata = _assemble(X, t, trajectory, keys, layer, settings)
+        keys = {"trajectory": trajectory_key, "group": group_key, "subject": subject_key, "layer": layer}
+        keys |= {"lineage_weights": lineage_key}
+        adata = _assemble((X, t, trajectory, lineage_weights), time_key, keys, settings)
         model_settings, method_settings = complete_settings(settings, adata)
         frozen = {
             "dataset": read_metadata(adata).name,
@@ -313,8 +333,10 @@ class SparseNODE(BaseEstimator):
         t: Any = None,
         *,
         trajectory: Any = None,
-        time_key: str | None = None,
+        lineage_weights: Any = None,
+        time_key: str | Sequence[str] | None = None,
         trajectory_key: str | None = None,
+        lineage_key: str | None = None,
         group_key: str | None = None,
         subject_key: str | None = None,
         layer: str | None = None,
@@ -328,8 +350,10 @@ class SparseNODE(BaseEstimator):
             X: trajectories that were not fitted, as for `fit`; None for the validation data of the fit.
             t: their times, as for `fit`.
             trajectory: labels, as for `fit`.
+            lineage_weights: weights of lineages, as for `fit`.
             time_key: column of times, as for `fit`.
             trajectory_key: column of trajectories, as for `fit`.
+            lineage_key: weights of lineages, as for `fit`.
             group_key: column of groups, as for `fit`.
             subject_key: column of subjects, as for `fit`.
             layer: layer, as for `fit`.
@@ -342,8 +366,9 @@ class SparseNODE(BaseEstimator):
         assert data is not None  # noqa: S101  what is chosen was fitted
         if X is None:
             return skill(chosen, data, "validation")
-        keys = {"time": time_key, "trajectory": trajectory_key, "group": group_key, "subject": subject_key}
-        test = _assemble(X, t, trajectory, keys, layer, self._read_settings(), fitted=False)
+        keys = {"trajectory": trajectory_key, "group": group_key, "subject": subject_key, "layer": layer}
+        keys |= {"lineage_weights": lineage_key}
+        test = _assemble((X, t, trajectory, lineage_weights), time_key, keys, self._read_settings(), fitted=False)
         return skill(chosen, join_test(data, read_observations(test)), "test")
 
     def knock_out(self, *variables: str) -> pd.DataFrame:
@@ -423,11 +448,9 @@ SparseNODE.__init__.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def _assemble(
-    values: Any,
-    times: Any,
-    trajectory: Any,
+    arrays: tuple[Any, Any, Any, Any],
+    time_key: str | Sequence[str] | None,
     keys: Mapping[str, str | None],
-    layer: str | None,
     settings: FitSettings,
     *,
     fitted: bool = True,
@@ -444,27 +467,32 @@ def _assemble(
     from sparsenode.data.sources.anndata import read_trajectories_of
     from sparsenode.estimator.checks import check_preparation, check_raw
 
-    named = {name: key for name, key in keys.items() if key is not None}
+    values, *beside = arrays
+    options: dict[str, Any] = {name: key for name, key in keys.items() if key is not None}
+    if time_key is not None:
+        options |= {"time": time_key} if isinstance(time_key, str) else {"lineage_times": list(time_key)}
     if not (hasattr(values, "obs") and hasattr(values, "var_names")):
-        if named or layer is not None:
-            given_keys = ", ".join([*(f"{name}_key" for name in named), *(["layer"] if layer else [])])
-            raise UserError(f"{given_keys}: for an AnnData, and X is none; give `t` and `trajectory` in their place")
-        raw = read_arrays(values, times, trajectory)
+        if options:
+            given = ", ".join(_KEYS[name] for name in options)
+            raise UserError(f"{given}: for an AnnData, and X is none; give `t` and `trajectory` in their place")
+        raw = read_arrays(*arrays)
     elif has_metadata(values):
-        if named or layer is not None or times is not None or trajectory is not None:
+        if options or any(entry is not None for entry in beside):
             raise UserError("X is an AnnData of trajectories, which brings its times; give nothing beside it")
         check_trajectories(values, where="X")
         if fitted:
             check_preparation(settings)
         return values
     else:
-        if times is not None or trajectory is not None:
-            raise UserError("X is an AnnData: name the columns of its `obs` by `time_key` and `trajectory_key`")
-        if "time" not in named:
+        if any(entry is not None for entry in beside):
+            raise UserError(
+                "X is an AnnData: name the columns of its `obs` by `time_key` and `trajectory_key`, and weights of "
+                "lineages in its `obsm` by `lineage_key`"
+            )
+        if time_key is None:
             columns = ", ".join(map(str, list(values.obs.columns)[:8])) or "none"
             raise UserError(f"time_key: missing; name the column of `obs` with the times; there are: {columns}")
-        options = complete_options("anndata", {"path": "X", "layer": layer, **named})
-        raw = read_trajectories_of(values, options, "X", {})
+        raw = read_trajectories_of(values, complete_options("anndata", {"path": "X", **options}), "X", {})
     if fitted:
         check_raw(raw)
     return assemble("data", raw, preparation(settings) | ({} if fitted else {"validation": {}}), {})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -25,13 +24,13 @@ Clamp = Annotated[
 ]
 
 
-def interval_levels(coverage: float) -> tuple[float, float, float]:
+def interval_levels(coverage: Any) -> tuple[float, float, float]:
     """Quantiles of the median and of the ends of an interval that leaves a share of the members inside.
 
     Raises:
         UserError: the share is not between 0 and 1.
     """
-    if not (isinstance(coverage, numbers.Real) and 0 < coverage <= 1):
+    if not (isinstance(coverage, float | int) and 0 < coverage <= 1):
         raise UserError(f"coverage: found {coverage!r}; give a share above 0 and at most 1, such as 0.9")
     return 0.5, (1 - coverage) / 2, (1 + coverage) / 2
 
