@@ -99,6 +99,13 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     validation: ValidationSettings | Auto = Field(  # type: ignore[assignment]
         AUTO, description='What strengths are chosen on; "auto" for a block at a random place of each trajectory.'
     )
+    peers: dict[str, dict[str, Any]] | tuple[str, ...] | Auto = Field(
+        AUTO,
+        description="Other people's methods of network inference (`sparsenode options`) beside the fit, as names or "
+        'with options by name, in `rankings`, `network(method=...)` and `summary`; "auto" for lasso and extra trees '
+        "below 200 variables.",
+    )
+    consensus: bool = Field(False, description="Whether `rankings` have mean ranks over the fit and its peers too.")
     initial_state: InitialStateSettings | None = Field(  # type: ignore[assignment]
         None, description="The state that forecasts of a whole trajectory start from; None for its first observation."
     )
