@@ -4,8 +4,8 @@
 
 Each draw is a system of its own. A model is fitted with all defaults but one strength and a short training, and
 forecasts the test trajectories over the interval of the training. `model` is the coverage of the true states by
-forecasts from true starts; `observed` that of noisy observations by forecasts from noisy starts, for which the intervals are not meant. Rows
-that the output has are not computed again. `seconds` are of a processor, for the fit.
+forecasts from true starts; `observed` that of noisy observations by forecasts from noisy starts, for which the
+intervals are not meant. Rows that the output has are not computed again. `seconds` are of a processor, for the fit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sparsenode.data.contract import trajectory_slices
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {
     "hill": {"nodes": 8},
     "linear": {"nodes": 8, "density": 0.2},
-    "lotka_volterra": {"nodes": 6, "horizon": 10.0, "burn_in": 0.0},
+    "lotka_volterra": {"species": 4, "partners": 2, "horizon": 5.0, "step_noise": 0.0},
 }
 SHARED = {"trajectories": 10, "test_trajectories": 3, "observations": 30, "extrapolation_share": 0.0}
 NOISE = 0.05

@@ -451,6 +451,18 @@ def test_an_anndata_is_fitted_as_its_arrays(fitted: SparseNODE, tiny: dict[str, 
     np.testing.assert_allclose(doubled.adata_.X.max(), 2 * cells().X.max(), rtol=1e-6)
 
 
+def test_a_file_is_fitted_as_what_it_holds(fitted: SparseNODE, tiny: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "cells.h5ad"
+    cells().write_h5ad(path)
+    model = SparseNODE(**tiny).fit(path, time_key="hour", trajectory_key="line")
+    assert model.network().equals(fitted.network())
+    assert model.score(str(path), time_key="hour", trajectory_key="line") < 1
+    with pytest.raises(UserError, match=r"cells\.h5ad: the column of `obs` 'hours' is not there"):
+        SparseNODE(**tiny).fit(path, time_key="hours")
+    with pytest.raises(UserError, match=r"other\.h5ad is missing"):
+        SparseNODE(**tiny).fit(tmp_path / "other.h5ad", time_key="hour")
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
