@@ -424,8 +424,8 @@ class SparseNODE(BaseEstimator):
         Returns:
             The median over members and the interval around it. The interval tells how uncertain the model is, not how
             far observations scatter, and it is too narrow: members share the data and what the network cannot express.
-            On a simulated linear system intervals that should hold nine tenths of the true states held less than half
-            of them over ten members, and a fifth over three.
+            On simulated systems intervals that should hold nine tenths of the true states held about half of them over
+            ten members, and a fifth over three.
 
         Raises:
             UserError: shapes, names or times do not fit.
