@@ -152,7 +152,8 @@ def test_python_runs_as_it_is_written(document: Path, trained: Path, monkeypatch
     write_cells(trained / "cells.h5ad")
     write_table(trained / "cells.csv")
     # What the documents leave at the default is shortened.
-    for name, value in {"iterations": 3, "seeds": 2, "strengths": (0.001, 0.01), "verbose": 0}.items():
+    quick = {"iterations": 3, "seeds": 2, "strengths": (0.001, 0.01), "peers": ("lasso",), "verbose": 0}
+    for name, value in quick.items():
         monkeypatch.setitem(PARAMETERS, name, value)
     names: dict[str, Any] = {}
     for block in blocks("python"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,9 @@ KEY = "dynamics"
 def fit_dynamics(
     adata: AnnData,
     *,
-    time_key: str,
+    time_key: str | Sequence[str],
     trajectory_key: str | None = None,
+    lineage_key: str | None = None,
     group_key: str | None = None,
     subject_key: str | None = None,
     layer: str | None = None,
@@ -34,8 +35,12 @@ def fit_dynamics(
 
     Args:
         adata: the observations; it is changed.
-        time_key: column of `obs` with the times (or pseudotimes).
-        trajectory_key: column of `obs` with the trajectory of each observation; None where all are one.
+        time_key: column of `obs` with the times (or pseudotimes), or of cells that are of several lineages one column
+            for each, NaN where a cell is not of it.
+        trajectory_key: column of `obs` with the trajectory of each observation (a donor, where there are lineages);
+            None where all are one.
+        lineage_key: entry of `obsm` with weights or a mask (cell, lineage) of cells that are of several lineages, such
+            as fate probabilities; see `SparseNODE.fit`.
         group_key: column of `obs` that trajectories of one kind share (lineage, branch).
         subject_key: column of `obs` with the donor or person.
         layer: layer to model; `X` where it is None.
@@ -65,6 +70,7 @@ def fit_dynamics(
         adata,
         time_key=time_key,
         trajectory_key=trajectory_key,
+        lineage_key=lineage_key,
         group_key=group_key,
         subject_key=subject_key,
         layer=layer,

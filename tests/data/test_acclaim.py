@@ -119,7 +119,7 @@ def skeleton_of(path: Path) -> Skeleton:
 
 
 def read_by_line(path: Path, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
-    text = acclaim._read_text(path)
+    text = acclaim.read_text(path)
     header_lines, start, _ = acclaim._read_header(path, text, skeleton.angle)
     return acclaim._read_any(path, text[start:], header_lines, skeleton.degrees_of_freedom)
 

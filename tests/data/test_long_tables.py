@@ -11,7 +11,7 @@ from sparsenode.data.preprocess import assemble
 from sparsenode.data.sources import make_source
 from sparsenode.errors import UserError
 from sparsenode.estimator.model import _assemble
-from sparsenode.settings import InitialStateSettings, ValidationSettings
+from sparsenode.estimator.settings import FitSettings, preparation
 
 GENES = ("Gata1", "Fog1", "Pu.1")
 
@@ -109,14 +109,10 @@ def test_the_source_gives_what_that_of_h5ad_files_gives(frame, write, tmp_path):
 def test_the_estimator_is_given_what_the_workflow_prepares(write):
     path = write()
     raw = make_source("table", {"path": str(path), "time": "hour", "trajectory": "cell"}).load({})
-    settings = {
-        "validation": ValidationSettings(by="inner_blocks").model_dump(mode="json"),
-        "initial_state": InitialStateSettings().model_dump(mode="json"),
-        "feature_weight": "uniform",
-    }
-    of_workflow = assemble("data", raw, settings, {})
-    keys = {"time": "hour", "trajectory": "cell"}
-    of_estimator = _assemble(sn.read_table(path, time="hour", trajectory="cell"), None, None, keys, None, settings)
+    settings = FitSettings(feature_weight="uniform")
+    of_workflow = assemble("data", raw, preparation(settings), {})
+    table = sn.read_table(path, time="hour", trajectory="cell")
+    of_estimator = _assemble((table, None, None, None), "hour", {"trajectory": "cell"}, settings)
     np.testing.assert_array_equal(of_workflow.X, of_estimator.X)
     pd.testing.assert_frame_equal(of_workflow.obs, of_estimator.obs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import pickle
@@ -185,6 +186,40 @@ def test_effects_of_an_intervention_are_changes_of_means(fitted: SparseNODE) -> 
     assert fitted.intervene({"x1": "high"})["effect"].item() != table["effect"].item()
 
 
+@pytest.mark.parametrize("coverage", [0.0, 1.5, 90, "most"])
+def test_a_coverage_that_is_no_share_is_refused(fitted: SparseNODE, coverage: Any) -> None:
+    message = f"coverage: found {coverage!r}; give a share above 0 and at most 1"
+    with pytest.raises(UserError, match=message):
+        fitted.forecast([1.0, 0.2], [0.0, 1.0], coverage=coverage)
+    with pytest.raises(UserError, match=message):
+        fitted.intervene({"x1": 0.0}, coverage=coverage)
+
+
+def test_a_forecast_is_held_at_numbers_only(fitted: SparseNODE) -> None:
+    with pytest.raises(UserError, match="cannot hold 'x1' at 'low'; give a finite number"):
+        fitted.forecast([1.0, 0.2], [0.0, 1.0], clamp={"x1": "low"})  # type: ignore[dict-item]
+    with pytest.raises(UserError, match=r"knock_out: found \['x1'\]; give names"):
+        fitted.knock_out(["x1"])  # type: ignore[arg-type]
+
+
+def test_several_variables_are_knocked_out_together(tiny: dict[str, Any]) -> None:
+    values, times = rotation()
+    values = np.concatenate((values, values[..., :1] * values[..., 1:]), axis=-1)
+    model = SparseNODE(**tiny).fit(values, times)
+    both = model.knock_out("x1", "x3")
+    assert both["variable"].tolist() == ["x2"]
+    assert both.equals(model.intervene({"x1": 0.0, "x3": 0.0}))
+
+
+def test_an_effect_on_what_rests_in_training_has_no_relative_size(fitted: SparseNODE) -> None:
+    model = copy.deepcopy(fitted)
+    training = (model.adata_.obs["split"] == "train").to_numpy()
+    model.adata_.X[training, 1] = 0.5
+    table = model.knock_out("x1")
+    assert np.isfinite(table["effect"]).all()
+    assert table["relative"].isna().all()
+
+
 @pytest.mark.parametrize(
     ("clamp", "message"),
     [({"x9": 0.0}, "no variable is named 'x9'; the nearest: x"), ({"x1": 0.0, "x2": 0.0}, "holds every variable")],
@@ -275,7 +310,7 @@ def test_a_model_of_another_version_is_named(fitted: SparseNODE, tmp_path: Path)
     path = tmp_path / "model.sparsenode"
     fitted.save(path)
     rewrite(path, format="sparsenode estimator 9", version="9.0")
-    with pytest.raises(UserError, match=r"was saved by sparsenode 9\.0, in the format 'sparsenode estimator 9'"):
+    with pytest.raises(UserError, match=r"was saved by sparsenode 9\.0, .* format is 'sparsenode estimator 9'"):
         SparseNODE.load(path)
 
 
@@ -283,8 +318,24 @@ def test_a_setting_of_another_version_is_named(fitted: SparseNODE, tmp_path: Pat
     path = tmp_path / "model.sparsenode"
     fitted.save(path)
     rewrite(path, settings={"iteration": 3})
-    with pytest.raises(UserError, match=r"unknown setting: found \"iteration\" \(did you mean 'iterations'\?\)"):
+    message = (
+        r"model\.sparsenode was saved by sparsenode .* unknown setting: found \"iteration\" .*; fit again, or load"
+    )
+    with pytest.raises(UserError, match=message):
         SparseNODE.load(path)
+
+
+def test_no_cut_or_changed_byte_of_a_file_is_taken_for_a_model(fitted: SparseNODE, tmp_path: Path) -> None:
+    path = tmp_path / "model.sparsenode"
+    fitted.save(path)
+    content = path.read_bytes()
+    generator = np.random.default_rng(0)
+    for position in generator.integers(len(content), size=12).tolist():
+        changed = content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :]
+        for damaged in (content[:position], changed):
+            path.write_bytes(damaged)
+            with contextlib.suppress(UserError):  # a byte of the archive may not matter
+                pd.testing.assert_frame_equal(SparseNODE.load(path).network(), fitted.network())
 
 
 def test_a_damaged_or_missing_model_is_named(tmp_path: Path) -> None:
@@ -342,6 +393,54 @@ def test_constant_variables_are_refused(tiny: dict[str, Any]) -> None:
         SparseNODE(**tiny).fit(values, times)
 
 
+def test_variables_are_constant_where_they_are_observed(tiny: dict[str, Any]) -> None:
+    values, times = rotation()
+    values[..., 1] = 1.0
+    values[0, 3, 1] = np.nan
+    with pytest.raises(UserError, match="1 of 2 variables have one value in all observations: x2"):
+        SparseNODE(**tiny).fit(values, times)
+
+
+def test_a_variable_may_rest_in_what_is_scored(fitted: SparseNODE) -> None:
+    values, times = rotation(1)
+    values[..., 1] = 0.5
+    assert np.isfinite(fitted.score(values, times))
+
+
+def test_a_variable_that_is_there_twice_is_warned_of(tiny: dict[str, Any]) -> None:
+    values, times = rotation()
+    values = np.concatenate((values, values[..., :1]), axis=-1)
+    with pytest.warns(UserWarning, match="1 of 3 variables have the values of another one: x3 as x1; leave one"):
+        SparseNODE(**tiny).fit(values, times)
+
+
+def test_seconds_since_1970_are_fitted_as_seconds_since_the_first(tiny: dict[str, Any]) -> None:
+    values, times = rotation()
+    times = 2.0**-10 * np.round(2.0**10 * times)  # exact in either
+    since_first, since_1970 = (SparseNODE(**tiny).fit(values, start + times) for start in (0.0, 1.75e9))
+    assert since_1970.network().equals(since_first.network())
+    forecasts = [
+        model.forecast(values[0, 0], start + times).states
+        for start, model in ((0.0, since_first), (1.75e9, since_1970))
+    ]
+    np.testing.assert_allclose(*forecasts, rtol=1e-6)
+    with pytest.raises(UserError, match="times up to 1750000000 in float32 are 128 apart at least"):
+        SparseNODE(**tiny).fit(values, (1.75e9 + times).astype(np.float32))
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_a_few_observations_are_enough(count: int) -> None:
+    values, times = rotation(1, 6)
+    model = SparseNODE(iterations=2, seeds=1, strengths=(0.01,), verbose=0).fit(values[0, :count], times[:count])
+    assert f"{count} observations" in model.summary()
+    assert np.isfinite(model.forecast(values[0, 0], times).states).all()
+
+
+def test_settings_of_what_trajectories_bring_are_refused(fitted: SparseNODE, tiny: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"SparseNODE\.validation: found \{'by': 'trajectory'.* which brings its own"):
+        SparseNODE(**tiny, validation={"by": "trajectory"}).fit(fitted.adata_)
+
+
 def call(model: SparseNODE, name: str, arguments: list[Any]) -> None:
     getattr(model, name)(*arguments)
 
@@ -372,6 +471,18 @@ def test_an_anndata_is_fitted_as_its_arrays(fitted: SparseNODE, tiny: dict[str, 
     np.testing.assert_array_equal(backward[backward.obs["trajectory"] == "a"].X, fitted.adata_[:14].X)
     doubled = SparseNODE(**tiny).fit(cells(), time_key="hour", trajectory_key="line", layer="doubled")
     np.testing.assert_allclose(doubled.adata_.X.max(), 2 * cells().X.max(), rtol=1e-6)
+
+
+def test_a_file_is_fitted_as_what_it_holds(fitted: SparseNODE, tiny: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "cells.h5ad"
+    cells().write_h5ad(path)
+    model = SparseNODE(**tiny).fit(path, time_key="hour", trajectory_key="line")
+    assert model.network().equals(fitted.network())
+    assert model.score(str(path), time_key="hour", trajectory_key="line") < 1
+    with pytest.raises(UserError, match=r"cells\.h5ad: the column of `obs` 'hours' is not there"):
+        SparseNODE(**tiny).fit(path, time_key="hours")
+    with pytest.raises(UserError, match=r"other\.h5ad is missing"):
+        SparseNODE(**tiny).fit(tmp_path / "other.h5ad", time_key="hour")
 
 
 @pytest.mark.parametrize(
@@ -430,7 +541,6 @@ def test_ctrl_c_after_the_warm_up_leaves_the_members_as_they_are(
 
 def interrupt_at(iteration: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Press Ctrl-C once training reports an iteration."""
-    import contextlib
 
     @contextlib.contextmanager
     def follow(title: str) -> Any:

@@ -287,6 +287,7 @@ def _take(trajectory: Trajectory, rows: NDArray[np.bool_]) -> Trajectory:
         weights=None if trajectory.weights is None else trajectory.weights[rows],
         noise_free=None if trajectory.noise_free is None else trajectory.noise_free[rows],
         observation_names=None if trajectory.observation_names is None else names(trajectory.observation_names),
+        cells=None if trajectory.cells is None else trajectory.cells[rows],
         embeddings={name: values[rows] for name, values in trajectory.embeddings.items()},
         observation_labels={name: names(labels) for name, labels in trajectory.observation_labels.items()},
     )

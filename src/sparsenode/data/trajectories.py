@@ -24,7 +24,8 @@ class Trajectory:
     and make the initial state. `embeddings` are coordinates of the observations by name, each (observation,
     dimension); `observation_labels` further columns of `obs`, each (observation,), such as `cell_type`. `level` is the
     factor by which the values are expected to be smaller than those of the group's training trajectories, known
-    without looking at them (see `sparsenode.data.single_cell.levels`).
+    without looking at them (see `sparsenode.data.single_cell.levels`). `cells` (observation,) are numbers by which a
+    cell that is in several trajectories is recognized, so that what is held out of one is held out of all.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Trajectory:
     embeddings: Mapping[str, Floats] = field(default_factory=dict)
     observation_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     level: float = 1.0
+    cells: NDArray[np.int_] | None = None
 
 
 @dataclass(frozen=True)

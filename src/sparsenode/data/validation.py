@@ -26,7 +26,8 @@ def set_validation_aside(
     observations of each trajectory within the fit phase), `inner_blocks` (as many in a row, at a random place of each
     trajectory after its first `keep_first`), `observation` (single ones at random, never the first
     `keep_first`, which make the initial state, nor the last) or `none-in-source` (the source's own splits stay
-    as they are).
+    as they are). A cell that several trajectories have is held out of all of them, unless one of them starts from it,
+    or of none.
 
     Args:
         trajectories: those of the source, with its splits.
@@ -60,6 +61,7 @@ def set_validation_aside(
                 allowed = "trajectory, time_blocks, inner_blocks, observation, none-in-source"
                 message = f"validation.by is {by!r}; allowed: {allowed}"
                 raise UserError(message)
+            _share_cells(trajectories, splits, by, keep_first)
     fitted = [training_mask(split, trajectory.phases) for trajectory, split in zip(trajectories, splits, strict=True)]
     if not any(chosen.any() for chosen in fitted):
         message = "no observation is training data"
@@ -123,6 +125,39 @@ def _observations(
         candidates = training[(training >= keep_first) & (training < len(split) - 1)]
         _check_left(trajectory, len(candidates), count, share)
         split[generator.choice(candidates, size=count, replace=False)] = "validation"
+
+
+def _share_cells(trajectories: Sequence[Trajectory], splits: Splits, by: str, keep_first: int) -> None:
+    """Hold what one trajectory has in common with others out of all of them, or leave it to all."""
+    shared = [
+        (trajectory, split, trajectory.cells)
+        for trajectory, split in zip(trajectories, splits, strict=True)
+        if trajectory.cells is not None
+    ]
+    if not shared:
+        return
+    is_training = [training_mask(split, trajectory.phases) for trajectory, split, _ in shared]
+    trained = np.concatenate([cells[rows] for (_, _, cells), rows in zip(shared, is_training, strict=True)])
+    held_out = np.concatenate([cells[split == "validation"] for _, split, cells in shared])
+    if by == "trajectory" and np.isin(held_out, trained).any():
+        message = (
+            "validation.by is 'trajectory', and the trajectories have cells in common, which would be trained on as "
+            "well; choose 'inner_blocks' or 'time_blocks'"
+        )
+        raise UserError(message)
+    starts = np.concatenate(
+        [cells[:keep_first] for (_, _, cells), rows in zip(shared, is_training, strict=True) if rows.any()]
+    )
+    for (trajectory, split, cells), rows in zip(shared, is_training, strict=True):
+        split[(split == "validation") & np.isin(cells, starts)] = "train"
+        split[rows & np.isin(cells, held_out) & ~np.isin(cells, starts)] = "validation"
+        left = int(training_mask(split, trajectory.phases).sum())
+        if rows.any() and left < _FEWEST_LEFT:
+            message = (
+                f"validation leaves {left} of {int(rows.sum())} cells of trajectory {trajectory.name!r} for training, "
+                "since it has the others in common with trajectories that they are held out of; choose a smaller share"
+            )
+            raise UserError(message)
 
 
 def _with_training(

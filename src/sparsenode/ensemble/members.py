@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -324,14 +325,14 @@ class Ensemble:
             raise UserError(f"the model has learned no start of {unknown[0]!r}; there are: {', '.join(self.groups)}")
         return torch.tensor([self.groups.index(name) for name in groups])
 
-    def _held(self, clamp: Mapping[str, float]) -> Tensor | None:
+    def _held(self, clamp: Mapping[str, Any]) -> Tensor | None:
         """What each variable is held at, (feature,), NaN where it is free; None where all are."""
         for name, value in clamp.items():
             if name not in self.features:
                 close = nearest_names(name, self.features)
                 raise UserError(f"cannot hold {name!r}: the model has no such variable; the nearest: {close}")
-            if not math.isfinite(value):
-                raise UserError(f"cannot hold {name!r} at {value}; give a finite number, in the units of the data")
+            if not isinstance(value, numbers.Real) or not math.isfinite(value):
+                raise UserError(f"cannot hold {name!r} at {value!r}; give a finite number, in the units of the data")
         if not clamp:
             return None
         held = np.array([[clamp.get(name, math.nan) for name in self.features]])

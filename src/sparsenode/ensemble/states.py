@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import numbers
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -200,9 +201,9 @@ def _check_finite(values: Floats, name: str, features: Sequence[str], table: pd.
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
         row, column = wrong[0].tolist()
-        value = values[row, column] if table is None else table.iat[row, column]
-        if isinstance(value, int):  # of any number of digits
-            value = values[row, column]
+        value = values[row, column].item() if table is None else table.iat[row, column]
+        if isinstance(value, numbers.Number):  # also whole ones of any number of digits
+            value = float(values[row, column])
         label = row if table is None else repr(table.index[row])
         raise UserError(
             f"{name} hold NaN or infinite values, or what is no number: {len(wrong)} in all, the first {value!r} in "

@@ -6,6 +6,7 @@ import io
 import json
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from sparsenode.estimator.model import SparseNODE
 
 FORMAT = "sparsenode estimator 1"
-_MEMBERS, _DATA, _HISTORY, _ABOUT = "model.safetensors", "data.h5ad", "history.parquet", "estimator.json"
+_MEMBERS, _DENSE = "model.safetensors", "dense.safetensors"
+_DATA, _HISTORY, _ABOUT = "data.h5ad", "history.parquet", "estimator.json"
 _DATE = (1980, 1, 1, 0, 0, 0)  # equal estimators are equal files
 
 
@@ -46,25 +48,26 @@ def pack(model: SparseNODE) -> bytes:
     from sparsenode.ensemble.members import save_ensemble
 
     about = {"format": FORMAT, "version": __version__, "settings": _settings_of(model)}
-    ensemble = model.ensemble_
+    ensembles = {_MEMBERS: model.ensemble_} | ({} if model.dense_ is None else {_DENSE: model.dense_})
     with tempfile.TemporaryDirectory(prefix="sparsenode-") as folder:
         root = Path(folder)
-        save_ensemble(
-            root / _MEMBERS,
-            ensemble.parameters,
-            ensemble.members,
-            ensemble.settings,
-            ensemble.features,
-            ensemble.metadata,
-            ensemble.groups,
-            ensemble.centers,
-        )
+        for name, ensemble in ensembles.items():
+            save_ensemble(
+                root / name,
+                ensemble.parameters,
+                ensemble.members,
+                ensemble.settings,
+                ensemble.features,
+                ensemble.metadata,
+                ensemble.groups,
+                ensemble.centers,
+            )
         write_trajectories(model.adata_, root / _DATA)
         model.history_.to_parquet(root / _HISTORY, index=False)
-        (root / _ABOUT).write_text(json.dumps(about, indent=2, sort_keys=True))
+        (root / _ABOUT).write_text(json.dumps(about, indent=2))
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in (_ABOUT, _MEMBERS, _DATA, _HISTORY):
+            for name in (_ABOUT, *ensembles, _DATA, _HISTORY):
                 archive.writestr(zipfile.ZipInfo(name, _DATE), (root / name).read_bytes(), zipfile.ZIP_DEFLATED)
     return content.getvalue()
 
@@ -75,6 +78,7 @@ def unpack(cls: type[SparseNODE], content: bytes, path: Path) -> SparseNODE:
     Raises:
         UserError: they are damaged, or of another version.
     """
+    from sparsenode import __version__
     from sparsenode.data.contract import read_trajectories
     from sparsenode.ensemble.members import load_ensemble
     from sparsenode.files import read_table
@@ -86,22 +90,26 @@ def unpack(cls: type[SparseNODE], content: bytes, path: Path) -> SparseNODE:
         ):
             about = json.loads(archive.read(_ABOUT))
             if about["format"] != FORMAT:
-                raise UserError(
-                    f"{path} was saved by sparsenode {about.get('version')}, in the format {about['format']!r}, and "
-                    f"this one reads {FORMAT!r}; fit again, or load it with that version"
-                )
+                raise UserError(f"its format is {about['format']!r}, and this one reads {FORMAT!r}")
             root = Path(folder)
-            for name in (_MEMBERS, _DATA, _HISTORY):
+            has_dense = _DENSE in archive.namelist()
+            for name in (_MEMBERS, _DATA, _HISTORY, *([_DENSE] if has_dense else [])):
                 (root / name).write_bytes(archive.read(name))
             model = cls(**{name: _tuples(value) for name, value in about["settings"].items()})
             ensemble, adata = load_ensemble(root / _MEMBERS), read_trajectories(root / _DATA)
             history = read_table(root / _HISTORY)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+            dense = load_ensemble(root / _DENSE) if has_dense else None
+    except UserError as error:
+        raise UserError(
+            f"{path} was saved by sparsenode {about.get('version')}, and cannot be read by sparsenode {__version__} "
+            f"({str(error).replace(f'{folder}/', '')}); fit again, or load it with that version"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read as a saved SparseNODE ({describe_problem(error)}): it is damaged or of another "
             "kind; save it again"
         ) from error
-    model._set_fitted(adata, ensemble, history)
+    model._set_fitted(adata, ensemble, history, dense)
     return model
 
 

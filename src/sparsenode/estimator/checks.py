@@ -1,27 +1,62 @@
-"""What is refused in the data of a fit before anything is computed."""
+"""What is refused or doubted in the data of a fit before anything is computed."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+
 import numpy as np
 
+from sparsenode.data.missing import largest_observed, least_observed
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+from sparsenode.estimator.settings import FitSettings, plain_value
 
 _NAMED = 5  # names listed in a message
 
 
-def check_raw(raw: RawTrajectories) -> None:
-    """Refuse variables of which nothing can be learned.
+def check_preparation(settings: FitSettings) -> None:
+    """Refuse settings of what trajectories bring with them.
 
     Raises:
-        UserError: a variable has the same value in all observations.
+        UserError: such a setting is not the default.
+    """
+    for name in ("validation", "initial_state", "feature_weight"):
+        value = getattr(settings, name)
+        if value != type(settings).model_fields[name].get_default(call_default_factory=True):
+            raise UserError(
+                f"SparseNODE.{name}: found {plain_value(value)!r}, and X is an AnnData of trajectories, which brings "
+                "its own; leave the setting out, or prepare the trajectories so (`load_dataset(..., validation=...)`)"
+            )
+
+
+def check_raw(raw: RawTrajectories) -> None:
+    """Refuse variables of which nothing can be learned, and warn of those that nothing tells apart.
+
+    Raises:
+        UserError: a variable has the same value wherever it is observed.
     """
     values = np.concatenate([trajectory.values for trajectory in raw.trajectories])
-    constant = (values == values[0]).all(axis=0)
+    # Of a variable that is nowhere observed both are NaN: it is refused where observations are counted.
+    constant = least_observed(values) == largest_observed(values)
     if constant.any():
         names = [name for name, still in zip(raw.features, constant, strict=True) if still]
-        listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
         raise UserError(
-            f"{len(names)} of {len(raw.features)} variables have one value in all observations: {listed}; leave them "
-            "out, since nothing can be learned of them"
+            f"{len(names)} of {len(raw.features)} variables have one value in all observations: {_listed(names)}; "
+            "leave them out, since nothing can be learned of them"
         )
+    firsts: dict[bytes, str] = {}
+    pairs = []
+    for name, column in zip(raw.features, values.T, strict=True):
+        first = firsts.setdefault(column.tobytes(), name)
+        pairs += [f"{name} as {first}"] * (first != name)
+    if pairs:
+        warnings.warn(
+            f"{len(pairs)} of {len(raw.features)} variables have the values of another one: {_listed(pairs)}; leave "
+            "one of each pair out, since edges of the one may as well be those of the other",
+            stacklevel=4,
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -33,6 +33,7 @@ STEP_SHARE, WINDOW_SHARE = 1 / 6, 1 / 2
 """The solver's step and the length of windows, as shares of the time in which states change by what they differ."""
 LEAST_WINDOW = 3
 """Steps of a window at least; whole trajectories where the validation data leave less."""
+_FEWEST_BLOCKS = 4  # of the bootstrap in the longest stretch of observations
 MOST_SOLVES = 400
 """Windows or trajectories that an iteration solves at most."""
 
@@ -94,6 +95,13 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     validation: ValidationSettings | Auto = Field(  # type: ignore[assignment]
         AUTO, description='What strengths are chosen on; "auto" for a block at a random place of each trajectory.'
     )
+    peers: dict[str, dict[str, Any]] | tuple[str, ...] | Auto = Field(
+        AUTO,
+        description="Other people's methods of network inference (`sparsenode options`) beside the fit, as names or "
+        'with options by name, in `rankings`, `network(method=...)` and `summary`; "auto" for lasso and extra trees '
+        "below 200 variables.",
+    )
+    consensus: bool = Field(False, description="Whether `rankings` have mean ranks over the fit and its peers too.")
     initial_state: InitialStateSettings | None = Field(  # type: ignore[assignment]
         None, description="The state that forecasts of a whole trajectory start from; None for its first observation."
     )
@@ -232,7 +240,9 @@ def choose_windows(adata: AnnData, scale: float) -> WindowSettings | None:
 
 
 def _choose_bootstrap(adata: AnnData, scale: float) -> BootstrapSettings:
-    return BootstrapSettings(block=max(1, round(scale / _median_spacing(adata))))
+    # A few blocks at least, however slow the data: of a single one there is nothing to draw.
+    most = max(1, max(_longest_stretches(adata)) // _FEWEST_BLOCKS)
+    return BootstrapSettings(block=min(most, max(1, round(scale / _median_spacing(adata)))))
 
 
 def _median_spacing(adata: AnnData) -> float:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SPLITS = ("train", "validation", "test")
 _EDGES = 5  # listed
+_COMPARED = 20  # edges that are looked for among those of other methods
 
 
 def describe_fit(model: SparseNODE) -> str:
@@ -63,11 +64,32 @@ def describe_fit(model: SparseNODE) -> str:
             for source, target, effect in zip(top["source"], top["target"], top["effect"], strict=True)
         ]
         lines.append(f"  strongest edges: {', '.join(strongest) or 'none'}")
-        lines += list(_errors(model, selection["protocol"]))
+        lines += _errors(model, selection["protocol"])
+        lines += _agreement(model)
     # There is one method here, and no configuration.
     doubts = describe_remarks(model.remarks_, 3).replace("methods.NAME.strengths", "strengths")
     lines += ["What to doubt:", doubts] if doubts else [NOTHING]
     return "\n".join(lines)
+
+
+def _agreement(model: SparseNODE) -> list[str]:
+    """How many of the strongest edges are among the strongest of the dense model and of peers, in one line."""
+    rankings = model.rankings()
+    pairs = list(zip(rankings["source"], rankings["target"], strict=True))
+    by_method = {
+        str(method): [pairs[row] for row in rows]
+        for method, rows in rankings.groupby("method", sort=False, observed=True).indices.items()
+    }
+    mine = by_method.pop(model._key[1], [])[:_COMPARED]
+    lines = []
+    if mine and by_method:
+        shared = [f"{name} {len(set(mine) & set(edges[: len(mine)]))}" for name, edges in by_method.items()]
+        chance = len(mine) ** 2 / (len(model.feature_names_in_) * (len(model.feature_names_in_) - 1))
+        lines.append(
+            f"  of its {len(mine)} strongest edges among the {len(mine)} strongest by others: {', '.join(shared)} "
+            f"({chance:.2g} by chance)"
+        )
+    return [*lines, *(f"  no network by {name}: {reason}" for name, reason in model.peers_.reasons.items())]
 
 
 def _errors(model: SparseNODE, protocol: str) -> list[str]:
@@ -85,5 +107,8 @@ def _errors(model: SparseNODE, protocol: str) -> list[str]:
             )
             error = float(np.median(rows["value"]))
             beside = f"; best trivial forecast ({BASELINE_NAMES[name]}) {trivial:.3g}" if name else ""
+            if model.dense_evaluation_ is not None:
+                dense = pick(model.dense_evaluation_.metrics, metric="mse", method="none", **where)
+                beside += f"; dense model {float(np.median(dense['value'])):.3g}" * (not dense.empty)
             lines.append(f"  error, {split}, forecasts by {horizon}: {error:.3g}{beside}")
     return lines

@@ -51,15 +51,29 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
         raise UserError(
             f"{path} has no scores, since the peer was {reason}; raise its `time_limit`, or delete the file"
         )
-    table = read_table(path, columns=_COLUMNS)
+    return peer_scores(path.stem, read_table(path, columns=_COLUMNS), features, str(path))
+
+
+def peer_scores(name: str, table: pd.DataFrame, features: Sequence[str], where: str) -> PeerScores:
+    """Matrices of a table of scores, as `peers.inference.score_pairs` gives it.
+
+    Args:
+        name: that of the peer.
+        table: the scores.
+        features: names of the variables, (variable,).
+        where: what messages call the table: the path of its file, or words.
+
+    Raises:
+        UserError: it lacks the score of a pair of the features.
+    """
     count = len(features)
     if count == 1 and not len(table):  # there is no pair to score
-        return PeerScores(path.stem, (0,), np.zeros((1, 1, 1)), np.zeros((1, 1, 1)))
-    numbers = {name: number for number, name in enumerate(features)}
+        return PeerScores(name, (0,), np.zeros((1, 1, 1)), np.zeros((1, 1, 1)))
+    numbers = {feature: number for number, feature in enumerate(features)}
     source, target = (table[column].map(numbers).to_numpy(np.float64) for column in ("source", "target"))
     if np.isnan(source).any() or np.isnan(target).any():
         unknown = sorted((set(table["source"]) | set(table["target"])) - numbers.keys())
-        raise UserError(f"{path} scores {unknown[0]!r}, which is no feature of the data; delete it and run again")
+        raise UserError(f"{where} scores {unknown[0]!r}, which is no feature of the data; delete it and run again")
     seeds = sorted(set(table["seed"].tolist()))
     has_self_effects = bool((source == target).any())
     scores = np.full((len(seeds), count, count), np.nan)
@@ -69,8 +83,8 @@ def read_peer(path: Path, features: Sequence[str]) -> PeerScores:
     at = np.searchsorted(seeds, table["seed"]), source.astype(int), target.astype(int)
     scores[at], signs[at] = table["score"], table["sign"]
     if not seeds or np.isnan(scores).any():
-        raise UserError(f"{path} does not score every pair of the {count} features; delete it and run again")
-    return PeerScores(path.stem, tuple(seeds), scores, signs, has_self_effects)
+        raise UserError(f"{where} does not score every pair of the {count} features; delete it and run again")
+    return PeerScores(name, tuple(seeds), scores, signs, has_self_effects)
 
 
 def unfinished_peers(paths: Sequence[Path]) -> dict[str, str]:

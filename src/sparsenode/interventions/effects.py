@@ -11,7 +11,7 @@ import pandas as pd
 from sparsenode.data.missing import deviation_observed
 from sparsenode.data.observations import Observations
 from sparsenode.interventions.requests import Starts, forecast_starts, resolve_interventions
-from sparsenode.interventions.settings import InterventionSettings
+from sparsenode.interventions.settings import InterventionSettings, interval_levels
 from sparsenode.interventions.true_effects import mean_change
 from sparsenode.typed import read_settings
 
@@ -39,6 +39,7 @@ def intervention_effects(
     Raises:
         UserError: there is no such variable, or all are held.
     """
+    quantiles = interval_levels(coverage)
     values = {name: value if isinstance(value, str) else float(value) for name, value in clamp.items()}
     settings = read_settings(InterventionSettings, {"clamp": {_NAME: values}}, "interventions")
     (intervention,) = resolve_interventions(data, settings, data.name)
@@ -47,15 +48,16 @@ def intervention_effects(
         np.stack(forecast_starts(ensemble, data, starts, levels), axis=1) for levels in ({}, intervention.clamp)
     )
     change = mean_change(held, free, np.ones(held.shape[1:3], dtype=bool))
-    tails = np.array([0.5, (1 - coverage) / 2, (1 + coverage) / 2])
-    effect, lower, upper = np.quantile(change, tails, axis=0)
+    effect, lower, upper = np.quantile(change, quantiles, axis=0)
+    spread = deviation_observed(data.values[data.training])
     table = pd.DataFrame(
         {
             "variable": np.asarray(data.features, dtype=object),
             "effect": effect,
             "lower": lower,
             "upper": upper,
-            "relative": effect / deviation_observed(data.values[data.training]),
+            # NaN, and last, of a variable that does not move in the training data.
+            "relative": effect / np.where(spread > 0, spread, np.nan),
             "agreement": (np.sign(change) == np.sign(effect)).mean(axis=0),
         }
     )[intervention.free(data.features)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from sparsenode.errors import UserError
 from sparsenode.labels import reserved_name
 from sparsenode.typed import Contradiction, Name, Names, Settings, describe_names, describe_unknown
 
@@ -21,6 +22,17 @@ Clamp = Annotated[
         json_schema_extra={"x-allowed": "a mapping of one or more variables to values, such as {Gata1: 0}"},
     ),
 ]
+
+
+def interval_levels(coverage: Any) -> tuple[float, float, float]:
+    """Quantiles of the median and of the ends of an interval that leaves a share of the members inside.
+
+    Raises:
+        UserError: the share is not between 0 and 1.
+    """
+    if not (isinstance(coverage, float | int) and 0 < coverage <= 1):
+        raise UserError(f"coverage: found {coverage!r}; give a share above 0 and at most 1, such as 0.9")
+    return 0.5, (1 - coverage) / 2, (1 + coverage) / 2
 
 
 class ExpectedFates(Settings):

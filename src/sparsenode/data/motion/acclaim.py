@@ -127,7 +127,7 @@ def read_skeleton(path: Path) -> Skeleton:
     Raises:
         UserError: the file cannot be read, is damaged, or contradicts itself.
     """
-    sections = _sections(path, _read_text(path))
+    sections = _sections(path, read_text(path))
     for section in (":root", ":bonedata", ":hierarchy"):
         if section not in sections:
             raise UserError(f"{path}: no section {section}; is the file cut off?")
@@ -167,7 +167,7 @@ def read_motion(path: Path, skeleton: Skeleton) -> Motion:
     Raises:
         UserError: the file cannot be read, is damaged or cut off, or does not fit the skeleton.
     """
-    text = _read_text(path)
+    text = read_text(path)
     if not text.endswith("\n"):
         # A number that is cut is still a number.
         _refuse(path, text.count("\n") + 1, "the last line has no end: the file is cut off; fetch it again")
@@ -188,7 +188,12 @@ def _refuse(path: Path, number: int, problem: str) -> NoReturn:
 _BYTE_ORDER_MARK = "\xef\xbb\xbf"  # of UTF-8, read as latin-1
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Text of a skeleton or motion, without what marks the order of its bytes.
+
+    Raises:
+        UserError: the file cannot be read, is empty, or no text.
+    """
     # Comments may be in any encoding, and all else is ASCII: latin-1 reads every byte, so no comment is refused.
     try:
         text = path.read_text(encoding="latin-1").removeprefix(_BYTE_ORDER_MARK)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsenode.data.centering import refuse_rounded_times
+from sparsenode.data.readers.lineages import read_lineages
+from sparsenode.data.single_cell.cells import trajectory_name
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.errors import UserError, describe_choice
 
@@ -22,7 +26,13 @@ _SHAPES = (
 
 
 def read_arrays(
-    values: Any, times: Any = None, trajectory: Any = None, *, time_unit: str = "time unit", value_unit: str = "value"
+    values: Any,
+    times: Any = None,
+    trajectory: Any = None,
+    lineage_weights: Any = None,
+    *,
+    time_unit: str = "time unit",
+    value_unit: str = "value",
 ) -> RawTrajectories:
     """Trajectories out of arrays, without a test split.
 
@@ -30,9 +40,12 @@ def read_arrays(
         values: an array or DataFrame (observation, variable), a list of them, one a trajectory, or an array
             (trajectory, time, variable).
         times: (observation,); of several trajectories one such array for all, or a list of one each. None for steps of
-            one. Of a DataFrame, also the name of its column of times.
+            one. Of a DataFrame, also the name of its column of times. Of cells that are of several lineages, in one
+            array, also (observation, lineage) with NaN where a cell is not of one, or a list of names of columns.
         trajectory: labels (observation,) of which trajectory an observation is, where all are in one array. Of a
             DataFrame, also the name of its column of labels.
+        lineage_weights: weights or a mask (observation, lineage) of cells in one array that are of several lineages,
+            each of which is a trajectory; see `sparsenode.data.readers.lineages`.
         time_unit: unit of the times.
         value_unit: unit of the values.
 
@@ -43,40 +56,50 @@ def read_arrays(
     tables = [values] if _is_table(values) else list(values) if _is_list_of_tables(values) else []
     columns: Sequence[str] | None = None
     if tables:
-        names = {name for name in (times, trajectory) if isinstance(name, str)}
+        time_names = list(times) if _is_list_of_names(times) else [times]
+        names = {name for name in (*time_names, trajectory) if isinstance(name, str)}
         columns = _columns(tables, names)
         labels = [table[trajectory].to_numpy() for table in tables] if isinstance(trajectory, str) else []
         trajectory = (np.concatenate(labels) if len(tables) == 1 else None) if labels else trajectory
+        if _is_list_of_names(times) and _is_table(values):
+            times = values[list(times)]
         if isinstance(times, str):
+            for table in tables:
+                _numbers(table[times].to_numpy(), f"t, the column {times!r},")
             times = [table[times].to_numpy() for table in tables]
             times = times[0] if _is_table(values) else times
-        parts = [table[[name for name in table.columns if str(name) not in names]].to_numpy() for table in tables]
+        parts = [_variables(table, names) for table in tables]
         values = parts[0] if _is_table(values) else parts
     elif isinstance(times, str) or isinstance(trajectory, str):
         column = times if isinstance(times, str) else trajectory
         raise UserError(
             f"t or trajectory is the text {column!r}, which names a column of a DataFrame, and X is none; give an array"
         )
-    blocks, block_times, names_of_blocks = _blocks(values, times, trajectory)
-    count = blocks[0].shape[1]
+    if lineage_weights is not None or (getattr(times, "ndim", 1) == 2 and _is_matrix(values)):
+        courses = _lineage_courses(values, times, trajectory, lineage_weights)
+    else:
+        courses = _courses(values, times, trajectory)
+    count = courses[0].values.shape[1]
     features = tuple(columns) if columns is not None else tuple(f"x{number + 1}" for number in range(count))
+    precision = _precision(times)
     trajectories = []
-    for name, block, when in zip(names_of_blocks, blocks, block_times, strict=True):
-        where = "" if len(blocks) == 1 else f" of trajectory {name!r}"
-        if block.shape[1] != count:
-            raise UserError(
-                f"X{where} has {block.shape[1]} variables, and the first trajectory {count}; give the same to all"
-            )
-        _check_times(when, len(block), where)
+    for course in courses:
+        where = "" if len(courses) == 1 else f" of trajectory {course.name!r}"
+        length, width = course.values.shape
+        if width != count:
+            raise UserError(f"X{where} has {width} variables, and the first trajectory {count}; give the same to all")
+        _check_times(course.times, length, where, precision, repeats=course.cells is not None)
         trajectories.append(
             Trajectory(
-                name=name,
-                group="all",
-                subject=name,
-                times=when,
-                values=block,
-                splits=constant_labels("train", len(block)),
-                phases=constant_labels("fit", len(block)),
+                name=course.name,
+                group=course.group,
+                subject=course.subject,
+                times=course.times,
+                values=course.values,
+                splits=constant_labels("train", length),
+                phases=constant_labels("fit", length),
+                weights=course.weights,
+                cells=course.cells,
             )
         )
     return RawTrajectories(
@@ -86,6 +109,60 @@ def read_arrays(
         time_unit=time_unit,
         value_unit=value_unit,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Course:
+    """What makes a trajectory: `values` (observation, variable), `times`, and of a lineage `weights` and `cells`."""
+
+    name: str
+    values: Floats
+    times: Floats
+    group: str = "all"
+    subject: str
+    weights: Floats | None = None
+    cells: NDArray[np.int_] | None = None
+
+
+def _courses(values: Any, times: Any, trajectory: Any) -> list[_Course]:
+    """Trajectories of arrays."""
+    blocks = zip(*_blocks(values, times, trajectory), strict=True)
+    return [_Course(name=name, values=block, times=when, subject=name) for block, when, name in blocks]
+
+
+def _lineage_courses(values: Any, times: Any, trajectory: Any, weights: Any) -> list[_Course]:
+    """Each lineage, of each trajectory, of cells in one array."""
+    matrix = _numbers(values, "X") if _is_matrix(values) else np.empty(0)
+    if matrix.ndim != 2:
+        raise UserError("lineage_weights are for cells in one array (cell, variable), and X has several; join them")
+    if times is None:
+        raise UserError(
+            "t: missing; cells that are of several lineages need their pseudotimes, (cell,) or (cell, lineage)"
+        )
+    lineages = read_lineages(weights, times, len(matrix), where=("lineage_weights", "t"))
+    labels = np.full(len(matrix), "") if trajectory is None else _row_labels(trajectory, len(matrix))
+    return [
+        _Course(
+            name=trajectory_name(label, course.lineage) if label else course.lineage,
+            values=matrix[course.cells],
+            times=course.times,
+            group=course.lineage,
+            subject=label or "trajectory",
+            weights=course.weights,
+            cells=course.cells,
+        )
+        for label in dict.fromkeys(labels.tolist())
+        for course in lineages.courses(np.flatnonzero(labels == label))
+    ]
+
+
+def _is_matrix(values: Any) -> bool:
+    """Whether values are one array (observation, variable)."""
+    return _is_table(values) or (not _is_list_of_arrays(values) and np.ndim(values) == 2)
+
+
+def _is_list_of_names(values: Any) -> bool:
+    return isinstance(values, list | tuple) and len(values) > 0 and all(isinstance(entry, str) for entry in values)
 
 
 def _is_table(values: Any) -> bool:
@@ -114,6 +191,22 @@ def _columns(tables: Sequence[Any], names: set[str]) -> list[str]:
             f"the DataFrame has the column {repeated!r} more than once; give each variable a name of its own"
         )
     return variables
+
+
+def _variables(table: Any, names: set[str]) -> NDArray[Any]:
+    """The columns of a table that are not in `names`, (observation, variable).
+
+    Raises:
+        UserError: a column holds something else than numbers.
+    """
+    variables = table[[name for name in table.columns if str(name) not in names]]
+    for name, kind in variables.dtypes.items():
+        if getattr(kind, "kind", "O") not in "fiub":
+            try:
+                _numbers(variables[name].to_numpy(), f"the column {str(name)!r} of the DataFrame")
+            except UserError as error:
+                raise UserError(f"{error}; or leave it out, or name it as `t` or `trajectory`") from error
+    return np.asarray(variables.to_numpy(np.float64, na_value=np.nan))
 
 
 def _blocks(values: Any, times: Any, trajectory: Any) -> tuple[list[Floats], list[Floats], list[str]]:
@@ -165,19 +258,27 @@ def _labeled(values: Floats, times: Any, trajectory: Any) -> tuple[list[Floats],
             f"t has the shape {when.shape}, and X {len(values)} observations; give one time for each, or None for "
             "steps of one"
         )
-    if trajectory is None:
-        labels = np.full(len(values), "0")
-    else:
-        labels = np.asarray(trajectory)
-        if labels.shape != (len(values),):
-            raise UserError(
-                f"trajectory has the shape {labels.shape}, and X {len(values)} observations; give one label for each"
-            )
-        labels = labels.astype(str)
+    labels = np.full(len(values), "0") if trajectory is None else _row_labels(trajectory, len(values))
     names = list(dict.fromkeys(labels.tolist()))
     rows = [np.flatnonzero(labels == name) for name in names]
     each = [np.arange(len(row), dtype=np.float64) if when is None else when[row] for row in rows]
     return [values[row] for row in rows], each, names
+
+
+def _row_labels(trajectory: Any, count: int) -> NDArray[np.str_]:
+    """Labels of trajectories as text, (observation,)."""
+    import pandas as pd
+
+    labels = np.asarray(trajectory)
+    if labels.shape != (count,):
+        raise UserError(f"trajectory has the shape {labels.shape}, and X {count} observations; give one label for each")
+    empty = np.flatnonzero(pd.isna(np.asarray(trajectory, dtype=object)))
+    if len(empty):
+        raise UserError(
+            f"trajectory has no label at {len(empty)} observations, the first of them {empty[0]}; give each one, or "
+            "leave these observations out"
+        )
+    return labels.astype(str)
 
 
 def _times_of_each(times: Any, lengths: Sequence[int]) -> list[Floats]:
@@ -226,14 +327,31 @@ def _numbers(values: Any, name: str) -> Floats:
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{name} holds what is no number ({error}); give an array of numbers") from error
+        raise UserError(f"{name} holds {_first_wrong(array)}, which is no number; give numbers") from error
+
+
+def _first_wrong(array: NDArray[Any]) -> str:
+    """The first entry of an array of objects that is no number, in words."""
+    for entry in array.ravel().tolist():
+        try:
+            float(np.float64(entry))
+        except (TypeError, ValueError):
+            return repr(entry)
+    return "an entry"
 
 
 def _kinds(array: NDArray[Any]) -> str:
     return {"m": "durations", "M": "dates", "c": "complex numbers"}.get(array.dtype.kind, "text")
 
 
-def _check_times(times: Floats, count: int, where: str) -> None:
+def _precision(times: Any) -> np.dtype[Any]:
+    """Least precise type of floating-point numbers among arrays of times; double precision where there is none."""
+    entries = times if isinstance(times, list | tuple) else [times]
+    kinds = [np.dtype(np.float64), *(np.asarray(entry).dtype for entry in entries if hasattr(entry, "dtype"))]
+    return min((kind for kind in kinds if kind.kind == "f"), key=lambda kind: kind.itemsize)
+
+
+def _check_times(times: Floats, count: int, where: str, precision: np.dtype[Any], *, repeats: bool) -> None:
     if count < _FEWEST:
         raise UserError(f"X{where} has {count} observation; a trajectory takes at least {_FEWEST}: leave it out")
     if not np.isfinite(times).all():
@@ -246,7 +364,8 @@ def _check_times(times: Floats, count: int, where: str) -> None:
             f"t{where} decreases from {times[number]:.15g} to {times[number + 1]:.15g} at observation {number + 1}; "
             "sort the observations by time, or tell trajectories apart by `trajectory`"
         )
-    if (steps == 0).any():
+    refuse_rounded_times(times, precision, f"t{where}")
+    if (steps == 0).any() and not repeats:
         number = int(np.argmax(steps == 0))
         raise UserError(
             f"t{where} repeats {times[number]:.15g} at observation {number + 1}; average the observations of one time, "

@@ -125,6 +125,11 @@ class CellFile:
         """A column of the `var` of a matrix of values as text, (feature,), or its index."""
         return self._column(self.feature_table(layer), column)
 
+    def embedding_names(self, name: str) -> list[str] | None:
+        """Names of the columns of `obsm[name]`, where it is a data frame."""
+        table = self.file["obsm"][name]
+        return column_names(table) if _encoding(table) == "dataframe" else None
+
     def embedding(self, name: str, cells: NDArray[np.int_]) -> Floats:
         """Coordinates of `cells` (ascending) in `obsm[name]`, (cell, dimension): an array, sparse, or a data frame.
 

@@ -27,12 +27,14 @@ from sparsenode.data.own_data import (
 )
 from sparsenode.data.readers.h5ad_cells import RAW
 from sparsenode.data.readers.h5ad_headers import is_number, open_headers
+from sparsenode.data.readers.lineages import CUTOFF, Course, Lineages, read_lineages
 from sparsenode.data.readers.logical import ALLOWED, logical_matrix, logical_value, logical_values
+from sparsenode.data.single_cell.cells import trajectory_name
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
 from sparsenode.errors import UserError, describe_choice
 from sparsenode.files import file_sha256
-from sparsenode.typed import EachOnce, PathText
+from sparsenode.typed import EachOnce, PathText, SomeNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +58,23 @@ class AnnDataSource(OwnSource):
         None,
         description="Layer to model, or `raw` for the values of `raw`; null: X, or `raw` where there is no X. Of "
         "`raw` those features are modeled that the file itself has, too, or those of `genes`.",
+    )
+    lineage_weights: str | None = Field(
+        None,
+        description="Entry of `obsm` with weights or a mask (cell, lineage) of cells that are of several lineages, "
+        "such as fate probabilities; null: none. Each lineage, of each `trajectory`, is a trajectory and a group, "
+        "and a cell's weight is its weight in the loss.",
+    )
+    lineage_times: SomeNames | None = Field(
+        None,
+        description="Columns of `obs` with the pseudotimes of each lineage, empty where a cell is not of it, in place "
+        "of `time`; null: none.",
+    )
+    lineage_cutoff: float = Field(
+        CUTOFF,
+        ge=0,
+        le=1,
+        description="A cell is of the lineages whose weight is at least this share of its largest one.",
     )
     genes: Annotated[tuple[str, ...], Field(min_length=1), EachOnce] | None = Field(
         None, description="Names of the features to model, in this order; null: all."
@@ -86,7 +105,11 @@ class AnnDataSource(OwnSource):
                 *_entry_problems(file, options),
             ]
             if not problems:
-                problems = [*_name_problems(file, options), *_flag_problems(file, options)]
+                problems = [
+                    *_lineage_problems(file, options),
+                    *_name_problems(file, options),
+                    *_flag_problems(file, options),
+                ]
             if not problems and not _is_training(file, options).any():
                 option = "split" if options["split"] is not None else "test_trajectories"
                 problems.append(f"{option}: no observation of {file.path} is left to train on")
@@ -102,6 +125,8 @@ class AnnDataSource(OwnSource):
         with open_headers(Path(options["path"])) as file:
             count = file.shape[0]
             rows = _is_training(file, options)
+            if (lineages := _outlined_lineages(file, options)) is not None:
+                return _outline_lineages(file, options, lineages, rows)
             labels = _row_labels(file, options["trajectory"], ONLY, count)[rows]
             groups = dict.fromkeys(_row_labels(file, options["group"], "all", count)[rows].tolist())
             names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -131,6 +156,73 @@ class AnnDataSource(OwnSource):
         adata = read_h5ad(path)
         provenance = {"file": path.name, "sha256": file_sha256(path)}
         return read_trajectories_of(adata, self.options, path, provenance)
+
+
+def _outlined_lineages(file: Headers, options: Mapping[str, Any]) -> Lineages | None:
+    """The lineages of a file; None where the options name none.
+
+    Raises:
+        UserError: they cannot be used, or are not there.
+    """
+    key, columns = options["lineage_weights"], options["lineage_times"]
+    if key is None and columns is None:
+        return None
+    count = file.shape[0]
+    times = [file.numbers(name) for name in (columns or [options["time"]])]
+    table = np.column_stack([np.full(count, np.nan) if numbers is None else numbers for numbers in times])
+    weights = None if key is None else file.embedding(key, np.arange(count))
+    return _lineages(options, weights, table, file.path, None if key is None else file.embedding_names(key))
+
+
+def _lineages(
+    options: Mapping[str, Any], weights: Any, times: Floats, path: Path | str, names: Sequence[str] | None = None
+) -> Lineages:
+    """Lineages of weights (cell, lineage), or None, and times (cell, column of times)."""
+    key, columns = options["lineage_weights"], options["lineage_times"]
+    where = f"{path}: obsm[{key!r}]", f"{path}: {', '.join(columns or [options['time']])} of `obs`"
+    per_lineage = columns is not None
+    return read_lineages(
+        weights,
+        times if per_lineage else times[:, 0],
+        len(times),
+        where=where,
+        names=columns if key is None else names,
+        cutoff=options["lineage_cutoff"],
+    )
+
+
+def _courses(lineages: Lineages, labels: NDArray[np.str_], named: bool) -> list[tuple[str, Course]]:
+    """Each lineage of each trajectory that the `labels` (cell,) name, by the name that it gets."""
+    return [
+        (trajectory_name(label, course.lineage) if named else course.lineage, course)
+        for label in dict.fromkeys(labels.tolist())
+        for course in lineages.courses(np.flatnonzero(labels == label))
+    ]
+
+
+def _outline_lineages(
+    file: Headers, options: Mapping[str, Any], lineages: Lineages, rows: NDArray[np.bool_]
+) -> Outline:
+    """Names and size of a dataset of lineages, of its training `rows` (cell,)."""
+    labels = _row_labels(file, options["trajectory"], ONLY, len(rows))
+    cells = np.flatnonzero(rows)
+    courses = [
+        course
+        for label in dict.fromkeys(labels[cells].tolist())
+        for course in lineages.courses(cells[labels[cells] == label])
+    ]
+    groups = [course.lineage for course in courses]
+    if options["group"] is not None:
+        groups = file.labels(options["group"])[cells].tolist()
+    spans = [float(np.ptp(course.times)) for course in courses]
+    return Outline(
+        features=_features(file, options),
+        groups=tuple(dict.fromkeys(groups)),
+        priors=tuple(_prior_names(file.entries("varp"))),
+        trajectories=len(courses),
+        observations=max(map(len, (course.cells for course in courses)), default=0),
+        duration=max(spans, default=1.0) if options["time_scaling"] == "none" else 1.0,
+    )
 
 
 def _prior_names(keys: Sequence[str]) -> list[str]:
@@ -194,8 +286,10 @@ def _size_problems(file: Headers) -> Iterator[str]:
 def _column_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     """Columns of `obs` that are not there, are empty in some rows, or hold what they must not."""
     columns = file.columns("obs")
-    for option in ("time", "trajectory", "group", "subject", "split", "phase"):
-        name = options[option]
+    named = [(option, options[option]) for option in ("time", "trajectory", "group", "subject", "split", "phase")]
+    if options["lineage_times"] is not None:
+        named[:1] = [("lineage_times", name) for name in options["lineage_times"]]
+    for option, name in named:
         if name is None:
             continue
         if name not in columns:
@@ -203,7 +297,11 @@ def _column_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]
             yield f"{option}: found {name!r}; allowed: a column of `obs` of {file.path}. {names}"
             continue
         column = file.column("obs", name)
-        if column.missing:
+        if option == "lineage_times":
+            if file.numbers(name) is None:
+                wrong_label = next(label for label in column.present if not is_number(label))
+                yield f"{option}: the column {name!r} of `obs` of {file.path} holds {wrong_label!r}; allowed: numbers"
+        elif column.missing:
             yield f"{option}: the column {name!r} of `obs` of {file.path} is empty for {column.missing} observations"
         elif option == "time":
             yield from _time_problems(file, name)
@@ -247,6 +345,7 @@ def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     raw = [RAW] if file.has_raw and RAW not in file.layers else []
     named = {
         "layer": ("a layer", [*file.layers, *raw]),
+        "lineage_weights": ("an entry of `obsm`", file.embeddings),
         "truth": ("an entry of `varp`", file.entries("varp")),
         "regulators": ("a column of `var`", file.columns("var")),
     }
@@ -294,6 +393,15 @@ def _present(file: Headers, column: str | None) -> Sequence[str]:
     return () if column is None else file.column("obs", column).present
 
 
+def _lineage_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+    """Weights or times of lineages that cannot be used."""
+    option = "lineage_times" if options["lineage_weights"] is None else "lineage_weights"
+    try:
+        _outlined_lineages(file, options)
+    except UserError as error:
+        yield f"{option}: {error}"
+
+
 def _flag_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     """The first feature of which the file does not say whether it can regulate others."""
     if (name := options["regulators"]) is None:
@@ -334,31 +442,28 @@ def read_trajectories_of(
         raise UserError(message)
     # What only `raw` has is in no network.
     columns = file.positions_or_none(genes)
-    times = file.times(options["time"])
     labels = file.labels(options["trajectory"], ONLY)
     splits = _splits(file, options, labels)
     phases = _phases(file, options["phase"])
-    rows = {
-        name: chosen[np.argsort(times[chosen], kind="stable")]
-        for name in dict.fromkeys(labels.tolist())
-        for chosen in [np.flatnonzero(labels == name)]
-    }
+    courses = file.courses(options, labels)
     values, kind = measured.values(layer, measured.positions(genes))
-    refuse_rounded([values[chosen] for chosen in rows.values()], kind, genes, str(file.path))
+    refuse_rounded([values[course.cells] for _, course in courses], kind, genes, str(file.path))
     if options["transform"] == "log1p":
         if (values < 0).any():
             message = f"{file.path}: negative values, which `transform: log1p` does not allow"
             raise UserError(message)
         values = np.log1p(values)
-    training = [splits[chosen] == "train" for chosen in rows.values()]
-    ranges = _ranges([values[chosen] for chosen in rows.values()], training, options["scaling"], file.path)
+    training = [splits[course.cells] == "train" for _, course in courses]
+    ranges = _ranges([values[course.cells] for _, course in courses], training, options["scaling"], file.path)
+    has_lineages = options["lineage_weights"] is not None or options["lineage_times"] is not None
     groups = file.labels(options["group"], "all")
     subjects = file.labels(options["subject"] or options["trajectory"], ONLY)
     trajectories = []
-    for (name, chosen), (offset, extent) in zip(rows.items(), ranges, strict=True):
+    for (name, course), (offset, extent) in zip(courses, ranges, strict=True):
         where = f"{file.path}, trajectory {name!r}"
-        trajectory_times, time_offset, time_scale = times[chosen], 0.0, 1.0
-        refuse_rounded_times(trajectory_times, file.number_type(options["time"]), where)
+        chosen = course.cells
+        trajectory_times, time_offset, time_scale = course.times, 0.0, 1.0
+        refuse_rounded_times(trajectory_times, file.number_type(options, course.lineage), where)
         if options["repeated_times"] == "error":
             resolve_repeated_times(trajectory_times, values[chosen], "error", where, instead="`keep`")
         if options["time_scaling"] == "unit":
@@ -367,7 +472,9 @@ def read_trajectories_of(
         trajectories.append(
             Trajectory(
                 name=name,
-                group=_single(groups[chosen], options["group"], where),
+                group=course.lineage
+                if has_lineages and options["group"] is None
+                else _single(groups[chosen], options["group"], where),
                 subject=_single(subjects[chosen], options["subject"], where),
                 times=trajectory_times,
                 values=(values[chosen] - offset) / scale,
@@ -375,7 +482,11 @@ def read_trajectories_of(
                 phases=phases[chosen],
                 offset=offset,
                 scale=scale,
-                observation_names=tuple(str(label) for label in adata.obs_names[chosen]),
+                weights=course.weights if has_lineages else None,
+                cells=chosen if has_lineages else None,
+                observation_names=tuple(
+                    f"{label}:{course.lineage}" if has_lineages else str(label) for label in adata.obs_names[chosen]
+                ),
                 time_offset=time_offset,
                 time_scale=time_scale,
             )
@@ -473,9 +584,39 @@ class _File:
             raise UserError(message)
         return times
 
-    def number_type(self, name: str) -> np.dtype:
-        """The type in which the file has the numbers of a column of `obs`; double precision where it is text."""
-        kind = self.column(name).dtype
+    def courses(self, options: Mapping[str, Any], labels: NDArray[np.str_]) -> list[tuple[str, Course]]:
+        """The trajectories by their names: the `labels` (observation,), or each lineage within each of them."""
+        key, columns = options["lineage_weights"], options["lineage_times"]
+        if key is None and columns is None:
+            times = self.times(options["time"])
+            whole = Lineages((ONLY,), np.ones((len(times), 1)), times[:, None])
+            return [
+                (label, course)
+                for label in dict.fromkeys(labels.tolist())
+                for course in whole.courses(np.flatnonzero(labels == label))
+            ]
+        if key is not None and key not in self.adata.obsm:
+            raise self.fail("the entry of `obsm`", key, list(self.adata.obsm))
+        table = [self.times(options["time"])] if columns is None else [self.lineage_times(name) for name in columns]
+        weights = None if key is None else self.adata.obsm[key]
+        lineages = _lineages(options, weights, np.column_stack(table), self.path)
+        return _courses(lineages, labels, named=options["trajectory"] is not None)
+
+    def lineage_times(self, name: str) -> Floats:
+        """A column of times, NaN where an observation is not of the lineage."""
+        if name not in self.adata.obs:
+            raise self.fail("the column of `obs`", name, list(self.adata.obs.columns))
+        try:
+            return np.asarray(self.adata.obs[name], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            message = f"{self.path}: the column {name!r} of `obs` is to be times, but holds no numbers ({error})"
+            raise UserError(message) from error
+
+    def number_type(self, options: Mapping[str, Any], lineage: str) -> np.dtype:
+        """The type in which the file has the times of a lineage; double precision where they are text."""
+        columns = options["lineage_times"]
+        name = lineage if columns is not None and lineage in columns else (columns or [options["time"]])[0]
+        kind = self.adata.obs[name].dtype
         kind = getattr(kind, "numpy_dtype", kind)
         return kind if isinstance(kind, np.dtype) and kind.kind in "fiu" else np.dtype(np.float64)
 

@@ -9,6 +9,7 @@ database asks for is kept in the file.
 import json
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,13 +22,15 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from sparsenode.data.downloads import RemoteFile, known_file
-from sparsenode.data.motion.acclaim import ROTATIONS, Skeleton, read_motion, read_skeleton, skeleton_to_json
+from sparsenode.data.motion.acclaim import ROTATIONS, Motion, Skeleton, read_motion, read_skeleton, skeleton_to_json
+from sparsenode.data.motion.bvh import read_bvh
 from sparsenode.data.outline import Outline
 from sparsenode.data.source import Source
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.data.transforms import value_range
 from sparsenode.errors import UserError
-from sparsenode.typed import EachOnce, Settings, Text
+from sparsenode.files import is_web_address
+from sparsenode.typed import EachOnce, Settings, Text, expand_home
 
 logger = logging.getLogger(__name__)
 
@@ -44,24 +47,33 @@ _ON_A_FRAME = 1e-6  # frames; times this close to a frame are the frame's
 _FEWEST_SAMPLES = 2
 _NAMED = 5  # frames or angles listed in a log line
 _REGIONS = {
-    "leg": ("hipjoint", "femur", "tibia", "foot", "toes"),
-    "arm": ("clavicle", "humerus", "radius", "wrist", "hand", "fingers", "thumb"),
-    "trunk": ("lowerback", "upperback", "thorax"),
-    "head": ("lowerneck", "upperneck", "head"),
+    "leg": ("hipjoint", "femur", "tibia", "foot", "toes", "hip", "upleg", "knee", "leg", "ankle", "toe", "toebase"),
+    "arm": (
+        *("clavicle", "humerus", "radius", "wrist", "hand", "fingers", "thumb"),
+        *("collar", "shoulder", "arm", "elbow", "forearm", "handthumb", "fingerbase", "handindex1"),
+    ),
+    "trunk": ("lowerback", "upperback", "thorax", "spine", "spine1", "spine2", "chest", "chest2"),
+    "head": ("lowerneck", "upperneck", "head", "neck", "neck1"),
     "root": ("root",),
 }
 _REGION_OF = {bone: region for region, bones in _REGIONS.items() for bone in bones}
 _LIMBS = {"leg", "arm"}
+_SIDES = (
+    *(("Left", "Right", "left"), ("Right", "Left", "right")),
+    *(("l", "r", "left"), ("r", "l", "right"), ("L", "R", "left"), ("R", "L", "right")),
+)
+"""How names begin on a side, and how those of the mirrored bones do."""
 
 Channel = tuple[str, str]
 
 
-Digits = Annotated[
+Label = Annotated[
     str,
     Field(
-        pattern="^[0-9]{2,3}$",
+        pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$",
         json_schema_extra={
-            "x-allowed": 'two or three digits in quotes, like "01" (without quotes it is read as a number)'
+            "x-allowed": 'two or three digits in quotes, like "01" (without quotes it is read as a number); of '
+            "`recordings` also letters, _ and -"
         },
     ),
 ]
@@ -74,8 +86,8 @@ def _is_none(value: Any) -> bool:
 class TrialRow(Settings):
     """A row of the table of trials."""
 
-    subject: Digits = Field(description="The person's number.")
-    trials: tuple[Digits, ...] = Field(min_length=1, description="Numbers of the person's trials.")
+    subject: Label = Field(description="The person's number.")
+    trials: tuple[Label, ...] = Field(min_length=1, description="Numbers of the person's trials.")
     motion: Text = Field(description="What the person does; baselines are fitted for each motion.")
     split: Literal["train", "validation", "test", "calibration"] = Field(
         description="What the trials are for. Those for calibration give the scale of a person without training "
@@ -99,11 +111,20 @@ class MocapSource(Source):
         min_length=1,
         description="Table of trials: subject, trials, motion, split, and optionally start and stop of each row.",
     )
+    recordings: Text | None = Field(
+        None,
+        description="Paths or addresses of recordings in the BVH format, with `{subject}` and `{trial}` for those of "
+        "the table, such as `https://HOST/data/{subject:0>3}/{subject}_{trial}.bvh`; null: skeletons and motions (ASF, "
+        "AMC) from CMU's server.",
+    )
+    centimeters: float = Field(
+        1.0, gt=0, description="Centimeters in one unit of length of BVH recordings, which do not say it."
+    )
     motions: Annotated[tuple[str, ...], Field(min_length=1), EachOnce] | None = Field(
         None, description="Motions of the table to use; null for all."
     )
     rate: float = Field(30.0, gt=0, description="Samples per second, at most `source_rate`.")
-    source_rate: float = Field(120.0, gt=0, description="Frames per second of the files.")
+    source_rate: float = Field(120.0, gt=0, description="Frames per second of AMC files; BVH recordings say their own.")
     half_turns: Literal["correct", "keep"] = Field(
         "correct",
         description="`correct`: take out half turns of the `half_turn_joints`, such that each frame is near the "
@@ -135,8 +156,23 @@ class MocapSource(Source):
         """
         options = self.options
         trials = _trials_in_use(options)
+        if (pattern := options["recordings"]) is not None:
+            places = [_recording_place(pattern, trial) for trial in trials]
+            return [known_file(place) for place in dict.fromkeys(places) if is_web_address(place)]
         skeletons = {trial.subject: trial.skeleton_file for trial in trials}
         return [*skeletons.values(), *(trial.motion_file for trial in trials)]
+
+    def local_files(self) -> list[Path]:
+        """Recordings that are no addresses.
+
+        Raises:
+            UserError: the table of trials contradicts itself.
+        """
+        options = self.options
+        if (pattern := options["recordings"]) is None:
+            return []
+        places = [_recording_place(pattern, trial) for trial in _trials_in_use(options)]
+        return [Path(place) for place in dict.fromkeys(places) if not is_web_address(place)]
 
     def outline(self) -> Outline:
         """The motions that are trained on; the files tell which joints move."""
@@ -158,11 +194,16 @@ class MocapSource(Source):
         """
         options = self.options
         trials = _trials_in_use(options)
-        skeletons, channels = _read_skeletons(trials, files)
+        if options["recordings"] is None:
+            skeletons = _read_skeletons(trials, files)
+            motions = [_read_amc(options, trial, skeletons[trial.subject], files) for trial in trials]
+        else:
+            motions, skeletons = _read_bvh_files(options, trials, files)
+        freedoms = skeletons[trials[0].subject].degrees_of_freedom
+        channels = [(bone, name) for bone, names in freedoms.items() for name in names if name in ROTATIONS]
         branches = _branches(options, channels)
         recordings = [
-            _read_recording(options, trial, skeletons[trial.subject], channels, files[trial.motion_file.relative_path])
-            for trial in trials
+            _cut_recording(options, trial, motion, channels) for trial, motion in zip(trials, motions, strict=True)
         ]
         samples = _correct(recordings, branches, channels)
         training = [trial_samples.angles for trial_samples in samples if trial_samples.trial.split == "train"]
@@ -195,7 +236,7 @@ class MocapSource(Source):
             time_unit="second",
             value_unit="share of the training range",
             scaling=options["scaling"],
-            feature_labels=_feature_labels(moving_channels, list(skeletons[trials[0].subject].degrees_of_freedom)),
+            feature_labels=_feature_labels(moving_channels, list(freedoms)),
             source_unit="degree",
             provenance={
                 "skeletons": json.dumps(
@@ -288,6 +329,7 @@ def _trials_in_use(options: Mapping[str, Any]) -> list[_Trial]:
     trials = [trial for trial in table if motions is None or trial.motion in motions]
     problem = (
         _rate_problem(options)
+        or _number_problem(options, table)
         or _entry_problem(table)
         or _motion_problem(table, motions)
         or _split_problem(trials, options["scaling"])
@@ -299,12 +341,20 @@ def _trials_in_use(options: Mapping[str, Any]) -> list[_Trial]:
 
 
 def _rate_problem(options: Mapping[str, Any]) -> str | None:
-    if options["rate"] > options["source_rate"]:
+    if options["recordings"] is None and options["rate"] > options["source_rate"]:
         return (
             f"rate {options['rate']:g} is above source_rate {options['source_rate']:g}; choose at most as many "
             "samples per second as the files have frames"
         )
     return None
+
+
+def _number_problem(options: Mapping[str, Any], table: Sequence[_Trial]) -> str | None:
+    if options["recordings"] is not None:
+        return None
+    numbers = [number for trial in table for number in (trial.subject, trial.number)]
+    wrong = [number for number in numbers if not re.fullmatch("[0-9]{2,3}", number)]
+    return f"trials: found {wrong[0]!r}; CMU numbers persons and trials by two or three digits" if wrong else None
 
 
 def _entry_problem(table: Sequence[_Trial]) -> str | None:
@@ -377,12 +427,69 @@ def _calibration_problem(trials: Sequence[_Trial]) -> str | None:
     return None
 
 
-def _read_skeletons(
-    trials: Sequence[_Trial], files: Mapping[str, Path]
-) -> tuple[dict[str, Skeleton], tuple[Channel, ...]]:
-    """The skeleton of each person, and the rotations, which are the same for all, as (bone, degree of freedom)."""
+@dataclass(frozen=True)
+class _FileMotion:
+    """A motion with the path that it was read from, and its frames per second."""
+
+    path: Path
+    motion: Motion
+    rate: float
+
+
+def _recording_place(pattern: str, trial: _Trial) -> str:
+    """Path or address of a trial's recording."""
+    try:
+        place = pattern.format(subject=trial.subject, trial=trial.number)
+    except (LookupError, ValueError, AttributeError) as error:
+        message = (
+            f"data source mocap: recordings: found {pattern!r} ({error}); allowed: a path or an address with "
+            "{subject} and {trial}"
+        )
+        raise UserError(message) from error
+    return place if is_web_address(place) else expand_home(place)
+
+
+def _read_skeletons(trials: Sequence[_Trial], files: Mapping[str, Path]) -> dict[str, Skeleton]:
+    """The skeleton of each person."""
     paths = {trial.subject: files[trial.skeleton_file.relative_path] for trial in trials}
     skeletons = {subject: read_skeleton(path) for subject, path in paths.items()}
+    _check_alike(skeletons, paths)
+    return skeletons
+
+
+def _read_amc(options: Mapping[str, Any], trial: _Trial, skeleton: Skeleton, files: Mapping[str, Path]) -> _FileMotion:
+    path = files[trial.motion_file.relative_path]
+    return _FileMotion(path, read_motion(path, skeleton), options["source_rate"])
+
+
+def _read_bvh_files(
+    options: Mapping[str, Any], trials: Sequence[_Trial], files: Mapping[str, Path]
+) -> tuple[list[_FileMotion], dict[str, Skeleton]]:
+    """The motion of each trial, and the skeleton of each person, which all the person's files must have."""
+    skeletons: dict[str, Skeleton] = {}
+    paths: dict[str, Path] = {}
+    motions = []
+    for trial in trials:
+        place = _recording_place(options["recordings"], trial)
+        path = files[known_file(place).relative_path] if is_web_address(place) else Path(place)
+        skeleton, motion, rate = read_bvh(path, centimeters=options["centimeters"])
+        if rate < options["rate"]:
+            message = f"{path}: {rate:g} frames per second, and rate is {options['rate']:g}; choose at most as many"
+            raise UserError(message)
+        if skeletons.setdefault(trial.subject, skeleton).degrees_of_freedom != skeleton.degrees_of_freedom:
+            message = (
+                f"{path}: its joints or their channels are not those of {paths[trial.subject]}, of the same person; "
+                "give recordings of one skeleton"
+            )
+            raise UserError(message)
+        paths.setdefault(trial.subject, path)
+        motions.append(_FileMotion(path, motion, rate))
+    _check_alike(skeletons, paths)
+    return motions, skeletons
+
+
+def _check_alike(skeletons: Mapping[str, Skeleton], paths: Mapping[str, Path]) -> None:
+    """Refuse persons whose bones or degrees of freedom differ."""
     first, *remaining = skeletons
     for other in remaining:
         # As lists: dictionaries are equal in any order.
@@ -392,8 +499,6 @@ def _read_skeletons(
                 "order; use persons whose skeletons have the same ones"
             )
             raise UserError(message)
-    freedoms = skeletons[first].degrees_of_freedom
-    return skeletons, tuple((bone, name) for bone, names in freedoms.items() for name in names if name in ROTATIONS)
 
 
 def _branches(options: Mapping[str, Any], channels: Sequence[Channel]) -> _Branches:
@@ -414,17 +519,16 @@ def _branches(options: Mapping[str, Any], channels: Sequence[Channel]) -> _Branc
     )
 
 
-def _read_recording(
-    options: Mapping[str, Any], trial: _Trial, skeleton: Skeleton, channels: Sequence[Channel], path: Path
+def _cut_recording(
+    options: Mapping[str, Any], trial: _Trial, file: _FileMotion, channels: Sequence[Channel]
 ) -> _Recording:
-    motion = read_motion(path, skeleton)
-    count = len(motion.frames)
-    times, positions = _sampling(count, options["rate"], options["source_rate"], trial.start, trial.stop)
+    motion, count = file.motion, len(file.motion.frames)
+    times, positions = _sampling(count, options["rate"], file.rate, trial.start, trial.stop)
     if len(times) < _FEWEST_SAMPLES:
-        length = (count - 1) / options["source_rate"]
+        length = (count - 1) / file.rate
         stop = "its end" if trial.stop is None else f"{trial.stop:g} s"
         message = (
-            f"{path}: a recording of {length:g} s, of which {len(times)} samples at rate {options['rate']:g} lie "
+            f"{file.path}: a recording of {length:g} s, of which {len(times)} samples at rate {options['rate']:g} lie "
             f"between {trial.start:g} s and {stop}; it takes at least two: change start or stop of {trial.name}"
         )
         raise UserError(message)
@@ -678,15 +782,18 @@ def _feature_labels(channels: Sequence[Channel], bones: Sequence[str]) -> dict[s
 
 def side_of(bone: str, bones: Iterable[str]) -> str:
     """`left` or `right` of a bone that has a mirrored one among `bones`, else `middle`: lowerback has no rowerback."""
-    mirrored = {"l": "r", "r": "l"}.get(bone[:1])
-    if mirrored is None or mirrored + bone[1:] not in bones:
-        return "middle"
-    return "left" if bone.startswith("l") else "right"
+    for beginning, mirrored, side in _SIDES:
+        if bone.startswith(beginning) and mirrored + bone.removeprefix(beginning) in bones:
+            return side
+    return "middle"
 
 
 def body_part(bone: str, side: str) -> str:
-    """Part of the body that a bone of the laboratory's skeletons belongs to, like `left arm`; `other` if unknown."""
-    region = _REGION_OF.get(bone if side == "middle" else bone[1:], "other")
+    """Part of the body that a bone belongs to, like `left arm`, by the names of CMU's files; `other` if unknown."""
+    names = (
+        {bone} if side == "middle" else {bone.removeprefix(beginning) for beginning, _, its in _SIDES if its == side}
+    )
+    region = next((_REGION_OF[name.lower()] for name in names if name.lower() in _REGION_OF), "other")
     if region in _LIMBS:
         return "other" if side == "middle" else f"{side} {region}"
     return region
