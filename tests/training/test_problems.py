@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 import torch
 
+from sparsenode.data.contract import replace_entries
 from sparsenode.data.windows import Rows, training_rows
 from sparsenode.dynamics.solvers import dense_output_matrix
 from sparsenode.errors import UserError
 from sparsenode.settings import BootstrapSettings, MethodSettings, ModelSettings, SolverSettings, WindowSettings
 from sparsenode.training import problems
-from sparsenode.training.problems import Problem, bootstrap_multipliers, check_validation, make_problem, make_problems
+from sparsenode.training.problems import (
+    Problem,
+    bootstrap_multipliers,
+    check_validation,
+    make_problem,
+    make_problems,
+    make_validation,
+)
 
 SETTINGS = ModelSettings(solver=SolverSettings(step=0.5))
 
@@ -377,3 +385,22 @@ def test_a_bootstrap_in_which_all_share_one_weight_is_refused(rotation: anndata.
     with pytest.raises(UserError, match="share one weight of the bootstrap"):
         bootstrap_multipliers(one, None, [0])
     assert len(np.unique(bootstrap_multipliers(one, 1, [0])[0])) > 1
+
+
+@pytest.mark.parametrize(("held_out", "numbers"), [("b", [1]), ("a", [0]), ("c", None)])
+def test_validation_of_learned_starts_numbers_groups_as_training_does(
+    rotation: anndata.AnnData, held_out: str, numbers: list[int] | None
+) -> None:
+    names = list(rotation.obs["trajectory"].cat.categories)
+    assert len(names) >= 3
+    # Groups a and b have training trajectories of their own; the trajectory that is held out is of the group asked for.
+    group = rotation.obs["trajectory"].astype(str).map({names[0]: "a", names[1]: "b"}).fillna(held_out)
+    split = np.where(rotation.obs["trajectory"].isin(names[:2]), "train", "validation")
+    data = replace_entries(rotation, obs=rotation.obs.assign(group=group, split=split))
+    problem = make_validation(data, SETTINGS.changed(starts="learned", decay=0.5))
+    if numbers is None:
+        assert problem is None
+    else:
+        assert problem is not None
+        assert problem.groups is not None
+        assert set(problem.groups.tolist()) == set(numbers)

@@ -263,7 +263,9 @@ def bootstrap_of_seeds(adata: AnnData, settings: ModelSettings, seeds: Sequence[
     return None if settings.bootstrap is None else bootstrap_multipliers(adata, settings.bootstrap.block, seeds)
 
 
-def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,)) -> list[tuple[float, Problem]]:
+def make_problems(
+    adata: AnnData, settings: ModelSettings, seeds: Sequence[int] = (0,), *, starts: GivenStarts | None = None
+) -> list[tuple[float, Problem]]:
     """The problems of a training run: (share of the iterations until which it is trained on, problem), in order.
 
     Windows first where there are any, whole trajectories in the last `whole_share` of the iterations.
@@ -272,6 +274,7 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         adata: the trajectories.
         settings: the settings of the model.
         seeds: seeds of the members, which matter only for a bootstrap.
+        starts: of a model with learned starts, those that they begin from; None for those of these trajectories.
     """
     multipliers = bootstrap_of_seeds(adata, settings, seeds)
     windows = settings.windows
@@ -295,15 +298,16 @@ def make_problems(adata: AnnData, settings: ModelSettings, seeds: Sequence[int] 
         problems.append((1.0 - settings.whole_share, common(rows, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
-        starts = given_starts(adata) if settings.starts == "learned" else None
-        problems.append((1.0, common(rows, starts=starts, batch=windows.batch if windows is not None else None)))
+        given = (starts or given_starts(adata)) if settings.starts == "learned" else None
+        problems.append((1.0, common(rows, starts=given, batch=windows.batch if windows is not None else None)))
     return problems
 
 
 def make_validation(adata: AnnData, settings: ModelSettings) -> Problem | None:
     """The solves that tell whether a start forecasts validation observations; None where there are too few of them.
 
-    Windows where the model has them, else whole trajectories, over the validation observations of the fit phase.
+    Windows where the model has them, else whole trajectories, over the validation observations of the fit phase. With
+    learned starts these begin where the training trajectories of their groups do; None where a group has none.
 
     Args:
         adata: the trajectories.
@@ -312,8 +316,15 @@ def make_validation(adata: AnnData, settings: ModelSettings) -> Problem | None:
     split = adata.obs["split"].astype(str)
     held_out = adata.obs.assign(split=split.map({"validation": "train", "train": "validation"}).fillna(split))
     exchanged = replace_entries(adata, obs=held_out)
+    starts = None
+    if settings.starts == "learned":
+        # The groups are numbered as in training, where validation trajectories may be of some of them only.
+        starts = given_starts(adata)
+        validated = training_mask(held_out["split"], held_out["phase"])
+        if not set(adata.obs["group"].astype(str)[validated]) <= set(starts.groups):
+            return None
     try:
-        return make_problems(exchanged, settings.changed(bootstrap=None))[0][1]
+        return make_problems(exchanged, settings.changed(bootstrap=None), starts=starts)[0][1]
     except UserError:
         return None
 
