@@ -131,13 +131,14 @@ class SparseNODE(BaseEstimator):
         settings = self._read_settings()
         keys = {"time": time_key, "trajectory": trajectory_key, "group": group_key, "subject": subject_key}
         adata = _assemble(X, t, trajectory, keys, layer, preparation(settings))
-        model_settings, method_settings = complete_settings(settings, adata)
+        model_settings, method_settings, choices = complete_settings(settings, adata)
         frozen = {
             "dataset": read_metadata(adata).name,
             "model": MODEL,
             "method": method_settings["regularizer"],
             "model_settings": model_settings,
             "method_settings": method_settings,
+            **({"automatic": choices} if choices else {}),
         }
         ensemble, history = _train(adata, json.loads(json.dumps(frozen)), settings, verbose=bool(self.verbose))
         self._set_fitted(adata, ensemble, history)

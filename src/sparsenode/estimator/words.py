@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sparsenode.automatic.record import BY_HAND, describe_choices
 from sparsenode.data.missing import describe_share, missing_share
 from sparsenode.data.observations import read_observations
 from sparsenode.ensemble.states import list_names
@@ -43,6 +44,10 @@ def describe_fit(model: SparseNODE) -> str:
         f"  method: {method['regularizer']}, {len(method['strengths'])} strengths ({list_names(method['strengths'])}), "
         f"{seeds} seeds, {settings['iterations']} iterations: {finished} of {len(members)} members finished",
     ]
+    if choices := model.settings_.get("automatic"):
+        chosen = [choice for choice in choices["choices"] if choice[-1] != BY_HAND]
+        lines += ["  chosen from the data:", *(f"    {line}" for line in describe_choices(chosen))]
+        lines += [f"    {warning}" for warning in choices["warnings"]]
     selection = model.evaluation_.selections[model._key]
     if model.strength_ is None:
         lines.append("  no strength was chosen")
