@@ -6,6 +6,7 @@ makes the results again. A change that leaves every value as it is (speed, messa
 
 PREPROCESSING = 5
 PEERS = 2
+AUTOMATIC = 1
 TRAINING = 4
 EVALUATION = 12
 INTERVENTIONS = 3
