@@ -73,7 +73,7 @@ def choose_settings(
         return choice.value
 
     choices.append(Choice("noise", facts.noise, "of an observation, in deviations of its variable, by differences"))
-    order = settle("order", lambda: rules.choose_order(facts))
+    order = settle("order", lambda: rules.choose_order(facts, by_hand))
     fits = _fits(facts, order, usable_memory("cpu", memory))
     network = settle("network", lambda: rules.choose_network(facts, regularizer, fits=fits))
     settle("hidden", lambda: rules.choose_hidden(facts, network))
@@ -82,7 +82,8 @@ def choose_settings(
     scale = settle("time_scale", lambda: rules.choose_time_scale(facts))
     decay = settle("decay", lambda: rules.choose_decay(scale))
     solver = settle("solver", lambda: rules.choose_solver(scale))
-    windows = settle("windows", lambda: rules.choose_windows(facts, scale, _read(solver, "step", 0.2), order))
+    step, is_whole = _read(solver, "step", 0.2), by_hand.get("starts") == "learned"
+    windows = settle("windows", lambda: rules.choose_windows(facts, scale, step, order, is_whole=is_whole))
     if "solver" not in by_hand and (longer := rules.lengthen_step(facts, solver, windows)) is not None:
         choices[[choice.key for choice in choices].index("solver")] = longer
         chosen["solver"] = longer.value

@@ -6,6 +6,9 @@ which is in a benchmark.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sparsenode.automatic.facts import FEW_OBSERVATIONS, Facts, rounded
 from sparsenode.automatic.record import Choice
 from sparsenode.settings import BootstrapSettings, MatchingSettings, SolverSettings, WindowSettings
@@ -32,8 +35,17 @@ LEAST_UNITS, MOST_UNITS = 5, 30
 """Units of each network of one target."""
 
 
-def choose_order(facts: Facts) -> Choice:
-    """First or second order, by how well linear functions explain slopes and accelerations."""
+def choose_order(facts: Facts, by_hand: Mapping[str, Any]) -> Choice:
+    """First or second order, by how well linear functions explain slopes and accelerations.
+
+    Args:
+        facts: what is known of the data.
+        by_hand: settings that are set, of which some take the first order.
+    """
+    first_only = {"network": "biological", "standardize": True, "starts": "learned"}
+    for key, value in first_only.items():
+        if by_hand.get(key) == value:
+            return Choice("order", 1, f"`{key}`, which is set by hand, takes it")
     gain = f"{100 * facts.order:.0f} % more of the variance than states explain of slopes"
     if facts.order > SECOND_ORDER_GAIN:
         return Choice("order", 2, f"states and slopes explain {gain} of accelerations")
@@ -90,8 +102,18 @@ def choose_decay(scale: float) -> Choice:
     return Choice("decay", rounded(0.5 / scale), "one in two units of time, and learned from there")
 
 
-def choose_windows(facts: Facts, scale: float, step: float, order: int) -> Choice:
-    """Windows where a restart is more than noise and enough observations follow each other, else whole trajectories."""
+def choose_windows(facts: Facts, scale: float, step: float, order: int, *, is_whole: bool) -> Choice:
+    """Windows where a restart is more than noise and enough observations follow each other, else whole trajectories.
+
+    Args:
+        facts: what is known of the data.
+        scale: the unit of time.
+        step: the solver's step.
+        order: order of the model.
+        is_whole: whether learned starts are set by hand, which take whole trajectories.
+    """
+    if is_whole:
+        return Choice("windows", None, "learned starts, which are set by hand, take whole trajectories")
     if facts.noise > NOISY and order == 1:
         percent = f"noise is {100 * facts.noise:.0f} % of the deviation"
         return Choice("windows", None, f"{percent}: a restart from observations would begin anywhere")

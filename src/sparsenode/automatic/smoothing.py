@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 WIDTHS = (2, 3, 4, 6, 8, 12)
 """Half widths, in observations, that are compared with no smoothing."""
+NEGLIGIBLE = 0.02
+"""Noise, in deviations, below which differences may tell the motion instead, and nothing is smoothed."""
 _MOST = 300  # observations at which they are compared
 
 
@@ -24,6 +26,8 @@ def smoothing_width(adata: AnnData, noise: float) -> int:
         adata: the trajectories.
         noise: noise of an observation, in deviations of its variable, the median over variables.
     """
+    if noise < NEGLIGIBLE:
+        return 0
     from sparsenode.data.contract import training_mask
     from sparsenode.data.missing import deviation_observed
     from sparsenode.data.windows import find_stretches, local_fit

@@ -1,0 +1,30 @@
+"""How often the rules of automatic settings choose about as well as the best of a grid, on systems made for that.
+
+    python benchmarks/rules.py choices [--rules windows hidden ...] [--minutes 30]
+
+The systems (`linear`, `hill`, `lotka_volterra`, `kuramoto`; seeds from 9000 on) are in no benchmark. Of each rule a
+grid of values is fitted, everything else chosen automatically, among them what the rule chooses. A choice counts as
+good where its error is at most 5 % above that of the best of the grid (by validation), or its AUPRC at most 5 % below
+(by truth). Finished rows are in a CSV file, from which a run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import rules_choices
+
+COMMANDS = {"choices": rules_choices}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, module in COMMANDS.items():
+        module.add_arguments(subparsers.add_parser(name))
+    arguments = parser.parse_args()
+    COMMANDS[arguments.command].run(arguments)
+
+
+if __name__ == "__main__":
+    main()
