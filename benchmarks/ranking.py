@@ -15,23 +15,38 @@ from sparsenode.data.contract import true_network
 from sparsenode.data.missing import deviation_observed
 from sparsenode.estimator.model import SparseNODE
 from sparsenode.evaluation.networks import mean_shares
+from sparsenode.evaluation.scoring import PROTOCOLS, pairs_of_protocol
 from sparsenode.evaluation.structure import rank_pairs
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def rank_fit(model: SparseNODE, adata: AnnData, *, self_effects: bool = False) -> dict[str, float]:
+def rank_fit(model: SparseNODE, adata: AnnData, protocol: str = "pairs") -> dict[str, float]:
+    """Every metric of the ranking by paths; see `rank_against`."""
+    truth = true_network(adata)
+    if truth is None:
+        raise ValueError("the true network is not known")
+    return rank_against(model, adata, truth.truth != 0, np.asarray(truth.known, bool), protocol)
+
+
+def rank_against(
+    model: SparseNODE, adata: AnnData, edges: np.ndarray, known: np.ndarray, protocol: str
+) -> dict[str, float]:
     """Every metric of the ranking by paths, pooled over the seeds of the chosen strength; whether its set is exact.
 
     The shares of the sources in what each target gets are averaged over seeds, as in the tables of the workflow. An
     edge is selected where half of the seeds have it.
+
+    Args:
+        model: the fit.
+        adata: what it was fitted to.
+        edges: true edges (source, target).
+        known: where they are known, (source, target).
+        protocol: name of the scoring protocol, by which pairs count.
     """
-    truth = true_network(adata)
-    if truth is None:
-        raise ValueError("the true network is not known")
-    pairs = np.asarray(truth.known, bool).copy()
-    if not self_effects:
-        np.fill_diagonal(pairs, val=False)
+    scored = pairs_of_protocol(PROTOCOLS[protocol], edges, known)
+    if scored.reason:
+        raise ValueError(scored.reason)
     members = model.ensemble_.members
     rows = [
         row for row, member in enumerate(members) if member.strength == model.strength_ and member.status == "finished"
@@ -39,10 +54,11 @@ def rank_fit(model: SparseNODE, adata: AnnData, *, self_effects: bool = False) -
     paths = model.ensemble_.select(rows).path_matrix()
     training = (adata.obs["split"] == "train").to_numpy()
     deviations = deviation_observed(np.asarray(adata.X, np.float64)[training])
-    edges = (truth.truth != 0)[pairs]
-    ranked = rank_pairs(mean_shares(paths, deviations, self_effects=self_effects)[pairs], edges)
-    selected = ((paths >= 1e-5).mean(axis=0) >= 0.5)[pairs]
-    return {**ranked, "exact": float((selected == edges).all()), "wrong": float((selected != edges).mean())}
+    shares = mean_shares(paths, deviations, self_effects=scored.protocol.self_effects)
+    ranked = rank_pairs(shares[scored.counted], scored.edges)
+    selected = (selection_frequency(paths) >= 0.5)[scored.counted]
+    differs = selected != scored.edges
+    return {**ranked, "exact": float(not differs.any()), "wrong": float(differs.mean())}
 
 
 def commit() -> str:
