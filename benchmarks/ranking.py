@@ -14,7 +14,7 @@ from anndata import AnnData
 from sparsenode.data.contract import true_network
 from sparsenode.data.missing import deviation_observed
 from sparsenode.estimator.model import SparseNODE
-from sparsenode.evaluation.networks import mean_shares
+from sparsenode.evaluation.networks import mean_shares, selection_frequency
 from sparsenode.evaluation.scoring import PROTOCOLS, pairs_of_protocol
 from sparsenode.evaluation.structure import rank_pairs
 

@@ -30,7 +30,7 @@ SYSTEMS: Mapping[str, Mapping[str, Any]] = {
 }
 FIRST_SEED = 9000
 CLOSE = 0.05
-QUICK = {"seeds": 2, "iterations": 600, "strengths": (0.003, 0.03), "verbose": 0}
+QUICK = {"seeds": 1, "iterations": 400, "strengths": (0.003, 0.03), "verbose": 0}
 
 Grid = Callable[[ModelSettings], Mapping[str, Any]]
 
