@@ -45,8 +45,8 @@ def facts(**changes: Any) -> Facts:
         "observations": 500,
         "trajectories": 10,
         "longest": 50,
-        "shortest_longest": 50,
-        "longest_validation": 50,
+        "usual": 50,
+        "usual_validation": 50,
         "spacing": 0.1,
         "slowest_spacing": 0.1,
         "duration": 5.0,
@@ -68,7 +68,7 @@ def test_the_facts_of_a_rotation_are_known_exactly() -> None:
     assert measured.scale == pytest.approx(0.5, rel=0.1)
     assert measured.noise == pytest.approx(0.1 * np.sqrt(2), rel=0.2)
     assert measured.spacing == pytest.approx(6 / 39)
-    assert measured.longest_validation == 8
+    assert (measured.usual, measured.usual_validation) == (32, 8)
     assert not measured.branches
 
 
@@ -154,9 +154,9 @@ def test_one_network_per_target_needs_memory_and_a_method_for_it() -> None:
     [
         ({}, 5),
         ({"noise": 0.8}, None),
-        ({"longest_validation": 5}, 4),
-        ({"longest_validation": 3}, None),
-        ({"longest": 3, "shortest_longest": 3}, None),
+        ({"usual_validation": 5}, 4),
+        ({"usual_validation": 3}, None),
+        ({"longest": 3, "usual": 3}, None),
         ({"scale": 1000.0, "spacing": 0.1}, 40),
     ],
 )
@@ -168,7 +168,7 @@ def test_windows_are_as_long_as_the_data_allow(changes: dict[str, Any], length: 
 
 def test_windows_are_no_longer_than_the_slowest_trajectory_can_be_solved() -> None:
     # Half a unit of time is 500 observations of a fast trajectory, and of the slow one 5,000 units of time.
-    usual = facts(spacing=1e-3, slowest_spacing=10.0, scale=1.0, longest=1000, shortest_longest=1000)
+    usual = facts(spacing=1e-3, slowest_spacing=10.0, scale=1.0, longest=1000, usual=1000)
     windows = rules.choose_windows(usual, 1.0, 1 / 6, 1, is_whole=False).value
     steps = 0 if windows is None else windows.length * usual.slowest_spacing * 6
     assert steps <= rules.MOST_STEPS
@@ -268,6 +268,12 @@ def test_wildly_different_sampling_gives_settings_that_can_be_solved() -> None:
     trained = 6000.0 * 31 / 39  # the last fifth is held out
     longest = trained if settings.windows is None else settings.windows.length * 6000 / 39
     assert longest / settings.solver.step <= 1.01 * 10 * rules.MOST_STEPS
+
+
+def test_single_observations_held_out_leave_no_windows() -> None:
+    # Some four of two hundred follow each other by chance.
+    settings = choose_settings(data_of(*rotations(3, 200), by="observation"), {}).settings
+    assert settings.windows is None
 
 
 def test_contradictions_by_hand_are_named() -> None:

@@ -30,8 +30,8 @@ class Facts:
         observations: number of the training observations.
         trajectories: number of the trajectories with training observations.
         longest: most training observations of a trajectory in a row.
-        shortest_longest: the least over trajectories of the most training observations in a row.
-        longest_validation: most validation observations of a trajectory in a row; None where none is held out.
+        usual: training observations in a row, half of all are in runs at least so long.
+        usual_validation: the same of the validation observations; None where none is held out.
         spacing: median time between neighboring observations.
         slowest_spacing: the same of the trajectory in which it is longest.
         duration: time from the first to the last training observation of the longest trajectory.
@@ -49,8 +49,8 @@ class Facts:
     observations: int
     trajectories: int
     longest: int
-    shortest_longest: int
-    longest_validation: int | None
+    usual: int
+    usual_validation: int | None
     spacing: float
     slowest_spacing: float
     duration: float
@@ -102,15 +102,14 @@ def read_facts(adata: AnnData) -> Facts:
     names = list(map(str, adata.var_names))
     held_out = ((split == "validation") & (phase == "fit")).to_numpy()
     validation_runs = find_stretches(held_out, trajectory)
-    by_trajectory = [max(len(run) for run in runs if trajectory[run[0]] == trajectory[rows[0]]) for rows in slices]
     slope_states, slopes = _slopes(adata, values, time, runs)
     return Facts(
         features=adata.n_vars,
         observations=observations,
         trajectories=len(slices),
         longest=longest,
-        shortest_longest=min(by_trajectory),
-        longest_validation=max(map(len, validation_runs)) if validation_runs else None,
+        usual=_usual_length(runs),
+        usual_validation=_usual_length(validation_runs) if validation_runs else None,
         spacing=float(np.median(np.concatenate(positive))),
         slowest_spacing=max(medians),
         duration=max(float(np.ptp(time[rows])) for rows in slices),
@@ -122,6 +121,12 @@ def read_facts(adata: AnnData) -> Facts:
         alike=_multiples(values[training][:, moves], [names[column] for column in np.flatnonzero(moves)]),
         moving=int(moves.sum()),
     )
+
+
+def _usual_length(runs: list[NDArray[np.intp]]) -> int:
+    """Length of runs, half of whose observations are in runs at least so long."""
+    lengths = np.sort([len(run) for run in runs])[::-1]
+    return int(lengths[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)])
 
 
 def _slopes(

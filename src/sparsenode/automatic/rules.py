@@ -118,9 +118,9 @@ def choose_windows(facts: Facts, scale: float, step: float, order: int, *, is_wh
         percent = f"noise is {100 * facts.noise:.0f} % of the deviation"
         return Choice("windows", None, f"{percent}: a restart from observations would begin anywhere")
     length = max(LEAST_WINDOW, round(WINDOW_SHARE * scale / facts.spacing))
-    room = [facts.shortest_longest if facts.shortest_longest > LEAST_WINDOW else facts.longest, MOST_WINDOW + 1]
-    if facts.longest_validation is not None:
-        room.append(facts.longest_validation)
+    room = [facts.usual, MOST_WINDOW + 1]
+    if facts.usual_validation is not None:
+        room.append(facts.usual_validation)
     room.append(1 + int(MOST_STEPS * step / facts.slowest_spacing))
     length = min(length, *(count - 1 for count in room))
     if length < LEAST_WINDOW:
