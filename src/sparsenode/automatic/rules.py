@@ -160,12 +160,14 @@ def choose_smoothing(width: int, *, windows: bool) -> Choice:
     """The half width of the local fit that restarts are read from.
 
     Args:
-        width: the one of the least generalized cross-validation error.
+        width: the one whose fits predict left-out observations best, 0 where an observation is as near to the state.
         windows: whether there are restarts.
     """
     if not windows:
         return Choice("smoothing", 0, "whole trajectories do not restart")
-    return Choice("smoothing", width, "least generalized cross-validation error of local cubics through observations")
+    if width == 0:
+        return Choice("smoothing", 0, "an observation is as near to the state as a fit through its neighbors")
+    return Choice("smoothing", width, "observations to each side, from which local cubics predict left-out ones best")
 
 
 def choose_bootstrap(facts: Facts, scale: float) -> Choice:
