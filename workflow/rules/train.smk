@@ -14,7 +14,9 @@ rule freeze_settings:
     params:
         model_settings=training_settings("model_settings"),
         method_settings=training_settings("method_settings"),
-        data=lambda wildcards, input: f"--data {shlex.quote(str(input.data))} " if input else "",
+        data=lambda wildcards, input: (
+            f"--data {shlex.quote(str(input.data))} " if input else ""
+        ),
     shell:
         "sparsenode freeze-settings --dataset {wildcards.dataset} --model {wildcards.model}"
         " --method {wildcards.method} --model-settings {params.model_settings:q}"
