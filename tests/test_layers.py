@@ -14,6 +14,7 @@ LAYERS = (
     ("peers",),
     ("ensemble",),
     ("training",),
+    ("automatic",),
     ("evaluation",),
     ("interventions",),
     ("figures",),

@@ -409,6 +409,8 @@ def _plan(arguments: Arguments) -> None:
     configuration.check_sources(config)
     run_plan = plan.make_plan(config)
     _print(plan.describe_plan(run_plan, cores=arguments.cores, gpu_speed=gpu_speed))
+    if choices := plan.automatic_choices(config):
+        _print("\n".join(choices))
 
 
 def _add_download_source(subparsers: Subparsers) -> None:
@@ -469,6 +471,7 @@ def _add_freeze_settings(subparsers: Subparsers) -> None:
     parser.add_argument("--method", required=True)
     parser.add_argument("--model-settings", type=_json_object, required=True, help="as JSON")
     parser.add_argument("--method-settings", type=_json_object, required=True, help="as JSON")
+    parser.add_argument("--data", type=Path, help="the trajectories that an automatic model is chosen from")
     parser.add_argument("--output", type=Path, required=True, help="JSON file")
 
 
@@ -476,7 +479,7 @@ def _freeze_settings(arguments: Arguments) -> None:
     from sparsenode.pipeline.configuration import freeze_settings
     from sparsenode.settings import FROZEN
 
-    freeze_settings({key: getattr(arguments, key) for key in FROZEN}, arguments.output)
+    freeze_settings({key: getattr(arguments, key) for key in FROZEN}, arguments.output, data=arguments.data)
 
 
 def _add_train_members(subparsers: Subparsers) -> None:

@@ -207,6 +207,12 @@ def _schema_below(schema: Schema, step: str | int) -> Schema:
     return {}
 
 
+def properties_of(schema: Schema) -> dict[str, Schema]:
+    """The keys of a schema, or of those that it allows one of."""
+    alternatives = (schema, *schema.get("anyOf", ()))
+    return {name: below for alternative in alternatives for name, below in alternative.get("properties", {}).items()}
+
+
 def _describe(fault: _Fault, path: Sequence[Any]) -> str:
     """One error of pydantic in the words of the product."""
     detail, location = fault.detail, [*path, *fault.location]
@@ -219,7 +225,7 @@ def _describe(fault: _Fault, path: Sequence[Any]) -> str:
     if detail["type"] == "repeated":
         return f"{key}: found {detail['ctx']['found']}; allowed: each entry once"
     if detail["type"] == "extra_forbidden":
-        return unknown_key(describe_key(location[:-1]), str(location[-1]), list(fault.above.get("properties", {})))
+        return unknown_key(describe_key(location[:-1]), str(location[-1]), list(properties_of(fault.above)))
     return describe_problem(key, fault.value, fault.schema)
 
 

@@ -6,6 +6,7 @@ makes the results again. A change that leaves every value as it is (speed, messa
 
 PREPROCESSING = 5
 PEERS = 3
+AUTOMATIC = 1
 TRAINING = 5
 EVALUATION = 13
 INTERVENTIONS = 3

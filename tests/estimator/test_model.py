@@ -236,7 +236,7 @@ def test_a_summary_says_what_was_fitted_on_one_screen(fitted: SparseNODE) -> Non
     assert "3 trajectories of 2 variables (x1, x2): 42 observations (36 train, 6 validation)" in text
     assert f"chosen strength: {fitted.strength_:g}" in text
     assert "best trivial forecast" in text
-    assert len(text.splitlines()) < 24
+    assert len(text.splitlines()) < 40
 
 
 def test_strengths_are_chosen_in_training_unless_they_are_listed(tiny: dict[str, Any]) -> None:
@@ -431,7 +431,9 @@ def test_seconds_since_1970_are_fitted_as_seconds_since_the_first(tiny: dict[str
 @pytest.mark.parametrize("count", [3, 4, 6])
 def test_a_few_observations_are_enough(count: int) -> None:
     values, times = rotation(1, 6)
-    model = SparseNODE(iterations=2, seeds=1, strengths=(0.01,), verbose=0).fit(values[0, :count], times[:count])
+    model = SparseNODE(model="default", iterations=2, seeds=1, strengths=(0.01,), verbose=0).fit(
+        values[0, :count], times[:count]
+    )
     assert f"{count} observations" in model.summary()
     assert np.isfinite(model.forecast(values[0, 0], times).states).all()
 
@@ -562,14 +564,31 @@ def test_nothing_is_written_without_verbose(fitted: SparseNODE, tiny: dict[str, 
 
 def test_what_is_auto_follows_from_the_data(fitted: SparseNODE) -> None:
     settings = read_settings(FitSettings, {}, "SparseNODE")
-    model, method = complete_settings(settings, fitted.adata_)
+    model, method, report = complete_settings(settings, fitted.adata_)
     # Of a rotation at 2 radians a unit of time states change by as much as they differ in half a unit.
     assert model["time_scale"] == pytest.approx(0.5, rel=0.1)
     assert model["solver"]["step"] == pytest.approx(model["time_scale"] / 6, rel=0.01)
-    assert (model["network"], model["hidden"], model["standardize"]) == ("per_target", [20], True)
+    assert (model["network"], model["hidden"], model["standardize"]) == ("per_target", [5], True)
+    reasons = {key: reason for key, _, reason in report["choices"]}
+    assert "deviation" in reasons["time_scale"]
     assert method["regularizer"] == "grouplasso"
     joint = read_settings(FitSettings, {"regularizer": "cnode"}, "SparseNODE")
     assert complete_settings(joint, fitted.adata_)[0]["network"] == "joint"
+
+
+def test_what_is_set_by_hand_is_left_alone(fitted: SparseNODE) -> None:
+    settings = read_settings(FitSettings, {"decay": None, "iterations": 7, "hidden": (3,)}, "SparseNODE")
+    model, _, report = complete_settings(settings, fitted.adata_)
+    assert (model["decay"], model["iterations"], model["hidden"]) == (None, 7, [3])
+    reasons = {key: reason for key, _, reason in report["choices"]}
+    assert {key for key, reason in reasons.items() if reason == "set by hand"} == {"decay", "iterations", "hidden"}
+
+
+def test_the_default_model_chooses_nothing(fitted: SparseNODE) -> None:
+    settings = read_settings(FitSettings, {"model": "default", "iterations": 7}, "SparseNODE")
+    model, _, report = complete_settings(settings, fitted.adata_)
+    assert model == ModelSettings(iterations=7).model_dump(mode="json")
+    assert report == {}
 
 
 def test_the_time_scale_goes_with_the_unit_of_time(fitted: SparseNODE) -> None:

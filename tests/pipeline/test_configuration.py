@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from sparsenode import versions
 from sparsenode.data import sources
 from sparsenode.errors import UserError
 from sparsenode.pipeline import configuration
@@ -514,10 +515,51 @@ def test_every_key_is_described():
         for keyword in ("items", "additionalProperties"):
             if isinstance(part.get(keyword), dict):
                 yield from undescribed(part[keyword], [*path, keyword])
+        for alternative in part.get("anyOf", ()):
+            yield from undescribed(alternative, path)
 
     schema = configuration_schema()
     assert list(undescribed(schema, [])) == []
-    assert schema["properties"]["models"]["additionalProperties"]["properties"]["solver"]["properties"]["step"]
+    model, automatic = schema["properties"]["models"]["additionalProperties"]["anyOf"]
+    assert model["properties"]["solver"]["properties"]["step"]
+    assert automatic["const"] == "auto"
+
+
+def test_an_automatic_model_freezes_what_is_set_by_hand_only():
+    entries = {
+        "plain": "auto",
+        "wide": {"auto": True, "hidden": [30]},
+        "swept": {"auto": True, "sweep": {"order": [1]}},
+    }
+    changes = {"models": entries, "run": {"models": list(entries)}}
+    config = check_configuration(merge(SMALL, changes))
+    frozen = {model: slice_settings(config, "branches", model, "l1")["model_settings"] for model in config["models"]}
+    assert frozen == {
+        "plain": {"auto": versions.AUTOMATIC},
+        "wide": {"auto": versions.AUTOMATIC, "hidden": [30]},
+        "swept_order1": {"auto": versions.AUTOMATIC, "order": 1},
+    }
+    # Every method can be trained with it, until the data tell the network.
+    assert configuration.methods_of(config, "plain") == ["none", "l1"]
+    jsonschema.validate(merge(SMALL, changes), configuration_schema())
+
+
+def test_learned_starts_are_not_chosen_where_forecasts_start_within_trajectories():
+    changes = {"models": {"plain": "auto"}, "datasets": {"branches": {"evaluation": {"one_step": True}}}}
+    frozen = slice_settings(check_configuration(merge(SMALL, changes)), "branches", "plain", "l1")
+    assert frozen["model_settings"]["starts"] == "given"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("automatic", 'models.plain: found "automatic"; allowed: a mapping or auto'),
+        ({"auto": "yes"}, 'models.plain.auto: found "yes"; allowed: true or false'),
+        ({"auto": True, "hiden": [3]}, "models.plain: unknown key: found \"hiden\" (did you mean 'hidden'?)"),
+    ],
+)
+def test_a_wrong_automatic_model_is_named(entry, message):
+    assert message in problems(models={"plain": entry})
 
 
 def test_the_schema_for_editors_is_that_of_the_settings(repository, tmp_path):

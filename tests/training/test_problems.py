@@ -14,7 +14,13 @@ from sparsenode.dynamics.solvers import dense_output_matrix
 from sparsenode.errors import UserError
 from sparsenode.settings import BootstrapSettings, MethodSettings, ModelSettings, SolverSettings, WindowSettings
 from sparsenode.training import problems
-from sparsenode.training.problems import Problem, bootstrap_multipliers, check_validation, make_problem, make_problems
+from sparsenode.training.problems import (
+    Problem,
+    bootstrap_multipliers,
+    check_validation,
+    make_problem,
+    make_problems,
+)
 
 SETTINGS = ModelSettings(solver=SolverSettings(step=0.5))
 

@@ -538,6 +538,13 @@ def training_settings(part):
     return settings
 
 
+def data_of_choice(wildcards):
+    """The data that the settings of an automatic model are chosen from; none of another model."""
+    if configuration.is_automatic(config, wildcards.model):
+        return f"{RESULTS}data/{wildcards.dataset}.h5ad"
+    return []
+
+
 def grid_or_error(wildcards):
     wanted = (wildcards.dataset, wildcards.model, wildcards.method)
     if wanted not in configuration.grid(config, wildcards.dataset):

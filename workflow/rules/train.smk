@@ -1,4 +1,6 @@
 rule freeze_settings:
+    input:
+        data=data_of_choice,
     output:
         f"{RESULTS}settings/{{dataset}}/{{model}}/{{method}}.json",
     log:
@@ -12,10 +14,13 @@ rule freeze_settings:
     params:
         model_settings=training_settings("model_settings"),
         method_settings=training_settings("method_settings"),
+        data=lambda wildcards, input: (
+            f"--data {shlex.quote(str(input.data))} " if input else ""
+        ),
     shell:
         "sparsenode freeze-settings --dataset {wildcards.dataset} --model {wildcards.model}"
         " --method {wildcards.method} --model-settings {params.model_settings:q}"
-        " --method-settings {params.method_settings:q} --output {output:q} > {log:q} 2>&1"
+        " --method-settings {params.method_settings:q} {params.data}--output {output:q} > {log:q} 2>&1"
 
 
 rule train_members:

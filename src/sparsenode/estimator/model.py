@@ -162,13 +162,14 @@ class SparseNODE(BaseEstimator):
         keys = {"trajectory": trajectory_key, "group": group_key, "subject": subject_key, "layer": layer}
         keys |= {"lineage_weights": lineage_key}
         adata = _assemble((X, t, trajectory, lineage_weights), time_key, keys, settings)
-        model_settings, method_settings = complete_settings(settings, adata)
+        model_settings, method_settings, choices = complete_settings(settings, adata)
         frozen = {
             "dataset": read_metadata(adata).name,
             "model": MODEL,
             "method": method_settings["regularizer"],
             "model_settings": model_settings,
             "method_settings": method_settings,
+            **({"automatic": choices} if choices else {}),
         }
         peer_options(settings, adata.n_vars)
         ensemble, history = _train(adata, frozen, settings, "SparseNODE" if self.verbose else "")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from sparsenode.errors import UserError
+from sparsenode.automatic.options import automatic_options
 from sparsenode.methods import get_method
 from sparsenode.settings import (
     AUTO,
@@ -16,6 +16,7 @@ from sparsenode.settings import (
     BootstrapSettings,
     InitialStateSettings,
     JobSettings,
+    MatchingSettings,
     ModelSettings,
     PreparationSettings,
     SolverSettings,
@@ -26,23 +27,6 @@ from sparsenode.typed import Contradiction, read_settings
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-MANY_VARIABLES = 100
-"""Beyond so many variables one network per target is large, and one joint network is taken."""
-STEP_SHARE, WINDOW_SHARE = 1 / 6, 1 / 2
-"""The solver's step and the length of windows, as shares of the time in which states change by what they differ."""
-LEAST_WINDOW = 3
-"""Steps of a window at least; whole trajectories where the validation data leave less."""
-_FEWEST_BLOCKS = 4  # of the bootstrap in the longest stretch of observations
-MOST_SOLVES = 400
-"""Windows or trajectories that an iteration solves at most."""
-
-_OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "pathreg": {"kappa": 0.1},
-    "grouplasso": {"adaptive": 2.0, "stages": 3},
-    "lassonet": {"hierarchy": 10.0},
-}
-"""Options of methods where they are "auto"; of the others the defaults."""
 
 
 class FitSettings(ModelSettings, PreparationSettings, JobSettings):
@@ -59,15 +43,25 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
         "downward from one that leaves no edge, and further ones while the choice is at an end, four at most.",
     )
     options: dict[str, Any] | Auto = Field(AUTO, description="Options of the regularizer.")
+    model: Literal["auto", "default"] = Field(
+        AUTO,
+        description='"auto" takes every setting that is "auto" from the training and validation data '
+        '(`sparsenode.automatic`); "default" takes its usual default.',
+    )
     architecture: Literal["auto", "joint", "per_target", "biological"] = Field(
         AUTO,
-        description='Kind of network (`network` of a model in the configuration); "auto" for `per_target` up to '
-        f"{MANY_VARIABLES} variables, else `joint`.",
+        description='Kind of network (`network` of a model in the configuration); "auto" for `per_target` where it is '
+        "affordable, else `joint`.",
+    )
+    order: Literal[1, 2, "auto"] = Field(  # type: ignore[assignment]
+        AUTO, description='Order of the differential equation; "auto" for 2 where states do not tell slopes.'
     )
     hidden: tuple[Annotated[int, Field(ge=1)], ...] | Auto = Field(  # type: ignore[assignment]
-        AUTO, description='Units of each hidden layer; "auto" for 20 of one network per target, else 40 and 40.'
+        AUTO, description='Units of each hidden layer; "auto" by the number of observations.'
     )
-    activation: Literal["elu", "tanh", "softplus"] = Field("tanh", description="Activation of the hidden layers.")
+    activation: Literal["elu", "tanh", "softplus", "auto"] = Field(  # type: ignore[assignment]
+        AUTO, description='Activation of the hidden layers; "auto" for tanh.'
+    )
     time_scale: Annotated[float, Field(gt=0)] | Auto = Field(  # type: ignore[assignment]
         AUTO,
         description='Time in which states change by about as much as they differ; "auto" for the median over variables '
@@ -84,13 +78,28 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     )
     windows: WindowSettings | Auto | None = Field(  # type: ignore[assignment]
         AUTO,
-        description='Windows that restart from observations; "auto" for a length of half a `time_scale`, None to solve '
-        "each trajectory from its start.",
+        description='Windows that restart from observations; "auto" for a length of half a `time_scale` where '
+        "observations are more than noise, None to solve each trajectory from its start.",
+    )
+    starts: Literal["given", "learned", "auto"] = Field(  # type: ignore[assignment]
+        AUTO, description='Where whole trajectories begin; "auto" for learned where they begin in noise or part.'
+    )
+    smoothing: Annotated[int, Field(ge=0)] | Auto = Field(  # type: ignore[assignment]
+        AUTO, description='Half width of the local fit that restarts begin at; "auto" by cross-validation.'
     )
     bootstrap: BootstrapSettings | Auto | None = Field(  # type: ignore[assignment]
         AUTO,
         description="Weights of the observations that differ between seeds, so that intervals tell of the data too; "
-        '"auto" for blocks of one `time_scale`, None for none.',
+        '"auto" for whole trajectories, or blocks of one `time_scale` of fewer than ten; None for none.',
+    )
+    matching: MatchingSettings | Auto | None = Field(  # type: ignore[assignment]
+        AUTO, description='First share of the iterations without a solve; "auto" where there is enough to smooth.'
+    )
+    iterations: Annotated[int, Field(ge=1)] | Auto = Field(  # type: ignore[assignment]
+        AUTO, description='Steps of the optimizer; "auto" by the number of observations.'
+    )
+    warm_up: Annotated[float, Field(ge=0, le=1)] | Auto = Field(  # type: ignore[assignment]
+        AUTO, description='Share of the iterations over which the penalty ramps in; "auto" for a fifth.'
     )
     validation: ValidationSettings | Auto = Field(  # type: ignore[assignment]
         AUTO, description='What strengths are chosen on; "auto" for a block at a random place of each trajectory.'
@@ -148,122 +157,34 @@ def preparation(settings: FitSettings) -> dict[str, Any]:
     }
 
 
-def complete_settings(settings: FitSettings, adata: AnnData) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the model and of the method, as a file of frozen settings has them, with all that was "auto".
+def complete_settings(settings: FitSettings, adata: AnnData) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The settings of the model and of the method, as a file of frozen settings has them, and how they were chosen.
 
     Raises:
-        UserError: values contradict each other.
+        UserError: values contradict each other, or there is too little to choose by.
     """
+    from sparsenode.automatic.choose import choose_settings
+    from sparsenode.automatic.rules import choose_regularizer
+
     values = {name: getattr(settings, name) for name in ModelSettings.model_fields}
     values["network"] = settings.architecture
-    if values["network"] == AUTO:
-        joint = adata.n_vars > MANY_VARIABLES or settings.regularizer in {"l1", "cnode", "l0", "pathreg"}
-        values["network"] = "joint" if joint else "per_target"
-    per_target = values["network"] == "per_target"
-    if values["hidden"] == AUTO:
-        values["hidden"] = {"per_target": (20,), "biological": (40,), "joint": (40, 40)}[values["network"]]
-    if values["standardize"] == AUTO:
-        values["standardize"] = settings.order == 1 and values["network"] != "biological"
-    if values["time_scale"] == AUTO:
-        values["time_scale"] = natural_time(adata)
-    scale = values["time_scale"]
-    if values["decay"] == AUTO:
-        values["decay"] = _rounded(0.5 / scale)
-    if values["solver"] == AUTO:
-        values["solver"] = SolverSettings(step=_rounded(STEP_SHARE * scale))
-    if values["windows"] == AUTO:
-        values["windows"] = choose_windows(adata, scale)
-    if values["bootstrap"] == AUTO:
-        values["bootstrap"] = _choose_bootstrap(adata, scale)
-    plain = {name: value.model_dump() if hasattr(value, "model_dump") else value for name, value in values.items()}
-    model = read_settings(ModelSettings, plain, "SparseNODE").model_dump(mode="json")
-    regularizer = settings.regularizer
-    if regularizer == AUTO:
-        regularizer = "grouplasso" if per_target else "l1"
+    by_hand = {name: value for name, value in values.items() if value != AUTO}
+    regularizer = None if settings.regularizer == AUTO else settings.regularizer
+    if settings.model == AUTO:
+        choices = choose_settings(adata, by_hand, regularizer=regularizer, where="SparseNODE")
+        model, regularizer, report = choices.settings, choices.regularizer, choices.plain()
+    else:
+        plain = {name: plain_value(value) for name, value in by_hand.items()}
+        model, report = read_settings(ModelSettings, plain, "SparseNODE"), {}
+        regularizer = regularizer or str(choose_regularizer(model.network).value)
     strengths: list[float] | Auto = AUTO
     if get_method(regularizer).strength is None:
         strengths = [0.0]
     elif settings.strengths != AUTO:
         strengths = sorted(settings.strengths) or [0.0]
-    return model, {
+    method = {
         "regularizer": regularizer,
         "strengths": strengths,
-        "options": dict(_OPTIONS.get(regularizer, {}) if settings.options == AUTO else settings.options),
+        "options": automatic_options(regularizer) if settings.options == AUTO else dict(settings.options),
     }
-
-
-def natural_time(adata: AnnData) -> float:
-    """Time in which states change by about as much as they differ: the median over variables that move.
-
-    The deviation of each variable over that of its slope, both of smoothed training data; of trajectories that are too
-    short to be smoothed the differences of neighbors are taken.
-    """
-    from sparsenode.data.missing import deviation_observed
-    from sparsenode.peers.derivatives import read_samples
-
-    try:
-        samples = read_samples(adata, 1)
-        states, rates = samples.states, samples.rates
-    except UserError:
-        states, rates = _differences(adata)
-    deviations, slopes = deviation_observed(states), deviation_observed(rates)
-    moves = (slopes > 0) & (deviations > 0)  # false where too little is observed to tell
-    if not moves.any():
-        return 1.0
-    return _rounded(float(np.median(deviations[moves] / slopes[moves])))
-
-
-def _differences(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
-    """States and slopes (observation, variable) from neighbors in time."""
-    from sparsenode.data.contract import trajectory_slices
-
-    values, times = np.asarray(adata.X, np.float64), adata.obs["time"].to_numpy(np.float64)
-    states, slopes = [], []
-    for rows in trajectory_slices(adata).values():
-        steps = np.diff(times[rows])
-        later = steps > 0
-        states.append(values[rows][1:][later])
-        slopes.append(np.diff(values[rows], axis=0)[later] / steps[later, None])
-    return np.concatenate(states), np.concatenate(slopes)
-
-
-def choose_windows(adata: AnnData, scale: float) -> WindowSettings | None:
-    """Windows of half a time scale that fit into the validation data, overlapping by half; None where none does."""
-    spacing = _median_spacing(adata)
-    longest = _longest_stretches(adata)
-    length = min(round(WINDOW_SHARE * scale / spacing), *(count - 1 for count in longest))
-    if length < LEAST_WINDOW:
-        return None
-    stride = max(1, (length + 1) // 2)
-    windows = len(adata) // stride
-    return WindowSettings(length=length, stride=stride, batch=MOST_SOLVES if windows > MOST_SOLVES else None)
-
-
-def _choose_bootstrap(adata: AnnData, scale: float) -> BootstrapSettings:
-    # A few blocks at least, however slow the data: of a single one there is nothing to draw.
-    most = max(1, max(_longest_stretches(adata)) // _FEWEST_BLOCKS)
-    return BootstrapSettings(block=min(most, max(1, round(scale / _median_spacing(adata)))))
-
-
-def _median_spacing(adata: AnnData) -> float:
-    """Median time between neighboring observations of one trajectory at different times."""
-    from sparsenode.data.contract import trajectory_slices
-
-    times = adata.obs["time"].to_numpy(np.float64)
-    steps = np.concatenate([np.diff(times[rows]) for rows in trajectory_slices(adata).values()])
-    return float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
-
-
-def _longest_stretches(adata: AnnData) -> Sequence[int]:
-    """Longest run of observations of one trajectory in the training and in the validation split."""
-    from sparsenode.data.windows import find_stretches
-
-    trajectory = adata.obs["trajectory"].cat.codes.to_numpy()
-    splits = adata.obs["split"].to_numpy()
-    present = [splits == split for split in ("train", "validation") if (splits == split).any()]
-    return [max(len(rows) for rows in find_stretches(chosen, trajectory)) for chosen in present]
-
-
-def _rounded(value: float) -> float:
-    """A number of three digits."""
-    return float(f"{value:.3g}")
+    return model.model_dump(mode="json"), method, report

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sparsenode.automatic.record import BY_HAND, describe_choices
 from sparsenode.data.missing import describe_share, missing_share
 from sparsenode.data.observations import read_observations
 from sparsenode.ensemble.choice import SEARCHES, describe_searches
@@ -48,6 +49,10 @@ def describe_fit(model: SparseNODE) -> str:
     ]
     if searches := model.ensemble_.metadata.get(SEARCHES):
         lines.append(f"  strengths by themselves: {describe_searches(searches)}")
+    if choices := model.settings_.get("automatic"):
+        chosen = [choice for choice in choices["choices"] if choice[-1] != BY_HAND]
+        lines += ["  chosen from the data:", *(f"    {line}" for line in describe_choices(chosen))]
+        lines += [f"    {warning}" for warning in choices["warnings"]]
     selection = model.evaluation_.selections[model._key]
     if model.strength_ is None:
         lines.append("  no strength was chosen")

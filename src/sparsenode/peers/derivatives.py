@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -21,6 +22,7 @@ FEWEST = 5
 """Observations that a smoothing spline takes; stretches with fewer are left out."""
 _BRIDGED = 3  # single observations held out at random leave the course visible, held-out blocks do not
 _LONGEST, _MARGIN = 400, 20
+_SHORT = 100  # observations of a stretch whose smoothers are kept, some MB, for others at the same times
 ENDS = 3
 """Observations at each end of a stretch of which second derivatives are left out."""
 _SMOOTHING = 10.0 ** np.arange(-6.0, 8.5, 0.5)
@@ -243,27 +245,43 @@ def _parts(count: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _smooth_part(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.interpolate import make_smoothing_spline
-
     count = len(time)
     step = (time[-1] - time[0]) / (count - 1)
     at, weight = (time - time[0]) / step, weight / weight.mean()
     smoothed, slopes = np.empty_like(values), np.empty_like(values)
     best = np.full(values.shape[1], np.inf)
-    for strength in _SMOOTHING:
-        # A smoother is linear: the splines of the unit vectors give all variables, and the degrees of freedom.
-        spline = make_smoothing_spline(at, np.eye(count), w=weight, lam=strength)
-        hat = spline(at)
-        freedom = 1 - _COST_OF_FREEDOM * np.trace(hat) / count
-        if freedom <= 0:
-            continue
+    # Of trajectories that are observed at the same times smoothers are made once.
+    smoothers = _alike_smoothers(at.tobytes(), weight.tobytes()) if count <= _SHORT else _smoothers(at, weight)
+    for hat, derivative, freedom in smoothers:
         fitted = hat @ values
         score = weight @ np.square(values - fitted) / freedom**2
         better = score < best
         best[better] = score[better]
         smoothed[:, better] = fitted[:, better]
-        slopes[:, better] = (spline.derivative()(at) @ values[:, better]) / step
+        slopes[:, better] = (derivative @ values[:, better]) / step
     return smoothed, slopes
+
+
+_Smoother = tuple[np.ndarray, np.ndarray, float]
+"""What gives the smoothed values and the derivatives, both (time, time), and one less the share of freedom."""
+
+
+@lru_cache(maxsize=16)
+def _alike_smoothers(at: bytes, weight: bytes) -> tuple[_Smoother, ...]:
+    return tuple(_smoothers(np.frombuffer(at), np.frombuffer(weight)))
+
+
+def _smoothers(at: np.ndarray, weight: np.ndarray) -> Iterator[_Smoother]:
+    """Smoothing splines of each strength; they are linear, and those of the unit vectors give all variables."""
+    from scipy.interpolate import make_smoothing_spline
+
+    count = len(at)
+    for strength in _SMOOTHING:
+        spline = make_smoothing_spline(at, np.eye(count), w=weight, lam=strength)
+        hat = spline(at)
+        freedom = float(1 - _COST_OF_FREEDOM * np.trace(hat) / count)
+        if freedom > 0:
+            yield hat, spline.derivative()(at), freedom
 
 
 def _derivatives(time: np.ndarray, values: np.ndarray, weight: np.ndarray, order: int) -> tuple[np.ndarray, ...]:

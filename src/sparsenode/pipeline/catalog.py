@@ -12,7 +12,7 @@ from sparsenode import methods, peers
 from sparsenode.data import sources
 from sparsenode.errors import UserError, did_you_mean
 from sparsenode.pipeline.schema import Configuration
-from sparsenode.typed import Settings, describe_bounds, kinds_of, settings_schema
+from sparsenode.typed import Settings, describe_bounds, kinds_of, properties_of, settings_schema
 
 _WIDTH = 100
 _TYPES = {
@@ -109,7 +109,7 @@ def _sections() -> Iterator[Entry]:
 def _entry_properties(schema: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     """The keys of the entries of a mapping whose names are free."""
     entries: Any = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
-    return entries.get("properties", {}) if isinstance(entries, Mapping) else {}
+    return properties_of(entries) if isinstance(entries, Mapping) else {}
 
 
 def _first_line(name: str, docstring: str) -> str:

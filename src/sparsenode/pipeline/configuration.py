@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from sparsenode.files import describe_absence, is_web_address, lookup_problem, s
 from sparsenode.labels import reserved_name
 from sparsenode.pipeline.schema import STRENGTH, Configuration
 from sparsenode.pipeline.sweeps import Sweeps, expand
-from sparsenode.settings import AUTO, Auto
+from sparsenode.settings import AUTO, Auto, ModelSettings
 from sparsenode.typed import (
     UNQUOTED,
     Settings,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 Schema = Mapping[str, Any]
 
 _ASSIGNMENT = {"datasets", "methods"}  # keys of a model that say what it is trained on and with
+_BY_HAND = "by_hand"  # key of a checked automatic model: the settings that its entry names
 _FOLDERS = ("results_dir", "downloads_dir")
 
 SCHEMA_PATH = Path("workflow/schemas/config.schema.json")
@@ -275,11 +276,18 @@ def check_configuration(config: Mapping[str, Any]) -> dict[str, Any]:
     _report(list(_key_problems(values)))
     # YAML has such numbers (.nan, .inf).
     _report(list(_number_problems(values)))
+    if isinstance(values.get("models"), dict):
+        values["models"] = {
+            name: {"auto": True} if entry == "auto" else entry for name, entry in values["models"].items()
+        }
     settings, problems = check_settings(Configuration, values)
     _report(problems)
     completed = {key: _plain(entry) for key, entry in (settings.model_dump() if settings else {}).items()}
     swept, problems = expand(completed)
     _report(problems)
+    for name, entry in values["models"].items():
+        for model, options in swept["models"].get(name, {name: {}}).items():
+            _note_by_hand(completed["models"][model], {*entry, *(option.partition(".")[0] for option in options)})
     if any(swept.values()):
         completed["sweeps"] = swept
     _report(list(_entry_problems(completed)))
@@ -287,6 +295,19 @@ def check_configuration(config: Mapping[str, Any]) -> dict[str, Any]:
     _report(list(_reference_problems(completed)))
     _report(list(_pair_problems(completed)))
     return completed
+
+
+def _note_by_hand(entry: dict[str, Any], named: Set[str]) -> None:
+    """Note of an automatic model which settings its entry names; which network it takes is open until it has data."""
+    if entry.pop("auto"):
+        entry[_BY_HAND] = sorted(named & set(ModelSettings.model_fields))
+        if "network" not in named:
+            entry["network"] = "per_target"  # with which all methods can be trained
+
+
+def is_automatic(config: Mapping[str, Any], model: str) -> bool:
+    """Tell whether the settings of a model are chosen from the data of each dataset."""
+    return _BY_HAND in config["models"][model]
 
 
 def sweeps_of(config: Mapping[str, Any]) -> Sweeps:
@@ -373,14 +394,24 @@ def seed_blocks(config: Mapping[str, Any]) -> list[tuple[int, int]]:
 def slice_settings(config: Mapping[str, Any], dataset: str, model: str, method: str) -> dict[str, Any]:
     """Give what the training of one (dataset, model, method) depends on, and nothing else.
 
-    Seeds, threads and the device are left out: they do not belong to what a result is.
+    Seeds, threads and the device are left out: they do not belong to what a result is. Of an automatic model it is what
+    is set by hand, with the version of the rules as `auto`.
     """
     entry = config["methods"][method]
+    model_entry = config["models"][model]
+    if is_automatic(config, model):
+        evaluation = config["datasets"][dataset]["evaluation"]
+        by_hand = {key: model_entry[key] for key in model_entry[_BY_HAND]}
+        if evaluation["rolling"] or evaluation["one_step"]:  # which learned starts cannot give
+            by_hand.setdefault("starts", "given")
+        model_settings = {"auto": versions.AUTOMATIC, **by_hand}
+    else:
+        model_settings = {key: value for key, value in model_entry.items() if key not in _ASSIGNMENT}
     return {
         "dataset": dataset,
         "model": model,
         "method": method,
-        "model_settings": {key: value for key, value in config["models"][model].items() if key not in _ASSIGNMENT},
+        "model_settings": model_settings,
         "method_settings": {
             "regularizer": entry["regularizer"],
             "strengths": strengths_of(entry),
@@ -389,10 +420,56 @@ def slice_settings(config: Mapping[str, Any], dataset: str, model: str, method: 
     }
 
 
-def freeze_settings(settings: Mapping[str, Any], output: Path) -> None:
-    """Write the settings of one (dataset, model, method) to the JSON file that its training reads."""
+def freeze_settings(settings: Mapping[str, Any], output: Path, *, data: Path | None = None) -> None:
+    """Write the settings of one (dataset, model, method) to the JSON file that its training reads.
+
+    Args:
+        settings: what `slice_settings` gives; those of an automatic model are chosen here.
+        output: the JSON file.
+        data: the file of the trajectories that an automatic model is chosen from.
+    """
+    if "auto" in settings["model_settings"]:
+        settings = choose_automatic(settings, data)
     with write_atomically(output) as path:
         path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def choose_automatic(settings: Mapping[str, Any], data: Path | None) -> dict[str, Any]:
+    """Choose the settings of an automatic model from its data.
+
+    Returns:
+        The settings as training takes them, and as `automatic` what was asked for, each choice with its reason, and
+        warnings.
+
+    Raises:
+        UserError: there are no data, or too little in them.
+    """
+    from sparsenode.automatic.choose import choose_settings
+    from sparsenode.data.contract import read_trajectories
+
+    if data is None:
+        message = f"the model {settings['model']} is chosen from the data: give their file (--data)"
+        raise UserError(message)
+    by_hand = {key: value for key, value in settings["model_settings"].items() if key != "auto"}
+    regularizer = settings["method_settings"]["regularizer"]
+    try:
+        choices = choose_settings(read_trajectories(data), by_hand, regularizer=regularizer)
+    except UserError as error:
+        message = f"{settings['model']} on {settings['dataset']}: {error}"
+        raise UserError(message) from error
+    return {
+        **settings,
+        "model_settings": choices.settings.model_dump(mode="json"),
+        "automatic": {"asked": settings["model_settings"], **choices.plain()},
+    }
+
+
+def as_asked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give frozen settings as `slice_settings` has them: of an automatic model without what was chosen."""
+    if "automatic" not in settings:
+        return dict(settings)
+    without = {key: value for key, value in settings.items() if key != "automatic"}
+    return {**without, "model_settings": settings["automatic"]["asked"]}
 
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from sparsenode.ensemble import costs, memory
 from sparsenode.errors import UserError
 from sparsenode.files import reading
 from sparsenode.pipeline import configuration
-from sparsenode.settings import AUTO, BATCH, MOST_BATCHES, read_model_settings
+from sparsenode.settings import AUTO, BATCH, MOST_BATCHES, ModelSettings, read_model_settings
 
 ADAPTIVE_FACTOR = 10.0
 JOB_START_SECONDS = 4.0
@@ -173,7 +173,7 @@ def training_job(
     from sparsenode.methods import get_method
 
     size = data_size(config, dataset)
-    settings = config["models"][model]
+    settings = expected_settings(config, dataset, model, method)
     entry = config["methods"][method]
     block = min(config["seeds"], config["seeds_per_job"]) if seeds is None else seeds
     at_once, in_all = configuration.count_strengths(entry)
@@ -243,6 +243,60 @@ def strength_remarks(config: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def expected_settings(config: Mapping[str, Any], dataset: str, model: str, method: str) -> dict[str, Any]:
+    """The settings of a model, of an automatic one those in its file of settings, or else what may be chosen.
+
+    Nothing is read of the data, since the workflow asks for this in each of its jobs.
+    """
+    entry = config["models"][model]
+    if not configuration.is_automatic(config, model):
+        return {key: value for key, value in entry.items() if key not in {"datasets", "methods"}}
+    frozen = Path(config["results_dir"]) / "settings" / dataset / model / f"{method}.json"
+    if frozen.is_file():
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # what trains by it says so
+            chosen: dict[str, Any] = json.loads(frozen.read_text(encoding="utf-8"))["model_settings"]
+            return read_model_settings(chosen).model_dump(mode="json")
+    size = data_size(config, dataset)
+    steps = {"step": 2 * size.duration / max(1, size.observations - 1)}
+    usual = {"hidden": [20], "windows": {"length": 10, "stride": 5, "batch": 400}, "solver": steps, "iterations": 1500}
+    by_hand = {key: entry[key] for key in entry["by_hand"]}
+    return ModelSettings.model_validate_json(json.dumps({"network": "per_target", **usual, **by_hand})).model_dump(
+        mode="json"
+    )
+
+
+def automatic_choices(config: Mapping[str, Any]) -> list[str]:
+    """What is chosen of each automatic model of the run, as lines: of preprocessed data, chosen here and now."""
+    from sparsenode.automatic.record import describe_choices
+
+    lines: list[str] = []
+    waiting: list[str] = []
+    seen: dict[tuple[str, str], list[str]] = {}
+    for dataset, model, method in configuration.grid(config):
+        if not configuration.is_automatic(config, model):
+            continue
+        data = Path(config["results_dir"]) / "data" / f"{dataset}.h5ad"
+        if not data.is_file():
+            waiting.append(dataset)
+            continue
+        settings = configuration.slice_settings(config, dataset, model, method)
+        automatic = configuration.choose_automatic(settings, data)["automatic"]
+        chosen = [*describe_choices(automatic["choices"]), *automatic["warnings"]]
+        if seen.setdefault((dataset, model), chosen) is chosen:
+            lines += ["", f"{model} on {dataset}, chosen from its training and validation data ({method}):"]
+            lines += [f"  {line}" for line in chosen]
+        elif differing := [line for line in chosen if line not in seen[dataset, model]]:
+            lines += [f"with {method}:", *(f"  {line}" for line in differing)]
+    if waiting:
+        listed = ", ".join(dict.fromkeys(waiting))
+        lines += [
+            "",
+            f"Automatic models are chosen once their data are preprocessed, and estimated until then: {listed}. "
+            f"`snakemake {Path(config['results_dir']) / 'data' / waiting[0]}.h5ad` makes the first of them.",
+        ]
+    return lines
+
+
 def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> list[str]:
     """Sentences on models of which no member fits into `memory_mb` or into this machine, or that take long."""
     limit = config["memory_mb"]
@@ -250,7 +304,7 @@ def memory_remarks(config: Mapping[str, Any], jobs: Sequence[TrainingJob]) -> li
     remarks = {}
     for job in jobs:
         key = job.dataset, job.model
-        settings = config["models"][job.model]
+        settings = expected_settings(config, job.dataset, job.model, job.method)
         step = settings["solver"]["step"]
         if limit is not None and memory.is_refused(settings["network"], job.least_mb, limit):
             remarks[key] = (

@@ -51,18 +51,18 @@ def snakemake_command(arguments: Sequence[str]) -> list[str]:
     workflow = configuration.find_workflow()
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("--configfile", "--configfiles", type=Path, nargs="+", action="append", default=[])
-    known, others = reader.parse_known_args(arguments)
-    if len(known.configfile) > 1:
+    named, remaining = reader.parse_known_args(arguments)
+    if len(named.configfile) > 1:
         raise UserError("--configfile: found more than once; allowed: once, with all its files after it")
-    files = configuration.with_own_configuration(workflow, known.configfile[0] if known.configfile else [])
+    files = configuration.with_own_configuration(workflow, named.configfile[0] if named.configfile else [])
     # `--snakefile` takes one file, so that no target is taken for a file of the configuration.
     options = [*(["--configfile", *map(str, files)] if files else []), "--snakefile", str(workflow / "Snakefile")]
-    parsed = _parse([*options, *others])
+    parsed = _parse([*options, *remaining])
     if parsed is not None:
         _refuse_conda(parsed, workflow)
         if parsed.cores is None and parsed.jobs is None and parsed.executor in {None, "local", "dryrun"}:
             options = ["--cores", "all", *options]
-    return [sys.executable, "-P", "-m", "snakemake", *options, *others]
+    return [sys.executable, "-P", "-m", "snakemake", *options, *remaining]
 
 
 def _parse(words: Sequence[str]) -> Any:

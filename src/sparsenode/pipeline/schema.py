@@ -6,6 +6,7 @@ Light on purpose: the Snakefile reads the configuration again in every job.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from sparsenode.files import write_atomically
 from sparsenode.interventions.settings import InterventionSettings
 from sparsenode.settings import AUTO, Auto, JobSettings, ModelSettings, PreparationSettings
 from sparsenode.typed import (
+    Contradiction,
     HomePath,
     Name,
     Names,
@@ -150,6 +152,12 @@ class DatasetEntry(PreparationSettings, SweptSettings):
 class ModelEntry(ModelSettings, SweptSettings):
     """An entry of `models`: what is trained, on which datasets and with which methods."""
 
+    auto: bool = Field(
+        False,
+        description="Whether the settings that the entry does not name are chosen from the training and validation "
+        "data of each dataset (`models: {NAME: auto}` for all of them). The file of settings of each training has them "
+        "with their reasons, and `sparsenode plan` shows them.",
+    )
     datasets: SomeNames | None = Field(
         None,
         description="Names of the datasets that this model is trained on; null for every dataset of the run.",
@@ -161,6 +169,10 @@ class ModelEntry(ModelSettings, SweptSettings):
         "network allows.",
         json_schema_extra={"x-allowed": "null or a list of names of methods"},
     )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Those of the model; of an automatic one they are looked for once all settings are chosen."""
+        return iter(()) if self.auto else super().contradictions()
 
 
 class MethodEntry(Settings):
@@ -293,7 +305,9 @@ class Configuration(JobSettings):
         description="Named datasets; every variant of the data (scaling, transform, noise) is an entry with a name of "
         "its own."
     )
-    models: dict[Name, ModelEntry] = Field(description="Named models.")
+    models: dict[Name, ModelEntry | Literal["auto"]] = Field(
+        description="Named models. `auto` in place of the settings of one chooses all of them from the data."
+    )
     methods: dict[Name, MethodEntry] = Field(description="Named methods.")
     peers: dict[Name, PeerEntry] = Field(
         {},

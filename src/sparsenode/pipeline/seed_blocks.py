@@ -79,7 +79,7 @@ def _is_trained_with(path: Path, frozen: Mapping[str, Any]) -> bool:
         with path.open("rb") as stream:
             header = tensor_file_header(stream)
         same_version = header["metadata"]["training_version"] == versions.TRAINING
-        return bool(header["settings"] == frozen and same_version)
+        return bool(configuration.as_asked(header["settings"]) == frozen and same_version)
     except (OSError, ValueError, LookupError, TypeError):
         return False  # Damaged or of another kind: what reads the whole of it says so.
 
@@ -109,7 +109,8 @@ def blocks_of_run(config: Mapping[str, Any]) -> dict[Trained, list[Block]]:
 def _same_json(path: Path, settings: Mapping[str, Any]) -> bool:
     """Whether a file holds settings, so that it will not be written again."""
     with contextlib.suppress(OSError, ValueError):
-        return bool(json.loads(path.read_text(encoding="utf-8")) == json.loads(configuration.canonical_json(settings)))
+        frozen = configuration.as_asked(json.loads(path.read_text(encoding="utf-8")))
+        return bool(frozen == json.loads(configuration.canonical_json(settings)))
     return False
 
 

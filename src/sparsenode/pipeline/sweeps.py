@@ -228,7 +228,7 @@ def _center_problems(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
 def _sweepable(kind: str, entry: Mapping[str, Any]) -> list[str]:
     """The options that an entry's sweep may name; none where its source is not known, which is told by itself."""
     if kind == "models":
-        return [key for key in ModelEntry.model_fields if key not in {"datasets", "methods", *SWEEP_KEYS}]
+        return [key for key in ModelEntry.model_fields if key not in {"datasets", "methods", "auto", *SWEEP_KEYS}]
     from sparsenode.data import sources
 
     if entry["source"] not in sources.source_names():

@@ -307,16 +307,16 @@ def make_problems(
         problems.append((1.0 - settings.whole_share, common(rows, batch=windows.batch)))
     if windows is None or settings.whole_share > 0.0:
         rows = rows_of(windows=None)
-        if settings.starts == "learned":
-            starts = starts or given_starts(adata)
-        problems.append((1.0, common(rows, starts=starts, batch=windows.batch if windows is not None else None)))
+        given = (starts or given_starts(adata)) if settings.starts == "learned" else None
+        problems.append((1.0, common(rows, starts=given, batch=windows.batch if windows is not None else None)))
     return problems
 
 
 def make_validation(adata: AnnData, settings: ModelSettings) -> Problem | None:
     """The solves that tell whether a start forecasts validation observations; None where there are too few of them.
 
-    Windows where the model has them, else whole trajectories, over the validation observations of the fit phase.
+    Windows where the model has them, else whole trajectories, over the validation observations of the fit phase. With
+    learned starts these begin where the training trajectories of their groups do; None where a group has none.
 
     Args:
         adata: the trajectories.

@@ -87,8 +87,8 @@ def first_batch(
     )
     losses = {row["strength"]: row["loss"] for row in result.history}
     paths = path_strengths(result.parameters, make_field(screened, adata.n_vars)).numpy()
-    others = ~np.eye(adata.n_vars, dtype=bool)
-    edges = [int((matrix[others] >= PRUNING_THRESHOLD).sum()) for matrix in paths]
+    off_diagonal = ~np.eye(adata.n_vars, dtype=bool)
+    edges = [int((matrix[off_diagonal] >= PRUNING_THRESHOLD).sum()) for matrix in paths]
     return begin_at(edges, [losses[strength] for strength in SCREENED], method)
 
 

@@ -58,7 +58,7 @@ class Search:
         """The batch after those that have ended, by what their members forecast."""
         judge = self.judge.to(task.device)
         errors, selected = [], []
-        others = ~np.eye(task.field.features, dtype=bool)
+        off_diagonal = ~np.eye(task.field.features, dtype=bool)
         codes = np.unique(self.cluster)
         # One member at a time: what is compared needs no more memory than training does.
         for parameters, member in ended:
@@ -74,7 +74,7 @@ class Search:
                 for code in codes
             ]
             paths = path_strengths(parameters, task.field)[0].numpy()
-            selected.append(paths[others] >= PRUNING_THRESHOLD)
+            selected.append(paths[off_diagonal] >= PRUNING_THRESHOLD)
         members = pd.DataFrame([(member.strength, member.seed, member.status) for _, member in ended])
         members.columns = ["strength", "seed", "status"]
         selections = np.array(selected)

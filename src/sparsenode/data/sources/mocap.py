@@ -30,7 +30,7 @@ from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, co
 from sparsenode.data.transforms import value_range
 from sparsenode.errors import UserError
 from sparsenode.files import is_web_address
-from sparsenode.typed import EachOnce, Settings, Text, expand_home
+from sparsenode.typed import EachOnce, HomePath, Settings, Text
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class MocapSource(Source):
         min_length=1,
         description="Table of trials: subject, trials, motion, split, and optionally start and stop of each row.",
     )
-    recordings: Text | None = Field(
+    recordings: HomePath | None = Field(
         None,
         description="Paths or addresses of recordings in the BVH format, with `{subject}` and `{trial}` for those of "
         "the table, such as `https://HOST/data/{subject:0>3}/{subject}_{trial}.bvh`; null: skeletons and motions (ASF, "
@@ -157,8 +157,8 @@ class MocapSource(Source):
         options = self.options
         trials = _trials_in_use(options)
         if (pattern := options["recordings"]) is not None:
-            places = [_recording_place(pattern, trial) for trial in trials]
-            return [known_file(place) for place in dict.fromkeys(places) if is_web_address(place)]
+            addresses = [_recording_address(pattern, trial) for trial in trials]
+            return [known_file(address) for address in dict.fromkeys(addresses) if is_web_address(address)]
         skeletons = {trial.subject: trial.skeleton_file for trial in trials}
         return [*skeletons.values(), *(trial.motion_file for trial in trials)]
 
@@ -171,8 +171,8 @@ class MocapSource(Source):
         options = self.options
         if (pattern := options["recordings"]) is None:
             return []
-        places = [_recording_place(pattern, trial) for trial in _trials_in_use(options)]
-        return [Path(place) for place in dict.fromkeys(places) if not is_web_address(place)]
+        addresses = [_recording_address(pattern, trial) for trial in _trials_in_use(options)]
+        return [Path(address) for address in dict.fromkeys(addresses) if not is_web_address(address)]
 
     def outline(self) -> Outline:
         """The motions that are trained on; the files tell which joints move."""
@@ -284,14 +284,14 @@ class _Trial:
 class _Recording:
     """What is used of a trial's file: numbers of `frames` (frame,), and `angles` (frame, channel) as they are there.
 
-    `times` (sample,) in seconds from the trial's start, and `places` (sample,), where they lie among the frames.
+    `times` (sample,) in seconds from the trial's start, and `addresses` (sample,), where they lie among the frames.
     """
 
     trial: _Trial
     frames: NDArray[np.int64]
     angles: Floats
     times: Floats
-    places: Floats
+    addresses: Floats
 
 
 @dataclass(frozen=True)
@@ -436,17 +436,17 @@ class _FileMotion:
     rate: float
 
 
-def _recording_place(pattern: str, trial: _Trial) -> str:
+def _recording_address(pattern: str, trial: _Trial) -> str:
     """Path or address of a trial's recording."""
     try:
-        place = pattern.format(subject=trial.subject, trial=trial.number)
+        address = pattern.format(subject=trial.subject, trial=trial.number)
     except (LookupError, ValueError, AttributeError) as error:
         message = (
             f"data source mocap: recordings: found {pattern!r} ({error}); allowed: a path or an address with "
             "{subject} and {trial}"
         )
         raise UserError(message) from error
-    return place if is_web_address(place) else expand_home(place)
+    return address
 
 
 def _read_skeletons(trials: Sequence[_Trial], files: Mapping[str, Path]) -> dict[str, Skeleton]:
@@ -470,8 +470,8 @@ def _read_bvh_files(
     paths: dict[str, Path] = {}
     motions = []
     for trial in trials:
-        place = _recording_place(options["recordings"], trial)
-        path = files[known_file(place).relative_path] if is_web_address(place) else Path(place)
+        address = _recording_address(options["recordings"], trial)
+        path = files[known_file(address).relative_path] if is_web_address(address) else Path(address)
         skeleton, motion, rate = read_bvh(path, centimeters=options["centimeters"])
         if rate < options["rate"]:
             message = f"{path}: {rate:g} frames per second, and rate is {options['rate']:g}; choose at most as many"
@@ -555,7 +555,7 @@ def _correct(recordings: Sequence[_Recording], branches: _Branches, channels: Se
         _log_half_turns(recording, angles, channels)
     _warn_of_far_angles(recordings, corrected, means, channels)
     return [
-        _Samples(recording.trial, recording.times, _interpolate(angles, recording.places))
+        _Samples(recording.trial, recording.times, _interpolate(angles, recording.addresses))
         for recording, angles in zip(recordings, corrected, strict=True)
     ]
 
