@@ -14,6 +14,7 @@ LAYERS = (
     ("peers",),
     ("ensemble",),
     ("training",),
+    ("inference",),
     ("evaluation",),
     ("interventions",),
     ("figures",),

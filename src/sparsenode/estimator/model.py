@@ -433,12 +433,12 @@ def _assemble(
     Raises:
         UserError: the data cannot be used.
     """
+    from sparsenode.data.checks import check_raw
     from sparsenode.data.contract import check_trajectories, has_metadata
     from sparsenode.data.preprocess import assemble
     from sparsenode.data.readers.arrays import read_arrays
     from sparsenode.data.sources import complete_options
     from sparsenode.data.sources.anndata import read_trajectories_of
-    from sparsenode.estimator.checks import check_raw
 
     named = {name: key for name, key in keys.items() if key is not None}
     if not (hasattr(values, "obs") and hasattr(values, "var_names")):
