@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEEDED, NO_EVIDENCE, UNTOLD, FORBIDDEN = "needed", "no evidence", "cannot be told", "forbidden"
-REQUIRED, CONTRADICTED = "required", "required, but held-out observations do not need it"
+REQUIRED, UNSUPPORTED = "required", "required, without evidence"
+CONTRADICTED = "required, but held-out observations are forecast better without it"
 FDR = 0.1
 """False discovery rate of the column `selected`."""
 _MOST_ALIKE = 3  # inputs that are left out together
@@ -44,10 +45,10 @@ class EdgeTest:
     Attributes:
         table: a row for each ordered pair of different variables, the largest effect first: `source`, `target`,
             `effect` (mean log increase of the error of held-out observations when the source is left out), `lower` and
-            `upper` (its interval), `sign` (of the mean derivative of the target's rate by the source; 0 where the source was no
+            `upper` (its interval), `sign` (of the mean derivative of the target's rate by the source; 0 where it was no
             candidate), `sign_share` (of the states that have it), `p`, `q` (Benjamini and Hochberg), `q_dependent`
             (Benjamini and Yekutieli), `screened` (share of the folds in which the source was a candidate), `group`
-            (what it can stand in for, such as "one of A, B"; empty for none), `selected` (q at most .1) and `verdict`.
+            (what it can stand in for, such as "one of A, B"; empty for none), `selected` (q at most .1), `verdict`.
         self_effects: the same for what variables do to themselves, with q-values of their own.
         groups: of inputs that were also left out together: `sources`, `target`, `effect`, `lower`, `upper`, `p`, `q`.
         targets: of each variable: `unexplained` (share of its variance that forecasts of held-out windows leave),
@@ -198,7 +199,7 @@ def _alike(blocks: Sequence[Block], least: float) -> tuple[tuple[int, ...], ...]
         correlation = np.nan_to_num(np.abs(np.corrcoef(states.T)))
     correlation = np.atleast_2d(correlation)
     pairs = np.argwhere(np.triu(correlation >= least - 1e-12, 1))
-    group_of = {number: (number,) for number in range(len(correlation))}
+    group_of: dict[int, tuple[int, ...]] = {number: (number,) for number in range(len(correlation))}
     for first, second in sorted(pairs.tolist(), key=lambda pair: -correlation[pair[0], pair[1]]):
         joined = tuple(sorted({*group_of[first], *group_of[second]}))
         close = all(correlation[a, b] >= least - 1e-12 for a in joined for b in joined if a < b)
@@ -377,7 +378,7 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
         "screened": screened.ravel(),
     }
     table = pd.DataFrame(columns)
-    p_plain, q_plain = family["p_plain"].ravel(), q["q_plain"].ravel()
+    q_plain = q["q_plain"].ravel()
     group_table = _group_table(data, group_tested)
     table["group"] = _group_labels(group_table, table)
     table["selected"] = (table["q"] <= FDR).to_numpy()
@@ -385,15 +386,15 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
         _verdict(
             forbidden=not data.allowed[row[0], row[1]],
             required=bool(data.required[row[0], row[1]]),
-            untold=bool(reason) or (plain <= FDR and not selected),
+            untold=bool(reason) or bool(plain <= FDR and not selected),
             selected=bool(selected),
-            effect=float(effect),
+            lower=float(lower),
+            upper=float(upper),
         )
-        for row, plain, selected, effect in zip(
-            zip(source, target, strict=True), q_plain, table["selected"], table["effect"], strict=True
+        for row, plain, selected, lower, upper in zip(
+            zip(source, target, strict=True), q_plain, table["selected"], table["lower"], table["upper"], strict=True
         )
     ]
-    del p_plain
     self_effects = table[diagonal.ravel()].drop(columns=["group", "screened"]).reset_index(drop=True)
     self_p = self_effects["p"].to_numpy()
     self_effects["q"], self_effects["q_dependent"] = q_values(self_p), q_values(self_p, dependent=True)
@@ -444,11 +445,11 @@ def _test(effects: Floats, fold: np.ndarray, margin: Floats, settings: EdgeTestS
     }
 
 
-def _verdict(*, forbidden: bool, required: bool, untold: bool, selected: bool, effect: float) -> str:
+def _verdict(*, forbidden: bool, required: bool, untold: bool, selected: bool, lower: float, upper: float) -> str:
     if forbidden:
         return FORBIDDEN
     if required:
-        return CONTRADICTED if effect <= 0 else REQUIRED
+        return CONTRADICTED if upper < 0 else REQUIRED if lower > 0 else UNSUPPORTED
     if selected:
         return NEEDED
     return UNTOLD if untold else NO_EVIDENCE

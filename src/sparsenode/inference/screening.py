@@ -59,9 +59,8 @@ def screen(blocks: Sequence[Block], allowed: np.ndarray, required: np.ndarray, m
     for target in range(count):
         usable = others[:, target].copy()
         order = _path(gram, pulls[target], usable, target)
-        must = np.flatnonzero(required[:, target] & others[:, target])
-        rest = [source for source in order if source not in must]
-        chosen = [*must, *rest][:width]
+        must: list[int] = np.flatnonzero(required[:, target] & others[:, target]).tolist()
+        chosen = [*must, *(source for source in order if source not in must)][:width]
         result[target, : len(chosen)] = chosen
     return result
 
@@ -73,8 +72,8 @@ def _path(gram: Floats, pull: Floats, usable: np.ndarray, target: int) -> list[i
         entered, size = _descend(gram, pull, usable, target, scale)
         scale = 1 / np.maximum(size, 1e-3 * size.max(initial=1e-12))
         scale = scale / scale[usable].min()
-    never = [source for source in np.flatnonzero(usable) if source not in entered]
-    return [*entered, *sorted(never, key=lambda source: scale[source])]
+    never: list[int] = [source for source in np.flatnonzero(usable).tolist() if source not in entered]
+    return [*entered, *sorted(never, key=lambda source: float(scale[source]))]
 
 
 def _descend(gram: Floats, pull: Floats, usable: np.ndarray, target: int, scale: Floats) -> tuple[list[int], Floats]:
