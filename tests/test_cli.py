@@ -21,6 +21,7 @@ SUBCOMMANDS = (
     "forecast",
     "rates",
     "network",
+    "edges",
     "download-source",
     "unpack-source",
     "preprocess-dataset",

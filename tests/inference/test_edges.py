@@ -99,9 +99,9 @@ def test_a_duplicate_makes_a_group_and_no_wrong_edge():
 
 
 def test_one_short_trajectory_tells_nothing():
-    states, times = simulate(CHAIN, trajectories=1, observations=12)
+    states, times = simulate(CHAIN, trajectories=1, observations=9)
     test = inference.test_edges(states, times, **CHEAP)
-    assert test.reason.startswith("there are 1 independent blocks, and a test takes 10")
+    assert test.reason.startswith("a test takes 10 independent blocks, and the data have 1:")
     assert test.edges().empty
     assert (test.table["verdict"] == "cannot be told").all()
     assert test.table[["p", "q"]].isna().all(axis=None)
@@ -206,3 +206,25 @@ def test_the_systems_sensitivity_is_that_of_finite_differences():
     moved = start + 0.1
     fitted, _ = fit_system_starts(wiring, parameters, moved, path[:, ::2], torch.ones_like(path[:, ::2]), steps)
     torch.testing.assert_close(fitted, start, rtol=0, atol=1e-3)
+
+
+@pytest.mark.slow(reason="fits two folds")
+def test_the_command_writes_all_pairs_and_the_graph_of_the_needed_ones(rotation, tmp_path, capsys):
+    import networkx
+    import pandas as pd
+
+    from sparsenode.cli import main
+    from sparsenode.data.contract import write_trajectories
+
+    write_trajectories(rotation, tmp_path / "rotation.h5ad")
+    files = ["--output", str(tmp_path / "edges.csv"), "--graph", str(tmp_path / "edges.graphml")]
+    assert main(["edges", str(tmp_path / "rotation.h5ad"), *files, "--folds", "2"]) == 0
+    table = pd.read_csv(tmp_path / "edges.csv")
+    test = inference.test_edges(rotation, folds=2)
+    np.testing.assert_allclose(table["effect"], test.table["effect"])
+    graph = networkx.read_graphml(tmp_path / "edges.graphml")
+    assert set(graph.nodes) == set(rotation.var_names)
+    assert graph.number_of_edges() == len(test.edges()) == graph.graph["edges_written"]
+    words = capsys.readouterr().out
+    assert words.startswith(f"{len(test.edges())} of 2 edges are needed, given the other measured variables")
+    assert "conditional on the pseudotime" in words

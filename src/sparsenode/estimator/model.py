@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from sparsenode.ensemble.states import States, Times
     from sparsenode.estimator.plots import Plots
     from sparsenode.evaluation.evaluate import Evaluation
+    from sparsenode.inference import EdgeTest
     from sparsenode.remarks import Remark
 
 MODEL = "fit"
 """Name of the model among its settings; the method is called by its regularizer."""
-_DERIVED = ("evaluation_", "remarks_", "_chosen")  # what is computed from the fit when it is first asked for
+_DERIVED = (
+    "evaluation_",
+    "remarks_",
+    "_chosen",
+    "edge_test_",
+)  # what is computed from the fit when it is first asked for
 COVERAGE = 0.9
 """Share of the members that intervals leave inside."""
 
@@ -238,7 +244,8 @@ class SparseNODE(BaseEstimator):
             A table of `rank` (1 for the strongest), `source`, `target`, `effect` (the signed share of the source in
             what the target gets from all other variables, between -1 and 1; edges are ranked by its absolute value),
             `sign` (1 activation, -1 repression, 0 neither), `selection_frequency` (share of the members with the edge),
-            `weight` (median strength of the paths), and of data with a true network `known`.
+            `weight` (median strength of the paths), and of data with a true network `known`. After a test of edges also
+            `cost` (log increase of the error of held-out observations without the source), `p`, `q` and `verdict`.
         """
         self._check_fitted()
         table = self.evaluation_.networks[self._key]
@@ -248,7 +255,45 @@ class SparseNODE(BaseEstimator):
         effect = table["share"] * np.where(table["sign"] < 0, -1.0, 1.0)
         table = table.assign(rank=np.arange(1, len(table) + 1), effect=effect)
         columns = ["rank", "source", "target", "effect", "sign", "selection_frequency", "weight"]
-        return table[[*columns, *(name for name in ("known",) if name in table)]]
+        table = table[[*columns, *(name for name in ("known",) if name in table)]]
+        if hasattr(self, "edge_test_"):
+            tested = self.edge_test_.table.rename(columns={"effect": "cost"})
+            table = table.merge(tested[["source", "target", "cost", "p", "q", "verdict"]], "left", ["source", "target"])
+        return table
+
+    def test_edges(self, **settings: Any) -> EdgeTest:
+        """Test which edges are needed, given the other measured variables, on the training observations of the fit.
+
+        Args:
+            **settings: those of `inference.EdgeTestSettings`, and `forbidden` and `required` pairs (source, target).
+
+        Returns:
+            The tables of the test, which `edges` and `network` take from here on.
+
+        Raises:
+            UserError: settings or names cannot be used.
+        """
+        from sparsenode.inference import test_edges
+
+        self._check_fitted()
+        self.edge_test_: EdgeTest = test_edges(self.adata_, **settings)
+        return self.edge_test_
+
+    def edges(self, fdr: float = 0.1, *, dependent: bool = False) -> pd.DataFrame:
+        """Edges that are needed, given the other measured variables, the largest effect first.
+
+        The test is made when it is first asked for, which takes minutes; `test_edges` makes it with other settings.
+
+        Args:
+            fdr: expected share of absent edges among these, .05 to .2.
+            dependent: whether p-values may depend on each other in any way.
+
+        Raises:
+            UserError: the rate is not between 0 and 1.
+        """
+        self._check_fitted()
+        test = self.edge_test_ if hasattr(self, "edge_test_") else self.test_edges()
+        return test.edges(fdr, dependent=dependent)
 
     def path(self) -> pd.DataFrame:
         """What each strength gives.

@@ -6,5 +6,6 @@ input (`masks`), which are compared with the full ones on held-out blocks (`bloc
 """
 
 from sparsenode.inference.edges import EdgeTest, test_edges
+from sparsenode.inference.settings import EdgeTestSettings
 
-__all__ = ["EdgeTest", "test_edges"]
+__all__ = ["EdgeTest", "EdgeTestSettings", "test_edges"]

@@ -28,6 +28,7 @@ REQUIRED, UNSUPPORTED = "required", "required, without evidence"
 CONTRADICTED = "required, but held-out observations are forecast better without it"
 FDR = 0.1
 """False discovery rate of the column `selected`."""
+_NAMED = 5  # names listed in a summary
 _MOST_ALIKE = 3  # inputs that are left out together
 _FEW_VARIABLES, _UNITS_OF_FEW, _UNITS_OF_MANY = 5, 12, 8
 _OBSERVATIONS_AN_INPUT = 3  # of a target in a training set, below which nothing can be told
@@ -81,6 +82,28 @@ class EdgeTest:
             raise UserError(f"fdr: found {fdr}; allowed: a number between 0 and 1, such as 0.1")
         rows = self.table["q_dependent" if dependent else "q"] <= fdr
         return self.table[rows].reset_index(drop=True)
+
+    def summary(self, fdr: float = FDR) -> str:
+        """What came out, in words."""
+        edges = self.edges(fdr)
+        untold = int((self.table["verdict"] == UNTOLD).sum())
+        lines = [
+            f"{len(edges)} of {len(self.table)} edges are needed, given the other measured variables, at a false "
+            f"discovery rate of {fdr:g}; of {untold} nothing can be told"
+        ]
+        if self.reason:
+            lines.append(f"nothing can be told: {self.reason}")
+        misfits = self.targets.loc[self.targets["margin"] > 0, "target"].tolist()
+        if misfits:
+            names = ", ".join(misfits[:_NAMED]) + (", ..." if len(misfits) > _NAMED else "")
+            lines.append(f"more than noise is left of {len(misfits)} variables; small effects tell nothing: {names}")
+        groups = sorted(set(self.table["group"]) - {""})
+        lines += [f"inputs that can stand in for each other: {label}" for label in groups[:_NAMED]]
+        lines.append(
+            "hidden common causes, synchronized variables and times made from the same variables can make an absent "
+            "edge needed; on cells all of it is conditional on the pseudotime"
+        )
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,8 +343,8 @@ def _too_little(data: _Data, settings: EdgeTestSettings, measured: _Measured | N
     """Why nothing can be told; empty otherwise."""
     if len(data.blocks) < FEWEST_BLOCKS or measured is None:
         return (
-            f"there are {len(data.blocks)} independent blocks, and a test takes {FEWEST_BLOCKS}: more trajectories, or "
-            "longer ones beside the time in which the variables forget where they were"
+            f"a test takes {FEWEST_BLOCKS} independent blocks, and the data have {len(data.blocks)}: give more "
+            "trajectories, or longer ones beside the time in which the variables forget where they were"
         )
     observations = min(int((~np.isnan(block.values)).sum(0).min()) for block in data.blocks) * len(data.blocks)
     width = min(settings.candidates, len(data.names) - 1) + 1
