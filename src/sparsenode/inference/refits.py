@@ -14,9 +14,9 @@ from torch import Tensor
 
 from sparsenode.inference.networks import Inputs, Layout, Path, parameter_sensitivity, solve_targets, start_sensitivity
 
-_TRIES = 6  # of a step, with more damping each time
+_TRIES = 4  # of a step, with more damping each time
 _CALM = 2  # steps in a row that hardly lower the loss, after which a refit has converged
-_LEAST_DAMPING, _MOST_DAMPING = 1e-9, 1e9
+_LEAST_DAMPING, _SLIGHT_DAMPING, _MOST_DAMPING = 1e-9, 1e-2, 1e9
 _TINY = 1e-300
 
 
@@ -110,9 +110,15 @@ def refit(
         if number == steps:
             break
         before = squares[active] + ridge[active] * parameters[active].square().sum(-1)
-        pending = torch.arange(len(active))
+        # Where a step that is hardly damped promises no gain, none is tried.
+        promise = _promise(linear, free[active], ridge[active], damping[active]) / before.clamp(min=_TINY)
+        pending = torch.nonzero((promise >= tolerance) | (damping[active] > _SLIGHT_DAMPING))[:, 0]
         gained = torch.zeros_like(before)
+        hopeless = promise.new_ones(len(active), dtype=torch.bool)
+        hopeless[pending] = False
         for _ in range(_TRIES):
+            if not len(pending):
+                break
             rows = active[pending]
             moved, started = _step(
                 linear, pending, parameters[rows], start[rows], free[rows], ridge[rows], damping[rows]
@@ -127,13 +133,11 @@ def refit(
             squares[rows_better] = trial[better]
             path.assign(rows_better, trial_path.of(torch.nonzero(better)[:, 0]))
             gained[pending[better]] = 1 - after[better] / before[pending[better]].clamp(min=_TINY)
-            damping[rows_better] = (damping[rows_better] / 5).clamp(min=_LEAST_DAMPING)
-            damping[rows[~better]] = (damping[rows[~better]] * 5).clamp(max=_MOST_DAMPING)
+            damping[rows_better] = (damping[rows_better] / 4).clamp(min=_LEAST_DAMPING)
+            damping[rows[~better]] = (damping[rows[~better]] * 8).clamp(max=_MOST_DAMPING)
             pending = pending[~better]
-            if not len(pending):
-                break
         calm[active] = torch.where(gained < tolerance, calm[active] + 1, 0)
-        calm[active[pending]] = _CALM  # no step lowers the loss
+        calm[active[pending]] = calm[active[hopeless]] = _CALM
         active = active[calm[active] < _CALM]
         if not len(active):
             break
@@ -173,16 +177,25 @@ def _step(
     linear: _Linear, rows: Tensor, parameters: Tensor, start: Tensor, free: Tensor, ridge: Tensor, damping: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Parameters and starts after one damped step."""
-    normal = linear.normal[rows]
-    diagonal = normal.diagonal(dim1=-2, dim2=-1)
-    scale = diagonal.sum(-1) / free.sum(-1)
-    # What is not free has an empty row and column: a one on its diagonal leaves it at zero.
-    added = (ridge + damping * scale)[:, None] * free + (1 - free)
-    matrix = normal + torch.diag_embed(added)
-    change = -torch.linalg.solve_ex(matrix, linear.gradient[rows] * free)[0]
+    change = _change(linear.normal[rows], linear.gradient[rows], free, ridge, damping)
     residual = (linear.along[rows] * linear.residual[rows]).sum(-1)
     through = torch.einsum("nwp,np->nw", linear.through_start[rows], change)
     return parameters + change * free, start - (residual + through) / linear.norm[rows]
+
+
+def _change(normal: Tensor, gradient: Tensor, free: Tensor, ridge: Tensor, damping: Tensor) -> Tensor:
+    """The damped step of the parameters, (network, parameter)."""
+    scale = normal.diagonal(dim1=-2, dim2=-1).sum(-1) / free.sum(-1)
+    # What is not free has an empty row and column: a one on its diagonal leaves it at zero.
+    added = (ridge + damping * scale)[:, None] * free + (1 - free)
+    return -torch.linalg.solve_ex(normal + torch.diag_embed(added), gradient * free)[0]
+
+
+def _promise(linear: _Linear, free: Tensor, ridge: Tensor, damping: Tensor) -> Tensor:
+    """By how much a damped step lowers the loss (network,), were it a parabola; and projecting the starts out."""
+    change = _change(linear.normal, linear.gradient, free, ridge, damping)
+    by_start = (linear.along * linear.residual).sum(-1).square() / linear.norm
+    return -(linear.gradient * free * change).sum(-1) + by_start.sum(-1)
 
 
 def ridge_by_evidence(problems: Problems, fits: Fits) -> Tensor:
