@@ -66,7 +66,12 @@ def options_of(kind: str, number: int) -> tuple[str, dict[str, Any]]:
         ),
         "lorenz96": (
             "lorenz96",
-            {"nodes": (5, 6, 8, 10)[size], "forcing": (8.0, 10.0)[number // 4 % 2], "horizon": 0.05 * observations},
+            {
+                "nodes": (5, 6, 8, 10)[size],
+                "forcing": (8.0, 10.0)[number // 4 % 2],
+                "horizon": 0.05 * observations,
+                "burn_in": 10.0,
+            },
         ),
         "kuramoto": ("kuramoto", {"oscillators": (3, 3, 4, 5)[size], "density": 0.4, "frequency": (1.0, 4.0)}),
         "second_order": ("second_order", {"oscillators": (3, 4, 5, 6)[size]}),

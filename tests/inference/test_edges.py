@@ -134,7 +134,7 @@ def test_more_variables_than_observations_tell_nothing():
         ({"forbidden": [("x1", "x1")]}, "forbidden: 'x1' to itself"),
         ({"forbidden": ["x1"]}, "forbidden: found 'x1'; allowed: pairs"),
         ({"forbidden": [("x1", "x2")], "required": [("x1", "x2")]}, "from 'x1' to 'x2' is forbidden and required"),
-        ({"folds": 1}, "folds: found 1"),
+        ({"folds": 1}, "folds: found the number 1"),
         ({"fold": 3}, "fold"),
     ],
 )
@@ -209,21 +209,26 @@ def test_the_systems_sensitivity_is_that_of_finite_differences():
 
 
 @pytest.mark.slow(reason="fits two folds")
-def test_the_command_writes_all_pairs_and_the_graph_of_the_needed_ones(rotation, tmp_path, capsys):
+def test_the_command_writes_all_pairs_and_the_graph_of_the_needed_ones(tmp_path, capsys):
     import networkx
     import pandas as pd
 
     from sparsenode.cli import main
     from sparsenode.data.contract import write_trajectories
+    from sparsenode.data.preprocess import assemble
+    from sparsenode.data.sources import make_source
 
-    write_trajectories(rotation, tmp_path / "rotation.h5ad")
+    source = make_source("linear", {"nodes": 2, "density": 1.0, "trajectories": 11, "test_trajectories": 1})
+    entry = {"source": "linear", "options": source.options, "validation": {"by": "none-in-source"}}
+    adata = assemble("pair", source.load({}), entry, {})
+    write_trajectories(adata, tmp_path / "pair.h5ad")
     files = ["--output", str(tmp_path / "edges.csv"), "--graph", str(tmp_path / "edges.graphml")]
-    assert main(["edges", str(tmp_path / "rotation.h5ad"), *files, "--folds", "2"]) == 0
+    assert main(["edges", str(tmp_path / "pair.h5ad"), *files, "--folds", "2"]) == 0
     table = pd.read_csv(tmp_path / "edges.csv")
-    test = inference.test_edges(rotation, folds=2)
+    test = inference.test_edges(adata, folds=2)
     np.testing.assert_allclose(table["effect"], test.table["effect"])
     graph = networkx.read_graphml(tmp_path / "edges.graphml")
-    assert set(graph.nodes) == set(rotation.var_names)
+    assert set(graph.nodes) == {"x1", "x2"}
     assert graph.number_of_edges() == len(test.edges()) == graph.graph["edges_written"]
     words = capsys.readouterr().out
     assert words.startswith(f"{len(test.edges())} of 2 edges are needed, given the other measured variables")
