@@ -69,6 +69,7 @@ class SparseNODE(BaseEstimator):
         evaluation_: what was measured: metrics, forecasts, networks, choices.
         strength_: the chosen strength.
         remarks_: what is doubtful about the fit.
+        edge_test_: the test of edges, once it was asked for.
         feature_names_in_: names of the variables, (variable,).
         n_features_in_: their number.
 
@@ -478,7 +479,7 @@ def _assemble(
     Raises:
         UserError: the data cannot be used.
     """
-    from sparsenode.data.checks import check_raw
+    from sparsenode.data.checks import refuse_constant
     from sparsenode.data.contract import check_trajectories, has_metadata
     from sparsenode.data.preprocess import assemble
     from sparsenode.data.readers.arrays import read_arrays
@@ -504,7 +505,7 @@ def _assemble(
             raise UserError(f"time_key: missing; name the column of `obs` with the times; there are: {columns}")
         options = complete_options("anndata", {"path": "X", "layer": layer, **named})
         raw = read_trajectories_of(values, options, "X", {})
-    check_raw(raw)
+    refuse_constant(raw.features, np.concatenate([entry.values for entry in raw.trajectories]))
     return assemble("data", raw, settings, {})
 
 

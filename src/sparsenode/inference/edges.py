@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsenode.data.checks import refuse_constant
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError, describe_choice
-from sparsenode.inference.blocks import FEWEST_BLOCKS, Block, cut_blocks, cut_windows
+from sparsenode.inference.blocks import FEWEST_BLOCKS, Block, Windows, cut_blocks, cut_windows
 from sparsenode.inference.masks import Costs, leave_out
 from sparsenode.inference.networks import Layout
 from sparsenode.inference.screening import screen
@@ -155,6 +156,7 @@ def test_edges(
             f"the edge from {names[source]!r} to {names[target]!r} is forbidden and required; keep one of both"
         )
     stacked = np.concatenate(values)
+    refuse_constant(names, stacked)
     mean, deviation = np.nanmean(stacked, axis=0), np.nanstd(stacked, axis=0)
     blocks = cut_blocks(times, [(block - mean) / deviation for block in values])
     data = _Data(
@@ -172,7 +174,6 @@ test_edges.__test__ = False  # type: ignore[attr-defined]  # its name is no name
 
 def _read(values: Any, times: Any, trajectory: Any) -> tuple[tuple[str, ...], list[Floats], list[Floats]]:
     """Names of the variables, and times and values of each trajectory."""
-    from sparsenode.data.checks import check_raw
     from sparsenode.data.contract import check_trajectories, dense, has_metadata, training_mask
     from sparsenode.data.readers.arrays import read_arrays
 
@@ -191,7 +192,6 @@ def _read(values: Any, times: Any, trajectory: Any) -> tuple[tuple[str, ...], li
         each = [np.flatnonzero(rows & (labels == label)) for label in dict.fromkeys(labels[rows].tolist())]
         return tuple(map(str, values.var_names)), [when[row] for row in each], [what[row] for row in each]
     raw = read_arrays(values, times, trajectory)
-    check_raw(raw)
     return raw.features, [entry.times for entry in raw.trajectories], [entry.values for entry in raw.trajectories]
 
 
@@ -263,17 +263,20 @@ def _collect(data: _Data, settings: EdgeTestSettings) -> _Measured | None:
     for split in range(settings.splits):
         order = np.random.default_rng([settings.seed, split]).permutation(blocks) if split else np.arange(blocks)
         fold[split, order] = np.arange(blocks) % folds
+    windows = cut_windows(data.blocks, settings.window)
     tasks = [(split, number) for split in range(settings.splits) for number in range(folds)]
 
     def run(task: tuple[int, int]) -> tuple[Costs, np.ndarray]:
-        return _run_fold(data, settings, fold[task[0]] == task[1], task)
+        return _run_fold(data, windows, settings, fold[task[0]] == task[1], task)
 
     threads = torch.get_num_threads()
     if settings.threads > 1:
         torch.set_num_threads(1)
-        with ThreadPoolExecutor(settings.threads) as pool:
-            results = list(pool.map(run, tasks))
-        torch.set_num_threads(threads)
+        try:
+            with ThreadPoolExecutor(settings.threads) as pool:
+                results = list(pool.map(run, tasks))
+        finally:
+            torch.set_num_threads(threads)
     else:
         results = [run(task) for task in tasks]
     effects = np.zeros((settings.splits, count, count, blocks))
@@ -308,7 +311,7 @@ def _collect(data: _Data, settings: EdgeTestSettings) -> _Measured | None:
 
 
 def _run_fold(
-    data: _Data, settings: EdgeTestSettings, held: np.ndarray, task: tuple[int, int]
+    data: _Data, windows: Windows, settings: EdgeTestSettings, held: np.ndarray, task: tuple[int, int]
 ) -> tuple[Costs, np.ndarray]:
     """Screen, fit and refit on the other blocks, and forecast the held-out ones; and the candidates of each target."""
     import torch
@@ -316,7 +319,6 @@ def _run_fold(
     count = len(data.names)
     training_blocks = [block for block, out in zip(data.blocks, held, strict=True) if not out]
     candidates = screen(training_blocks, data.allowed, data.required, settings.candidates)
-    windows = cut_windows(data.blocks, settings.window)
     units = settings.units or (_UNITS_OF_FEW if count <= _FEW_VARIABLES else _UNITS_OF_MANY)
     is_input = candidates != np.arange(count)[:, None]
     mask = torch.tensor(np.hstack([np.ones((count, 1)), is_input]), dtype=torch.float64)

@@ -39,7 +39,6 @@ class Costs:
         unexplained: variance of the held-out errors, (target,), over that of the target.
         derivative: mean derivative of each target's rate by its inputs over training paths, (target, input).
         sign_share: share of these states at which the derivative has the sign of its mean, (target, input).
-        strays: share of held-out windows whose joint forecast leaves the data.
     """
 
     log_errors: Floats
@@ -48,7 +47,6 @@ class Costs:
     unexplained: Floats
     derivative: Floats
     sign_share: Floats
-    strays: float
 
 
 def without(problems: Problems, fits: Fits) -> Tensor:
@@ -94,9 +92,7 @@ def leave_out(wiring: Wiring, system: System, training: Windows, held_out: Windo
         torch.as_tensor(held_out.weight),
         torch.as_tensor(held_out.steps),
     )
-    stays = torch.isfinite(held_path).all(-1).all(-1)
     held_replaced = replace_strays(held_path, held_smoothed)
-    strays = 1 - float((stays & (held_replaced == held_path).all(-1).all(-1)).double().mean())
     problems, held_problems = target_problems(wiring, training, path), target_problems(wiring, held_out, held_replaced)
     targets, masks = left_out.shape[:2]
     held_blocks, block_rows = np.unique(held_out.block, return_inverse=True)
@@ -145,7 +141,6 @@ def leave_out(wiring: Wiring, system: System, training: Windows, held_out: Windo
         unexplained=unexplained,
         derivative=derivative.numpy(),
         sign_share=agreement.numpy(),
-        strays=strays,
     )
 
 
