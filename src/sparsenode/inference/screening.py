@@ -14,9 +14,10 @@ import numpy as np
 from sparsenode.data.trajectories import Floats
 from sparsenode.inference.blocks import Block
 
-_STRENGTHS = 25
+_STRENGTHS = 20
 _LEAST = 1e-3  # of the strength that leaves no edge
-_SWEEPS = 60
+_SWEEPS = 25
+_CALM = 1e-3  # change of weights in a sweep, in units of the slopes' deviation
 _FUNCTIONS = 3
 
 
@@ -52,67 +53,69 @@ def screen(blocks: Sequence[Block], allowed: np.ndarray, required: np.ndarray, m
         return result
     states, slopes = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("states", "slopes"))
     features = features_of(states)
-    gram = np.einsum("ark,brl->abkl", features, features, optimize=True)
+    gram = np.ascontiguousarray(np.einsum("ark,brl->akbl", features, features, optimize=True))
     centered = slopes - slopes.mean(0)
     centered = centered / np.where(centered.std(0) > 0, centered.std(0), 1.0) / np.sqrt(len(centered))
     pulls = np.einsum("ark,rt->tak", features, centered)
     for target in range(count):
         usable = others[:, target].copy()
-        order = _path(gram, pulls[target], usable, target)
+        order = _path(gram, pulls[target], usable, target, width)
         must: list[int] = np.flatnonzero(required[:, target] & others[:, target]).tolist()
         chosen = [*must, *(source for source in order if source not in must)][:width]
         result[target, : len(chosen)] = chosen
     return result
 
 
-def _path(gram: Floats, pull: Floats, usable: np.ndarray, target: int) -> list[int]:
+def _path(gram: Floats, pull: Floats, usable: np.ndarray, target: int, most: int) -> list[int]:
     """Sources in the order in which they enter the path of the adaptive group lasso."""
     scale = np.ones(len(usable))
-    for _ in range(2):
-        entered, size = _descend(gram, pull, usable, target, scale)
+    entered: list[int] = []
+    for first in (True, False):
+        # The first pass weighs twice as many as the second lets in.
+        entered, size = _descend(gram, pull, usable, target, scale, 2 * most if first else most)
         scale = 1 / np.maximum(size, 1e-3 * size.max(initial=1e-12))
         scale = scale / scale[usable].min()
     never: list[int] = [source for source in np.flatnonzero(usable).tolist() if source not in entered]
     return [*entered, *sorted(never, key=lambda source: float(scale[source]))]
 
 
-def _descend(gram: Floats, pull: Floats, usable: np.ndarray, target: int, scale: Floats) -> tuple[list[int], Floats]:
-    """Block coordinate descent from the strength that leaves no edge downward; the target's own functions are free."""
-    count = len(usable)
+def _descend(
+    gram: Floats, pull: Floats, usable: np.ndarray, target: int, scale: Floats, most: int
+) -> tuple[list[int], Floats]:
+    """Block coordinate descent from the strength that leaves no edge downward; the target's own functions are free.
+
+    It ends where as many sources as asked for have entered.
+    """
     weights = np.zeros_like(pull)
     weights[target] = pull[target]
-    reach = pull - np.einsum("akl,l->ak", gram[:, target], weights[target])
-    highest = (np.linalg.norm(reach, axis=1) / scale)[usable].max(initial=1e-12)
-    entered: list[int] = []
-    residual = reach.copy()
+    residual = pull - (gram[:, :, target] @ weights[target])
     candidates = np.flatnonzero(usable)
-    size = np.zeros(count)
+    highest = (np.linalg.norm(residual, axis=1) / scale)[usable].max(initial=1e-12)
+    entered: list[int] = []
+    size = np.zeros(len(usable))
     for strength in highest * np.geomspace(1.0, _LEAST, _STRENGTHS):
-        active: np.ndarray = np.array([*entered, target])
-        for sweep in range(_SWEEPS):
+        sizes = np.linalg.norm(residual[candidates], axis=1)
+        new = candidates[sizes > strength * scale[candidates] * 0.999].tolist()
+        active = sorted({*entered, target, *new})
+        for _ in range(_SWEEPS):
             moved = 0.0
-            if sweep % 10 == 0:
-                sizes = np.linalg.norm(residual[candidates], axis=1)
-                active = np.union1d(active, candidates[sizes > strength * scale[candidates] * 0.999])
-                active = np.union1d(active, [target])
             for source in active:
                 before = weights[source]
-                at = residual[source] + before
-                if source == target:
-                    after = at
-                else:
-                    length = float(np.linalg.norm(at))
-                    after = at * max(0.0, 1 - strength * scale[source] / max(length, 1e-300))
+                after = residual[source] + before
+                if source != target:
+                    length = max(float(np.linalg.norm(after)), 1e-300)
+                    after = after * max(0.0, 1 - strength * scale[source] / length)
                 change = after - before
                 step = float(np.abs(change).max())
                 if step > 0:
                     weights[source] = after
-                    residual -= np.einsum("akl,l->ak", gram[:, source], change)
+                    residual -= gram[:, :, source] @ change
                     moved = max(moved, step)
-            if moved < 1e-4 and sweep % 10:
+            if moved < _CALM:
                 break
         size = np.linalg.norm(weights, axis=1)
-        entered.extend(
-            sorted((s for s in active if s != target and size[s] > 0 and s not in entered), key=lambda s: -size[s])
-        )
-    return [int(source) for source in entered], size
+        entering = [source for source in active if source != target and size[source] > 0 and source not in entered]
+        entered += sorted(entering, key=lambda source: -size[source])
+        if len(entered) >= most:
+            break
+    return entered, size
