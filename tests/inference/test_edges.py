@@ -218,7 +218,9 @@ def test_the_command_writes_all_pairs_and_the_graph_of_the_needed_ones(tmp_path,
     from sparsenode.data.preprocess import assemble
     from sparsenode.data.sources import make_source
 
-    source = make_source("linear", {"nodes": 2, "density": 1.0, "trajectories": 11, "test_trajectories": 1})
+    source = make_source(
+        "linear", {"nodes": 2, "density": 1.0, "trajectories": 11, "test_trajectories": 1, "observations": 10}
+    )
     entry = {"source": "linear", "options": source.options, "validation": {"by": "none-in-source"}}
     adata = assemble("pair", source.load({}), entry, {})
     write_trajectories(adata, tmp_path / "pair.h5ad")

@@ -49,7 +49,7 @@ def test_few_true_edges_are_lost():
         chosen[candidates.T, np.arange(24)] = True
         lost, total = lost + int((edges & ~chosen).sum()), total + int(edges.sum())
     assert total == 96
-    assert lost <= 10  # a choice at random loses 63
+    assert lost <= 3  # a choice at random loses 63
 
 
 @pytest.mark.slow(reason="group lassos of 12 targets")
