@@ -25,6 +25,7 @@ SUBCOMMANDS = (
     "forecast",
     "rates",
     "network",
+    "edges",
     "download-source",
     "unpack-source",
     "preprocess-dataset",

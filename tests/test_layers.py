@@ -15,6 +15,7 @@ LAYERS = (
     ("ensemble",),
     ("training",),
     ("automatic",),
+    ("inference",),
     ("evaluation",),
     ("interventions",),
     ("figures",),

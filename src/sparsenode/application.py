@@ -117,6 +117,42 @@ def network_file(model: Path, output: Path, *, strength: float | None = None) ->
     _write_tables(tables(), output)
 
 
+def edges_file(
+    dataset: Path,
+    output: Path,
+    *,
+    graph: Path | None = None,
+    fdr: float = 0.1,
+    settings: Mapping[str, Any] | None = None,
+) -> str:
+    """Test which edges of a dataset are needed, and write a table of all pairs and a graph of those that are.
+
+    Args:
+        dataset: an h5ad file of trajectories.
+        output: CSV file of `EdgeTest.table`.
+        graph: GraphML file of the edges at the false discovery rate; None for none.
+        fdr: the false discovery rate of graph and summary.
+        settings: those of `EdgeTestSettings`.
+
+    Returns:
+        What came out, in words.
+
+    Raises:
+        UserError: data or settings cannot be used.
+    """
+    from sparsenode.data.contract import read_trajectories
+    from sparsenode.evaluation.networks import write_graph
+    from sparsenode.inference import test_edges
+
+    adata = read_trajectories(dataset)
+    test = test_edges(adata, **(settings or {}))
+    edges = test.edges(fdr)
+    _write_tables(iter([test.table]), output)
+    if graph is not None:
+        write_graph(edges, list(adata.var_names), graph, false_discovery_rate=fdr)
+    return test.summary(fdr)
+
+
 def describe_model(model: Path, *, strength: float | None = None) -> str:
     """Say in words what a model file holds: where it comes from, its settings, and each member's state."""
     from sparsenode.pipeline.configuration import canonical_json

@@ -113,6 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_forecast,
         _add_rates,
         _add_network,
+        _add_edges,
         _add_download_source,
         _add_unpack_source,
         _add_preprocess_dataset,
@@ -1006,6 +1007,38 @@ def _network(arguments: Arguments) -> None:
     from sparsenode.application import network_file
 
     network_file(arguments.model, arguments.output, strength=arguments.strength)
+
+
+def _add_edges(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "edges", "test which edges are needed, given the other measured variables", _edges)
+    parser.add_argument("dataset", type=Path, help="h5ad file of trajectories, results/data/DATASET.h5ad of a run")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file of all pairs: effects, p- and q-values")
+    parser.add_argument("--graph", type=Path, help="GraphML file of the edges at the false discovery rate")
+    parser.add_argument(
+        "--fdr", type=_above_zero, default=0.1, help="rate of false edges in the graph; default: %(default)s"
+    )
+    parser.add_argument(
+        "--folds", type=_positive, default=5, help="sets of blocks that are held out; default: %(default)s"
+    )
+    parser.add_argument(
+        "--splits", type=_positive, default=1, help="how often blocks are dealt again; default: %(default)s"
+    )
+    parser.add_argument(
+        "--candidates", type=_positive, default=20, help="most inputs of a target; default: %(default)s"
+    )
+    parser.add_argument("--threads", type=_positive, default=1, help="folds computed at a time; default: %(default)s")
+    parser.add_argument("--seed", type=_not_negative, default=0, help="default: %(default)s")
+
+
+def _edges(arguments: Arguments) -> None:
+    from sparsenode.application import edges_file
+
+    names = ("folds", "splits", "candidates", "threads", "seed")
+    settings = {name: getattr(arguments, name) for name in names}
+    summary = edges_file(
+        arguments.dataset, arguments.output, graph=arguments.graph, fdr=arguments.fdr, settings=settings
+    )
+    _print(summary)
 
 
 if __name__ == "__main__":

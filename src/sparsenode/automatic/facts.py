@@ -84,8 +84,8 @@ def read_facts(adata: AnnData) -> Facts:
     if observations + held_out.sum() < FEWEST_OBSERVATIONS or longest < 2:
         raise UserError(
             f"found {observations} training and {held_out.sum()} validation observations, of the former at most "
-            f"{longest} of a trajectory in a row; an automatic model takes {FEWEST_OBSERVATIONS} or more in all, and two "
-            "or more of a trajectory: measure more, or hold fewer out (`validation`)"
+            f"{longest} of a trajectory in a row; an automatic model takes {FEWEST_OBSERVATIONS} or more in all, and "
+            "two or more of a trajectory: measure more, or hold fewer out (`validation`)"
         )
     slices = [np.flatnonzero(training[rows]) + rows.start for rows in trajectory_slices(adata).values()]
     slices = [rows for rows in slices if len(rows)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sparsenode.data.missing import largest_observed, least_observed
+from sparsenode.data.checks import refuse_constant
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.estimator.settings import FitSettings, plain_value
@@ -37,14 +37,8 @@ def check_raw(raw: RawTrajectories) -> None:
         UserError: a variable has the same value wherever it is observed.
     """
     values = np.concatenate([trajectory.values for trajectory in raw.trajectories])
-    # Of a variable that is nowhere observed both are NaN: it is refused where observations are counted.
-    constant = least_observed(values) == largest_observed(values)
-    if constant.any():
-        names = [name for name, still in zip(raw.features, constant, strict=True) if still]
-        raise UserError(
-            f"{len(names)} of {len(raw.features)} variables have one value in all observations: {_listed(names)}; "
-            "leave them out, since nothing can be learned of them"
-        )
+    # One that is nowhere observed is refused where observations are counted.
+    refuse_constant(raw.features, values)
     firsts: dict[bytes, str] = {}
     pairs = []
     for name, column in zip(raw.features, values.T, strict=True):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sparsenode.estimator.plots import Plots
     from sparsenode.evaluation.evaluate import Evaluation
     from sparsenode.evaluation.truth import Truth
+    from sparsenode.inference import EdgeTest
     from sparsenode.remarks import Remark
 
 MODEL = "fit"
@@ -47,7 +48,7 @@ _KEYS = {
 DENSE = "dense"
 """What the model without a regularizer is called beside the fit."""
 # What is computed from the fit when it is first asked for.
-_DERIVED = ("evaluation_", "dense_evaluation_", "peers_", "remarks_", "_chosen", "_truth", "_tables")
+_DERIVED = ("evaluation_", "dense_evaluation_", "peers_", "remarks_", "_chosen", "_truth", "_tables", "edge_test_")
 COVERAGE = 0.9
 """Share of the members that intervals leave inside."""
 
@@ -82,6 +83,7 @@ class SparseNODE(BaseEstimator):
         peers_: scores of other people's methods on the same training data.
         strength_: the chosen strength.
         remarks_: what is doubtful about the fit.
+        edge_test_: the test of edges, once it was asked for.
         feature_names_in_: names of the variables, (variable,).
         n_features_in_: their number.
 
@@ -319,7 +321,9 @@ class SparseNODE(BaseEstimator):
             `sign` (1 activation, -1 repression, 0 neither), `selection_frequency` (share of the members with the edge),
             `weight` (median strength of the paths), and of data with a true network `known`. Of a peer `weight` is its
             score; of a consensus `effect` and `weight` are 1 for a pair that all methods have first, 0 for one that all
-            have last, and pairs are in the order of their mean rank over the fit and its peers.
+            have last, and pairs are in the order of their mean rank over the fit and its peers. After a test of
+            edges there are also `cost` (log increase of the error of held-out observations without the source),
+            `p`, `q` and `verdict`.
 
         Raises:
             UserError: there is no such method.
@@ -332,7 +336,45 @@ class SparseNODE(BaseEstimator):
         effect = table["share"] * np.where(table["sign"] < 0, -1.0, 1.0)
         table = table.assign(rank=np.arange(1, len(table) + 1), effect=effect)
         columns = ["rank", "source", "target", "effect", "sign", "selection_frequency", "weight"]
-        return table[[*columns, *(name for name in ("known",) if name in table)]]
+        table = table[[*columns, *(name for name in ("known",) if name in table)]]
+        if method is None and hasattr(self, "edge_test_"):
+            tested = self.edge_test_.table.rename(columns={"effect": "cost"})
+            table = table.merge(tested[["source", "target", "cost", "p", "q", "verdict"]], "left", ["source", "target"])
+        return table
+
+    def test_edges(self, **settings: Any) -> EdgeTest:
+        """Test which edges are needed, given the other measured variables, on the training observations of the fit.
+
+        Args:
+            **settings: those of `inference.EdgeTestSettings`, and `forbidden` and `required` pairs (source, target).
+
+        Returns:
+            The tables of the test, which `edges` and `network` take from here on.
+
+        Raises:
+            UserError: settings or names cannot be used.
+        """
+        from sparsenode.inference import test_edges
+
+        self._check_fitted()
+        self.edge_test_: EdgeTest = test_edges(self.adata_, **settings)
+        return self.edge_test_
+
+    def edges(self, fdr: float = 0.1, *, dependent: bool = False) -> pd.DataFrame:
+        """Edges that are needed, given the other measured variables, the largest effect first.
+
+        The test is made when it is first asked for, which takes minutes; `test_edges` makes it with other settings.
+
+        Args:
+            fdr: expected share of absent edges among these, .05 to .2.
+            dependent: whether p-values may depend on each other in any way.
+
+        Raises:
+            UserError: the rate is not between 0 and 1.
+        """
+        self._check_fitted()
+        test = self.edge_test_ if hasattr(self, "edge_test_") else self.test_edges()
+        return test.edges(fdr, dependent=dependent)
 
     def _table_of(self, method: str) -> pd.DataFrame:
         """The table of edges of a method, named with or without "peer:"."""

@@ -1,0 +1,217 @@
+"""How many of the edges that a test calls needed are absent, over simulated systems of several kinds.
+
+    python benchmarks/calibration.py [--kinds linear hill ...] [--systems 60] [--minutes 240] [--print-only]
+
+Each finished system is a row of benchmarks/calibration.csv, from which a later call goes on; the seeds are fixed by the
+kind and number of a system. Printed by kind: the false discovery rate that came out at nominal 5, 10 and 20 %, with an
+interval over systems; the share of edges that was found; and what peers find whose rankings are cut, with the truth, at
+the same rate, pooled over the kind. Of systems without edges: in how many any edge was called needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sparsenode.data.preprocess import assemble
+from sparsenode.data.sources import make_source
+from sparsenode.evaluation.structure import rank_pairs
+from sparsenode.inference import test_edges
+from sparsenode.peers import RandomPeer, make_peer
+from sparsenode.peers.derivatives import read_samples
+
+FOLDER = Path(__file__).parent
+TABLE, SCORES = FOLDER / "calibration.csv", FOLDER / "calibration_scores"
+RATES = (0.05, 0.1, 0.2)
+PEERS = ("correlation", "lasso", "quadratic_lasso", "extra_trees")
+FIRST_SEED = 50_000
+SYSTEMS = 60
+WITHOUT_EDGES = 150
+REPEATS = 4000
+
+
+def options_of(kind: str, number: int) -> tuple[str, dict[str, Any]]:
+    """Source and options of a system: noise, sampling and size change with its number, each at a pace of its own."""
+    noise, observations, trajectories = (0.05, 0.1, 0.02)[number % 3], (30, 50)[number % 2], (16, 24)[number // 2 % 2]
+    common = {
+        "noise": noise,
+        "observations": observations,
+        "trajectories": trajectories + 1,
+        "test_trajectories": 1,
+        "extrapolation_share": 0.0,
+        "seed": FIRST_SEED + number,
+    }
+    size = number % 4
+    own: dict[str, tuple[str, dict[str, Any]]] = {
+        "linear": ("linear", {"nodes": (4, 5, 6, 8)[size], "density": 0.3}),
+        "hill": ("hill", {"nodes": (10, 12, 20, 30)[size]}),
+        "lotka_volterra": (
+            "lotka_volterra",
+            {
+                "species": (2, 3, 4, 4)[size],
+                "partners": (1, 1, 2, 1)[size],
+                "step_noise": 0.0,
+                "horizon": 8.0,
+                "lowest_start": 2.0,
+                "highest_start": 10.0,
+            },
+        ),
+        "lorenz96": (
+            "lorenz96",
+            {
+                "nodes": (5, 6, 8, 10)[size],
+                "forcing": (8.0, 10.0)[number // 4 % 2],
+                "horizon": 0.05 * observations,
+                "burn_in": 10.0,
+            },
+        ),
+        "kuramoto": ("kuramoto", {"oscillators": (3, 3, 4, 5)[size], "density": 0.4, "frequency": (1.0, 4.0)}),
+        "second_order": ("second_order", {"oscillators": (3, 4, 5, 6)[size]}),
+        "no_edges": ("linear", {"nodes": (4, 5, 6, 8)[size], "density": 0.0}),
+    }
+    source, special = own[kind]
+    return source, {**common, **special}
+
+
+KINDS = ("linear", "hill", "lotka_volterra", "lorenz96", "kuramoto", "second_order", "no_edges")
+
+
+def run_system(kind: str, number: int, commit: str) -> dict[str, Any]:
+    """Simulate a system, test its edges and rank them by peers; all scores go to a file of their own."""
+    source, options = options_of(kind, number)
+    made = make_source(source, options)
+    raw = made.load({})
+    entry = {"source": source, "options": made.options, "validation": {"by": "none-in-source"}}
+    adata = assemble(kind, raw, entry, {})
+    assert raw.truth is not None
+    truth = pd.DataFrame(raw.truth != 0, index=raw.features, columns=raw.features)
+    started, cpu = time.perf_counter(), time.process_time()
+    test = test_edges(adata)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    pairs = test.table[["source", "target", "effect", "lower", "upper", "p", "q", "sign", "verdict"]].copy()
+    pairs["edge"] = [truth.loc[source, target] for source, target in zip(pairs["source"], pairs["target"], strict=True)]
+    samples = read_samples(adata, 1)
+    for name in PEERS:
+        peer = make_peer(name, {})
+        scores, _ = peer.infer(samples, 0) if isinstance(peer, RandomPeer) else peer.infer(samples)
+        table = pd.DataFrame(scores, index=raw.features, columns=raw.features)
+        pairs[name] = [
+            table.loc[source, target] for source, target in zip(pairs["source"], pairs["target"], strict=True)
+        ]
+    SCORES.mkdir(exist_ok=True)
+    pairs.to_csv(SCORES / f"{kind}_{number}.csv", index=False)
+    edges = pairs["edge"].to_numpy(bool)
+    row: dict[str, Any] = {
+        "kind": kind,
+        "system": number,
+        "seed": options["seed"],
+        "variables": len(raw.features),
+        "trajectories": options["trajectories"] - 1,
+        "observations": options["observations"],
+        "noise": options["noise"],
+        "edges": int(edges.sum()),
+        "pairs": len(pairs),
+    }
+    for rate in RATES:
+        selected = (pairs["q"] <= rate).to_numpy()
+        row |= {f"selected_{rate:g}": int(selected.sum()), f"false_{rate:g}": int((selected & ~edges).sum())}
+    row["rejected_absent"] = int(((pairs["p"] < 0.05).to_numpy() & ~edges).sum())
+    row["untold"] = int((pairs["verdict"] == "cannot be told").sum())
+    some = 0 < edges.sum() < len(edges)
+    row["auprc"] = rank_pairs(pairs["effect"].to_numpy(), edges.astype(float))["auprc"] if some else np.nan
+    return {**row, "cpu_seconds": round(cpu, 1), "seconds": round(seconds, 1), "commit": commit}
+
+
+def interval_of_rate(false: np.ndarray, selected: np.ndarray) -> tuple[float, float, float]:
+    """Mean share of absent edges among the selected, 0 where none is, and its interval over systems drawn again."""
+    share = np.where(selected > 0, false / np.maximum(selected, 1), 0.0)
+    drawn = np.random.default_rng(0).integers(0, len(share), (REPEATS, len(share)))
+    low, high = np.quantile(share[drawn].mean(1), [0.025, 0.975])
+    return float(share.mean()), float(low), float(high)
+
+
+def recall_at(scores: pd.DataFrame, name: str, rate: float) -> float:
+    """Largest share of the edges above a cut at which, pooled over systems, at most so many of the pairs are absent."""
+    edges = scores["edge"].to_numpy(bool)[np.argsort(-scores[name].to_numpy(), kind="stable")]
+    share = np.cumsum(~edges) / np.arange(1, len(edges) + 1)
+    allowed = np.flatnonzero(share <= rate)
+    return float(edges[: allowed[-1] + 1].sum() / edges.sum()) if len(allowed) else 0.0
+
+
+def print_table(table: pd.DataFrame) -> None:
+    """What the finished systems say, by kind."""
+    for kind, rows in table.groupby("kind", sort=False):
+        absent = int((rows["pairs"] - rows["edges"]).sum())
+        print(f"\n{kind}: {len(rows)} systems, {int(rows['edges'].sum())} edges, {absent} absent pairs")
+        level = rows["rejected_absent"].sum() / max(absent, 1)
+        print(f"  absent pairs with p < .05: {level:.3f}; cannot be told: {int(rows['untold'].sum())} pairs")
+        if not rows["edges"].any():
+            for rate in RATES:
+                wrong = int((rows[f"selected_{rate:g}"] > 0).sum())
+                interval = stats.binomtest(wrong, len(rows)).proportion_ci()
+                print(f"  nominal {rate:.0%}: any edge in {wrong} ({interval.low:.3f} to {interval.high:.3f})")
+            continue
+        files = [SCORES / f"{kind}_{number}.csv" for number in rows["system"]]
+        scores = pd.concat([pd.read_csv(file) for file in files]) if all(file.exists() for file in files) else None
+        for rate in RATES:
+            false, selected = rows[f"false_{rate:g}"].to_numpy(), rows[f"selected_{rate:g}"].to_numpy()
+            mean, low, high = interval_of_rate(false, selected)
+            recall = (selected - false).sum() / rows["edges"].sum()
+            line = f"  nominal {rate:.0%}: realized {mean:.3f} ({low:.3f} to {high:.3f}), recall {recall:.3f}"
+            if scores is not None:
+                pooled = false.sum() / max(selected.sum(), 1)
+                cuts = ", ".join(f"{name} {recall_at(scores, name, pooled):.3f}" for name in PEERS)
+                line += f"; peers cut with the truth at {pooled:.3f}: {cuts}"
+            print(line)
+        print(
+            f"  AUPRC by effect {rows['auprc'].mean():.3f}, {rows['cpu_seconds'].mean():.0f} s of a processor a system"
+        )
+
+
+def finished(table: Path) -> pd.DataFrame:
+    return pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["kind", "system"])
+
+
+def next_systems(done: pd.DataFrame, kinds: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Systems that are left, the kinds in turn."""
+    have = set(zip(done["kind"], done["system"], strict=True))
+    most = max(kinds.values(), default=0)
+    return [
+        (kind, number) for number in range(most) for kind in kinds if number < kinds[kind] if (kind, number) not in have
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument(
+        "--systems", type=int, default=None, help=f"of a kind; {SYSTEMS}, without edges {WITHOUT_EDGES}"
+    )
+    parser.add_argument("--minutes", type=float, default=240.0, help="after which no further system begins")
+    parser.add_argument("--print-only", action="store_true")
+    arguments = parser.parse_args()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=FOLDER, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    end = time.monotonic() + 60 * arguments.minutes
+    counts = {kind: arguments.systems or (WITHOUT_EDGES if kind == "no_edges" else SYSTEMS) for kind in arguments.kinds}
+    if not arguments.print_only:
+        for kind, number in next_systems(finished(TABLE), counts):
+            if time.monotonic() > end:
+                break
+            row = run_system(kind, number, commit)
+            pd.DataFrame([row]).to_csv(TABLE, mode="a", header=not TABLE.exists(), index=False)
+            print(f"{kind} {number}: {row['seconds']:.0f} s", flush=True)
+    print_table(finished(TABLE))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The test of all edges: linear systems with known edges, and data of which nothing can be told."""
+
+import numpy as np
+import pytest
+from scipy.linalg import expm
+
+from sparsenode import inference
+from sparsenode.errors import UserError
+from sparsenode.inference.blocks import cut_blocks, cut_windows
+from sparsenode.inference.networks import Layout
+from sparsenode.inference.systems import Wiring, fit_system_starts, solve_system, system_sensitivity
+
+CHEAP = {"folds": 3, "units": 2, "draws": 1, "rounds": 3, "window": 8}
+CHAIN = np.array([[-0.5, 0.0, 0.0], [1.5, -1.0, 0.0], [0.0, -1.5, -1.0]])  # (target, source)
+
+
+def simulate(matrix, *, trajectories=12, observations=17, step=0.2, noise=0.05, seed=0):
+    """Noisy states (trajectory, time, variable) of dx/dt = matrix x, and their times."""
+    generator = np.random.default_rng(seed)
+    times = np.arange(observations) * step
+    starts = generator.normal(size=(trajectories, len(matrix)))
+    states = np.einsum("tij,rj->rti", expm(matrix * times[:, None, None]), starts)
+    return states + noise * states.std() * generator.normal(size=states.shape), times
+
+
+@pytest.fixture(scope="module")
+def chain():
+    states, times = simulate(CHAIN)
+    return inference.test_edges(states, times, **CHEAP)
+
+
+@pytest.mark.slow(reason="fits three folds")
+def test_the_edges_of_a_chain_are_needed_and_no_others(chain):
+    edges = chain.edges()
+    assert set(zip(edges["source"], edges["target"], strict=True)) == {("x1", "x2"), ("x2", "x3")}
+    assert edges.set_index("source")["sign"].to_dict() == {"x1": 1, "x2": -1}
+    absent = chain.table[~chain.table["selected"]]
+    assert (absent["p"] > 0.05).all()
+    assert absent["effect"].max() < 0.2 < edges["effect"].min()
+    assert (chain.table["effect"].diff().dropna() <= 0).all()
+    assert chain.table["lower"].le(chain.table["effect"]).all()
+
+
+@pytest.mark.slow(reason="shares the three folds")
+def test_self_effects_are_apart(chain):
+    assert (chain.table["source"] != chain.table["target"]).all()
+    assert (chain.self_effects["source"] == chain.self_effects["target"]).all()
+    assert len(chain.self_effects) == 3
+    assert chain.self_effects.set_index("target").loc["x2", "selected"]
+
+
+@pytest.mark.slow(reason="shares the three folds")
+def test_white_residuals_are_told_and_what_is_left_is_the_noise(chain):
+    assert (chain.targets["verdict"] == "residuals are white").all()
+    states, _ = simulate(CHAIN)
+    noise = (0.05 * simulate(CHAIN, noise=0.0)[0].std()) ** 2 / states.reshape(-1, 3).var(0)
+    assert (chain.targets["unexplained"] / noise).between(0.6, 2.5).all()
+
+
+@pytest.mark.slow(reason="shares the three folds")
+def test_a_lower_rate_selects_no_more_and_the_rule_for_dependence_fewer(chain):
+    strict, loose = (set(chain.edges(rate).index) for rate in (0.01, 0.2))
+    assert len(strict) <= len(loose)
+    assert (chain.table["q_dependent"] >= chain.table["q"]).all()
+    with pytest.raises(UserError, match=r"fdr: found 1\.5; allowed: a number between 0 and 1"):
+        chain.edges(1.5)
+
+
+@pytest.mark.slow(reason="fits three folds twice")
+def test_the_same_data_give_the_same_bits_however_many_threads(chain):
+    states, times = simulate(CHAIN)
+    again = inference.test_edges(states, times, **CHEAP, threads=2)
+    assert again.table.equals(chain.table)
+
+
+@pytest.mark.slow(reason="fits three folds")
+def test_forbidden_edges_are_in_no_model_and_required_ones_are_no_hypotheses():
+    states, times = simulate(CHAIN)
+    test = inference.test_edges(
+        states, times, forbidden=[("x3", "x1"), ("x3", "x2")], required=[("x1", "x2"), ("x1", "x3")], **CHEAP
+    )
+    rows = test.table.set_index(["source", "target"])
+    assert rows.loc[("x3", "x1"), ["verdict", "screened"]].tolist() == ["forbidden", 0.0]
+    assert rows.loc[("x1", "x2"), "verdict"] == "required"
+    assert rows.loc[("x1", "x3"), "verdict"] == "required, without evidence"
+    assert rows["q"].isna().sum() == 4
+    assert rows.loc[("x2", "x3"), "q"] <= 2 * rows.loc[("x2", "x3"), "p"] * (1 + 1e-12)
+
+
+@pytest.mark.slow(reason="fits three folds")
+def test_a_duplicate_makes_a_group_and_no_wrong_edge():
+    states, times = simulate(CHAIN[:2, :2], noise=0.03)
+    doubled = np.concatenate([states, states[..., :1]], axis=2)
+    test = inference.test_edges(doubled, times, **CHEAP)
+    into = test.table[test.table["target"] == "x2"].set_index("source")
+    assert not into["selected"].any()
+    assert into["group"].tolist() == ["one of x1, x3"] * 2
+    assert test.groups.set_index("target").loc["x2", "q"] < 0.05
+
+
+def test_one_short_trajectory_tells_nothing():
+    states, times = simulate(CHAIN, trajectories=1, observations=9)
+    test = inference.test_edges(states, times, **CHEAP)
+    assert test.reason.startswith("a test takes 10 independent blocks, and the data have 1:")
+    assert test.edges().empty
+    assert (test.table["verdict"] == "cannot be told").all()
+    assert test.table[["p", "q"]].isna().all(axis=None)
+    assert (test.self_effects["verdict"] == "cannot be told").all()
+    assert (test.targets["verdict"] == "cannot be told").all()
+
+
+@pytest.mark.slow(reason="fits two folds")
+def test_fewer_blocks_than_folds_rank_edges_and_test_none():
+    generator = np.random.default_rng(0)
+    long = generator.normal(size=(4, 12, 2)).cumsum(1)
+    test = inference.test_edges(long, **{**CHEAP, "folds": 20})
+    assert test.blocks < 20
+    assert test.table["p"].isna().all()
+    assert test.edges().empty
+
+
+@pytest.mark.slow(reason="fits two folds")
+def test_more_variables_than_observations_tell_nothing():
+    generator = np.random.default_rng(0)
+    test = inference.test_edges(generator.normal(size=(10, 6, 40)), folds=2, units=1, draws=1, rounds=1, candidates=20)
+    assert "observations of each variable for 21 inputs" in test.reason
+    assert (test.table["verdict"] == "cannot be told").all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"required": [("x1", "y")]}, "required: there is no variable 'y'"),
+        ({"forbidden": [("x1", "x1")]}, "forbidden: 'x1' to itself"),
+        ({"forbidden": ["x1"]}, "forbidden: found 'x1'; allowed: pairs"),
+        ({"forbidden": [("x1", "x2")], "required": [("x1", "x2")]}, "from 'x1' to 'x2' is forbidden and required"),
+        ({"folds": 1}, "folds: found the number 1"),
+        ({"fold": 3}, "fold"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(changes, message):
+    states, times = simulate(CHAIN, trajectories=2)
+    with pytest.raises(UserError, match=message):
+        inference.test_edges(states, times, **changes)
+
+
+def test_constant_variables_are_refused():
+    states, times = simulate(CHAIN)
+    states[..., 1] = 2.0
+    with pytest.raises(UserError, match="x2"):
+        inference.test_edges(states, times)
+
+
+def test_blocks_of_a_series_are_longer_than_it_remembers_and_cover_it():
+    times = np.arange(400) * 0.1
+    blocks = cut_blocks([times], [np.sin(times)[:, None] * [1.0, 2.0]])
+    assert len(blocks) >= 10
+    assert min(np.ptp(block.time) for block in blocks) > 1.0
+    np.testing.assert_array_equal(np.concatenate([block.time for block in blocks]), times)
+    drift = np.linspace(0, 1, 400)[:, None] ** [1.0, 2.0]
+    assert len(cut_blocks([times], [drift])) < 10
+
+
+def test_what_a_block_is_smoothed_to_depends_on_no_other_block():
+    generator = np.random.default_rng(0)
+    times = np.arange(20) * 0.1
+    values = [generator.normal(size=(20, 2)) for _ in range(12)]
+    first = cut_blocks([times] * 12, values)[0]
+    second = cut_blocks([times] * 12, [values[0], *(value + 5 for value in values[1:])])[0]
+    np.testing.assert_allclose(first.states, second.states)
+    np.testing.assert_allclose(first.slopes, second.slopes)
+
+
+def test_windows_hold_every_interval_once():
+    generator = np.random.default_rng(0)
+    times = [np.sort(generator.random(23)) * 5 for _ in range(10)]
+    values = [generator.normal(size=(23, 2)) for _ in range(10)]
+    values[0][4, 1] = np.nan
+    blocks = cut_blocks(times, values)
+    windows = cut_windows(blocks, 5)
+    assert windows.steps.sum() == pytest.approx(sum(np.ptp(block.time) for block in blocks))
+    assert windows.weight[:, 1:].sum() + (windows.weight[:, 0]).sum() == pytest.approx(10 * 2 * (23 + 4) - 1)
+    assert windows.weight[windows.observed != 0].all()
+
+
+def test_the_systems_sensitivity_is_that_of_finite_differences():
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    layout = Layout(inputs=3, units=3)
+    wiring = Wiring(
+        sources=torch.tensor([[1, 2], [0, 2], [0, 1]]),
+        mask=torch.ones((3, 3), dtype=torch.float64),
+        slope=torch.tensor([1.0, 0.7, 1.2], dtype=torch.float64),
+        layout=layout,
+    )
+    parameters = layout.draw(3, generator) + 0.3 * torch.randn((3, layout.size), generator=generator).double()
+    start = torch.randn((4, 3), generator=generator).double()
+    steps = torch.full((4, 5), 0.05, dtype=torch.float64)
+    path = solve_system(wiring, parameters, start, steps)
+    sensitivity = system_sensitivity(wiring, parameters, path, steps)
+    for variable in range(3):
+        change = 1e-6 * torch.eye(3, dtype=torch.float64)[variable]
+        ends = [solve_system(wiring, parameters, start + sign * change, steps)[:, ::2] for sign in (1, -1)]
+        torch.testing.assert_close(sensitivity[..., variable], (ends[0] - ends[1]) / 2e-6, rtol=1e-4, atol=1e-5)
+    moved = start + 0.1
+    fitted, _ = fit_system_starts(wiring, parameters, moved, path[:, ::2], torch.ones_like(path[:, ::2]), steps)
+    torch.testing.assert_close(fitted, start, rtol=0, atol=1e-3)
+
+
+@pytest.mark.slow(reason="fits two folds")
+def test_the_command_writes_all_pairs_and_the_graph_of_the_needed_ones(tmp_path, capsys):
+    import networkx
+    import pandas as pd
+
+    from sparsenode.cli import main
+    from sparsenode.data.contract import write_trajectories
+    from sparsenode.data.preprocess import assemble
+    from sparsenode.data.sources import make_source
+
+    source = make_source(
+        "linear", {"nodes": 2, "density": 1.0, "trajectories": 11, "test_trajectories": 1, "observations": 10}
+    )
+    entry = {"source": "linear", "options": source.options, "validation": {"by": "none-in-source"}}
+    adata = assemble("pair", source.load({}), entry, {})
+    write_trajectories(adata, tmp_path / "pair.h5ad")
+    files = ["--output", str(tmp_path / "edges.csv"), "--graph", str(tmp_path / "edges.graphml")]
+    assert main(["edges", str(tmp_path / "pair.h5ad"), *files, "--folds", "2"]) == 0
+    table = pd.read_csv(tmp_path / "edges.csv")
+    test = inference.test_edges(adata, folds=2)
+    np.testing.assert_allclose(table["effect"], test.table["effect"])
+    graph = networkx.read_graphml(tmp_path / "edges.graphml")
+    assert set(graph.nodes) == {"x1", "x2"}
+    assert graph.number_of_edges() == len(test.edges()) == graph.graph["edges_written"]
+    words = capsys.readouterr().out
+    assert words.startswith(f"{len(test.edges())} of 2 edges are needed, given the other measured variables")
+    assert "conditional on the pseudotime" in words
