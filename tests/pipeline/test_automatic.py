@@ -119,5 +119,5 @@ def test_too_few_observations_are_told_with_model_and_dataset(config: dict[str, 
     settings = {"validation": {"by": "time_blocks", "share": 0.2}, "initial_state": {}, "feature_weight": "uniform"}
     values = np.array([[0.0], [1.0], [2.0], [1.5], [1.0], [0.2]])
     write_trajectories(assemble("small", read_arrays(values), settings, {}), data)
-    with pytest.raises(UserError, match="mine on small: found 5 training observations"):
+    with pytest.raises(UserError, match="mine on small: found 5 training and 1 validation observations"):
         freeze(config, data, "none")

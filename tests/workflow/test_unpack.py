@@ -23,7 +23,7 @@ from sparsenode.data.trajectories import RawTrajectories, Trajectory, constant_l
 from sparsenode.data.source import Source
 from pydantic import Field
 
-class TableSource(Source):
+class CountsSource(Source):
     unpack: bool = Field(description="Read the table unpacked.")
 
     def required_files(self):
@@ -41,7 +41,7 @@ class TableSource(Source):
 
 
 def entry(unpack):
-    return {"source": "table", "options": {"unpack": unpack}, "validation": {"by": "time_blocks", "share": 0.2}}
+    return {"source": "counts", "options": {"unpack": unpack}, "validation": {"by": "time_blocks", "share": 0.2}}
 
 
 DATASETS = {"packed": entry(unpack=False), "unpacked": entry(unpack=True)}
@@ -55,7 +55,7 @@ def table(workflow, tmp_path, monkeypatch):
     sources, start = tmp_path / "sources", tmp_path / "start"
     sources.mkdir()
     start.mkdir()
-    (sources / "table.py").write_text(SOURCE)
+    (sources / "counts.py").write_text(SOURCE)
     (start / "sitecustomize.py").write_text(f"import sparsenode.data.sources as d; d.__path__.append({str(sources)!r})")
     monkeypatch.setenv("PYTHONPATH", first_on_python_path(start))
     workflow.configure(**PLAIN, datasets=DATASETS)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEARCHES = "searches"
 """Key of the metadata that says how jobs chose strengths: of each its `seeds`, `batches`, and `reasons` in words."""
@@ -99,6 +101,8 @@ def choose_strength(
         "smallest" or "largest" where the chosen one is that of several that were offered: strengths beyond may be
         better, unless nothing is left to select at the largest one.
     """
+    import pandas as pd
+
     table = _pivot(errors, members)
     logs = table.clip(lower=np.finfo(np.float64).tiny).map(math.log)
     is_usable = pd.MultiIndex.from_frame(members[["strength", "seed"]]).isin(table.index)

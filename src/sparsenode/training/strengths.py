@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.choice import choose_strength
@@ -56,6 +55,8 @@ class Search:
 
     def next(self, task: Task, batches: Sequence[Sequence[float]], ended: Sequence[tuple[Parameters, Member]]) -> Batch:
         """The batch after those that have ended, by what their members forecast."""
+        import pandas as pd
+
         judge = self.judge.to(task.device)
         errors, selected = [], []
         off_diagonal = ~np.eye(task.field.features, dtype=bool)

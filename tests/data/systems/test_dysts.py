@@ -132,7 +132,7 @@ def test_systems_that_are_no_equations_of_the_state_are_refused(name: str, messa
 
 
 def test_unknown_parameters_are_refused() -> None:
-    with pytest.raises(UserError, match="Dysts has no parameter 'roh'; the nearest: rho"):
+    with pytest.raises(UserError, match="the system dysts Lorenz has no parameter 'roh'; the nearest: rho"):
         Dysts("Lorenz").with_parameter("roh", 2.0)
     with pytest.raises(UserError, match="cannot multiply the parameter rho by 0"):
         Dysts("Lorenz").with_parameter("rho", 0.0)
