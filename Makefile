@@ -35,11 +35,11 @@ run: $(STAMP)
 	snakemake --cores all
 	snakemake --report results/report.html
 	@echo
-	@echo "report:  results/report.html"
-	@echo "figures:"
-	@snakemake --cores 1 --quiet all --summary 2> /dev/null | cut -f 1 | grep -E '\.(pdf|png)$$' | sed 's/^/  /'
+	@cat results/summary.md
 	@echo
-	@cat results/remarks.md
+	@echo "report:  results/report.html"
+	@echo "figures: results/figures"
+	@echo "doubts:  results/remarks.md"
 
 # Those on Slurm are one file, and so go to one process, which mostly waits for jobs: one process more than cores.
 test: $(STAMP)

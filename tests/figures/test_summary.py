@@ -10,7 +10,7 @@ from sparsenode import cli
 from sparsenode.evaluation.results import Results
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
 from sparsenode.figures.summary import describe_summary, summarize
-from sparsenode.remarks import HEADINGS, LARGEST, Remark, tell_summary, write_remarks
+from sparsenode.remarks import HEADINGS, LARGEST, TRIVIAL, Remark, tell_summary, write_remarks
 
 ERRORS = {("small", "l1"): (0.2, 0.3), ("small", "none"): (0.4, 0.1), ("wide", "l1"): (0.15, 0.9)}
 """Errors on validation and test data by model and method, at the chosen strength."""
@@ -73,6 +73,14 @@ def test_the_words_say_what_was_measured(files):
     assert "25 % of all pairs of variables have a path in its network" in words
     assert "average precision of 0.60 (chance 0.20; best peer, lasso, 0.50)." in words
     assert words.count(HEADINGS[LARGEST]) == 1
+
+
+def test_doubts_on_other_methods_are_counted(files):
+    remarks = [Remark("toy", "small", "l1", LARGEST, "1"), Remark("toy", "small", "none", TRIVIAL, "x")]
+    words = " ".join(describe_summary(summarize(Results("toy", files), remarks)).split())
+    assert HEADINGS[LARGEST] in words
+    assert HEADINGS[TRIVIAL] not in words
+    assert words.endswith("and 1 more on other methods (`remarks.md`).")
 
 
 def test_a_model_that_is_worse_than_a_trivial_forecast_is_said_to_be(files):

@@ -199,8 +199,12 @@ def _tell_network(summary: DatasetSummary) -> str:
 
 
 def _tell_doubts(summary: DatasetSummary) -> str:
-    kinds = dict.fromkeys(HEADINGS[remark.kind] for remark in summary.remarks)
-    return f"Doubtful: {'; '.join(kinds)}." if kinds else ""
+    best = summary.model, summary.method
+    of_best = [remark for remark in summary.remarks if (remark.model, remark.method) in {best, (best[0], ""), ("", "")}]
+    rest = len(summary.remarks) - len(of_best)
+    doubts = list(dict.fromkeys(HEADINGS[remark.kind] for remark in of_best))
+    doubts += [f"and {rest} more on other methods (`remarks.md`)"] * bool(rest)
+    return f"Doubtful: {'; '.join(doubts)}." if doubts else ""
 
 
 def _fill(line: str) -> str:
