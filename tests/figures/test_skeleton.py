@@ -131,6 +131,13 @@ def test_the_body_is_seen_facing_right_whichever_way_it_goes():
         np.testing.assert_allclose(skeleton.look_from_side(turned, forward)[0, 3], (2, 1), atol=1e-12)
 
 
+def test_hip_joints_at_the_root_are_passed_over():
+    """As in CMU's recordings converted to BVH: root, left and right hip joint at it, then the legs to the sides."""
+    places = np.array([[[0.0, 1, 0], [0, 1, 0], [0, 1, 0], [1, 1, 0], [-1, 1, 0]]])
+    bones, sides = [(0, 1), (0, 2), (1, 3), (2, 4)], ["left", "right", "left", "right"]
+    np.testing.assert_allclose(skeleton.face(places, bones, sides), (0, 0, 1), atol=1e-12)
+
+
 def test_trials_are_of_the_trained_person_and_of_another(walking):
     assert skeleton.order_trials(walking) == {"35": ["35_30", "35_31"], "07": ["07_01"]}
 

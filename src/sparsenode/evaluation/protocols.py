@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 KEPT_FEATURES = 12
 """Features whose forecasts are written out: those whose smooth course over time moves most."""
-ALL_FEATURES = 64
+ALL_FEATURES = 128
 """All of them up to this number, which a figure of the whole (a skeleton) needs."""
 KEPT_TIMES = 200
 """Forecast values written out per trajectory, protocol and feature at most, fewer for more than `KEPT_FEATURES`."""

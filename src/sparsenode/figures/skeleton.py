@@ -270,11 +270,22 @@ def face(places: np.ndarray, bones: Sequence[tuple[int, int]], sides: Sequence[s
         bones: numbers of the joints that each bone begins and ends at (bone,).
         sides: side of the body that each bone is on (bone,).
     """
-    hips = {side: end for (start, end), side in zip(bones, sides, strict=True) if start == 0}
+    hips = {side: _leave_root(places, bones, end) for (start, end), side in zip(bones, sides, strict=True) if not start}
     left = mean_observed(places[:, hips["left"]] - places[:, hips["right"]])
     # Left times up is forward, as y is up and the axes are right-handed.
     forward = np.cross(left, (0.0, 1.0, 0.0))
     return forward / (np.linalg.norm(forward) or 1.0)
+
+
+def _leave_root(places: np.ndarray, bones: Sequence[tuple[int, int]], joint: int) -> int:
+    """The first of a joint and those after it that is not where the root is.
+
+    Recordings in BVH mostly have the hip joints of both sides at the root, and those of the legs after them.
+    """
+    following = dict(reversed(bones))
+    while joint in following and not np.nanmax(np.abs(places[:, joint] - places[:, 0]), initial=0.0) > 0:
+        joint = following[joint]
+    return joint
 
 
 def look_from_side(places: np.ndarray, forward: np.ndarray) -> np.ndarray:
