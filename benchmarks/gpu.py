@@ -298,7 +298,7 @@ def check_halving(bench: Bench) -> None:
     sizes: list[str] = []
     logger = logging.getLogger("sparsenode.training.loop")
     handler = logging.Handler()
-    handler.emit = lambda record: sizes.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: sizes.append(record.getMessage())  # type: ignore[method-assign]  # of this one handler
     logger.addHandler(handler)
     whole = train(problems, 8, settings, methods("none"), seeds, device=bench.device)
     try:

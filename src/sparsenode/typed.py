@@ -107,6 +107,19 @@ Name = Annotated[
 """A name that is part of the names of files."""
 
 
+def plain_value(value: Any) -> Any:
+    """A value of a setting in the types of JSON, as a configuration has it."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {name: plain_value(entry) for name, entry in value.items()}
+    if hasattr(value, "tolist"):  # numbers and arrays of NumPy, which is not imported here
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain_value(entry) for entry in value]
+    return value
+
+
 def read_settings(model: type[AnySettings], values: Mapping[str, Any], name: str) -> AnySettings:
     """Settings from a mapping of keys to values.
 

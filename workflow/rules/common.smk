@@ -456,34 +456,28 @@ def compared(files):
     return tables
 
 
-def comparison_arguments(wildcards, input):
-    """What of a comparison is a list: its datasets, their metrics and folders of chosen strengths."""
-    return arguments(
-        datasets=compared("{dataset}")(wildcards),
-        metrics=input.metrics,
-        selections=compared(f"{RESULTS}selection/{{dataset}}")(wildcards),
-    )
-
-
-def benchmark_arguments(wildcards, input):
-    """What of the table of benchmarks is a list."""
-    return arguments(
-        datasets=of_benchmarks("{dataset}")(wildcards),
-        metrics=input.metrics,
-        selections=of_benchmarks(f"{RESULTS}selection/{{dataset}}")(wildcards),
-        remarks=input.remarks,
-    )
-
-
-def summary_arguments(wildcards, input):
-    """What of the summary of a run is a list."""
-    datasets = config["run"]["datasets"]
+def arguments_of_datasets(datasets, input, **more):
+    """What of a table of several datasets is a list: their names, metrics and folders of chosen strengths."""
     return arguments(
         datasets=datasets,
         metrics=input.metrics,
         selections=[f"{RESULTS}selection/{dataset}" for dataset in datasets],
-        remarks=input.remarks,
+        **more,
     )
+
+
+def comparison_arguments(wildcards, input):
+    return arguments_of_datasets(compared("{dataset}")(wildcards), input)
+
+
+def benchmark_arguments(wildcards, input):
+    datasets = of_benchmarks("{dataset}")(wildcards)
+    return arguments_of_datasets(datasets, input, remarks=input.remarks)
+
+
+def summary_arguments(wildcards, input):
+    datasets = config["run"]["datasets"]
+    return arguments_of_datasets(datasets, input, remarks=input.remarks)
 
 
 def model_arguments(wildcards, input):

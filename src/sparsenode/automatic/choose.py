@@ -14,7 +14,7 @@ from sparsenode.automatic.smoothing import smoothing_width
 from sparsenode.ensemble.device import usable_memory
 from sparsenode.ensemble.memory import BASE_BYTES, evaluations_kept, member_bytes, member_size
 from sparsenode.settings import ModelSettings
-from sparsenode.typed import read_settings
+from sparsenode.typed import plain_value, read_settings
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -106,7 +106,7 @@ def choose_settings(
         choices.append(choice)
         regularizer = str(choice.value)
     values = {**by_hand, **chosen}
-    plain = {key: value.model_dump() if hasattr(value, "model_dump") else value for key, value in values.items()}
+    plain = {key: plain_value(value) for key, value in values.items()}
     warnings = tuple(_warnings(facts))
     for warning in warnings:
         _LOG.warning("%s", warning)
@@ -151,7 +151,7 @@ def _warnings(facts: Facts) -> list[str]:
         listed = _list(list(facts.constant))
         warnings.append(f"variables that never change in the training data have no edges: {listed}; leave them out")
     if facts.alike:
-        listed = _list([f"{one} and {other}" for one, other in facts.alike])
+        listed = _list([f"{name} and {copy}" for name, copy in facts.alike])
         warnings.append(
             f"variables that are multiples of each other, whose edges cannot be told apart: {listed}; keep one of each"
         )

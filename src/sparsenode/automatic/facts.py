@@ -261,7 +261,7 @@ def _multiples(values: NDArray[np.float64], names: list[str]) -> tuple[tuple[str
     size = np.sqrt(np.square(centered).sum(0))
     scaled = centered / np.where(size > 0, size, 1.0)
     alike = np.triu(np.abs(scaled.T @ scaled) > 1 - _SAME, 1)
-    return tuple((names[one], names[other]) for one, other in np.argwhere(alike))
+    return tuple((names[first], names[second]) for first, second in np.argwhere(alike))
 
 
 def rounded(value: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sparsenode.settings import ModelSettings
+from sparsenode.typed import plain_value
 
 BY_HAND = "set by hand"
 
@@ -43,13 +44,6 @@ class Choices:
             "choices": [[choice.key, plain_value(choice.value), choice.reason] for choice in self.choices],
             "warnings": list(self.warnings),
         }
-
-
-def plain_value(value: Any) -> Any:
-    """A value of a setting in the types of JSON."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    return list(value) if isinstance(value, tuple) else value
 
 
 def describe_choices(choices: Iterable[Iterable[Any]]) -> list[str]:

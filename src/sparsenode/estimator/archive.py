@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsenode.errors import UserError
-from sparsenode.estimator.settings import PARAMETERS, plain_value
+from sparsenode.estimator.settings import PARAMETERS
 from sparsenode.files import describe_absence, describe_problem, write_atomically
+from sparsenode.typed import plain_value
 
 if TYPE_CHECKING:
     from sparsenode.estimator.model import SparseNODE

@@ -10,7 +10,8 @@ import numpy as np
 from sparsenode.data.checks import refuse_constant
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
-from sparsenode.estimator.settings import FitSettings, plain_value
+from sparsenode.estimator.settings import FitSettings
+from sparsenode.typed import plain_value
 
 _NAMED = 5  # names listed in a message
 

@@ -16,9 +16,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from sparsenode.errors import InterruptedTrainingError, UserError
-from sparsenode.estimator.settings import PARAMETERS, FitSettings, complete_settings, plain_value, preparation
+from sparsenode.estimator.settings import PARAMETERS, FitSettings, complete_settings, preparation
 from sparsenode.interventions.settings import interval_levels
-from sparsenode.typed import read_settings, unknown_name
+from sparsenode.typed import plain_value, read_settings, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd

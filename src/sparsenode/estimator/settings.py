@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from sparsenode.automatic.options import automatic_options
-from sparsenode.methods import get_method
+from sparsenode.methods import get_method, offered_strengths
 from sparsenode.settings import (
     AUTO,
     Auto,
@@ -23,12 +22,13 @@ from sparsenode.settings import (
     ValidationSettings,
     WindowSettings,
 )
-from sparsenode.typed import Contradiction, read_settings
+from sparsenode.typed import Contradiction, plain_value, read_settings
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+# mypy takes a type that is wider by "auto" than that of the model's settings for a mistake; reading allows it.
 class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     """The settings of `SparseNODE`: of its model, its method, its data and its job; "auto" takes one from the data."""
 
@@ -132,19 +132,6 @@ PARAMETERS: Mapping[str, Any] = _parameters()
 """Default of each keyword of the constructor."""
 
 
-def plain_value(value: Any) -> Any:
-    """A value of a setting in the types of Python, as a configuration has it."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump()
-    if isinstance(value, Mapping):
-        return {name: plain_value(entry) for name, entry in value.items()}
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [plain_value(entry) for entry in value]
-    return value
-
-
 def preparation(settings: FitSettings) -> dict[str, Any]:
     """What the data are prepared by, as a dataset's entry of the configuration has it."""
     validation = settings.validation
@@ -177,14 +164,9 @@ def complete_settings(settings: FitSettings, adata: AnnData) -> tuple[dict[str, 
         plain = {name: plain_value(value) for name, value in by_hand.items()}
         model, report = read_settings(ModelSettings, plain, "SparseNODE"), {}
         regularizer = regularizer or str(choose_regularizer(model.network).value)
-    strengths: list[float] | Auto = AUTO
-    if get_method(regularizer).strength is None:
-        strengths = [0.0]
-    elif settings.strengths != AUTO:
-        strengths = sorted(settings.strengths) or [0.0]
     method = {
         "regularizer": regularizer,
-        "strengths": strengths,
+        "strengths": offered_strengths(get_method(regularizer), settings.strengths),
         "options": automatic_options(regularizer) if settings.options == AUTO else dict(settings.options),
     }
     return model.model_dump(mode="json"), method, report

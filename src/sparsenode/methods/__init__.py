@@ -11,12 +11,12 @@ import importlib
 import math
 import pkgutil
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sparsenode.errors import UserError
-from sparsenode.settings import BATCH, MOST_BATCHES
+from sparsenode.settings import AUTO, BATCH, MOST_BATCHES, Auto
 from sparsenode.typed import Settings, read_settings, unknown_name
 
 if TYPE_CHECKING:
@@ -169,6 +169,13 @@ def get_method(name: str) -> type[Method]:
         if isinstance(entry, type) and issubclass(entry, Method) and entry.__module__ == module.__name__
     )
     return method
+
+
+def offered_strengths(method: type[Method], strengths: Iterable[float | str] | Auto) -> list[float] | Auto:
+    """Strengths as sorted numbers; "auto" where training chooses them, `[0.0]` for a method that takes none."""
+    if method.strength is None:
+        return [0.0]
+    return AUTO if strengths == AUTO else sorted(map(float, strengths)) or [0.0]
 
 
 def most_strengths(method: type[Method]) -> tuple[int, int]:

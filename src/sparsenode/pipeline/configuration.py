@@ -728,13 +728,9 @@ def strengths_of(method: Mapping[str, Any]) -> list[float] | Auto:
 
     "auto" where training chooses them by itself.
     """
-    from sparsenode.methods import get_method
+    from sparsenode.methods import get_method, offered_strengths
 
-    if get_method(method["regularizer"]).strength is None:
-        return [0.0]
-    if method["strengths"] == AUTO:
-        return AUTO
-    return sorted(float(strength) for strength in method["strengths"])
+    return offered_strengths(get_method(method["regularizer"]), method["strengths"])
 
 
 def count_strengths(method: Mapping[str, Any]) -> tuple[int, int]:

@@ -272,6 +272,7 @@ def automatic_choices(config: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     waiting: list[str] = []
     seen: dict[tuple[str, str], list[str]] = {}
+    automatic_of: dict[tuple[str, str, str], Mapping[str, Any]] = {}
     for dataset, model, method in configuration.grid(config):
         if not configuration.is_automatic(config, model):
             continue
@@ -280,7 +281,11 @@ def automatic_choices(config: Mapping[str, Any]) -> list[str]:
             waiting.append(dataset)
             continue
         settings = configuration.slice_settings(config, dataset, model, method)
-        automatic = configuration.choose_automatic(settings, data)["automatic"]
+        # What is chosen depends on the regularizer, and on nothing else of a method.
+        key = dataset, model, settings["method_settings"]["regularizer"]
+        if key not in automatic_of:
+            automatic_of[key] = configuration.choose_automatic(settings, data)["automatic"]
+        automatic = automatic_of[key]
         chosen = [*describe_choices(automatic["choices"]), *automatic["warnings"]]
         if seen.setdefault((dataset, model), chosen) is chosen:
             lines += ["", f"{model} on {dataset}, chosen from its training and validation data ({method}):"]
