@@ -209,7 +209,7 @@ def fit_system(wiring: Wiring, windows: Windows, *, rounds: int, draws: int, see
     parameters, start, ridge = fits.parameters[best], fits.start[best], ridge_by_evidence(tried, fits)[best]
     system = System(parameters=parameters, start=start.mT.contiguous(), ridge=ridge)
     best_error, best_system = np.inf, system
-    for number in range(rounds):
+    for number in range(rounds + 1):
         begun, path = fit_system_starts(wiring, system.parameters, system.start, observed, weight, steps)
         squares = ((replace_strays(path, smoothed)[:, ::2] - observed) * weight).square().sum()
         error = float(squares)
@@ -218,7 +218,7 @@ def fit_system(wiring: Wiring, windows: Windows, *, rounds: int, draws: int, see
             best_error, best_system = error, replace(system, start=begun)
         else:
             calm = True
-        if calm and number > 1:
+        if (calm and number > 1) or number == rounds:
             break
         problems = target_problems(wiring, windows, replace_strays(path, smoothed))
         fits = refit(problems, system.parameters, begun.mT.contiguous(), system.ridge, steps=12, tolerance=1e-3)
