@@ -126,7 +126,7 @@ def refit(
 def refit_plainly(
     problems: Problems, parameters: Tensor, start: Tensor, ridge: Tensor, *, steps: int, tolerance: float
 ) -> Fits:
-    """The same by operations of torch: what the kernel is compared with, and what is taken where there is no compiler."""
+    """The same by operations of torch: what the kernel is compared with, and taken where there is no compiler."""
     free = problems.layout.free(problems.mask)
     parameters, start = parameters * free, start.clone()
     count = len(parameters)

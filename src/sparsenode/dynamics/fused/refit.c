@@ -10,7 +10,9 @@
 #include "vectors.h"
 
 #define TINY 1e-300
-#define ROWS_BYTES 196608 /* of the rows whose products are summed together: they are to stay in the cache */
+#define PANELS_BYTES 262144 /* of the rows whose products are summed together: they are to stay in the cache */
+#define ACROSS (3 * LANES) /* columns of a tile of such products, and its rows */
+#define DOWN 4
 
 /* Mirrored by fused/refit.py. Arrays have the axis `network` first, but `lengths` (window, step). */
 typedef struct {
@@ -30,7 +32,7 @@ typedef struct {
     integer blocks, others, has_self, size, width, most_rows, capacity, used;
     integer *sources, *places, *is_observed;
     real slope, ridge;
-    vec *values, *lengths, *observed, *weight, *into, *sides, *tangent, *rows, *along, *through, *norm;
+    vec *values, *lengths, *observed, *weight, *into, *sides, *tangent, *rows, *panels, *along, *through, *norm;
     vec *start, *trial_start;
     Path path, trial_path;
     real *parameters, *moved, *drive, *drive_bias, *self, *second, self_linear;
@@ -71,7 +73,11 @@ static void *take(char **memory, integer count, integer size) {
     return taken;
 }
 
-static integer widest(integer size) { return (size + 1 + 11) / 12 * 12; }
+/* Columns with the residual's, padded to whole tiles. */
+static integer widest(integer size) {
+    integer unit = ACROSS % DOWN ? 2 * ACROSS : ACROSS;
+    return (size + unit) / unit * unit;
+}
 
 static Path take_path(char **memory, integer blocks, integer steps, integer units) {
     Path path;
@@ -99,7 +105,8 @@ static integer lay_out(Net *net, const Task *task, char *memory) {
     net->into = take(&memory, (U + 1) * N, sizeof(vec));
     net->sides = take(&memory, 3 * U, sizeof(vec));
     net->tangent = take(&memory, size, sizeof(vec));
-    net->rows = take(&memory, all_rows > ROWS_BYTES ? all_rows : ROWS_BYTES, 1);
+    net->rows = take(&memory, all_rows, 1);
+    net->panels = take(&memory, all_rows > PANELS_BYTES ? all_rows : PANELS_BYTES, 1);
     net->along = take(&memory, S + 1, sizeof(vec));
     net->through = take(&memory, blocks * width, sizeof(vec));
     net->norm = take(&memory, blocks, sizeof(vec));
@@ -188,7 +195,7 @@ static void begin_network(Net *net, integer network) {
         }
         if (rows > net->most_rows) net->most_rows = rows;
     }
-    integer fit = ROWS_BYTES / (net->width * (integer)sizeof(vec));
+    integer fit = PANELS_BYTES / (net->width * (integer)sizeof(vec));
     net->capacity = fit > net->most_rows ? fit : net->most_rows;
     for (integer k = 0; k < net->size; k++) net->parameters[k] = task->parameters[network * whole + net->places[k]];
 }
@@ -331,22 +338,30 @@ static void advance_tangent(Net *net, integer b, integer s, vec growth, vec *by)
         own[U] = growth * own[U] + (at[0] * by[0] + at[1] * by[1] + at[2] * by[2] + at[3] * by[3]) * net->slope;
 }
 
-INLINE void square_tile(const integer P, const integer Q, integer rows, const vec *p, const vec *q, integer width, real *to) {
-    vec sum[3][4];
-    for (integer i = 0; i < P; i++)
-        for (integer j = 0; j < Q; j++) sum[i][j] = splat(0);
-    for (integer row = 0; row < rows; row++, p += width, q += width)
-        for (integer i = 0; i < P; i++)
-            for (integer j = 0; j < Q; j++) sum[i][j] += p[i] * q[j];
-    for (integer i = 0; i < P; i++)
-        for (integer j = 0; j < Q; j++) to[i * width + j] += over_lanes(sum[i][j]);
-}
-
-/* Add the products of the rows' columns, of which the last is the residual, to the lower triangle of `normal`. */
+/* Products of columns of the rows, of which the last is the residual, into the lower triangle of `normal`. A panel
+   holds as many columns as there are lanes, [row][lane][column]. */
 static void flush(Net *net) {
-    for (integer p = 0; p <= net->size; p += 3)
-        for (integer q = 0; q <= p + 2; q += 4)
-            square_tile(3, 4, net->used, net->rows + p, net->rows + q, net->width, net->normal + p * net->width + q);
+    integer rows = net->used * LANES, stride = net->capacity * LANES * LANES, width = net->width;
+    for (integer q = 0; q <= net->size; q += ACROSS)
+        for (integer p = q / DOWN * DOWN; p <= net->size; p += DOWN) {
+            const real *down[DOWN];
+            const vec *across = net->panels + q / LANES * (stride / LANES);
+            vec sum[DOWN][3], *to = (vec *)(net->normal + p * width + q);
+            for (integer i = 0; i < DOWN; i++) {
+                down[i] = (const real *)net->panels + (p + i) / LANES * stride + (p + i) % LANES;
+                for (integer j = 0; j < 3; j++) sum[i][j] = to[i * (width / LANES) + j];
+            }
+            for (integer row = 0; row < rows; row++) {
+                vec right[3];
+                for (integer j = 0; j < 3; j++) right[j] = across[j * (stride / LANES) + row];
+                for (integer i = 0; i < DOWN; i++) {
+                    vec left = splat(down[i][row * LANES]);
+                    for (integer j = 0; j < 3; j++) sum[i][j] += left * right[j];
+                }
+            }
+            for (integer i = 0; i < DOWN; i++)
+                for (integer j = 0; j < 3; j++) to[i * (width / LANES) + j] = sum[i][j];
+        }
     net->used = 0;
 }
 
@@ -362,7 +377,7 @@ INLINE void add_row(Net *net, integer b, integer node, vec along, vec *rows, int
 static void linearize_block(Net *net, integer b) {
     integer S = net->task->steps, rows = 0;
     const integer *is_observed = net->is_observed + b * (S + 1);
-    vec along = splat(1), by[4], norm = splat(0), *begin = net->rows + net->used * net->width;
+    vec along = splat(1), by[4], norm = splat(0), *begin = net->rows;
     memset(net->tangent, 0, net->size * sizeof(vec));
     if (is_observed[0]) add_row(net, b, 0, along, begin, rows++);
     for (integer s = 0; s < S; s++) {
@@ -376,12 +391,18 @@ static void linearize_block(Net *net, integer b) {
     net->norm[b] = norm;
     /* The start is projected out of all columns. */
     vec inverse = 1 / norm, *through = net->through + b * net->width;
-    for (integer k = 0; k <= net->size; k++) {
+    for (integer k = 0; k < net->width; k++) {
         vec sum = splat(0);
         for (integer row = 0; row < rows; row++) sum += net->along[row] * begin[row * net->width + k];
         through[k] = sum;
         sum *= inverse;
         for (integer row = 0; row < rows; row++) begin[row * net->width + k] -= net->along[row] * sum;
+    }
+    for (integer k = 0; k < net->width; k += LANES) {
+        real *panel = (real *)(net->panels + (k * net->capacity + net->used * LANES));
+        for (integer row = 0; row < rows; row++, panel += LANES * LANES)
+            for (integer i = 0; i < LANES; i++)
+                for (integer lane = 0; lane < LANES; lane++) panel[lane * LANES + i] = begin[row * net->width + k + i][lane];
     }
     net->used += rows;
 }
