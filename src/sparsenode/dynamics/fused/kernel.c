@@ -97,7 +97,6 @@ INLINE vec vector_log1p(vec y) {
         return x;                                                                                                       \
     }
 BY_LANE(vector_exp, exp)
-BY_LANE(vector_tanh, tanh)
 BY_LANE(vector_log1p, log1p)
 #endif
 

@@ -23,7 +23,7 @@ _FOLDER = Path(__file__).parent
 MOST_LAYERS = 9
 _OPTIONS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
 _SECONDS = 120.0
-_SIZES = {"kernel": ("solve_bytes", "match_bytes"), "refit": ("refit_bytes",)}
+_SIZES = {"kernel": ("solve_bytes", "match_bytes"), "refit": ("refit_bytes",), "system": ("system_bytes", "lanes")}
 _INTEGER, _POINTER = ctypes.c_int64, ctypes.c_void_p
 
 
@@ -76,7 +76,7 @@ def load(precision: str, kernel: str = "kernel") -> ctypes.CDLL | None:
 
     Args:
         precision: of its numbers; refits are made in `float64`.
-        kernel: `kernel` for losses and gradients, `refit` for refits.
+        kernel: `kernel` for losses and gradients, `refit` for refits, `system` for starts of whole systems.
     """
     source = _FOLDER / f"{kernel}.c"
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sparsenode.dynamics.fused import library
-from sparsenode.dynamics.fused.threads import thread_memory, thread_pool
+from sparsenode.dynamics.fused.threads import call_each, pointers_of
 
 _INTEGER, _POINTER, _REAL = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
 
@@ -116,29 +116,15 @@ def _copy(tensor: Tensor) -> Tensor:
 def _call(function: str, data: Data, tensors: dict[str, Tensor], **numbers: float) -> None:
     kernel = library.load("float64", "refit")
     assert kernel is not None  # noqa: S101  the caller has asked whether there is one
-    arrays = {name: value for name, value in vars(data).items() if name != "units"} | tensors
-    whole = {name: value.contiguous() for name, value in arrays.items()}
-    for name, value in whole.items():
-        if value.dtype != torch.float64:
-            raise TypeError(f"{name} is of {value.dtype}; refits are made in float64")
+    arrays = {name: value for name, value in vars(data).items() if name != "units"}
+    pointers, _alive = pointers_of(arrays | tensors)
     networks, windows = data.observed.shape[:2]
     task = _Task(
         windows=windows,
         steps=data.lengths.shape[1],
         inputs=data.mask.shape[1],
         units=data.units,
-        **{name: value.data_ptr() for name, value in whole.items()},
+        **pointers,
         **numbers,
     )
-    size = kernel.refit_bytes(ctypes.byref(task))
-    compute = getattr(kernel, function)
-
-    def run(network: int) -> None:
-        compute(ctypes.byref(task), _INTEGER(network), _POINTER(thread_memory(size)))
-
-    threads = min(torch.get_num_threads(), networks)
-    if threads == 1:
-        for network in range(networks):
-            run(network)
-    else:
-        list(thread_pool(threads).map(run, range(networks)))
+    call_each(getattr(kernel, function), task, networks, kernel.refit_bytes(ctypes.byref(task)))

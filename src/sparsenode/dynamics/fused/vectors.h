@@ -30,6 +30,34 @@ INLINE vec choose(ivec condition, vec yes, vec no) {
     return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
 }
 
+#ifndef IS_FLOAT
+INLINE vec vector_tanh(vec x) {
+    /* exp(2 x) is 2^n N / D with the rational function of Cephes, so that one division is enough; absolute error 2e-16. */
+    const real limit = 20.0;
+    x = choose(x > splat(limit), splat(limit), x);
+    x = choose(x < splat(-limit), splat(-limit), x);
+    x = x + x;
+    vec n = x * 1.4426950408889634073599;
+    const vec shift = splat(6755399441055744.0); /* 1.5 * 2^52: adding it rounds to whole numbers */
+    vec shifted = n + shift;
+    n = shifted - shift;
+    vec r = x - n * 6.93145751953125E-1;
+    r = r - n * 1.42860682030941723212E-6;
+    vec s = r * r;
+    vec p = splat(1.26177193074810590878E-4);
+    p = p * s + 3.02994407707441961300E-2;
+    p = p * s + 9.99999999999999999910E-1;
+    p = p * r;
+    vec q = splat(3.00198505138664455042E-6);
+    q = q * s + 2.52448340349684104192E-3;
+    q = q * s + 2.27265548208155028766E-1;
+    q = q * s + 2.00000000000000000005E0;
+    vec power = (vec)((((ivec)shifted) << 52) + ((integer)1023 << 52));
+    vec above = power * (q + p), below = q - p;
+    return (above - below) / (above + below);
+}
+#endif
+
 INLINE real over_lanes(vec values) {
     real sum = 0;
     for (integer lane = 0; lane < LANES; lane++) sum += values[lane];
