@@ -2,10 +2,11 @@
 
     python benchmarks/calibration.py [--kinds linear hill ...] [--systems 60] [--minutes 240] [--print-only]
 
-Each finished system is a row of benchmarks/calibration.csv, from which a later call goes on; the seeds are fixed by the
-kind and number of a system. Printed by kind: the false discovery rate that came out at nominal 5, 10 and 20 %, with an
-interval over systems; the share of edges that was found; and what peers find whose rankings are cut, with the truth, at
-the same rate, pooled over the kind. Of systems without edges: in how many any edge was called needed.
+Each finished system is a row of benchmarks/calibration.csv, from which a later call goes on, and its pairs with all
+scores are rows of benchmarks/calibration_pairs.csv; the seeds are fixed by the kind and number of a system. Printed by
+kind: the false discovery rate that came out at nominal 5, 10 and 20 %, with an interval over systems; the share of
+edges that was found; and what peers find whose rankings are cut, with the truth, at the same rate, pooled over the kind. Of
+systems without edges: in how many any edge was called needed.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from sparsenode.data.preprocess import assemble
 from sparsenode.data.sources import make_source
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.inference import test_edges
+from sparsenode.inference.edges import FDR
 from sparsenode.peers import RandomPeer, make_peer
 from sparsenode.peers.derivatives import read_samples
 
 FOLDER = Path(__file__).parent
-TABLE, SCORES = FOLDER / "calibration.csv", FOLDER / "calibration_scores"
+TABLE, PAIRS = FOLDER / "calibration.csv", FOLDER / "calibration_pairs.csv"
 RATES = (0.05, 0.1, 0.2)
+SIGNED = ("linear", "hill")  # kinds whose edges have a sign that does not depend on the state
 PEERS = ("correlation", "lasso", "quadratic_lasso", "extra_trees")
 FIRST_SEED = 50_000
 SYSTEMS = 60
@@ -84,20 +87,21 @@ def options_of(kind: str, number: int) -> tuple[str, dict[str, Any]]:
 KINDS = ("linear", "hill", "lotka_volterra", "lorenz96", "kuramoto", "second_order", "no_edges")
 
 
-def run_system(kind: str, number: int, commit: str) -> dict[str, Any]:
-    """Simulate a system, test its edges and rank them by peers; all scores go to a file of their own."""
+def run_system(kind: str, number: int, commit: str) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Simulate a system, test its edges and rank them by peers; a row of the system, and one of each pair."""
     source, options = options_of(kind, number)
     made = make_source(source, options)
     raw = made.load({})
     entry = {"source": source, "options": made.options, "validation": {"by": "none-in-source"}}
     adata = assemble(kind, raw, entry, {})
     assert raw.truth is not None
-    truth = pd.DataFrame(raw.truth != 0, index=raw.features, columns=raw.features)
+    truth = pd.DataFrame(raw.truth, index=raw.features, columns=raw.features)
     started, cpu = time.perf_counter(), time.process_time()
     test = test_edges(adata)
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     pairs = test.table[["source", "target", "effect", "lower", "upper", "p", "q", "sign", "verdict"]].copy()
-    pairs["edge"] = [truth.loc[source, target] for source, target in zip(pairs["source"], pairs["target"], strict=True)]
+    sign = np.sign([truth.loc[source, target] for source, target in zip(pairs["source"], pairs["target"], strict=True)])
+    pairs["edge"] = sign != 0
     samples = read_samples(adata, 1)
     for name in PEERS:
         peer = make_peer(name, {})
@@ -106,8 +110,8 @@ def run_system(kind: str, number: int, commit: str) -> dict[str, Any]:
         pairs[name] = [
             table.loc[source, target] for source, target in zip(pairs["source"], pairs["target"], strict=True)
         ]
-    SCORES.mkdir(exist_ok=True)
-    pairs.to_csv(SCORES / f"{kind}_{number}.csv", index=False)
+    pairs.insert(0, "kind", kind)
+    pairs.insert(1, "system", number)
     edges = pairs["edge"].to_numpy(bool)
     row: dict[str, Any] = {
         "kind": kind,
@@ -124,60 +128,100 @@ def run_system(kind: str, number: int, commit: str) -> dict[str, Any]:
         selected = (pairs["q"] <= rate).to_numpy()
         row |= {f"selected_{rate:g}": int(selected.sum()), f"false_{rate:g}": int((selected & ~edges).sum())}
     row["rejected_absent"] = int(((pairs["p"] < 0.05).to_numpy() & ~edges).sum())
+    row["wrong_signs"] = int(((pairs["q"] <= FDR).to_numpy() & edges & (pairs["sign"] != sign)).sum())
     row["untold"] = int((pairs["verdict"] == "cannot be told").sum())
     some = 0 < edges.sum() < len(edges)
     row["auprc"] = rank_pairs(pairs["effect"].to_numpy(), edges.astype(float))["auprc"] if some else np.nan
-    return {**row, "cpu_seconds": round(cpu, 1), "seconds": round(seconds, 1), "commit": commit}
+    return {**row, "cpu_seconds": round(cpu, 1), "seconds": round(seconds, 1), "commit": commit}, pairs
+
+
+def drawn_again(count: int) -> np.ndarray:
+    """Numbers of systems, drawn with replacement, (repeat, system)."""
+    return np.random.default_rng(0).integers(0, count, (REPEATS, count))
 
 
 def interval_of_rate(false: np.ndarray, selected: np.ndarray) -> tuple[float, float, float]:
     """Mean share of absent edges among the selected, 0 where none is, and its interval over systems drawn again."""
     share = np.where(selected > 0, false / np.maximum(selected, 1), 0.0)
-    drawn = np.random.default_rng(0).integers(0, len(share), (REPEATS, len(share)))
-    low, high = np.quantile(share[drawn].mean(1), [0.025, 0.975])
+    low, high = np.quantile(share[drawn_again(len(share))].mean(1), [0.025, 0.975])
     return float(share.mean()), float(low), float(high)
 
 
-def recall_at(scores: pd.DataFrame, name: str, rate: float) -> float:
+def interval_of_recall(found: np.ndarray, edges: np.ndarray) -> tuple[float, float, float]:
+    """Share of all edges of a kind that are selected, and its interval over systems drawn again."""
+    drawn = drawn_again(len(found))
+    low, high = np.quantile(found[drawn].sum(1) / np.maximum(edges[drawn].sum(1), 1), [0.025, 0.975])
+    return float(found.sum() / edges.sum()), float(low), float(high)
+
+
+def recall_at(pairs: pd.DataFrame, name: str, rate: float) -> float:
     """Largest share of the edges above a cut at which, pooled over systems, at most so many of the pairs are absent."""
-    edges = scores["edge"].to_numpy(bool)[np.argsort(-scores[name].to_numpy(), kind="stable")]
+    edges = pairs["edge"].to_numpy(bool)[np.argsort(-pairs[name].to_numpy(), kind="stable")]
     share = np.cumsum(~edges) / np.arange(1, len(edges) + 1)
     allowed = np.flatnonzero(share <= rate)
     return float(edges[: allowed[-1] + 1].sum() / edges.sum()) if len(allowed) else 0.0
 
 
-def print_table(table: pd.DataFrame) -> None:
+def summarize(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each kind with edges and nominal rate: what came out, with intervals, and what peers find."""
+    rows = []
+    for kind, systems in table[table["edges"] > 0].groupby("kind", sort=False):
+        of_kind = pairs[pairs["kind"] == kind]
+        for rate in RATES:
+            false, selected = systems[f"false_{rate:g}"].to_numpy(), systems[f"selected_{rate:g}"].to_numpy()
+            realized, low, high = interval_of_rate(false, selected)
+            recall, recall_low, recall_high = interval_of_recall(selected - false, systems["edges"].to_numpy())
+            pooled = float(false.sum() / max(selected.sum(), 1))
+            row = {
+                "kind": kind,
+                "systems": len(systems),
+                "nominal": rate,
+                "realized": realized,
+                "low": low,
+                "high": high,
+            }
+            row |= {"pooled": pooled, "recall": recall, "recall_low": recall_low, "recall_high": recall_high}
+            rows.append(row | {name: recall_at(of_kind, name, pooled) for name in PEERS})
+    return pd.DataFrame(rows)
+
+
+def print_table(table: pd.DataFrame, pairs: pd.DataFrame) -> None:
     """What the finished systems say, by kind."""
     for kind, rows in table.groupby("kind", sort=False):
-        absent = int((rows["pairs"] - rows["edges"]).sum())
-        print(f"\n{kind}: {len(rows)} systems, {int(rows['edges'].sum())} edges, {absent} absent pairs")
+        absent, edges = int((rows["pairs"] - rows["edges"]).sum()), int(rows["edges"].sum())
         level = rows["rejected_absent"].sum() / max(absent, 1)
-        print(f"  absent pairs with p < .05: {level:.3f}; cannot be told: {int(rows['untold'].sum())} pairs")
-        if not rows["edges"].any():
+        print(f"{kind}: {len(rows)} systems, {edges} edges, {absent} absent pairs, of which p < .05: {level:.3f}")
+        line = f"  cannot be told: {int(rows['untold'].sum())} pairs; {rows['cpu_seconds'].mean():.0f} s a system"
+        if edges:
+            line += f"; AUPRC by effect {rows['auprc'].mean():.3f}"
+        if kind in SIGNED:
+            line += f"; wrong signs: {int(rows['wrong_signs'].sum())} of the edges selected at 10 %"
+        print(line)
+        if not edges:
             for rate in RATES:
                 wrong = int((rows[f"selected_{rate:g}"] > 0).sum())
                 interval = stats.binomtest(wrong, len(rows)).proportion_ci()
                 print(f"  nominal {rate:.0%}: any edge in {wrong} ({interval.low:.3f} to {interval.high:.3f})")
-            continue
-        files = [SCORES / f"{kind}_{number}.csv" for number in rows["system"]]
-        scores = pd.concat([pd.read_csv(file) for file in files]) if all(file.exists() for file in files) else None
-        for rate in RATES:
-            false, selected = rows[f"false_{rate:g}"].to_numpy(), rows[f"selected_{rate:g}"].to_numpy()
-            mean, low, high = interval_of_rate(false, selected)
-            recall = (selected - false).sum() / rows["edges"].sum()
-            line = f"  nominal {rate:.0%}: realized {mean:.3f} ({low:.3f} to {high:.3f}), recall {recall:.3f}"
-            if scores is not None:
-                pooled = false.sum() / max(selected.sum(), 1)
-                cuts = ", ".join(f"{name} {recall_at(scores, name, pooled):.3f}" for name in PEERS)
-                line += f"; peers cut with the truth at {pooled:.3f}: {cuts}"
-            print(line)
-        print(
-            f"  AUPRC by effect {rows['auprc'].mean():.3f}, {rows['cpu_seconds'].mean():.0f} s of a processor a system"
-        )
+    summary = summarize(table, pairs)
+    if len(summary):
+        print("\nIntervals are over systems; peers are cut, with the truth, at the pooled rate.")
+        print(summary.to_string(index=False, float_format="{:.3f}".format))
+        for rate, rows in summary.groupby("nominal"):
+            above = rows.loc[rows["low"] > rate, "kind"].tolist()
+            print(
+                f"nominal {rate:.0%}: mean over kinds {rows['realized'].mean():.3f}; "
+                f"lower bound above it: {', '.join(above) or 'no kind'}"
+            )
 
 
-def finished(table: Path) -> pd.DataFrame:
-    return pd.read_csv(table) if table.exists() else pd.DataFrame(columns=["kind", "system"])
+def read_rows(file: Path) -> pd.DataFrame:
+    """Rows of what is finished."""
+    return pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["kind", "system"])
+
+
+def append(rows: pd.DataFrame, file: Path) -> None:
+    """Add rows to a file."""
+    rows.to_csv(file, mode="a", header=not file.exists(), index=False, float_format="%.4g")
 
 
 def next_systems(done: pd.DataFrame, kinds: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -204,13 +248,14 @@ def main() -> None:
     end = time.monotonic() + 60 * arguments.minutes
     counts = {kind: arguments.systems or (WITHOUT_EDGES if kind == "no_edges" else SYSTEMS) for kind in arguments.kinds}
     if not arguments.print_only:
-        for kind, number in next_systems(finished(TABLE), counts):
+        for kind, number in next_systems(read_rows(TABLE), counts):
             if time.monotonic() > end:
                 break
-            row = run_system(kind, number, commit)
-            pd.DataFrame([row]).to_csv(TABLE, mode="a", header=not TABLE.exists(), index=False)
+            row, pairs = run_system(kind, number, commit)
+            append(pairs, PAIRS)
+            append(pd.DataFrame([row]), TABLE)
             print(f"{kind} {number}: {row['seconds']:.0f} s", flush=True)
-    print_table(finished(TABLE))
+    print_table(read_rows(TABLE), read_rows(PAIRS))
 
 
 if __name__ == "__main__":

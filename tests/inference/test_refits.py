@@ -5,8 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sparsenode.dynamics.fused import refit as fused
 from sparsenode.inference.networks import Inputs, Layout, parameter_sensitivity, solve_targets
-from sparsenode.inference.refits import Problems, fit_starts, refit, ridge_by_evidence
+from sparsenode.inference.refits import (
+    Problems,
+    fit_starts,
+    fit_starts_plainly,
+    refit,
+    refit_plainly,
+    ridge_by_evidence,
+)
 
 LAYOUT = Layout(inputs=2, units=2)
 
@@ -129,3 +137,146 @@ def test_a_path_that_explodes_ends_no_refit():
     ridge = torch.full((1,), 1e-3, dtype=torch.float64)
     fits = refit(problems, drawn, problems.observed[..., 0], ridge, steps=5)
     assert torch.isfinite(fits.parameters).all()
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def engine(request, monkeypatch):
+    """Both engines in turn, of which the plain one is taken where there is no compiler."""
+    if request.param == "plain":
+        monkeypatch.setattr(fused, "is_available", lambda: False)
+    elif not fused.is_available():
+        pytest.skip("there is no C compiler here")
+    return request.param
+
+
+def draw_problem(inputs=4, units=5, windows=9, steps=7, networks=3, seed=0):
+    """Wavy inputs, windows of several lengths, missing observations, and a mask of each network of its own."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    layout = Layout(inputs=inputs, units=units)
+    lengths = 0.1 + 0.2 * torch.rand((windows, steps), generator=generator, dtype=torch.float64)
+    lengths[1, steps // 2 :] = 0.0
+    mask = torch.ones((networks, inputs), dtype=torch.float64)
+    if networks > 2:
+        mask[1, 0] = mask[2, -1] = 0.0
+    weight = (torch.rand((networks, windows, steps + 1), generator=generator) < 0.7).double()
+    weight[:, 1, steps // 2 + 1 :] = 0.0
+    weight[:, 2] = 0.0
+    weight[:, 3, 1:] = 0.0
+    weight[:, :, 3] = 0.0
+    problems = Problems(
+        layout=layout,
+        inputs=Inputs(
+            values=draw(networks, windows, 2 * steps + 1, inputs - 1),
+            steps=lengths,
+            slope=0.5 + torch.rand(networks, generator=generator, dtype=torch.float64),
+        ),
+        observed=draw(networks, windows, steps + 1) * weight,
+        weight=weight,
+        mask=mask,
+    )
+    parameters = layout.draw(networks, generator) + 0.3 * draw(networks, layout.size)
+    return problems, parameters, draw(networks, windows), torch.full((networks,), 0.1, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("shape", [{}, {"inputs": 2, "units": 1, "windows": 4}, {"inputs": 9, "units": 12, "steps": 3}])
+@pytest.mark.parametrize("steps", [0, 1, 4])
+def test_the_kernel_refits_as_operations_of_torch_do(shape, steps):
+    if not fused.is_available():
+        pytest.skip("there is no C compiler here")
+    problems, parameters, start, ridge = draw_problem(**{"inputs": 4, **shape})
+    compiled = refit(problems, parameters, start, ridge, steps=steps, tolerance=1e-6)
+    plain = refit_plainly(problems, parameters, start, ridge, steps=steps, tolerance=1e-6)
+    free = problems.layout.free(problems.mask) > 0
+    observed = problems.weight.sum(-1) > 0
+    for name in ("parameters", "start", "squares", "curvature"):
+        ours, reference = getattr(compiled, name), getattr(plain, name)
+        if name == "start":
+            ours, reference = ours[observed], reference[observed]
+        if name == "curvature":
+            assert not ours[~free[:, :, None] | ~free[:, None]].any()
+        scale = float(reference.abs().max())
+        torch.testing.assert_close(ours, reference, rtol=1e-10, atol=1e-10 * scale)
+    if steps:
+        assert (compiled.squares < refit(problems, parameters, start, ridge, steps=0).squares).all()
+
+
+def test_the_kernels_starts_are_those_of_operations_of_torch():
+    if not fused.is_available():
+        pytest.skip("there is no C compiler here")
+    problems, parameters, start, _ = draw_problem()
+    parameters = parameters * problems.layout.free(problems.mask)
+    for steps, tolerance in ((0, 1e-10), (1, 1e-10), (2, 1e-10), (6, 1e-7)):
+        compiled = fit_starts(problems, parameters, start, steps=steps)
+        plain = fit_starts_plainly(problems, parameters, start, steps=steps)
+        for ours, reference in zip(compiled, plain, strict=True):
+            torch.testing.assert_close(ours, reference, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(compiled[1].square().sum(-1), plain[1].square().sum(-1), rtol=1e-10, atol=1e-10)
+
+
+def test_the_gradient_and_curvature_are_those_of_finite_differences(engine):
+    """Of the loss with the best starts: its second differences at a solution without residuals are the curvature."""
+    problems, parameters, start, _ = draw_problem(networks=1, windows=5, steps=4)
+    states = solve_targets(problems.layout, parameters, start, problems.inputs).states
+    exact = replace(problems, observed=states * problems.weight)
+    nothing = torch.zeros(1, dtype=torch.float64)
+    curvature = refit(exact, parameters, start, nothing, steps=0).curvature[0]
+
+    def loss(change):
+        _, residual = fit_starts(exact, parameters + change, start, steps=8)
+        return float(residual.square().sum()) / 2
+
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(3):
+        direction = torch.randn(parameters.shape, generator=generator, dtype=torch.float64)
+        direction = direction / direction.norm()
+        by_differences = (loss(1e-4 * direction) + loss(-1e-4 * direction)) / 1e-8
+        assert float(direction[0] @ curvature @ direction[0]) == pytest.approx(by_differences, rel=1e-3)
+
+
+def test_an_exact_problem_is_solved_by_both_engines(engine):
+    problems, _, start = make_problem()
+    fits = fit(problems)
+    assert fits.squares[0] < 1e-9
+    torch.testing.assert_close(fits.start, start, rtol=0, atol=1e-4)
+
+
+def test_a_path_that_leaves_all_bounds_has_an_infinite_error(engine):
+    problems, parameters, start, ridge = draw_problem()
+    problems.layout.split(parameters)[3][0, 0] = 1e7
+    fits = refit(problems, parameters, start, ridge, steps=3)
+    assert fits.squares[0] == torch.inf
+    assert torch.isfinite(fits.squares[1:]).all()
+    assert torch.isfinite(fits.parameters).all()
+    evidence = ridge_by_evidence(problems, fits)
+    assert evidence[0] == ridge[0]
+    assert (evidence[1:] != ridge[1:]).all()
+    assert torch.isfinite(evidence).all()
+    _, residual = fit_starts(problems, parameters, start)
+    assert residual[0].square().sum() == torch.inf
+    assert torch.isfinite(residual[1:]).all()
+
+
+def test_threads_change_no_bit():
+    problems, parameters, start, ridge = draw_problem(networks=5)
+    threads = torch.get_num_threads()
+    fits = []
+    try:
+        for number in (1, 3):
+            torch.set_num_threads(number)
+            fits.append(refit(problems, parameters, start, ridge, steps=5))
+    finally:
+        torch.set_num_threads(threads)
+    if fused.is_available():
+        assert all(torch.equal(getattr(fits[0], name), getattr(fits[1], name)) for name in ("parameters", "curvature"))
+
+
+def test_the_kernel_takes_float64_only():
+    if not fused.is_available():
+        pytest.skip("there is no C compiler here")
+    problems, parameters, start, ridge = draw_problem()
+    with pytest.raises(TypeError, match=r"ridge is of torch\.float32; refits are made in float64"):
+        refit(problems, parameters, start, ridge.float(), steps=1)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sparsenode.dynamics.fused import refit as fused
 from sparsenode.inference.networks import Inputs, Layout, Path, parameter_sensitivity, solve_targets, start_sensitivity
 
 _TRIES = 4  # of a step, with more damping each time
 _CALM = 2  # steps in a row that hardly lower the loss, after which a refit has converged
-_LEAST_DAMPING, _SLIGHT_DAMPING, _MOST_DAMPING = 1e-9, 1e-2, 1e9
+_FIRST_DAMPING, _LEAST_DAMPING, _SLIGHT_DAMPING, _MOST_DAMPING = 1e-3, 1e-9, 1e-2, 1e9
 _TINY = 1e-300
 
 
@@ -37,6 +38,18 @@ class Problems:
     observed: Tensor
     weight: Tensor
     mask: Tensor
+
+    def data(self) -> fused.Data:
+        """As the compiled kernel takes them."""
+        return fused.Data(
+            values=self.inputs.values,
+            lengths=self.inputs.steps,
+            slope=self.inputs.slope,
+            observed=self.observed,
+            weight=self.weight,
+            mask=self.mask,
+            units=self.layout.units,
+        )
 
     def of(self, networks: Tensor) -> Problems:
         """Those of some networks, by number (network,)."""
@@ -94,13 +107,33 @@ def refit(
         steps: most steps.
         tolerance: share of the loss by which a step must lower it, else the refit is calm; after two of those it ends.
     """
+    if not fused.is_available():
+        return refit_plainly(problems, parameters, start, ridge, steps=steps, tolerance=tolerance)
+    search = fused.Search(
+        steps=steps,
+        tries=_TRIES,
+        calm=_CALM,
+        tolerance=tolerance,
+        first_damping=_FIRST_DAMPING,
+        least_damping=_LEAST_DAMPING,
+        slight_damping=_SLIGHT_DAMPING,
+        most_damping=_MOST_DAMPING,
+    )
+    fitted, started, squares, curvature = fused.refit_networks(problems.data(), parameters, start, ridge, search)
+    return Fits(parameters=fitted, start=started, ridge=ridge, squares=squares, curvature=curvature)
+
+
+def refit_plainly(
+    problems: Problems, parameters: Tensor, start: Tensor, ridge: Tensor, *, steps: int, tolerance: float
+) -> Fits:
+    """The same by operations of torch: what the kernel is compared with, and taken where there is no compiler."""
     free = problems.layout.free(problems.mask)
     parameters, start = parameters * free, start.clone()
     count = len(parameters)
     curvature = parameters.new_zeros((count, parameters.shape[1], parameters.shape[1]))
     path = solve_targets(problems.layout, parameters, start, problems.inputs)
     squares = _squares(problems, path)
-    damping = parameters.new_full((count,), 1e-3)
+    damping = parameters.new_full((count,), _FIRST_DAMPING)
     calm = torch.zeros(count, dtype=torch.long)
     active = torch.arange(count)
     for number in range(steps + 1):
@@ -202,15 +235,18 @@ def ridge_by_evidence(problems: Problems, fits: Fits) -> Tensor:
     """The ridge (network,) that makes the observations most probable, one step of MacKay's iteration.
 
     The variance of the parameters is that of as many free ones as there are effective ones, and the noise is what is
-    left of the residuals when parameters and starts have taken their share.
+    left of the residuals when parameters and starts have taken their share. A refit whose path leaves all bounds says
+    nothing, and its ridge stays.
     """
     free = problems.layout.free(problems.mask)
-    eigenvalues = torch.linalg.eigvalsh(fits.curvature).clamp(min=0)
+    sound = torch.isfinite(fits.squares) & torch.isfinite(fits.curvature).all(-1).all(-1)
+    curvature = torch.where(sound[:, None, None], fits.curvature, 0.0)
+    eigenvalues = torch.linalg.eigvalsh(curvature).clamp(min=0)
     effective = (eigenvalues / (eigenvalues + fits.ridge[:, None])).sum(-1)
     observations = problems.weight.sum((1, 2)) - (problems.weight.sum(-1) > 0).sum(-1)
     noise = fits.squares / (observations - effective).clamp(min=1)
     size = (fits.parameters * free).square().sum(-1).clamp(min=1e-12)
-    return noise * effective.clamp(min=1e-3) / size
+    return torch.where(sound, noise * effective.clamp(min=1e-3) / size, fits.ridge)
 
 
 def fit_starts(problems: Problems, parameters: Tensor, start: Tensor, *, steps: int = 6) -> tuple[Tensor, Tensor]:
@@ -225,8 +261,15 @@ def fit_starts(problems: Problems, parameters: Tensor, start: Tensor, *, steps: 
         steps: most steps.
 
     Returns:
-        Starts, residuals (network, window, node), 0 where nothing is observed, and the sensitivity to the start.
+        Starts, and residuals (network, window, node), 0 where nothing is observed.
     """
+    if fused.is_available():
+        return fused.fit_network_starts(problems.data(), parameters, start, steps)
+    return fit_starts_plainly(problems, parameters, start, steps=steps)
+
+
+def fit_starts_plainly(problems: Problems, parameters: Tensor, start: Tensor, *, steps: int) -> tuple[Tensor, Tensor]:
+    """The same by operations of torch."""
 
     def residuals(at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         path = solve_targets(problems.layout, parameters, at, problems.inputs)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsenode.dynamics.fused import system as fused
 from sparsenode.inference.blocks import Windows
 from sparsenode.inference.networks import Inputs, Layout
 from sparsenode.inference.refits import Problems, refit, ridge_by_evidence
@@ -20,6 +21,8 @@ from sparsenode.inference.refits import Problems, refit, ridge_by_evidence
 _FARTHEST = 20.0  # from the mean, in standard deviations: a path beyond it has left the data
 _START_STEPS = 4
 _LARGEST_CHANGE = 0.5  # of a start in one step, in standard deviations
+_CALM = 1e-4  # share of a window's error by which a step lowers it, below which it is the last
+_RIDGE = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +133,30 @@ def fit_system_starts(
         weight: 1 or 0, (window, node, variable).
         steps: (window, step).
     """
+    if not fused.is_available():
+        return fit_system_starts_plainly(wiring, parameters, start, observed, weight, steps)
+    targets = torch.arange(len(wiring.sources))[:, None]
+    networks = fused.Networks(
+        sources=torch.cat([targets, wiring.sources], dim=1),
+        parameters=parameters,
+        slope=wiring.slope,
+        units=wiring.layout.units,
+    )
+    search = fused.Search(
+        steps=_START_STEPS, farthest=_FARTHEST, largest_change=_LARGEST_CHANGE, calm=_CALM, ridge=_RIDGE
+    )
+    return fused.fit_starts(networks, start, observed, weight, steps, search)
+
+
+def fit_system_starts_plainly(
+    wiring: Wiring, parameters: Tensor, start: Tensor, observed: Tensor, weight: Tensor, steps: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same by operations of torch: what the kernel is compared with, and taken where there is no compiler."""
     path = solve_system(wiring, parameters, start, steps)
     squares = _window_squares(path, observed, weight)
     share = torch.ones(len(start), dtype=start.dtype)
-    identity = 1e-8 * torch.eye(start.shape[1], dtype=start.dtype)
+    active = torch.ones(len(start), dtype=torch.bool)
+    identity = _RIDGE * torch.eye(start.shape[1], dtype=start.dtype)
     for _ in range(_START_STEPS):
         jacobian = system_sensitivity(wiring, parameters, torch.nan_to_num(path), steps) * weight[..., None]
         jacobian = jacobian.flatten(1, 2)
@@ -144,13 +167,13 @@ def fit_system_starts(
         moved = start - share[:, None] * change
         trial = solve_system(wiring, parameters, moved, steps)
         after = _window_squares(trial, observed, weight)
-        better = after < squares
+        better = (after < squares) & active
+        active = active & ~(better & (squares - after < _CALM * squares))
         start = torch.where(better[:, None], moved, start)
         path = torch.where(better[:, None, None], trial, path)
-        gained = (squares - torch.where(better, after, squares)).sum()
         squares = torch.where(better, after, squares)
         share = torch.where(better, torch.ones_like(share), share / 4)
-        if gained < 1e-4 * squares.sum():
+        if not active.any():
             break
     return start, path
 
@@ -209,7 +232,7 @@ def fit_system(wiring: Wiring, windows: Windows, *, rounds: int, draws: int, see
     parameters, start, ridge = fits.parameters[best], fits.start[best], ridge_by_evidence(tried, fits)[best]
     system = System(parameters=parameters, start=start.mT.contiguous(), ridge=ridge)
     best_error, best_system = np.inf, system
-    for number in range(rounds):
+    for number in range(rounds + 1):
         begun, path = fit_system_starts(wiring, system.parameters, system.start, observed, weight, steps)
         squares = ((replace_strays(path, smoothed)[:, ::2] - observed) * weight).square().sum()
         error = float(squares)
@@ -218,7 +241,7 @@ def fit_system(wiring: Wiring, windows: Windows, *, rounds: int, draws: int, see
             best_error, best_system = error, replace(system, start=begun)
         else:
             calm = True
-        if calm and number > 1:
+        if (calm and number > 1) or number == rounds:
             break
         problems = target_problems(wiring, windows, replace_strays(path, smoothed))
         fits = refit(problems, system.parameters, begun.mT.contiguous(), system.ridge, steps=12, tolerance=1e-3)

@@ -7,39 +7,17 @@
    Nothing here reorders sums by the number of threads or members: the same inputs give the same bits. Values that are
    not finite stay so; members do not touch each other. */
 
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
 #ifndef REAL
 #define REAL float
 #define IS_FLOAT 1
 #endif
-#if defined(__AVX512F__)
-#define BYTES 64
-#elif defined(__AVX__)
-#define BYTES 32
-#else
-#define BYTES 16
-#endif
+#include "vectors.h"
 #if defined(__AVX__) && defined(IS_FLOAT) && !defined(__AVX512F__)
 #include <immintrin.h>
 #define HAS_HADD 1
 #endif
 
-typedef REAL real;
-typedef real vec __attribute__((vector_size(BYTES), may_alias));
-#ifdef IS_FLOAT
-typedef int32_t lane_int;
-#else
-typedef int64_t lane_int;
-#endif
-typedef lane_int ivec __attribute__((vector_size(BYTES), may_alias));
-typedef int64_t integer;
-
-#define LANES ((integer)(BYTES / sizeof(real)))
 #define MOST_LAYERS 9
-#define INLINE static inline __attribute__((always_inline))
 
 enum { ELU = 0, TANH = 1, SOFTPLUS = 2 };
 
@@ -60,11 +38,6 @@ typedef struct {
 } Task;
 
 /* ---------------------------------------------------------------- pointwise functions */
-
-INLINE vec splat(real value) { return value - (vec){0}; }
-INLINE vec choose(ivec condition, vec yes, vec no) {
-    return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
-}
 
 #ifdef IS_FLOAT
 INLINE vec vector_exp(vec x) {
@@ -124,7 +97,6 @@ INLINE vec vector_log1p(vec y) {
         return x;                                                                                                       \
     }
 BY_LANE(vector_exp, exp)
-BY_LANE(vector_tanh, tanh)
 BY_LANE(vector_log1p, log1p)
 #endif
 
@@ -152,57 +124,6 @@ INLINE vec derivative(vec value, integer activation) {
 }
 
 /* ---------------------------------------------------------------- products */
-
-INLINE void tile(const integer M, const integer V, integer depth, const real *a, integer a_row, integer a_column,
-                 const vec *x, integer x_row, const real *bias, integer adds, vec *out, integer out_row) {
-    vec sum[8][2];
-    for (integer m = 0; m < M; m++)
-        for (integer v = 0; v < V; v++)
-            sum[m][v] = adds ? out[m * out_row + v] : splat(bias ? bias[m] : 0);
-    for (integer k = 0; k < depth; k++) {
-        vec right[2];
-        for (integer v = 0; v < V; v++) right[v] = x[k * x_row + v];
-        for (integer m = 0; m < M; m++) {
-            vec left = splat(a[m * a_row + k * a_column]);
-            for (integer v = 0; v < V; v++) sum[m][v] += left * right[v];
-        }
-    }
-    for (integer m = 0; m < M; m++)
-        for (integer v = 0; v < V; v++) out[m * out_row + v] = sum[m][v];
-}
-
-/* out[m][v] = bias[m] + sum over k of a[m, k] x[k][v], or added to what is there. */
-static void product(integer height, integer columns, integer depth, const real *a, integer a_row, integer a_column,
-                    const vec *x, integer x_row, const real *bias, integer adds, vec *out, integer out_row) {
-#define TILE(M, V)                                                                                                      \
-    tile(M, V, depth, a + m * a_row, a_row, a_column, x + v, x_row, bias ? bias + m : 0, adds, out + m * out_row + v,   \
-         out_row)
-    integer v = 0;
-    for (; v + 2 <= columns; v += 2) {
-        integer m = 0;
-        for (; m + 6 <= height; m += 6) TILE(6, 2);
-        switch (height - m) {
-            case 5: TILE(5, 2); break;
-            case 4: TILE(4, 2); break;
-            case 3: TILE(3, 2); break;
-            case 2: TILE(2, 2); break;
-            case 1: TILE(1, 2); break;
-        }
-    }
-    for (; v < columns; v++) {
-        integer m = 0;
-        for (; m + 8 <= height; m += 8) TILE(8, 1);
-        for (; m + 4 <= height; m += 4) TILE(4, 1);
-        for (; m < height; m++) TILE(1, 1);
-    }
-#undef TILE
-}
-
-INLINE real over_lanes(vec values) {
-    real sum = 0;
-    for (integer lane = 0; lane < LANES; lane++) sum += values[lane];
-    return sum;
-}
 
 INLINE void outer_tile(const integer I, const integer U, integer slots, const vec *const *inputs,
                        const vec *const *gradients, integer i, integer u, integer V, real *g, integer g_row) {

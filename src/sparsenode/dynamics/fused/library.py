@@ -1,4 +1,4 @@
-"""Compile the kernel once for each machine, and keep it in the user's cache.
+"""Compile the kernels once for each machine, and keep them in the user's cache.
 
 Light on purpose: `plan` asks whether there is a compiler.
 """
@@ -19,10 +19,11 @@ from typing import Any
 
 _LOG = logging.getLogger(__name__)
 
-SOURCE = Path(__file__).with_name("kernel.c")
+_FOLDER = Path(__file__).parent
 MOST_LAYERS = 9
 _OPTIONS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
 _SECONDS = 120.0
+_SIZES = {"kernel": ("solve_bytes", "match_bytes"), "refit": ("refit_bytes",), "system": ("system_bytes", "lanes")}
 _INTEGER, _POINTER = ctypes.c_int64, ctypes.c_void_p
 
 
@@ -70,17 +71,24 @@ def find_compiler() -> str | None:
 
 
 @cache
-def load(precision: str) -> ctypes.CDLL | None:
-    """The kernel in `float32` or `float64`, compiled where it is not in the cache; None where that is not possible."""
+def load(precision: str, kernel: str = "kernel") -> ctypes.CDLL | None:
+    """A kernel in `float32` or `float64`, compiled where it is not in the cache; None where that is not possible.
+
+    Args:
+        precision: of its numbers; refits are made in `float64`.
+        kernel: `kernel` for losses and gradients, `refit` for refits, `system` for starts of whole systems.
+    """
+    source = _FOLDER / f"{kernel}.c"
     try:
-        path = _cache_folder() / f"kernel-{_fingerprint(precision)}.so"
+        path = _cache_folder() / f"{kernel}-{_fingerprint(source, precision)}.so"
         if not path.exists():
-            _compile(path, precision)
+            _compile(source, path, precision)
         library = ctypes.CDLL(str(path))
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # a home folder may be missing, too
         _LOG.warning("the plain engine is taken, which may be slower: no compiled kernel here (%s)", _reason(error))
         return None
-    library.solve_bytes.restype = library.match_bytes.restype = _INTEGER
+    for name in _SIZES[kernel]:
+        getattr(library, name).restype = _INTEGER
     return library
 
 
@@ -89,9 +97,10 @@ def _cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "sparsenode"
 
 
-def _fingerprint(precision: str) -> str:
+def _fingerprint(source: Path, precision: str) -> str:
     """Of the source, the options and the processor: the nodes of a cluster may share a home and differ in these."""
-    parts = [SOURCE.read_text(encoding="utf-8"), *_OPTIONS, precision, platform.platform(), _processor()]
+    texts = [file.read_text(encoding="utf-8") for file in (source, _FOLDER / "vectors.h")]
+    parts = [*texts, *_OPTIONS, precision, platform.platform(), _processor()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
@@ -103,7 +112,7 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
 
 
-def _compile(path: Path, precision: str) -> None:
+def _compile(source: Path, path: Path, precision: str) -> None:
     """Compile beside the name and rename, so that jobs that do so at the same time do not meet."""
     compiler = find_compiler()
     if compiler is None:
@@ -112,7 +121,7 @@ def _compile(path: Path, precision: str) -> None:
     real = [] if precision == "float32" else ["-DREAL=double"]
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         target = Path(folder) / path.name
-        command = [compiler, *_OPTIONS, *real, "-o", str(target), str(SOURCE), "-lm"]
+        command = [compiler, *_OPTIONS, *real, "-o", str(target), str(source), "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
         target.rename(path)
 

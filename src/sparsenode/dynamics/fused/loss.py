@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +11,7 @@ from torch import Tensor
 
 from sparsenode.dynamics.fields import VectorField
 from sparsenode.dynamics.fused import library
+from sparsenode.dynamics.fused.threads import thread_memory, thread_pool
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.dynamics.solvers import ExactLoss, Grid
 
@@ -196,12 +194,12 @@ class _Call:
 
         def part(number: int) -> None:
             first, last = members * number // threads, members * (number + 1) // threads
-            compute(task, _INTEGER(first), _INTEGER(last), _POINTER(_memory(size)))
+            compute(task, _INTEGER(first), _INTEGER(last), _POINTER(thread_memory(size)))
 
         if threads == 1:
             part(0)
         else:
-            list(_pool(threads).map(part, range(threads)))
+            list(thread_pool(threads).map(part, range(threads)))
 
     def _pointer(self, tensor: Tensor | None) -> int | None:
         if tensor is None:
@@ -212,19 +210,3 @@ class _Call:
 
 
 _INTEGER, _POINTER = ctypes.c_int64, ctypes.c_void_p
-
-
-_OWN = threading.local()
-
-
-def _memory(size: int) -> int:
-    """Address of so many bytes of this thread, aligned to 64: the same at each call, since fresh pages are slow."""
-    memory: Tensor | None = getattr(_OWN, "memory", None)
-    if memory is None or len(memory) < size + 64:
-        memory = _OWN.memory = torch.empty(size + 64, dtype=torch.uint8)
-    return -(-memory.data_ptr() // 64) * 64
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="sparsenode-kernel")
