@@ -354,7 +354,7 @@ class SparseNODE(BaseEstimator):
                 `threads`, folds that are computed at a time.
 
         Returns:
-            The tables of the test, which `edges`, `network`, `refit` and `plot.edges()` take from here on.
+            The tables of the test, which `edges`, `network`, `refit_edges` and `plot.edges()` take from here on.
 
         Raises:
             UserError: settings or names cannot be used.
@@ -420,7 +420,7 @@ class SparseNODE(BaseEstimator):
             "blocks": test.blocks,
         }
 
-    def refit(self, edges: pd.DataFrame | Iterable[tuple[str, str]] | None = None, **settings: Any) -> SparseNODE:
+    def refit_edges(self, edges: pd.DataFrame | Iterable[tuple[str, str]] | None = None, **settings: Any) -> SparseNODE:
         """The sparse model: trained again with some edges only, without a penalty; all others have no influence at all.
 
         Forecasts, interventions and figures of what is returned are those of the sparse model, and its `dense_` is the
@@ -443,12 +443,12 @@ class SparseNODE(BaseEstimator):
 
         self._check_fitted()
         if unknown := [name for name in settings if name not in _REFITTED]:
-            raise UserError(unknown_name("refit: unknown setting", unknown[0], list(_REFITTED)))
+            raise UserError(unknown_name("refit_edges: unknown setting", unknown[0], list(_REFITTED)))
         model_settings = dict(self.settings_["model_settings"])
         if model_settings["network"] != "per_target":
             raise UserError(
-                f"refit: the fit has the architecture {model_settings['network']!r}, in which no edge can be masked by "
-                "itself; fit with architecture='per_target'"
+                f"refit_edges: the fit has the architecture {model_settings['network']!r}, in which no edge can be "
+                "masked by itself; fit with architecture='per_target'"
             )
         table = self._edge_test().kept_edges() if edges is None else edges
         adata = replace_entries(
@@ -848,15 +848,15 @@ def _pair_matrix(edges: pd.DataFrame | Iterable[tuple[str, str]], features: Sequ
 
     if hasattr(edges, "columns"):
         if missing := [name for name in ("source", "target") if name not in edges.columns]:
-            raise UserError(f"refit: the table of edges has no column {missing[0]!r}; give `source` and `target`")
+            raise UserError(f"refit_edges: the table of edges has no column {missing[0]!r}; give `source` and `target`")
         edges = list(zip(edges["source"], edges["target"], strict=True))
     matrix = np.zeros((len(features), len(features)))
     for pair in edges:
         if isinstance(pair, str) or len(pair) != 2:
-            raise UserError(f"refit: found {pair!r}; allowed: pairs of the names of a source and a target")
+            raise UserError(f"refit_edges: found {pair!r}; allowed: pairs of the names of a source and a target")
         for name in pair:
             if name not in features:
-                raise UserError(f"refit: there is no variable {name!r}. {describe_choice(str(name), features)}")
+                raise UserError(f"refit_edges: there is no variable {name!r}. {describe_choice(str(name), features)}")
         matrix[features.index(pair[0]), features.index(pair[1])] = 1.0
     return matrix
 
