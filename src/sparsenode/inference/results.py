@@ -110,7 +110,7 @@ class EdgeTest:
         untold = int((self.table["verdict"] == UNTOLD).sum())
         lines = [
             f"{len(edges)} of {len(self.table)} edges are needed, given the other measured variables, at a false "
-            f"discovery rate of {rate:g}; of {untold} nothing can be told",
+            f"discovery rate of {rate:g}" + (f"; {untold} cannot be told" if untold else ""),
             *self.doubts(),
         ]
         misfits = self.targets.loc[self.targets["margin"] > 0, "target"].tolist()
