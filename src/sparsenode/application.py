@@ -122,8 +122,8 @@ def edges_file(
     output: Path,
     *,
     graph: Path | None = None,
-    fdr: float = 0.1,
     settings: Mapping[str, Any] | None = None,
+    threads: int = 1,
 ) -> str:
     """Test which edges of a dataset are needed, and write a table of all pairs and a graph of those that are.
 
@@ -131,8 +131,8 @@ def edges_file(
         dataset: an h5ad file of trajectories.
         output: CSV file of `EdgeTest.table`.
         graph: GraphML file of the edges at the false discovery rate; None for none.
-        fdr: the false discovery rate of graph and summary.
-        settings: those of `EdgeTestSettings`.
+        settings: those of `EdgeSettings`.
+        threads: folds that are computed at a time.
 
     Returns:
         What came out, in words.
@@ -141,16 +141,16 @@ def edges_file(
         UserError: data or settings cannot be used.
     """
     from sparsenode.data.contract import read_trajectories
-    from sparsenode.evaluation.networks import write_graph
-    from sparsenode.inference import test_edges
+    from sparsenode.evaluation.edges import graph_edges, run_test, write_edges
+    from sparsenode.inference import EdgeSettings
+    from sparsenode.typed import read_settings
 
     adata = read_trajectories(dataset)
-    test = test_edges(adata, **(settings or {}))
-    edges = test.edges(fdr)
-    _write_tables(iter([test.table]), output)
+    test = run_test(adata, read_settings(EdgeSettings, settings or {}, "edges"), threads=threads)
+    write_edges(test.table, output)
     if graph is not None:
-        write_graph(edges, list(adata.var_names), graph, false_discovery_rate=fdr)
-    return test.summary(fdr)
+        graph_edges(test, list(adata.var_names), graph)
+    return test.summary()
 
 
 def describe_model(model: Path, *, strength: float | None = None) -> str:

@@ -121,6 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_train_members,
         _add_train_pack,
         _add_infer_peer,
+        _add_infer_edges,
         _add_evaluate_models,
         _add_forecast_interventions,
         _add_collect_metrics,
@@ -599,6 +600,28 @@ def _add_seeds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=_positive, help="how many seeds of the models to take, from 0 on; default: all")
 
 
+def _add_infer_edges(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "infer-edges", "test which edges of a dataset are needed, with false discovery rates", _infer_edges
+    )
+    parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
+    parser.add_argument(
+        "--settings", type=_json_object, required=True, help="the dataset's `edges` of the configuration, as JSON"
+    )
+    parser.add_argument("--threads", type=_positive, default=1)
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+
+
+def _infer_edges(arguments: Arguments) -> None:
+    _limit_threads(arguments.threads)
+    from sparsenode.evaluation.edges import infer_edges
+    from sparsenode.inference.settings import EdgeSettings
+    from sparsenode.typed import read_settings
+
+    settings = read_settings(EdgeSettings, arguments.settings, "edges")
+    _print(infer_edges(arguments.data, arguments.output, settings, threads=arguments.threads))
+
+
 def _add_evaluate_models(subparsers: Subparsers) -> None:
     parser = _subcommand(
         subparsers, "evaluate-models", "forecast, score and choose strengths on a dataset", _evaluate_models
@@ -621,6 +644,7 @@ def _add_evaluate_models(subparsers: Subparsers) -> None:
     parser.add_argument("--networks", type=Path, required=True, help="folder to write")
     parser.add_argument("--selection", type=Path, required=True, help="folder to write")
     parser.add_argument("--remarks", type=Path, help="CSV file of what is doubtful; default: none is written")
+    parser.add_argument("--edges", type=Path, help="folder that infer-edges wrote; default: edges were not tested")
 
 
 def _evaluate_models(arguments: Arguments) -> None:
@@ -641,6 +665,7 @@ def _evaluate_models(arguments: Arguments) -> None:
         peers=arguments.peers,
         remarks=arguments.remarks,
         seeds=arguments.seeds,
+        edges=arguments.edges,
     )
 
 
@@ -666,6 +691,8 @@ def _add_forecast_interventions(subparsers: Subparsers) -> None:
     _add_seeds(parser)
     parser.add_argument("--threads", type=_positive, default=1)
     parser.add_argument("--output", type=Path, required=True, help="parquet file")
+    parser.add_argument("--effects", type=Path, help="CSV file of effects with intervals and verdicts; default: none")
+    parser.add_argument("--fates", type=Path, help="CSV file of fates with intervals and verdicts; default: none")
 
 
 def _forecast_interventions(arguments: Arguments) -> None:
@@ -682,6 +709,8 @@ def _forecast_interventions(arguments: Arguments) -> None:
         arguments.output,
         read_settings(InterventionSettings, arguments.interventions, "interventions"),
         seeds=arguments.seeds,
+        effects=arguments.effects,
+        fates=arguments.fates,
     )
 
 
@@ -1026,17 +1055,36 @@ def _add_edges(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--candidates", type=_positive, default=20, help="most inputs of a target; default: %(default)s"
     )
+    for name, meaning in (("forbidden", "known to be no edges"), ("required", "known to be edges")):
+        parser.add_argument(
+            f"--{name}",
+            type=_pair,
+            nargs="+",
+            default=(),
+            metavar="SOURCE,TARGET",
+            help=f"pairs that are {meaning}; default: none",
+        )
     parser.add_argument("--threads", type=_positive, default=1, help="folds computed at a time; default: %(default)s")
     parser.add_argument("--seed", type=_not_negative, default=0, help="default: %(default)s")
 
 
+def _pair(text: str) -> tuple[str, str]:
+    """Read a pair of variables given as SOURCE,TARGET."""
+    source, comma, target = text.partition(",")
+    if not (source and comma and target) or "," in target:
+        message = f"found {text!r}; allowed: names of a source and a target with a comma between, such as Gata1,Fog1"
+        raise argparse.ArgumentTypeError(message)
+    return source, target
+
+
 def _edges(arguments: Arguments) -> None:
+    _limit_threads(arguments.threads)
     from sparsenode.application import edges_file
 
-    names = ("folds", "splits", "candidates", "threads", "seed")
+    names = ("fdr", "folds", "splits", "candidates", "seed", "forbidden", "required")
     settings = {name: getattr(arguments, name) for name in names}
     summary = edges_file(
-        arguments.dataset, arguments.output, graph=arguments.graph, fdr=arguments.fdr, settings=settings
+        arguments.dataset, arguments.output, graph=arguments.graph, settings=settings, threads=arguments.threads
     )
     _print(summary)
 

@@ -20,6 +20,7 @@ TRIVIAL = "worse than trivial"
 LARGEST = "largest strength"
 SMALLEST = "smallest strength"
 UNFINISHED = "peer not finished"
+UNTOLD_EDGES = "edges not told"
 HEADINGS = {
     MAGNITUDES: "Values or times are hard to learn from",
     LOST: "Members were lost in training, and are left out of everything else",
@@ -30,30 +31,34 @@ HEADINGS = {
     SMALLEST: "The chosen strength is the smallest on offer; smaller ones may be better (`methods.NAME.strengths`)",
     UNFINISHED: "A peer was ended by its time limit and has no scores; it runs again with a longer one "
     "(`peers.NAME.options.time_limit`)",
+    UNTOLD_EDGES: "The test of edges cannot tell all of them",
 }
 """What each kind of remark says, in the order in which they are listed."""
 
 NOTHING = (
     "Nothing here is doubtful by the rules: no member was lost, a strength was chosen for every method, no model "
     "forecasts just its initial state, no trivial forecast is better on validation, no chosen strength is an end of "
-    "those on offer beyond which others may be better, no peer was ended by its time limit, and no values or times are "
-    "hard to learn from."
+    "those on offer beyond which others may be better, no peer was ended by its time limit, no test of edges leaves "
+    "any untold, and no values or times are hard to learn from."
 )
+_SENTENCES = (MAGNITUDES, UNTOLD_EDGES)
 _MOST_FINDINGS = 6
 _MOST_WARNINGS = 12
 _MOST_SUMMARIES = 6
 _TOLD = ("WARNING: ", "error: ")
 _WIDTH = 110
-_EARLIER_RULES = ("train_members", "infer_peer")  # which read the data of a dataset, and whose results are evaluated
+# Rules that read the data of a dataset, and whose results are evaluated.
+_EARLIER_RULES = ("train_members", "infer_peer", "infer_edges")
 
 
 @dataclass(frozen=True)
 class Remark:
     """A doubt about a model and method on a dataset, the method empty where it concerns all of the model's.
 
-    Of a peer, which belongs to no model, the model is empty.
+    Of a peer or a test of edges, which belong to no model, the model is empty.
 
-    `kind` is one of `HEADINGS`; `finding` is the reason for it: numbers, or of `MAGNITUDES` a sentence.
+    `kind` is one of `HEADINGS`; `finding` is the reason for it: numbers, or of `MAGNITUDES` and `UNTOLD_EDGES` a
+    sentence.
     """
 
     dataset: str
@@ -113,7 +118,7 @@ def describe_remarks(remarks: Sequence[Remark], most: int | None = None) -> str:
         for dataset in dict.fromkeys(remark.dataset for remark in alike):
             findings = _cut(_findings_of(alike, dataset), most)
             # Sentences have a line each.
-            by_dataset += [f"{dataset}: {text}" for text in (findings if kind == MAGNITUDES else ["; ".join(findings)])]
+            by_dataset += [f"{dataset}: {text}" for text in (findings if kind in _SENTENCES else ["; ".join(findings)])]
         lines += [f"  - {line}" for line in _cut(by_dataset, most)]
     return "\n".join(lines)
 
@@ -125,7 +130,7 @@ def _findings_of(remarks: Sequence[Remark], dataset: str) -> list[str]:
         if remark.dataset == dataset:
             subjects.setdefault((remark.kind, remark.finding), []).append(remark.subject)
     return [
-        f"{', '.join(names)}: {finding}" if kind == MAGNITUDES else f"{', '.join(names)} ({finding})"
+        f"{', '.join(names)}: {finding}" if kind in _SENTENCES else f"{', '.join(names)} ({finding})"
         for (kind, finding), names in subjects.items()
     ]
 

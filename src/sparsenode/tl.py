@@ -16,6 +16,8 @@ from sparsenode.estimator.model import SparseNODE
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from sparsenode.inference import EdgeTest
+
 KEY = "dynamics"
 
 
@@ -77,6 +79,33 @@ def fit_dynamics(
     )
     _write(adata, model, key_added)
     return model
+
+
+def test_edges(adata: AnnData, *, key: str = KEY, **settings: Any) -> EdgeTest:  # noqa: PT028  no test of pytest
+    """Test which edges of a fit are needed, given the other measured variables, and write them into the AnnData.
+
+    On cells all p-values are conditional on the pseudotime.
+
+    Args:
+        adata: an AnnData that `fit_dynamics` was called on; it is changed.
+        key: how the keys of the fit begin.
+        **settings: those of `SparseNODE.test_edges`.
+
+    Returns:
+        The test. It writes into `adata`, for the default `key`, `varp["dynamics_edges_effect"]`,
+        `varp["dynamics_edges_q"]`, `varp["dynamics_edges_sign"]`, `varp["dynamics_edges_selected"]` and
+        `uns["dynamics_edges"]`; see `SparseNODE.annotate`.
+
+    Raises:
+        UserError: there is no fit in the AnnData, or settings cannot be used.
+    """
+    model = read_dynamics(adata, key)
+    test = model.test_edges(**settings)
+    model.annotate(adata, key_added=f"{key}_edges")
+    return test
+
+
+test_edges.__test__ = False  # type: ignore[attr-defined]  # its name is no name of a test
 
 
 def _write(adata: AnnData, model: SparseNODE, key: str) -> None:

@@ -6,8 +6,9 @@ makes the results again. A change that leaves every value as it is (speed, messa
 
 PREPROCESSING = 5
 PEERS = 3
+EDGES = 1
 AUTOMATIC = 1
 TRAINING = 5
 EVALUATION = 13
-INTERVENTIONS = 3
-FIGURES = 13
+INTERVENTIONS = 4
+FIGURES = 14

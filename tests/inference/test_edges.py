@@ -96,6 +96,7 @@ def test_a_duplicate_makes_a_group_and_no_wrong_edge():
     assert not into["selected"].any()
     assert into["group"].tolist() == ["one of x1, x3"] * 2
     assert test.groups.set_index("target").loc["x2", "q"] < 0.05
+    assert "inputs that can stand in for each other: one of x1, x3" in test.doubts()
 
 
 def test_one_short_trajectory_tells_nothing():
@@ -142,6 +143,54 @@ def test_what_cannot_be_meant_is_refused(changes, message):
     states, times = simulate(CHAIN, trajectories=2)
     with pytest.raises(UserError, match=message):
         inference.test_edges(states, times, **changes)
+
+
+@pytest.mark.slow(reason="fits two folds")
+def test_a_required_edge_that_the_data_contradict_is_told():
+    """The true input is forbidden and another one required that only misleads: its effect is not above zero."""
+    generator = np.random.default_rng(1)
+    states, times = simulate(CHAIN[:2, :2], trajectories=12, observations=13)
+    noise = generator.normal(size=states[..., :1].shape).cumsum(1)
+    test = inference.test_edges(np.concatenate([states, noise], axis=-1), times, required=[("x3", "x1")],
+                                **{**CHEAP, "folds": 2})  # fmt: skip
+    row = test.table.set_index(["source", "target"]).loc[("x3", "x1")]
+    assert row["verdict"] in {
+        "required, without evidence",
+        "required, but held-out observations are forecast better without it",
+    }
+    assert not row["selected"]
+    assert np.isnan(row["q"])
+    assert ("x3", "x1") in set(zip(test.kept_edges()["source"], test.kept_edges()["target"], strict=True))
+
+
+def test_verdicts_of_required_edges_follow_their_intervals():
+    from sparsenode.inference.edges import _verdict
+
+    of = {"forbidden": False, "required": True, "untold": False, "selected": False}
+    assert _verdict(**of, lower=0.1, upper=0.3) == "required"
+    assert _verdict(**of, lower=-0.1, upper=0.3) == "required, without evidence"
+    assert _verdict(**of, lower=-0.3, upper=-0.1).startswith("required, but held-out observations are forecast better")
+
+
+def test_validation_observations_leave_no_gaps():
+    """An estimator holds a block in the middle of each trajectory out: the test takes it, and no test data."""
+    from sparsenode.data.preprocess import assemble
+    from sparsenode.data.readers.arrays import read_arrays
+    from sparsenode.inference.edges import _read
+
+    states, times = simulate(CHAIN)
+    adata = assemble(
+        "chain", read_arrays(states, times, None), {"validation": {"by": "inner_blocks", "share": 0.2}}, {}
+    )
+    assert (adata.obs["split"] == "validation").sum() > 12
+    names, when, what = _read(adata, None, None)
+    assert names == ("x1", "x2", "x3")
+    for time, values, expected in zip(when, what, states, strict=True):
+        np.testing.assert_allclose(np.diff(time), np.diff(times))
+        np.testing.assert_allclose(values, expected, atol=1e-6)
+    split = adata.obs["split"].astype(str).replace("validation", "test")
+    adata.obs["split"] = split.astype("category")
+    assert sum(map(len, _read(adata, None, None)[1])) == (adata.obs["split"] == "train").sum()
 
 
 def test_constant_variables_are_refused():

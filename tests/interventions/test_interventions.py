@@ -29,7 +29,8 @@ from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.errors import UserError
 from sparsenode.files import file_sha256
 from sparsenode.interventions.fates import FateCount, Fates, read_fates, uncommitted_starts
-from sparsenode.interventions.forecast import evaluate_interventions
+from sparsenode.interventions.forecast import evaluate_interventions, tabulate_interventions
+from sparsenode.interventions.intervals import member_interval, verdicts
 from sparsenode.interventions.requests import Intervention, resolve_interventions
 from sparsenode.interventions.settings import InterventionSettings
 from sparsenode.interventions.true_effects import NO_EFFECT, TRUTH, effect_correlation
@@ -442,6 +443,84 @@ def test_a_loss_and_a_gain_are_changes(
     assert count._agreement(one, before, found).tolist() == [float(agrees)]
 
 
+def test_fates_have_intervals_over_members_and_verdicts(branches: anndata.AnnData) -> None:
+    """Both members lose fate a without a; what one of them gains and the other does not cannot be told."""
+    data = read_observations(branches)
+    count = FateCount.make(data, resolve_interventions(data, HELD, "branches"), HELD)
+    table = count.table(TOGGLE, coverage=0.9)
+    rows = table.set_index(["intervention", "fate"])
+    for name in HELD.clamp:
+        assert rows.loc[name, "change"].sum() == pytest.approx(0.0)
+        sizes = table[table["intervention"] == name]["change"].abs()
+        assert sizes.is_monotonic_decreasing
+    evaluated = evaluate_interventions(branches, [TOGGLE], {("switch", "true"): 0.0}, HELD)
+    for fate, share in shares(evaluated, "without_a").items():
+        assert rows.loc[("without_a", fate), "share"] == share
+    unclamped = [shares(evaluated, UNCLAMPED, seed)["to_b"] for seed in (0, 1)]
+    # By hand: Student's distribution with one degree of freedom over two members.
+    member = [
+        np.array([shares(evaluated, name, seed)["to_b"] - free for seed, free in enumerate(unclamped)])
+        for name in ("without_a", "without_c")
+    ]
+    reach = 6.313751514675041 * member[0].std(ddof=1)
+    row = rows.loc[("without_a", "to_b")]
+    assert row["lower"] == pytest.approx(max(member[0].mean() - reach, -1))
+    assert row["upper"] == pytest.approx(min(member[0].mean() + reach, 1))
+    assert (rows.loc["without_c", "change"] == 0).all()
+    assert set(rows.loc["without_c", "verdict"]) == {"cannot be told"}
+
+
+class Copies(Toggle):
+    """Members that are alike, so that nothing about them is uncertain."""
+
+    def forecast(self, initial_states: np.ndarray, times: Any, *, clamp: Mapping[str, float], **_: Any) -> Any:
+        return [np.repeat(states[:1], 2, axis=0) for states in super().forecast(initial_states, times, clamp=clamp)]
+
+
+def test_what_all_members_agree_on_is_told_and_the_same_again(branches: anndata.AnnData) -> None:
+    model = Copies(settings=TOGGLE.settings)
+    chosen = {("switch", "true"): 0.0}
+    effects, fates = tabulate_interventions(branches, [model], chosen, HELD)
+    by_fate = fates.set_index(["intervention", "fate"])["verdict"]
+    assert by_fate[("without_a", "to_a")] == "down"
+    assert by_fate[("without_a", "to_b")] == "up"
+    on_b = effects.set_index(["intervention", "variable"]).loc[("without_a", "b")]
+    assert (on_b["verdict"], on_b["agreement"]) == ("up", 1.0)
+    assert on_b["lower"] == on_b["effect"] == on_b["upper"]
+    again = tabulate_interventions(branches, [model], chosen, HELD)
+    pd.testing.assert_frame_equal(effects, again[0])
+    pd.testing.assert_frame_equal(fates, again[1])
+    ranks = effects[effects["intervention"] == "more_a"]
+    assert ranks["rank"].tolist() == [1, 2]
+    assert ranks["relative"].abs().is_monotonic_decreasing
+
+
+def test_a_single_member_or_none_tells_nothing(branches: anndata.AnnData) -> None:
+    single = TOGGLE.select([0])
+    effects, fates = tabulate_interventions(branches, [single], {("switch", "true"): 0.0}, HELD)
+    assert set(effects["verdict"]) == set(fates["verdict"]) == {"cannot be told"}
+    assert effects["lower"].isna().all()
+    none = tabulate_interventions(branches, [single], {("switch", "true"): None}, HELD)
+    assert [len(table) for table in none] == [0, 0]
+    assert list(none[0].columns) == list(effects.columns)
+    assert list(none[1].columns) == list(fates.columns)
+
+
+def test_an_interval_is_students_about_the_median() -> None:
+    values = np.random.default_rng(0).normal(size=(7, 3))
+    values[0, 2] = np.inf
+    center, lower, upper = member_interval(values, 0.9)
+    np.testing.assert_allclose(center, np.median(values, axis=0))
+    np.testing.assert_allclose((upper - lower)[:2] / 2, 1.9431802805153022 * values[:, :2].std(axis=0, ddof=1))
+    assert np.isnan(lower[2])
+    assert verdicts(np.array([0.1, -2.0, -1.0, np.nan]), np.array([0.2, -1.0, 1.0, np.nan])) == [
+        "up",
+        "down",
+        "cannot be told",
+        "cannot be told",
+    ]
+
+
 def test_a_model_that_reaches_no_fate_does_not_agree(branches: anndata.AnnData) -> None:
     class Stuck(Toggle):
         def forecast(self, initial_states: np.ndarray, times: Any, **_: Any) -> list[np.ndarray]:  # noqa: ARG002
@@ -607,19 +686,23 @@ def files(springs: anndata.AnnData, tmp_path: Path) -> dict[str, Path]:
     return found
 
 
-def call(files: Mapping[str, Path], output: Path, interventions: Mapping[str, Any]) -> int:
+def call(files: Mapping[str, Path], output: Path, interventions: Mapping[str, Any], *flags: str) -> int:
     named = {"data": "data.h5ad", "models": "model.safetensors", "settings": "settings.json", "selection": "selection"}
     given = itertools.chain.from_iterable((f"--{flag}", str(files[name])) for flag, name in named.items())
     told = ["--interventions", json.dumps(interventions), "--output", str(output)]
-    return main(["forecast-interventions", *given, *told])
+    return main(["forecast-interventions", *given, *told, *flags])
 
 
 @pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_from_files_to_a_table(files: dict[str, Path], tmp_path: Path) -> None:
     """The data come back from the file with all that it takes to simulate them again."""
     output = tmp_path / "interventions.parquet"
-    assert call(files, output, {"each": "high"}) == 0
+    tables = [tmp_path / f"{name}.csv" for name in ("effects", "fates")]
+    assert call(files, output, {"each": "high"}, "--effects", str(tables[0]), "--fates", str(tables[1])) == 0
     table = pd.read_parquet(output)
+    effects, fates = map(pd.read_csv, tables)
+    assert len(effects) == 4 * 3
+    assert fates.empty  # oscillators have no groups
     assert set(table["dataset"]) == {"springs"}
     assert pick(table, metric="intervention_skill", trajectory="all", phase="fit")["value"].item() > 0.999
     expected = evaluate_interventions(

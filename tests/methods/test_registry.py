@@ -15,7 +15,7 @@ from sparsenode.methods import (
     method_names,
 )
 
-NAMES = ("cnode", "dash", "grouplasso", "imp", "l0", "l1", "lassonet", "none", "pathreg")
+NAMES = ("cnode", "dash", "grouplasso", "imp", "l0", "l1", "lassonet", "masked", "none", "pathreg")
 
 
 def test_all_methods_are_found_by_name() -> None:
@@ -44,7 +44,7 @@ def test_a_method_is_complete(name: str) -> None:
     assert not method.skip or issubclass(method, EdgeProximal)
     # Every option is described, and has a default or must be set.
     required = [key for key, field in method.model_fields.items() if field.is_required()]
-    assert required == (["prior"] if name == "dash" else [])
+    assert required == (["prior"] if name in {"dash", "masked"} else [])
     assert all(field.description for field in method.model_fields.values())
     record = make_method(name, dict.fromkeys(required, "known"))
     assert record.prior_name() == ("known" if required else None)

@@ -1214,7 +1214,8 @@ def test_interventions_are_no_matter_of_preprocessing_and_have_a_figure():
     held = {"datasets": {"branches": {"interventions": {"clamp": {"one": {"Gata1": 0, "Pu.1": "high"}}}}}}
     without, with_one = (check_configuration(merge(SMALL, changes)) for changes in ({}, held))
     assert with_one["datasets"]["branches"]["interventions"] == {
-        "clamp": {"one": {"Gata1": 0.0, "Pu.1": "high"}}, "each": None, "expected": {}, "horizon": 1.0, "starts": 5,
+        "clamp": {"one": {"Gata1": 0.0, "Pu.1": "high"}}, "each": None, "expected": {}, "coverage": 0.9, "horizon": 1.0,
+        "starts": 5,
     }  # fmt: skip
     assert isinstance(with_one["datasets"]["branches"]["interventions"]["clamp"]["one"]["Gata1"], float)
     one, other = (configuration.dataset_settings(config, "branches") for config in (without, with_one))
@@ -1385,3 +1386,42 @@ def test_the_origin_of_results_differs_where_they_may_differ(changes, same):
     before, after = (check_configuration(merge(SMALL, change)) for change in ({}, changes))
     prints = {configuration.fingerprint(configuration.results_settings(one, "branches")) for one in (before, after)}
     assert len(prints) == (1 if same else 2)
+
+
+def test_a_test_of_edges_is_no_matter_of_preprocessing_and_training_and_has_a_figure():
+    tested = {"datasets": {"branches": {"edges": {"forbidden": [["Gata1", "Fli1"]], "fdr": 0.05}}}}
+    without, with_test = (check_configuration(merge(SMALL, changes)) for changes in ({}, tested))
+    edges = with_test["datasets"]["branches"]["edges"]
+    assert (edges["fdr"], edges["folds"], edges["forbidden"]) == (0.05, 5, [["Gata1", "Fli1"]])
+    assert without["datasets"]["branches"]["edges"] is None
+    assert configuration.dataset_settings(with_test, "branches") == configuration.dataset_settings(without, "branches")
+    assert "edges" in configuration.figures_of(with_test, "branches")
+    assert "edges" not in configuration.figures_of(without, "branches")
+    # Results without a test are those of before; with one they depend on its settings.
+    assert "edges" not in configuration.results_settings(without, "branches")
+    assert configuration.results_settings(with_test, "branches")["edges"][0] == edges
+    assert (
+        configuration.results_settings(with_test, "branches")["training"]
+        == configuration.results_settings(without, "branches")["training"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        ({"fdr": 1}, r"datasets\.branches\.edges\.fdr: found the number 1"),
+        ({"folds": 1}, r"datasets\.branches\.edges\.folds: found the number 1"),
+        ({"forbidden": [["Gata1"]]}, r"datasets\.branches\.edges\.forbidden"),
+        ({"required": "Gata1"}, r"datasets\.branches\.edges\.required"),
+        ({"threads": 2}, r"datasets\.branches\.edges.*threads"),
+    ],
+)
+def test_a_test_of_edges_that_cannot_be_is_refused(edges, message):
+    with pytest.raises(UserError, match=message):
+        check_configuration(merge(SMALL, {"datasets": {"branches": {"edges": edges}}}))
+
+
+def test_forbidden_and_required_edges_are_of_variables_of_the_dataset():
+    named = {"datasets": {"branches": {"edges": {"required": [["Gata1", "Gata9"]]}}}}
+    with pytest.raises(UserError, match=r'edges\.required: found "Gata9"; allowed: a variable .* nearest are Gata'):
+        check_sources(check_configuration(merge(SMALL, named)))

@@ -6,6 +6,8 @@ from sparsenode.cli import main
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.sources import complete_options
 from sparsenode.errors import UserError
+from sparsenode.inference.costs import estimate
+from sparsenode.inference.settings import EdgeSettings
 from sparsenode.pipeline import configuration, plan
 
 MODELS = {
@@ -315,3 +317,28 @@ def test_a_faster_gpu_saves_products_and_not_the_overhead(config, monkeypatch):
     assert slow == pytest.approx(job.seconds)
     assert slow - fast == pytest.approx(0.99 * job.products_seconds)
     assert fastest == pytest.approx(plan.JOB_START_SECONDS + job.overhead_seconds)
+
+
+def test_a_test_of_edges_is_planned_with_time_and_memory(config):
+    assert "infer_edges" not in plan.make_plan(config).others
+    settings = EdgeSettings()
+    config["datasets"]["branches"]["edges"] = settings.model_dump(mode="json")
+    made = plan.make_plan(config)
+    size = plan.data_size(config, "branches")
+    expected = estimate(settings, variables=size.features, observations=size.trajectories * size.observations)
+    assert made.others["infer_edges"] == (1, expected.seconds)
+    (remark,) = [remark for remark in made.remarks if "edges" in remark]
+    assert remark.startswith("datasets.branches.edges: the test takes about ")
+    assert f"{expected.memory_mb:.1f} MB of memory" in plan.describe_plan(made, cores=2)
+    assert plan.edges_job(config | {"threads": 4}, "branches").seconds < expected.seconds
+    assert plan.edges_job(config | {"threads": 4}, "branches").memory_mb > expected.memory_mb
+
+
+def test_more_of_anything_makes_a_test_of_edges_longer():
+    base = {"variables": 10, "observations": 1000}
+    seconds = estimate(EdgeSettings(), **base).seconds
+    for changes in ({"folds": 10}, {"splits": 2}, {"units": 16}):
+        assert estimate(EdgeSettings(**changes), **base).seconds > seconds
+    for changes in ({"variables": 20}, {"observations": 2000}):
+        assert estimate(EdgeSettings(), **{**base, **changes}).seconds > seconds
+    assert estimate(EdgeSettings(candidates=3), **base).seconds < seconds

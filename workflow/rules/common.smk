@@ -165,9 +165,13 @@ def results_of(dataset):
         f"{RESULTS}remarks/{dataset}.csv",
         *networks_of(dataset),
         *selections_of(dataset),
+        *edges_of(dataset),
     ]
     if config["datasets"][dataset]["interventions"] is not None:
-        results.append(f"{RESULTS}interventions/{dataset}.parquet")
+        results += [
+            f"{RESULTS}interventions/{dataset}.{ending}"
+            for ending in ("parquet", "effects.csv", "fates.csv")
+        ]
     return results
 
 
@@ -231,8 +235,26 @@ def selections_of(dataset):
     ]
 
 
+# The files of tested edges.
+EDGE_FILES = {
+    "network": "network.csv",
+    "self_effects": "self_effects.csv",
+    "targets": "targets.csv",
+    "groups": "groups.csv",
+    "graph": "network.graphml",
+    "test": "test.json",
+}
+
+
+def edges_of(dataset):
+    """All files of the folder of tested edges of a dataset, none where they are not tested."""
+    if config["datasets"][dataset]["edges"] is None:
+        return []
+    return [f"{RESULTS}edges/{dataset}/{name}" for name in EDGE_FILES.values()]
+
+
 # What the commands take as a folder, and rules as its files: a file that is gone is seen, and nothing old is left.
-FOLDERS = {"networks": networks_of, "selection": selections_of}
+FOLDERS = {"networks": networks_of, "selection": selections_of, "edges": edges_of}
 
 
 def folder_of(name, dataset=None):
@@ -573,6 +595,34 @@ def interventions_of(wildcards):
             f"datasets.{wildcards.dataset} has no `interventions`, so that none can be forecast"
         )
     return configuration.canonical_json(interventions)
+
+
+def edges_settings(wildcards):
+    """The test of edges of a dataset, as JSON."""
+    edges = config["datasets"][wildcards.dataset]["edges"]
+    if edges is None:
+        raise WorkflowError(
+            f"datasets.{wildcards.dataset} has no `edges`, so that none are tested"
+        )
+    return configuration.canonical_json(edges)
+
+
+def edges_memory(wildcards, attempt):
+    """Memory of a test of edges in MB: half as much again as the estimate at each attempt."""
+    return int(plan.edges_job(config, wildcards.dataset).memory_mb * 1.5**attempt)
+
+
+def edges_minutes(wildcards, attempt):
+    """Time limit of a test of edges in minutes: four times the estimate, since machines differ."""
+    return int(
+        10 + 4 * attempt * plan.edges_job(config, wildcards.dataset).seconds / 60
+    )
+
+
+def edges_flag(dataset):
+    """The flag of the folder of tested edges, followed by a space, where there is one."""
+    folder = shlex.quote(f"{RESULTS}edges/{dataset}")
+    return f"--edges {folder} " if edges_of(dataset) else ""
 
 
 def peer_settings(part):

@@ -9,6 +9,7 @@ for dataset in config["run"]["datasets"]:
             models=models_of(dataset),
             settings=settings_of(dataset),
             peers=peers_of(dataset),
+            edges=edges_of(dataset),
         output:
             metrics=f"{RESULTS}metrics/{dataset}.parquet",
             forecasts=f"{RESULTS}forecasts/{dataset}.parquet",
@@ -32,13 +33,14 @@ for dataset in config["run"]["datasets"]:
             models=model_arguments,
             networks=folder_of("networks", dataset),
             selection=folder_of("selection", dataset),
+            edges=edges_flag(dataset),
             origin=origin_of(dataset),
             version=versions.EVALUATION,
         shell:
             # What an evaluation of other models and methods has left goes first.
             "rm -rf {params.networks:q} {params.selection:q} && "
             "sparsenode evaluate-models --data {input.data:q} {params.models}"
-            " --peers {input.peers:q} --seeds {params.seeds}"
+            " --peers {input.peers:q} {params.edges}--seeds {params.seeds}"
             " --evaluation {params.evaluation:q} --threads {threads} --metrics {output.metrics:q} --forecasts {output.forecasts:q}"
             " --networks {params.networks:q} --selection {params.selection:q} --remarks {output.remarks:q} > {log:q} 2>&1"
 

@@ -5,7 +5,9 @@ rule forecast_interventions:
         settings=of_dataset(settings_of),
         selection=of_dataset(selections_of),
     output:
-        f"{RESULTS}interventions/{{dataset}}.parquet",
+        table=f"{RESULTS}interventions/{{dataset}}.parquet",
+        effects=f"{RESULTS}interventions/{{dataset}}.effects.csv",
+        fates=f"{RESULTS}interventions/{{dataset}}.fates.csv",
     log:
         f"{RESULTS}logs/forecast_interventions/{{dataset}}.log",
     benchmark:
@@ -23,4 +25,5 @@ rule forecast_interventions:
     shell:
         "sparsenode forecast-interventions --data {input.data:q} {params.models}"
         " --selection {params.selection:q} --seeds {params.seeds} --interventions {params.interventions:q}"
-        " --threads {threads} --output {output:q} > {log:q} 2>&1"
+        " --threads {threads} --output {output.table:q} --effects {output.effects:q} --fates {output.fates:q}"
+        " > {log:q} 2>&1"

@@ -327,6 +327,18 @@ def mask_nothing(parameters: Parameters) -> Parameters:
     return replace(parameters, masks=tuple(torch.ones_like(weight) for weight in parameters.prunable))
 
 
+def mask_edges(parameters: Parameters, allowed: Tensor) -> Parameters:
+    """The same parameters of networks of single targets, with what other inputs feed at zero and masked.
+
+    Args:
+        parameters: of each member, without a skip.
+        allowed: 1 for inputs of a target that stay, else 0, (target, in, 1).
+    """
+    first, *later = parameters.weights
+    masks = (torch.ones_like(first) * allowed.to(first), *(torch.ones_like(weight) for weight in later))
+    return replace(parameters, weights=(first * masks[0], *later), masks=masks)
+
+
 def weight_sparsity(parameters: Parameters, threshold: float) -> Tensor:
     """Share (member,) of the weights, with gates or masks folded in, that are below the threshold.
 

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,9 @@ DENSE = "dense"
 """What the model without a regularizer is called beside the fit."""
 # What is computed from the fit when it is first asked for.
 _DERIVED = ("evaluation_", "dense_evaluation_", "peers_", "remarks_", "_chosen", "_truth", "_tables", "edge_test_")
+TESTED_PRIOR = "tested"
+"""Name of the prior network of a sparse model: the edges that it may have."""
+_REFITTED = ("seeds", "iterations", "learning_rate", "verbose", "threads", "device")
 COVERAGE = 0.9
 """Share of the members that intervals leave inside."""
 
@@ -323,7 +326,7 @@ class SparseNODE(BaseEstimator):
             score; of a consensus `effect` and `weight` are 1 for a pair that all methods have first, 0 for one that all
             have last, and pairs are in the order of their mean rank over the fit and its peers. After a test of
             edges there are also `cost` (log increase of the error of held-out observations without the source),
-            `p`, `q` and `verdict`.
+            `p`, `q`, `selected` and `verdict`.
 
         Raises:
             UserError: there is no such method.
@@ -339,17 +342,19 @@ class SparseNODE(BaseEstimator):
         table = table[[*columns, *(name for name in ("known",) if name in table)]]
         if method is None and hasattr(self, "edge_test_"):
             tested = self.edge_test_.table.rename(columns={"effect": "cost"})
-            table = table.merge(tested[["source", "target", "cost", "p", "q", "verdict"]], "left", ["source", "target"])
+            columns = ["source", "target", "cost", "p", "q", "selected", "verdict"]
+            table = table.merge(tested[columns], "left", ["source", "target"])
         return table
 
     def test_edges(self, **settings: Any) -> EdgeTest:
-        """Test which edges are needed, given the other measured variables, on the training observations of the fit.
+        """Test which edges are needed, given the other measured variables, on the data of the fit without test data.
 
         Args:
-            **settings: those of `inference.EdgeTestSettings`, and `forbidden` and `required` pairs (source, target).
+            **settings: those of `inference.EdgeTestSettings`, `forbidden` and `required` pairs (source, target), and
+                `threads`, folds that are computed at a time.
 
         Returns:
-            The tables of the test, which `edges` and `network` take from here on.
+            The tables of the test, which `edges`, `network`, `refit_edges` and `plot.edges()` take from here on.
 
         Raises:
             UserError: settings or names cannot be used.
@@ -357,24 +362,114 @@ class SparseNODE(BaseEstimator):
         from sparsenode.inference import test_edges
 
         self._check_fitted()
-        self.edge_test_: EdgeTest = test_edges(self.adata_, **settings)
+        self.edge_test_: EdgeTest = test_edges(self.adata_, **{"threads": int(self.threads), **settings})
         return self.edge_test_
 
-    def edges(self, fdr: float = 0.1, *, dependent: bool = False) -> pd.DataFrame:
+    def edges(self, fdr: float | None = None, *, dependent: bool = False) -> pd.DataFrame:
         """Edges that are needed, given the other measured variables, the largest effect first.
 
         The test is made when it is first asked for, which takes minutes; `test_edges` makes it with other settings.
 
         Args:
-            fdr: expected share of absent edges among these, .05 to .2.
+            fdr: expected share of absent edges among these, .05 to .2; that of the test's settings (.1) where it is
+                None.
             dependent: whether p-values may depend on each other in any way.
 
         Raises:
             UserError: the rate is not between 0 and 1.
         """
+        return self._edge_test().edges(fdr, dependent=dependent)
+
+    def _edge_test(self) -> EdgeTest:
+        """The test of edges, made where nobody has asked for it yet."""
         self._check_fitted()
-        test = self.edge_test_ if hasattr(self, "edge_test_") else self.test_edges()
-        return test.edges(fdr, dependent=dependent)
+        return self.edge_test_ if hasattr(self, "edge_test_") else self.test_edges()
+
+    def write_edges(self, folder: str | Path) -> None:
+        """Write the tested edges into a folder, the files that the workflow has in `results/edges/DATASET`.
+
+        They are `network.csv`, all pairs with effects, intervals, signs, p- and q-values and verdicts,
+        `self_effects.csv`, `targets.csv`, `groups.csv`, `network.graphml`, the selected edges, and `test.json`.
+        """
+        from sparsenode.evaluation.edges import write_test
+
+        write_test(self._edge_test(), list(self.ensemble_.features), Path(folder))
+
+    def annotate(self, adata: AnnData, *, key_added: str = "edges") -> None:
+        """Write the tested edges into `varp` of an AnnData that has the variables of the fit.
+
+        Args:
+            adata: it is changed: `varp["edges_effect"]`, `varp["edges_q"]`, `varp["edges_sign"]` (row = source, column
+                = target, what variables do to themselves on the diagonal, NaN where nothing was tested) and the boolean
+                `varp["edges_selected"]`, for the default `key_added`; `uns["edges"]` says how they were tested.
+            key_added: how the keys of what is written begin.
+
+        Raises:
+            UserError: a variable of the fit is missing.
+        """
+        from sparsenode.evaluation.edges import edge_matrices
+
+        test = self._edge_test()
+        names = [str(name) for name in adata.var_names]
+        matrices = edge_matrices(test, names)
+        for name in ("effect", "q", "sign", "selected"):
+            adata.varp[f"{key_added}_{name}"] = matrices[name]
+        adata.uns[key_added] = {
+            "settings": json.dumps(test.settings.model_dump(mode="json")),
+            "summary": test.summary(),
+            "blocks": test.blocks,
+        }
+
+    def refit_edges(self, edges: pd.DataFrame | Iterable[tuple[str, str]] | None = None, **settings: Any) -> SparseNODE:
+        """The sparse model: trained again with some edges only, without a penalty; all others have no influence at all.
+
+        Forecasts, interventions and figures of what is returned are those of the sparse model, and its `dense_` is the
+        model without a regularizer, so that `summary`, `rankings` and `scores` set both side by side.
+
+        Args:
+            edges: pairs (source, target), or a table with these columns, such as `edges()` gives; None for the edges
+                that the test has selected or was told are required. What variables do to themselves is always part.
+            **settings: settings of `SparseNODE` to change, of those that tell how long and with how many members is
+                trained: `seeds`, `iterations`, `learning_rate`, `verbose`.
+
+        Returns:
+            Another fitted estimator, on the same data.
+
+        Raises:
+            UserError: a name is none of the variables, or the fit has no network for each target, in which alone edges
+                can be masked.
+        """
+        from sparsenode.data.contract import replace_entries
+
+        self._check_fitted()
+        if unknown := [name for name in settings if name not in _REFITTED]:
+            raise UserError(unknown_name("refit_edges: unknown setting", unknown[0], list(_REFITTED)))
+        model_settings = dict(self.settings_["model_settings"])
+        if model_settings["network"] != "per_target":
+            raise UserError(
+                f"refit_edges: the fit has the architecture {model_settings['network']!r}, in which no edge can be "
+                "masked by itself; fit with architecture='per_target'"
+            )
+        table = self._edge_test().kept_edges() if edges is None else edges
+        adata = replace_entries(
+            self.adata_,
+            varp={**self.adata_.varp, f"prior_{TESTED_PRIOR}": _pair_matrix(table, list(self.ensemble_.features))},
+        )
+        model_settings |= {name: settings[name] for name in ("iterations", "learning_rate") if name in settings}
+        sparse = type(self)(**{**self.get_params(deep=False), **settings})
+        frozen = {
+            **{name: self.settings_[name] for name in ("dataset", "model")},
+            "method": "masked",
+            "model_settings": model_settings,
+            "method_settings": {"regularizer": "masked", "strengths": [0.0], "options": {"prior": TESTED_PRIOR}},
+        }
+        title = "SparseNODE, sparse model" if sparse.verbose else ""
+        ensemble, history = _train(adata, frozen, sparse._read_settings(), title)
+        is_plain = self.settings_["method"] == "none"
+        sparse._set_fitted(adata, ensemble, history, self.ensemble_ if is_plain else self.dense_)
+        if hasattr(self, "edge_test_"):
+            sparse.edge_test_ = self.edge_test_
+        return sparse
 
     def _table_of(self, method: str) -> pd.DataFrame:
         """The table of edges of a method, named with or without "peer:"."""
@@ -539,16 +634,20 @@ class SparseNODE(BaseEstimator):
     def intervene(self, clamp: Mapping[str, float | str], *, coverage: float = COVERAGE) -> pd.DataFrame:
         """What follows from holding variables, from the starts of the training trajectories on.
 
+        Nothing is drawn at random, so that the same fit gives the same answer again.
+
         Args:
             clamp: value of each variable that is held, in the units of the data, or `low` or `high` for the least or
                 the greatest of the training data.
-            coverage: share of the members that the interval leaves inside.
+            coverage: of the interval over members.
 
         Returns:
             A table, the largest effect first, of `rank`, `variable`, `effect` (the median over members of the change of
-            the variable's mean over time and trajectories), `lower` and `upper` (the interval over members), `relative`
-            (the effect in standard deviations of the training data, by which is ranked) and `agreement` (share of the
-            members whose effect has that sign).
+            the variable's mean over time and trajectories), `lower` and `upper` (its interval over bootstrap members,
+            by Student's distribution; NaN for a single one), `relative` (the effect in standard deviations of the
+            training data, by which is ranked), `agreement` (share of the members whose effect has that sign) and
+            `verdict` (`up` or `down` where the interval excludes zero, else `cannot be told`). The interval tells how
+            uncertain the model is: it knows nothing of a hidden common cause, or of what the model cannot express.
 
         Raises:
             UserError: there is no such variable, or all are held.
@@ -559,6 +658,47 @@ class SparseNODE(BaseEstimator):
         ensemble = replace(self._chosen, centers=())
         data = read_observations(self.adata_, networks=False)
         return intervention_effects(ensemble, data, clamp, coverage=coverage)
+
+    def fates(
+        self,
+        clamp: Mapping[str, Mapping[str, float | str]],
+        *,
+        horizon: float = 1.0,
+        starts: int = 5,
+        coverage: float = COVERAGE,
+    ) -> pd.DataFrame:
+        """Which fates forecasts end in, without and with each intervention, from states before commitment.
+
+        Fates are the groups of the trajectories (lineages, branches), `group_key` or lineages of `fit`.
+
+        Args:
+            clamp: named interventions, such as `{"gata1_knockout": {"Gata1": 0.0}}`, with the values of `intervene`.
+            horizon: how far forecasts go, in lengths of the longest training trajectory.
+            starts: states of each training trajectory that forecasts start from, at most.
+            coverage: of the intervals over members.
+
+        Returns:
+            A table of `intervention`, `fate` (`none` for forecasts that end near none), `share` of the forecasts that
+            end there, the share `without` the intervention, their difference `change`, its interval over members
+            `lower` and `upper`, and `verdict` (up, down, cannot be told), the largest change of each first.
+
+        Raises:
+            UserError: there are fewer than two groups, or no such variable.
+        """
+        from sparsenode.data.observations import read_observations
+        from sparsenode.interventions.fates import FateCount
+        from sparsenode.interventions.intervals import check_coverage
+        from sparsenode.interventions.requests import resolve_interventions
+        from sparsenode.interventions.settings import InterventionSettings
+
+        ensemble = replace(self._chosen, centers=())
+        check_coverage(coverage)
+        values = {name: {key: plain_value(value) for key, value in held.items()} for name, held in clamp.items()}
+        options = {"clamp": values, "horizon": horizon, "starts": starts, "coverage": coverage}
+        settings = read_settings(InterventionSettings, options, "fates")
+        data = read_observations(self.adata_, networks=False)
+        interventions = resolve_interventions(data, settings, data.name)
+        return FateCount.make(data, interventions, settings).table(ensemble, coverage=coverage)
 
     def summary(self) -> str:
         """Data, choices, errors beside those of trivial forecasts, and what to doubt, on one screen."""
@@ -573,7 +713,7 @@ class SparseNODE(BaseEstimator):
         from sparsenode.estimator.plots import Plots
 
         self._check_fitted()
-        return Plots(self.adata_, self.evaluation_)
+        return Plots(self.adata_, self.evaluation_, getattr(self, "edge_test_", None))
 
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to a file; `load` reads it, and nothing in it is executed."""
@@ -696,6 +836,29 @@ def _train(
     if reasons := sorted({member.reason for member in ensemble.members if _is_interrupted(member)}):
         warnings.warn(f"{reasons[0]}: the estimator is fitted with the members as they were then", stacklevel=3)
     return ensemble, history
+
+
+def _pair_matrix(edges: pd.DataFrame | Iterable[tuple[str, str]], features: Sequence[str]) -> np.ndarray:
+    """Pairs (source, target) as a matrix of 1 and 0.
+
+    Raises:
+        UserError: a pair is none, or a name is none of the variables.
+    """
+    from sparsenode.errors import describe_choice
+
+    if hasattr(edges, "columns"):
+        if missing := [name for name in ("source", "target") if name not in edges.columns]:
+            raise UserError(f"refit_edges: the table of edges has no column {missing[0]!r}; give `source` and `target`")
+        edges = list(zip(edges["source"], edges["target"], strict=True))
+    matrix = np.zeros((len(features), len(features)))
+    for pair in edges:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise UserError(f"refit_edges: found {pair!r}; allowed: pairs of the names of a source and a target")
+        for name in pair:
+            if name not in features:
+                raise UserError(f"refit_edges: there is no variable {name!r}. {describe_choice(str(name), features)}")
+        matrix[features.index(pair[0]), features.index(pair[1])] = 1.0
+    return matrix
 
 
 def _train_dense(adata: AnnData, frozen: Mapping[str, Any], settings: FitSettings, title: str) -> Ensemble | None:

@@ -69,6 +69,8 @@ def describe_fit(model: SparseNODE) -> str:
             for source, target, effect in zip(top["source"], top["target"], top["effect"], strict=True)
         ]
         lines.append(f"  strongest edges: {', '.join(strongest) or 'none'}")
+        if hasattr(model, "edge_test_"):
+            lines.append(f"  test of edges: {model.edge_test_.summary().splitlines()[0]}")
         lines += _errors(model, selection["protocol"])
         lines += _agreement(model)
     # There is one method here, and no configuration.

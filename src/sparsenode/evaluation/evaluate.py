@@ -17,6 +17,7 @@ from sparsenode.data.observations import Observations, read_observations
 from sparsenode.evaluation import tabulate
 from sparsenode.evaluation.blocks import load_blocks
 from sparsenode.evaluation.choose import choose, write_selection
+from sparsenode.evaluation.edges import edge_rows, read_test, remarks_of_edges
 from sparsenode.evaluation.measure import measure, measure_networks
 from sparsenode.evaluation.networks import (
     network_keys,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from sparsenode.ensemble.members import Ensemble
+    from sparsenode.inference import EdgeTest
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,7 @@ def evaluate_models(
     peers: Sequence[Path] = (),
     remarks: Path | None = None,
     seeds: int | None = None,
+    edges: Path | None = None,
 ) -> None:
     """Evaluate all trained blocks of one dataset, and write what was measured.
 
@@ -110,6 +113,7 @@ def evaluate_models(
         peers: files of the scores of peers.
         remarks: where the table of what is doubtful about the models is written; None to write none.
         seeds: how many seeds to take, from 0 on; all if None.
+        edges: folder of a test of edges; None where there was none.
 
     Raises:
         UserError: no member has finished its training; a model file differs from its settings, or was trained on other
@@ -128,12 +132,14 @@ def evaluate_models(
     check_finished(ensembles, magnitudes)
     unfinished = unfinished_peers(peers)
     scored = [read_peer(path, features) for path in peers if path.stem not in unfinished]
-    evaluation = evaluate_ensembles(observations, ensembles, settings_of_evaluation, scored)
+    test = None if edges is None else read_test(edges)
+    evaluation = evaluate_ensembles(observations, ensembles, settings_of_evaluation, scored, test=test)
     evaluation.metrics = join_tables([evaluation.metrics, *unfinished_rows(unfinished, name)])
     write_evaluation(evaluation, adata, metrics=metrics, forecasts=forecasts, networks=networks, selection=selection)
     if remarks is not None:
         doubts = remarks_of_dataset(ensembles, evaluation.metrics, evaluation.selections, magnitudes)
-        write_remarks([*remarks_of_peers(unfinished, name), *doubts], remarks)
+        of_edges = [] if test is None else remarks_of_edges(test, name)
+        write_remarks([*remarks_of_peers(unfinished, name), *of_edges, *doubts], remarks)
 
 
 def write_evaluation(
@@ -182,14 +188,17 @@ def evaluate_ensembles(
     ensembles: Sequence[Ensemble],
     settings: EvaluationSettings | None = None,
     peers: Sequence[PeerScores] = (),
+    *,
+    test: EdgeTest | None = None,
 ) -> Evaluation:
-    """Measure ensembles, one for each (model, method), and the networks of peers on a dataset.
+    """Measure ensembles, one for each (model, method), the networks of peers and tested edges on a dataset.
 
     Args:
         data: the observations.
         ensembles: one for each (model, method).
         settings: how models are scored and chosen; the default where it is None.
         peers: scores of peers.
+        test: a test of edges; None where there was none.
 
     Raises:
         UserError: see `evaluate_models`.
@@ -213,7 +222,11 @@ def evaluate_ensembles(
         metrics.append(tabulate.random_structure(truth, data.name))
         for rows_of_peers in (peer_rows, peer_degree_rows, peer_scoring):
             metrics += rows_of_peers(peers, truth, data.name)
-    metrics += tabulate.random_priors(truth, data.name) + random_scoring(truth.scoring, data.name)
+    metrics += (
+        edge_rows(test, truth, data.features, data.name)
+        + tabulate.random_priors(truth, data.name)
+        + random_scoring(truth.scoring, data.name)
+    )
     windows: dict[tuple[int, int], Protocol] = {}
     models_done = set()
     for ensemble in ensembles:

@@ -67,8 +67,8 @@ class Choice:
 class Results:
     """The files of one dataset, each read when it is first asked for.
 
-    `files` are by name: `metrics`, `selection`, `forecasts`, `networks`, `data`, `interventions`, those that there are.
-    `benchmark` is the published benchmark that the dataset repeats; None for none.
+    `files` are by name: `metrics`, `selection`, `forecasts`, `networks`, `data`, `interventions`, `edges`, those that
+    there are. `benchmark` is the published benchmark that the dataset repeats; None for none.
     """
 
     dataset: str

@@ -15,7 +15,8 @@ class Figure(NamedTuple):
 
     `needs` is `always`, `rolling` (rolling forecasts), `body` (a source that knows the body behind the angles),
     `cells` (a source of cells along lineages, ordered in pseudotime), `map` (one that also puts them on a map),
-    `truth` (a source that knows the true network) or `interventions` (a dataset that names some). An `animated` figure
+    `truth` (a source that knows the true network), `interventions` (a dataset that names some) or `edges` (one whose
+    edges are tested). An `animated` figure
     also writes an animation. A `published` one also shows what other studies have published for the dataset's
     `benchmark`.
     """
@@ -63,6 +64,7 @@ FIGURES = {
     "interventions": Figure(
         "what is forecast when a variable is held, and what is known", ("interventions",), "interventions"
     ),
+    "edges": Figure("tested edges: effects with their intervals, those that are needed marked", ("edges",), "edges"),
 }
 INPUTS = {
     "metrics": "parquet file of metrics",
@@ -71,6 +73,7 @@ INPUTS = {
     "networks": "folder of learned networks",
     "data": "h5ad file of trajectories",
     "interventions": "parquet file of forecast interventions",
+    "edges": "folder of tested edges",
 }
 
 

@@ -19,7 +19,7 @@ from sparsenode.evaluation.results import Results, error_split, pick, results_of
 from sparsenode.evaluation.tables import ALL, NO_SEED, PEER
 from sparsenode.figures import style
 from sparsenode.files import write_atomically
-from sparsenode.labels import BASELINE
+from sparsenode.labels import BASELINE, TESTED
 from sparsenode.remarks import HEADINGS, Remark, read_remarks
 
 _WIDTH = 100
@@ -44,6 +44,10 @@ class DatasetSummary:
         chance: that of equal scores.
         peer: the peer with the best average precision.
         peer_auprc: its average precision.
+        needed_edges: edges that the test of edges has selected, NaN where none was made.
+        untold_edges: edges that it cannot tell.
+        false_discovery_rate: share of the selected edges that are none in the true network.
+        recall: share of the true edges that are selected.
         remarks: what is doubtful about the dataset.
     """
 
@@ -61,6 +65,10 @@ class DatasetSummary:
     chance: float = math.nan
     peer: str = ""
     peer_auprc: float = math.nan
+    needed_edges: float = math.nan
+    untold_edges: float = math.nan
+    false_discovery_rate: float = math.nan
+    recall: float = math.nan
     remarks: tuple[Remark, ...] = ()
 
 
@@ -104,7 +112,8 @@ def summarize(results: Results, remarks: Sequence[Remark] = ()) -> DatasetSummar
     of_dataset = tuple(remark for remark in remarks if remark.dataset == results.dataset)
     best = _best_choice(results)
     forecasts = _forecasts(results, best) if best else {}
-    return DatasetSummary(dataset=results.dataset, remarks=of_dataset, **forecasts, **_network(results, best))
+    found = {**forecasts, **_network(results, best), **_tested(results)}
+    return DatasetSummary(dataset=results.dataset, remarks=of_dataset, **found)
 
 
 def _errors(results: Results, key: tuple[str, str], split: str, phase: str) -> tuple[np.ndarray, str, float]:
@@ -160,14 +169,23 @@ def _network(results: Results, best: tuple[str, str] | None) -> dict[str, Any]:
     return values
 
 
+def _tested(results: Results) -> dict[str, float]:
+    """What the test of edges has selected, and how much of it is true."""
+    rows = pick(results.metrics, method=TESTED, trajectory=ALL, reference="", status="finished")
+    values = dict(zip(rows["metric"], rows["value"].tolist(), strict=True))
+    names = {"needed_edges": "selected_edges", "untold_edges": "untold_edges"}
+    names |= {name: name for name in ("false_discovery_rate", "recall")}
+    return {name: values[metric] for name, metric in names.items() if metric in values}
+
+
 def describe_summaries(summaries: Sequence[DatasetSummary]) -> str:
     """The summaries for reading, which is Markdown too."""
     return "\n\n".join(["# Summary", *(describe_summary(summary) for summary in summaries)])
 
 
 def describe_summary(summary: DatasetSummary) -> str:
-    """One dataset in a few lines: forecasts, network, doubts."""
-    sentences = [_tell_forecasts(summary), _tell_network(summary), _tell_doubts(summary)]
+    """One dataset in a few lines: forecasts, network, tested edges, doubts."""
+    sentences = [_tell_forecasts(summary), _tell_network(summary), _tell_edges(summary), _tell_doubts(summary)]
     lines = [f"**{summary.dataset}**", *(f"- {sentence}" for sentence in sentences if sentence)]
     return "\n".join(_fill(line) for line in lines)
 
@@ -198,9 +216,22 @@ def _tell_network(summary: DatasetSummary) -> str:
     return text + (f"; best peer, {summary.peer}, {summary.peer_auprc:.2f})." if summary.peer else ").")
 
 
+def _tell_edges(summary: DatasetSummary) -> str:
+    if not np.isfinite(summary.needed_edges):
+        return ""
+    text = f"The test of edges finds {summary.needed_edges:.0f} needed, given the other measured variables"
+    if np.isfinite(summary.recall):
+        text += (
+            f", of which {100 * summary.false_discovery_rate:.3g} % are none in the true network, with "
+            f"{100 * summary.recall:.3g} % of its edges"
+        )
+    return f"{text}; {summary.untold_edges:.0f} cannot be told." if summary.untold_edges else f"{text}."
+
+
 def _tell_doubts(summary: DatasetSummary) -> str:
     best = summary.model, summary.method
-    of_best = [remark for remark in summary.remarks if (remark.model, remark.method) in {best, (best[0], ""), ("", "")}]
+    about = {best, (best[0], ""), ("", ""), ("", TESTED)}
+    of_best = [remark for remark in summary.remarks if (remark.model, remark.method) in about]
     rest = len(summary.remarks) - len(of_best)
     doubts = list(dict.fromkeys(HEADINGS[remark.kind] for remark in of_best))
     doubts += [f"and {rest} more on other methods (`remarks.md`)"] * bool(rest)

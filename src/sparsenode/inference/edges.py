@@ -13,8 +13,19 @@ from sparsenode.data.checks import refuse_constant
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError, describe_choice
 from sparsenode.inference.blocks import FEWEST_BLOCKS, Block, Windows, cut_blocks, cut_windows
+from sparsenode.inference.costs import units_of
 from sparsenode.inference.masks import Costs, leave_out
 from sparsenode.inference.networks import Layout
+from sparsenode.inference.results import (
+    CONTRADICTED,
+    FORBIDDEN,
+    NEEDED,
+    NO_EVIDENCE,
+    REQUIRED,
+    UNSUPPORTED,
+    UNTOLD,
+    EdgeTest,
+)
 from sparsenode.inference.screening import screen
 from sparsenode.inference.settings import EdgeTestSettings
 from sparsenode.inference.significance import combine_splits, corrected_t_test, misfit_margin, q_values
@@ -24,87 +35,9 @@ from sparsenode.typed import read_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-NEEDED, NO_EVIDENCE, UNTOLD, FORBIDDEN = "needed", "no evidence", "cannot be told", "forbidden"
-REQUIRED, UNSUPPORTED = "required", "required, without evidence"
-CONTRADICTED = "required, but held-out observations are forecast better without it"
-FDR = 0.1
-"""False discovery rate of the column `selected`."""
-_NAMED = 5  # names listed in a summary
 _MOST_ALIKE = 3  # inputs that are left out together
-_FEW_VARIABLES, _UNITS_OF_FEW, _UNITS_OF_MANY = 5, 12, 8
 _OBSERVATIONS_AN_INPUT = 3  # of a target in a training set, below which nothing can be told
-
 Pairs = Iterable[tuple[str, str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EdgeTest:
-    """Which edges are needed, given the other measured variables.
-
-    Hidden common causes, synchronized variables and times that were made from the same variables (a pseudotime) can
-    make an absent edge needed. On cells all p-values are conditional on the pseudotime.
-
-    Attributes:
-        table: a row for each ordered pair of different variables, the largest effect first: `source`, `target`,
-            `effect` (mean log increase of the error of held-out observations when the source is left out), `lower` and
-            `upper` (its interval), `sign` (of the mean derivative of the target's rate by the source; 0 where it was no
-            candidate), `sign_share` (of the states that have it), `p`, `q` (Benjamini and Hochberg), `q_dependent`
-            (Benjamini and Yekutieli), `screened` (share of the folds in which the source was a candidate), `group`
-            (what it can stand in for, such as "one of A, B"; empty for none), `selected` (q at most .1), `verdict`.
-        self_effects: the same for what variables do to themselves, with q-values of their own.
-        groups: of inputs that were also left out together: `sources`, `target`, `effect`, `lower`, `upper`, `p`, `q`.
-        targets: of each variable: `unexplained` (share of its variance that forecasts of held-out windows leave),
-            `misfit` (share of the training residuals that is no white noise), `deviations` (how far it is from none,
-            in standard deviations), `margin` (effect that a misfit of this size could make) and `verdict`.
-        blocks: number of independent blocks.
-        reason: why nothing can be told; empty otherwise.
-        settings: how it was tested.
-    """
-
-    table: pd.DataFrame
-    self_effects: pd.DataFrame
-    groups: pd.DataFrame
-    targets: pd.DataFrame
-    blocks: int
-    reason: str
-    settings: EdgeTestSettings
-
-    def edges(self, fdr: float = FDR, *, dependent: bool = False) -> pd.DataFrame:
-        """The edges whose false discovery rate is at most `fdr`, the largest effect first.
-
-        Args:
-            fdr: expected share of absent edges among those that are returned, .05 to .2.
-            dependent: whether p-values may depend on each other in any way (Benjamini and Yekutieli).
-
-        Raises:
-            UserError: the rate is not between 0 and 1.
-        """
-        if not 0 < fdr < 1:
-            raise UserError(f"fdr: found {fdr}; allowed: a number between 0 and 1, such as 0.1")
-        rows = self.table["q_dependent" if dependent else "q"] <= fdr
-        return self.table[rows].reset_index(drop=True)
-
-    def summary(self, fdr: float = FDR) -> str:
-        """What came out, in words."""
-        edges = self.edges(fdr)
-        untold = int((self.table["verdict"] == UNTOLD).sum())
-        lines = [
-            f"{len(edges)} of {len(self.table)} edges are needed, given the other measured variables, at a false "
-            f"discovery rate of {fdr:g}; of {untold} nothing can be told"
-        ]
-        if self.reason:
-            lines.append(f"nothing can be told: {self.reason}")
-        misfits = self.targets.loc[self.targets["margin"] > 0, "target"].tolist()
-        if misfits:
-            names = ", ".join(misfits[:_NAMED]) + (", ..." if len(misfits) > _NAMED else "")
-            lines.append(f"more than noise is left of {len(misfits)} variables; small effects tell nothing: {names}")
-        groups = sorted(set(self.table["group"]) - {""})
-        lines += [f"inputs that can stand in for each other: {label}" for label in groups[:_NAMED]]
-        lines.append(
-            "hidden common causes, synchronized variables and times made from the same variables can make an absent "
-            "edge needed; on cells all of it is conditional on the pseudotime"
-        )
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,17 +58,19 @@ def test_edges(
     trajectory: Any = None,
     forbidden: Pairs = (),
     required: Pairs = (),
+    threads: int = 1,
     **settings: Any,
 ) -> EdgeTest:
     """Test which edges are needed, given the other measured variables.
 
     Args:
         X: an array or DataFrame (observation, variable), a list of them, one a trajectory, an array (trajectory, time,
-            variable), or an AnnData of trajectories, of which the training observations are taken.
+            variable), or an AnnData of trajectories, of which the training and validation observations are taken.
         t: times, as `SparseNODE.fit` takes them; None for steps of one.
         trajectory: labels (observation,), where one array holds several trajectories.
         forbidden: pairs (source, target) that are no edges.
         required: pairs (source, target) that every model has, except the one that is compared with them.
+        threads: folds that are computed at a time, which change no result.
         settings: those of `EdgeTestSettings`.
 
     Returns:
@@ -166,7 +101,7 @@ def test_edges(
         required=pairs["required"],
         groups=_alike(blocks, checked.alike) if blocks else (),
     )
-    return _tabulate(data, checked, _collect(data, checked))
+    return _tabulate(data, checked, _collect(data, checked, threads))
 
 
 test_edges.__test__ = False  # type: ignore[attr-defined]  # its name is no name of a test
@@ -174,7 +109,7 @@ test_edges.__test__ = False  # type: ignore[attr-defined]  # its name is no name
 
 def _read(values: Any, times: Any, trajectory: Any) -> tuple[tuple[str, ...], list[Floats], list[Floats]]:
     """Names of the variables, and times and values of each trajectory."""
-    from sparsenode.data.contract import check_trajectories, dense, has_metadata, training_mask
+    from sparsenode.data.contract import check_trajectories, dense, has_metadata
     from sparsenode.data.readers.arrays import read_arrays
 
     if hasattr(values, "obs") and hasattr(values, "var_names"):
@@ -186,7 +121,9 @@ def _read(values: Any, times: Any, trajectory: Any) -> tuple[tuple[str, ...], li
         if times is not None or trajectory is not None:
             raise UserError("X is an AnnData of trajectories, which brings its times; give nothing beside it")
         check_trajectories(values, where="X")
-        rows = training_mask(values.obs["split"], values.obs["phase"]) & (values.obs["weight"] > 0).to_numpy()
+        # The test holds out blocks of its own. Without the validation blocks there would be gaps in the trajectories.
+        fitted = values.obs["split"].isin(("train", "validation")) & (values.obs["phase"] == "fit")
+        rows = (fitted & (values.obs["weight"] > 0)).to_numpy()
         labels = values.obs["trajectory"].astype(str).to_numpy()
         what, when = dense(values.X).astype(np.float64), values.obs["time"].to_numpy(np.float64)
         each = [np.flatnonzero(rows & (labels == label)) for label in dict.fromkeys(labels[rows].tolist())]
@@ -251,7 +188,7 @@ class _Measured:
     unexplained: Floats
 
 
-def _collect(data: _Data, settings: EdgeTestSettings) -> _Measured | None:
+def _collect(data: _Data, settings: EdgeTestSettings, threads: int) -> _Measured | None:
     """All folds of all splits; None where there are too few blocks to hold any out."""
     import torch
 
@@ -269,14 +206,14 @@ def _collect(data: _Data, settings: EdgeTestSettings) -> _Measured | None:
     def run(task: tuple[int, int]) -> tuple[Costs, np.ndarray]:
         return _run_fold(data, windows, settings, fold[task[0]] == task[1], task)
 
-    threads = torch.get_num_threads()
-    if settings.threads > 1:
+    before = torch.get_num_threads()
+    if threads > 1:
         torch.set_num_threads(1)
         try:
-            with ThreadPoolExecutor(settings.threads) as pool:
+            with ThreadPoolExecutor(threads) as pool:
                 results = list(pool.map(run, tasks))
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(before)
     else:
         results = [run(task) for task in tasks]
     effects = np.zeros((settings.splits, count, count, blocks))
@@ -319,7 +256,7 @@ def _run_fold(
     count = len(data.names)
     training_blocks = [block for block, out in zip(data.blocks, held, strict=True) if not out]
     candidates = screen(training_blocks, data.allowed, data.required, settings.candidates)
-    units = settings.units or (_UNITS_OF_FEW if count <= _FEW_VARIABLES else _UNITS_OF_MANY)
+    units = units_of(settings, count)
     is_input = candidates != np.arange(count)[:, None]
     mask = torch.tensor(np.hstack([np.ones((count, 1)), is_input]), dtype=torch.float64)
     slopes = np.concatenate([block.slopes for block in training_blocks])
@@ -405,13 +342,13 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
     table = pd.DataFrame(columns)
     q_plain = q["q_plain"].ravel()
     group_table = _group_table(data, group_tested)
-    table["group"] = _group_labels(group_table, table)
-    table["selected"] = (table["q"] <= FDR).to_numpy()
+    table["group"] = _group_labels(group_table, table, settings.fdr)
+    table["selected"] = (table["q"] <= settings.fdr).to_numpy()
     table["verdict"] = [
         _verdict(
             forbidden=not data.allowed[row[0], row[1]],
             required=bool(data.required[row[0], row[1]]),
-            untold=bool(reason) or bool(plain <= FDR and not selected),
+            untold=bool(reason) or bool(plain <= settings.fdr and not selected),
             selected=bool(selected),
             lower=float(lower),
             upper=float(upper),
@@ -423,10 +360,10 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
     self_effects = table[diagonal.ravel()].drop(columns=["group", "screened"]).reset_index(drop=True)
     self_p = self_effects["p"].to_numpy()
     self_effects["q"], self_effects["q_dependent"] = q_values(self_p), q_values(self_p, dependent=True)
-    self_effects["selected"] = self_effects["q"] <= FDR
+    self_effects["selected"] = self_effects["q"] <= settings.fdr
     self_plain = q_values(np.diagonal(tested["p_plain"]).copy())
     self_effects["verdict"] = [
-        UNTOLD if reason or (plain <= FDR and not selected) else NEEDED if selected else NO_EVIDENCE
+        UNTOLD if reason or (plain <= settings.fdr and not selected) else NEEDED if selected else NO_EVIDENCE
         for plain, selected in zip(self_plain, self_effects["selected"], strict=True)
     ]
     pairs = table[~diagonal.ravel()].sort_values("effect", ascending=False, kind="stable").reset_index(drop=True)
@@ -512,11 +449,12 @@ def _group_table(data: _Data, tested: Mapping[str, Floats]) -> pd.DataFrame:
     return table
 
 
-def _group_labels(groups: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+def _group_labels(groups: pd.DataFrame, table: pd.DataFrame, fdr: float) -> list[str]:
     """What an edge that is not selected can stand in for: "one of A, B" where leaving all of them out costs."""
     labels = {}
-    needed = set(zip(table.loc[table["q"] <= FDR, "source"], table.loc[table["q"] <= FDR, "target"], strict=True))
-    for row in groups[groups["q"] <= FDR].itertuples():
+    selected = table[table["q"] <= fdr]
+    needed = set(zip(selected["source"], selected["target"], strict=True))
+    for row in groups[groups["q"] <= fdr].itertuples():
         members = str(row.sources).split(", ")
         if not any((member, row.target) in needed for member in members):
             labels.update({(member, row.target): f"one of {row.sources}" for member in members})

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from sparsenode.typed import Settings
+from sparsenode.typed import Settings, Text
+
+Pair = Annotated[
+    tuple[Text, ...],
+    Field(min_length=2, max_length=2, json_schema_extra={"x-allowed": "a source and a target, such as [Gata1, Fog1]"}),
+]
+"""Names of the source and the target of an edge."""
 
 
 class EdgeTestSettings(Settings):
@@ -25,5 +33,27 @@ class EdgeTestSettings(Settings):
         0.95, gt=0, le=1, description="Correlation from which on up to three inputs are also left out together."
     )
     coverage: float = Field(0.9, gt=0, lt=1, description="Of the effects' intervals.")
+    fdr: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="False discovery rate of the edges that are selected, .05 to .2: the share of "
+        "absent edges that is expected among them.",
+    )
     seed: int = Field(0, ge=0, description="Of the random starts and of how blocks are dealt to folds.")
-    threads: int = Field(1, ge=1, description="Folds that are computed at a time.")
+
+
+class EdgeSettings(EdgeTestSettings):
+    """The test of edges of a dataset, as its entry in the configuration has it."""
+
+    forbidden: tuple[Pair, ...] = Field(
+        (),
+        description="Pairs [source, target] that are known to be no edges: no model has them.",
+        json_schema_extra={"x-allowed": "a list of pairs, each a source and a target"},
+    )
+    required: tuple[Pair, ...] = Field(
+        (),
+        description="Pairs [source, target] that are known to be edges: every model has them, and they are no "
+        "hypotheses. Where held-out observations are forecast better without one, its verdict says so.",
+        json_schema_extra={"x-allowed": "a list of pairs, each a source and a target"},
+    )

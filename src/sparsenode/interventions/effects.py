@@ -1,8 +1,8 @@
-"""What a single intervention changes, variable by variable, from the starts of the training trajectories on."""
+"""What interventions change, variable by variable, from the starts of the training trajectories on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +10,9 @@ import pandas as pd
 
 from sparsenode.data.missing import deviation_observed
 from sparsenode.data.observations import Observations
-from sparsenode.interventions.requests import Starts, forecast_starts, resolve_interventions
-from sparsenode.interventions.settings import InterventionSettings, interval_levels
+from sparsenode.interventions.intervals import check_coverage, member_interval, verdicts
+from sparsenode.interventions.requests import Intervention, Starts, forecast_starts, resolve_interventions
+from sparsenode.interventions.settings import InterventionSettings
 from sparsenode.interventions.true_effects import mean_change
 from sparsenode.typed import read_settings
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _TIMES = 60  # evenly spread over the longest training trajectory, over which effects are averaged
 _NAME = "held"
+
+
+COLUMNS = ("rank", "variable", "effect", "lower", "upper", "relative", "agreement", "verdict")
 
 
 def intervention_effects(
@@ -31,39 +35,55 @@ def intervention_effects(
         ensemble: the members, less any center of the data.
         data: the observations.
         clamp: value of each variable that is held, in the units of the source, or `low` or `high`.
-        coverage: share of the members that an interval leaves inside.
+        coverage: of the interval over members.
 
     Returns:
-        Columns `rank`, `variable`, `effect`, `lower`, `upper`, `relative` and `agreement`; see `SparseNODE.intervene`.
+        Columns `COLUMNS`; see `SparseNODE.intervene`.
 
     Raises:
         UserError: there is no such variable, or all are held.
     """
-    quantiles = interval_levels(coverage)
+    check_coverage(coverage)
     values = {name: value if isinstance(value, str) else float(value) for name, value in clamp.items()}
     settings = read_settings(InterventionSettings, {"clamp": {_NAME: values}}, "interventions")
-    (intervention,) = resolve_interventions(data, settings, data.name)
+    return effects_of_each(ensemble, data, resolve_interventions(data, settings, data.name), coverage=coverage)[_NAME]
+
+
+def effects_of_each(
+    ensemble: Ensemble, data: Observations, interventions: Sequence[Intervention], *, coverage: float
+) -> dict[str, pd.DataFrame]:
+    """Effects of interventions by their names, each a table as of `intervention_effects`.
+
+    Args:
+        ensemble: the members, less any center of the data.
+        data: the observations.
+        interventions: what is held.
+        coverage: of the interval over members.
+    """
     starts = _training_starts(data)
-    free, held = (
-        np.stack(forecast_starts(ensemble, data, starts, levels), axis=1) for levels in ({}, intervention.clamp)
-    )
-    change = mean_change(held, free, np.ones(held.shape[1:3], dtype=bool))
-    effect, lower, upper = np.quantile(change, quantiles, axis=0)
+    free = np.stack(forecast_starts(ensemble, data, starts, {}), axis=1)
     spread = deviation_observed(data.values[data.training])
-    table = pd.DataFrame(
-        {
-            "variable": np.asarray(data.features, dtype=object),
-            "effect": effect,
-            "lower": lower,
-            "upper": upper,
-            # NaN, and last, of a variable that does not move in the training data.
-            "relative": effect / np.where(spread > 0, spread, np.nan),
-            "agreement": (np.sign(change) == np.sign(effect)).mean(axis=0),
-        }
-    )[intervention.free(data.features)]
-    table = table.sort_values("relative", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
-    table.insert(0, "rank", np.arange(1, len(table) + 1))
-    return table
+    tables = {}
+    for intervention in interventions:
+        held = np.stack(forecast_starts(ensemble, data, starts, intervention.clamp), axis=1)
+        change = mean_change(held, free, np.ones(held.shape[1:3], dtype=bool))
+        effect, lower, upper = member_interval(change, coverage)
+        table = pd.DataFrame(
+            {
+                "variable": np.asarray(data.features, dtype=object),
+                "effect": effect,
+                "lower": lower,
+                "upper": upper,
+                # NaN, and last, of a variable that does not move in the training data.
+                "relative": effect / np.where(spread > 0, spread, np.nan),
+                "agreement": (np.sign(change) == np.sign(effect)).mean(axis=0),
+                "verdict": verdicts(lower, upper),
+            }
+        )[intervention.free(data.features)]
+        table = table.sort_values("relative", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
+        table.insert(0, "rank", np.arange(1, len(table) + 1))
+        tables[intervention.name] = table
+    return tables
 
 
 def _training_starts(data: Observations) -> Starts:

@@ -13,6 +13,7 @@ from sparsenode.data.missing import mean_observed
 from sparsenode.data.observations import Observations
 from sparsenode.errors import UserError
 from sparsenode.evaluation.tables import ALL, NO_SEED, cross_table
+from sparsenode.interventions.intervals import member_interval, verdicts
 from sparsenode.interventions.requests import Intervention, Starts, fate_names, forecast_starts
 from sparsenode.interventions.settings import InterventionSettings
 from sparsenode.labels import NO_FATE, UNCLAMPED
@@ -20,6 +21,7 @@ from sparsenode.labels import NO_FATE, UNCLAMPED
 if TYPE_CHECKING:
     from sparsenode.ensemble.members import Ensemble
 
+FATE_COLUMNS = ("intervention", "fate", "share", "without", "change", "lower", "upper", "verdict")
 END = 10
 """A trajectory ends in the mean of so many last training observations."""
 
@@ -132,11 +134,7 @@ class FateCount:
     def rows(self, ensemble: Ensemble, label: Mapping[str, Any]) -> list[pd.DataFrame]:
         """Shares of fates without and with each intervention, of all members together (seed -1) and of each."""
         constants = {**label, "split": "train", "phase": "fit", "horizon": "trajectory"}
-        starts = self.starts
-        if ensemble.groups:
-            # Learned starts are where such a model begins, and each group has one.
-            firsts = np.unique(self.data.trajectory[starts.observations], return_index=True)[1]
-            starts = Starts(starts.states[firsts], starts.observations[firsts], [starts.times[row] for row in firsts])
+        starts = self._starts_of(ensemble)
         keys = pd.DataFrame({"seed": [NO_SEED, *(member.seed for member in ensemble.members)]})
         columns = pd.DataFrame({"reference": [*self.fates.names, NO_FATE]})
         without = self._shares(ensemble, starts, Intervention(UNCLAMPED, {}))
@@ -157,6 +155,51 @@ class FateCount:
             columns = pd.DataFrame({"trajectory": [ALL]})
             tables.append(cross_table(keys, columns, mean[:, None], metric="fate_agreement", **constants))
         return tables
+
+    def table(self, ensemble: Ensemble, *, coverage: float) -> pd.DataFrame:
+        """Shares of fates under each intervention, with intervals over members, the largest change first.
+
+        Args:
+            ensemble: the members.
+            coverage: of the intervals over members.
+
+        Returns:
+            Columns `intervention`, `fate` (and `none` of them), `share` of the forecasts that end there (the mean over
+            members), `without` the intervention, `change`, the ends `lower` and `upper` of its interval over members,
+            which compare each member with itself, and `verdict` (up, down, cannot be told).
+        """
+        starts = self._starts_of(ensemble)
+        without = self._shares(ensemble, starts, Intervention(UNCLAMPED, {}))
+        tables = []
+        for intervention in self.interventions:
+            shares = self._shares(ensemble, starts, intervention)
+            change = shares[0] - without[0]
+            center, lower, upper = member_interval(shares[1:] - without[1:], coverage)
+            # About the mean, which is what the share of all forecasts is.
+            lower, upper = lower + change - center, upper + change - center
+            table = pd.DataFrame(
+                {
+                    "intervention": intervention.name,
+                    "fate": [*self.fates.names, NO_FATE],
+                    "share": shares[0],
+                    "without": without[0],
+                    "change": change,
+                    "lower": lower.clip(-1.0, 1.0),
+                    "upper": upper.clip(-1.0, 1.0),
+                    "verdict": verdicts(lower, upper),
+                }
+            )
+            tables.append(table.sort_values("change", key=np.abs, ascending=False, kind="stable"))
+        return pd.concat(tables, ignore_index=True)
+
+    def _starts_of(self, ensemble: Ensemble) -> Starts:
+        """States that the forecasts of a model start from."""
+        starts = self.starts
+        if ensemble.groups:
+            # Learned starts are where such a model begins, and each group has one.
+            firsts = np.unique(self.data.trajectory[starts.observations], return_index=True)[1]
+            starts = Starts(starts.states[firsts], starts.observations[firsts], [starts.times[row] for row in firsts])
+        return starts
 
     def _shares(self, ensemble: Ensemble, starts: Starts, intervention: Intervention) -> np.ndarray:
         """Share of each fate and of none, (1 + member, fate + 1): over members and starts, then over each one's."""

@@ -60,6 +60,12 @@ class InterventionSettings(Settings):
         "forecasts that end there falls, for each) or `gained` (it rises, for all of them together). Name "
         "both: a model that leads nowhere agrees with every loss.",
     )
+    coverage: float = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="Of the intervals of effects and fates over members; see `bootstrap` of a model.",
+    )
     horizon: float = Field(
         1.0,
         gt=0,

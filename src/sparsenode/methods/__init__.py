@@ -1,8 +1,9 @@
 """The published regularizers and pruners: one file each, found by name.
 
-A method is a small class of one of four kinds, a penalty, a proximal step on weights, a proximal step on edges, or a
-pruner; its options are its fields. To add one, write `methods/NAME.py` with one such class; nothing else needs to know
-of it. Method files import torch for types only, so that the workflow can read names and options without loading it.
+A method is a small class of one of five kinds, a penalty, a proximal step on weights, a proximal step on edges, a
+pruner, or a mask of edges; its options are its fields. To add one, write `methods/NAME.py` with one such class; nothing
+else needs to know of it. Method files import torch for types only, so that the workflow can read names and options
+without loading it.
 """
 
 from __future__ import annotations
@@ -120,6 +121,15 @@ class EdgeProximal(Method):
         return None
 
 
+class EdgeMask(Method):
+    """Edges that the prior network of the method does not have are masked from the start, for one network per target.
+
+    What a variable does to itself is never masked.
+    """
+
+    masked: ClassVar[bool] = True
+
+
 class Pruner(Method):
     """Weights are pruned step by step; what was pruned stays zero.
 
@@ -146,6 +156,11 @@ class Pruner(Method):
     @abstractmethod
     def weights_left(self, size: int, strength: float, iterations: int) -> dict[int, int]:
         """By iteration, how many weights of a layer of `size` are left from there on, in a training of `iterations`."""
+
+
+def needs_one_network_per_target(method: type[Method]) -> bool:
+    """Whether a method acts on whole edges, which only networks of single targets can tell apart."""
+    return issubclass(method, EdgeProximal | EdgeMask)
 
 
 def method_names() -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def _method(method: type[methods.Method]) -> Entry:
         needs.append("takes no strengths")
     if method.gated:
         needs.append("learns gates, on single weights or on units (`gates` of the model)")
-    if issubclass(method, methods.EdgeProximal):
+    if methods.needs_one_network_per_target(method):
         needs.append("needs `network: per_target` in the model")
     return Entry(method.name, method.summary, tuple(needs), _properties(method))
 

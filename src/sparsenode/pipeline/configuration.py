@@ -351,7 +351,7 @@ def _per_target(config: Mapping[str, Any], method: str) -> bool:
     """Whether a method needs one network per target."""
     from sparsenode import methods
 
-    return issubclass(methods.get_method(config["methods"][method]["regularizer"]), methods.EdgeProximal)
+    return methods.needs_one_network_per_target(methods.get_method(config["methods"][method]["regularizer"]))
 
 
 def grid(config: Mapping[str, Any], dataset: str | None = None) -> list[tuple[str, str, str]]:
@@ -474,7 +474,7 @@ def as_asked(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Give what the preprocessing of one dataset depends on."""
-    later = {"methods", "peers", "evaluation", "interventions", "benchmark", "figures"}
+    later = {"methods", "peers", "evaluation", "interventions", "edges", "benchmark", "figures"}
     return {key: value for key, value in config["datasets"][dataset].items() if key not in later}
 
 
@@ -486,6 +486,7 @@ def results_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
         "seeds": config["seeds"],
         "peers": {peer: peer_settings(config, dataset, peer) for peer in peers_of(config, dataset)},
         "evaluation": config["datasets"][dataset]["evaluation"],
+        **({"edges": [edges, versions.EDGES]} if (edges := config["datasets"][dataset]["edges"]) is not None else {}),
         "versions": [versions.PREPROCESSING, versions.TRAINING, versions.PEERS, versions.EVALUATION],
     }
 
@@ -539,6 +540,7 @@ def figures_of(config: Mapping[str, Any], dataset: str) -> list[str]:
         "always": True,
         "rolling": entry["evaluation"]["rolling"] is not None,
         "interventions": entry["interventions"] is not None,
+        "edges": entry["edges"] is not None,
         "body": source.has_body,
         "cells": source.has_cells,
         # Some sources of cells bring no coordinates.
@@ -700,6 +702,15 @@ def _outline_problems(config: Mapping[str, Any], dataset: str, outline: Outline)
             yield (
                 f"{key}.interventions.clamp.{name}: found {json.dumps(feature)}; allowed: a variable of the dataset, "
                 f"of which the nearest are {nearest}"
+            )
+    edges = entry["edges"] or {"forbidden": (), "required": ()}
+    named = [(kind, feature) for kind in ("forbidden", "required") for pair in edges[kind] for feature in pair]
+    for kind, feature in dict.fromkeys(named):
+        if outline.features is not None and feature not in outline.features:
+            nearest = nearest_names(feature, outline.features)
+            yield (
+                f"{key}.edges.{kind}: found {json.dumps(feature)}; allowed: a variable of the dataset, of which the "
+                f"nearest are {nearest}"
             )
     expected = [(name, kind, fates[kind]) for name, fates in interventions["expected"].items() for kind in fates]
     for name, kind, fates in expected:

@@ -8,6 +8,7 @@ The cost model is small on purpose and meant to be right within a factor of two 
 - `dopri5` costs `ADAPTIVE_FACTOR` times as much as the coarse grid;
 - a GPU starts evaluations as fast as a core, and computes `gpu_speed` times as fast: an assumption, not a measurement;
 - memory is that of `memory.member_bytes` for each member, or `memory_mb`, by which a job is cut into parts;
+- a test of edges takes what `inference.costs` estimates;
 - evaluation and figures hold matrices (variable, variable), so many bytes for each pair of variables beside a base.
 
 Light on purpose: the Snakefile imports this module again in every job.
@@ -19,7 +20,7 @@ import contextlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,8 +31,11 @@ from sparsenode.dynamics.fused.library import find_compiler
 from sparsenode.ensemble import costs, memory
 from sparsenode.errors import UserError
 from sparsenode.files import reading
+from sparsenode.inference.costs import Cost, estimate
+from sparsenode.inference.settings import EdgeSettings
 from sparsenode.pipeline import configuration
 from sparsenode.settings import AUTO, BATCH, MOST_BATCHES, ModelSettings, read_model_settings
+from sparsenode.typed import check_settings
 
 ADAPTIVE_FACTOR = 10.0
 JOB_START_SECONDS = 4.0
@@ -128,12 +132,14 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
     datasets = config["run"]["datasets"]
     seconds = sum(job.seconds for job in training)
     files = configuration.remote_files(config).values()
+    tested = [name for name in datasets if config["datasets"][name]["edges"] is not None]
     other_jobs = {
         "download_source": (len({file.relative_path for file in files}), 2.0),
         "unpack_source": (sum(file.unpack for file in files), UNPACKING_SECONDS),
         "preprocess_dataset": (len(datasets), PREPROCESSING_SECONDS),
         "freeze_settings": (len(grid), 0.3),
         "infer_peer": (sum(len(configuration.peers_of(config, name)) for name in datasets), PEER_SECONDS),
+        "infer_edges": _mean_job([edges_job(config, name).seconds for name in tested]),
         "evaluate_models": (len(datasets), JOB_START_SECONDS + EVALUATION_SHARE * seconds / len(datasets)),
         "forecast_interventions": (
             sum(config["datasets"][name]["interventions"] is not None for name in datasets),
@@ -157,6 +163,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         *strength_remarks(config),
         *memory_remarks(config, training),
         *wide_remarks(config),
+        *edges_remarks(config, tested),
         *missing_remarks(config),
     ]
     from sparsenode.pipeline import packs
@@ -370,6 +377,32 @@ def wide_remarks(config: Mapping[str, Any]) -> list[str]:
                 f"{dataset}: with {data_size(config, dataset).features:,} variables its evaluation needs about "
                 f"{_size(evaluation)} of memory, and the largest of its figures about {_size(largest)}"
             )
+    return remarks
+
+
+def _mean_job(seconds: Sequence[float]) -> tuple[int, float]:
+    """Number of jobs, and their mean time."""
+    return len(seconds), sum(seconds) / max(1, len(seconds))
+
+
+def edges_job(config: Mapping[str, Any], dataset: str) -> Cost:
+    """Estimate the test of the edges of a dataset."""
+    size = data_size(config, dataset)
+    settings, _ = check_settings(EdgeSettings, config["datasets"][dataset]["edges"])
+    assert settings is not None  # noqa: S101  the configuration is checked
+    observations = size.trajectories * size.observations
+    return estimate(settings, variables=size.features, observations=observations, threads=config["threads"])
+
+
+def edges_remarks(config: Mapping[str, Any], datasets: Iterable[str]) -> list[str]:
+    """A sentence on each dataset whose edges are tested: how long it takes, and how much memory."""
+    remarks = []
+    for dataset in datasets:
+        cost = edges_job(config, dataset)
+        remarks.append(
+            f"datasets.{dataset}.edges: the test takes about {_duration(cost.seconds)} and {_size(cost.memory_mb)} of "
+            f"memory (threads: {config['threads']})"
+        )
     return remarks
 
 

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 
 from sparsenode.evaluation.settings import EvaluationSettings
 from sparsenode.files import write_atomically
+from sparsenode.inference.settings import EdgeSettings
 from sparsenode.interventions.settings import InterventionSettings
 from sparsenode.settings import AUTO, Auto, JobSettings, ModelSettings, PreparationSettings
 from sparsenode.typed import (
@@ -135,6 +136,12 @@ class DatasetEntry(PreparationSettings, SweptSettings):
         description="Variables to hold (knock-out, over-expression) in forecasts at the chosen strength; null for "
         "none. They are compared with the true system where the source can be simulated again, else by "
         "the fates (groups of trajectories) that forecasts end in. A change trains nothing again.",
+    )
+    edges: EdgeSettings | None = Field(
+        None,
+        description="Test which edges are needed, with false discovery rates, in `edges/DATASET` of the results; "
+        "`{}` tests with the defaults. null for no test, since one takes minutes (`sparsenode plan` estimates it). A "
+        "change trains nothing again.",
     )
     benchmark: str | None = Field(
         None,

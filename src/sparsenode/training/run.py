@@ -17,7 +17,16 @@ from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.model import initialize, make_field
 from sparsenode.ensemble.starts import GivenStarts
 from sparsenode.errors import UserError
-from sparsenode.methods import EdgeProximal, Method, Penalty, Pruner, WeightProximal, make_method
+from sparsenode.methods import (
+    EdgeMask,
+    EdgeProximal,
+    Method,
+    Penalty,
+    Pruner,
+    WeightProximal,
+    make_method,
+    needs_one_network_per_target,
+)
 from sparsenode.pruning import keep_largest
 from sparsenode.settings import PRUNING_THRESHOLD, MethodSettings, ModelSettings
 from sparsenode.training import stopping
@@ -105,7 +114,7 @@ def make_task(
             none, or a strength is above the method's largest, or the method takes a prior and none is given.
     """
     method = make_method(method_settings.regularizer, method_settings.options)
-    if isinstance(method, EdgeProximal) and settings.network != "per_target":
+    if needs_one_network_per_target(type(method)) and settings.network != "per_target":
         raise UserError(
             f"the method {method.name} needs one network per target, but `network` of the model is "
             f"{settings.network!r}; set it to 'per_target'"
@@ -138,6 +147,12 @@ def _as_network(prior: NDArray[np.floating[Any]], settings: ModelSettings) -> Te
     return weights.T.unsqueeze(-1).contiguous() if settings.network == "per_target" else weights
 
 
+def _allowed_inputs(prior: Tensor) -> Tensor:
+    """Inputs (target, in, 1) that are edges of a prior of the same shape, or the target itself: 1, and 0 elsewhere."""
+    itself = torch.eye(len(prior), device=prior.device).repeat(1, prior.shape[1] // len(prior)).unsqueeze(-1)
+    return ((prior != 0) | (itself != 0)).to(prior.dtype)
+
+
 def fresh_parameters(task: Task, members: Sequence[int]) -> Parameters:
     """Parameters of some members of the grid at initialization."""
     fresh = initialize(
@@ -151,6 +166,9 @@ def fresh_parameters(task: Task, members: Sequence[int]) -> Parameters:
     )
     if isinstance(task.method, Pruner):
         fresh = network.mask_nothing(fresh)
+    if isinstance(task.method, EdgeMask):
+        assert task.prior is not None  # noqa: S101  the method takes one
+        fresh = network.mask_edges(fresh, _allowed_inputs(task.prior))
     return fresh.map(lambda tensor: tensor.to(task.device))
 
 

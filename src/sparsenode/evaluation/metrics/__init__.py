@@ -9,6 +9,8 @@ for, and its parameters name what it takes:
 - `PATHS`, a number for each member, (member,): `paths` (member, source, target).
 - `PAIRS`, a number for a network beside the true one, all (pair,): `scores`, `edges`, `predicted`, `signs`,
   `true_signs` and the numbers of the `sources`. It is measured where all that it takes is known.
+- `SELECTIONS`, a number for the edges that a test has selected: `selected` and `untold` (pair,), and beside the true
+  network `edges` (pair,). It is measured where all that it takes is known.
 - `COMPARISONS`, what an error is worth beside another forecast's, both of any equal shape: `mse`, and either `trivial`,
   the error of each trivial forecast in turn, or those of oracles by their names (`mean`, `cubic`), the last of which
   is named as the reference.
@@ -29,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from sparsenode.data.observations import Observations
 
-ERRORS, PATHS, PAIRS, COMPARISONS = "errors", "paths", "pairs", "comparisons"
+ERRORS, PATHS, PAIRS, SELECTIONS, COMPARISONS = "errors", "paths", "pairs", "selections", "comparisons"
 TABLE_BEGIN, TABLE_END = "<!-- metrics: `sparsenode metrics` -->", "<!-- end of metrics -->"
 """Marks in a document around the table of metrics."""
 _OTHER_MODULES = (
@@ -51,7 +53,8 @@ class Metric:
         description: what it is.
         unit: its unit, empty for a pure number.
         undefined: why a sound model or network may have no value, empty where it always has one.
-        kind: `ERRORS`, `PATHS`, `PAIRS` or `COMPARISONS`; empty for a metric that is measured together with others.
+        kind: `ERRORS`, `PATHS`, `PAIRS`, `SELECTIONS` or `COMPARISONS`; empty for a metric that is measured
+            together with others.
         function: measures it; None for the same.
         parameters: names of what it takes.
         unit_of: unit on a dataset, None where the metric is not measured on it; only of `ERRORS`.
@@ -88,7 +91,8 @@ def metric(
     """Register a function as a metric; it stays as it is.
 
     Args:
-        kind: `ERRORS`, `PATHS`, `PAIRS` or `COMPARISONS`; empty where it is measured together with others.
+        kind: `ERRORS`, `PATHS`, `PAIRS`, `SELECTIONS` or `COMPARISONS`; empty where it is measured together with
+            others.
         name: name of the metric; that of the function where it is None.
         description: what it is.
         unit: its unit.
