@@ -16,6 +16,8 @@ STAMP := $(VENV)/installed
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONNOUSERSITE := 1
+# Compiled modules are kept, whatever the shell says: otherwise each process of a run or of the tests compiles them again.
+export PYTHONDONTWRITEBYTECODE :=
 # That of Jupyter, where a terminal has inherited it, is not installed here, and matplotlib would not start.
 export MPLBACKEND := agg
 

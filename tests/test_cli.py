@@ -1,9 +1,12 @@
 import hashlib
+import inspect
 import json
 import resource
 import subprocess
 import sys
 import warnings
+from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -88,6 +91,17 @@ def test_every_subcommand_explains_itself(subcommand, capsys):
         main([subcommand, "--help"])
     assert stopped.value.code == 0
     assert subcommand in capsys.readouterr().out
+
+
+def test_arguments_of_a_subcommand_are_those_of_its_function():
+    (choices,) = (action.choices for action in build_parser()._actions if action.choices)
+    runs = {name: parser.get_default("run") for name, parser in choices.items()}
+    called = {name: run.args[0] for name, run in runs.items() if isinstance(run, partial)}
+    assert {"download-source", "rates", "metrics"} <= set(called)
+    for name, path in called.items():
+        module, _, function = path.partition(":")
+        arguments = dict.fromkeys(action.dest for action in choices[name]._actions if action.dest != "help")
+        inspect.signature(getattr(import_module(f"sparsenode.{module}"), function)).bind(**arguments)
 
 
 def test_help_names_every_subcommand():

@@ -11,6 +11,8 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -142,16 +144,26 @@ def _print(text: str, stream: Any = None) -> None:
 
 
 def _subcommand(
-    subparsers: Subparsers, name: str, summary: str, run: Callable[[Arguments], None]
+    subparsers: Subparsers, name: str, summary: str, run: Callable[[Arguments], None] | str
 ) -> argparse.ArgumentParser:
+    """Add a subcommand that runs a function of its arguments, or the one that is named as `module:function`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
     )
     # Of a repeated option, argparse would take the last without a word.
     parser.register("action", None, _StoreOnce)
     parser.register("type", Path, _path)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=partial(_call, run) if isinstance(run, str) else run)
     return parser
+
+
+def _call(function: str, arguments: Arguments) -> None:
+    """Call `module:function` of this package with the arguments by their names, and print the text that it gives."""
+    module, _, name = function.partition(":")
+    values = {key: value for key, value in vars(arguments).items() if key != "run"}
+    text = getattr(import_module(f"sparsenode.{module}"), name)(**values)
+    if text is not None:
+        _print(text)
 
 
 class _StoreOnce(argparse.Action):
@@ -416,7 +428,9 @@ def _plan(arguments: Arguments) -> None:
 
 
 def _add_download_source(subparsers: Subparsers) -> None:
-    parser = _subcommand(subparsers, "download-source", "download one file and check it", _download_source)
+    parser = _subcommand(
+        subparsers, "download-source", "download one file and check it", "data.downloads:download_source"
+    )
     parser.add_argument("--url", required=True)
     parser.add_argument("--sha256", help="expected checksum; without one, the checksum found is logged")
     parser.add_argument("--size", type=_not_negative, help="expected size in bytes")
@@ -424,44 +438,27 @@ def _add_download_source(subparsers: Subparsers) -> None:
     parser.add_argument("--output", type=Path, required=True)
 
 
-def _download_source(arguments: Arguments) -> None:
-    from sparsenode.data.downloads import download_source
-
-    download_source(
-        arguments.url,
-        arguments.output,
-        sha256=arguments.sha256,
-        size=arguments.size,
-        mirror=arguments.mirror,
-    )
-
-
 def _add_unpack_source(subparsers: Subparsers) -> None:
-    parser = _subcommand(subparsers, "unpack-source", "unpack one downloaded gzip file", _unpack_source)
+    parser = _subcommand(
+        subparsers, "unpack-source", "unpack one downloaded gzip file", "data.downloads.unpacking:unpack_source"
+    )
     parser.add_argument("--packed", type=Path, required=True, help="gzip file")
     parser.add_argument("--output", type=Path, required=True)
 
 
-def _unpack_source(arguments: Arguments) -> None:
-    from sparsenode.data.downloads.unpacking import unpack_source
-
-    unpack_source(arguments.packed, arguments.output)
-
-
 def _add_preprocess_dataset(subparsers: Subparsers) -> None:
     parser = _subcommand(
-        subparsers, "preprocess-dataset", "make the AnnData of trajectories of a dataset", _preprocess_dataset
+        subparsers,
+        "preprocess-dataset",
+        "make the AnnData of trajectories of a dataset",
+        "data.preprocess:preprocess_dataset",
     )
     parser.add_argument("--name", required=True, help="name of the dataset")
-    parser.add_argument("--settings", type=_json_object, required=True, help="the dataset's entry, as JSON")
+    parser.add_argument(
+        "--settings", dest="dataset_settings", type=_json_object, required=True, help="the dataset's entry, as JSON"
+    )
     parser.add_argument("--downloads", type=Path, required=True, help="folder of downloads, laid out as HOST/PATH")
     parser.add_argument("--output", type=Path, required=True, help="h5ad file")
-
-
-def _preprocess_dataset(arguments: Arguments) -> None:
-    from sparsenode.data.preprocess import preprocess_dataset
-
-    preprocess_dataset(arguments.name, arguments.settings, arguments.downloads, arguments.output)
 
 
 def _add_freeze_settings(subparsers: Subparsers) -> None:
@@ -734,17 +731,16 @@ def _collect_metrics(arguments: Arguments) -> None:
 
 def _add_collect_remarks(subparsers: Subparsers) -> None:
     parser = _subcommand(
-        subparsers, "collect-remarks", "write what is doubtful about the results of several datasets", _collect_remarks
+        subparsers,
+        "collect-remarks",
+        "write what is doubtful about the results of several datasets",
+        "remarks:collect_remarks",
     )
-    parser.add_argument("--remarks", type=Path, nargs="+", required=True, help="CSV files that evaluate-models wrote")
+    parser.add_argument(
+        "--remarks", dest="tables", type=Path, nargs="+", required=True, help="CSV files that evaluate-models wrote"
+    )
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
     parser.add_argument("--markdown", type=Path, required=True, help="the same for reading, a Markdown file")
-
-
-def _collect_remarks(arguments: Arguments) -> None:
-    from sparsenode.remarks import collect_remarks
-
-    collect_remarks(arguments.remarks, arguments.output, arguments.markdown)
 
 
 def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
@@ -764,7 +760,10 @@ def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
 
 def _add_summarize_run(subparsers: Subparsers) -> None:
     parser = _subcommand(
-        subparsers, "summarize-run", "write in a few lines what was found on several datasets", _summarize_run
+        subparsers,
+        "summarize-run",
+        "write in a few lines what was found on several datasets",
+        "figures.summary:write_summary",
     )
     _add_tables_of_datasets(parser)
     parser.add_argument("--remarks", type=Path, nargs="*", action="extend", default=[], help="CSV files of remarks")
@@ -772,31 +771,15 @@ def _add_summarize_run(subparsers: Subparsers) -> None:
     parser.add_argument("--markdown", type=Path, required=True, help="the same for reading, a Markdown file")
 
 
-def _summarize_run(arguments: Arguments) -> None:
-    from sparsenode.figures.summary import write_summary
-
-    write_summary(
-        arguments.datasets,
-        arguments.metrics,
-        arguments.selections,
-        arguments.remarks,
-        arguments.output,
-        arguments.markdown,
-    )
-
-
 def _add_tabulate_sweeps(subparsers: Subparsers) -> None:
     parser = _subcommand(
-        subparsers, "tabulate-sweeps", "write which values the members of sweeps have", _tabulate_sweeps
+        subparsers,
+        "tabulate-sweeps",
+        "write which values the members of sweeps have",
+        "pipeline.sweeps:tabulate_sweeps",
     )
-    parser.add_argument("--sweeps", type=_json_object, required=True, help="columns and rows, as JSON")
+    parser.add_argument("--sweeps", dest="table", type=_json_object, required=True, help="columns and rows, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
-
-
-def _tabulate_sweeps(arguments: Arguments) -> None:
-    from sparsenode.pipeline.sweeps import tabulate_sweeps
-
-    tabulate_sweeps(arguments.sweeps, arguments.output)
 
 
 def _add_tabulate_benchmark(subparsers: Subparsers) -> None:
@@ -804,7 +787,7 @@ def _add_tabulate_benchmark(subparsers: Subparsers) -> None:
         subparsers,
         "tabulate-benchmark",
         "write what every method reached on several datasets, beside published values",
-        _tabulate_benchmark,
+        "figures.benchmark:tabulate_benchmark",
     )
     _add_tables_of_datasets(parser)
     parser.add_argument(
@@ -815,20 +798,6 @@ def _add_tabulate_benchmark(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
     parser.add_argument("--markdown", type=Path, required=True, help="the same for reading, a Markdown file")
-
-
-def _tabulate_benchmark(arguments: Arguments) -> None:
-    from sparsenode.figures.benchmark import tabulate_benchmark
-
-    tabulate_benchmark(
-        arguments.datasets,
-        arguments.benchmarks,
-        arguments.metrics,
-        arguments.selections,
-        arguments.output,
-        arguments.markdown,
-        arguments.remarks,
-    )
 
 
 def _add_draw(subparsers: Subparsers, figure: str) -> None:
@@ -899,61 +868,36 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_options(subparsers: Subparsers) -> None:
     summary = "say which sections, data sources, methods and peers there are, or what one of them is and its options"
-    parser = _subcommand(subparsers, "options", summary, _options)
+    parser = _subcommand(subparsers, "options", summary, "pipeline.catalog:describe_catalog")
     parser.add_argument(
         "name", nargs="?", help="a section of the configuration, data source, method or peer; default: list all"
     )
 
 
-def _options(arguments: Arguments) -> None:
-    from sparsenode.pipeline.catalog import describe_catalog
-
-    _print(describe_catalog(arguments.name))
-
-
 def _add_metrics(subparsers: Subparsers) -> None:
-    _subcommand(subparsers, "metrics", "say what each metric is, in what unit, and where it is undefined", _metrics)
-
-
-def _metrics(_: Arguments) -> None:
-    from sparsenode.evaluation.metrics import metrics_table
-
-    _print(metrics_table())
+    _subcommand(
+        subparsers,
+        "metrics",
+        "say what each metric is, in what unit, and where it is undefined",
+        "evaluation.metrics:metrics_table",
+    )
 
 
 def _add_published(subparsers: Subparsers) -> None:
     summary = "list the values that other studies have published, each with its source and what it counts"
-    parser = _subcommand(subparsers, "published", summary, _published)
+    parser = _subcommand(subparsers, "published", summary, "figures.published:published_table")
     parser.add_argument("benchmark", nargs="?", help="name of a published benchmark; default: all")
-
-
-def _published(arguments: Arguments) -> None:
-    from sparsenode.figures.published import published_table
-
-    _print(published_table(arguments.benchmark))
 
 
 def _add_schema(subparsers: Subparsers) -> None:
     summary = "write the JSON schema of the configuration, by which editors complete and check it"
-    parser = _subcommand(subparsers, "schema", summary, _schema)
+    parser = _subcommand(subparsers, "schema", summary, "pipeline.schema:write_schema")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
 
 
-def _schema(arguments: Arguments) -> None:
-    from sparsenode.pipeline.schema import write_schema
-
-    write_schema(arguments.output)
-
-
 def _add_describe(subparsers: Subparsers) -> None:
-    parser = _subcommand(subparsers, "describe", "say what a model file holds", _describe)
+    parser = _subcommand(subparsers, "describe", "say what a model file holds", "application:describe_model")
     _add_model(parser)
-
-
-def _describe(arguments: Arguments) -> None:
-    from sparsenode.application import describe_model
-
-    _print(describe_model(arguments.model, strength=arguments.strength))
 
 
 def _add_forecast(subparsers: Subparsers) -> None:
@@ -1007,35 +951,21 @@ def _forecast(arguments: Arguments) -> None:
 
 
 def _add_rates(subparsers: Subparsers) -> None:
-    parser = _subcommand(subparsers, "rates", "give the rates of change at states with a trained model", _rates)
+    parser = _subcommand(
+        subparsers, "rates", "give the rates of change at states with a trained model", "application:rates_file"
+    )
     _add_model(parser)
     parser.add_argument("--states", type=Path, required=True, metavar="FILE", help="CSV, TSV or h5ad file")
     parser.add_argument("--layer", help="layer of the h5ad file that holds the states; default: X")
     parser.add_argument("--output", type=Path, required=True, help="CSV or parquet file")
 
 
-def _rates(arguments: Arguments) -> None:
-    from sparsenode.application import rates_file
-
-    rates_file(
-        arguments.model,
-        arguments.states,
-        arguments.output,
-        layer=arguments.layer,
-        strength=arguments.strength,
-    )
-
-
 def _add_network(subparsers: Subparsers) -> None:
-    parser = _subcommand(subparsers, "network", "write the effective network of a trained model", _network)
+    parser = _subcommand(
+        subparsers, "network", "write the effective network of a trained model", "application:network_file"
+    )
     _add_model(parser)
     parser.add_argument("--output", type=Path, required=True, help="CSV or parquet file of source, target, weight")
-
-
-def _network(arguments: Arguments) -> None:
-    from sparsenode.application import network_file
-
-    network_file(arguments.model, arguments.output, strength=arguments.strength)
 
 
 def _add_edges(subparsers: Subparsers) -> None:

@@ -47,6 +47,11 @@ def nearest_names(name: str, names: Iterable[str], count: int = 3) -> str:
     return ", ".join(heapq.nlargest(count, names, key=likeness))
 
 
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """The first names, as text for a message, and dots for further ones."""
+    return (", ".join(names[:most]) + (", ..." if len(names) > most else "")) or "none"
+
+
 def describe_choice(name: str, names: Sequence[str]) -> str:
     """What there is in place of a `name` that there is not: all names, or of many the nearest."""
     if len(names) > _NAMED:

@@ -14,7 +14,7 @@ from sparsenode.data.contract import read_trajectories, write_trajectories
 from sparsenode.data.outline import Outline
 from sparsenode.data.preprocess import assemble, preprocess_dataset
 from sparsenode.data.priors import corrupt
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
@@ -57,7 +57,7 @@ def options(cells: AnnData, tmp_path: Path) -> Callable[..., dict]:
         path = tmp_path / "cells.h5ad"
         cells.write_h5ad(path)
         named = {"path": str(path), "time": "pseudotime", "trajectory": "sample"}
-        return complete_options("anndata", {**named, **changes})
+        return make_source("anndata", {**named, **changes}).options
 
     return write
 

@@ -9,7 +9,7 @@ from sparsenode.data.contract import read_trajectories
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.readers.edge_tables import read_edge_list
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
@@ -81,7 +81,7 @@ def test_trivial_forecasts_of_the_held_out_middle(breast: AnnData) -> None:
 
 @pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_all_pairs_count_where_the_published_scores_are_repeated(mirror: Path) -> None:
-    options = complete_options("breast", {"known": "all"})
+    options = make_source("breast", {"known": "all"}).options
     raw = load(options, {file.local_path: mirror / file.local_path for file in required_files(options)})
     assert raw.truth_known is not None
     assert raw.truth_known.sum() == 500 * 499

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from sparsenode.data.motion.acclaim import skeleton_from_json, skeleton_to_json
 from sparsenode.data.motion.bvh import read_bvh
 from sparsenode.data.motion.kinematics import bone_segments, centimeters_per_unit, joint_positions
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.sources.mocap import body_part, side_of
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
@@ -156,7 +156,7 @@ def options(**changes: object) -> dict:
         {"subject": "131", "trials": ["01", "02"], "motion": "walk", "split": "train"},
         {"subject": "131", "trials": ["03"], "motion": "hop", "split": "test"},
     ]
-    return complete_options("mocap", {"trials": rows, "recordings": ADDRESS, **changes})
+    return make_source("mocap", {"trials": rows, "recordings": ADDRESS, **changes}).options
 
 
 def load(mirror: Path, **changes: object) -> RawTrajectories:

@@ -19,13 +19,13 @@ from sparsenode.data.single_cell.cells import (
     similar_groups,
 )
 from sparsenode.errors import UserError
+from sparsenode.typed import read_settings
 
 GENES = ("a", "b", "c")
 
 
-def options(**changes: Any) -> dict[str, Any]:
-    defaults = CellOptions().model_dump()
-    return {**defaults, "drop_first": 0, "drop_last": 0, **changes}
+def options(**changes: Any) -> CellOptions:
+    return read_settings(CellOptions, {"drop_first": 0, "drop_last": 0, **changes}, "options")
 
 
 def averaging(by: str = "pseudotime", **changes: Any) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def test_units_are_those_of_single_cells(by: str, scaling: str, time_scaling: st
     cells = [some_cells(), some_cells(30, seed=1, split="test"), some_cells(200, seed=2)]
     settings = options(scaling=scaling, time_scaling=time_scaling)
     plain, kept = scale_cells(settings, [order_cells(settings, part) for part in cells], GENES)
-    settings |= averaging(by)
+    settings = options(scaling=scaling, time_scaling=time_scaling, **averaging(by))
     averaged, also_kept = scale_cells(settings, [order_cells(settings, part) for part in cells], GENES)
     np.testing.assert_array_equal(kept, also_kept)
     for one, other in zip(plain, averaged, strict=True):

@@ -6,7 +6,7 @@ import pytest
 from sparsenode.data.contract import read_trajectories, true_network
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.sources.dream3 import NETWORKS, SERIES
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
@@ -21,7 +21,7 @@ def required_files(options: dict) -> list[RemoteFile]:
 
 
 def load_real(mirror: Path, **options: object) -> RawTrajectories:
-    complete = complete_options("dream3", options)
+    complete = make_source("dream3", options).options
     return load(complete, {file.local_path: mirror / file.local_path for file in required_files(complete)})
 
 
@@ -73,7 +73,7 @@ def test_every_file_has_a_checksum() -> None:
 
 
 def test_files_of_another_network_and_no_training_series(mirror: Path) -> None:
-    options = complete_options("dream3", {"size": 10})
+    options = make_source("dream3", {"size": 10}).options
     series, pairs = required_files(options)
     other = required_files({**options, "size": 50})
     with pytest.raises(UserError, match=r"dream3_50_0_true\.txt, line 10: no gene of the series is named 'G11'"):

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from sparsenode.data.contract import read_trajectories, trajectory_slices
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
@@ -121,7 +121,7 @@ def test_the_map_of_a_donor_follows_the_lineages(study: AnnData) -> None:
 @pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_cells_of_several_lineages_lie_at_one_place(mirror: Path) -> None:
     changes = {"donors": {"train": ["s3d6"], "test": []}, "networks": {}, "drop_first": 0, "drop_last": 0}
-    options = complete_options("hematopoiesis", {**changes, "scaling": "training_range"})
+    options = make_source("hematopoiesis", {**changes, "scaling": "training_range"}).options
     files = {file.relative_path: mirror / file.relative_path for file in required_files(options)}
     places: dict[bytes, set[tuple[float, ...]]] = {}
     count = 0
@@ -135,7 +135,7 @@ def test_cells_of_several_lineages_lie_at_one_place(mirror: Path) -> None:
 
 @pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_one_scale_from_training_leads_back_to_the_logarithm(mirror: Path) -> None:
-    options = complete_options(
+    options = make_source(
         "hematopoiesis",
         {
             "donors": {"train": ["s1d2"], "test": ["s3d6"]},
@@ -144,7 +144,7 @@ def test_one_scale_from_training_leads_back_to_the_logarithm(mirror: Path) -> No
             "scaling": "training_range",
             "embedding": "none",
         },
-    )
+    ).options
     files = {file.relative_path: mirror / file.relative_path for file in required_files(options)}
     train, test = load(options, files).trajectories
     np.testing.assert_array_equal(train.scale, test.scale)
@@ -187,9 +187,9 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Writer:
 
 def small(**changes: object) -> dict:
     donors = {"train": ["s1d2"], "test": ["s2d1"]}
-    return complete_options(
+    return make_source(
         "hematopoiesis", {"donors": donors, "lineages": ["B"], "networks": {}, "embedding": "none", **changes}
-    )
+    ).options
 
 
 @settings(deadline=None, max_examples=10)
@@ -281,7 +281,8 @@ def test_repeated_pseudotimes(write: Writer) -> None:
 def test_constant_genes(write: Writer) -> None:
     for scaling, where in (("per_trajectory", "s1d2 B"), ("training_range", "all training donors")):
         options = small(constant_genes="error", scaling=scaling)
-        with pytest.raises(UserError, match=rf"{where}: 1 of 4 features are constant \(CONSTANT\); choose `zero`"):
+        message = rf"{where}: 1 of 4 variables have one value in all observations: CONSTANT; choose `zero`"
+        with pytest.raises(UserError, match=message):
             load(options, write(options))
     options = small(constant_genes="drop")
     raw = load(options, write(options))

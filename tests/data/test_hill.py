@@ -9,19 +9,24 @@ from scipy.integrate import solve_ivp
 
 from sparsenode import read_trajectories
 from sparsenode.cli import main
-from sparsenode.data.sources import complete_options, make_source
-from sparsenode.data.sources.hill import System, draw_system
+from sparsenode.data.sources import make_source
+from sparsenode.data.sources.hill import HillSource, System
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.pipeline import configuration, plan
+from sparsenode.typed import read_settings
 
 
 def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
     return make_source("hill", options).load(files)
 
 
+def source(**changes: object) -> HillSource:
+    return read_settings(HillSource, changes, "options")
+
+
 def options(**changes: object) -> dict:
-    return complete_options("hill", changes)
+    return source(**changes).options
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +133,8 @@ def test_the_jacobian_has_the_signs_and_the_zeros_of_the_truth(raw: RawTrajector
 def test_levels_stay_between_zero_and_one(
     seed: int, nodes: int, repressors: float, hubs: float, feedback: bool
 ) -> None:
-    given = options(seed=seed, nodes=nodes, repressors=repressors, hubs=hubs, feedback=feedback)
-    system = draw_system(given)
+    given = source(seed=seed, nodes=nodes, repressors=repressors, hubs=hubs, feedback=feedback)
+    system = given.draw_system()
     highest = system.basal + np.bincount(system.target, system.strength, nodes)
     np.testing.assert_allclose(highest, system.decay, rtol=1e-12)
     corners = np.random.default_rng(seed).integers(0, 2, (4, nodes)).astype(float)
@@ -139,13 +144,13 @@ def test_levels_stay_between_zero_and_one(
     assert np.count_nonzero(system.sign < 0) == round(repressors * len(system.sign))
     for name in ("hill_coefficient", "half_saturation", "decay"):
         values = getattr(system, name)
-        assert given[name][0] <= values.min()
-        assert values.max() <= given[name][1]
+        assert getattr(given, name)[0] <= values.min()
+        assert values.max() <= getattr(given, name)[1]
 
 
 @pytest.mark.parametrize("feedback", [True, False])
 def test_regulators_are_as_many_as_asked_and_loops_only_where_allowed(feedback: bool) -> None:
-    system = draw_system(options(nodes=60, regulators_per_target=[2, 4], feedback=feedback))
+    system = source(nodes=60, regulators_per_target=[2, 4], feedback=feedback).draw_system()
     edges = system.truth() != 0
     regulators = edges.sum(axis=0)
     assert len(system.source) == edges.sum()  # no pair twice
@@ -158,7 +163,7 @@ def test_regulators_are_as_many_as_asked_and_loops_only_where_allowed(feedback: 
 
 def test_hubs_regulate_many() -> None:
     def largest(hubs: float) -> float:
-        drawn = [draw_system(options(nodes=100, hubs=hubs, seed=seed)).truth() for seed in range(10)]
+        drawn = [source(nodes=100, hubs=hubs, seed=seed).draw_system().truth() for seed in range(10)]
         return float(np.mean([np.count_nonzero(truth, axis=1).max() for truth in drawn]))
 
     even, skewed = largest(0.0), largest(0.75)
@@ -209,7 +214,7 @@ def test_kinetics_can_be_changed_and_the_network_stays(raw: RawTrajectories) -> 
 
 
 def test_times_may_differ_between_trajectories() -> None:
-    system = draw_system(options(nodes=10))
+    system = source(nodes=10).draw_system()
     start = np.random.default_rng(0).random((2, 10))
     times = np.array([[0.0, 1.0, 4.0], [0.5, 2.0, 3.0]])
     together = system.solve(start, times)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparsenode.data.downloads import RemoteFile
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.sources.krumsiek11 import read_couplings
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
@@ -20,7 +20,7 @@ def required_files(options: dict) -> list[RemoteFile]:
 
 @pytest.fixture(scope="module")
 def raw() -> RawTrajectories:
-    return load(complete_options("krumsiek11", None), {})
+    return load(make_source("krumsiek11", None).options, {})
 
 
 def test_four_branches_that_start_alike(raw: RawTrajectories) -> None:

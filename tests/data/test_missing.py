@@ -18,7 +18,7 @@ from sparsenode.data.contract import read_metadata, read_trajectories, write_tra
 from sparsenode.data.magnitudes import measure_magnitudes
 from sparsenode.data.missing import by_pattern, carry_forward, interpolate
 from sparsenode.data.preprocess import assemble, describe, preprocess_dataset
-from sparsenode.data.sources import complete_options
+from sparsenode.data.sources import make_source
 from sparsenode.data.trajectories import RawTrajectories, Trajectory
 from sparsenode.data.windows import local_fit, observation_noise, past_slopes, training_rows
 from sparsenode.errors import UserError
@@ -251,7 +251,7 @@ def test_a_file_with_missing_entries_is_preprocessed(tmp_path: Path, caplog: pyt
     )
     AnnData(values, obs, pd.DataFrame(index=["A", "B", "C"])).write_h5ad(tmp_path / "mine.h5ad")
     named = {"path": str(tmp_path / "mine.h5ad"), "time": "t", "trajectory": "who", "transform": "log1p"}
-    options = complete_options("anndata", {**named, "scaling": "training_range"})
+    options = make_source("anndata", {**named, "scaling": "training_range"}).options
     with caplog.at_level(logging.INFO):
         preprocess_dataset("mine", {"source": "anndata", "options": options}, tmp_path, tmp_path / "out.h5ad")
     adata = read_trajectories(tmp_path / "out.h5ad")

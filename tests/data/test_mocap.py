@@ -12,7 +12,7 @@ from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.motion.acclaim import Motion, read_motion, read_skeleton, skeleton_from_json
 from sparsenode.data.motion.kinematics import bone_segments, joint_positions
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.sources.mocap import body_part, choose_branches, mean_angles, person_scale, resample, side_of
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
@@ -35,7 +35,7 @@ def row(subject: str, trials: str, split: str, motion: str = "walk", **cut: floa
 
 
 def options(*rows: dict, **changes: object) -> dict:
-    return complete_options("mocap", {"trials": list(rows), **changes})
+    return make_source("mocap", {"trials": list(rows), **changes}).options
 
 
 def load_real(mirror: Path, *rows: dict, **changes: object) -> RawTrajectories:

@@ -20,7 +20,7 @@ from sparsenode.data.simulated.published_networks import (
     read_edges,
     read_genes,
 )
-from sparsenode.data.sources import complete_options, get_source, make_source
+from sparsenode.data.sources import get_source, make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.interventions.forecast import evaluate_interventions
@@ -46,8 +46,12 @@ EQUATIONS = {
 EDGES = ["HIGH,BOTH,1,TRUE,0.4,1.5", "END,BOTH,1,FALSE,0.5,1.6", "BOTH,END,1,TRUE,0.45,1.7"]
 
 
+def source(**changes: object) -> PublishedNetworkSource:
+    return read_settings(ExampleSource, {**SMALL, **changes}, "options")
+
+
 def options(name: str = "sim350", **changes: object) -> dict:
-    return complete_options(name, {**SMALL, **changes})
+    return make_source(name, {**SMALL, **changes}).options
 
 
 def downloaded(name: str, mirror: Path) -> dict[str, Path]:
@@ -84,7 +88,7 @@ def write(files: dict[str, Path], kind: str, lines: list[str]) -> None:
 
 
 def load(files: dict[str, Path], **changes: object) -> RawTrajectories:
-    return read_settings(ExampleSource, {**SMALL, **changes}, "options").load(files)
+    return source(**changes).load(files)
 
 
 def test_the_published_files_are_known(name: str, mirror: Path) -> None:
@@ -123,7 +127,7 @@ def test_the_published_trajectories_solve_the_equations(mirror: Path) -> None:
     found = system_from_provenance(raw.provenance).solve(states[:, 0], times)
     np.testing.assert_allclose(found, states, rtol=0, atol=1e-6)
     # The starts that are called published are like these, input genes and others.
-    drawn = draw_starts(options("sim690", start="published"), inputs(raw), 10, 1)
+    drawn = draw_starts(make_source("sim690", {**SMALL, "start": "published"}), inputs(raw), 10, 1)
     for chosen in (inputs(raw), ~inputs(raw)):
         one, other = states[:, 0, chosen], drawn[:, chosen]
         assert abs(one.mean() - other.mean()) < 0.03
@@ -178,7 +182,7 @@ def test_the_default_times_and_splits(raw: RawTrajectories) -> None:
         assert (part.noise_free <= 1 + 1e-9).all()
         np.testing.assert_array_equal(part.noise_free[:, inputs(raw)], np.tile(part.noise_free[0, inputs(raw)], (5, 1)))
         np.testing.assert_array_equal(part.scale, 1.0)
-    defaults = complete_options("sim350", None)
+    defaults = make_source("sim350", None).options
     assert (defaults["trajectories"], defaults["times"], defaults["noise"]) == (150, [0, 2, 3, 7, 9], 0.025)
 
 
@@ -274,20 +278,20 @@ def test_more_trajectories_and_other_times_leave_the_first_as_they_are(files: di
 
 
 def test_normal_starts_are_cut_to_zero_and_one() -> None:
-    drawn = draw_starts(options(), np.zeros(350, dtype=bool), 200, 1)
+    drawn = draw_starts(source(), np.zeros(350, dtype=bool), 200, 1)
     low, high = stats.norm.cdf(-0.49 / 0.25), stats.norm.sf(0.51 / 0.25)
     np.testing.assert_allclose([np.mean(drawn == 0), np.mean(drawn == 1)], [low, high], rtol=0.1)
     within = drawn[(drawn > 0) & (drawn < 1)]
     truncated = stats.truncnorm(-0.49 / 0.25, 0.51 / 0.25, 0.49, 0.25)
     assert stats.kstest(within, truncated.cdf).pvalue > 0.01
-    narrow = draw_starts(options(start_mean=0.2, start_deviation=0.01), np.zeros(350, dtype=bool), 200, 1)
+    narrow = draw_starts(source(start_mean=0.2, start_deviation=0.01), np.zeros(350, dtype=bool), 200, 1)
     np.testing.assert_allclose([narrow.mean(), narrow.std()], [0.2, 0.01], rtol=0.01)
 
 
 def test_published_starts_keep_each_gene_near_a_level_of_its_own() -> None:
     is_input = np.arange(4000) < 2000
-    drawn = draw_starts(options(start="published"), is_input, 60, 1)
-    again = draw_starts(options(start="published"), is_input, 60, 3)
+    drawn = draw_starts(source(start="published"), is_input, 60, 1)
+    again = draw_starts(source(start="published"), is_input, 60, 3)
     assert drawn.min() >= 0
     assert drawn.max() <= 1
     for starts in (drawn[:, is_input], again[:, is_input]):

@@ -22,7 +22,7 @@ from sparsenode.data.single_cell.regulators import (
     read_regulators,
     unite_networks,
 )
-from sparsenode.data.sources import complete_options
+from sparsenode.data.sources import make_source
 from sparsenode.errors import UserError
 
 LINEAGES = NetworkOptions().networks
@@ -41,7 +41,7 @@ def genes(mirror: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def published(mirror: Path) -> Mapping[str, Path]:
-    files = network_files({"networks": {"all": list(CELL_TYPES)}})
+    files = network_files(NetworkOptions(networks={"all": tuple(CELL_TYPES)}))
     return {file.relative_path: mirror / file.relative_path for file in files}
 
 
@@ -103,7 +103,7 @@ def test_networks_of_the_lineages(
     published: Mapping[str, Path], genes: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        priors = read_priors({"networks": LINEAGES}, published, genes)
+        priors = read_priors(NetworkOptions(networks=LINEAGES), published, genes)
     assert list(priors.edges) == ["base", "erythroid", "monocyte", "B"]
     of_any = np.any([network.is_regulator for network in priors.networks.values()], axis=0)
     np.testing.assert_array_equal(priors.is_regulator, of_any)
@@ -311,19 +311,19 @@ def small_files(write: Callable[..., Path], base: str, cell_type: str) -> Mappin
 def test_no_measured_regulator(write: Callable[..., Path]) -> None:
     some, others = "tf.name,A\nA,1\n", "tf.name,Y,Z\nX,1,1\n"
     with pytest.raises(UserError, match=r"base\.csv: none of its regulators is among the 2 genes \(A, B\); are the"):
-        read_priors({"networks": {}}, small_files(write, others, some), ["A", "B"])
+        read_priors(NetworkOptions(networks={}), small_files(write, others, some), ["A", "B"])
     message = r"options\.networks\.early: the networks of HSC have no regulator and target .* 2 genes \(A, B\); leave"
     with pytest.raises(UserError, match=message):
-        read_priors({"networks": {"early": ["HSC"]}}, small_files(write, some, others), ["A", "B"])
+        read_priors(NetworkOptions(networks={"early": ("HSC",)}), small_files(write, some, others), ["A", "B"])
 
 
 def test_each_table_is_fetched_once() -> None:
-    files = [file.url for file in network_files({"networks": LINEAGES})]
+    files = [file.url for file in network_files(NetworkOptions(networks=LINEAGES))]
     assert len(files) == len(set(files)) == 1 + 11
-    assert [file.url for file in network_files({"networks": {}})] == [base_network_file().url]
+    assert [file.url for file in network_files(NetworkOptions(networks={}))] == [base_network_file().url]
 
 
 @pytest.mark.parametrize("networks", [{"base": ["HSC"]}, {"a/b": ["HSC"]}, {"a": []}, {"a": ["Neuron"]}])
 def test_networks_that_cannot_be(networks: dict) -> None:
     with pytest.raises(UserError, match=r"options\.networks"):
-        complete_options("hematopoiesis", {"networks": networks})
+        make_source("hematopoiesis", {"networks": networks})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparsenode.data.downloads import RemoteFile
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.pipeline.configuration import figures_of
@@ -19,7 +19,7 @@ def required_files(options: dict) -> list[RemoteFile]:
 
 
 def load_real(mirror: Path, **options: object) -> RawTrajectories:
-    complete = complete_options("scode", options)
+    complete = make_source("scode", options).options
     return load(complete, {file.local_path: mirror / file.local_path for file in required_files(complete)})
 
 
@@ -61,7 +61,7 @@ def test_the_second_data_set_by_its_labels(mirror: Path) -> None:
 
 
 def test_equal_pseudotimes_are_averaged_or_refused(mirror: Path, tmp_path: Path) -> None:
-    options = complete_options("scode", {"scaling": "training_range"})
+    options = make_source("scode", {"scaling": "training_range"}).options
     files = {file.local_path: mirror / file.local_path for file in required_files(options)}
     (times,) = (path for path in files if path.endswith("/time.txt"))
     lines = files[times].read_text().splitlines()

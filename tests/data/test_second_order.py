@@ -6,18 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from sparsenode.data.sources import complete_options, make_source
-from sparsenode.data.sources.second_order import System, draw_system
+from sparsenode.data.sources import make_source
+from sparsenode.data.sources.second_order import SecondOrderSource, System
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
+from sparsenode.typed import read_settings
 
 
 def load(options: dict, files: dict[str, Path]) -> RawTrajectories:
     return make_source("second_order", options).load(files)
 
 
+def source(**changes: object) -> SecondOrderSource:
+    return read_settings(SecondOrderSource, changes, "options")
+
+
 def options(**changes: object) -> dict:
-    return complete_options("second_order", changes)
+    return source(**changes).options
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +125,7 @@ def test_same_seed_same_data_other_seed_other_system(raw: RawTrajectories) -> No
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), oscillators=st.integers(3, 8))
 def test_every_system_drawn_is_stable_and_within_its_ranges(seed: int, oscillators: int) -> None:
-    system = draw_system(options(oscillators=oscillators), np.random.default_rng(seed))
+    system = source(oscillators=oscillators, seed=seed).draw_system()
     assert np.linalg.eigvals(system.first_order()).real.max() < 0
     strengths = np.abs(system.coupling[system.coupling != 0])
     assert ((strengths >= 0.3) & (strengths <= 0.6)).all()
@@ -178,7 +183,7 @@ def test_a_clamped_system_solves_the_equations_of_what_is_free(raw: RawTrajector
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0, 1))
 @settings(max_examples=20)
 def test_a_clamped_solution_is_affine_in_the_value(one: float, other: float, share: float) -> None:
-    system = draw_system(options(oscillators=3), np.random.default_rng(0)).scaled(np.array([0.5, 1.0, 2.0]))
+    system = source(oscillators=3).draw_system().scaled(np.array([0.5, 1.0, 2.0]))
     times = np.linspace(0.0, 5.0, 7)[None]
 
     def held_at(value: float) -> np.ndarray:

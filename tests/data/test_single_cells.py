@@ -15,7 +15,7 @@ from sparsenode.data.contract import read_trajectories
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.outline import Outline
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 from sparsenode.pipeline.configuration import read_configuration, remote_files
@@ -101,7 +101,7 @@ def options(made: AnnData, network: Path, tmp_path: Path) -> Options:
             "drop_first": 2,
             "drop_last": 2,
         }
-        return complete_options("single_cells", named | changes)
+        return make_source("single_cells", named | changes).options
 
     return write
 
@@ -646,7 +646,7 @@ def test_files_that_cannot_be_read(options: Options, tmp_path: Path) -> None:
     options()
     path.write_bytes(path.read_bytes()[:-1000])
     chosen = {"file": str(path), "donors": {"train": ["s1d2"], "test": []}, "networks": {}}
-    chosen = complete_options("single_cells", chosen | {"genes": {"regulators": False}})
+    chosen = make_source("single_cells", chosen | {"genes": {"regulators": False}}).options
     refused(chosen, r"cells\.h5ad is cut short or no h5ad file")
     refused(chosen | {"file": str(tmp_path / "none.h5ad")}, r"none\.h5ad is missing")
     refused(chosen | {"file": str(tmp_path / "cells.h5ad.gz")}, r"cells\.h5ad\.gz is packed.*unpack it")

@@ -33,19 +33,19 @@ def test_unknown_source() -> None:
 
 
 def test_options_are_completed_and_checked() -> None:
-    assert sources.complete_options("krumsiek11", None) == {"test_share": 0.15}
-    assert sources.complete_options("krumsiek11", {"test_share": 0.3}) == {"test_share": 0.3}
+    assert sources.make_source("krumsiek11", None).options == {"test_share": 0.15}
+    assert sources.make_source("krumsiek11", {"test_share": 0.3}).options == {"test_share": 0.3}
     with pytest.raises(UserError, match=r"options\.test_share: found the number 2.*\n.*found \"share\".*test_share"):
-        sources.complete_options("krumsiek11", {"test_share": 2, "share": 1})
+        sources.make_source("krumsiek11", {"test_share": 2, "share": 1})
     with pytest.raises(UserError, match=r"options\.path: missing; allowed: a path"):
-        sources.complete_options("anndata", {})
+        sources.make_source("anndata", {})
     with pytest.raises(UserError, match=r"options\.donors\.train\[0\]: found \"s9d9\"; allowed: s1d1, s1d2"):
-        sources.complete_options("hematopoiesis", {"donors": {"train": ["s9d9"], "test": []}})
+        sources.make_source("hematopoiesis", {"donors": {"train": ["s9d9"], "test": []}})
 
 
 def test_completed_options_share_nothing_with_the_defaults() -> None:
-    sources.complete_options("hematopoiesis", None)["donors"]["train"].append("s2d4")
-    assert sources.complete_options("hematopoiesis", None)["donors"]["train"] == ["s1d2"]
+    sources.make_source("hematopoiesis", None).options["donors"]["train"].append("s2d4")
+    assert sources.make_source("hematopoiesis", None).options["donors"]["train"] == ["s1d2"]
 
 
 @pytest.mark.slow(reason="starts a process")

@@ -8,11 +8,11 @@ from sparsenode.data.contract import read_trajectories
 from sparsenode.data.downloads import RemoteFile
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.readers.edge_tables import read_edge_matrix
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.data.trajectories import RawTrajectories
 from sparsenode.errors import UserError
 
-ALL, SOME = (complete_options("yeast", {"genes": count}) for count in (3551, 500))
+ALL, SOME = (make_source("yeast", {"genes": count}).options for count in (3551, 500))
 
 
 def load(options: dict, files: dict[str, Path]) -> RawTrajectories:

@@ -88,10 +88,10 @@ def test_every_form_of_lineages_has_the_same_cells(form: str) -> None:
     columns = ["time_up", "time_down"]
     if form == "columns of obs":
         options = {"path": "x", "lineage_times": columns}
-        from sparsenode.data.sources import complete_options
+        from sparsenode.data.sources import make_source
         from sparsenode.data.sources.anndata import read_trajectories_of
 
-        raw = read_trajectories_of(adata, complete_options("anndata", options), "x", {})
+        raw = read_trajectories_of(adata, make_source("anndata", options), "x", {})
         assert [trajectory.name for trajectory in raw.trajectories] == columns
     elif form == "array of times":
         raw = read_arrays(values, adata.obs[columns].to_numpy())

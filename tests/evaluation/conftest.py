@@ -180,10 +180,16 @@ def make_ensemble(
     return LinearEnsemble(settings, tuple(members), FEATURES, np.stack(matrices))
 
 
-@pytest.fixture
-def linear_data() -> anndata.AnnData:
+@pytest.fixture(scope="session")
+def linear_source() -> anndata.AnnData:
     """The data set, each trajectory a subject of its own."""
     return make_data()
+
+
+@pytest.fixture
+def linear_data(linear_source: anndata.AnnData) -> anndata.AnnData:
+    """The same, to be changed at will."""
+    return linear_source.copy()
 
 
 @pytest.fixture
@@ -192,13 +198,13 @@ def shared_data() -> anndata.AnnData:
     return make_data(subjects={"one": "pair", "two": "pair"})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_ensemble() -> Any:
     """The function that makes ensembles."""
     return make_ensemble
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def system() -> np.ndarray:
     """The true matrix (source, target)."""
     return SYSTEM

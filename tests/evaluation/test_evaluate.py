@@ -37,10 +37,11 @@ def pick(table, **wanted):
     return table
 
 
-@pytest.fixture
-def evaluation(linear_data, new_ensemble):
+@pytest.fixture(scope="module")
+def evaluation(linear_source, new_ensemble):
+    """What is measured of two methods; tests leave it as it is."""
     return evaluate_ensembles(
-        read_observations(linear_data), [new_ensemble(), new_ensemble(method="none", strengths=[0.0])]
+        read_observations(linear_source), [new_ensemble(), new_ensemble(method="none", strengths=[0.0])]
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ STRENGTHS = {"none": [0.0], "l1": [0.0, 1e-3, 1e-2, 1e-1], "mine": [1e-3, 1e-1]}
 DIVERGED = {("l1", 1e-1, 0), ("l1", 1e-1, 1)}
 
 
+@cache
 def make_metrics(models: tuple[str, ...] = ("small",)) -> pd.DataFrame:
     """Errors, sparsities and scores that grow with the strength."""
     tables = [
@@ -70,6 +73,7 @@ def make_metrics(models: tuple[str, ...] = ("small",)) -> pd.DataFrame:
     return metrics
 
 
+@cache
 def make_forecasts(models: tuple[str, ...] = ("small",)) -> pd.DataFrame:
     """Waves of three features in two trajectories, the first one with a later test part."""
     rows = []
@@ -109,31 +113,39 @@ def make_forecasts(models: tuple[str, ...] = ("small",)) -> pd.DataFrame:
 @pytest.fixture
 def metrics() -> pd.DataFrame:
     """Metrics of one model."""
-    return make_metrics()
+    return make_metrics().copy()
 
 
 @pytest.fixture
 def two_models() -> pd.DataFrame:
     """Metrics of two models."""
-    return make_metrics(("small", "large"))
+    return make_metrics(("small", "large")).copy()
 
 
 @pytest.fixture
 def forecasts() -> pd.DataFrame:
     """Forecasts of one model."""
-    return make_forecasts()
+    return make_forecasts().copy()
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> dict[str, Path]:
-    """The tables of one data set, as files."""
-    make_metrics().to_parquet(tmp_path / "metrics.parquet", index=False)
-    make_forecasts().to_parquet(tmp_path / "forecasts.parquet", index=False)
+@pytest.fixture(scope="session")
+def written_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tables of one data set."""
+    folder = tmp_path_factory.mktemp("files")
+    make_metrics().to_parquet(folder / "metrics.parquet", index=False)
+    make_forecasts().to_parquet(folder / "forecasts.parquet", index=False)
     for method in STRENGTHS:
-        choice = tmp_path / "selection" / "small" / f"{method}.json"
+        choice = folder / "selection" / "small" / f"{method}.json"
         choice.parent.mkdir(parents=True, exist_ok=True)
         chosen = {"none": 0.0, "l1": 0.01, "mine": None}[method]
         choice.write_text(json.dumps({"chosen": chosen, "protocol": "trajectory"}))
+    return folder
+
+
+@pytest.fixture
+def files(written_files: Path, tmp_path: Path) -> dict[str, Path]:
+    """The tables of one data set, as files that a test may change."""
+    shutil.copytree(written_files, tmp_path, dirs_exist_ok=True)
     return {name: tmp_path / f"{name}.parquet" for name in ("metrics", "forecasts")} | {
         "selection": tmp_path / "selection"
     }
@@ -208,6 +220,7 @@ def make_walking(
     return adata
 
 
+@cache
 def make_walking_metrics(subjects: tuple[str, ...] = ("35", "07"), *, seeds: int = 3) -> pd.DataFrame:
     """Errors that grow with the lead time, less with l1 than with other methods; constant velocity explodes."""
     leads = np.arange(1, 11) / 10
@@ -366,7 +379,7 @@ def walking(walking_source: anndata.AnnData) -> anndata.AnnData:
 @pytest.fixture
 def walking_metrics() -> pd.DataFrame:
     """Metrics of rolling forecasts of two models."""
-    return make_walking_metrics()
+    return make_walking_metrics().copy()
 
 
 @pytest.fixture(scope="session")
@@ -492,13 +505,20 @@ def influences() -> pd.DataFrame:
 
 
 @pytest.fixture
-def cell_files(tmp_path: Path) -> dict[str, Path]:
+def cell_files(written_cell_files: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    """What the workflow has made of the cells, as files that a test may change."""
+    shutil.copytree(written_cell_files["data"].parent, tmp_path, dirs_exist_ok=True)
+    return {name: tmp_path / path.name for name, path in written_cell_files.items()}
+
+
+@pytest.fixture(scope="session")
+def written_cell_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What the workflow has made of the cells, as files."""
     from sparsenode.data.contract import write_trajectories
 
-    adata = make_cells()
-    files = {name: tmp_path / f"{name}.parquet" for name in ("metrics", "forecasts")}
-    files |= {"data": tmp_path / "data.h5ad", "selection": tmp_path / "selection", "networks": tmp_path / "networks"}
+    adata, folder = make_cells(), tmp_path_factory.mktemp("cells")
+    files = {name: folder / f"{name}.parquet" for name in ("metrics", "forecasts")}
+    files |= {"data": folder / "data.h5ad", "selection": folder / "selection", "networks": folder / "networks"}
     write_trajectories(adata, files["data"])
     make_cell_metrics().to_parquet(files["metrics"], index=False)
     make_cell_forecasts(adata).to_parquet(files["forecasts"], index=False)
@@ -575,6 +595,7 @@ def make_learned(method: str, *, seeds: int = 8) -> Learned:
     return Learned(paths.reshape(-1, *sizes.shape), np.repeat(strengths, seeds))
 
 
+@cache
 def make_gene_metrics() -> pd.DataFrame:
     """One row for each member, all of which finished."""
     tables = []
@@ -591,6 +612,7 @@ def make_gene_metrics() -> pd.DataFrame:
     return join_tables(tables)
 
 
+@cache
 def make_rankings() -> pd.DataFrame:
     """Scores of all pairs by method and estimator, and by peer."""
     from sparsenode.evaluation import networks
@@ -621,7 +643,7 @@ def make_rankings() -> pd.DataFrame:
 @pytest.fixture
 def rankings() -> pd.DataFrame:
     """Rankings of methods and peers against the true network."""
-    return make_rankings()
+    return make_rankings().copy()
 
 
 @pytest.fixture
@@ -633,7 +655,7 @@ def genes() -> anndata.AnnData:
 @pytest.fixture
 def gene_metrics() -> pd.DataFrame:
     """Which members of which method finished."""
-    return make_gene_metrics()
+    return make_gene_metrics().copy()
 
 
 @pytest.fixture(scope="session")

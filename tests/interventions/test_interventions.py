@@ -23,7 +23,7 @@ from sparsenode.cli import main
 from sparsenode.data.contract import read_trajectories, write_trajectories
 from sparsenode.data.observations import read_observations
 from sparsenode.data.preprocess import assemble
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.dynamics.network import Parameters
 from sparsenode.ensemble.members import Ensemble, Member, save_ensemble
 from sparsenode.errors import UserError
@@ -38,9 +38,9 @@ from sparsenode.labels import UNCLAMPED
 from sparsenode.settings import ModelSettings, read_model_settings
 from sparsenode.typed import read_settings
 
-OPTIONS = complete_options(
+OPTIONS = make_source(
     "second_order", {"oscillators": 4, "trajectories": 6, "test_trajectories": 2, "observations": 20, "velocity": 0}
-)
+).options
 ALL_HELD = InterventionSettings(each="low", clamp={"two": {"x1": 1.5, "x3": "high"}})
 
 
@@ -598,7 +598,7 @@ def test_learned_starts_are_the_only_ones_of_such_a_model(branches: anndata.AnnD
 
 @pytest.mark.slow(reason="simulates, forecasts and compares whole datasets")
 def test_a_gene_network_that_can_be_simulated_again_is_compared_with_itself() -> None:
-    options = complete_options("hill", {"nodes": 5, "trajectories": 4, "test_trajectories": 2, "observations": 10})
+    options = make_source("hill", {"nodes": 5, "trajectories": 4, "test_trajectories": 2, "observations": 10}).options
     adata = assemble("genes", make_source("hill", options).load({}), {"source": "hill", "options": options}, {})
     system = make_source("hill", {}).system_from_provenance(adata.uns["sparsenode"]["provenance"])
 

@@ -4,7 +4,7 @@ import pytest
 
 from sparsenode.cli import main
 from sparsenode.data.preprocess import preprocess_dataset
-from sparsenode.data.sources import complete_options
+from sparsenode.data.sources import make_source
 from sparsenode.errors import UserError
 from sparsenode.inference.costs import estimate
 from sparsenode.inference.settings import EdgeSettings
@@ -142,7 +142,7 @@ def test_the_size_of_a_file_of_ones_own_is_read_from_its_headers(config, tmp_pat
     adata.write_h5ad(tmp_path / "cells.h5ad")
     options = {"path": str(tmp_path / "cells.h5ad"), "trajectory": "course", "test_trajectories": ["b up"]}
     config["datasets"]["mine"] = {**config["datasets"]["branches"], "source": "anndata"}
-    config["datasets"]["mine"]["options"] = complete_options("anndata", options)
+    config["datasets"]["mine"]["options"] = make_source("anndata", options).options
     expected = plan.data_size(config, "mine")
     assert expected == plan.DataSize(17, 3, 13, 6.0)
     validation = {"by": "none-in-source", "share": 0.2, "seed": 0}
@@ -164,7 +164,7 @@ def test_the_size_of_a_file_of_ones_own_is_read_from_its_headers(config, tmp_pat
 def test_a_file_that_is_not_there_is_taken_for_a_small_one(config, tmp_path):
     config["datasets"]["mine"] = {
         "source": "anndata",
-        "options": complete_options("anndata", {"path": str(tmp_path / "nowhere.h5ad")}),
+        "options": make_source("anndata", {"path": str(tmp_path / "nowhere.h5ad")}).options,
     }
     assert plan.data_size(config, "mine") == plan.DataSize(100, 3, 500, 1.0)
 

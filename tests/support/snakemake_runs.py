@@ -95,7 +95,7 @@ class Workflow:
 
     def warm(self, server: Path) -> Workflow:
         """The same with processes of a server."""
-        path = os.pathsep.join([str(server / "bin"), os.environ["PATH"]])
+        path = os.pathsep.join([str(server / "bin"), self.environment.get("PATH", os.environ["PATH"])])
         return replace(self, server=server, environment={**self.environment, "PATH": path})
 
     def cold(self) -> Workflow:

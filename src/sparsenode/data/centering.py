@@ -13,7 +13,7 @@ import numpy as np
 
 from sparsenode.data.contract import training_mask
 from sparsenode.data.missing import largest_observed, least_observed, mean_observed
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,7 +147,7 @@ def refuse_rounded(parts: Sequence[Floats], kind: np.dtype, features: Sequence[s
     is_double = kind.itemsize >= np.dtype(np.float64).itemsize
     refused = few[:0] if is_double else few[~noise[few]]
     few = refused if len(refused) else few
-    names = ", ".join(features[index] for index in few[:_NAMED]) + (", ..." if len(few) > _NAMED else "")
+    names = some_of([features[index] for index in few.tolist()], _NAMED)
     message = (
         f"{where}: the movement of {len(few)} of {len(features)} features ({names}) is lost in rounding: within a "
         f"trajectory their values, in {kind}, span at most {steps[few].max():.0f} neighboring numbers of it"
@@ -243,7 +243,6 @@ def _less(trajectory: Trajectory, center: Floats) -> Trajectory:
 def _describe(raw: RawTrajectories, chosen: NDArray[np.bool_], movement: Floats, largest: Floats) -> str:
     indices = np.flatnonzero(chosen)
     named = [
-        f"{raw.features[index]} by {movement[index]:.3g} beside values up to {largest[index]:.10g}"
-        for index in indices[:_NAMED]
+        f"{raw.features[index]} by {movement[index]:.3g} beside values up to {largest[index]:.10g}" for index in indices
     ]
-    return ", ".join(named) + (", ..." if len(indices) > _NAMED else "")
+    return some_of(named, _NAMED)

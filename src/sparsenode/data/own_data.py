@@ -1,8 +1,8 @@
 """What sources of a user's own trajectories share: which columns tell of an observation, and how values are scaled."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -53,15 +53,15 @@ class OwnSource(Source):
         return [Path(self.path)]
 
 
-def trajectory_problems(options: Mapping[str, Any], labels: Sequence[str], where: str) -> Iterator[str]:
+def trajectory_problems(test_trajectories: Sequence[str], labels: Sequence[str], where: str) -> Iterator[str]:
     """Test trajectories that are not there.
 
     Args:
-        options: options of the source.
+        test_trajectories: those that the options name.
         labels: names of the trajectories that are there.
         where: what messages call these.
     """
-    for name in [name for name in options["test_trajectories"] if name not in labels][:NAMED]:
+    for name in [name for name in test_trajectories if name not in labels][:NAMED]:
         names = describe_choice(name, labels)
         yield f"test_trajectories: found {name!r}; allowed: a trajectory of {where}. {names}"
 

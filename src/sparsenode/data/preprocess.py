@@ -17,7 +17,7 @@ from sparsenode.data.missing import describe_share, is_complete, mean_observed, 
 from sparsenode.data.priors import add_priors
 from sparsenode.data.sources import make_source
 from sparsenode.data.validation import set_validation_aside
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, some_of
 from sparsenode.settings import ValidationSettings
 from sparsenode.typed import read_settings
 
@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 # its noise would fill the loss.
 _LEAST_MOVEMENT = 0.01
 _FEWEST_OBSERVED = 2  # training values that a feature, and a training trajectory, has at least
-_NAMED = 5  # names listed in a message
 
 
 def preprocess_dataset(name: str, dataset_settings: Mapping[str, Any], downloads: Path, output: Path) -> None:
@@ -266,7 +265,7 @@ def _drop_empty(name: str, raw: RawTrajectories) -> RawTrajectories:
         "dataset %s: %d observations have no observed entry and are left out: %s",
         name,
         sum(count for _, count in dropped),
-        _list([f"{count} of trajectory {trajectory!r}" for trajectory, count in dropped]),
+        some_of([f"{count} of trajectory {trajectory!r}" for trajectory, count in dropped]),
     )
     pairs = zip(raw.trajectories, empty, strict=True)
     return replace(raw, trajectories=tuple(_take(trajectory, np.logical_not(rows)) for trajectory, rows in pairs))
@@ -326,14 +325,10 @@ def _check_observed(
             f"{raw.features[feature]!r} in trajectory {raw.trajectories[number].name!r}" for number, feature in lacking
         ],
     }
-    described = [f"{len(names)} {kind}: {_list(names)}" for kind, names in problems.items() if names]
+    described = [f"{len(names)} {kind}: {some_of(names)}" for kind, names in problems.items() if names]
     if described:
         message = f"dataset {name}: {'; '.join(described)}; leave these features or trajectories out"
         raise UserError(message)
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def _initial_states(
@@ -383,7 +378,7 @@ def _note_starts(name: str, raw: RawTrajectories, first: int, known_count: int) 
             "else the first one after): %s",
             name,
             len(pairs),
-            _list(pairs),
+            some_of(pairs),
         )
 
 

@@ -10,8 +10,6 @@ from sparsenode.data.missing import largest_observed, least_observed
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
-_NAMED = 5  # names listed in a message
-
 
 def resolve_repeated_times(
     times: Floats,
@@ -86,24 +84,3 @@ def unit_time(times: Floats) -> tuple[Floats, float, float]:
 def scale_of_range(extent: Floats) -> Floats:
     """What to divide by: the range, and 1 where it is zero, so that a constant feature becomes 0."""
     return np.where(extent > 0, extent, 1.0)
-
-
-def refuse_constant(extent: Floats, features: Sequence[str], where: str) -> None:
-    """Raise if a feature has no range.
-
-    Args:
-        extent: range of each feature, (feature,).
-        features: names, (feature,).
-        where: what the features do not change in, for messages.
-
-    Raises:
-        UserError: names the features, and `where` they do not change.
-    """
-    constant = [name for name, size in zip(features, extent, strict=True) if size == 0]
-    if constant:
-        named = ", ".join(constant[:_NAMED]) + (", ..." if len(constant) > _NAMED else "")
-        message = (
-            f"{where}: {len(constant)} of {len(features)} features are constant ({named}); "
-            "choose `zero` or `drop` to allow it"
-        )
-        raise UserError(message)

@@ -762,8 +762,7 @@ def _assemble(
     from sparsenode.data.contract import check_trajectories, has_metadata, read_h5ad
     from sparsenode.data.preprocess import assemble
     from sparsenode.data.readers.arrays import read_arrays
-    from sparsenode.data.sources import complete_options
-    from sparsenode.data.sources.anndata import read_trajectories_of
+    from sparsenode.data.sources.anndata import AnnDataSource, read_trajectories_of
     from sparsenode.estimator.checks import check_preparation, check_raw
 
     values, *beside = arrays
@@ -795,7 +794,8 @@ def _assemble(
         if time_key is None:
             columns = ", ".join(map(str, list(values.obs.columns)[:8])) or "none"
             raise UserError(f"time_key: missing; name the column of `obs` with the times; there are: {columns}")
-        raw = read_trajectories_of(values, complete_options("anndata", {"path": where, **options}), where, {})
+        source = read_settings(AnnDataSource, {"path": where, **options}, "options")
+        raw = read_trajectories_of(values, source, where, {})
     if fitted:
         check_raw(raw)
     return assemble("data", raw, preparation(settings) | ({} if fitted else {"validation": {}}), {})

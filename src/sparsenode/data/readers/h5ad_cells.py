@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsenode.errors import UserError, describe_choice
+from sparsenode.errors import UserError, describe_choice, some_of
 from sparsenode.files import describe_absence
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class CellFile:
                 raise self.fail("layers", layer, [name for name in self.matrices if name != "X"])
             return self.file["layers"][layer]
         if not self.has_values:
-            message = f"{self.path} has no X; name a layer; there are: {_listed(self.matrices)}"
+            message = f"{self.path} has no X; name a layer; there are: {some_of(self.matrices, _NAMED)}"
             raise UserError(message)
         return self.file["X"]
 
@@ -249,10 +249,6 @@ class CellFile:
     def fail(self, table: str, name: str, names: Sequence[str]) -> UserError:
         """The error that `table` has no entry `name`, and what there is."""
         return UserError(f"{self.path}: {table} has no {name!r}. {describe_choice(name, names)}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return (", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")) or "none"
 
 
 def _reason(error: BaseException) -> str:

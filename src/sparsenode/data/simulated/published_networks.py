@@ -123,24 +123,23 @@ class PublishedNetworkSource(SolvableSource):
             UserError: times are not in order, a file is damaged, equations and edges do not fit together, or the system
                 cannot be solved up to the last time.
         """
-        options = self.options
         equations, edges, genes = (files[file.relative_path] for file in self.network.files())
         if problems := self.check():
             message = f"data source {self.name}: {problems[0]}"
             raise UserError(message)
-        times = np.array(options["times"], np.float64)
-        test_times = times if options["test_times"] is None else np.array(options["test_times"], np.float64)
+        times = np.array(self.times, np.float64)
+        test_times = times if self.test_times is None else np.array(self.test_times, np.float64)
         names, is_input = read_genes(genes)
         published = read_equations(equations, names)
         truth, truth_known = _truth(read_edges(edges, names), published, names, equations, edges)
         system = self.change(published)
 
         def simulate(stream: int, count: int, times: Floats) -> Floats:
-            return system.solve(draw_starts(options, is_input, count, stream), times, genes=names)
+            return system.solve(draw_starts(self, is_input, count, stream), times, genes=names)
 
-        count, test_count = options["trajectories"], options["test_trajectories"]
+        count, test_count = self.trajectories, self.test_trajectories
         states = simulate(_START, count, times)
-        noise = options["noise"] * np.random.default_rng([options["seed"], _NOISE]).standard_normal(states.shape)
+        noise = self.noise * np.random.default_rng([self.seed, _NOISE]).standard_normal(states.shape)
         trajectories = _trajectories(states, times, times, noise, training=count)
         if test_count:
             states = simulate(_TEST_START, test_count, test_times)
@@ -202,16 +201,16 @@ def read_edges(path: Path, genes: Sequence[str]) -> Floats:
     return signs
 
 
-def draw_starts(options: Mapping[str, Any], is_input: NDArray[np.bool_], count: int, stream: int) -> Floats:
+def draw_starts(options: PublishedNetworkSource, is_input: NDArray[np.bool_], count: int, stream: int) -> Floats:
     """Levels (trajectory, gene) at time 0, between 0 and 1; the first ones are the same whatever their number."""
     from scipy.special import ndtr, ndtri
 
-    generator = np.random.default_rng([options["seed"], stream])
-    if options["start"] == "normal":
+    generator = np.random.default_rng([options.seed, stream])
+    if options.start == "normal":
         normal = generator.standard_normal((count, len(is_input)))
-        return np.clip(options["start_mean"] + options["start_deviation"] * normal, 0.0, 1.0)
+        return np.clip(options.start_mean + options.start_deviation * normal, 0.0, 1.0)
     # What is each gene's own is the same for training and test.
-    genes = np.random.default_rng([options["seed"], _GENES])
+    genes = np.random.default_rng([options.seed, _GENES])
     mean = genes.beta(10.0, 10.0, len(is_input))
     deviation = np.maximum(genes.beta(15.0, 15.0, len(is_input)) * np.minimum(mean, 1.0 - mean) / 3.0, 0.01)
     shift = genes.uniform(-0.25, 0.25, len(is_input))

@@ -1,17 +1,17 @@
 """Steps from the cells of a lineage to a trajectory, shared by the sources that order cells in pseudotime."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from sparsenode.data.checks import refuse_constant
 from sparsenode.data.single_cell.levels import LevelLaw, learn_levels
 from sparsenode.data.trajectories import Floats, Trajectory, constant_labels
 from sparsenode.data.transforms import (
-    refuse_constant,
     resolve_repeated_times,
     scale_of_range,
     scaling_ranges,
@@ -132,17 +132,17 @@ class Units(TypedDict):
     transform: str
 
 
-def describe_units(options: Mapping[str, Any]) -> Units:
+def describe_units(options: CellOptions) -> Units:
     """What the trajectories of cells are in: their units of time and value, scaling and transform."""
     return {
-        "time_unit": "pseudotime (0 to 1)" if options["time_scaling"] == "unit" else "diffusion pseudotime",
-        "value_unit": "scaled log expression" if options["transform"] == "log1p" else "scaled expression",
-        "scaling": options["scaling"],
-        "transform": options["transform"],
+        "time_unit": "pseudotime (0 to 1)" if options.time_scaling == "unit" else "diffusion pseudotime",
+        "value_unit": "scaled log expression" if options.transform == "log1p" else "scaled expression",
+        "scaling": options.scaling,
+        "transform": options.transform,
     }
 
 
-def order_cells(options: Mapping[str, Any], cells: Cells) -> Cells:
+def order_cells(options: CellOptions, cells: Cells) -> Cells:
     """Cells in the order of their pseudotime, one a pseudotime, without those that the options drop; or their averages.
 
     The order of the steps is the study's: sort, transform, one cell a pseudotime, then drop both ends. Averages come
@@ -153,15 +153,15 @@ def order_cells(options: Mapping[str, Any], cells: Cells) -> Cells:
     """
     order = np.argsort(cells.times, kind="stable")
     times, values = cells.times[order], cells.values[order]
-    if options["transform"] == "log1p":
+    if options.transform == "log1p":
         values = _logarithms(values, cells.name, "`transform: log1p`")
-    how = options["repeated_pseudotimes"]
+    how = options.repeated_pseudotimes
     distinct, values, weights = resolve_repeated_times(times, values, how, cells.name)
-    remaining = slice(options["drop_first"], len(distinct) - options["drop_last"])
+    remaining = slice(options.drop_first, len(distinct) - options.drop_last)
     if len(distinct[remaining]) < _FEWEST_CELLS:
         message = (
             f"{cells.name}: {len(distinct)} cells with different pseudotimes, of which drop_first "
-            f"{options['drop_first']} and drop_last {options['drop_last']} leave fewer than {_FEWEST_CELLS}"
+            f"{options.drop_first} and drop_last {options.drop_last} leave fewer than {_FEWEST_CELLS}"
         )
         raise UserError(message)
     embedding, cell_types = cells.embedding, cells.cell_types
@@ -187,28 +187,26 @@ def _logarithms(values: Floats, where: str, wanted_by: str) -> Floats:
     return np.log1p(values)
 
 
-def _averages(options: Mapping[str, Any], cells: Cells) -> Cells:
+def _averages(options: CellOptions, cells: Cells) -> Cells:
     """Averages of ordered cells where the options ask for them, else the cells."""
-    if options["average"] is None:
-        return cells
-    average = AverageOptions.model_validate(options["average"], strict=False).model_dump()
-    if cells.split not in average["splits"]:
+    average = options.average
+    if average is None or cells.split not in average.splits:
         return cells
     averaged_count = len(cells.times) - 1
-    count = round(averaged_count / average["cells"])
+    count = round(averaged_count / average.cells)
     if count < _FEWEST_AVERAGES:
         message = (
-            f"{cells.name}: its {len(cells.times)} cells are too few for averages of {average['cells']}, of which it "
+            f"{cells.name}: its {len(cells.times)} cells are too few for averages of {average.cells}, of which it "
             f"takes {_FEWEST_AVERAGES} beside the first cell; choose a smaller `average.cells`, or leave it out"
         )
         raise UserError(message)
-    if average["by"] == "pseudotime":
+    if average.by == "pseudotime":
         groups = equal_groups(averaged_count, count)
     else:
         logs = cells.values
-        if options["transform"] != "log1p":
+        if options.transform != "log1p":
             logs = _logarithms(logs, cells.name, "`average.by: metacell`")
-        groups = similar_groups(logs[1:], count, average["seed"])
+        groups = similar_groups(logs[1:], count, average.seed)
     return average_cells(cells, np.concatenate(([0], groups + 1)))
 
 
@@ -275,7 +273,7 @@ def _most_frequent(labels: NDArray[np.str_], members: NDArray[np.int_]) -> NDArr
 
 
 def scale_cells(
-    options: Mapping[str, Any],
+    options: CellOptions,
     cells: Sequence[Cells],
     genes: Sequence[str],
 ) -> tuple[tuple[Trajectory, ...], NDArray[np.bool_]]:
@@ -295,13 +293,16 @@ def scale_cells(
     # The range is that of single cells: averages have a smaller one, and their errors would not compare.
     singles = [trajectory.singles or trajectory for trajectory in cells]
     training = [np.full(len(trajectory.times), trajectory.split == "train") for trajectory in singles]
-    ranges = scaling_ranges([trajectory.values for trajectory in singles], training, options["scaling"])
-    if options["constant_genes"] == "error":
-        for trajectory, (_, extent) in zip(cells, ranges, strict=True):
-            shared = options["scaling"] == "training_range"
-            refuse_constant(extent, genes, "all training donors" if shared else trajectory.name)
+    ranges = scaling_ranges([trajectory.values for trajectory in singles], training, options.scaling)
+    if options.constant_genes == "error":
+        scaled_together = {trajectory.name: trajectory.values for trajectory in singles}
+        if options.scaling == "training_range":
+            in_training = [trajectory.values for trajectory in singles if trajectory.split == "train"]
+            scaled_together = {"all training donors": np.vstack(in_training)}
+        for where, values in scaled_together.items():
+            refuse_constant(genes, values, where=where, advice="choose `zero` or `drop` to allow it")
     gene_mask = np.ones(len(genes), dtype=bool)
-    if options["constant_genes"] == "drop":
+    if options.constant_genes == "drop":
         gene_mask = np.all(
             [extent > 0 for trajectory, (_, extent) in zip(cells, ranges, strict=True) if trajectory.split == "train"],
             0,
@@ -309,7 +310,7 @@ def scale_cells(
         if not gene_mask.any():
             message = "`constant_genes: drop` leaves no gene: each is constant in some training trajectory"
             raise UserError(message)
-    levels = _levels(singles) if options["scaling"] == "per_trajectory" else [1.0] * len(cells)
+    levels = _levels(singles) if options.scaling == "per_trajectory" else [1.0] * len(cells)
     return tuple(
         _scaled_trajectory(
             options, trajectory, (lowest[gene_mask], scale_of_range(extent[gene_mask])), gene_mask, level
@@ -333,11 +334,11 @@ def _levels(cells: Sequence[Cells]) -> list[float]:
 
 
 def _scaled_trajectory(
-    options: Mapping[str, Any], cells: Cells, ranges: tuple[Floats, Floats], gene_mask: NDArray[np.bool_], level: float
+    options: CellOptions, cells: Cells, ranges: tuple[Floats, Floats], gene_mask: NDArray[np.bool_], level: float
 ) -> Trajectory:
     offset, scale = ranges
     singles = cells.singles or cells
-    time_offset, time_scale = unit_time(singles.times)[1:] if options["time_scaling"] == "unit" else (0.0, 1.0)
+    time_offset, time_scale = unit_time(singles.times)[1:] if options.time_scaling == "unit" else (0.0, 1.0)
 
     def scaled(values: Floats) -> Floats:
         return (values[:, gene_mask] - offset) / scale

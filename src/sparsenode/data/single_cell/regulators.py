@@ -20,7 +20,7 @@ from sparsenode.data.downloads import RemoteFile, known_file
 from sparsenode.data.readers.logical import ALLOWED, logical_value
 from sparsenode.data.readers.tables import WrittenTable, finite_numbers, named_rows, read_written_table
 from sparsenode.data.trajectories import Floats
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, some_of
 from sparsenode.labels import TRUTH
 from sparsenode.typed import EachOnce, Settings
 
@@ -33,7 +33,6 @@ _SOURCES = frozenset({"source", "regulator", "tf", "from"})  # what columns of a
 _TARGETS = frozenset({"target", "to"})
 _WEIGHTS = frozenset({"weight"})
 _FIRST_COLUMNS = _SOURCES | {"tf.human", "tf.name", ""}  # what the first column of a matrix is called
-_NAMED = 5  # regulators listed in a message
 CellType = Literal[
     "B1 B",
     "CD14+ Mono",
@@ -141,9 +140,9 @@ class Priors:
         }
 
 
-def network_files(options: Mapping[str, Any]) -> list[RemoteFile]:
-    """The base network and, each once, the tables of the cell types in `options["networks"]`."""
-    cell_types = dict.fromkeys(cell_type for united in options["networks"].values() for cell_type in united)
+def network_files(options: NetworkOptions) -> list[RemoteFile]:
+    """The base network and, each once, the tables of the cell types in the option `networks`."""
+    cell_types = dict.fromkeys(cell_type for united in options.networks.values() for cell_type in united)
     return [base_network_file(), *map(cell_type_file, cell_types)]
 
 
@@ -157,8 +156,8 @@ def cell_type_file(cell_type: str) -> RemoteFile:
     return known_file(f"{_ADDRESS}/{quote(cell_type.replace('/', '_'))}_matrix.csv.gz")
 
 
-def read_priors(options: Mapping[str, Any], files: Mapping[str, Path], genes: Sequence[str]) -> Priors:
-    """The base network and the networks of `options["networks"]` among `genes`.
+def read_priors(options: NetworkOptions, files: Mapping[str, Path], genes: Sequence[str]) -> Priors:
+    """The base network and the networks of the option `networks` among `genes`.
 
     Args:
         options: those of the source, with the cell types of each network by its name in `networks`.
@@ -173,11 +172,11 @@ def read_priors(options: Mapping[str, Any], files: Mapping[str, Path], genes: Se
     networks = {BASE: read_network(path, genes)}
     if not networks[BASE].is_regulator.any():
         message = (
-            f"{path}: none of its regulators is among the {len(genes)} genes ({_some(genes)}); are the genes named by "
-            "their symbols?"
+            f"{path}: none of its regulators is among the {len(genes)} genes ({some_of(genes)}); are the genes named "
+            "by their symbols?"
         )
         raise UserError(message)
-    for name, cell_types in options["networks"].items():
+    for name, cell_types in options.networks.items():
         cell_type_networks = [
             read_network(files[cell_type_file(cell_type).relative_path], genes) for cell_type in cell_types
         ]
@@ -185,7 +184,7 @@ def read_priors(options: Mapping[str, Any], files: Mapping[str, Path], genes: Se
         if not networks[name].known.any():
             message = (
                 f"options.networks.{name}: the networks of {', '.join(cell_types)} have no regulator and target that "
-                f"are both among the {len(genes)} genes ({_some(genes)}); leave it out or name other cell types"
+                f"are both among the {len(genes)} genes ({some_of(genes)}); leave it out or name other cell types"
             )
             raise UserError(message)
     priors = Priors(networks, unite_networks(list(networks.values())).is_regulator)
@@ -200,10 +199,6 @@ def read_priors(options: Mapping[str, Any], files: Mapping[str, Path], genes: Se
             facts["density"],
         )
     return priors
-
-
-def _some(genes: Sequence[str]) -> str:
-    return ", ".join(genes[:_NAMED]) + (", ..." if len(genes) > _NAMED else "")
 
 
 def read_network(path: Path, genes: Sequence[str]) -> PriorNetwork:
@@ -268,7 +263,7 @@ def _open_network(path: Path) -> tuple[WrittenTable, _ListColumns | None]:
         used = {columns.source, columns.target, columns.weight}
         unread = [repr(name) for position, name in enumerate(table.columns) if position not in used]
         if unread:
-            logger.info("%s is a list of edges, of which these columns are not read: %s", path, _some(unread))
+            logger.info("%s is a list of edges, of which these columns are not read: %s", path, some_of(unread))
     elif table.columns[0].lower() not in _FIRST_COLUMNS:
         message = (
             f"{path}, line 1: the first column is {table.columns[0]!r}; give a matrix of regulators (lines) and "

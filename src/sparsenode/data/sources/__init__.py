@@ -56,12 +56,3 @@ def make_source(name: str, options: Mapping[str, Any] | None) -> Source:
         UserError: there is no such source, or a key is unknown or a value is not allowed; the message lists all.
     """
     return read_settings(get_source(name), options or {}, "options")
-
-
-def complete_options(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Check `options` of the source `name` and fill in the defaults of those left out.
-
-    Raises:
-        UserError: a key is unknown or a value is not allowed; the message lists all of them.
-    """
-    return make_source(name, options).options

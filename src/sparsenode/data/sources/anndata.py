@@ -32,7 +32,7 @@ from sparsenode.data.readers.logical import ALLOWED, logical_matrix, logical_val
 from sparsenode.data.single_cell.cells import trajectory_name
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory
 from sparsenode.data.transforms import resolve_repeated_times, scale_of_range, scaling_ranges, unit_time
-from sparsenode.errors import UserError, describe_choice
+from sparsenode.errors import UserError, describe_choice, some_of
 from sparsenode.files import file_sha256
 from sparsenode.typed import EachOnce, PathText, SomeNames
 
@@ -96,22 +96,21 @@ class AnnDataSource(OwnSource):
         Raises:
             UserError: the file is not there or no h5ad file.
         """
-        options = self.options
-        with open_headers(Path(options["path"])) as file:
+        with open_headers(Path(self.path)) as file:
             problems = [
                 *_size_problems(file),
-                *_column_problems(file, options),
-                *_test_problems(file, options),
-                *_entry_problems(file, options),
+                *_column_problems(file, self),
+                *_test_problems(file, self),
+                *_entry_problems(file, self),
             ]
             if not problems:
                 problems = [
-                    *_lineage_problems(file, options),
-                    *_name_problems(file, options),
-                    *_flag_problems(file, options),
+                    *_lineage_problems(file, self),
+                    *_name_problems(file, self),
+                    *_flag_problems(file, self),
                 ]
-            if not problems and not _is_training(file, options).any():
-                option = "split" if options["split"] is not None else "test_trajectories"
+            if not problems and not _is_training(file, self).any():
+                option = "split" if self.split is not None else "test_trajectories"
                 problems.append(f"{option}: no observation of {file.path} is left to train on")
             return problems
 
@@ -121,22 +120,21 @@ class AnnDataSource(OwnSource):
         Raises:
             UserError: the file is not there, or a column that the options name is not.
         """
-        options = self.options
-        with open_headers(Path(options["path"])) as file:
+        with open_headers(Path(self.path)) as file:
             count = file.shape[0]
-            rows = _is_training(file, options)
-            if (lineages := _outlined_lineages(file, options)) is not None:
-                return _outline_lineages(file, options, lineages, rows)
-            labels = _row_labels(file, options["trajectory"], ONLY, count)[rows]
-            groups = dict.fromkeys(_row_labels(file, options["group"], "all", count)[rows].tolist())
+            rows = _is_training(file, self)
+            if (lineages := _outlined_lineages(file, self)) is not None:
+                return _outline_lineages(file, self, lineages, rows)
+            labels = _row_labels(file, self.trajectory, ONLY, count)[rows]
+            groups = dict.fromkeys(_row_labels(file, self.group, "all", count)[rows].tolist())
             names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-            times = file.numbers(options["time"])
+            times = file.numbers(self.time)
             duration = 1.0
-            if options["time_scaling"] == "none" and times is not None and len(names):
+            if self.time_scaling == "none" and times is not None and len(names):
                 spans = [np.ptp(times[rows][codes == code]) for code in range(len(names))]
                 duration = float(max(spans))
             return Outline(
-                features=_features(file, options),
+                features=_features(file, self),
                 groups=tuple(groups),
                 priors=tuple(_prior_names(file.entries("varp"))),
                 trajectories=len(names),
@@ -155,31 +153,31 @@ class AnnDataSource(OwnSource):
         path = Path(self.path)
         adata = read_h5ad(path)
         provenance = {"file": path.name, "sha256": file_sha256(path)}
-        return read_trajectories_of(adata, self.options, path, provenance)
+        return read_trajectories_of(adata, self, path, provenance)
 
 
-def _outlined_lineages(file: Headers, options: Mapping[str, Any]) -> Lineages | None:
+def _outlined_lineages(file: Headers, options: AnnDataSource) -> Lineages | None:
     """The lineages of a file; None where the options name none.
 
     Raises:
         UserError: they cannot be used, or are not there.
     """
-    key, columns = options["lineage_weights"], options["lineage_times"]
+    key, columns = options.lineage_weights, options.lineage_times
     if key is None and columns is None:
         return None
     count = file.shape[0]
-    times = [file.numbers(name) for name in (columns or [options["time"]])]
+    times = [file.numbers(name) for name in (columns or [options.time])]
     table = np.column_stack([np.full(count, np.nan) if numbers is None else numbers for numbers in times])
     weights = None if key is None else file.embedding(key, np.arange(count))
     return _lineages(options, weights, table, file.path, None if key is None else file.embedding_names(key))
 
 
 def _lineages(
-    options: Mapping[str, Any], weights: Any, times: Floats, path: Path | str, names: Sequence[str] | None = None
+    options: AnnDataSource, weights: Any, times: Floats, path: Path | str, names: Sequence[str] | None = None
 ) -> Lineages:
     """Lineages of weights (cell, lineage), or None, and times (cell, column of times)."""
-    key, columns = options["lineage_weights"], options["lineage_times"]
-    where = f"{path}: obsm[{key!r}]", f"{path}: {', '.join(columns or [options['time']])} of `obs`"
+    key, columns = options.lineage_weights, options.lineage_times
+    where = f"{path}: obsm[{key!r}]", f"{path}: {', '.join(columns or [options.time])} of `obs`"
     per_lineage = columns is not None
     return read_lineages(
         weights,
@@ -187,7 +185,7 @@ def _lineages(
         len(times),
         where=where,
         names=columns if key is None else names,
-        cutoff=options["lineage_cutoff"],
+        cutoff=options.lineage_cutoff,
     )
 
 
@@ -200,11 +198,9 @@ def _courses(lineages: Lineages, labels: NDArray[np.str_], named: bool) -> list[
     ]
 
 
-def _outline_lineages(
-    file: Headers, options: Mapping[str, Any], lineages: Lineages, rows: NDArray[np.bool_]
-) -> Outline:
+def _outline_lineages(file: Headers, options: AnnDataSource, lineages: Lineages, rows: NDArray[np.bool_]) -> Outline:
     """Names and size of a dataset of lineages, of its training `rows` (cell,)."""
-    labels = _row_labels(file, options["trajectory"], ONLY, len(rows))
+    labels = _row_labels(file, options.trajectory, ONLY, len(rows))
     cells = np.flatnonzero(rows)
     courses = [
         course
@@ -212,8 +208,8 @@ def _outline_lineages(
         for course in lineages.courses(cells[labels[cells] == label])
     ]
     groups = [course.lineage for course in courses]
-    if options["group"] is not None:
-        groups = file.labels(options["group"])[cells].tolist()
+    if options.group is not None:
+        groups = file.labels(options.group)[cells].tolist()
     spans = [float(np.ptp(course.times)) for course in courses]
     return Outline(
         features=_features(file, options),
@@ -221,7 +217,7 @@ def _outline_lineages(
         priors=tuple(_prior_names(file.entries("varp"))),
         trajectories=len(courses),
         observations=max(map(len, (course.cells for course in courses)), default=0),
-        duration=max(spans, default=1.0) if options["time_scaling"] == "none" else 1.0,
+        duration=max(spans, default=1.0) if options.time_scaling == "none" else 1.0,
     )
 
 
@@ -235,12 +231,12 @@ def _takes_raw(file: Headers, layer: str | None) -> bool:
     return file.has_raw and RAW not in file.layers and (layer == RAW or (layer is None and not file.has_values))
 
 
-def _features(file: Headers, options: Mapping[str, Any]) -> tuple[str, ...]:
+def _features(file: Headers, options: AnnDataSource) -> tuple[str, ...]:
     """Names of the features to model: `genes`, or those of the file itself that the chosen values have."""
-    if options["genes"]:
-        return tuple(options["genes"])
+    if options.genes:
+        return tuple(options.genes)
     names = file.features(None).tolist()
-    if _takes_raw(file, options["layer"]):
+    if _takes_raw(file, options.layer):
         return _shared_features(names, file.features(None, RAW).tolist())
     return tuple(names)
 
@@ -256,16 +252,16 @@ def _row_labels(file: Headers, column: str | None, single: str, count: int) -> N
     return np.full(count, single) if column is None else file.labels(column)
 
 
-def _is_training(file: Headers, options: Mapping[str, Any]) -> NDArray[np.bool_]:
+def _is_training(file: Headers, options: AnnDataSource) -> NDArray[np.bool_]:
     """Which observations are training data, before validation data are set aside, (observation,)."""
     count = file.shape[0]
     rows = np.ones(count, dtype=bool)
-    if options["split"] is not None:
-        rows &= file.labels(options["split"]) == "train"
+    if options.split is not None:
+        rows &= file.labels(options.split) == "train"
     else:
-        rows &= ~np.isin(_row_labels(file, options["trajectory"], ONLY, count), options["test_trajectories"])
-    if options["phase"] is not None:
-        rows &= file.labels(options["phase"]) == "fit"
+        rows &= ~np.isin(_row_labels(file, options.trajectory, ONLY, count), options.test_trajectories)
+    if options.phase is not None:
+        rows &= file.labels(options.phase) == "fit"
     return rows
 
 
@@ -283,12 +279,14 @@ def _size_problems(file: Headers) -> Iterator[str]:
                 )
 
 
-def _column_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+def _column_problems(file: Headers, options: AnnDataSource) -> Iterator[str]:
     """Columns of `obs` that are not there, are empty in some rows, or hold what they must not."""
     columns = file.columns("obs")
-    named = [(option, options[option]) for option in ("time", "trajectory", "group", "subject", "split", "phase")]
-    if options["lineage_times"] is not None:
-        named[:1] = [("lineage_times", name) for name in options["lineage_times"]]
+    named = [
+        (option, getattr(options, option)) for option in ("time", "trajectory", "group", "subject", "split", "phase")
+    ]
+    if options.lineage_times is not None:
+        named[:1] = [("lineage_times", name) for name in options.lineage_times]
     for option, name in named:
         if name is None:
             continue
@@ -326,10 +324,10 @@ def _not_finite(times: Floats) -> str:
     return " and ".join(f"{problem} for {count} observations" for count, problem in problems if count)
 
 
-def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+def _test_problems(file: Headers, options: AnnDataSource) -> Iterator[str]:
     """Test trajectories that are not there."""
-    test, column = options["test_trajectories"], options["trajectory"]
-    if options["split"] is not None and test:
+    test, column = options.test_trajectories, options.trajectory
+    if options.split is not None and test:
         yield "split: found with test_trajectories; allowed: one of them"
     if column is not None and column not in file.columns("obs"):
         return
@@ -337,10 +335,10 @@ def _test_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
     where = f"{file.path} (column {column!r} of `obs`)"
     if column is None:
         where = f"{file.path}, whose observations are all one, since `trajectory` names no column"
-    yield from trajectory_problems(options, labels, where)
+    yield from trajectory_problems(test, labels, where)
 
 
-def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+def _entry_problems(file: Headers, options: AnnDataSource) -> Iterator[str]:
     """Layers, features, networks and flags that are not there."""
     raw = [RAW] if file.has_raw and RAW not in file.layers else []
     named = {
@@ -350,35 +348,35 @@ def _entry_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
         "regulators": ("a column of `var`", file.columns("var")),
     }
     for option, (what, names) in named.items():
-        name = options[option]
+        name = getattr(options, option)
         if name is not None and name not in names:
             yield f"{option}: found {name!r}; allowed: {what} of {file.path}. {describe_choice(name, names)}"
-    if options["layer"] is None and not file.has_values and not raw:
+    if options.layer is None and not file.has_values and not raw:
         layers = ", ".join(file.layers) or "none, it has no layer"
         yield f"layer: found null, but {file.path} has no X; allowed: {layers}"
     features = file.column("var", None)
     if len(features.present) < len(features.codes):
         yield f"path: names of features repeat in {file.path}; see `AnnData.var_names_make_unique`"
     what = f"a feature of {file.path}"
-    if _takes_raw(file, options["layer"]):
+    if _takes_raw(file, options.layer):
         features, what = file.column("raw/var", None), f"a feature of `raw` of {file.path}"
         if len(features.present) < len(features.codes):
             yield f"path: names of features repeat in `raw` of {file.path}; see `AnnData.var_names_make_unique`"
         if not _features(file, options):
             yield f"layer: `raw` of {file.path} has none of the features of the file itself; name its features as genes"
     genes = set(features.present)
-    for name in [gene for gene in options["genes"] or () if gene not in genes][:NAMED]:
+    for name in [gene for gene in options.genes or () if gene not in genes][:NAMED]:
         yield f"genes: found {name!r}; allowed: {what}. {describe_choice(name, features.present)}"
 
 
-def _name_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+def _name_problems(file: Headers, options: AnnDataSource) -> Iterator[str]:
     """Names that results use for other things, or that cannot be told apart."""
     from sparsenode.data.contract import name_problem
 
     names: dict[str, tuple[str, Sequence[str]]] = {
-        "trajectory": ("trajectory", _present(file, options["trajectory"])),
-        "group": ("group", _present(file, options["group"])),
-        "subject": ("subject", _present(file, options["subject"] or options["trajectory"])),
+        "trajectory": ("trajectory", _present(file, options.trajectory)),
+        "group": ("group", _present(file, options.group)),
+        "subject": ("subject", _present(file, options.subject or options.trajectory)),
         "genes": ("feature", _features(file, options)),
         "path": ("prior network", _prior_names(file.entries("varp"))),
     }
@@ -393,20 +391,20 @@ def _present(file: Headers, column: str | None) -> Sequence[str]:
     return () if column is None else file.column("obs", column).present
 
 
-def _lineage_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+def _lineage_problems(file: Headers, options: AnnDataSource) -> Iterator[str]:
     """Weights or times of lineages that cannot be used."""
-    option = "lineage_times" if options["lineage_weights"] is None else "lineage_weights"
+    option = "lineage_times" if options.lineage_weights is None else "lineage_weights"
     try:
         _outlined_lineages(file, options)
     except UserError as error:
         yield f"{option}: {error}"
 
 
-def _flag_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
+def _flag_problems(file: Headers, options: AnnDataSource) -> Iterator[str]:
     """The first feature of which the file does not say whether it can regulate others."""
-    if (name := options["regulators"]) is None:
+    if (name := options.regulators) is None:
         return
-    tables = ["raw/var"] if _takes_raw(file, options["layer"]) and name in file.columns("raw/var") else []
+    tables = ["raw/var"] if _takes_raw(file, options.layer) and name in file.columns("raw/var") else []
     flags: dict[str, str] = {}
     for table in [*tables, "var"]:
         flags |= zip(file.column(table, None).text.tolist(), file.column(table, name).text.tolist(), strict=True)
@@ -418,64 +416,65 @@ def _flag_problems(file: Headers, options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def read_trajectories_of(
-    adata: AnnData, options: Mapping[str, Any], where: Path | str, provenance: Mapping[str, Any]
+    adata: AnnData, options: AnnDataSource, where: Path | str, provenance: Mapping[str, Any]
 ) -> RawTrajectories:
     """Trajectories of an AnnData, each sorted by time (equal times stay in its order).
 
     Args:
         adata: the observations, with the columns that the options name.
-        options: options of this source.
+        options: this source, of which everything but `path` counts.
         where: what messages call the AnnData: the path of its file, or words.
         provenance: what is written down of its origin.
 
     Raises:
         UserError: something that an option names is not there or cannot be used.
     """
-    layer = options["layer"]
+    layer = options.layer
     file = measured = _File(adata, where)
-    genes = options["genes"] or [str(name) for name in adata.var_names]
+    names = [str(name) for name in adata.var_names]
     if _is_raw(adata, layer):
         measured, layer = _File(adata.raw.to_adata(), file.path), None
-        genes = options["genes"] or list(_shared_features(genes, measured.adata.var_names.astype(str).tolist()))
-    if not len(genes):
+        names = list(_shared_features(names, measured.adata.var_names.astype(str).tolist()))
+    genes = list(options.genes or names)
+    if not genes:
         message = f"{file.path} has no features to model"
         raise UserError(message)
     # What only `raw` has is in no network.
     columns = file.positions_or_none(genes)
-    labels = file.labels(options["trajectory"], ONLY)
+    labels = file.labels(options.trajectory, ONLY)
     splits = _splits(file, options, labels)
-    phases = _phases(file, options["phase"])
+    phases = _phases(file, options.phase)
     courses = file.courses(options, labels)
     values, kind = measured.values(layer, measured.positions(genes))
     refuse_rounded([values[course.cells] for _, course in courses], kind, genes, str(file.path))
-    if options["transform"] == "log1p":
+    if options.transform == "log1p":
         if (values < 0).any():
             message = f"{file.path}: negative values, which `transform: log1p` does not allow"
             raise UserError(message)
         values = np.log1p(values)
     training = [splits[course.cells] == "train" for _, course in courses]
-    ranges = _ranges([values[course.cells] for _, course in courses], training, options["scaling"], file.path)
-    has_lineages = options["lineage_weights"] is not None or options["lineage_times"] is not None
-    groups = file.labels(options["group"], "all")
-    subjects = file.labels(options["subject"] or options["trajectory"], ONLY)
+    ranges = _ranges([values[course.cells] for _, course in courses], training, options.scaling, file.path)
+    has_lineages = options.lineage_weights is not None or options.lineage_times is not None
+    groups = file.labels(options.group, "all")
+    subjects = file.labels(options.subject or options.trajectory, ONLY)
     trajectories = []
     for (name, course), (offset, extent) in zip(courses, ranges, strict=True):
         where = f"{file.path}, trajectory {name!r}"
         chosen = course.cells
         trajectory_times, time_offset, time_scale = course.times, 0.0, 1.0
         refuse_rounded_times(trajectory_times, file.number_type(options, course.lineage), where)
-        if options["repeated_times"] == "error":
+        if options.repeated_times == "error":
             resolve_repeated_times(trajectory_times, values[chosen], "error", where, instead="`keep`")
-        if options["time_scaling"] == "unit":
+        if options.time_scaling == "unit":
             trajectory_times, time_offset, time_scale = unit_time(trajectory_times)
         scale = scale_of_range(extent)
         trajectories.append(
             Trajectory(
                 name=name,
                 group=course.lineage
-                if has_lineages and options["group"] is None
-                else _single(groups[chosen], options["group"], where),
-                subject=_single(subjects[chosen], options["subject"], where),
+                if has_lineages and options.group is None
+                else _single(groups[chosen], options.group, where),
+                subject=_single(subjects[chosen], options.subject, where),
                 times=trajectory_times,
                 values=(values[chosen] - offset) / scale,
                 splits=splits[chosen],
@@ -491,7 +490,7 @@ def read_trajectories_of(
                 time_scale=time_scale,
             )
         )
-    truth = None if options["truth"] is None else file.network(options["truth"], columns)
+    truth = None if options.truth is None else file.network(options.truth, columns)
     priors = file.networks(_PRIOR, columns)
     known_pairs = file.networks("known_", columns)
     for name in [name for name in known_pairs if name not in priors]:
@@ -504,10 +503,10 @@ def read_trajectories_of(
         kind="measured",
         features=tuple(genes),
         trajectories=tuple(trajectories),
-        time_unit=options["time_unit"],
-        value_unit=options["value_unit"],
-        scaling=options["scaling"],
-        transform=options["transform"],
+        time_unit=options.time_unit,
+        value_unit=options.value_unit,
+        scaling=options.scaling,
+        transform=options.transform,
         truth=truth,
         truth_known=None if truth is None else in_file & ~np.eye(len(genes), dtype=bool),
         priors=priors,
@@ -515,7 +514,7 @@ def read_trajectories_of(
             name: logical_matrix(matrix, genes, genes, f"{file.path}: varp['known_{name}']")
             for name, matrix in known_pairs.items()
         },
-        is_regulator=None if (flags := options["regulators"]) is None else _flags(file, measured, flags, genes),
+        is_regulator=None if (flags := options.regulators) is None else _flags(file, measured, flags, genes),
         provenance=provenance,
     )
 
@@ -551,8 +550,7 @@ class _File:
     path: Path | str
 
     def fail(self, what: str, name: str, names: Sequence[str]) -> UserError:
-        listed = ", ".join(list(names)[:NAMED]) + (", ..." if len(names) > NAMED else "")
-        return UserError(f"{self.path}: {what} {name!r} is not there; there are: {listed or 'none'}")
+        return UserError(f"{self.path}: {what} {name!r} is not there; there are: {some_of(names, NAMED)}")
 
     def column(self, name: str) -> pandas.Series:
         if name not in self.adata.obs:
@@ -584,11 +582,11 @@ class _File:
             raise UserError(message)
         return times
 
-    def courses(self, options: Mapping[str, Any], labels: NDArray[np.str_]) -> list[tuple[str, Course]]:
+    def courses(self, options: AnnDataSource, labels: NDArray[np.str_]) -> list[tuple[str, Course]]:
         """The trajectories by their names: the `labels` (observation,), or each lineage within each of them."""
-        key, columns = options["lineage_weights"], options["lineage_times"]
+        key, columns = options.lineage_weights, options.lineage_times
         if key is None and columns is None:
-            times = self.times(options["time"])
+            times = self.times(options.time)
             whole = Lineages((ONLY,), np.ones((len(times), 1)), times[:, None])
             return [
                 (label, course)
@@ -597,10 +595,10 @@ class _File:
             ]
         if key is not None and key not in self.adata.obsm:
             raise self.fail("the entry of `obsm`", key, list(self.adata.obsm))
-        table = [self.times(options["time"])] if columns is None else [self.lineage_times(name) for name in columns]
+        table = [self.times(options.time)] if columns is None else [self.lineage_times(name) for name in columns]
         weights = None if key is None else self.adata.obsm[key]
         lineages = _lineages(options, weights, np.column_stack(table), self.path)
-        return _courses(lineages, labels, named=options["trajectory"] is not None)
+        return _courses(lineages, labels, named=options.trajectory is not None)
 
     def lineage_times(self, name: str) -> Floats:
         """A column of times, NaN where an observation is not of the lineage."""
@@ -612,10 +610,10 @@ class _File:
             message = f"{self.path}: the column {name!r} of `obs` is to be times, but holds no numbers ({error})"
             raise UserError(message) from error
 
-    def number_type(self, options: Mapping[str, Any], lineage: str) -> np.dtype:
+    def number_type(self, options: AnnDataSource, lineage: str) -> np.dtype:
         """The type in which the file has the times of a lineage; double precision where they are text."""
-        columns = options["lineage_times"]
-        name = lineage if columns is not None and lineage in columns else (columns or [options["time"]])[0]
+        columns = options.lineage_times
+        name = lineage if columns is not None and lineage in columns else (columns or [options.time])[0]
         kind = self.adata.obs[name].dtype
         kind = getattr(kind, "numpy_dtype", kind)
         return kind if isinstance(kind, np.dtype) and kind.kind in "fiu" else np.dtype(np.float64)
@@ -690,18 +688,17 @@ def _phases(file: _File, column: str | None) -> NDArray[np.str_]:
     return phases
 
 
-def _splits(file: _File, options: Mapping[str, Any], labels: NDArray[np.str_]) -> NDArray[np.str_]:
+def _splits(file: _File, options: AnnDataSource, labels: NDArray[np.str_]) -> NDArray[np.str_]:
     """Split of each observation, (observation,)."""
-    test = options["test_trajectories"]
-    if options["split"] is not None:
+    test = options.test_trajectories
+    if options.split is not None:
         if test:
             message = f"{file.path}: give `split` or `test_trajectories`, not both"
             raise UserError(message)
-        splits = file.labels(options["split"], "train")
+        splits = file.labels(options.split, "train")
         if unknown := sorted(set(splits.tolist()) - set(SPLITS)):
             message = (
-                f"{file.path}: the column {options['split']!r} of `obs` holds {unknown[0]!r}; allowed: "
-                f"{', '.join(SPLITS)}"
+                f"{file.path}: the column {options.split!r} of `obs` holds {unknown[0]!r}; allowed: {', '.join(SPLITS)}"
             )
             raise UserError(message)
         return splits

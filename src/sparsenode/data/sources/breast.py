@@ -58,7 +58,6 @@ class BreastSource(Source):
         Raises:
             UserError: a file is damaged, or they do not belong together.
         """
-        options = self.options
         training, test = (files[file.local_path] for file in (_TRAINING, _TEST))
         tables = [(*_read_only(path), split) for path, split in ((training, "train"), (test, "test"))]
         times = np.concatenate([table[0] for table in tables])
@@ -74,7 +73,7 @@ class BreastSource(Source):
         # Nobody has looked at a gene without a motif and without a bound factor.
         tested = np.isin(genes, [source for source, _ in edges])
         is_target = truth.any(axis=0) | (prior != 0).any(axis=0)
-        known_pairs = np.outer(tested, is_target) if options["known"] == "experiments" else np.ones_like(truth)
+        known_pairs = np.outer(tested, is_target) if self.known == "experiments" else np.ones_like(truth)
         np.fill_diagonal(known_pairs, val=False)
         if not (truth & known_pairs).any():
             path = files[_VALIDATION.local_path]

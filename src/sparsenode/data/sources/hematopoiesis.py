@@ -69,21 +69,18 @@ class HematopoiesisSource(NetworkOptions, CellOptions, Source):
 
     def required_files(self) -> list[RemoteFile]:
         """One table for each donor and lineage, and those of the prior networks."""
-        options = self.options
-        donors = [*options["donors"]["train"], *options["donors"]["test"]]
-        tables = [_trajectory_file(donor, lineage) for donor in donors for lineage in options["lineages"]]
-        return [*tables, *network_files(options)]
+        donors = [*self.donors.train, *self.donors.test]
+        tables = [_trajectory_file(donor, lineage) for donor in donors for lineage in self.lineages]
+        return [*tables, *network_files(self)]
 
     def check(self) -> list[str]:
         """Options that contradict each other, each as what is wrong."""
-        options = self.options
-        both = sorted(set(options["donors"]["train"]) & set(options["donors"]["test"]))
+        both = sorted(set(self.donors.train) & set(self.donors.test))
         return [f"donors.train and donors.test share {', '.join(both)}"] if both else []
 
     def outline(self) -> Outline:
         """The lineages; the tables tell of the genes."""
-        options = self.options
-        return Outline(groups=tuple(options["lineages"]))
+        return Outline(groups=tuple(self.lineages))
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
         """One trajectory for each donor and lineage, named like `s1d2 erythroid`; `files` by HOST/PATH.
@@ -92,16 +89,15 @@ class HematopoiesisSource(NetworkOptions, CellOptions, Source):
             UserError: a table is damaged, donors overlap, too few cells are left, repeated pseudotimes or constant
                 genes are refused by the options, or a diffusion map does not connect a donor's cells.
         """
-        options = self.options
         if problems := self.check():
             message = f"data source hematopoiesis: {problems[0]}"
             raise UserError(message)
         genes: list[str] = []
         cells = []
-        for split in ("train", "test"):
-            for donor in options["donors"][split]:
+        for split, donors in self.donors:
+            for donor in donors:
                 donor_cells = []
-                for lineage in options["lineages"]:
+                for lineage in self.lineages:
                     path = files[_trajectory_file(donor, lineage).relative_path]
                     table_genes, times, values = _read_cells(path)
                     genes = genes or table_genes
@@ -109,16 +105,16 @@ class HematopoiesisSource(NetworkOptions, CellOptions, Source):
                         message = f"{path}: its genes are not those of the other tables, in the same order"
                         raise UserError(message)
                     donor_cells.append(Cells(donor, lineage, split, times, values))
-                cells += _embedded(donor_cells) if options["embedding"] == "diffmap" else donor_cells
-        cells = [order_cells(options, trajectory) for trajectory in cells]
-        trajectories, gene_mask = scale_cells(options, cells, genes)
+                cells += _embedded(donor_cells) if self.embedding == "diffmap" else donor_cells
+        cells = [order_cells(self, trajectory) for trajectory in cells]
+        trajectories, gene_mask = scale_cells(self, cells, genes)
         genes = [gene for gene, keep in zip(genes, gene_mask, strict=True) if keep]
-        priors = read_priors(options, files, genes)
+        priors = read_priors(self, files, genes)
         return RawTrajectories(
             kind="measured",
             features=tuple(genes),
             trajectories=trajectories,
-            **describe_units(options),
+            **describe_units(self),
             priors=priors.edges,
             priors_known=priors.known,
             is_regulator=priors.is_regulator,

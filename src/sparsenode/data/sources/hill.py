@@ -134,11 +134,36 @@ class HillSource(DrawnSource):
 
     def variables(self) -> tuple[str, ...]:
         """Names of the genes."""
-        return _features(self.nodes)
+        return tuple(f"gene_{index + 1:0{len(str(self.nodes))}d}" for index in range(self.nodes))
 
     def draw_system(self) -> System:
-        """A network and its kinetics, see `draw_system`."""
-        return draw_system(self.options)
+        """Draw a network and its kinetics, in units of each gene's highest level.
+
+        Raises:
+            UserError: the draw has no edge.
+        """
+        nodes = self.nodes
+        generator = np.random.default_rng([self.seed, _NETWORK])
+        source, target = _draw_edges(self, generator)
+        edges = len(source)
+        sign = np.ones(edges, dtype=np.int64)
+        sign[generator.permutation(edges)[: round(self.repressors * edges)]] = -1
+        generator = np.random.default_rng([self.seed, _KINETICS])
+        decay = draw_uniform(generator, self.decay, nodes)
+        relative = draw_uniform(generator, self.strength, edges)
+        total = np.bincount(target, relative, nodes)
+        # Without regulators a gene is on.
+        basal = np.where(total > 0, draw_uniform(generator, self.basal, nodes), 1.0)
+        return System(
+            basal=basal * decay,
+            decay=decay,
+            source=source,
+            target=target,
+            sign=sign,
+            strength=((1.0 - basal) * decay)[target] * relative / total[target],
+            half_saturation=draw_uniform(generator, self.half_saturation, edges),
+            hill_coefficient=draw_uniform(generator, self.hill_coefficient, edges),
+        )
 
     def draw_starts(self, system: System, generator: np.random.Generator, count: int) -> Floats:
         """Levels between 0 and 1, (trajectory, gene)."""
@@ -155,16 +180,15 @@ class HillSource(DrawnSource):
 
     def contradictions_of_system(self) -> list[str]:
         """Options that contradict each other, each as `option: what is wrong`."""
-        options = self.options
         ranges = ("regulators_per_target", "hill_coefficient", "half_saturation", "strength", "basal", "decay")
         problems = [
-            f"{key} {list(options[key])}: the first must not be above the second"
+            f"{key} {list(getattr(self, key))}: the first must not be above the second"
             for key in ranges
-            if options[key][0] > options[key][1]
+            if getattr(self, key)[0] > getattr(self, key)[1]
         ]
-        if options["regulators_per_target"][1] > options["nodes"] - 1:
+        if self.regulators_per_target[1] > self.nodes - 1:
             problems.append("regulators_per_target: more regulators than there are other genes")
-        if options["regulators_per_target"][1] == 0:
+        if self.regulators_per_target[1] == 0:
             problems.append("regulators_per_target: without regulators there is no network")
         return problems
 
@@ -179,51 +203,15 @@ class HillSource(DrawnSource):
         return System(**read_arrays(System, provenance, origin=origin, source=source, integers=integers))
 
 
-def _features(nodes: int) -> tuple[str, ...]:
-    return tuple(f"gene_{index + 1:0{len(str(nodes))}d}" for index in range(nodes))
-
-
-def draw_system(options: Mapping[str, Any]) -> System:
-    """Draw a network and its kinetics, in units of each gene's highest level.
-
-    Raises:
-        UserError: the draw has no edge.
-    """
-    nodes = options["nodes"]
-    generator = np.random.default_rng([options["seed"], _NETWORK])
-    source, target = _draw_edges(options, generator)
-    edges = len(source)
-    sign = np.ones(edges, dtype=np.int64)
-    sign[generator.permutation(edges)[: round(options["repressors"] * edges)]] = -1
-    generator = np.random.default_rng([options["seed"], _KINETICS])
-    decay = draw_uniform(generator, options["decay"], nodes)
-    relative = draw_uniform(generator, options["strength"], edges)
-    total = np.bincount(target, relative, nodes)
-    # Without regulators a gene is on.
-    basal = np.where(total > 0, draw_uniform(generator, options["basal"], nodes), 1.0)
-    return System(
-        basal=basal * decay,
-        decay=decay,
-        source=source,
-        target=target,
-        sign=sign,
-        strength=((1.0 - basal) * decay)[target] * relative / total[target],
-        half_saturation=draw_uniform(generator, options["half_saturation"], edges),
-        hill_coefficient=draw_uniform(generator, options["hill_coefficient"], edges),
-    )
-
-
-def _draw_edges(
-    options: Mapping[str, Any], generator: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _draw_edges(options: HillSource, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sources and targets (edge,), sorted by target. Ranks are drawn; hubs have the lowest."""
-    nodes = options["nodes"]
-    fewest, most = options["regulators_per_target"]
+    nodes = options.nodes
+    fewest, most = options.regulators_per_target
     rank = generator.permutation(nodes)
-    preference = (rank + 1.0) ** -options["hubs"]
+    preference = (rank + 1.0) ** -options.hubs
     sources, targets = [], []
     for target in range(nodes):
-        allowed = rank != rank[target] if options["feedback"] else rank < rank[target]
+        allowed = rank != rank[target] if options.feedback else rank < rank[target]
         candidates = np.flatnonzero(allowed)
         count = min(int(generator.integers(fewest, most, endpoint=True)), len(candidates))
         if count:

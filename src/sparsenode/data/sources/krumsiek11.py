@@ -41,11 +41,10 @@ class Krumsiek11Source(Source):
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
         """Four branches of 160 steps each; the trailing `test_share` of each is test data."""
-        options = self.options
         simulation = _scanpy_file("datasets", "krumsiek11.txt")
         network = _scanpy_file("sim_models", "krumsiek11.txt")
         genes, values = _read_simulation(simulation)
-        test_steps = round(options["test_share"] * STEPS)
+        test_steps = round(self.test_share * STEPS)
         splits = np.repeat(["train", "test"], [STEPS - test_steps, test_steps])
         trajectories = tuple(
             Trajectory(

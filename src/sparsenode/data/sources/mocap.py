@@ -28,7 +28,7 @@ from sparsenode.data.outline import Outline
 from sparsenode.data.source import Source
 from sparsenode.data.trajectories import Floats, RawTrajectories, Trajectory, constant_labels
 from sparsenode.data.transforms import value_range
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, some_of
 from sparsenode.files import is_web_address
 from sparsenode.typed import EachOnce, HomePath, Settings, Text
 
@@ -154,9 +154,8 @@ class MocapSource(Source):
         Raises:
             UserError: the table of trials contradicts itself.
         """
-        options = self.options
-        trials = _trials_in_use(options)
-        if (pattern := options["recordings"]) is not None:
+        trials = _trials_in_use(self)
+        if (pattern := self.recordings) is not None:
             addresses = [_recording_address(pattern, trial) for trial in trials]
             return [known_file(address) for address in dict.fromkeys(addresses) if is_web_address(address)]
         skeletons = {trial.subject: trial.skeleton_file for trial in trials}
@@ -168,16 +167,14 @@ class MocapSource(Source):
         Raises:
             UserError: the table of trials contradicts itself.
         """
-        options = self.options
-        if (pattern := options["recordings"]) is None:
+        if (pattern := self.recordings) is None:
             return []
-        addresses = [_recording_address(pattern, trial) for trial in _trials_in_use(options)]
+        addresses = [_recording_address(pattern, trial) for trial in _trials_in_use(self)]
         return [Path(address) for address in dict.fromkeys(addresses) if not is_web_address(address)]
 
     def outline(self) -> Outline:
         """The motions that are trained on; the files tell which joints move."""
-        options = self.options
-        trained = [trial.motion for trial in _trials_in_use(options) if trial.split == "train"]
+        trained = [trial.motion for trial in _trials_in_use(self) if trial.split == "train"]
         return Outline(groups=tuple(dict.fromkeys(trained)))
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
@@ -192,32 +189,31 @@ class MocapSource(Source):
             UserError: the table contradicts itself, a file is damaged, skeletons differ, a trial is too short, or
                 no channel moves.
         """
-        options = self.options
-        trials = _trials_in_use(options)
-        if options["recordings"] is None:
+        trials = _trials_in_use(self)
+        if self.recordings is None:
             skeletons = _read_skeletons(trials, files)
-            motions = [_read_amc(options, trial, skeletons[trial.subject], files) for trial in trials]
+            motions = [_read_amc(self, trial, skeletons[trial.subject], files) for trial in trials]
         else:
-            motions, skeletons = _read_bvh_files(options, trials, files)
+            motions, skeletons = _read_bvh_files(self, self.recordings, trials, files)
         freedoms = skeletons[trials[0].subject].degrees_of_freedom
         channels = [(bone, name) for bone, names in freedoms.items() for name in names if name in ROTATIONS]
-        branches = _branches(options, channels)
+        branches = _branches(self, channels)
         recordings = [
-            _cut_recording(options, trial, motion, channels) for trial, motion in zip(trials, motions, strict=True)
+            _cut_recording(self, trial, motion, channels) for trial, motion in zip(trials, motions, strict=True)
         ]
         samples = _correct(recordings, branches, channels)
         training = [trial_samples.angles for trial_samples in samples if trial_samples.trial.split == "train"]
         _, extent = value_range(np.vstack(training))
-        moving = (extent >= options["least_range"]) & (extent > 0)
+        moving = (extent >= self.least_range) & (extent > 0)
         names = [".".join(channel) for channel in channels]
         constant = [name for name, moves in zip(names, moving, strict=True) if not moves]
         if not moving.any():
             message = (
-                f"data source mocap: no channel moves by {options['least_range']:g} degrees over the training "
+                f"data source mocap: no channel moves by {self.least_range:g} degrees over the training "
                 "trials; choose a smaller least_range or other trials"
             )
             raise UserError(message)
-        trajectories = _scale(options, samples, moving)
+        trajectories = _scale(self, samples, moving)
         logger.info(
             "mocap: %d trials in use, %d of them trajectories; %d channels, and %d left out that move by less than "
             "%g degrees in training: %s",
@@ -225,7 +221,7 @@ class MocapSource(Source):
             len(trajectories),
             len(names) - len(constant),
             len(constant),
-            options["least_range"],
+            self.least_range,
             ", ".join(constant) or "none",
         )
         moving_channels = [channel for channel, moves in zip(channels, moving, strict=True) if moves]
@@ -235,7 +231,7 @@ class MocapSource(Source):
             trajectories=trajectories,
             time_unit="second",
             value_unit="share of the training range",
-            scaling=options["scaling"],
+            scaling=self.scaling,
             feature_labels=_feature_labels(moving_channels, list(freedoms)),
             source_unit="degree",
             provenance={
@@ -318,21 +314,21 @@ def _is_shown(trial: _Trial) -> bool:
     return trial.split != "calibration"
 
 
-def _trials_in_use(options: Mapping[str, Any]) -> list[_Trial]:
+def _trials_in_use(options: MocapSource) -> list[_Trial]:
     """Entries of the table whose motion is in use, checked as far as that goes without the files."""
     table = [
-        _Trial(row["subject"], number, row["motion"], row["split"], row.get("start", 0.0), row.get("stop"))
-        for row in options["trials"]
-        for number in row["trials"]
+        _Trial(row.subject, number, row.motion, row.split, row.start or 0.0, row.stop)
+        for row in options.trials
+        for number in row.trials
     ]
-    motions = options["motions"]
+    motions = options.motions
     trials = [trial for trial in table if motions is None or trial.motion in motions]
     problem = (
         _rate_problem(options)
         or _number_problem(options, table)
         or _entry_problem(table)
         or _motion_problem(table, motions)
-        or _split_problem(trials, options["scaling"])
+        or _split_problem(trials, options.scaling)
     )
     if problem:
         message = f"data source mocap: {problem}"
@@ -340,17 +336,17 @@ def _trials_in_use(options: Mapping[str, Any]) -> list[_Trial]:
     return trials
 
 
-def _rate_problem(options: Mapping[str, Any]) -> str | None:
-    if options["recordings"] is None and options["rate"] > options["source_rate"]:
+def _rate_problem(options: MocapSource) -> str | None:
+    if options.recordings is None and options.rate > options.source_rate:
         return (
-            f"rate {options['rate']:g} is above source_rate {options['source_rate']:g}; choose at most as many "
+            f"rate {options.rate:g} is above source_rate {options.source_rate:g}; choose at most as many "
             "samples per second as the files have frames"
         )
     return None
 
 
-def _number_problem(options: Mapping[str, Any], table: Sequence[_Trial]) -> str | None:
-    if options["recordings"] is not None:
+def _number_problem(options: MocapSource, table: Sequence[_Trial]) -> str | None:
+    if options.recordings is not None:
         return None
     numbers = [number for trial in table for number in (trial.subject, trial.number)]
     wrong = [number for number in numbers if not re.fullmatch("[0-9]{2,3}", number)]
@@ -457,24 +453,24 @@ def _read_skeletons(trials: Sequence[_Trial], files: Mapping[str, Path]) -> dict
     return skeletons
 
 
-def _read_amc(options: Mapping[str, Any], trial: _Trial, skeleton: Skeleton, files: Mapping[str, Path]) -> _FileMotion:
+def _read_amc(options: MocapSource, trial: _Trial, skeleton: Skeleton, files: Mapping[str, Path]) -> _FileMotion:
     path = files[trial.motion_file.relative_path]
-    return _FileMotion(path, read_motion(path, skeleton), options["source_rate"])
+    return _FileMotion(path, read_motion(path, skeleton), options.source_rate)
 
 
 def _read_bvh_files(
-    options: Mapping[str, Any], trials: Sequence[_Trial], files: Mapping[str, Path]
+    options: MocapSource, pattern: str, trials: Sequence[_Trial], files: Mapping[str, Path]
 ) -> tuple[list[_FileMotion], dict[str, Skeleton]]:
     """The motion of each trial, and the skeleton of each person, which all the person's files must have."""
     skeletons: dict[str, Skeleton] = {}
     paths: dict[str, Path] = {}
     motions = []
     for trial in trials:
-        address = _recording_address(options["recordings"], trial)
+        address = _recording_address(pattern, trial)
         path = files[known_file(address).relative_path] if is_web_address(address) else Path(address)
-        skeleton, motion, rate = read_bvh(path, centimeters=options["centimeters"])
-        if rate < options["rate"]:
-            message = f"{path}: {rate:g} frames per second, and rate is {options['rate']:g}; choose at most as many"
+        skeleton, motion, rate = read_bvh(path, centimeters=options.centimeters)
+        if rate < options.rate:
+            message = f"{path}: {rate:g} frames per second, and rate is {options.rate:g}; choose at most as many"
             raise UserError(message)
         if skeletons.setdefault(trial.subject, skeleton).degrees_of_freedom != skeleton.degrees_of_freedom:
             message = (
@@ -501,34 +497,32 @@ def _check_alike(skeletons: Mapping[str, Skeleton], paths: Mapping[str, Path]) -
             raise UserError(message)
 
 
-def _branches(options: Mapping[str, Any], channels: Sequence[Channel]) -> _Branches:
+def _branches(options: MocapSource, channels: Sequence[Channel]) -> _Branches:
     """Hands and thumbs turn less than half about; other joints, and the body, may turn on and on."""
     joints = list(dict.fromkeys(bone for bone, _ in channels))
-    for name in options["half_turn_joints"]:
+    for name in options.half_turn_joints:
         if name not in joints and name not in _FLIPPING_JOINTS:
             message = (
                 f"data source mocap: half_turn_joints: the skeleton has no joint {name!r} that turns; there are: "
                 f"{', '.join(joints)}"
             )
             raise UserError(message)
-    flips = np.array([bone in options["half_turn_joints"] for bone, _ in channels])
-    half_turns = flips & (options["half_turns"] == "correct")
+    flips = np.array([bone in options.half_turn_joints for bone, _ in channels])
+    half_turns = flips & (options.half_turns == "correct")
     return _Branches(
         period=np.where(half_turns, _HALF_TURN, _TURN),
         share_of_last=np.where(flips, _SHARE_OF_LAST, 1.0),
     )
 
 
-def _cut_recording(
-    options: Mapping[str, Any], trial: _Trial, file: _FileMotion, channels: Sequence[Channel]
-) -> _Recording:
+def _cut_recording(options: MocapSource, trial: _Trial, file: _FileMotion, channels: Sequence[Channel]) -> _Recording:
     motion, count = file.motion, len(file.motion.frames)
-    times, positions = _sampling(count, options["rate"], file.rate, trial.start, trial.stop)
+    times, positions = _sampling(count, options.rate, file.rate, trial.start, trial.stop)
     if len(times) < _FEWEST_SAMPLES:
         length = (count - 1) / file.rate
         stop = "its end" if trial.stop is None else f"{trial.stop:g} s"
         message = (
-            f"{file.path}: a recording of {length:g} s, of which {len(times)} samples at rate {options['rate']:g} lie "
+            f"{file.path}: a recording of {length:g} s, of which {len(times)} samples at rate {options.rate:g} lie "
             f"between {trial.start:g} s and {stop}; it takes at least two: change start or stop of {trial.name}"
         )
         raise UserError(message)
@@ -609,16 +603,14 @@ def _log_half_turns(recording: _Recording, corrected: Floats, channels: Sequence
     for index in np.flatnonzero(turned.any(axis=0)).tolist():
         frames = np.flatnonzero(turned[:, index])
         stretches = [recording.frames[stretch] for stretch in np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)]
-        listed = [
-            f"{stretch[0]} to {stretch[-1]}" if len(stretch) > 1 else f"{stretch[0]}" for stretch in stretches[:_NAMED]
-        ]
+        listed = [f"{stretch[0]} to {stretch[-1]}" if len(stretch) > 1 else f"{stretch[0]}" for stretch in stretches]
         logger.info(
             "mocap: %s: half a turn taken out of %s in %d of %d frames: %s",
             recording.trial.name,
             ".".join(channels[index]),
             len(frames),
             len(corrected),
-            ", ".join(listed) + (", ..." if len(stretches) > _NAMED else ""),
+            some_of(listed, _NAMED),
         )
 
 
@@ -690,9 +682,7 @@ def _interpolate(values: Floats, positions: Floats) -> Floats:
     return np.asarray(values[below] + share * (values[above] - values[below]))
 
 
-def _scale(
-    options: Mapping[str, Any], samples: Sequence[_Samples], moving: NDArray[np.bool_]
-) -> tuple[Trajectory, ...]:
+def _scale(options: MocapSource, samples: Sequence[_Samples], moving: NDArray[np.bool_]) -> tuple[Trajectory, ...]:
     """Trajectories in modeling units, of the channels that move."""
     training = [trial_samples.angles[:, moving] for trial_samples in samples if trial_samples.trial.split == "train"]
     shared = value_range(np.vstack(training))
@@ -703,8 +693,8 @@ def _scale(
             for trial_samples in samples
             if trial_samples.trial.subject == subject and trial_samples.trial.split == "calibration"
         ]
-        if options["scaling"] == "person" and calibration:
-            scales[subject] = person_scale(training, calibration, shared, options["least_spread"])
+        if options.scaling == "person" and calibration:
+            scales[subject] = person_scale(training, calibration, shared, options.least_spread)
         else:
             scales[subject] = shared
     return tuple(

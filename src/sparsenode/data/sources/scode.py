@@ -90,11 +90,11 @@ class ScodeSource(CellOptions, Source):
             values = read_factor_cells(paths[expression], len(factors))
             labels, times = read_pseudotimes(paths[pseudotimes], len(values))
             lineage = _LINEAGES[self.cells]
-            ordered.append(order_cells(self.options, Cells(split, lineage, split, times, values, cell_types=labels)))
-        trajectories, gene_mask = scale_cells(self.options, ordered, factors)
+            ordered.append(order_cells(self, Cells(split, lineage, split, times, values, cell_types=labels)))
+        trajectories, gene_mask = scale_cells(self, ordered, factors)
         selected = np.flatnonzero(gene_mask)
         network = truth[np.ix_(selected, selected)]
-        units = describe_units(self.options)
+        units = describe_units(self)
         units["time_unit"] = units["time_unit"].removeprefix("diffusion ")
         return RawTrajectories(
             kind="measured",

@@ -125,19 +125,51 @@ class SecondOrderSource(DrawnSource):
 
     def variables(self) -> tuple[str, ...]:
         """Names of the oscillators."""
-        return _features(self.options)
+        return tuple(f"x{index + 1}" for index in range(self.oscillators))
 
     def draw_system(self) -> System:
-        """A stable system, see `draw_system`."""
-        return draw_system(self.options, np.random.default_rng([self.seed, self.streams.system]))
+        """Draw systems until one is stable: couplings that form a loop can feed energy in.
+
+        Raises:
+            UserError: no draw was stable.
+        """
+        generator = np.random.default_rng([self.seed, self.streams.system])
+        count = self.oscillators
+        fewest, most = self.couplings_per_oscillator
+        for _ in range(_DRAWS):
+            coupling = np.zeros((count, count))
+            for target in range(count):
+                candidates = np.delete(np.arange(count), target)
+                sources = generator.choice(
+                    candidates, size=generator.integers(fewest, most, endpoint=True), replace=False
+                )
+                signs = generator.choice([-1.0, 1.0], size=len(sources))
+                coupling[target, sources] = signs * draw_uniform(generator, self.coupling, len(sources))
+            stiffness = draw_uniform(generator, self.frequency, count) ** 2
+            damping = draw_uniform(generator, self.damping, count)
+            system = System(stiffness, damping, coupling, self.velocity, np.ones(count))
+            if system.growth_rate() <= _LARGEST_GROWTH_RATE:
+                return system
+        message = (
+            f"data source second_order: none of {_DRAWS} systems drawn is stable; "
+            "choose weaker coupling, fewer couplings or more damping"
+        )
+        raise UserError(message)
 
     def draw_starts(self, system: System, generator: np.random.Generator, count: int) -> Floats:
         """Positions between -1 and 1, (trajectory, oscillator)."""
         return generator.uniform(-1.0, 1.0, size=(count, len(system.stiffness)))
 
     def observation_times(self, generator: np.random.Generator) -> Floats:
-        """Times (trajectory, time), regular or not."""
-        return _observation_times(self.options, generator)
+        """Times (trajectory, time); the first is 0, and as many lie within `horizon` for every trajectory."""
+        count, horizon, within = self.trajectories, self.horizon, self.observations
+        if not self.irregular:
+            return np.tile(regular_times(horizon, within, self.extrapolation_share), (count, 1))
+        beyond = round(within * self.extrapolation_share)
+        fit = horizon * (1.0 - generator.random((count, within)))  # in (0, horizon]
+        later = horizon * (1.0 + self.extrapolation_share * (1.0 - generator.random((count, beyond))))
+        start = np.zeros((count, 1))
+        return np.hstack([start, np.sort(fit, axis=1), np.sort(later, axis=1)])
 
     def training_deviation(self, states: Floats, within: NDArray[np.bool_]) -> Floats:
         """Standard deviation of each position over the training observations, one after the other."""
@@ -155,13 +187,12 @@ class SecondOrderSource(DrawnSource):
 
     def contradictions_of_system(self) -> list[str]:
         """Options that contradict each other, each as `option: what is wrong`."""
-        options = self.options
         problems = [
-            f"{key} {list(options[key])}: the first must not be above the second"
+            f"{key} {list(getattr(self, key))}: the first must not be above the second"
             for key in ("couplings_per_oscillator", "coupling", "frequency", "damping")
-            if options[key][0] > options[key][1]
+            if getattr(self, key)[0] > getattr(self, key)[1]
         ]
-        if options["couplings_per_oscillator"][1] > options["oscillators"] - 1:
+        if self.couplings_per_oscillator[1] > self.oscillators - 1:
             problems.append("couplings_per_oscillator: more couplings than there are other oscillators")
         problems += [
             f"{key}: found {getattr(self, key):g}; allowed: 0, since initial velocities follow from the positions"
@@ -185,46 +216,3 @@ class SecondOrderSource(DrawnSource):
             np.asarray(provenance[name], np.float64) for name in ("stiffness", "damping", "coupling", "scale")
         )
         return System(stiffness, damping, coupling, float(provenance["options"]["velocity"]), scale[0])
-
-
-def _features(options: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(f"x{index + 1}" for index in range(options["oscillators"]))
-
-
-def draw_system(options: Mapping[str, Any], generator: np.random.Generator) -> System:
-    """Draw systems until one is stable: couplings that form a loop can feed energy in.
-
-    Raises:
-        UserError: no draw was stable.
-    """
-    count = options["oscillators"]
-    fewest, most = options["couplings_per_oscillator"]
-    for _ in range(_DRAWS):
-        coupling = np.zeros((count, count))
-        for target in range(count):
-            candidates = np.delete(np.arange(count), target)
-            sources = generator.choice(candidates, size=generator.integers(fewest, most, endpoint=True), replace=False)
-            signs = generator.choice([-1.0, 1.0], size=len(sources))
-            coupling[target, sources] = signs * draw_uniform(generator, options["coupling"], len(sources))
-        stiffness = draw_uniform(generator, options["frequency"], count) ** 2
-        damping = draw_uniform(generator, options["damping"], count)
-        system = System(stiffness, damping, coupling, options["velocity"], np.ones(count))
-        if system.growth_rate() <= _LARGEST_GROWTH_RATE:
-            return system
-    message = (
-        f"data source second_order: none of {_DRAWS} systems drawn is stable; "
-        "choose weaker coupling, fewer couplings or more damping"
-    )
-    raise UserError(message)
-
-
-def _observation_times(options: Mapping[str, Any], generator: np.random.Generator) -> Floats:
-    """Times (trajectory, time); the first is 0, and as many lie within `horizon` for every trajectory."""
-    count, horizon, within = options["trajectories"], options["horizon"], options["observations"]
-    if not options["irregular"]:
-        return np.tile(regular_times(horizon, within, options["extrapolation_share"]), (count, 1))
-    beyond = round(within * options["extrapolation_share"])
-    fit = horizon * (1.0 - generator.random((count, within)))  # in (0, horizon]
-    later = horizon * (1.0 + options["extrapolation_share"] * (1.0 - generator.random((count, beyond))))
-    start = np.zeros((count, 1))
-    return np.hstack([start, np.sort(fit, axis=1), np.sort(later, axis=1)])

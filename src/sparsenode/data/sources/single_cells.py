@@ -49,7 +49,7 @@ from sparsenode.data.single_cell.regulators import (
 )
 from sparsenode.data.source import Source
 from sparsenode.data.trajectories import RawTrajectories
-from sparsenode.errors import UserError, nearest_names
+from sparsenode.errors import UserError, nearest_names, some_of
 from sparsenode.files import file_sha256, is_web_address
 from sparsenode.labels import TRUTH
 from sparsenode.typed import EachOnce, PathText, Settings, Text
@@ -63,7 +63,6 @@ logger = logging.getLogger(__name__)
 
 _BASE = "base"  # the network whose regulators are the regulators
 _NAMED = 40  # donors or cell types listed in a message
-_NAMED_GENES = 5
 _COUNTS = "counts"
 _EMBEDDING = "GEX_X_pca"
 _COMPONENT_GENES = 2000
@@ -167,21 +166,13 @@ class SingleCellsSource(CellOptions, Source):
 
     def required_files(self) -> list[RemoteFile]:
         """The file of cells and the networks, as far as they are addresses."""
-        options = self.options
-        cells = [
-            known_file(location, unpack=location.endswith(".gz"))
-            for location in [options["file"]]
-            if is_web_address(location)
-        ]
-        networks = [known_file(location) for location in _network_places(options) if is_web_address(location)]
+        cells = [known_file(self.file, unpack=self.file.endswith(".gz"))] if is_web_address(self.file) else []
+        networks = [known_file(location) for location in _network_places(self) if is_web_address(location)]
         return [*cells, *networks]
 
     def local_files(self) -> list[Path]:
         """The file of cells and the networks, as far as they are paths."""
-        options = self.options
-        return [
-            Path(location) for location in [options["file"], *_network_places(options)] if not is_web_address(location)
-        ]
+        return [Path(location) for location in [self.file, *_network_places(self)] if not is_web_address(location)]
 
     def check(self) -> list[str]:
         """What can be seen to be wrong before the file of cells is preprocessed, if it is one of the user's own.
@@ -189,18 +180,17 @@ class SingleCellsSource(CellOptions, Source):
         Raises:
             UserError: as `load`, as far as options and the file's names tell.
         """
-        options = self.options
-        _check_options(options)
-        for location in _network_places(options):
+        _check_options(self)
+        for location in _network_places(self):
             if not is_web_address(location):
                 read_regulators(Path(location))
-        if not is_web_address(options["file"]):
-            with open_cells(_path(options["file"], {}, unpack=True)) as file:
-                layer, names, _ = _genes(file, options)
+        if not is_web_address(self.file):
+            with open_cells(_path(self.file, {}, unpack=True)) as file:
+                layer, names, _ = _genes(file, self)
                 file.check_matrix(layer)
-                _find_donors(file, options)
-                _check_named_genes(file, names, _gene_options(options)["names"])
-                _has_embedding(file, options["embedding"])
+                _find_donors(file, self)
+                _check_named_genes(file, names, self.genes.names)
+                _has_embedding(file, self.embedding)
         return []
 
     def outline(self) -> Outline:
@@ -209,23 +199,22 @@ class SingleCellsSource(CellOptions, Source):
         Raises:
             UserError: as `check`.
         """
-        options = self.options
         outline = Outline(
-            groups=tuple(options["lineages"]),
-            priors=tuple(options["networks"]),
-            trajectories=len(options["donors"]["train"]) * len(options["lineages"]),
+            groups=tuple(self.lineages),
+            priors=tuple(self.networks),
+            trajectories=len(self.donors.train) * len(self.lineages),
             duration=1.0,
-            feature_count=_expected_genes(options),
+            feature_count=_expected_genes(self),
         )
-        if is_web_address(options["file"]):
+        if is_web_address(self.file):
             return outline
-        with open_cells(_path(options["file"], {}, unpack=True)) as file:
-            features = tuple(dict.fromkeys(_genes(file, options)[1].tolist()))
-            training = [donor for donor in _find_donors(file, options) if donor.split == "train"]
+        with open_cells(_path(self.file, {}, unpack=True)) as file:
+            features = tuple(dict.fromkeys(_genes(file, self)[1].tolist()))
+            training = [donor for donor in _find_donors(file, self) if donor.split == "train"]
         longest = max(
-            int(np.isin(donor.cell_types, types).sum()) for donor in training for types in options["lineages"].values()
+            int(np.isin(donor.cell_types, types).sum()) for donor in training for types in self.lineages.values()
         )
-        observations = max(1, longest - options["drop_first"] - options["drop_last"])
+        observations = max(1, longest - self.drop_first - self.drop_last)
         return replace(outline, features=features, observations=observations)
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
@@ -241,21 +230,20 @@ class SingleCellsSource(CellOptions, Source):
                 counts nor normalized nor logarithms; a donor has no cell to start from, fewer than 20 in a lineage, or
                 cells that cannot be reached; names of genes repeat; donors overlap; a network is damaged.
         """
-        options = self.options
-        _check_options(options)
-        path = _path(options["file"], files, unpack=True)
+        _check_options(self)
+        path = _path(self.file, files, unpack=True)
         networks = {
-            name: [_path(location, files) for location in locations] for name, locations in _networks(options).items()
+            name: [_path(location, files) for location in locations] for name, locations in _networks(self).items()
         }
         with open_cells(path) as file:
-            measured = _measured(file, options)
-            donors = _find_donors(file, options)
-            chosen = _choose_genes(measured, donors, options, networks)
-            followed = [_follow(measured, donor, list(chosen), options) for donor in donors if donor.split]
+            measured = _measured(file, self)
+            donors = _find_donors(file, self)
+            chosen = _choose_genes(measured, donors, self, networks)
+            followed = [_follow(measured, donor, list(chosen), self) for donor in donors if donor.split]
         _check_kinds(followed, f"{path}: {measured.matrix}")
         cells = [lineage_cells for followed_donor in followed for lineage_cells in followed_donor.cells]
         genes = measured.names[list(chosen)].tolist()
-        trajectories, keep_mask = scale_cells(options, cells, genes)
+        trajectories, keep_mask = scale_cells(self, cells, genes)
         genes, reasons = (
             [entry for entry, keep in zip(entries, keep_mask, strict=True) if keep]
             for entries in (genes, chosen.values())
@@ -265,14 +253,14 @@ class SingleCellsSource(CellOptions, Source):
             kind="measured",
             features=tuple(genes),
             trajectories=trajectories,
-            **describe_units(options),
+            **describe_units(self),
             priors=priors.edges if priors else {},
             priors_known=priors.known if priors else {},
             is_regulator=priors.is_regulator if priors else None,
             feature_labels={"chosen_as": tuple("; ".join(each) for each in reasons)},
             provenance={
                 "file": path.name,
-                **({} if is_web_address(options["file"]) else {"sha256": file_sha256(path)}),
+                **({} if is_web_address(self.file) else {"sha256": file_sha256(path)}),
                 "values": measured.matrix,
                 "donors": json.dumps({followed_donor.donor: followed_donor.facts for followed_donor in followed}),
                 **({"networks": priors.facts} if priors else {}),
@@ -340,22 +328,22 @@ class _Followed:
     facts: dict[str, Any]
 
 
-def _networks(options: Mapping[str, Any]) -> dict[str, list[str]]:
+def _networks(options: SingleCellsSource) -> dict[str, list[str]]:
     return {
         name: [locations] if isinstance(locations, str) else list(locations)
-        for name, locations in options["networks"].items()
+        for name, locations in options.networks.items()
     }
 
 
-def _network_places(options: Mapping[str, Any]) -> list[str]:
+def _network_places(options: SingleCellsSource) -> list[str]:
     return list(dict.fromkeys(location for locations in _networks(options).values() for location in locations))
 
 
-def _expected_genes(options: Mapping[str, Any]) -> int:
+def _expected_genes(options: SingleCellsSource) -> int:
     """About how many genes are modeled: at most, the variable ones of all donors and those that are named."""
-    genes = _gene_options(options)
-    donors = genes["donors"] or options["donors"]["train"]
-    return max(1, genes["highly_variable"] * len(donors) + len(genes["names"]))
+    genes = options.genes
+    donors = genes.donors or options.donors.train
+    return max(1, genes.highly_variable * len(donors) + len(genes.names))
 
 
 def _has_embedding(file: CellFile, embedding: str | None) -> bool:
@@ -371,31 +359,26 @@ def _has_embedding(file: CellFile, embedding: str | None) -> bool:
     return False
 
 
-def _check_options(options: Mapping[str, Any]) -> None:
-    both = sorted(set(options["donors"]["train"]) & set(options["donors"]["test"]))
-    genes = _gene_options(options)
+def _check_options(options: SingleCellsSource) -> None:
+    both = sorted(set(options.donors.train) & set(options.donors.test))
+    genes = options.genes
     problem = None
     if both:
         problem = f"donors.train and donors.test share {', '.join(both)}"
-    elif genes["regulators"] and not options["networks"]:
+    elif genes.regulators and not options.networks:
         problem = "genes.regulators is true, but there are no networks; name one, or set it to false"
-    elif isinstance(genes["regulators"], list) and (
-        unknown := [name for name in genes["regulators"] if name not in options["networks"]]
+    elif not isinstance(genes.regulators, bool) and (
+        unknown := [name for name in genes.regulators if name not in options.networks]
     ):
-        there = ", ".join(options["networks"])
+        there = ", ".join(options.networks)
         problem = f"genes.regulators names {unknown[0]!r}, which is none of the networks; there are: {there}"
-    elif not (genes["highly_variable"] or genes["regulators"] or genes["names"]):
+    elif not (genes.highly_variable or genes.regulators or genes.names):
         problem = "genes chooses none; set highly_variable, regulators or names"
     else:
-        problem = trajectory_problem([*options["donors"]["train"], *options["donors"]["test"]], options["lineages"])
+        problem = trajectory_problem([*options.donors.train, *options.donors.test], list(options.lineages))
     if problem:
         message = f"data source single_cells: {problem}"
         raise UserError(message)
-
-
-def _gene_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    genes: dict[str, Any] = options["genes"]
-    return genes
 
 
 def _path(location: str, files: Mapping[str, Path], *, unpack: bool = False) -> Path:
@@ -409,29 +392,29 @@ def _path(location: str, files: Mapping[str, Path], *, unpack: bool = False) -> 
     return Path(location)
 
 
-def _measured(file: CellFile, options: Mapping[str, Any]) -> _Measured:
+def _measured(file: CellFile, options: SingleCellsSource) -> _Measured:
     layer, names, positions = _genes(file, options)
-    return _Measured(file, layer, file.matrix_name(layer), names, positions, options["counts_per_cell"])
+    return _Measured(file, layer, file.matrix_name(layer), names, positions, options.counts_per_cell)
 
 
-def _genes(file: CellFile, options: Mapping[str, Any]) -> tuple[str | None, NDArray[np.str_], NDArray[np.int_]]:
+def _genes(file: CellFile, options: SingleCellsSource) -> tuple[str | None, NDArray[np.str_], NDArray[np.int_]]:
     """The layer of the values, None for X, and names and places of the genes of the file, both (gene,)."""
-    layer = options["values"]
+    layer = options.values
     if layer == "X":
         layer = None
     elif layer is None and _COUNTS in file.layers:
         layer = _COUNTS
     elif layer is None and not file.has_values and file.has_raw:
         layer = RAW
-    names = file.features(options["gene_names"], layer)
+    names = file.features(options.gene_names, layer)
     positions = np.arange(len(names))
-    if (feature_types := options["feature_types"]) is not None:
-        types = file.features(feature_types["column"], layer)
-        positions = np.flatnonzero(types == feature_types["keep"])
+    if (feature_types := options.feature_types) is not None:
+        types = file.features(feature_types.column, layer)
+        positions = np.flatnonzero(types == feature_types.keep)
         if not len(positions):
             there = _listed(sorted(set(types.tolist())))
             message = (
-                f"{file.path}: no feature is {feature_types['keep']!r} in var[{feature_types['column']!r}]; "
+                f"{file.path}: no feature is {feature_types.keep!r} in var[{feature_types.column!r}]; "
                 f"there are: {there}"
             )
             raise UserError(message)
@@ -442,21 +425,18 @@ def _genes(file: CellFile, options: Mapping[str, Any]) -> tuple[str | None, NDAr
 
 
 def _listed(names: Sequence[str]) -> str:
-    labels = [name or "(empty)" for name in names]
-    return (", ".join(labels[:_NAMED]) + (", ..." if len(labels) > _NAMED else "")) or "none"
+    return some_of([name or "(empty)" for name in names], _NAMED)
 
 
-def _find_donors(file: CellFile, options: Mapping[str, Any]) -> list[_Donor]:
+def _find_donors(file: CellFile, options: SingleCellsSource) -> list[_Donor]:
     """Donors in use, with their cells of the lineages' types; those of which only genes are looked at have no split."""
-    donors, types = file.labels(options["donor"]), file.labels(options["cell_type"])
-    cell_types = list(
-        dict.fromkeys([options["root"], *(name for each in options["lineages"].values() for name in each)])
-    )
-    splits = {name: split for split in ("train", "test") for name in options["donors"][split]}
-    splits |= {name: "" for name in _gene_options(options)["donors"] or () if name not in splits}
+    donors, types = file.labels(options.donor), file.labels(options.cell_type)
+    cell_types = list(dict.fromkeys([options.root, *(name for each in options.lineages.values() for name in each)]))
+    splits = {name: split for split, names in options.donors for name in names}
+    splits |= {name: "" for name in options.genes.donors or () if name not in splits}
     for what, column, there, asked in (
-        ("donor", options["donor"], donors, splits),
-        ("cell type", options["cell_type"], types, cell_types),
+        ("donor", options.donor, donors, splits),
+        ("cell type", options.cell_type, types, cell_types),
     ):
         if missing := [name for name in asked if name not in set(there.tolist())]:
             listed = _listed(sorted(set(there.tolist())))
@@ -472,17 +452,17 @@ def _find_donors(file: CellFile, options: Mapping[str, Any]) -> list[_Donor]:
     return selected
 
 
-def _check_donor(file: CellFile, donor: _Donor, options: Mapping[str, Any]) -> None:
+def _check_donor(file: CellFile, donor: _Donor, options: SingleCellsSource) -> None:
     counts = {
         str(name): int(count) for name, count in zip(*np.unique(donor.cell_types, return_counts=True), strict=True)
     }
-    if options["root"] not in counts:
+    if options.root not in counts:
         message = (
-            f"{file.path}: donor {donor.name!r} has no cell of the root's type {options['root']!r} to start from; "
+            f"{file.path}: donor {donor.name!r} has no cell of the root's type {options.root!r} to start from; "
             f"of the lineages it has {_counted(counts)}"
         )
         raise UserError(message)
-    for lineage, types in options["lineages"].items():
+    for lineage, types in options.lineages.items():
         lineage_counts = {name: counts.get(name, 0) for name in types}
         if sum(lineage_counts.values()) < FEWEST_CELLS:
             message = (
@@ -497,30 +477,30 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _choose_genes(
-    measured: _Measured, donors: Sequence[_Donor], options: Mapping[str, Any], networks: Mapping[str, Sequence[Path]]
+    measured: _Measured, donors: Sequence[_Donor], options: SingleCellsSource, networks: Mapping[str, Sequence[Path]]
 ) -> dict[int, list[str]]:
     """Places among the measured genes of those to model, ascending, and what each was chosen as."""
-    asked = _gene_options(options)
+    asked = options.genes
     reasons: dict[int, list[str]] = {}
-    sources = asked["donors"] or options["donors"]["train"]
-    if tested := sorted(set(sources) & set(options["donors"]["test"])):
+    sources = asked.donors or options.donors.train
+    if tested := sorted(set(sources) & set(options.donors.test)):
         logger.warning("variable genes are taken of the test donors %s too", ", ".join(tested))
-    if asked["highly_variable"]:
+    if asked.highly_variable:
         for donor in (donor for donor in donors if donor.name in sources):
-            for position in highly_variable(measured.normalized(donor)[0], asked["highly_variable"]):
+            for position in highly_variable(measured.normalized(donor)[0], asked.highly_variable):
                 reasons.setdefault(int(position), []).append(f"highly variable in {donor.name}")
-    _check_named_genes(measured.file, measured.names, asked["names"])
+    _check_named_genes(measured.file, measured.names, asked.names)
     position_of = {name: position for position, name in reversed(list(enumerate(measured.names.tolist())))}
-    regulators = _regulators(networks, asked["regulators"]) if asked["regulators"] else []
+    regulators = _regulators(networks, asked.regulators) if asked.regulators else []
     measured_regulators = [name for name in regulators if name in position_of]
     if regulators and not measured_regulators:
         message = (
-            f"{measured.file.path}: none of the {len(regulators)} regulators of the networks ({_some(regulators)}) is "
-            f"among the {len(measured.names)} genes ({_some(measured.names.tolist())}); name genes alike, by "
+            f"{measured.file.path}: none of the {len(regulators)} regulators of the networks ({some_of(regulators)}) "
+            f"is among the {len(measured.names)} genes ({some_of(measured.names.tolist())}); name genes alike, by "
             "gene_names, or set genes.regulators to false"
         )
         raise UserError(message)
-    for names, reason in ((measured_regulators, "regulator"), (asked["names"], "named")):
+    for names, reason in ((measured_regulators, "regulator"), (asked.names, "named")):
         for name in names:
             reasons.setdefault(position_of[name], []).append(reason)
     _check_repeated(measured, reasons)
@@ -547,10 +527,6 @@ def _regulators(networks: Mapping[str, Sequence[Path]], asked: bool | Sequence[s
     return list(dict.fromkeys(name for path in paths for name in read_regulators(path)))
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED_GENES]) + (", ..." if len(names) > _NAMED_GENES else "")
-
-
 def _tally(reasons: Mapping[int, Sequence[str]]) -> str:
     all_reasons = [reason for each in reasons.values() for reason in each]
     return ", ".join(f"{all_reasons.count(reason)} {reason}" for reason in dict.fromkeys(all_reasons))
@@ -564,19 +540,19 @@ def _check_repeated(measured: _Measured, chosen: Mapping[int, Any]) -> None:
     if used:
         message = (
             f"{measured.file.path}: {len(used)} of the genes to model have a name that occurs more than once "
-            f"({_some(used)}); make the names unique (AnnData.var_names_make_unique) or name another column by "
+            f"({some_of(used)}); make the names unique (AnnData.var_names_make_unique) or name another column by "
             "gene_names"
         )
         raise UserError(message)
     if repeated:
-        logger.warning("%d names of genes that are not modeled repeat: %s", len(repeated), _some(sorted(repeated)))
+        logger.warning("%d names of genes that are not modeled repeat: %s", len(repeated), some_of(sorted(repeated)))
 
 
-def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: Mapping[str, Any]) -> _Followed:
+def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: SingleCellsSource) -> _Followed:
     """Pseudotime of a donor's cells, and its trajectories."""
     file = measured.file
     normalized, assessment = measured.normalized(donor)
-    nearness, kind, used = _nearness(file, donor, normalized, options["embedding"])
+    nearness, kind, used = _nearness(file, donor, normalized, options.embedding)
     logger.info(
         "donor %s: %s holds %s (%s); %d cells, neighbors by %s",
         donor.name,
@@ -586,9 +562,9 @@ def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: 
         len(donor.cells),
         used,
     )
-    settings = PseudotimeSettings(**options["pseudotime"])
-    lineages = {name: np.isin(donor.cell_types, types) for name, types in options["lineages"].items()}
-    is_root = donor.cell_types == options["root"]
+    settings = options.pseudotime
+    lineages = {name: np.isin(donor.cell_types, types) for name, types in options.lineages.items()}
+    is_root = donor.cell_types == options.root
     labels: dict[str, Any] = {"kind": kind, "cell_types": donor.cell_types, "where": f"{file.path}: donor {donor.name}"}
     orders = order_lineages(nearness, is_root, lineages, settings, **labels)
     other = settings.root if settings.root != "first" else "extreme"
@@ -608,7 +584,7 @@ def _follow(measured: _Measured, donor: _Donor, chosen: Sequence[int], options: 
             cell_types=types,
         )
         cells.append(order_cells(options, lineage_cells))
-        stages = options["lineages"][lineage]
+        stages = options.lineages[lineage]
         first, alternative, agreement = compared[lineage]
         facts[lineage] = {
             "root": str(names[order.root]),

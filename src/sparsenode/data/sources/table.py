@@ -112,7 +112,7 @@ class TableSource(OwnSource):
             order=self.order,
         )
         values = {name: value for name, value in dict(self).items() if name not in _OF_TABLES}
-        return read_trajectories_of(adata, AnnDataSource(**values).options, path, provenance(path))
+        return read_trajectories_of(adata, AnnDataSource(**values), path, provenance(path))
 
     def _labels(self) -> list[str]:
         """Columns of labels that options name, each once."""
@@ -138,7 +138,7 @@ class TableSource(OwnSource):
         if self.trajectory is None:
             where = f"{self.path}, whose observations are all one, since `trajectory` names no column"
             labels = [ONLY]
-        yield from trajectory_problems(self.options, labels, where)
+        yield from trajectory_problems(self.test_trajectories, labels, where)
 
     def _column(self, table: LongTable, option: str) -> NDArray[np.str_]:
         """Labels (observation,) of the column that an option names, or one label for all."""

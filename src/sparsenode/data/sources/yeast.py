@@ -42,12 +42,10 @@ class YeastSource(Source):
 
     def required_files(self) -> list[RemoteFile]:
         """Values of both replicates, names of genes, and the motif prior."""
-        options = self.options
-        genes = options["genes"]
         return [
-            known_file(f"{_ADDRESS}/pramila_{genes}genes_1sample_24T.csv"),
-            known_file(f"{_ADDRESS}/pramila_{genes}genes_1VALsample_24T.csv"),
-            known_file(f"{_ADDRESS}/pramila{genes}_gene_names.csv"),
+            known_file(f"{_ADDRESS}/pramila_{self.genes}genes_1sample_24T.csv"),
+            known_file(f"{_ADDRESS}/pramila_{self.genes}genes_1VALsample_24T.csv"),
+            known_file(f"{_ADDRESS}/pramila{self.genes}_gene_names.csv"),
             _PRIOR,
         ]
 
@@ -57,14 +55,13 @@ class YeastSource(Source):
         Raises:
             UserError: a file is damaged, or they do not belong together.
         """
-        options = self.options
         training, test, named, motifs = (files[file.local_path] for file in self.required_files())
         trajectories = []
         for number, (path, split) in enumerate(((training, "train"), (test, "test")), start=1):
             replicates = read_trajectory_table(path)
             count = replicates[0][1].shape[1]
-            if len(replicates) != 1 or count != options["genes"]:
-                message = f"{path}: {len(replicates)} trajectories of {count} genes, expected one of {options['genes']}"
+            if len(replicates) != 1 or count != self.genes:
+                message = f"{path}: {len(replicates)} trajectories of {count} genes, expected one of {self.genes}"
                 raise UserError(message)
             times, values = replicates[0]
             trajectories.append(
@@ -78,7 +75,7 @@ class YeastSource(Source):
                     phases=constant_labels("fit", len(times)),
                 )
             )
-        genes = read_genes(named, "x", options["genes"])
+        genes = read_genes(named, "x", self.genes)
         (symbols,) = read_text_columns(named, ["name"])
         edges = read_edge_list(motifs, "reg", "aff")
         prior = edge_matrix(edges, genes)
