@@ -116,7 +116,7 @@ def _of_arrays(values: np.ndarray, times: np.ndarray) -> AnnData:
 def _measure_dysts(model: SparseNODE, adata: AnnData) -> Mapping[str, float]:
     """AUROC and AUPRC with self-effects, against the pattern of the Jacobian over the series."""
     edges = adata.uns["edges"]
-    ranked = rank_against(model, adata, edges, np.ones_like(edges), "pairs_and_self")
+    ranked = rank_against(model, edges, np.ones_like(edges), "pairs_and_self")
     return {"auroc": ranked["auroc"], "auprc": ranked["auprc"]}
 
 
@@ -265,12 +265,14 @@ def measure_system(part: str, system: str, load: Callable[[], AnnData]) -> dict[
         edges = adata.uns.pop("edges", None)
         began = time.process_time()
         model = SparseNODE(model="auto", seeds=PARTS[part].seeds, verbose=0).fit(adata)
+        ranking = model.importances_.ranking.value
         seconds = time.process_time() - began
         if edges is not None:
             adata.uns["edges"] = edges
         values = dict(PARTS[part].measure(model, adata))
         chosen = {key: value for key, value, _ in model.settings_["automatic"]["choices"]}
-        settings = {**chosen, "strength": model.strength_, "strengths": model.settings_["method_settings"]["strengths"]}
+        strengths = model.settings_["method_settings"]["strengths"]
+        settings = {**chosen, "ranking": ranking, "strength": model.strength_, "strengths": strengths}
     except Exception as error:
         seconds, failure = time.process_time() - began, f"{type(error).__name__}: {error}"[:200]
     print(f"{part} {system}: {values or failure} ({seconds:.0f} s)", flush=True)

@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 
 import rules_choices
+import rules_rankings
 import rules_strengths
 
-COMMANDS = {"choices": rules_choices, "strengths": rules_strengths}
+COMMANDS = {"choices": rules_choices, "rankings": rules_rankings, "strengths": rules_strengths}
 
 
 def main() -> None:

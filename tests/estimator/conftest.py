@@ -17,6 +17,7 @@ TINY: dict[str, Any] = {
     "check_every": 2,
     "windows": None,
     "time_scale": 1.0,
+    "ranking": "paths",
     "verbose": 0,
 }
 

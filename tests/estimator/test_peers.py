@@ -172,6 +172,7 @@ def test_a_summary_is_beside_the_dense_model_and_peers(compared: SparseNODE) -> 
 def test_networks_are_scored_beside_a_true_one(tiny: dict[str, Any], compared: SparseNODE) -> None:
     data = sparsenode.load_dataset("krumsiek11")
     model = SparseNODE(**{**tiny, "iterations": 1, "time_scale": 30.0}, peers={"lasso": QUICK["lasso"]}).fit(data)
+    assert model.importances_.ranking.value == "paths"
     scores = model.scores().set_index("method")
     metrics = model.evaluation_.metrics
     rows = metrics[(metrics["metric"] == "auprc") & (metrics["seed"] == NO_SEED) & (metrics["estimator"] == "paths")]

@@ -13,7 +13,7 @@ from sparsenode.automatic.record import BY_HAND, Choice, Choices
 from sparsenode.automatic.smoothing import smoothing_width
 from sparsenode.ensemble.device import usable_memory
 from sparsenode.ensemble.memory import BASE_BYTES, evaluations_kept, member_bytes, member_size
-from sparsenode.settings import ModelSettings
+from sparsenode.settings import AUTO, ModelSettings
 from sparsenode.typed import plain_value, read_settings
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def choose_settings(
     by_hand: Mapping[str, Any],
     *,
     regularizer: str | None = None,
+    ranking: str | None = None,
     memory: int | None = None,
     where: str = "model",
 ) -> Choices:
@@ -57,6 +58,8 @@ def choose_settings(
         adata: the trajectories; only training and validation data are looked at.
         by_hand: settings of the model that are set, as `ModelSettings` has them.
         regularizer: the regularizer or pruner that is set; None to choose it too.
+        ranking: what edges are ranked by, "auto" to choose it; None where nothing but paths is at hand, as in the
+            workflow.
         memory: bytes that a training may use; None for what this machine has.
         where: what messages call the settings.
 
@@ -105,6 +108,8 @@ def choose_settings(
         choice = rules.choose_regularizer(network)
         choices.append(choice)
         regularizer = str(choice.value)
+    if ranking is not None:
+        choices.append(rules.choose_ranking(facts) if ranking == AUTO else Choice("ranking", ranking, BY_HAND))
     values = {**by_hand, **chosen}
     plain = {key: plain_value(value) for key, value in values.items()}
     warnings = tuple(_warnings(facts))

@@ -205,3 +205,10 @@ def choose_regularizer(network: str) -> Choice:
     if network == "per_target":
         return Choice("regularizer", "grouplasso", "whole edges go, and strong ones are hardly shrunk (adaptive)")
     return Choice("regularizer", "l1", "single weights of a network of all variables go")
+
+
+def choose_ranking(facts: Facts) -> Choice:
+    """What edges are ranked by, as `benchmarks/rules_rankings.csv` has it of systems simulated for this choice."""
+    if facts.longest < FEWEST_MATCHED:
+        return Choice("ranking", "paths", f"at most {facts.longest} observations in a row say little of slopes")
+    return Choice("ranking", "derivatives", "how strongly rates depend on states, without a penalty")

@@ -286,6 +286,23 @@ class Ensemble:
         return self._mean_jacobian(states, velocities, lambda values: values)
 
     @torch.no_grad()
+    def common_jacobian(self, states: States, velocities: States | None = None) -> Floats:
+        """Mean over states of the size of the members' mean d rate_target / d x_source, (source, target).
+
+        What members do not agree on at a state cancels. Per `time_scale`.
+        """
+        states = state_array(states, self.features)
+        start = self._start(self._centered(states), self._like(velocities, states, "velocities"))
+        layers, members = self.layers(), range(len(self.members))
+        widest = max(weight.shape[-1] for weight in layers.weights)
+        chunk = max(1, 2**24 // (start.shape[-1] * max(widest, len(self.features))))
+        total = torch.zeros(len(self.features), len(self.features))
+        for batch in start.split(chunk, dim=1):
+            each = (self.field.jacobian(layers.select(slice(n, n + 1)), batch[n : n + 1])[0] for n in members)
+            total += self.field.fold_paths(sum(each) / len(members)).abs().sum(0)
+        return np.asarray((total / len(states)).numpy())
+
+    @torch.no_grad()
     def path_matrix(self) -> Floats:
         """Summed strength of all paths, (member, source, target), never negative; a decay is a self-loop."""
         return path_strengths(self.parameters, self.field).numpy()

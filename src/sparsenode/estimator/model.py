@@ -18,14 +18,17 @@ from sklearn.base import BaseEstimator
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.estimator.settings import PARAMETERS, FitSettings, complete_settings, preparation
 from sparsenode.interventions.settings import interval_levels
+from sparsenode.settings import AUTO
 from sparsenode.typed import plain_value, read_settings, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from sparsenode.automatic.record import Choice
     from sparsenode.ensemble.members import Ensemble, Member
     from sparsenode.ensemble.states import States, Times
+    from sparsenode.estimator.importance import Importances
     from sparsenode.estimator.peers import Inferred
     from sparsenode.estimator.plots import Plots
     from sparsenode.evaluation.evaluate import Evaluation
@@ -48,7 +51,10 @@ _KEYS = {
 DENSE = "dense"
 """What the model without a regularizer is called beside the fit."""
 # What is computed from the fit when it is first asked for.
-_DERIVED = ("evaluation_", "dense_evaluation_", "peers_", "remarks_", "_chosen", "_truth", "_tables", "edge_test_")
+_DERIVED = (
+    *("evaluation_", "dense_evaluation_", "peers_", "remarks_", "edge_test_", "matched_", "importances_"),
+    *("_chosen", "_truth", "_tables"),
+)
 TESTED_PRIOR = "tested"
 """Name of the prior network of a sparse model: the edges that it may have."""
 _REFITTED = ("seeds", "iterations", "learning_rate", "verbose", "threads", "device")
@@ -242,7 +248,7 @@ class SparseNODE(BaseEstimator):
 
         model, method = self._key
         features = list(self.ensemble_.features)
-        tables = {method: self.evaluation_.networks[self._key]}
+        tables = {method: self._ranked_table}
         compared = {
             label: peer_table(peer, features, self._truth) for label, peer in labels_of(self.peers_.scores).items()
         }
@@ -253,6 +259,62 @@ class SparseNODE(BaseEstimator):
             scores = consensus([tables[method], *compared.values()], features)
             tables[CONSENSUS] = consensus_table(scores, features, self._truth)
         return tables
+
+    @cached_property
+    def importances_(self) -> Importances:
+        """How much each edge matters, by several measures, and which of them ranks."""
+        from sparsenode.data.observations import read_observations
+        from sparsenode.estimator.importance import measure_importances
+
+        settings = self._read_settings()
+        with _threads(settings.threads):
+            return measure_importances(
+                self._chosen,
+                self.adata_,
+                read_observations(self.adata_, networks=False),
+                self._ranking,
+                test=lambda: self.edge_test_ if hasattr(self, "edge_test_") else self.test_edges(),
+                memory_mb=settings.memory_mb,
+            )
+
+    @property
+    def _ranking(self) -> Choice:
+        """What edges are ranked by, and why."""
+        from sparsenode.automatic.record import BY_HAND, Choice
+
+        if self.ranking != AUTO:
+            return Choice("ranking", str(self.ranking), BY_HAND)
+        choices = self.settings_.get("automatic", {}).get("choices", [])
+        chosen = next((Choice(*choice) for choice in choices if choice[0] == "ranking"), None)
+        return chosen or Choice("ranking", "paths", "what the penalty has left")
+
+    @property
+    def _ranked_table(self) -> pd.DataFrame:
+        """The table of the fit's edges, in the order of the importance that ranks, which is their `share`."""
+        table = self.evaluation_.networks[self._key]
+        if self.importances_.ranking.value == "paths":
+            return table
+        numbers = {name: number for number, name in enumerate(self.ensemble_.features)}
+        source, target = (table[name].map(numbers).to_numpy(dtype=int) for name in ("source", "target"))
+        table = table.assign(share=np.nan_to_num(self.importances_.ranked[source, target]))
+        order = np.lexsort((-table["share"].to_numpy(), source == target))
+        return table.iloc[order].reset_index(drop=True)
+
+    def importance(self, *, self_loops: bool = False) -> pd.DataFrame:
+        """How much each pair matters, whether or not a member has the edge, the most important first.
+
+        Args:
+            self_loops: whether what a variable does to itself is listed too.
+
+        Returns:
+            A table of `rank`, `source`, `target`, `importance` (by which is ranked, and `network` ranks too), and a
+            column of each measure there is: `paths` (the mean share of the source in what the target gets, by paths
+            that the penalty has left), `derivatives` (mean size of d rate / d source, in deviations of both, of members
+            matched to slopes without a penalty), and `costs` (log increase of the error of held-out observations
+            without the source) where these rank or a test was made.
+        """
+        self._check_fitted()
+        return self.importances_.table(list(self.ensemble_.features), self_loops=self_loops)
 
     @property
     def strength_(self) -> float | None:
@@ -332,7 +394,7 @@ class SparseNODE(BaseEstimator):
             UserError: there is no such method.
         """
         self._check_fitted()
-        table = self.evaluation_.networks[self._key] if method is None else self._table_of(method)
+        table = self._ranked_table if method is None else self._table_of(method)
         if not self_loops:
             table = table[table["source"] != table["target"]]
         table = table.reset_index(drop=True)
@@ -512,13 +574,18 @@ class SparseNODE(BaseEstimator):
         """
         import pandas as pd
 
-        from sparsenode.estimator.peers import score_table
+        from sparsenode.estimator.peers import score_matrix, table_shares
 
         self._check_fitted()
         if self._truth.edges is None:
             raise UserError("the data have no true network to score the learned ones by; `rankings` compares them")
+        features, fitted = list(self.ensemble_.features), self._key[1]
+        ranked = np.nan_to_num(self.importances_.ranked, nan=-np.inf)
         rows = [
-            {"method": name, **score_table(table, list(self.ensemble_.features), self._truth)}
+            {
+                "method": name,
+                **score_matrix(ranked if name == fitted else table_shares(table, features), self._truth),
+            }
             for name, table in self._tables.items()
         ]
         return pd.DataFrame(rows)

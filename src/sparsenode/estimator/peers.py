@@ -129,10 +129,14 @@ def consensus_table(scores: PeerScores, features: Sequence[str], truth: Truth) -
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
 
-def score_table(table: pd.DataFrame, features: Sequence[str], truth: Truth) -> dict[str, float]:
-    """Areas below the curves of a table of edges beside the truth, by the shares that it is ranked by."""
+def table_shares(table: pd.DataFrame, features: Sequence[str]) -> np.ndarray:
+    """Shares (source, target) that a table of edges is ranked by, 0 where it has no edge."""
+    return np.abs(network_matrices(table.assign(weight=table["share"]), features).weights)
+
+
+def score_matrix(shares: np.ndarray, truth: Truth) -> dict[str, float]:
+    """Areas below the curves of a ranking (source, target) beside the truth."""
     assert truth.edges is not None  # noqa: S101  who asks has looked
-    shares = np.abs(network_matrices(table.assign(weight=table["share"]), features).weights)
     edges = select_pairs(truth.edges, truth.known)
     areas = score_pairs(select_pairs(shares, truth.known), edges, threshold=FREQUENCY_THRESHOLD)
     return {"auroc": areas["auroc"], "auprc": areas["auprc"], "density": float(edges.mean())}

@@ -104,6 +104,12 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     validation: ValidationSettings | Auto = Field(  # type: ignore[assignment]
         AUTO, description='What strengths are chosen on; "auto" for a block at a random place of each trajectory.'
     )
+    ranking: Literal["auto", "paths", "derivatives", "costs", "ranks"] = Field(
+        AUTO,
+        description="What edges are ranked by: `paths` that the penalty has left, `derivatives` of members matched to "
+        "slopes without a penalty, `costs` of leaving an input out on held-out observations (minutes), `ranks`, the "
+        'mean rank by the last two; "auto" by the data.',
+    )
     peers: dict[str, dict[str, Any]] | tuple[str, ...] | Auto = Field(
         AUTO,
         description="Other people's methods of network inference (`sparsenode options`) beside the fit, as names or "
@@ -158,7 +164,7 @@ def complete_settings(settings: FitSettings, adata: AnnData) -> tuple[dict[str, 
     by_hand = {name: value for name, value in values.items() if value != AUTO}
     regularizer = None if settings.regularizer == AUTO else settings.regularizer
     if settings.model == AUTO:
-        choices = choose_settings(adata, by_hand, regularizer=regularizer, where="SparseNODE")
+        choices = choose_settings(adata, by_hand, regularizer=regularizer, ranking=settings.ranking, where="SparseNODE")
         model, regularizer, report = choices.settings, choices.regularizer, choices.plain()
     else:
         plain = {name: plain_value(value) for name, value in by_hand.items()}

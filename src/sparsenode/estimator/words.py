@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from sparsenode.data.observations import read_observations
 from sparsenode.ensemble.choice import SEARCHES, describe_searches
 from sparsenode.ensemble.states import list_names
 from sparsenode.evaluation.baselines import BASELINE_NAMES
+from sparsenode.evaluation.plans import TRAJECTORY
 from sparsenode.evaluation.remarks import least_trivial_error
 from sparsenode.evaluation.results import pick
 from sparsenode.evaluation.tables import ALL
@@ -69,9 +71,11 @@ def describe_fit(model: SparseNODE) -> str:
             for source, target, effect in zip(top["source"], top["target"], top["effect"], strict=True)
         ]
         lines.append(f"  strongest edges: {', '.join(strongest) or 'none'}")
+        lines.append(f"  ranked by {model.importances_.ranking.value}: {model.importances_.ranking.reason}")
         if hasattr(model, "edge_test_"):
             lines.append(f"  test of edges: {model.edge_test_.summary().splitlines()[0]}")
         lines += _errors(model, selection["protocol"])
+        lines += _worth(model, selection["protocol"])
         lines += _agreement(model)
     # There is one method here, and no configuration.
     doubts = describe_remarks(model.remarks_, 3).replace("methods.NAME.strengths", "strengths")
@@ -99,23 +103,70 @@ def _agreement(model: SparseNODE) -> list[str]:
     return [*lines, *(f"  no network by {name}: {reason}" for name, reason in model.peers_.reasons.items())]
 
 
+def _worth(model: SparseNODE, protocol: str) -> list[str]:
+    """What forecasts of the validation data are worth beside the best trivial one and the dense model, in words."""
+    lines = []
+    for horizon in dict.fromkeys((protocol, TRAJECTORY)):
+        errors = _error_of_split(model, horizon, "validation")
+        if errors is None or not errors.name:
+            continue
+        what = "whole trajectories" if horizon == TRAJECTORY else "windows"
+        trivial = f"the best trivial one ({BASELINE_NAMES[errors.name]})"
+        beside = _compare(errors.error, errors.trivial, trivial)
+        if not math.isnan(errors.dense):
+            beside += f", {_compare(errors.error, errors.dense, 'the dense model')}"
+        line = f"  forecasts of {what} that were held out have an error {beside}"
+        if errors.error > errors.trivial:
+            line += f": this model is no use to forecast {what}"
+            if horizon == TRAJECTORY != protocol:
+                line += "; trust it for rates and short forecasts only"
+        lines.append(line)
+    return lines
+
+
+def _compare(error: float, other: float, name: str) -> str:
+    """How much an error is below or above another."""
+    if other <= 0 or math.isclose(error, other, rel_tol=0.005):
+        return f"as large as that of {name}"
+    change = 100 * (error / other - 1)
+    return f"{abs(change):.0f} % {'above' if change > 0 else 'below'} that of {name}"
+
+
+class _Errors(NamedTuple):
+    """Median mean squared errors over members: of the fit, the best trivial forecast and its name, the dense model."""
+
+    error: float
+    name: str
+    trivial: float
+    dense: float
+
+
+def _error_of_split(model: SparseNODE, horizon: str, split: str) -> _Errors | None:
+    """Errors of all trajectories of a split; None where there are none."""
+    metrics = model.evaluation_.metrics
+    where = {"horizon": horizon, "split": split, "phase": "fit", "trajectory": ALL, "status": "finished"}
+    rows = pick(metrics, metric="mse", method=model._key[1], strength=model.strength_, **where)
+    if rows.empty:
+        return None
+    name, trivial = least_trivial_error(metrics, model=model._key[0], protocol=horizon, split=split, phase="fit")
+    dense = math.nan
+    if model.dense_evaluation_ is not None:
+        of_dense = pick(model.dense_evaluation_.metrics, metric="mse", method="none", **where)
+        dense = math.nan if of_dense.empty else float(np.median(of_dense["value"]))
+    return _Errors(float(np.median(rows["value"])), name, trivial, dense)
+
+
 def _errors(model: SparseNODE, protocol: str) -> list[str]:
     """Error of each split beside the best trivial forecast."""
-    metrics = model.evaluation_.metrics
     lines = []
-    for horizon in dict.fromkeys((protocol, "trajectory")):
+    for horizon in dict.fromkeys((protocol, TRAJECTORY)):
         for split in _SPLITS:
-            where = {"horizon": horizon, "split": split, "phase": "fit", "trajectory": ALL, "status": "finished"}
-            rows = pick(metrics, metric="mse", method=model._key[1], strength=model.strength_, **where)
-            if rows.empty:
+            errors = _error_of_split(model, horizon, split)
+            if errors is None:
                 continue
-            name, trivial = least_trivial_error(
-                metrics, model=model._key[0], protocol=horizon, split=split, phase="fit"
+            beside = (
+                f"; best trivial forecast ({BASELINE_NAMES[errors.name]}) {errors.trivial:.3g}" if errors.name else ""
             )
-            error = float(np.median(rows["value"]))
-            beside = f"; best trivial forecast ({BASELINE_NAMES[name]}) {trivial:.3g}" if name else ""
-            if model.dense_evaluation_ is not None:
-                dense = pick(model.dense_evaluation_.metrics, metric="mse", method="none", **where)
-                beside += f"; dense model {float(np.median(dense['value'])):.3g}" * (not dense.empty)
-            lines.append(f"  error, {split}, forecasts by {horizon}: {error:.3g}{beside}")
+            beside += "" if math.isnan(errors.dense) else f"; dense model {errors.dense:.3g}"
+            lines.append(f"  error, {split}, forecasts by {horizon}: {errors.error:.3g}{beside}")
     return lines
