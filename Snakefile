@@ -21,6 +21,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/interventions.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/sweeps.smk"
+include: "workflow/rules/study.smk"
 
 
 resource_scopes:
@@ -33,6 +34,7 @@ rule all:
         all_figures(),
         all_tables(),
         all_results(),
+        study_results(),
     localrule: True
 
 
