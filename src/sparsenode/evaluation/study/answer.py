@@ -77,9 +77,10 @@ def answer_of(rows: pd.DataFrame) -> str:
         return HOLDS
     if len(holding):
         return f"holds where: {'; '.join(_name_row(row) for row in holding.itertuples())}"
+    words = ", ".join(f"{count} × {verdict}" for verdict, count in whole["verdict"].value_counts().items())
+    is_open = (whole["verdict"] == UNDECIDED).all()
+    summary = f"{UNDECIDED} over all systems" if is_open else f"{FAILS} over all systems ({words})"
     parts = rows[(rows["scope"] != ALL_SYSTEMS) & (rows["verdict"] == HOLDS)]
-    words = [f"{count} × {verdict}" for verdict, count in whole["verdict"].value_counts().items()]
-    summary = f"{FAILS} over all systems ({', '.join(words)})"
     if parts.empty:
         return summary
     scopes = dict.fromkeys(f"{_name_row(row)} in {row.scope}" for row in parts.itertuples())

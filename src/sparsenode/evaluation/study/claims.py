@@ -7,7 +7,9 @@ Rules. A claim of an effect *holds* where the whole interval lies on its side of
 for a rank test, this is below .05 after Holm's correction over the rows of its claim; *the opposite holds* where the
 same is true of the other side; there is *no difference* where the whole interval is within the margin; else it is
 *undecided*. A claim that there is no effect *holds* where the interval excludes an effect of the margin or more, *does
-not hold* where the whole interval is beyond the margin, and is *undecided* otherwise.
+not hold* where the whole interval is beyond the margin, and is *undecided* otherwise. With fewer than six systems all
+is *undecided*, since no rank test could tell, but for single kinds of systems: with three networks or more these are
+judged by the interval only.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from sparsenode.evaluation.study.claims import (
     get_claim,
 )
 from sparsenode.evaluation.study.effects import (
+    FEWEST_SYSTEMS,
     Effect,
     correct,
     measure_association,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 ALL_SYSTEMS = "all"
 """Scope of an effect over all systems and conditions of a claim."""
 SIGNIFICANT = 0.05
+FEWEST_OF_KIND = 3
+"""Networks of a single kind of systems that its verdict takes."""
 
 
 def answer_claim(name: str, long: Path, output: Path) -> None:
@@ -81,7 +84,7 @@ def evaluate_claim(claim: Claim, long: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(records)
     # A family of tests is what one claim says at one choice: over all systems, over kinds, or over conditions.
     table["p_corrected"] = table.groupby(["choice", "scopes"])["p"].transform(lambda values: correct(values.to_list()))
-    table["verdict"] = [judge(claim, row.lower, row.upper, row.p_corrected) for row in table.itertuples(index=False)]
+    table["verdict"] = [judge(claim, row, is_kind=row.scopes == "kind") for row in table.itertuples(index=False)]
     return table
 
 
@@ -107,22 +110,25 @@ def _by_system(paired: pd.DataFrame) -> pd.Series:
     return paired.groupby([*SYSTEM, "seed"])["effect"].mean().groupby(list(SYSTEM)).mean()
 
 
-def judge(claim: Claim, lower: float, upper: float, p: float) -> str:
+def judge(claim: Claim, effect: Any, *, is_kind: bool = False) -> str:
     """The verdict on an effect, by the rules of `claims`.
 
     Args:
         claim: what is claimed.
-        lower: end of the interval.
-        upper: the other end.
-        p: corrected p of the test, NaN where there are too few systems for one.
+        effect: `lower` and `upper` end of the interval, number of `systems`, and `p_corrected`, NaN where there is no
+            test.
+        is_kind: whether it is of a single kind of systems, which fewer networks and the interval decide.
     """
-    if not (np.isfinite(lower) and np.isfinite(upper)):
+    fewest = FEWEST_OF_KIND if is_kind else FEWEST_SYSTEMS
+    if effect.systems < fewest or not (np.isfinite(effect.lower) and np.isfinite(effect.upper)):
         return UNDECIDED
     # Turned so that the effect that is named, claimed or denied, is positive.
-    low, high = (-upper, -lower) if claim.direction.endswith("less") else (lower, upper)
+    low, high = effect.lower, effect.upper
+    if claim.direction.endswith("less"):
+        low, high = -high, -low
     if claim.direction.startswith("not"):
         return HOLDS if high < claim.margin else FAILS if low > claim.margin else UNDECIDED
-    is_sure = not np.isfinite(p) or p < SIGNIFICANT
+    is_sure = is_kind or effect.p_corrected < SIGNIFICANT
     if low > 0 and is_sure:
         return HOLDS
     if high < 0 and is_sure:
