@@ -22,6 +22,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/interventions.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/sweeps.smk"
+include: "workflow/rules/study.smk"
 
 
 resource_scopes:
@@ -34,6 +35,7 @@ rule all:
         all_figures(),
         all_tables(),
         all_results(),
+        study_results(),
     localrule: True
 
 

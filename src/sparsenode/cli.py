@@ -19,6 +19,7 @@ from typing import Any
 import sparsenode
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.figures import FIGURES, INPUTS, shield_matplotlib, subcommand_of
+from sparsenode.figures.study import STUDY_FIGURES
 from sparsenode.files import reading
 
 _ARGUMENTS_FROM = "--arguments-from"
@@ -131,6 +132,11 @@ def build_parser() -> argparse.ArgumentParser:
         _add_summarize_run,
         _add_tabulate_sweeps,
         _add_tabulate_benchmark,
+        _add_tabulate_study,
+        _add_collect_study,
+        _add_answer_claim,
+        _add_answer_study,
+        _add_draw_study,
     ):
         add(subparsers)
     for figure in FIGURES:
@@ -832,6 +838,80 @@ def _draw(figure: str, arguments: Arguments) -> None:
         Results(arguments.dataset, files, getattr(arguments, "benchmark", None)),
         [arguments.pdf, arguments.png],
         animation=getattr(arguments, "animation", None),
+        font_size=arguments.font_size,
+        dots_per_inch=arguments.dots_per_inch,
+    )
+
+
+def _add_tabulate_study(subparsers: Subparsers) -> None:
+    summary = "write the long table of the study for one dataset: errors by level of distance, and structure"
+    parser = _subcommand(subparsers, "tabulate-study", summary, _tabulate_study)
+    parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
+    parser.add_argument("--metrics", type=Path, required=True, help="parquet file of metrics")
+    parser.add_argument("--interventions", type=Path, help="parquet file of forecast interventions; default: none")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file, compressed by its ending .gz")
+
+
+def _tabulate_study(arguments: Arguments) -> None:
+    from sparsenode.evaluation.study.rows import tabulate_study
+
+    tabulate_study(arguments.data, arguments.metrics, arguments.output, arguments.interventions)
+
+
+def _add_collect_study(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "collect-study", "join long tables of the study into one", _collect_study)
+    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="CSV files, which may be compressed")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file, compressed by its ending .gz")
+
+
+def _collect_study(arguments: Arguments) -> None:
+    from sparsenode.evaluation.study.tables import collect_study
+
+    collect_study(arguments.tables, arguments.output)
+
+
+def _add_answer_claim(subparsers: Subparsers) -> None:
+    summary = "measure what one claim of the study says, with intervals, tests and verdicts"
+    parser = _subcommand(subparsers, "answer-claim", summary, _answer_claim)
+    parser.add_argument("--claim", required=True, help="name of the claim")
+    parser.add_argument("--long", type=Path, required=True, help="long table of the study")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file")
+
+
+def _answer_claim(arguments: Arguments) -> None:
+    from sparsenode.evaluation.study.verdicts import answer_claim
+
+    answer_claim(arguments.claim, arguments.long, arguments.output)
+
+
+def _add_answer_study(subparsers: Subparsers) -> None:
+    summary = "write the answer of the study: all claims, each with its number, interval and verdict"
+    parser = _subcommand(subparsers, "answer-study", summary, _answer_study)
+    parser.add_argument("--claims", type=Path, nargs="+", required=True, help="CSV files of claims")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file")
+    parser.add_argument("--markdown", type=Path, required=True, help="the page, as Markdown")
+
+
+def _answer_study(arguments: Arguments) -> None:
+    from sparsenode.evaluation.study.answer import answer_study
+
+    answer_study(arguments.claims, arguments.output, arguments.markdown)
+
+
+def _add_draw_study(subparsers: Subparsers) -> None:
+    parser = _subcommand(subparsers, "draw-study", "draw a figure of the study from its long table", _draw_study)
+    parser.add_argument("--figure", required=True, choices=sorted(STUDY_FIGURES), help="name of the figure")
+    parser.add_argument("--long", type=Path, required=True, help="long table of the study")
+    _add_pictures(parser)
+
+
+def _draw_study(arguments: Arguments) -> None:
+    from sparsenode.figures.study import draw_study
+
+    draw_study(
+        arguments.figure,
+        arguments.long,
+        [arguments.pdf, arguments.png],
         font_size=arguments.font_size,
         dots_per_inch=arguments.dots_per_inch,
     )

@@ -23,7 +23,9 @@ from sparsenode.pipeline import (
 )
 from sparsenode import remarks, versions
 from sparsenode.errors import UserError
+from sparsenode.evaluation.study.claims import CLAIMS
 from sparsenode.figures import FIGURES, subcommand_of
+from sparsenode.figures.study import STUDY_FIGURES
 
 try:
     CHECKED = configuration.check_configuration(config)
@@ -323,6 +325,9 @@ def possible_files():
         for peer in configuration.peers_of(config, dataset)
     ]
     jobs += [{"comparison": name} for name in configuration.comparisons_of(config)]
+    jobs += [{"kind": kind} for kind in configuration.kinds_of_study(config)]
+    jobs += [{"claim": claim} for claim in CLAIMS]
+    jobs += [{"figure": figure} for figure in STUDY_FIGURES]
     jobs += [{"url_path": path} for path in DOWNLOADED]
     jobs += [{"unpacked_path": path} for path in UNPACKED]
     allowed = {

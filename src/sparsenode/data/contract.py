@@ -3,10 +3,10 @@
 - `X` float32 (observation, feature) in modeling units, NaN where an entry was not observed; every observation has an
   observed entry at least. `layers["noise_free"]`, without NaN, where the truth is known.
 - `obs`, sorted by `trajectory` (in the order of its categories) and then by `time`:
-  `trajectory`, `group`, `subject`, `split` (train, validation, test) and `phase` (fit, extrapolation),
-  categorical; `time` float64, not decreasing within a trajectory, and `weight`, not negative: of an average, what
-  the weights of its observations add up to. `count`, above 0, where observations are averages: of how many. Further
-  categorical columns, such as `cell_type`, where a source has them.
+  `trajectory`, `group`, `subject`, `split` (train, validation, test) and `phase` (fit, extrapolation, or of test data
+  one of `distances.DISTANT_PHASES`), categorical; `time` float64, not decreasing within a trajectory, and `weight`,
+  not negative: of an average, what the weights of its observations add up to. `count`, above 0, where observations are
+  averages: of how many. Further categorical columns, such as `cell_type`, where a source has them.
 - `obsm["X_NAME"]` float32 (observation, dimension): coordinates to draw the observations at, such as `X_diffmap`.
 - `var`: `weight` (of a feature's squared error) and `is_regulator`, false where the source says that a feature cannot
   regulate others; the true network does not decide it.
@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sparsenode.data.distances import DISTANT_PHASES
 from sparsenode.data.names import find_unreadable
 from sparsenode.errors import UserError
 from sparsenode.files import describe_absence, reading, write_atomically
@@ -409,10 +410,12 @@ def _check_columns(obs: pd.DataFrame) -> str | None:
     for name in _CATEGORIES:
         if obs[name].dtype.name != "category" or obs[name].isna().any():
             return f"the column {name!r} of `obs` is to be categorical, without empty entries"
-    for name, allowed in (("split", SPLITS), ("phase", PHASES)):
+    for name, allowed in (("split", SPLITS), ("phase", (*PHASES, *DISTANT_PHASES))):
         unknown = sorted(set(obs[name].astype(str)) - set(allowed))
         if unknown:
             return f"the column {name!r} of `obs` holds {unknown[0]!r}; allowed: {', '.join(allowed)}"
+    if (obs["phase"].isin(DISTANT_PHASES) & (obs["split"] != "test")).any():
+        return f"the phases {', '.join(DISTANT_PHASES)} of `obs` are of the split test only"
     for name in ("time", "weight"):
         column = obs[name]
         if column.dtype.kind != "f" or not np.isfinite(column).all():

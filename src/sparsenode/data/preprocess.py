@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsenode.data.centering import center_values
 from sparsenode.data.contract import CONTRACT_VERSION, PHASES, SPLITS, name_problem, training_mask, write_trajectories
+from sparsenode.data.distances import DISTANT_PHASES
 from sparsenode.data.downloads import check_downloaded
 from sparsenode.data.magnitudes import doubts_of_times, doubts_of_values, measure_magnitudes
 from sparsenode.data.missing import describe_share, is_complete, mean_observed, missing_share
@@ -142,14 +143,13 @@ def assemble(
     def labels(values: Sequence[str]) -> pd.Categorical:
         return pd.Categorical(np.repeat(values, lengths), categories=list(dict.fromkeys(values)))
 
+    phases = np.concatenate([trajectory.phases for trajectory in raw.trajectories])
     obs = pd.DataFrame(
         {
             "trajectory": labels(names),
             "time": np.concatenate([trajectory.times for trajectory in raw.trajectories]).astype(np.float64),
             "split": pd.Categorical(np.concatenate(splits), categories=SPLITS),
-            "phase": pd.Categorical(
-                np.concatenate([trajectory.phases for trajectory in raw.trajectories]), categories=PHASES
-            ),
+            "phase": pd.Categorical(phases, categories=[*PHASES, *(name for name in DISTANT_PHASES if name in phases)]),
             "weight": np.concatenate(weights),
             "group": labels([trajectory.group for trajectory in raw.trajectories]),
             "subject": labels([trajectory.subject for trajectory in raw.trajectories]),

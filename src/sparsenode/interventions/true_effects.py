@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.data.distances import DISTANT_PHASES
 from sparsenode.data.observations import Observations
 from sparsenode.data.ranks import rank_correlation
 from sparsenode.data.source import SolvableSource
@@ -66,7 +67,8 @@ class TrueEffects:
                 f"forecasts of this dataset start from observation {data.known} of a trajectory, and the true system "
                 "can only be held from the first on; set initial_state.known to 1 or leave out `interventions`"
             )
-        codes = [code for code in range(len(data.trajectory_names)) if "test" in data.split[data.rows_of(code)]]
+        usual = (data.split == "test") & ~np.isin(data.phase, DISTANT_PHASES)
+        codes = [code for code in range(len(data.trajectory_names)) if usual[data.rows_of(code)].any()]
         if not codes:
             raise UserError("no trajectory is test data, so that there is nothing to compare interventions on")
         rows = np.stack([data.rows_of(code) for code in codes])

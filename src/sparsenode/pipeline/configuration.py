@@ -566,6 +566,20 @@ def benchmarks_of(config: Mapping[str, Any]) -> dict[str, str | None]:
     return {name: benchmark for name, benchmark in benchmarks.items() if benchmark or has_truth(config, name)}
 
 
+def studied_datasets(config: Mapping[str, Any]) -> list[str]:
+    """Datasets of the run that have test sets at levels of distance."""
+    datasets = config["datasets"]
+    return [name for name in config["run"]["datasets"] if datasets[name]["options"].get("distances") is not None]
+
+
+def kinds_of_study(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Datasets of the study by kind of system, that is by data source."""
+    kinds: dict[str, list[str]] = {}
+    for name in studied_datasets(config):
+        kinds.setdefault(config["datasets"][name]["source"], []).append(name)
+    return kinds
+
+
 def comparisons_of(config: Mapping[str, Any]) -> list[str]:
     """Give the comparisons that the run draws: those whose datasets and methods are all among its own."""
     run = config["run"]

@@ -267,6 +267,17 @@ class RunSettings(Settings):
     )
 
 
+class StudySettings(Settings):
+    """What the study is made from."""
+
+    tables: tuple[PathText, ...] = Field(
+        (),
+        description="Long tables of the study that are there already, such as those of finished parts. Its claims, "
+        "figures and answer are then made from these only, without training; an empty list takes the datasets of the "
+        "run that have the option `distances`.",
+    )
+
+
 class FiguresSettings(Settings):
     """How figures look."""
 
@@ -326,6 +337,11 @@ class Configuration(JobSettings):
         description="Named figures across datasets or methods, results/figures/comparisons/NAME: balanced accuracy, "
         "AUPRC, sparsity and test error over a quantity such as noise. Those whose datasets and methods "
         "are all of the run are drawn.",
+    )
+    study: StudySettings = Field(
+        StudySettings(),
+        description="The study, results/study: what sparsity does at levels of distance from the training data, over "
+        "all datasets with the option `distances`.",
     )
     figures: FiguresSettings = Field(
         FiguresSettings(), description="How figures look; a change draws figures again and trains nothing."

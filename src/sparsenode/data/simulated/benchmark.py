@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from sparsenode.data.simulated.distances import Simulation
 from sparsenode.data.simulated.simulation import (
     check_provenance,
     make_trajectories,
@@ -153,20 +154,33 @@ class BenchmarkSource(SimulatedSource):
         scale = np.where(deviation > 0.0, deviation, 1.0)
         # Drawn for hidden features too, so that what is hidden leaves the noise of the others.
         noise = self.generator_of(self.streams.noise).standard_normal(every.shape)[..., shown] * self.noise
+        in_unit = noise / scale if self.noise_unit == "system" else noise
         times = np.tile(simulated.times, (self.trajectories, 1))
         trajectories = make_trajectories(
             features,
             times,
             np.tile(within, (self.trajectories, 1)),
             scale,
-            noise / scale if self.noise_unit == "system" else noise,
+            in_unit,
             training=self.training_trajectories,
         )
         truth, truth_known, signed = self._network(system, shown)
+        simulation = Simulation(
+            system=system,
+            course=lambda solvable, first, at: self._course(solvable, first, at)[..., shown],
+            starts=simulated.states[:, 0],
+            training=self.training_trajectories,
+            times=times[self.training_trajectories :, within],
+            horizon=horizon,
+            scale=scale,
+            noise=self.noise / scale if self.noise_unit == "system" else np.full(len(scale), self.noise),
+            first_noise=in_unit[:, 0],
+        )
+        thinned = (self.thin(index, entry) for index, entry in enumerate(trajectories))
         return RawTrajectories(
             kind="simulated",
             features=tuple(system.features[index] for index in shown),
-            trajectories=tuple(self.thin(index, entry) for index, entry in enumerate(trajectories)),
+            trajectories=(*thinned, *self.distant(simulation)),
             time_unit=self.time_unit,
             value_unit="standard deviation",
             scaling="training_deviation",
@@ -214,6 +228,14 @@ class BenchmarkSource(SimulatedSource):
             constrain=system.constrain,
             names=system.variables,
         )
+
+    def _course(self, system: System, starts: Floats, times: Floats) -> Floats:
+        """All features (trajectory, time, feature) of a system without noise in its dynamics, from `starts` on."""
+        return system.observe(system.solve(starts, times, most_evaluations=self.most_evaluations(times)))
+
+    def nearest_allowed(self, system: System, states: Floats) -> Floats:
+        """The states (…, variable) nearest to `states` that the system can have."""
+        return system.constrain(states)
 
     def _network(self, system: System, shown: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_], bool]:
         """The true network of the observed features, where it is known, and whether all its edges have signs."""

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from sparsenode.data.contract import training_mask
 from sparsenode.data.outline import Outline
+from sparsenode.data.simulated.distances import DistanceSettings, Simulation, distant_trajectories
 from sparsenode.data.simulated.simulation import make_trajectories, regular_times, solve_with_noise
 from sparsenode.data.solvable import SolvableSystem
 from sparsenode.data.source import SolvableSource
@@ -47,6 +48,7 @@ class Streams(NamedTuple):
     share: int = 11
     missing: int = 12
     hidden: int = 13
+    distances: int = 14
 
 
 class SimulatedSource(SolvableSource):
@@ -101,6 +103,12 @@ class SimulatedSource(SolvableSource):
         gt=0,
         description="How far test trajectories start from the mean of the training starts, 1 being as far as those.",
     )
+    distances: DistanceSettings | None = Field(
+        None,
+        description="Further test sets at levels of distance from the training data, such as `{parameter: coupling}`: "
+        "held-out times of the training trajectories, starts 1.5 and 2 times as far from the center, and the parameter "
+        "halved and doubled. They take test trajectories, and dynamics without noise. null for none.",
+    )
 
     @abstractmethod
     def variables(self) -> tuple[str, ...]:
@@ -127,6 +135,7 @@ class SimulatedSource(SolvableSource):
         if self.test_trajectories >= self.trajectories:
             allowed = f"fewer than trajectories, {self.trajectories}, so that one is left for training"
             return [*problems, f"test_trajectories: found {self.test_trajectories}; allowed: {allowed}"]
+        problems += self._distance_problems()
         return [*problems, *(self._hidden_problems(self.variables()) if self.hidden else ())]
 
     def outline(self) -> Outline | None:
@@ -195,6 +204,52 @@ class SimulatedSource(SolvableSource):
             absent = (drawn < self.missing) & fitted[:, None]
             trajectory = replace(trajectory, values=np.where(absent, np.nan, trajectory.values))
         return trajectory
+
+    def noise_of_dynamics(self) -> str | None:
+        """The option that gives the dynamics noise, None where they have none."""
+        return "process_noise" if self.process_noise else None
+
+    def nearest_allowed(self, system: Any, states: Floats) -> Floats:  # noqa: ARG002  most systems can have any state
+        """The states (…, variable) nearest to `states` that the system can have."""
+        return states
+
+    def distant(self, simulation: Simulation) -> tuple[Trajectory, ...]:
+        """Test trajectories at further levels of distance, none where `distances` is null.
+
+        Raises:
+            UserError: a changed system, or one from farther out, cannot be solved up to the last time.
+        """
+        if self.distances is None:
+            return ()
+        generator = self.generator_of(self.streams.distances)
+
+        def nearest_allowed(states: Floats) -> Floats:
+            return self.nearest_allowed(simulation.system, states)
+
+        return distant_trajectories(simulation, self.distances, generator, nearest_allowed)
+
+    def _distance_problems(self) -> list[str]:
+        if self.distances is None:
+            return []
+        problems, names = [], self.parameter_names()
+        parameter, noisy = self.distances.parameter, self.noise_of_dynamics()
+        if parameter not in names:
+            problems.append(
+                f"distances.parameter: found {parameter!r}; allowed: a parameter of the system, of which the nearest "
+                f"are {nearest_names(parameter, names)}"
+            )
+        if self.test_trajectories == 0:
+            problems.append("test_trajectories: found 0; allowed: 1 or more, since `distances` moves their starts")
+        if self.test_spread != 1.0:
+            problems.append(
+                f"test_spread: found {self.test_spread:g}; allowed: 1, since `distances` has starts farther out"
+            )
+        if noisy is not None:
+            problems.append(
+                f"{noisy}: found {getattr(self, noisy):g}; allowed: 0, since with noise in the dynamics there is no "
+                "exact course for `distances`"
+            )
+        return problems
 
     def _hidden_problems(self, names: Sequence[str]) -> list[str]:
         if isinstance(self.hidden, int):
@@ -315,10 +370,22 @@ class DrawnSource(SimulatedSource):
             training=self.training_trajectories,
         )
         truth, truth_known = self.truth(system)
+        simulation = Simulation(
+            system=system,
+            course=lambda solvable, first, at: solvable.solve(first, at)[..., columns],
+            starts=states[:, 0],
+            training=self.training_trajectories,
+            times=times[self.training_trajectories :, within[0]],
+            horizon=self.horizon,
+            scale=scale[columns],
+            noise=np.full(len(columns), self.noise),
+            first_noise=noise[:, 0, columns],
+        )
+        thinned = (self.thin(index, trajectory) for index, trajectory in enumerate(trajectories))
         return RawTrajectories(
             kind="simulated",
             features=tuple(names[index] for index in columns),
-            trajectories=tuple(self.thin(index, trajectory) for index, trajectory in enumerate(trajectories)),
+            trajectories=(*thinned, *self.distant(simulation)),
             time_unit="time unit",
             value_unit="standard deviation",
             scaling="training_deviation",

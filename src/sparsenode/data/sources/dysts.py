@@ -56,6 +56,10 @@ class DystsSource(BenchmarkSource):
             )
         return problems
 
+    def noise_of_dynamics(self) -> str | None:
+        """The option that gives the dynamics noise, None where they have none."""
+        return "drive_noise" if self.drive_noise else super().noise_of_dynamics()
+
     def parameter_names(self) -> tuple[str, ...]:
         """Names of the system's parameters in dysts."""
         return self._make().parameter_names

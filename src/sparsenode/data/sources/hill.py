@@ -169,6 +169,10 @@ class HillSource(DrawnSource):
         """Levels between 0 and 1, (trajectory, gene)."""
         return generator.random((count, len(system.decay)))
 
+    def nearest_allowed(self, system: System, states: Floats) -> Floats:  # noqa: ARG002  the same for every system
+        """Levels (…, gene) of which those below 0 are 0."""
+        return np.maximum(states, 0.0)
+
     def truth(self, system: System) -> tuple[Floats, NDArray[np.bool_]]:
         """Signs of the edges; there is no self-regulation, and decay is not scored."""
         return system.truth(), ~np.eye(self.nodes, dtype=bool)

@@ -47,6 +47,10 @@ class LotkaVolterraSource(TimedSource):
             problems.append(f"lowest_start: found {self.lowest_start:g}; allowed: at most {self.highest_start:g}")
         return problems
 
+    def noise_of_dynamics(self) -> str | None:
+        """The option that gives the dynamics noise, None where they have none."""
+        return "step_noise" if self.step_noise else super().noise_of_dynamics()
+
     def make_system(self, generator: np.random.Generator) -> LotkaVolterra:  # noqa: ARG002  nothing of it is random
         """The species."""
         return LotkaVolterra(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsenode.data.distances import DISTANT_PHASES
 from sparsenode.data.observations import Observations
 from sparsenode.evaluation.metrics import COMPARISONS, ERRORS, describe, metric, registered_metrics
+
+LARGEST_ERROR = 100.0
+"""Squared modeling units at which an error is cut: simulated values are in training deviations."""
 
 
 @metric(
@@ -60,6 +64,44 @@ def noise_free_error(
     assert data.noise_free is not None  # noqa: S101 measured only where it is there
     squares = np.square(forecast.astype(np.float64) - data.noise_free[observation])
     return np.asarray(weigh_squares(squares, shares).mean(axis=1))
+
+
+def _has_levels(data: Observations) -> bool:
+    """Whether a dataset has test sets at levels of distance."""
+    return data.noise_free is not None and bool(np.isin(data.phase, DISTANT_PHASES).any())
+
+
+@metric(
+    ERRORS,
+    name="mse_cut",
+    description=f"`mse_noise_free` with the error of each observation, mean over the variables, cut at "
+    f"{LARGEST_ERROR:g}, ten deviations of the training data; an observation of which the forecast is not finite "
+    "counts as much; of data with test sets at levels of distance",
+    unit="squared modeling unit",
+    unit_of=lambda data: data.unit if _has_levels(data) else None,
+)
+def cut_error(forecast: np.ndarray, data: Observations, observation: np.ndarray) -> np.ndarray:
+    """Mean over features (entry,), at most `LARGEST_ERROR`."""
+    errors = _exact_errors(forecast, data, observation)
+    return np.where(errors < LARGEST_ERROR, errors, LARGEST_ERROR)
+
+
+@metric(
+    ERRORS,
+    name="share_ran_away",
+    description="share of the observations that `mse_cut` cuts",
+    unit_of=lambda data: "" if _has_levels(data) else None,
+)
+def share_ran_away(forecast: np.ndarray, data: Observations, observation: np.ndarray) -> np.ndarray:
+    """1 where the error reaches `LARGEST_ERROR` or is not finite, else 0, (entry,)."""
+    return np.where(_exact_errors(forecast, data, observation) < LARGEST_ERROR, 0.0, 1.0)
+
+
+def _exact_errors(forecast: np.ndarray, data: Observations, observation: np.ndarray) -> np.ndarray:
+    """Mean squared distance from the noise-free values, (entry,), also where forecasts are not finite."""
+    assert data.noise_free is not None  # noqa: S101 measured only where it is there
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.square(forecast.astype(np.float64) - data.noise_free[observation]).mean(axis=1))
 
 
 def weigh_squares(squares: np.ndarray, shares: np.ndarray | float) -> np.ndarray:
