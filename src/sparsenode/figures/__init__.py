@@ -61,7 +61,9 @@ FIGURES = {
         "which regulators drive which genes in each lineage", ("metrics", "selection", "networks", "data"), "cells"
     ),
     "interventions": Figure(
-        "what is forecast when a variable is held, and what is known", ("interventions",), "interventions"
+        "what is forecast when a variable is held, and what is known",
+        ("metrics", "selection", "interventions"),
+        "interventions",
     ),
 }
 INPUTS = {
