@@ -692,7 +692,8 @@ def world(figure: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict[s
     """The tables of a dataset that has the `figure` of a test, as files."""
     needs, inputs = FIGURES[figure].needs, FIGURES[figure].inputs
     if needs == "interventions":
-        return {"interventions": write_fates(tmp_path / "interventions.parquet", "a fate")}
+        files = request.getfixturevalue("files")
+        return {**files, "interventions": write_fates(tmp_path / "interventions.parquet", "a fate")}
     name = WORLD_OF_NEED.get(needs, "gene_files" if "networks" in inputs else "files")
     files = dict(request.getfixturevalue(name))
     if name == "gene_files":

@@ -161,7 +161,7 @@ def test_peers_take_their_best_pairs(rankings, gene_metrics):
         expected = structure.balanced_accuracy(np.arange(110) < count, edges)
         assert accuracies[at] == pytest.approx(expected)
     figure = draw("genes", scored(gene_metrics), CHOICES, rankings)
-    assert "SINDy (peer),\nbest pairs" in texts_of(figure)
+    assert "SINDy (peer)" in texts_of(figure)
     assert any("(76.4 %)" in text for text in texts_of(figure))
 
 

@@ -50,6 +50,10 @@ def make_fates():
         for seed in (-1, 0):
             told = {**where, "trajectory": name, "seed": seed, "method": "l1", "metric": "fate_share"}
             tables.append(make_table(**told, reference=FATES, value=list(values)))
+    expected = {("gene_knockout", "left"): -1.0, ("gene_knockout", "right"): 1.0, ("other_knockout", "left"): -1.0}
+    for (name, fate), value in expected.items():
+        told = {**where, "trajectory": name, "method": "l1", "metric": "fate_expected", "reference": fate}
+        tables.append(make_table(**told, value=[value]))
     for name, value in {"gene_knockout": 1.0, "other_knockout": 0.0, "all": 0.5}.items():
         told = {**where, "trajectory": name, "method": "l1", "metric": "fate_agreement"}
         tables.append(make_table(**told, value=[value]))
@@ -63,49 +67,68 @@ def panels(figure):
 
 @pytest.mark.slow(reason="draws a whole figure")
 @pytest.mark.parametrize("table", [make_effects(), make_effects(("small", "large")), make_fates()])
-def test_files_are_written(table, tmp_path):
+def test_files_are_written(table, files, tmp_path):
     table.to_parquet(tmp_path / "interventions.parquet", index=False)
     outputs = [tmp_path / "interventions.pdf", tmp_path / "interventions.png"]
-    results = Results("toy", {"interventions": tmp_path / "interventions.parquet"})
+    results = Results("toy", {**files, "interventions": tmp_path / "interventions.parquet"})
     draw_figure("interventions", results, outputs, dots_per_inch=50)
     assert outputs[0].read_bytes().startswith(b"%PDF")
     assert outputs[1].read_bytes().startswith(b"\x89PNG")
 
 
-def test_predicted_effects_stand_over_the_true_ones_of_the_fit():
-    found = panels(interventions.draw("toy", make_effects()))
-    assert list(found) == ["l1", "mine"]
-    assert found["l1"].get_title() == "l1\nskill 0.75\nrank correlation 0.90"
-    assert found["mine"].get_title() == "mine\nskill undefined\nrank correlation undefined"
-    (points,) = (line for line in found["l1"].get_lines() if line.get_marker() == looks(["l1"])["l1"].marker)
+NO_METRICS = make_table(metric="seconds", value=[]).iloc[:0]
+
+
+def draw(table):
+    return interventions.draw("toy", NO_METRICS, {}, table)
+
+
+def test_what_forecasts_lack_lies_over_the_true_effects_of_the_fit():
+    by_name = panels(draw(make_effects()))
+    assert list(by_name) == ["l1", "mine"]
+    assert by_name["l1"].get_title() == "l1\nskill 0.75"
+    assert by_name["mine"].get_title() == "mine\nskill undefined"
+    (points,) = (line for line in by_name["l1"].get_lines() if line.get_marker() == looks(["l1"])["l1"].marker)
     np.testing.assert_allclose(points.get_xdata(), [0.4, -0.2, 0.0, 1.0, -0.6])
-    np.testing.assert_allclose(points.get_ydata(), [0.2, -0.1, 0.0, 0.5, -0.3])
-    assert found["l1"].get_ylabel() == "predicted change of the mean\n(mol)"
-    assert found["l1"].get_xlim() == found["l1"].get_ylim() == (-1.6, 1.6)
+    np.testing.assert_allclose(points.get_ydata(), [-0.2, 0.1, 0.0, -0.5, 0.3], atol=1e-12)
+    assert by_name["l1"].get_ylabel() == "forecast less true\n(mol)"
+    np.testing.assert_allclose(by_name["l1"].get_xlim(), (-1.15, 1.15))
+    # The farthest is 0.51 off, with its range.
+    np.testing.assert_allclose(by_name["l1"].get_ylim(), (-0.612, 0.612))
 
 
-def test_models_have_rows_of_their_own():
-    assert list(panels(interventions.draw("toy", make_effects(("small", "large"))))) == [
+def test_models_are_named_where_there_are_several():
+    assert list(panels(draw(make_effects(("small", "large"))))) == [
         "small: l1", "small: mine", "large: l1", "large: mine",
     ]  # fmt: skip
 
 
-def test_bars_are_the_shares_of_fates_and_marks_tell_agreement():
-    found = panels(interventions.draw("toy", make_fates()))
-    axes = found["l1"]
+def test_cells_are_changes_of_the_shares_and_triangles_what_is_expected():
+    by_name = panels(draw(make_fates()))
+    axes = by_name["l1"]
     assert axes.get_title() == "l1\n1 of 2 as expected"
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["unclamped", "gene knockout", "other knockout"]
-    bottom, top = axes.get_ylim()
-    assert bottom > top  # unclamped stands on top
-    widths = {bars.get_label(): [bar.get_width() for bar in bars] for bars in axes.containers}
-    assert widths == {"left": [0.5, 0.0, 0.5], "right": [0.25, 1.0, 0.5], "none of them": [0.25, 0.0, 0.0]}
-    ends = [bar.get_x() + bar.get_width() for bar in axes.containers[-1]]
-    assert ends == [1.0, 1.0, 1.0]
-    assert {text.get_text(): text.xy[1] for text in axes.texts} == {"✓": 1, "✗": 2}
-    assert found["l0"].get_title() == "l0\nno strength chosen"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["gene knockout", "other knockout"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["left", "right", "none of them"]
+    cells = axes.collections[0].get_array().reshape(2, 3)
+    np.testing.assert_allclose(cells, [[-50, 75, -25], [0, 25, -25]])
+    marks = {
+        (line.get_xdata()[0], line.get_ydata()[0]): (line.get_marker(), line.get_markerfacecolor())
+        for line in axes.get_lines()
+    }
+    assert marks == {(0.5, 0.5): ("v", "black"), (1.5, 0.5): ("^", "black"), (0.5, 1.5): ("v", "white")}
+    assert by_name["l0"].get_title() == "l0\nno strength chosen"
+
+
+def test_of_many_interventions_those_that_change_most_are_shown():
+    names = [f"i{number}" for number in range(30)]
+    change = pd.DataFrame({"left": np.arange(30.0), "right": 0.0}, index=names)
+    assert (
+        interventions.choose_interventions(names, [change, -change]) == names[30 - interventions.MOST_INTERVENTIONS :]
+    )
+    assert interventions.choose_interventions(names[:4], [change]) == names[:4]
 
 
 def test_a_table_without_models_is_refused():
     table = make_effects()
     with pytest.raises(UserError, match="the interventions on toy hold no trained model"):
-        interventions.draw("toy", pd.DataFrame(table[table["model"] == ""]))
+        draw(pd.DataFrame(table[table["model"] == ""]))

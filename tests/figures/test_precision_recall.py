@@ -53,30 +53,41 @@ def test_the_area_is_the_step_average_precision(pairs):
     assert recall[-1] == 1
 
 
-def test_a_panel_for_each_estimator_tells_the_ratios_in_order(rankings):
-    figure = draw("genes", rankings)
-    assert [axes.get_title().split(":")[0] for axes in panels(figure)] == ["paths", "jacobian", "frequency"]
-    for axes, estimator in zip(panels(figure), ("paths", "jacobian", "frequency"), strict=True):
-        mine = rankings[(rankings["method"] == "pathreg") & (rankings["estimator"] == estimator)]
-        ratio = auprc_ratio(mine["score"].to_numpy(), mine["edge"].to_numpy())
-        assert legend_of(axes)[0] == f"{ratio:.2f}  pathreg"
-        told = [float(text.split()[0]) for text in legend_of(axes)]
-        assert told == sorted(told, reverse=True)
-        assert "1.00  chance, precision 0.24" in legend_of(axes)
+def test_one_panel_tells_the_ratios_of_paths_in_order(rankings):
+    [axes] = panels(draw("genes", rankings))
+    mine = rankings[(rankings["method"] == "pathreg") & (rankings["estimator"] == "paths")]
+    ratio = auprc_ratio(mine["score"].to_numpy(), mine["edge"].to_numpy())
+    assert legend_of(axes)[0] == f"{ratio:.2f}  pathreg"
+    ratios = [float(text.split()[0]) for text in legend_of(axes)]
+    assert ratios == sorted(ratios, reverse=True)
+    assert "1.00  chance" in legend_of(axes)
 
 
-def test_peers_are_dashed_gray_and_the_same_in_every_panel(rankings):
-    found = []
-    for axes in panels(draw("genes", rankings)):
-        by_label = dict(zip(legend_of(axes), axes.get_legend().get_lines(), strict=True))
-        [(label, handle)] = [(label, line) for label, line in by_label.items() if "SINDy (peer)" in label]
-        assert handle.get_linestyle() == "--"
-        assert len(set(to_rgb(handle.get_color()))) == 1
-        found.append(label)
-        ours = next(line for text, line in by_label.items() if text.endswith("pathreg"))
-        assert ours.get_linestyle() == "-"
-    assert len(found) == 3
-    assert len(set(found)) == 1
+def test_another_ranking_is_drawn_where_there_is_none_of_paths(rankings):
+    rest = rankings[rankings["estimator"] != "paths"]
+    figure = draw("genes", rest)
+    assert len(panels(figure)) == 1
+    assert "ranked by their mean absolute Jacobian" in figure.get_suptitle()
+
+
+def test_lines_that_coincide_are_narrower_the_higher_they_lie(rankings):
+    [axes] = panels(draw("genes", rankings))
+    ours = sorted((line for line in axes.get_lines() if line.get_linestyle() == "-" and len(line.get_xdata()) > 2),
+                  key=lambda line: line.get_zorder())  # fmt: skip
+    widths = [line.get_linewidth() for line in ours]
+    assert len(widths) == 3
+    assert widths == sorted(widths, reverse=True)
+    assert len(set(widths)) == 3
+
+
+def test_peers_are_dashed_gray(rankings):
+    [axes] = panels(draw("genes", rankings))
+    by_label = dict(zip(legend_of(axes), axes.get_legend().get_lines(), strict=True))
+    [handle] = [line for label, line in by_label.items() if "SINDy (peer)" in label]
+    assert handle.get_linestyle() == "--"
+    assert len(set(to_rgb(handle.get_color()))) == 1
+    ours = next(line for text, line in by_label.items() if text.endswith("pathreg"))
+    assert ours.get_linestyle() == "-"
 
 
 def test_a_peer_is_drawn_by_the_better_of_its_scores(rankings):
@@ -101,27 +112,29 @@ def test_methods_that_are_given_the_truth_are_marked(rankings):
         names = [text for axes in panels(figure) for text in legend_of(axes) if f" {method}" in text]
         assert names
         assert all(("†" in name) is marked for name in names)
-        assert (style.TOLD in figure.subfigs[0].get_suptitle()) is marked
+        assert (style.TOLD in figure.get_suptitle()) is marked
 
 
-def test_of_many_methods_the_best_are_drawn(rankings):
+def test_of_many_methods_and_peers_the_best_are_drawn(rankings):
     text = rankings.astype({"method": str})
-    mine = text[text["method"] == "pathreg"]
-    more = [mine.assign(method=f"mine_{number}") for number in range(precision_recall.MOST_LINES)]
-    figure = draw("genes", pd.concat([text, *more]))
-    axes = panels(figure)[0]
-    # Twelve methods, chance, and how many are not shown: none, l1, and both peers; of equals the first ones.
-    assert legend_of(axes)[-1] == "and 5 with less"
-    assert len(legend_of(axes)) == precision_recall.MOST_LINES + 2
-    assert len([line for line in axes.get_lines() if len(line.get_xdata()) > 2]) == precision_recall.MOST_LINES
+    mine, peer = text[text["method"] == "pathreg"], text[text["method"] == "peer:sindy"]
+    more = [mine.assign(method=f"mine_{number}") for number in range(4)]
+    more += [peer.assign(method=f"peer:other_{number}") for number in range(3)]
+    [axes] = panels(draw("genes", pd.concat([text, *more])))
+    drawn = [line for line in axes.get_lines() if len(line.get_xdata()) > 2]
+    assert len(drawn) == precision_recall.MOST_METHODS + precision_recall.MOST_PEERS
+    # Seven methods and five peers, of which six are drawn, and chance.
+    assert legend_of(axes)[-1] == "and 6 with less"
+    assert len(legend_of(axes)) == len(drawn) + 2
 
 
-def test_models_stand_below_each_other(rankings):
+def test_each_model_has_a_panel(rankings):
     text = rankings.astype({"model": str})
     other = text[text["model"] == "windows"].assign(model="larger")
     figure = draw("genes", pd.concat([text, other]))
-    assert len(panels(figure)) == 6
-    assert "model larger: how many of the 26 true edges (of 110 pairs)" in figure.subfigs[1].get_suptitle()
+    assert [axes.get_title() for axes in panels(figure)] == ["windows", "larger"]
+    heading = " ".join(figure.get_suptitle().split())
+    assert "genes: how many of the 26 true edges are found, and at what precision all 110 pairs" in heading
 
 
 @pytest.mark.slow(reason="draws a whole figure")
@@ -130,7 +143,7 @@ def test_without_a_chosen_strength_peers_stand_alone(rankings, tmp_path):
     for table, lines in ((peers, 3), (join_rankings([]), 0)):
         figure = draw("genes", table)
         [axes] = panels(figure)
-        assert axes.get_title() == "no method has a chosen strength (too few members finished)"
+        assert "no method has a chosen strength (too few members finished)" in figure.get_suptitle()
         assert len(axes.get_lines()) == lines
         figure.savefig(tmp_path / "curves.png", dpi=30)
 
@@ -138,6 +151,6 @@ def test_without_a_chosen_strength_peers_stand_alone(rankings, tmp_path):
 @pytest.mark.slow(reason="draws a whole figure")
 def test_a_truth_that_tells_of_no_pair_is_said_to(tmp_path):
     figure = precision_recall.draw("genes", {}, {("small", "l1"): Choice(0.1, "chosen")})
-    [axes] = panels(figure)
-    assert axes.get_title() == "no pair of two variables has a known truth"
+    assert len(panels(figure)) == 1
+    assert "no pair of two variables has a known truth" in figure.get_suptitle()
     figure.savefig(tmp_path / "curves.png", dpi=30)

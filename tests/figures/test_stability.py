@@ -92,17 +92,24 @@ def test_pairs_at_a_strength_that_the_summary_lacks_are_damage(tmp_path):
         stability.read_paths(tmp_path, finished([0.1]), "m", "l1", FEATURES)
 
 
-def test_edges_and_other_pairs_are_lines_of_their_colors_and_means(metrics):
+def test_edges_and_other_pairs_are_lines_of_their_colors_and_means(metrics, monkeypatch):
+    monkeypatch.setattr(stability, "FEWEST_SEEDS", 3)
     [axes] = panels(draw(metrics, ("true network", Network(TRUTH, KNOWN, signed=True))))
     collections = [item for item in axes.collections if isinstance(item, LineCollection)]
     assert [len(item.get_segments()) for item in collections] == [4, 2]
     # Strength 0 stands apart, as a mark, and not in the lines.
     edge = collections[1].get_segments()[0]
-    np.testing.assert_allclose(edge, [[0.001, 1], [0.01, 1], [0.1, 0]])
+    np.testing.assert_allclose(edge, [[0.001, 100], [0.01, 100], [0.1, 0]])
     means = [line for line in axes.get_lines() if line.get_linewidth() > 2 and len(line.get_xdata()) == 3]
     assert [line.get_color() for line in means] == [style.GRAY, style.EDGE]
-    np.testing.assert_allclose(means[0].get_ydata(), [0.6, 0, 0])
-    np.testing.assert_allclose(means[1].get_ydata(), [0.9, 0.9, 0])
+    np.testing.assert_allclose(means[0].get_ydata(), [60, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(means[1].get_ydata(), [90, 90, 0], rtol=1e-6)
+
+
+def test_of_few_seeds_only_means_are_drawn(metrics):
+    [axes] = panels(draw(metrics, ("true network", Network(TRUTH, KNOWN, signed=True))))
+    assert not [item for item in axes.collections if isinstance(item, LineCollection)]
+    assert len([line for line in axes.get_lines() if len(line.get_xdata()) == 3]) == 2
 
 
 def test_the_chosen_strength_is_a_dashed_line(metrics):
@@ -144,9 +151,9 @@ def test_many_pairs_are_drawn_as_quartiles(metrics):
     assert len(areas) == 2
     bounds = np.quantile(frequency[:, 0, 1:], [0.25, 0.75], axis=1)
     heights = areas[1].get_paths()[0].vertices[:, 1]
-    assert heights.min() == pytest.approx(bounds.min())
-    assert heights.max() == pytest.approx(bounds.max())
-    texts = [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()]
+    assert heights.min() == pytest.approx(100 * bounds.min())
+    assert heights.max() == pytest.approx(100 * bounds.max())
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "the middle half of the pairs" in texts
     assert "edges of the true network (29), mean" in texts
 
@@ -157,7 +164,7 @@ def test_methods_without_strengths_are_shown_where_there_are_no_others(metrics):
     assert stability.methods_with_strengths(plain, "small") == ["none"]
     alone = {("small", "none"): stability.make_paths(np.array([0.0]), np.ones((1, 3, 3), np.float32), None)}
     [axes] = panels(stability.draw("toy", plain, {("small", "none"): Choice(0.0, "")}, alone, None))
-    assert axes.get_xlabel() == "strength (0: no regularizer)"
+    assert axes.get_xlabel() == "penalty strength"
 
 
 def test_where_every_member_diverged_panels_are_empty(metrics, tmp_path):
@@ -168,7 +175,7 @@ def test_where_every_member_diverged_panels_are_empty(metrics, tmp_path):
     assert stability.methods_with_strengths(lost, "small") == ["none", "l1", "mine"]
     figure = stability.draw("toy", lost, {}, paths, ("true network", Network(TRUTH, KNOWN, signed=True)))
     assert panels(figure)[0].get_title() == "l1\n12 of 12 diverged"
-    assert figure.subfigs[0].get_suptitle().endswith("grows\nno member finished, 3 seeds")
+    assert "no member finished, 3 seeds" in figure.get_suptitle()
     figure.savefig(tmp_path / "stability.png", dpi=30)
 
 
@@ -213,12 +220,12 @@ def test_what_is_drawn_of_many_pairs_does_not_depend_on_how_many_are_listed(monk
         areas = [item.get_paths()[0].vertices for item in axes.collections]
         drawn.append((means, areas))
         assert f"edges of the true network ({int(truth.sum())}), mean" in [
-            text.get_text() for text in figure.subfigs[0].legends[0].get_texts()
+            text.get_text() for text in figure.legends[0].get_texts()
         ]
-    np.testing.assert_array_equal(drawn[0][0][1], [1.0, 1.0])
+    np.testing.assert_array_equal(drawn[0][0][1], [100.0, 100.0])
     others = (truth == 0) & ~np.eye(count, dtype=bool)
     exact = [(members[strengths == strength] >= 1e-5).mean(axis=0)[others] for strength in (0.01, 0.1)]
-    np.testing.assert_allclose(drawn[0][0][0], [one.mean() for one in exact], rtol=1e-6)
+    np.testing.assert_allclose(drawn[0][0][0], [100 * one.mean() for one in exact], rtol=1e-6)
     for first, second in zip(drawn[0][0] + drawn[0][1], drawn[1][0] + drawn[1][1], strict=True):
         np.testing.assert_array_equal(first, second)
 

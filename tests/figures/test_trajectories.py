@@ -12,23 +12,48 @@ from sparsenode.figures import trajectories
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory"), ("small", "none"): Choice(0.0, "trajectory")}
 
 
-def test_lines_are_medians_over_seeds(metrics, forecasts):
+def grid_of(figure):
+    return {(axes.get_subplotspec().rowspan.start, axes.get_subplotspec().colspan.start): axes for axes in figure.axes}
+
+
+def test_the_best_forecast_is_the_median_over_seeds(metrics, forecasts):
     figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
-    axes = figure.subfigs[0].axes[0]
-    assert axes.get_title() == "first"
-    assert [panel.get_ylabel() for panel in figure.subfigs[0].axes if panel.get_ylabel()] == ["a", "b", "c"]
-    assert axes.get_xlabel() == ""
-    times = axes.get_lines()[0].get_xdata()
-    values = axes.get_lines()[0].get_ydata()
-    kept = np.isfinite(times)
-    np.testing.assert_allclose(values[kept], 1.1 * np.sin(times[kept]), atol=1e-6)
+    grid = grid_of(figure)
+    assert grid[0, 0].get_title() == "first"
+    assert [grid[row, 0].get_ylabel() for row in range(2)] == ["a\n(mol)", "b\n(mol)"]
+    assert grid[0, 0].get_xlabel() == ""
+    times = grid[0, 0].get_lines()[0].get_xdata()
+    values = grid[0, 0].get_lines()[0].get_ydata()
+    finite = np.isfinite(times)
+    np.testing.assert_allclose(values[finite], 1.1 * np.sin(times[finite]), atol=1e-6)
+
+
+def test_errors_over_all_features_tell_networks_apart(metrics, forecasts):
+    worse = forecasts["method"].eq("l1")
+    forecasts.loc[worse, "predicted"] = forecasts.loc[worse, "observed"] + 0.5
+    grid = grid_of(trajectories.draw("toy", metrics, CHOICES, forecasts))
+    lines = {line.get_color(): line for line in grid[2, 0].get_lines()}
+    looks = trajectories.network_looks(list(CHOICES))
+    values = lines[looks["small", "l1"].color].get_ydata()
+    np.testing.assert_allclose(values[np.isfinite(values)], 0.5, rtol=1e-6)
+    mine = forecasts[(forecasts["method"] == "none") & (forecasts["trajectory"] == "first") & (forecasts["seed"] == 1)]
+    expected = ((mine["predicted"] - mine["observed"]) ** 2).groupby(mine["time"]).mean() ** 0.5
+    values = lines[looks["small", "none"].color].get_ydata()
+    np.testing.assert_allclose(values[np.isfinite(values)], expected)
+
+
+def test_a_method_of_a_second_model_is_dashed():
+    looks = trajectories.network_looks([("small", "l1"), ("large", "l1"), ("large", "none")])
+    assert looks["small", "l1"].color == looks["large", "l1"].color
+    assert looks["small", "l1"].line != looks["large", "l1"].line
+    assert looks["large", "none"].line == "-"
 
 
 @pytest.mark.slow(reason="draws several figures")
 def test_an_explosion_does_not_set_the_scale(metrics, forecasts):
     forecasts.loc[forecasts["seed"] == 2, "predicted"] = 1e9
-    figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
-    assert max(axes.get_ylim()[1] for axes in figure.subfigs[0].axes) < 2
+    grid = grid_of(trajectories.draw("toy", metrics, CHOICES, forecasts))
+    assert max(grid[row, 0].get_ylim()[1] for row in range(2)) < 2
 
 
 def test_windows_start_at_their_restart_observation(metrics, forecasts):
@@ -40,11 +65,13 @@ def test_windows_start_at_their_restart_observation(metrics, forecasts):
     windows = windows[windows["time"] > windows["start"]]
     choices = {key: Choice(choice.strength, "window") for key, choice in CHOICES.items()}
     figure = trajectories.draw("toy", metrics, choices, pd.concat([forecasts, windows]))
-    line = figure.subfigs[0].axes[0].get_lines()[0]
+    grid = grid_of(figure)
+    line = grid[0, 0].get_lines()[0]
     breaks = np.flatnonzero(np.isnan(line.get_xdata()))
     assert len(breaks) >= 2
     second = breaks[0] + 1
     np.testing.assert_allclose(line.get_ydata()[second], np.sin(line.get_xdata()[second]), atol=1e-6)
+    assert np.isnan(grid[2, 0].get_lines()[0].get_xdata()).sum() >= 2
 
 
 def test_held_out_parts_are_shaded():
@@ -64,7 +91,7 @@ def test_trajectories_come_from_each_group_and_noise_is_told_from_a_course():
         {"trajectory": names, "group": [name[0] for name in names], "split": "test", "time": 0.0, "feature": "a"}
     )
     chosen = trajectories.choose_trajectories(observed)
-    assert {name[0] for name in chosen[:3]} == {"x", "y", "z"}
+    assert len({name[0] for name in chosen}) == trajectories.TRAJECTORIES
     assert len(chosen) == trajectories.TRAJECTORIES
     rng = np.random.default_rng(0)
     assert trajectories.is_noisy(pd.Series(rng.normal(size=100)))
@@ -89,8 +116,8 @@ def test_what_is_missing_is_not_drawn(metrics, forecasts):
     forecasts.loc[gap, "observed"] = np.nan
     forecasts.loc[forecasts["feature"].eq("c"), "observed"] = np.nan
     figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
-    panels = {axes.get_subplotspec().rowspan.start: axes for axes in figure.subfigs[0].axes}
-    for row, count in ((0, 30), (1, int((~times.between(1.0, 4.0)).sum())), (2, 0)):
+    panels = {axes.get_subplotspec().rowspan.start: axes for axes in figure.axes}
+    for row, count in ((0, 30), (1, int((~times.between(1.0, 4.0)).sum()))):
         dots = [drawn for drawn in panels[row].collections if isinstance(drawn, PathCollection)]
         assert sum(len(points.get_offsets()) for points in dots) == count
         forecast = panels[row].get_lines()[0]

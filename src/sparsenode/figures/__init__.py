@@ -62,7 +62,9 @@ FIGURES = {
         "which regulators drive which genes in each lineage", ("metrics", "selection", "networks", "data"), "cells"
     ),
     "interventions": Figure(
-        "what is forecast when a variable is held, and what is known", ("interventions",), "interventions"
+        "what is forecast when a variable is held, and what is known",
+        ("metrics", "selection", "interventions"),
+        "interventions",
     ),
     "edges": Figure("tested edges: effects with their intervals, those that are needed marked", ("edges",), "edges"),
 }

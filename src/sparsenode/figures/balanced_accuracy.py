@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
@@ -16,6 +14,7 @@ from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.evaluation.structure import NO_PAIR, auprc
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
+from sparsenode.figures.panels import MOST_PANELS, WIDTH, write_heading
 from sparsenode.figures.published import Published, read_published
 from sparsenode.figures.style import Look, SparsityAxis
 
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 
     from sparsenode.evaluation.results import Results
 
-MOST_COLUMNS = 3
+MOST_COLUMNS = 2
+MOST_PEERS = 3
 CURVE_POINTS = 400
 RING = 11
 TICK, LEADER, LABEL = 7, 13, 20
@@ -59,10 +59,11 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    models = models_of(metrics)
+    models = models_of(metrics)[:MOST_PANELS]
     members = {model: select_members(metrics, model) for model in models}
     published_methods = [entry for entry in published if "balanced_accuracy" in entry.values]
-    peers = peer_curves(rankings)
+    every_peer = peer_curves(rankings)
+    peers = {peer: every_peer[peer] for peer in best_peers(every_peer)}
     share = true_share(rankings)
     sparsities = [float(value) for table in members.values() for value in table["sparsity"]]
     axis = SparsityAxis([*sparsities, 1 - share])
@@ -70,10 +71,7 @@ def draw(
 
     columns = min(len(models), MOST_COLUMNS)
     rows = -(-len(models) // columns)
-    width = 5.2 if columns == 1 else 4.1
-    figure = Figure(
-        figsize=(width * columns + (3.6 if published_methods else 2.3), 0.7 + 3.7 * rows), layout="constrained"
-    )
+    figure = Figure(figsize=(WIDTH + (1.3 if published_methods else 0), 2.0 + 2.4 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, model in zip(panels, models, strict=False):
         axes.set_title(model)
@@ -98,9 +96,9 @@ def draw(
         axes.set_visible(False)
     for axes in panels[: len(models)]:
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel("sparsity: pairs of known truth without a path (%)")
+        axes.set_xlabel("pairs without a path (%),\nlogarithmic in the rest")
     for axes in panels[::columns]:
-        axes.set_ylabel("balanced accuracy (%): mean of edges found\nand of absent edges left out")
+        axes.set_ylabel("balanced accuracy (%)")
     low, _ = panels[0].get_ylim()
     panels[0].set_ylim(max(min(low, 48.0), 0.0), 101)
     last = {*range(columns - 1, len(models), columns), len(models) - 1}
@@ -109,15 +107,15 @@ def draw(
         _mark_published(axes, published_methods)
         if number in last:
             names.append((axes, _name_published(axes, published_methods)))
-    caption = (
-        f"small dots: members; large symbols: median over {style.count_seeds(metrics)} at each strength, joined in "
-        "order of strength"
+    write_heading(
+        figure,
+        [
+            f"{dataset}: which pairs have a path, beside the true network",
+            f"small dots: members; symbols: median over {style.count_seeds(metrics)} at each strength, joined in "
+            "order of strength",
+            *style.told_notes(choices),
+        ],
     )
-    # Left of the legend, however few panels there are.
-    wrapped = textwrap.fill(
-        "; ".join([caption, *style.told_notes(choices)]), int(width * columns / (0.008 * mpl.rcParams["font.size"]))
-    )
-    figure.suptitle(f"{dataset}: which pairs have a path, beside the true network\n{wrapped}", x=0.01, ha="left")
     _legend(figure, metrics, choices, looks, peers, share, has_published=bool(published_methods))
     figure.draw_without_rendering()
     for axes, texts in names:
@@ -150,6 +148,12 @@ def peer_curves(rankings: Rankings) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                 curves[peer, estimator] = trace(scores, edges)
     best = favored_estimators(areas)
     return {peer: curves[peer, best[peer]] for peer in style.peer_order(best) if (peer, best[peer]) in curves}
+
+
+def best_peers(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[str]:
+    """The peers that are drawn, of `MOST_PEERS` at most: those with the greatest balanced accuracy anywhere."""
+    best = sorted(curves, key=lambda peer: -float(curves[peer][1].max()))[:MOST_PEERS]
+    return [peer for peer in curves if peer in best]
 
 
 def trace(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -265,20 +269,20 @@ def _legend(
         Line2D([], [], marker="o", markersize=RING - 1, markerfacecolor="none", markeredgecolor=style.GRAY,
                markeredgewidth=1.6, linestyle="none")
     )  # fmt: skip
-    labels.append("strength chosen on\nvalidation")
+    labels.append("chosen on validation")
     for peer in peers:
         handles.append(Line2D([], [], color=looks[peer].color, linestyle=looks[peer].line, linewidth=1.1))
-        labels.append(f"{style.method_label(peer)} (peer),\nbest pairs")
+        labels.append(f"{style.method_label(peer)} (peer)")
     if has_published:
         handles.append(
             Line2D([], [], color=style.GRAY, marker="_", markersize=TICK, markeredgewidth=1.6, linestyle="none")
         )
-        labels.append("published accuracy (its\nsparsity is of weights)")
+        labels.append("published")
     if np.isfinite(share):
         handles.append(
             Line2D([], [], color=style.GRAY, marker="|", markersize=11, markeredgewidth=0.8, linestyle="none")
         )
-        labels.append(f"sparsity of the true\nnetwork ({100 * (1 - share):.3g} %)")
+        labels.append(f"true network ({100 * (1 - share):.3g} %)")
     handles.append(Line2D([], [], color=style.GRAY, linewidth=0.8))
     labels.append("chance (50 %)")
-    figure.legend(handles, labels, loc="outside right upper", handlelength=2.6)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=2.2, columnspacing=1.2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from sparsenode.data.contract import Network, reference_network
 from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
+from sparsenode.figures.panels import MOST_PANELS, Key, choose_networks, describe_selection, make_panels, panel_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 
     from sparsenode.evaluation.results import Results
 
-MOST_FEATURES = 40
+MOST_FEATURES = 20
 """Of more features than this, those with the strongest learned edges are shown."""
-COLUMNS = 3
 NOT_KNOWN = "#ececec"
-NOTES_WIDTH = 110
 
 
 def read(results: Results) -> tuple[Any, ...]:
@@ -42,14 +40,14 @@ def read(results: Results) -> tuple[Any, ...]:
 def draw(
     dataset: str,
     metrics: pd.DataFrame,
-    choices: Mapping[tuple[str, str], Choice],
-    learned: Mapping[tuple[str, str], np.ndarray],
+    choices: Mapping[Key, Choice],
+    learned: Mapping[Key, np.ndarray],
     features: Sequence[str],
     reference: tuple[str, Network] | None,
-    unsigned: Mapping[tuple[str, str], np.ndarray] | None = None,
-    unlisted: Mapping[tuple[str, str], np.ndarray] | None = None,
+    unsigned: Mapping[Key, np.ndarray] | None = None,
+    unlisted: Mapping[Key, np.ndarray] | None = None,
 ) -> Figure:
-    """For each model the reference and one heat map per method, in the same order of features.
+    """The reference and the networks that forecast best, as heat maps in the same order of features, six at most.
 
     Args:
         dataset: name of the dataset, for the heading.
@@ -61,76 +59,55 @@ def draw(
         unsigned: true (source, target) where a sign is not known, by (model, method).
         unlisted: true (source, target) where nothing is known of a pair, for networks whose list was cut.
     """
-    from matplotlib.figure import Figure
-
     models = models_of(metrics)
     selected_count, order = choose_features(learned, reference)
     names = list(name_labels(features[number] for number in order).values())
-    reference_block = None if reference is None else restrict(reference[1], np.ix_(order, order))
-    panels = {
-        model: [method for method in style.method_order(metrics["method"]) if (model, method) in choices]
-        for model in models
-    }
-    rows = {
-        model: int(np.ceil((len(methods) + (reference is not None)) / COLUMNS)) for model, methods in panels.items()
-    }
-    side = 2.7 if len(order) <= 20 else 3.6
-    figure = Figure(
-        figsize=(COLUMNS * side + 1.2, sum(side * count + 1.0 for count in rows.values())), layout="constrained"
-    )
-    subfigures = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=[rows[model] for model in models]))
-    for subfigure, model in zip(subfigures, models, strict=True):
-        neither = {method: (unsigned or {}).get((model, method)) for method in panels[model]}
-        green = any(mask is not None and mask.any() for mask in neither.values())
-        green = green or (reference_block is not None and not reference_block.signed)
-        notes = ["green: sign not known"] if green else []
-        if reference is not None and reference_block is not None and not reference_block.known.all():
-            notes.append(f"light gray: pairs of which the {reference[0]} tells nothing")
-        cut = {method: choices[model, method].edges for method in panels[model] if choices[model, method].is_cut}
-        if cut:
-            listed = max(edges["listed"] for edges in cut.values() if edges is not None)
-            notes.append(f"hatched: not known, since the pair is not among the {listed:,} edges of the largest share")
-        name = style.heading(dataset, model, models)
-        subfigure.suptitle(_heading(name, metrics, selected_count, len(features), reference, notes, cut=bool(cut)))
-        grid = subfigure.subplots(rows[model], COLUMNS, squeeze=False).ravel()
-        last = len(panels[model]) + (reference is not None)
-        used = iter(grid)
-        mesh = None
-        edges = None
-        if reference is not None and reference_block is not None:
-            edges = reference_block.truth != 0
-            axes = next(used)
-            mesh = _draw_matrix(
-                axes,
-                np.sign(reference_block.truth),
-                None,
-                None if reference_block.signed else edges,
-                ~reference_block.known,
-            )
-            axes.set_title(f"{reference[0]}\n{int(edges.sum())} edges\n")
-        for method in panels[model]:
-            axes = next(used)
-            mask = neither[method]
-            block = None if mask is None else mask[np.ix_(order, order)]
-            matrix = scale(learned[model, method])[np.ix_(order, order)]
-            blank = (unlisted or {}).get((model, method))
-            mesh = _draw_matrix(axes, matrix, edges, block)
-            if blank is not None:
-                hatch(axes, blank[np.ix_(order, order)] & ~np.eye(len(order), dtype=bool))
-            axes.set_title(_panel_title(metrics, choices[model, method], model, method, learned[model, method]))
-        for number, axes in enumerate(grid):
-            # All panels have the same order: names are at the left and below the last panel of a column.
-            _label_features(axes, names, left=number % COLUMNS == 0, below=number + COLUMNS >= last)
-            axes.set_visible(number < last)
-        if mesh is not None:
-            bar = subfigure.colorbar(mesh, ax=grid, shrink=0.5, aspect=25, pad=0.02)
-            bar.set_label("path strength relative to the network's largest\n(− represses, + activates)")
-    return figure
+    block = np.ix_(order, order)
+    reference_block = None if reference is None else restrict(reference[1], block)
+    edges = None if reference_block is None else reference_block.truth != 0
+    shown = choose_networks(metrics, {key: choices[key] for key in learned}, MOST_PANELS - (reference is not None))
+    masks = {key: (unsigned or {}).get(key) for key in shown}
+    unknown = any(mask is not None and mask.any() for mask in masks.values())
+    unknown = unknown or (reference_block is not None and not reference_block.signed)
+    cut = [edges for key in shown if choices[key].is_cut and (edges := choices[key].edges) is not None]
+    heading = [
+        f"{dataset}: learned networks, median over {style.count_seeds(metrics)}{_chance(metrics)}",
+        *_notes(reference, reference_block, selected_count, len(features), unknown=unknown, cut=cut),
+        *describe_selection(len(shown), len(learned)),
+    ]
+    count = len(shown) + (reference is not None)
+    panels = make_panels(count, height=2.35 if count > 1 else 4.4, heading=heading)
+    mesh: Any = None
+    used = iter(panels.axes)
+    if reference is not None and reference_block is not None:
+        axes = next(used)
+        mesh = _draw_matrix(
+            axes,
+            np.sign(reference_block.truth),
+            None,
+            None if reference_block.signed else edges,
+            ~reference_block.known,
+        )
+        axes.set_title(f"{reference[0]}\n{int(np.count_nonzero(edges))} edges")
+    for key, axes in zip(shown, used, strict=True):
+        mask = masks[key]
+        mesh = _draw_matrix(axes, scale(learned[key])[block], edges, None if mask is None else mask[block])
+        blank = (unlisted or {}).get(key)
+        if blank is not None:
+            hatch(axes, blank[block] & ~np.eye(len(order), dtype=bool))
+        axes.set_title(_panel_title(metrics, choices[key], key, models, learned[key]))
+    columns = min(2, count)
+    for number, axes in enumerate(panels.axes):
+        # All panels have the same order: names are at the left and below the last panel of a column.
+        _label_features(axes, names, left=number % columns == 0, below=number + columns >= count)
+    if mesh is not None:
+        bar = panels.figure.colorbar(mesh, ax=panels.axes, location="bottom", shrink=0.6, aspect=30, pad=0.02)
+        bar.set_ticks([-1, -0.5, 0, 0.5, 1])
+        bar.set_label("strength of all paths, relative to the network's largest\n(blue: represses, red: activates)")
+    return panels.figure
 
 
-def choose_features(
-    learned: Mapping[tuple[str, str], np.ndarray], reference: tuple[str, Network] | None
-) -> tuple[int, np.ndarray]:
+def choose_features(learned: Mapping[Key, np.ndarray], reference: tuple[str, Network] | None) -> tuple[int, np.ndarray]:
     """How many features are shown, and their numbers in the order of a hierarchical clustering.
 
     Features are clustered by their edges, in and out, in the reference, or in the mean of the learned networks where
@@ -211,52 +188,60 @@ def hatch(axes: Axes, mask: np.ndarray) -> None:
 
 
 def _label_features(axes: Axes, names: Sequence[str], *, left: bool, below: bool) -> None:
-    size = 6.5 if len(names) <= 20 else 4.5
+    size = 6.5 if len(names) <= 12 else 5.5
     positions = np.arange(len(names)) + 0.5
     axes.set_xticks(positions if below else [], names if below else [], rotation=90, fontsize=size)
-    axes.set_yticks(positions if left else [], names if left else [], fontsize=size)
+    axes.set_yticks(positions if left else [], names if left else [], fontsize=size, rotation=0)
     if below:
         axes.set_xlabel("target")
     if left:
         axes.set_ylabel("source")
 
 
-def _heading(
-    name: str,
-    metrics: pd.DataFrame,
+def _notes(
+    reference: tuple[str, Network] | None,
+    reference_block: Network | None,
     selected_count: int,
     count: int,
-    reference: tuple[str, Network] | None,
-    further: Sequence[str],
     *,
-    cut: bool = False,
-) -> str:
-    lines = [f"{name}: learned networks, median over {style.count_seeds(metrics)} at the chosen strength"]
-    notes = ["gray: self-loops, not scored", *further]
+    unknown: bool,
+    cut: Sequence[Mapping[str, int]],
+) -> list[str]:
+    """What is said of the signs below the heading, each in a line."""
+    notes = []
     if reference is not None:
-        notes.append(f"dots: edges of the {reference[0]}")
+        notes.append(f"dots: edges of the {reference[0]}; gray: self-loops, not scored")
+    if unknown:
+        notes.append("green: sign not known")
+    if reference is not None and reference_block is not None and not reference_block.known.all():
+        notes.append(f"light gray: pairs of which the {reference[0]} tells nothing")
+    if cut:
+        listed = max(edges["listed"] for edges in cut)
+        notes.append(f"hatched: not known, since the pair is not among the {listed:,} edges of the largest share")
     if selected_count < count:
-        notes.append(
-            f"the {selected_count} of {count} features with the strongest edges{' of those listed' if cut else ''}"
-        )
+        of_listed = " of those listed" if cut else ""
+        notes.append(f"the {selected_count} of {count:,} variables with the strongest edges{of_listed}")
+    return notes
+
+
+def _chance(metrics: pd.DataFrame) -> str:
+    """The AUPRC of chance in words, empty where the truth is not known."""
     random = pick(metrics, method="baseline:random", metric="auprc")["value"]
-    if len(random):
-        notes.append(f"AUPRC of chance {random.iloc[0]:#.2g}")
-    return "\n".join([*lines, textwrap.fill("; ".join(notes), NOTES_WIDTH)])
+    return f"; AUPRC of chance {random.iloc[0]:.2f}" if len(random) else ""
 
 
-def _panel_title(metrics: pd.DataFrame, choice: Choice, model: str, method: str, matrix: np.ndarray) -> str:
+def _panel_title(metrics: pd.DataFrame, choice: Choice, key: Key, models: Sequence[str], matrix: np.ndarray) -> str:
+    if choice.strength is None:
+        return f"{panel_name(key, models)}\ntoo few members finished"
     edges = int(((matrix != 0) & ~np.eye(len(matrix), dtype=bool)).sum())
     if choice.is_cut and choice.edges is not None:
         edges = choice.edges["typical"]
-    strength = style.format_strength(choice.strength)
-    lines = [f"{method}, strength {strength}", f"{edges} edges, {style.describe_divergence(metrics, model, method)}"]
+    model, method = key
     rows = pick(
         metrics, metric="auprc", estimator="paths", model=model, method=method, strength=choice.strength,
         status="finished",
     )  # fmt: skip
     # A seed below 0 is pooled over the members.
     scores = rows.loc[rows["seed"] >= 0, "value"]
-    if len(scores):
-        lines.append(f"AUPRC {scores.median():#.2g} ({scores.min():#.2g} to {scores.max():#.2g})")
-    return "\n".join(lines)
+    score = [f"AUPRC {scores.median():.2f}"] if len(scores) else []
+    return "\n".join([panel_name(key, models), f"{edges:,} edges", *score])

@@ -7,13 +7,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.patches import ArrowStyle, FancyArrowPatch
+from matplotlib.patheffects import Normal, Stroke
 
 from sparsenode.data.contract import Network, reference_network
 from sparsenode.evaluation.networks import Matrices, read_shares
 from sparsenode.evaluation.results import Choice, models_of
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.figures.network import MOST_FEATURES, restrict, scale
+from sparsenode.figures.network import restrict, scale
+from sparsenode.figures.panels import (
+    MOST_PANELS,
+    Panels,
+    add_legend,
+    choose_networks,
+    describe_selection,
+    make_panels,
+    panel_name,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +32,8 @@ if TYPE_CHECKING:
 
     from sparsenode.evaluation.results import Results
 
-COLUMNS = 3
-SUBGRAPH = 30
+MOST_FEATURES = 16
+SUBGRAPH = 12
 """Of more than `MOST_FEATURES` features, as many are shown: fewer, since more edges join them."""
 MOST_LETTERS = 16
 """Of a feature's name, whose box is to leave room for the edges."""
@@ -30,6 +41,8 @@ LEAST_FREQUENCY = 0.5
 """An edge is drawn if at least this share of the seeds has it."""
 BEND = 0.12
 """Of an arrow, by which the two between a pair of features are told apart."""
+HEADS = 4
+"""Order of drawing of the heads: above all edges, below the names."""
 LIMIT = 1.15
 """Half the side of a panel; features are placed within 1."""
 UNTOLD = style.BLACK
@@ -78,7 +91,7 @@ def draw(
     features: Sequence[str],
     reference: tuple[str, Network] | None,
 ) -> Figure:
-    """For each model a graph per method; every feature has one place in all of them.
+    """A graph for each network, of six at most; every feature has one place in all of them.
 
     Args:
         dataset: name of the dataset, for the headings.
@@ -88,8 +101,6 @@ def draw(
         features: names of the features (feature,), in the order of the matrices.
         reference: name and network that the learned ones are compared with; None where there is none.
     """
-    from matplotlib.figure import Figure
-
     models = [model for model in models_of(metrics) if any(name == model for name, _ in choices)]
     picked = choose_features(learned, None if reference is None else reference[1])
     names = list(name_labels((features[number] for number in picked), most=MOST_LETTERS).values())
@@ -104,38 +115,30 @@ def draw(
         for key, network in subnetworks.items()
     }
     centers = lay_out(edges, list(drawings.values()), is_truth=is_truth)
+    shown = choose_networks(metrics, {key: choices[key] for key in learned}, MOST_PANELS)
 
-    panels = {
-        model: [method for method in style.method_order(metrics["method"]) if (model, method) in choices]
-        for model in models
-    }
-    rows = {model: int(np.ceil(len(methods) / COLUMNS)) for model, methods in panels.items()}
-    columns = min(COLUMNS, max(map(len, panels.values()), default=1))
-    side, font = (3.3, 7.0) if len(picked) <= 15 else (4.6, 6.0)
+    unsigned = any((drawings[key].learned & subnetworks[key].unsigned).any() for key in shown)
+    if reference_block is not None and not reference_block.signed:
+        unsigned = unsigned or any(drawings[key].missed.any() for key in shown)
+    heading = [
+        *_heading(dataset, reference, len(picked), len(features), unsigned=unsigned),
+        *describe_selection(len(shown), len(learned)),
+    ]
+    side = 2.3 if len(shown) > 1 else 4.4
+    panels = make_panels(len(shown), height=side + 0.3, heading=heading)
+    font = 6.5 if len(picked) <= SUBGRAPH or len(shown) == 1 else 5.5
     boxes = np.array([half_size(name, font) for name in names])
     # Titles and gaps take a part of the side of a panel, which is 72 points an inch.
     geometry = Places(push_apart(centers, 2.4 * boxes * 2 * LIMIT / (0.85 * 72 * side)), boxes)
-    heights = [side * rows[model] + 1.2 for model in models]
-    figure = Figure(figsize=(max(side * columns, 6.5), sum(heights)), layout="constrained")
-    subfigures = np.atleast_1d(figure.subfigures(len(models), 1, height_ratios=heights))
-    for subfigure, model in zip(subfigures, models, strict=True):
-        grid = subfigure.subplots(rows[model], columns, squeeze=False).ravel()
-        for axes in grid:
-            axes.set_axis_off()
-        for axes, method in zip(grid, panels[model], strict=False):
-            drawing = drawings[model, method]
-            _draw_graph(axes, drawing, subnetworks[model, method], reference_block, geometry)
-            _draw_features(axes, names, geometry, font)
-            strength = style.format_strength(choices[model, method].strength)
-            axes.set_title("\n".join([f"{method}, strength {strength}", *describe(drawing, edges), drawing.rule]))
-        mine = [(drawing, subnetworks[key]) for key, drawing in drawings.items() if key[0] == model]
-        unsigned = any((drawing.learned & network.unsigned).any() for drawing, network in mine)
-        if reference_block is not None and not reference_block.signed:
-            unsigned = unsigned or any(drawing.missed.any() for drawing, _ in mine)
-        name = style.heading(dataset, model, models)
-        subfigure.suptitle(_heading(name, reference, len(picked), len(features), unsigned=unsigned))
-        _legend(subfigure, reference, untold=any(drawing.untold.any() for drawing, _ in mine))
-    return figure
+    for axes, key in zip(panels.axes, shown, strict=True):
+        axes.set_axis_off()
+        drawing, strength = drawings[key], choices[key].strength
+        _draw_graph(axes, drawing, subnetworks[key], reference_block, geometry)
+        _draw_features(axes, names, geometry, font)
+        told = [*describe(drawing, edges), drawing.rule] if strength is not None else ["too few members finished"]
+        axes.set_title("\n".join([panel_name(key, models), *told]))
+    _legend(panels, reference, untold=any(drawings[key].untold.any() for key in shown))
+    return panels.figure
 
 
 def choose_features(learned: Mapping[tuple[str, str], Matrices], reference: Network | None) -> np.ndarray:
@@ -189,7 +192,7 @@ def choose_edges(network: Matrices, reference: Network | None, wanted: int, *, c
     if len(order) > wanted:
         rule = f"its {wanted} strongest edges of {len(order)}{' that are listed' if cut else ''}"
     else:
-        rule = f"all {len(order)} {'listed ' if cut else ''}edges that at least half of the seeds have"
+        rule = f"all {len(order)} {'listed ' if cut else ''}edges that half of the seeds have"
     if reference is None:
         none = np.zeros_like(chosen)
         return Drawing(none, none, chosen, none, rule)
@@ -281,7 +284,7 @@ def _draw_graph(axes: Axes, drawing: Drawing, network: Matrices, reference: Netw
     new = style.NEW_EDGE if reference is not None else style.EDGE
     for mask, color in ((drawing.untold, UNTOLD), (drawing.new, new), (drawing.found, style.EDGE)):
         for pair in np.argwhere(mask):
-            width = 0.5 + 2.0 * abs(weights[tuple(pair)]) / largest
+            width = 0.4 + 1.6 * abs(weights[tuple(pair)]) / largest
             look = {"color": color, "linewidth": width, "zorder": 2 + (color == style.EDGE)}
             _draw_edge(axes, pair, signs, geometry, look)
 
@@ -306,27 +309,42 @@ def half_size(name: str, size: float) -> tuple[float, float]:
     return TextPath((0, 0), name, size=size).get_extents().width / 2 + pad, size / 2 + pad
 
 
-def _draw_edge(axes: Axes, pair: np.ndarray, signed: np.ndarray, geometry: Places, look: Mapping[str, Any]) -> None:
-    """An arrow for an activation, a bar for a repression, an open one where neither is known."""
-    from matplotlib.patches import ArrowStyle, FancyArrowPatch
+class HeadOnly(ArrowStyle.CurveFilledB):
+    """The filled head of an arrow without its line, so that no other line is drawn over it."""
 
+    def transmute(self, path: Any, mutation_size: float, linewidth: float) -> Any:
+        """Paths of the head, and whether each is filled."""
+        paths, fillable = super().transmute(path, mutation_size, linewidth)
+        return paths[1:], fillable[1:]
+
+
+def _draw_edge(axes: Axes, pair: np.ndarray, signed: np.ndarray, geometry: Places, look: Mapping[str, Any]) -> None:
+    """An arrow for an activation, a bar for a repression, an open one where neither is known.
+
+    A filled head is drawn above all lines, which elsewhere have a white rim where they cross.
+    """
     source, target = pair
     start, end = geometry.centers[source], geometry.centers[target]
     way = end - start
     # The middle of the arc, towards which it leaves each of its ends.
     bend = (start + end) / 2 + BEND * np.array([way[1], -way[0]])
-    represses = signed[source, target] < 0
+    represses, activates = signed[source, target] < 0, signed[source, target] > 0
+    size = {"head_length": 0.5, "head_width": 0.25}
     if represses:
-        head = ArrowStyle("-[", widthB=0.45, lengthB=0.0)
+        head: Any = ArrowStyle("-[", widthB=0.5, lengthB=0.0)
     else:
-        head = ArrowStyle("-|>" if signed[source, target] > 0 else "->", head_length=0.45, head_width=0.2)
-    axes.add_patch(
-        FancyArrowPatch(
-            tuple(start), tuple(end), arrowstyle=head, connectionstyle=f"arc3,rad={BEND}", mutation_scale=8,
-            shrinkA=_distance_to_rim(bend - start, geometry.boxes[source]) + 0.5,
-            shrinkB=_distance_to_rim(bend - end, geometry.boxes[target]) + (2.0 if represses else 1.0), **look,
-        )
-    )  # fmt: skip
+        head = ArrowStyle("-|>" if activates else "->", **size)
+    where = {
+        "connectionstyle": f"arc3,rad={BEND}",
+        "mutation_scale": 8,
+        "shrinkA": _distance_to_rim(bend - start, geometry.boxes[source]) + 0.5,
+        "shrinkB": _distance_to_rim(bend - end, geometry.boxes[target]) + (2.0 if represses else 1.0),
+    }
+    rim = [Stroke(linewidth=look["linewidth"] + 1.4, foreground="white"), Normal()]
+    axes.add_patch(FancyArrowPatch(tuple(start), tuple(end), arrowstyle=head, path_effects=rim, **where, **look))
+    if activates:
+        above = {**look, "linewidth": 0.4, "linestyle": "-", "zorder": HEADS}
+        axes.add_patch(FancyArrowPatch(tuple(start), tuple(end), arrowstyle=HeadOnly(**size), **where, **above))
 
 
 def _distance_to_rim(way: np.ndarray, box: np.ndarray) -> float:
@@ -338,18 +356,16 @@ def _distance_to_rim(way: np.ndarray, box: np.ndarray) -> float:
 
 def _heading(
     name: str, reference: tuple[str, Network] | None, selected_count: int, count: int, *, unsigned: bool
-) -> str:
+) -> list[str]:
     heads = "arrow: activates; bar: represses; " + ("open arrow: sign not known; " if unsigned else "")
-    notes = [f"{heads}width: the source's share in what its target gets"]
-    if selected_count < count:
-        notes.append(
-            f"the {selected_count} of {count} features with the strongest edges, and only the edges among them"
-        )
     compared = "" if reference is None else f" beside the {reference[0]}"
-    return "\n".join([f"{name}: learned networks at the chosen strength{compared}", *notes])
+    lines = [f"{name}: learned networks{compared}", f"{heads}width: the source's share in what its target gets"]
+    if selected_count < count:
+        lines.append(f"{selected_count} of {count:,} variables: those of the strongest edges, and the edges among them")
+    return lines
 
 
-def _legend(subfigure: Any, reference: tuple[str, Network] | None, *, untold: bool) -> None:
+def _legend(panels: Panels, reference: tuple[str, Network] | None, *, untold: bool) -> None:
     from matplotlib.lines import Line2D
 
     if reference is None:
@@ -359,9 +375,8 @@ def _legend(subfigure: Any, reference: tuple[str, Network] | None, *, untold: bo
         Line2D([], [], linewidth=1.2, **MISSED),
         Line2D([], [], color=style.NEW_EDGE, linewidth=2),
     ]
-    name = reference[0]
-    labels = [f"edge of the {name}, found", f"edge of the {name}, missed", f"new: no edge of the {name}"]
+    labels = ["known edge, found", "known edge, missed", f"not in the {reference[0]}"]
     if untold:
         handles.append(Line2D([], [], color=UNTOLD, linewidth=2))
-        labels.append(f"the {name} tells nothing of it")
-    subfigure.legend(handles, labels, loc="outside lower center", ncols=3 if len(handles) == 3 else 2)
+        labels.append(f"the {reference[0]} tells nothing of it")
+    add_legend(panels, handles, labels, columns=3 if len(labels) == 3 else 2)

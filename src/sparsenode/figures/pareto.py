@@ -1,4 +1,4 @@
-"""Error against sparsity: what forecast accuracy each method pays for a sparser network."""
+"""Error against sparsity: what accuracy of forecasts each method pays for a sparser network."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sparsenode.evaluation.results import (
-    Choice,
-    error_split,
-    models_of,
-    pick,
-    select_errors,
-)
+from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.figures import style
-from sparsenode.figures.style import Look
+from sparsenode.figures.panels import (
+    MOST_PANELS,
+    TRIVIAL,
+    TRIVIAL_LINE,
+    Key,
+    add_legend,
+    choose_networks,
+    draw_trivial,
+    make_panels,
+    method_with_losses,
+    paths_left,
+    relative_errors,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,94 +30,79 @@ if TYPE_CHECKING:
 
     from sparsenode.evaluation.results import Results
 
-THRESHOLDS = {"paths": "below 10⁻⁵", "relative": "below 10⁻³ of the largest path"}
+APART = 2.4
+"""Percent of pairs by which neighboring methods are set apart, so that symbols at one place are all seen."""
 
 
-def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice]]:
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[Key, Choice]]:
     """Read what `draw` takes."""
     return results.metrics, results.choices
 
 
-def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice]) -> Figure:
-    """For each model a row of two panels, one for each meaning of an absent path."""
-    from matplotlib.figure import Figure
-
-    models = models_of(metrics)
-    figure = Figure(figsize=(9.4, 0.5 + 3.6 * len(models)), layout="constrained")
-    subfigures = np.atleast_1d(figure.subfigures(len(models), 1))
-    looks = style.looks(style.method_order(metrics["method"]))
-    for subfigure, model in zip(subfigures, models, strict=True):
-        protocol = next((choice.protocol for (name, _), choice in choices.items() if name == model), "trajectory")
-        split, phase = error_split(metrics, model, protocol)
-        where = {"model": model, "protocol": protocol, "split": split, "phase": phase}
-        subfigure.suptitle(
-            f"{style.heading(dataset, model, models)}: {split} error of {style.describe_protocol(protocol)}\n"
-            f"small dots: members; large symbols: median over {style.count_seeds(pick(metrics, model=model))} "
-            "at each strength, joined in order of strength"
-        )
-        panels = subfigure.subplots(1, len(THRESHOLDS), sharey=True)
-        for axes, (estimator, meaning) in zip(panels, THRESHOLDS.items(), strict=True):
-            for method in style.method_order(pick(metrics, metric="seconds", model=model)["method"]):
-                errors = select_errors(metrics, method=method, **where)
-                chosen = choices.get((model, method), Choice(None, protocol)).strength
-                label = f"{method} ({style.describe_divergence(metrics, model, method)})"
-                _draw_method(axes, metrics, errors, estimator, looks[method], chosen, label)
-            _draw_references(axes, metrics, where, looks, estimator)
-            axes.set_xlabel(f"feature sparsity: share of input-output paths\n{meaning}")
-            axes.set_xlim(-0.03, 1.03)
-        panels[0].set_ylabel(f"mean squared error\n{style.error_unit(metrics)}")
-        style.limit_errors(panels[0])
-        _legend(panels[-1])
-    return figure
-
-
-def _draw_method(
-    axes: Axes,
-    metrics: pd.DataFrame,
-    errors: pd.DataFrame,
-    estimator: str,
-    look: Look,
-    chosen: float | None,
-    label: str,
-) -> None:
-    if errors.empty:
-        axes.plot([], [], color=look.color, marker=look.marker, label=label)
-        return
-    sparsity = pick(
-        metrics,
-        metric="feature_sparsity",
-        estimator=estimator,
-        status="finished",
-        model=errors["model"].iloc[0],
-        method=errors["method"].iloc[0],
-    )
-    members = errors.merge(sparsity, on=["strength", "seed"], suffixes=("", "_sparsity"))
-    members = members[np.isfinite(members["value"])].rename(columns={"value_sparsity": "x", "value": "y"})
-    style.draw_members(axes, members, look, chosen, label=label)
-
-
-def _draw_references(
-    axes: Axes, metrics: pd.DataFrame, where: Mapping[str, str], looks: Mapping[str, Look], estimator: str
-) -> None:
-    name, value = style.best_baseline(metrics, **where)
-    if name:
-        axes.axhline(
-            value, color=style.GRAY, linestyle=(0, (5, 2, 1, 2)), linewidth=1.2, zorder=1,
-            label=f"best trivial forecast:\n{name}",
-        )  # fmt: skip
-    untrained = pick(metrics, metric="feature_sparsity", estimator=estimator, status="untrained", model=where["model"])
-    for method, values in untrained.groupby("method", sort=False)["value"]:
-        axes.axvline(values.median(), color=looks[str(method)].color, linestyle=":", linewidth=1.1, zorder=1)
-
-
-def _legend(axes: Axes) -> None:
+def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[Key, Choice]) -> Figure:
+    """A panel for each model, of six at most: error over the share of pairs without a path, one line a method."""
     from matplotlib.lines import Line2D
 
-    handles, labels = axes.get_legend_handles_labels()
-    ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "linestyle": "none"}
-    handles += [
-        Line2D([], [], markeredgecolor=style.GRAY, markeredgewidth=1.6, **ring),
-        Line2D([], [], color=style.GRAY, linestyle=":", linewidth=1.1),
+    every = models_of(metrics)
+    best = {model for model, _ in choose_networks(metrics, choices, MOST_PANELS)}
+    models = every if len(every) <= MOST_PANELS else [model for model in every if model in best]
+    looks = style.looks(style.method_order(metrics["method"]))
+    heading = [
+        f"{dataset}: error against sparsity; best is below and right",
+        f"symbols: median over {style.count_seeds(metrics)} at each strength, joined in order of strength; "
+        "filled: chosen on validation; methods are set apart sideways",
+        *(
+            [f"the {len(models)} of {len(every)} models that forecast validation data best"]
+            * (len(models) < len(every))
+        ),
     ]
-    labels += ["strength chosen on\nvalidation", "sparsity of the\nuntrained network"]
-    axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    panels = make_panels(len(models), height=2.9, heading=heading)
+    labels: dict[str, str] = {}
+    has_trivial = False
+    for number, (model, axes) in enumerate(zip(models, panels.axes, strict=True)):
+        errors = relative_errors(metrics, model, choices)
+        sparsity = paths_left(metrics, model)
+        sparsity = sparsity.assign(value=100 - sparsity["value"])
+        methods = style.method_order(pick(metrics, metric="seconds", model=model)["method"])
+        shifts = dict(zip(methods, APART * (np.arange(len(methods)) - (len(methods) - 1) / 2), strict=True))
+        for method in methods:
+            chosen = choices.get((model, method), Choice(None, "")).strength
+            members = pick(sparsity, method=method).merge(errors.table, on=["method", "strength", "seed"])
+            _draw_method(axes, members, looks[method], chosen, shifts[method])
+            labels[method] = method_with_losses(metrics, model, method, choices)
+        trivial = draw_trivial(axes, errors.trivial)
+        has_trivial = has_trivial or (np.isfinite(errors.trivial) and not trivial)
+        if not errors.table.empty:
+            style.limit_errors(axes)
+        margin = 4 + APART * len(methods) / 2
+        axes.set_xlim(-margin, 100 + margin)
+        axes.set_xticks([0, 25, 50, 75, 100])
+        axes.set_xlabel("pairs of variables\nwithout a path (%)")
+        axes.set_title("\n".join(filter(None, [model if len(models) > 1 else "", trivial])))
+        if number % 2 == 0:
+            axes.set_ylabel(f"multiple of the {errors.split} error\n{errors.reference}")
+    handles = [Line2D([], [], color=looks[name].color, marker=looks[name].marker, linewidth=1) for name in labels]
+    texts = list(labels.values())
+    if has_trivial:
+        handles.append(Line2D([], [], color=style.GRAY, linestyle=TRIVIAL_LINE, linewidth=1))
+        texts.append(TRIVIAL)
+    add_legend(panels, handles, texts, columns=3 if max(map(len, texts), default=0) < 24 else 2)
+    return panels.figure
+
+
+def _draw_method(axes: Axes, members: pd.DataFrame, look: style.Look, chosen: float | None, shift: float) -> None:
+    """Medians at each strength as hollow symbols, joined; the chosen one is filled and larger, with its range."""
+    if members.empty:
+        return
+    middle = members.groupby("strength")[["value_x", "value_y"]].median().sort_index()
+    x, y = middle["value_x"] + shift, middle["value_y"]
+    axes.plot(
+        x, y, color=look.color, marker=look.marker, markersize=4, markerfacecolor="white", linewidth=0.9, zorder=3
+    )
+    if chosen in middle.index:
+        values = members.loc[members["strength"] == chosen, "value_y"]
+        axes.plot([x.loc[chosen]] * 2, [values.min(), values.max()], color=look.color, linewidth=0.9, zorder=3)
+        axes.plot(
+            [x.loc[chosen]], [y.loc[chosen]], marker=look.marker, markersize=7.5, color=look.color, linestyle="none",
+            markeredgecolor="white", markeredgewidth=0.6, zorder=5,
+        )  # fmt: skip

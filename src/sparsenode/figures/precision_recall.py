@@ -14,6 +14,7 @@ from sparsenode.evaluation.results import Choice
 from sparsenode.evaluation.structure import NO_PAIR, auprc_ratio
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
+from sparsenode.figures.panels import MOST_PANELS, make_panels
 from sparsenode.figures.style import Look
 
 if TYPE_CHECKING:
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
     from sparsenode.evaluation.results import Results
 
 ESTIMATORS = {
-    "paths": "paths: strength of the input-output paths",
-    "jacobian": "jacobian: mean absolute Jacobian",
-    "frequency": "frequency: share of seeds with the edge",
+    "paths": "ranked by the strength of their paths",
+    "jacobian": "ranked by their mean absolute Jacobian",
+    "frequency": "ranked by the share of seeds with the edge",
 }
-MOST_LINES = 12
+"""How the pairs are ranked, in words; of several rankings of a method the first one is drawn."""
+MOST_METHODS, MOST_PEERS = 4, 2
 """Lines of one panel: of more methods and peers than this, those with the largest area are drawn."""
 
 
@@ -63,40 +65,36 @@ def make_curve(scores: np.ndarray, edges: np.ndarray) -> Curve:
 
 
 def draw(dataset: str, rankings: Rankings, choices: Mapping[tuple[str, str], Choice] | None = None) -> Figure:
-    """For each model a row of panels, one for each estimator; peers, which have none of these, are in every panel.
+    """A panel for each model, of six at most, with the best methods and peers; peers are the same in every panel.
 
     Where no strength was chosen for any method, only the peers are drawn.
     """
-    from matplotlib.figure import Figure
-
     choices = choices or {}
-    notes = style.told_notes(choices)
     # One ranking after another: of thousands of variables each is large.
     curves = {key: make_curve(*rankings[key]) for key in rankings}
     methods = style.method_order(method for _, method, _ in curves)
     ours = [key for key in curves if key[1] in methods]
-    models = list(dict.fromkeys(model for model, _, _ in ours)) or [""]
-    estimators = [name for name in ESTIMATORS if any(estimator == name for _, _, estimator in ours)] or [""]
+    every = list(dict.fromkeys(model for model, _, _ in ours)) or [""]
+    models = every[:MOST_PANELS]
+    estimator = next((name for name in ESTIMATORS if any(by == name for _, _, by in ours)), "")
     looks = style.looks([*methods, *style.peer_order(method for _, method, _ in curves)])
     absence = "no method has a chosen strength (too few members finished)"
     if not curves and any(choice.strength is not None for choice in choices.values()):
         absence = NO_PAIR
-    figure = Figure(figsize=(3.3 * max(len(estimators), 2), 0.3 + 5.6 * len(models)), layout="constrained")
-    subfigures = np.atleast_1d(figure.subfigures(len(models), 1))
-    for subfigure, model in zip(subfigures, models, strict=True):
-        panels = subfigure.subplots(1, len(estimators), sharey=True, squeeze=False)[0]
-        for axes, estimator in zip(panels, estimators, strict=True):
-            selected = select_curves(curves, model, estimator)
-            axes.set_title(ESTIMATORS.get(estimator, absence))
-            _draw_panel(axes, selected, looks, choices)
-        panels[0].set_ylabel("precision: share of true edges\namong the pairs ranked above")
-        first = next(iter(selected.values()), Curve((np.empty(0), np.empty(0)), np.nan, 0, 0))
-        subfigure.suptitle(
-            f"{style.heading(dataset, model, models)}: how many of the {first.edges} true edges (of {first.pairs} "
-            "pairs) are found, and at what precision\neach method at the strength chosen on validation, scores pooled "
-            "over seeds; dashed: peers, the same in every panel" + "".join(f"\n{note}" for note in notes)
-        )
-    return figure
+    first = next(iter(curves.values()), Curve((np.empty(0), np.empty(0)), np.nan, 0, 0))
+    heading = [
+        f"{dataset}: how many of the {first.edges} true edges are found, and at what precision",
+        f"all {first.pairs} pairs of variables, {ESTIMATORS[estimator]}" if estimator else absence,
+        *style.told_notes(choices),
+        *([f"the first {len(models)} of {len(every)} models"] if len(models) < len(every) else []),
+    ]
+    panels = make_panels(len(models), height=4.1, heading=heading, sharey=True)
+    for number, (model, axes) in enumerate(zip(models, panels.axes, strict=True)):
+        axes.set_title(model if len(models) > 1 else "")
+        _draw_panel(axes, select_curves(curves, model, estimator), looks, choices, beside=len(models) == 1)
+        if number % 2 == 0:
+            axes.set_ylabel("precision: share of true edges\namong the pairs ranked above")
+    return panels.figure
 
 
 def select_curves(curves: Mapping[RankingKey, Curve], model: str, estimator: str) -> dict[str, Curve]:
@@ -131,43 +129,57 @@ def trace(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.repeat(np.concatenate(([0.0], recall)), 2)[1:-1], np.repeat(precision, 2)
 
 
+def choose_lines(areas: Mapping[str, float]) -> list[str]:
+    """Methods and peers that are drawn, the largest area first; those without an area have no line."""
+    order = sorted((name for name, area in areas.items() if np.isfinite(area)), key=lambda name: -areas[name])
+    best = [name for name in order if not is_peer(name)][:MOST_METHODS]
+    best += [name for name in order if is_peer(name)][:MOST_PEERS]
+    return [name for name in order if name in best]
+
+
 def _draw_panel(
     axes: Axes,
     curves: Mapping[str, Curve],
     looks: Mapping[str, Look],
     choices: Mapping[tuple[str, str], Choice],
+    *,
+    beside: bool,
 ) -> None:
-    """One line for each method; the legend below is in the order of their areas."""
-    ratios = {method: curve.area for method, curve in curves.items()}
-    order = sorted((method for method in curves if np.isfinite(ratios[method])), key=lambda method: -ratios[method])
-    handles: list[Any] = []
-    labels: list[str] = []
-    for method in order[:MOST_LINES]:
-        look, gray = looks[method], is_peer(method)
-        [line] = axes.plot(
-            *curves[method].corners, color=look.color, linestyle=look.line, linewidth=1.1 if gray else 1.5,
-            zorder=2 if gray else 3, solid_joinstyle="miter",
-        )  # fmt: skip
-        handles.append(line)
-        labels.append(f"{ratios[method]:.2f}  {style.told_label(method, choices)}{' (peer)' if gray else ''}")
+    """One line for each method; the legend, below the panel or beside it, is in the order of their areas."""
     if not curves:
         axes.set_axis_off()
         return
+    ratios = {method: curve.area for method, curve in curves.items()}
+    order = choose_lines(ratios)
+    handles: list[Any] = []
+    labels: list[str] = []
+    # Lines that coincide are stripes: each is narrower than those below it.
+    widths = dict(zip(order, np.linspace(3.2, 1.2, len(order)), strict=True))
+    for number, method in enumerate(order):
+        look, gray = looks[method], is_peer(method)
+        [line] = axes.plot(
+            *curves[method].corners, color=look.color, linestyle=look.line, linewidth=1.1 if gray else widths[method],
+            zorder=3 + 0.01 * number + gray, solid_joinstyle="miter",
+        )  # fmt: skip
+        handles.append(line)
+        labels.append(f"{ratios[method]:.2f}  {style.told_label(method, choices)}{' (peer)' if gray else ''}")
     first = next(iter(curves.values()))
     chance = first.edges / first.pairs
     # Chance is listed among the methods by its ratio: a method below it is worse than a guess.
-    position = sum(ratios[method] >= 1 for method in order[:MOST_LINES])
+    position = sum(ratios[method] >= 1 for method in order)
     handles.insert(position, axes.axhline(chance, color=style.GRAY, linewidth=0.8, zorder=1))
-    labels.insert(position, f"1.00  chance, precision {chance:.2g}")
-    if len(order) > MOST_LINES:
+    labels.insert(position, "1.00  chance")
+    rest = sum(np.isfinite(area) for area in ratios.values()) - len(order)
+    if rest:
         handles.append(axes.plot([], [], linestyle="none")[0])
-        labels.append(f"and {len(order) - MOST_LINES} with less")
+        labels.append(f"and {rest} with less")
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     axes.set_ylim(0, 1.02)
     axes.set_box_aspect(1)
-    axes.set_xlabel("recall: share of the true edges found")
+    axes.set_xlabel("recall: share of\nthe true edges found")
+    where = {"bbox_to_anchor": (1.04, 1.0)} if beside else {"bbox_to_anchor": (-0.1, -0.36)}
     axes.legend(
-        handles, labels, title="AUPRC ratio (area over that of chance)", alignment="left", loc="upper left",
-        bbox_to_anchor=(-0.03, -0.2), handlelength=2.8, borderaxespad=0.0,
+        handles, labels, title="area over that of chance", alignment="left", loc="upper left", handlelength=2.2,
+        borderaxespad=0.0, **where,
     )  # fmt: skip

@@ -20,8 +20,18 @@ from sparsenode.evaluation.networks import (
     stability_file,
     summarize_frequencies,
 )
-from sparsenode.evaluation.results import Choice, models_of, pick
+from sparsenode.evaluation.results import Choice, count_members, models_of, pick
 from sparsenode.figures import style
+from sparsenode.figures.panels import (
+    MOST_PANELS,
+    Key,
+    Panels,
+    add_legend,
+    choose_networks,
+    describe_selection,
+    make_panels,
+    panel_name,
+)
 from sparsenode.figures.style import StrengthAxis
 from sparsenode.files import reading
 
@@ -33,7 +43,8 @@ if TYPE_CHECKING:
 
 MOST_LINES = 500
 """Of more pairs than this, the mean and quartiles are drawn in place of a line for each."""
-COLUMNS = 3
+FEWEST_SEEDS = 8
+"""Seeds from which on single pairs are drawn: of fewer, their frequencies have a handful of values, line on line."""
 
 
 @dataclass(frozen=True)
@@ -129,37 +140,39 @@ def _count_pairs(summary: pd.DataFrame) -> dict[str, int]:
 def draw(
     dataset: str,
     metrics: pd.DataFrame,
-    choices: Mapping[tuple[str, str], Choice],
-    paths: Mapping[tuple[str, str], Paths],
+    choices: Mapping[Key, Choice],
+    paths: Mapping[Key, Paths],
     reference: tuple[str, Network] | None,
 ) -> Figure:
-    """For each model a panel per method; without a `reference` where no single pair is drawn."""
-    from matplotlib.figure import Figure
+    """A panel for each regularizer of each model, of six at most; without a `reference` where no pair is drawn.
 
+    Lines of single pairs need so many seeds that their frequencies differ.
+    """
+    ranked = choose_networks(metrics, {key: choices.get(key, Choice(None, "")) for key in paths}, MOST_PANELS)
+    shown = ranked or list(paths)[:MOST_PANELS]
     models = list(dict.fromkeys(model for model, _ in paths))
-    methods = {model: [method for name, method in paths if name == model] for model in models}
-    rows = {model: int(np.ceil(len(methods[model]) / COLUMNS)) for model in models}
-    columns = min(COLUMNS, max(map(len, methods.values()), default=1))
-    figure = Figure(
-        figsize=(max(1.0 + 2.7 * columns, 6.2), sum(1.5 + 2.5 * count for count in rows.values())), layout="constrained"
-    )
-    subfigures = np.atleast_1d(
-        figure.subfigures(len(models), 1, height_ratios=[1.5 + 2.5 * rows[name] for name in models])
-    )
-    for subfigure, model in zip(subfigures, models, strict=True):
-        grid = subfigure.subplots(rows[model], columns, squeeze=False, sharey=True)
-        counts = _count_pairs(pd.concat([paths[model, method].summary for method in methods[model]]))
-        for number, axes in enumerate(grid.ravel()):
-            axes.set_visible(number < len(methods[model]))
-        for axes, method in zip(grid.ravel(), methods[model], strict=False):
-            _draw_panel(axes, paths[model, method], choices.get((model, method), Choice(None, "")), counts, reference)
-            axes.set_title(f"{method}\n{style.describe_divergence(metrics, model, method)}")
-        for axes in grid[:, 0]:
-            axes.set_ylabel("selection frequency\n(share of the seeds)")
-        grid[0, 0].set_ylim(-0.03, 1.03)
-        subfigure.suptitle(_heading(style.heading(dataset, model, models), metrics, model, counts))
-        _legend(subfigure, counts)
-    return figure
+    counts = _count_pairs(pd.concat([paths[key].summary for key in shown]))
+    seeds = pick(metrics, metric="seconds")["seed"].nunique()
+    single = sum(counts.values()) <= MOST_LINES and seeds >= FEWEST_SEEDS
+    # Without a finished member nothing is counted, not even how many pairs there are.
+    pairs = f"{sum(counts.values())} pairs" if counts else "no member finished"
+    heading = [
+        f"{dataset}: how often pairs of variables are selected as the penalty grows",
+        f"{pairs}, {style.count_seeds(metrics)}; dashed: strength chosen on validation",
+        *describe_selection(len(shown), len(paths)),
+    ]
+    panels = make_panels(len(shown), height=1.9, heading=heading, sharey=True)
+    for number, (axes, key) in enumerate(zip(panels.axes, shown, strict=True)):
+        choice = choices.get(key, Choice(None, ""))
+        _draw_panel(axes, paths[key], choice, counts, reference, single=single)
+        lost, _ = count_members(metrics, *key)
+        note = style.describe_divergence(metrics, *key) if lost else ""
+        axes.set_title("\n".join(filter(None, [panel_name(key, models), note])))
+        if number % 2 == 0:
+            axes.set_ylabel("selected in\n(% of the seeds)")
+    panels.axes[0].set_ylim(-3, 103)
+    _legend(panels, counts, single=single)
+    return panels.figure
 
 
 def _color(group: str) -> str:
@@ -167,19 +180,25 @@ def _color(group: str) -> str:
 
 
 def _draw_panel(
-    axes: Axes, paths: Paths, choice: Choice, counts: Mapping[str, int], reference: tuple[str, Network] | None
+    axes: Axes,
+    paths: Paths,
+    choice: Choice,
+    counts: Mapping[str, int],
+    reference: tuple[str, Network] | None,
+    *,
+    single: bool,
 ) -> None:
     axis = StrengthAxis(paths.strengths)
     positive = paths.strengths > 0
     for order, group in enumerate(name for name, count in counts.items() if count):
         color, strengths = _color(group), paths.strengths[positive]
-        mean, *quartiles = paths.band(group)
+        mean, *quartiles = (100 * values for values in paths.band(group))
         if sum(counts.values()) > MOST_LINES:
             band = [quartile[positive] for quartile in quartiles]
             axes.fill_between(strengths, *band, color=color, alpha=0.3, linewidth=0, zorder=1 + order)
-        elif paths.frequency is not None:
+        elif single and paths.frequency is not None:
             mask = group_pairs(reference, paths.frequency.shape[-1])[group]
-            _draw_pairs(axes, strengths, paths.frequency[positive][:, mask], color, order)
+            _draw_pairs(axes, strengths, 100 * paths.frequency[positive][:, mask], color, order)
         look = {"color": color, "linewidth": 2.4, "zorder": 6 + order, "path_effects": _rim()}
         axes.plot(strengths, mean[positive], marker="o" if len(strengths) == 1 else "", **look)
         if axis.has_zero:
@@ -187,7 +206,7 @@ def _draw_panel(
     axis.draw(axes)
     if choice.strength is not None:
         axes.axvline(axis.place([choice.strength])[0], color=style.BLACK, linewidth=1.2, linestyle="--", zorder=9)
-    axes.set_xlabel(style.strength_label(axis, choice))
+    axes.set_xlabel("penalty strength")
 
 
 def _draw_pairs(axes: Axes, strengths: np.ndarray, values: np.ndarray, color: str, order: int) -> None:
@@ -211,26 +230,17 @@ def _rim() -> list[Any]:
     return [Stroke(linewidth=4.2, foreground="white"), Normal()]
 
 
-def _heading(name: str, metrics: pd.DataFrame, model: str, counts: Mapping[str, int]) -> str:
-    seeds = style.count_seeds(pick(metrics, model=model))
-    # Without a finished member nothing is counted, not even how many pairs there are.
-    pairs = f"{sum(counts.values())} pairs" if counts else "no member finished"
-    return f"{name}: how often each pair is selected as the strength grows\n{pairs}, {seeds}"
-
-
-def _legend(subfigure: Any, counts: Mapping[str, int]) -> None:
-    """One legend below all panels: what a line or an area is, in which colors."""
+def _legend(panels: Panels, counts: Mapping[str, int], *, single: bool) -> None:
+    """One legend for all panels: what a line or an area is, in which colors."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles: list[Any] = [Line2D([], [], color=_color(group), linewidth=2.4) for group in counts]
     labels = [f"{group} ({count}), mean" for group, count in counts.items()]
-    if sum(counts.values()) <= MOST_LINES:
+    if single:
         handles.append(Line2D([], [], color=style.GRAY, linewidth=0.8))
         labels.append("each pair")
-    else:
+    elif sum(counts.values()) > MOST_LINES:
         handles.append(Patch(color=style.GRAY, alpha=0.3, linewidth=0))
         labels.append("the middle half of the pairs")
-    handles.append(Line2D([], [], color=style.BLACK, linewidth=1.2, linestyle="--"))
-    labels.append("strength chosen on validation")
-    subfigure.legend(handles, labels, loc="outside lower center", ncols=2)
+    add_legend(panels, handles, labels)

@@ -1,16 +1,29 @@
-"""Error and sparsities over the strength of each method."""
+"""What each penalty strength costs in accuracy, and how many pairs of variables it leaves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sparsenode.evaluation.results import Choice, models_of, pick, select_errors
+from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.figures import style
-from sparsenode.figures.style import StrengthAxis
+from sparsenode.figures.panels import (
+    MOST_PANELS,
+    TRIVIAL,
+    TRIVIAL_LINE,
+    Key,
+    add_legend,
+    choose_networks,
+    draw_trivial,
+    make_panels,
+    method_with_losses,
+    paths_left,
+    relative_errors,
+)
+from sparsenode.figures.style import Look, StrengthAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,141 +31,105 @@ if TYPE_CHECKING:
 
     from sparsenode.evaluation.results import Results
 
-SPARSITIES = {
-    ("weight_sparsity", "weights", ""): ("weights", style.BLUE, "o"),
-    ("feature_sparsity", "paths", ""): ("input-output paths", style.VERMILION, "s"),
-    ("spurious_feature_sparsity", "paths", "not_regulators"): ("paths from non-regulators", style.PURPLE, "^"),
-    ("spurious_feature_sparsity", "paths", "truth"): ("paths that are no true edge", style.PURPLE, "^"),
-}
-TRIVIAL = "best trivial forecast\nof the same split"
-TRIVIAL_LINE = (0, (5, 2, 1, 2))
-UNTRAINED = "untrained network"
-CHOSEN = "strength chosen\non validation"
-ERROR_LOOKS = {
-    ("test", "fit"): ("test", style.BLACK, "o"),
-    ("test", "extrapolation"): ("test, extrapolation", style.PURPLE, "v"),
-    ("validation", "fit"): ("validation", style.ORANGE, "^"),
-    ("train", "fit"): ("train", style.SKY, "s"),
-}
+BAND = 0.13
 
 
-def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice]]:
+def read(results: Results) -> tuple[pd.DataFrame, Mapping[Key, Choice]]:
     """Read what `draw` takes."""
     return results.metrics, results.choices
 
 
-def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice]) -> Figure:
-    """For each model two rows of panels, error above sparsity, and a column for each method with strengths."""
-    from matplotlib.figure import Figure
+def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[Key, Choice]) -> Figure:
+    """For each model, of three at most, two panels with a line a method: error and pairs left, over the strength.
 
+    Errors are multiples of that without a regularizer, since curves of several methods nearly coincide.
+    """
+    from matplotlib.lines import Line2D
+
+    every = models_of(metrics)
+    models = choose_models(metrics, choices)
+    seeds = style.count_seeds(metrics)
+    heading = [
+        f"{dataset}: what each penalty strength costs, and what it leaves",
+        f"lines: median over {seeds}; bands: their range; rings: strength chosen on validation",
+        *(
+            [f"the {len(models)} of {len(every)} models that forecast validation data best"]
+            * (len(models) < len(every))
+        ),
+    ]
+    panels = make_panels(2 * len(models), height=2.3, heading=heading)
+    looks = style.looks(style.method_order(metrics["method"]))
+    labels: dict[str, str] = {}
+    has_trivial = has_plain = False
+    for model, error_axes, left_axes in zip(models, panels.axes[::2], panels.axes[1::2], strict=True):
+        errors, left = relative_errors(metrics, model, choices), paths_left(metrics, model)
+        methods = methods_with_strengths(metrics, model)
+        trained = pick(metrics, metric="seconds", model=model, method=methods)["strength"]
+        axis = StrengthAxis(trained)
+        for axes, table in ((error_axes, errors.table), (left_axes, left)):
+            for method in methods:
+                chosen = choices.get((model, method), Choice(None, "")).strength
+                _draw_line(axes, axis, pick(table, method=method), looks[method], chosen)
+            plain = pick(table, method="none")["value"]
+            if len(plain) and "none" not in methods:
+                has_plain = True
+                axes.axhline(plain.median(), color=style.BLACK, linewidth=0.9, zorder=1)
+            axis.draw(axes)
+            axes.set_xlabel("penalty strength")
+        trivial = draw_trivial(error_axes, errors.trivial)
+        has_trivial = has_trivial or (np.isfinite(errors.trivial) and not trivial)
+        labels |= {method: method_with_losses(metrics, model, method, choices) for method in methods}
+        if not errors.table.empty:
+            style.limit_errors(error_axes)
+        name = f"{model}: " if len(models) > 1 else ""
+        error_axes.set_title("\n".join(filter(None, [f"{name}{errors.split} error", trivial])))
+        error_axes.set_ylabel(f"multiple of the error\n{errors.reference}")
+        left_axes.set_title(f"{name}pairs left")
+        left_axes.set_ylabel("pairs of variables\nwith a path (%)")
+        left_axes.set_ylim(-4, 104)
+    handles = [Line2D([], [], color=looks[method].color, marker=looks[method].marker) for method in labels]
+    texts = list(labels.values())
+    if has_plain:
+        handles.append(Line2D([], [], color=style.BLACK, linewidth=0.9))
+        texts.append("no regularizer")
+    if has_trivial:
+        handles.append(Line2D([], [], color=style.GRAY, linestyle=TRIVIAL_LINE, linewidth=1))
+        texts.append(TRIVIAL)
+    add_legend(panels, handles, texts, columns=3 if max(map(len, texts), default=0) < 24 else 2)
+    return panels.figure
+
+
+def choose_models(metrics: pd.DataFrame, choices: Mapping[Key, Choice]) -> list[str]:
+    """The models that are shown: all, or of more than have room those that forecast validation data best."""
     models = models_of(metrics)
-    columns = {model: _methods_with_strengths(metrics, model) for model in models}
-    width = max(len(methods) for methods in columns.values())
-    figure = Figure(figsize=(1.5 + 1.9 * width + 2.0, 0.6 + 4.3 * len(models)), layout="constrained")
-    subfigures = np.atleast_1d(figure.subfigures(len(models), 1))
-    for subfigure, model in zip(subfigures, models, strict=True):
-        protocol = next((choice.protocol for (name, _), choice in choices.items() if name == model), "trajectory")
-        subfigure.suptitle(
-            f"{style.heading(dataset, model, models)}: median and range over "
-            f"{style.count_seeds(pick(metrics, model=model))}\nerrors of {style.describe_protocol(protocol)}"
-        )
-        grid = subfigure.subplots(2, width, squeeze=False, sharey="row", sharex="col")
-        for panels, method in zip(grid.T, columns[model], strict=False):
-            choice = choices.get((model, method), Choice(None, protocol))
-            # Where strength 0 is plain training, models without a regularizer are used for it.
-            names = [method, "none"] if choice.starts_plain else [method]
-            axis = StrengthAxis(pick(metrics, metric="seconds", model=model, method=names)["strength"])
-            panels[0].set_title(f"{method}\n{style.describe_divergence(metrics, model, method)}")
-            _draw_errors(panels[0], metrics, model, names, protocol, axis)
-            _draw_sparsities(panels[1], metrics, model, names, axis)
-            for axes in panels:
-                axis.draw(axes)
-                if choice.strength is not None:
-                    axes.axvline(
-                        axis.place([choice.strength])[0], color=style.GRAY, linewidth=5, alpha=0.3, zorder=0,
-                        label=CHOSEN,
-                    )  # fmt: skip
-            panels[1].set_xlabel(style.strength_label(axis, choice))
-        for axes in grid[:, len(columns[model]) :].ravel():
-            axes.set_visible(False)
-        style.limit_errors(grid[0, 0])
-        grid[0, 0].set_ylabel(f"mean squared error\n{style.error_unit(metrics)}")
-        grid[1, 0].set_ylabel("share that is zero")
-        grid[1, 0].set_ylim(-0.04, 1.04)
-        for row, title in zip(grid, ("error", "sparsity"), strict=True):
-            _legend(row[: max(len(columns[model]), 1)], title)
-    return figure
+    most = MOST_PANELS // 2
+    if len(models) <= most:
+        return models
+    # The first network of each model comes before the second of any.
+    best = {model for model, _ in choose_networks(metrics, choices, most)}
+    return [model for model in models if model in best] or models[:most]
 
 
-def _methods_with_strengths(metrics: pd.DataFrame, model: str) -> list[str]:
+def methods_with_strengths(metrics: pd.DataFrame, model: str) -> list[str]:
     """Methods of a model that have strengths; all of them where none has."""
     trained = pick(metrics, metric="seconds", model=model)
     methods = style.method_order(trained["method"])
-    several = [method for method in methods if (pick(trained, method=method)["strength"] > 0).any()]
-    return several or methods
+    return [method for method in methods if (pick(trained, method=method)["strength"] > 0).any()] or methods
 
 
-def _draw_errors(
-    axes: Axes, metrics: pd.DataFrame, model: str, names: list[str], protocol: str, axis: StrengthAxis
-) -> None:
-    """Errors of each split, with the least error of a trivial forecast as a line of the same color."""
-    for (split, phase), (name, color, marker) in ERROR_LOOKS.items():
-        where = {"model": model, "protocol": protocol, "split": split, "phase": phase}
-        errors = _with_plain(select_errors(metrics, method=names, **where), names[0])
-        if errors.empty:
-            continue
-        _draw_spread(axes, axis, errors, color, marker, name)
-        trivial, value = style.best_baseline(metrics, **where)
-        if trivial:
-            axes.axhline(value, color=color, linestyle=TRIVIAL_LINE, linewidth=1, label=TRIVIAL, zorder=1)
-
-
-def _with_plain(rows: pd.DataFrame, method: str) -> pd.DataFrame:
-    """A method's rows; where it has none of strength 0, those of the method without a regularizer are added."""
-    mine = pick(rows, method=method)
-    return mine if (mine["strength"] == 0).any() else pd.concat([mine, pick(rows, method="none")])
-
-
-def _draw_sparsities(axes: Axes, metrics: pd.DataFrame, model: str, names: list[str], axis: StrengthAxis) -> None:
-    both = pick(metrics, model=model, method=names)
-    has_regulators = not pick(both, reference="not_regulators").empty
-    for (metric, estimator, reference), (name, color, marker) in SPARSITIES.items():
-        if reference == "truth" and has_regulators:
-            continue
-        sparsities = pick(both, metric=metric, estimator=estimator, reference=reference)
-        trained = _with_plain(pick(sparsities, status="finished"), names[0])
-        if trained.empty:
-            continue
-        _draw_spread(axes, axis, trained, color, marker, name)
-        untrained = pick(sparsities, status="untrained", method=names[0])["value"]
-        if len(untrained):
-            axes.axhline(untrained.median(), color=color, linestyle=":", linewidth=1.1, label=UNTRAINED, zorder=1)
-
-
-def _draw_spread(axes: Axes, axis: StrengthAxis, rows: pd.DataFrame, color: str, marker: str, label: str) -> None:
-    """Median over seeds as a line; the range as a band, and as a bar at strength 0, which is apart."""
-    rows = rows[np.isfinite(rows["value"])]
-    style.draw_spread(axes, rows[rows["strength"] > 0], "strength", color=color, marker=marker, label=label)
-    zero = rows.loc[rows["strength"] == 0, "value"]
-    if len(zero):
-        lengths = [[zero.median() - zero.min()], [zero.max() - zero.median()]]
-        axes.errorbar(axis.place([0.0]), [zero.median()], yerr=lengths, color=color, marker=marker, linestyle="none")
-
-
-def _legend(row: np.ndarray, title: str) -> None:
-    """One legend for a row of panels, right of the last one; what comes in every color is shown in gray, last."""
-    from matplotlib.lines import Line2D
-
-    entries: dict[str, Any] = {}
-    for axes in row:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    for label, line in ((TRIVIAL, TRIVIAL_LINE), (UNTRAINED, ":")):
-        if label in entries:
-            del entries[label]
-            entries[label] = Line2D([], [], color=style.GRAY, linestyle=line, linewidth=1.1)
-    if CHOSEN in entries:
-        entries[CHOSEN] = entries.pop(CHOSEN)
-    row[-1].legend(
-        entries.values(), entries.keys(), title=title, alignment="left", loc="upper left", bbox_to_anchor=(1.03, 1.0)
-    )
+def _draw_line(axes: Axes, axis: StrengthAxis, rows: pd.DataFrame, look: Look, chosen: float | None) -> None:
+    """Median over seeds as a line, their range as a band, a ring at the chosen strength; strength 0 is a mark apart."""
+    if rows.empty:
+        return
+    over = rows.groupby("strength")["value"].agg(["median", "min", "max"])
+    positive = over[over.index > 0]
+    line = {"color": look.color, "marker": look.marker, "markersize": 4}
+    axes.plot(positive.index, positive["median"], linewidth=1.3, zorder=3, **line)
+    axes.fill_between(positive.index, positive["min"], positive["max"], color=look.color, alpha=BAND, linewidth=0)
+    if 0.0 in over.index:
+        axes.plot(axis.place([0.0]), [over["median"].loc[0.0]], linestyle="none", zorder=3, **line)
+    if chosen in over.index:
+        axes.plot(
+            axis.place([chosen]), [over["median"].loc[chosen]], marker="o", markersize=10, markerfacecolor="none",
+            markeredgecolor=look.color, markeredgewidth=1.4, linestyle="none", zorder=4, clip_on=False,
+        )  # fmt: skip

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from sparsenode.evaluation.results import Choice, models_of
+from sparsenode.evaluation.results import Choice, count_members
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
+from sparsenode.figures.panels import (
+    Key,
+    Panels,
+    add_legend,
+    choose_networks,
+    describe_selection,
+    make_panels,
+    panel_name,
+    validation_ratio,
+)
 from sparsenode.figures.style import Look
 from sparsenode.files import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
     from sparsenode.evaluation.results import Results
 
-FEATURES = 4
-TRAJECTORIES = 4
+FEATURES = 2
+TRAJECTORIES = 2
+MOST_NETWORKS = 5
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
 SPAN_LOOKS = {
     ("validation", "fit"): ("validation", "#FBE7C0"),
     ("test", "fit"): ("test", "#E2E2E2"),
@@ -34,7 +46,7 @@ NEIGHBORS = 25
 MOST_SPANS = 4
 """Splits that interleave more often than this within a trajectory are not shaded."""
 _TEXT = ("model", "method", "protocol", "trajectory", "group", "split", "phase", "feature", "time_unit", "value_unit")
-_NUMBERS = ("start", "time", "observed", "predicted")
+_NUMBERS = ("seed", "start", "time", "observed", "predicted")
 
 
 def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choice], pd.DataFrame]:
@@ -42,51 +54,118 @@ def read(results: Results) -> tuple[pd.DataFrame, Mapping[tuple[str, str], Choic
     return results.metrics, results.choices, read_table(results.files["forecasts"], needed=(*_TEXT, *_NUMBERS))
 
 
-def draw(
-    dataset: str, metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice], forecasts: pd.DataFrame
-) -> Figure:
-    """For each model a grid of panels: the features that move most, by trajectories, test ones first."""
-    from matplotlib.figure import Figure
+def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[Key, Choice], forecasts: pd.DataFrame) -> Figure:
+    """A column for each of two trajectories: the courses of two features with the best forecast, and errors of several.
 
-    models = models_of(metrics)
+    Forecasts of several networks nearly coincide with what is observed, and are told apart by their errors.
+    """
+    every = [key for key in choices if not forecasts[_of_network(forecasts, key, choices[key])].empty]
+    ranked = choose_networks(metrics, {key: choices[key] for key in every}, MOST_NETWORKS)
+    best = min(ranked, key=lambda key: validation_ratio(metrics, key, choices[key]), default=None)
     observed = _observed(forecasts)
     within = set(forecasts.loc[forecasts["protocol"] == "rolling", "trajectory"])
     names = choose_trajectories(observed[observed["trajectory"].isin(within)] if within else observed)
     features = choose_features(observed)
     labels = name_labels([*names, *features])
-    size = (2.4 + 1.9 * len(names), (0.9 + 1.25 * len(features)) * len(models))
-    figure = Figure(figsize=size, layout="constrained")
-    looks = style.looks(style.method_order(metrics["method"]))
-    for subfigure, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
-        protocol = next((choice.protocol for (name, _), choice in choices.items() if name == model), "trajectory")
-        subfigure.suptitle(
-            f"{style.heading(dataset, model, models)}: forecasts of {style.describe_protocol(protocol)}\n"
-            f"lines: median over seeds at the chosen strength; bands: range over seeds"
-        )
-        grid = subfigure.subplots(len(features), len(names), squeeze=False, sharex="col", sharey="row")
-        mine = forecasts[(forecasts["model"] == model) & (forecasts["protocol"] == protocol)]
-        for axes, name in zip(grid[0], names, strict=True):
-            axes.set_title(_title(observed, name, labels[name]))
-        for row, feature in zip(grid, features, strict=True):
-            unit = "" if len(features) > 2 else f" ({_unit(forecasts, 'value_unit')})"
-            row[0].set_ylabel(f"{labels[feature]}{unit}")
-            for axes, name in zip(row, names, strict=True):
-                _draw_observed(axes, observed, name, feature)
-                chosen = mine[(mine["trajectory"] == name) & (mine["feature"] == feature)]
-                for method, look in looks.items():
-                    _draw_forecast(axes, chosen[chosen["method"] == method], observed, name, feature, look)
-            # The observations set the scale, which a forecast that explodes must not.
-            of_panels = observed["feature"].eq(feature) & observed["trajectory"].isin(names)
-            values = observed.loc[of_panels, "observed"].dropna()
-            if values.empty:
-                continue
-            margin = 0.15 * (float(np.ptp(values)) or 1.0)
-            row[0].set_ylim(values.min() - margin, values.max() + margin)
-        for axes in grid[-1]:
-            axes.set_xlabel(style.time_label(_unit(forecasts, "time_unit")))
-        subfigure.supylabel(f"value ({_unit(forecasts, 'value_unit')})", fontsize=grid[0, 0].yaxis.label.get_size())
-        _legend(subfigure, metrics, choices, model, looks, observed, names)
-    return figure
+    looks = network_looks(ranked)
+    rows = {key: forecasts[_of_network(forecasts, key, choices[key])] for key in ranked}
+    models = list(dict.fromkeys(model for model, _ in choices))
+    heading = [f"{dataset}: observed and forecast courses, and errors of the forecasts"]
+    if best is not None:
+        protocol = style.describe_protocol(choices[best].protocol)
+        heading.append(f"line: {' '.join(panel_name(best, models).split())}, best on validation, of {protocol}")
+    heading += ["median over seeds; band: their range", *describe_selection(len(ranked), len(every))]
+    panels = make_panels(len(names) * (len(features) + 1), height=1.55, heading=heading, columns=len(names))
+    grid = np.array(panels.axes, object).reshape(len(features) + 1, len(names))
+    for row, feature in zip(grid, features, strict=False):
+        for axes, name in zip(row, names, strict=True):
+            _draw_observed(axes, observed, name, feature)
+            if best is not None:
+                _draw_forecast(axes, _of_panel(rows[best], name, feature), observed, name, feature, looks[best])
+        _limit_courses(row, observed, names, feature)
+        row[0].set_ylabel(f"{labels[feature]}\n({_unit(forecasts, 'value_unit')})")
+    for axes, name in zip(grid[-1], names, strict=True):
+        for key in ranked:
+            _draw_errors(axes, rows[key][rows[key]["trajectory"] == name], looks[key])
+        axes.set_xlabel(style.time_label(_unit(forecasts, "time_unit")))
+    _limit_error_rows(grid[-1])
+    grid[-1, 0].set_ylabel(f"error over all features\n({_unit(forecasts, 'value_unit')})")
+    for axes, name in zip(grid[0], names, strict=True):
+        axes.set_title(_title(observed, name, labels[name]))
+    for axes, name in zip(grid.T, names, strict=True):
+        times = observed.loc[observed["trajectory"] == name, "time"]
+        for panel in axes:
+            margin = 0.03 * (float(np.ptp(times)) or 1.0)
+            panel.set_xlim(times.min() - margin, times.max() + margin)
+    _legend(panels, metrics, looks, models, observed, (names, features))
+    return panels.figure
+
+
+def network_looks(keys: Sequence[Key]) -> dict[Key, Look]:
+    """Look of each network: the color of its method; a method of a second model is dashed."""
+    by_method = style.looks(style.method_order(method for _, method in keys))
+    seen: dict[str, int] = {}
+    looks = {}
+    for key in keys:
+        number = seen.get(key[1], 0)
+        seen[key[1]] = number + 1
+        look = by_method[key[1]]
+        looks[key] = Look(look.color, look.marker, DASHES[number % len(DASHES)])
+    return looks
+
+
+def _of_network(forecasts: pd.DataFrame, key: Key, choice: Choice) -> np.ndarray:
+    """Which rows are forecasts of a network by the protocol that it was chosen by."""
+    wanted = {"model": key[0], "method": key[1], "protocol": choice.protocol}
+    return np.all([(forecasts[name] == value).to_numpy() for name, value in wanted.items()], axis=0)
+
+
+def _of_panel(rows: pd.DataFrame, name: str, feature: str) -> pd.DataFrame:
+    return rows[(rows["trajectory"] == name) & (rows["feature"] == feature)]
+
+
+def _limit_courses(row: np.ndarray, observed: pd.DataFrame, names: Sequence[str], feature: str) -> None:
+    """The observations set the scale, which a forecast that explodes must not."""
+    of_panels = observed["feature"].eq(feature) & observed["trajectory"].isin(names)
+    values = observed.loc[of_panels, "observed"].dropna()
+    if not values.empty:
+        margin = 0.15 * (float(np.ptp(values)) or 1.0)
+        for axes in row:
+            axes.set_ylim(values.min() - margin, values.max() + margin)
+
+
+def error_course(rows: pd.DataFrame) -> pd.DataFrame:
+    """Root mean square over features of the error of one trajectory's forecasts.
+
+    Columns `start`, `time` and `median` over seeds, in the order of time within each start.
+    """
+    squares = (rows["predicted"] - rows["observed"]).astype(np.float64) ** 2
+    members = np.sqrt(squares.groupby([rows["start"], rows["time"], rows["seed"]]).mean())
+    return members.groupby(level=["start", "time"]).median().rename("median").reset_index()
+
+
+def _draw_errors(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
+    course = error_course(rows)
+    course = course[np.isfinite(course["median"]) & (course["median"] > 0)]
+    times, values = [], []
+    for _, window in course.groupby("start"):
+        # A line is broken where the next forecast starts.
+        times += [*window["time"], np.nan]
+        values += [*window["median"], np.nan]
+    axes.plot(times, values, color=look.color, linestyle=look.line, linewidth=1.1)
+
+
+def _limit_error_rows(row: np.ndarray) -> None:
+    """One logarithmic scale for all trajectories."""
+    values = np.concatenate([line.get_ydata() for axes in row for line in axes.get_lines()] or [np.empty(0)])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return
+    low = max(float(np.quantile(values, 0.02)), float(values.max()) / style.MOST_DECADES)
+    high = min(2.0 * float(values.max()), style.MOST_DECADES * low)
+    for axes in row:
+        axes.set_ylim(low / 1.5, high)
+        style.limit_errors(axes)
 
 
 def _unit(forecasts: pd.DataFrame, column: str) -> str:
@@ -188,29 +267,30 @@ def _draw_forecast(axes: Axes, rows: pd.DataFrame, observed: pd.DataFrame, name:
 
 
 def _legend(
-    subfigure: SubFigure,
+    panels: Panels,
     metrics: pd.DataFrame,
-    choices: Mapping[tuple[str, str], Choice],
-    model: str,
-    looks: Mapping[str, Look],
+    looks: Mapping[Key, Look],
+    models: Sequence[str],
     observed: pd.DataFrame,
-    names: Sequence[str],
+    shown: tuple[Sequence[str], Sequence[str]],
 ) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [Line2D([], [], color="#9a9a9a", marker=".", linestyle="none")]
+    names, features = shown
+    handles: list[Any] = [Line2D([], [], color="#9a9a9a", marker=".", linestyle="none")]
     labels = ["observed"]
-    if any(is_noisy(rows["observed"]) for _, rows in observed.groupby(["trajectory", "feature"])):
+    noisy = (is_noisy(_of_panel(observed, name, feature)["observed"]) for name in names for feature in features)
+    if any(noisy):
         handles.append(Line2D([], [], color=style.GRAY, linestyle="--"))
-        labels.append(f"observed, mean of {NEIGHBORS}\nneighbors in time")
-    for method, look in looks.items():
-        if (model, method) in choices:
-            strength = style.format_strength(choices[model, method].strength)
-            handles.append(Line2D([], [], color=look.color))
-            labels.append(f"{method}: strength {strength}\n({style.describe_divergence(metrics, model, method)})")
+        labels.append(f"mean of {NEIGHBORS} observations")
+    for key, look in looks.items():
+        handles.append(Line2D([], [], color=look.color, linestyle=look.line))
+        lost, _ = count_members(metrics, *key)
+        losses = f" ({style.describe_divergence(metrics, *key)})" if lost else ""
+        labels.append(f"{' '.join(panel_name(key, models).split())}{losses}")
     shaded = {SPAN_LOOKS[key] for name in names for _, _, key in spans(observed, name) if key in SPAN_LOOKS}
     for label, color in sorted(shaded):
         handles.append(Patch(color=color))
-        labels.append(label)
-    subfigure.legend(handles, labels, loc="outside right upper")
+        labels.append(f"{label} data")
+    add_legend(panels, handles, labels)

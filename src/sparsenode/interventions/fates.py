@@ -150,11 +150,21 @@ class FateCount:
                 intervention_columns = pd.DataFrame({"trajectory": [intervention.name]})
                 tables.append(cross_table(keys, intervention_columns, agreements[-1][:, None],
                                           metric="fate_agreement", **constants))  # fmt: skip
+                tables.append(self._expected(intervention, constants))
         if agreements:
             mean = np.mean(agreements, axis=0)
             columns = pd.DataFrame({"trajectory": [ALL]})
             tables.append(cross_table(keys, columns, mean[:, None], metric="fate_agreement", **constants))
         return tables
+
+    def _expected(self, intervention: Intervention, constants: Mapping[str, Any]) -> pd.DataFrame:
+        """The fates that are to become more frequent (1) or rarer (−1) under an intervention."""
+        ways = dict.fromkeys(intervention.lost, -1.0) | dict.fromkeys(intervention.gained, 1.0)
+        columns = pd.DataFrame({"reference": list(ways)})
+        seed = pd.DataFrame({"seed": [NO_SEED]})
+        values = np.array([list(ways.values())])
+        name = intervention.name
+        return cross_table(seed, columns, values, metric="fate_expected", trajectory=name, **constants)
 
     def table(self, ensemble: Ensemble, *, coverage: float) -> pd.DataFrame:
         """Shares of fates under each intervention, with intervals over members, the largest change first.

@@ -43,3 +43,7 @@ describe(
     "fate_agreement",
     description="1 where each lost fate's share falls and that of the gained ones together rises, else 0",
 )
+describe(
+    "fate_expected",
+    description="1 where the fate `reference` is expected to become more frequent, −1 where rarer",
+)
