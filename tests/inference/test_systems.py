@@ -1,4 +1,4 @@
-"""Starts of whole systems: the compiled kernel beside operations of torch, and what they do with windows that explode."""
+"""Starts of whole systems: the compiled kernel beside operations of torch, and windows that explode."""
 
 import pytest
 import torch
