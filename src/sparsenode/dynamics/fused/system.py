@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsenode.dynamics.fused import library
+from sparsenode.dynamics.fused import library, refit
 from sparsenode.dynamics.fused.threads import call_each, pointers_of
 
 _INTEGERS = "windows steps variables inputs units most_steps"
@@ -58,8 +58,8 @@ class Search:
 
 
 def is_available() -> bool:
-    """Whether the kernel is here, or can be compiled."""
-    return library.load("float64", "system") is not None
+    """Whether the kernel is here, or can be compiled; it goes with that of refits, so that one warning is enough."""
+    return refit.is_available() and library.load("float64", "system") is not None
 
 
 def fit_starts(
