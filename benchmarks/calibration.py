@@ -3,10 +3,10 @@
     python benchmarks/calibration.py [--kinds linear hill ...] [--systems 60] [--minutes 240] [--print-only]
 
 Each finished system is a row of benchmarks/calibration.csv, from which a later call goes on, and its pairs with all
-scores are rows of benchmarks/calibration_pairs.csv; the seeds are fixed by the kind and number of a system. Printed by
-kind: the false discovery rate that came out at nominal 5, 10 and 20 %, with an interval over systems; the share of
-edges that was found; and what peers find whose rankings are cut, with the truth, at the same rate, pooled over the kind. Of
-systems without edges: in how many any edge was called needed.
+scores are rows of benchmarks/calibration_pairs.csv; the seeds are fixed by the kind and number of a system. Printed
+by kind: the false discovery rate that came out at nominal 5, 10 and 20 %, with an interval over systems; the share of
+edges that was found; and what peers find whose rankings are cut, with the truth, at the same rate, pooled over the
+kind. Of systems without edges: in how many any edge was called needed.
 """
 
 from __future__ import annotations

@@ -99,6 +99,20 @@ def test_a_duplicate_makes_a_group_and_no_wrong_edge():
     assert "inputs that can stand in for each other: one of x1, x3" in test.doubts()
 
 
+@pytest.mark.slow(reason="fits three folds")
+def test_where_more_than_noise_is_left_nothing_can_be_told():
+    """Positions only of oscillators, which no equation of first order describes."""
+    generator = np.random.default_rng(0)
+    times, phase = np.arange(17) * 0.3, generator.uniform(0, 2 * np.pi, (12, 1, 2))
+    positions = np.cos(times[None, :, None] * [2.0, 3.1] + phase)
+    test = inference.test_edges(positions + 0.02 * generator.normal(size=positions.shape), times, **CHEAP)
+    assert (test.targets["margin"] > 1).all()
+    assert not test.table["selected"].any()
+    assert (test.table["verdict"] == "cannot be told").all()
+    assert (test.self_effects["verdict"] == "cannot be told").all()
+    assert "of 2 nothing can be told" in test.summary()
+
+
 def test_one_short_trajectory_tells_nothing():
     states, times = simulate(CHAIN, trajectories=1, observations=9)
     test = inference.test_edges(states, times, **CHEAP)

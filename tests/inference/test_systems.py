@@ -1,8 +1,9 @@
-"""Starts of whole systems: the compiled kernel beside operations of torch, and what they do with windows that explode."""
+"""Starts of whole systems: the compiled kernel beside operations of torch, and windows that explode."""
 
 import pytest
 import torch
 
+from sparsenode.dynamics.fused import library
 from sparsenode.dynamics.fused import system as fused
 from sparsenode.inference.networks import Layout
 from sparsenode.inference.systems import Wiring, fit_system_starts, fit_system_starts_plainly, solve_system
@@ -90,3 +91,19 @@ def test_threads_change_no_bit_of_starts():
         torch.set_num_threads(threads)
     if fused.is_available():
         assert all(torch.equal(first, second) for first, second in zip(*results, strict=True))
+
+
+def test_without_a_compiler_operations_of_torch_are_taken_with_one_warning(monkeypatch, tmp_path, caplog):
+    arguments = draw_system(3, 3, 4)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    library.load.cache_clear()
+    try:
+        for _ in range(2):
+            fitted = fit_system_starts(*arguments)
+        plain = fit_system_starts_plainly(*arguments)
+        assert all(torch.equal(first, second) for first, second in zip(fitted, plain, strict=True))
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "there is no C compiler" in caplog.text
+    finally:
+        library.load.cache_clear()

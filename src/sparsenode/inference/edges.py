@@ -304,8 +304,8 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
     reason = _too_little(data, settings, measured)
     if measured is None:
         blank = np.full((count, count), np.nan)
-        tested = dict.fromkeys(("effect", "lower", "upper", "p", "p_plain"), blank)
-        group_tested = dict.fromkeys(("effect", "lower", "upper", "p", "p_plain"), np.full((groups, count), np.nan))
+        tested = dict.fromkeys(("effect", "lower", "upper", "p"), blank)
+        group_tested = dict.fromkeys(("effect", "lower", "upper", "p"), np.full((groups, count), np.nan))
         sign = sign_share = screened = blank
         misfit = deviations = unexplained = margin = np.full(count, np.nan)
     else:
@@ -315,17 +315,15 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
         group_tested = _test(measured.group_effects, measured.fold, margin, settings)
         sign, sign_share, screened = measured.sign, measured.sign_share, measured.screened
         tested["p"] = np.where(screened > 0, tested["p"], 1.0)
-        tested["p_plain"] = np.where(screened > 0, tested["p_plain"], 1.0)
     if reason:
-        tested = {**tested, "p": np.full((count, count), np.nan), "p_plain": np.full((count, count), np.nan)}
+        tested = {**tested, "p": np.full((count, count), np.nan)}
         group_tested = {**group_tested, "p": np.full((groups, count), np.nan)}
     diagonal = np.eye(count, dtype=bool)
     hypothesis = ~diagonal & data.allowed & ~data.required
-    family = {name: np.where(hypothesis, tested[name], np.nan) for name in ("p", "p_plain")}
+    family = np.where(hypothesis, tested["p"], np.nan).ravel()
     q = {
-        "q": q_values(family["p"].ravel()).reshape(count, count),
-        "q_dependent": q_values(family["p"].ravel(), dependent=True).reshape(count, count),
-        "q_plain": q_values(family["p_plain"].ravel()).reshape(count, count),
+        "q": q_values(family).reshape(count, count),
+        "q_dependent": q_values(family, dependent=True).reshape(count, count),
     }
     source, target = (index.ravel() for index in np.indices((count, count)))
     columns = {
@@ -340,7 +338,6 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
         "screened": screened.ravel(),
     }
     table = pd.DataFrame(columns)
-    q_plain = q["q_plain"].ravel()
     group_table = _group_table(data, group_tested)
     table["group"] = _group_labels(group_table, table, settings.fdr)
     table["selected"] = (table["q"] <= settings.fdr).to_numpy()
@@ -348,23 +345,22 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
         _verdict(
             forbidden=not data.allowed[row[0], row[1]],
             required=bool(data.required[row[0], row[1]]),
-            untold=bool(reason) or bool(plain <= settings.fdr and not selected),
+            untold=bool(reason) or bool(margin[row[1]] > 0),
             selected=bool(selected),
             lower=float(lower),
             upper=float(upper),
         )
-        for row, plain, selected, lower, upper in zip(
-            zip(source, target, strict=True), q_plain, table["selected"], table["lower"], table["upper"], strict=True
+        for row, selected, lower, upper in zip(
+            zip(source, target, strict=True), table["selected"], table["lower"], table["upper"], strict=True
         )
     ]
     self_effects = table[diagonal.ravel()].drop(columns=["group", "screened"]).reset_index(drop=True)
     self_p = self_effects["p"].to_numpy()
     self_effects["q"], self_effects["q_dependent"] = q_values(self_p), q_values(self_p, dependent=True)
     self_effects["selected"] = self_effects["q"] <= settings.fdr
-    self_plain = q_values(np.diagonal(tested["p_plain"]).copy())
     self_effects["verdict"] = [
-        UNTOLD if reason or (plain <= settings.fdr and not selected) else NEEDED if selected else NO_EVIDENCE
-        for plain, selected in zip(self_plain, self_effects["selected"], strict=True)
+        UNTOLD if reason else NEEDED if selected else UNTOLD if limit > 0 else NO_EVIDENCE
+        for limit, selected in zip(margin, self_effects["selected"], strict=True)
     ]
     pairs = table[~diagonal.ravel()].sort_values("effect", ascending=False, kind="stable").reset_index(drop=True)
     targets = pd.DataFrame(
@@ -389,13 +385,11 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
 
 
 def _test(effects: Floats, fold: np.ndarray, margin: Floats, settings: EdgeTestSettings) -> dict[str, Floats]:
-    """Effects, intervals and p-values against the margin and against none, (source, target), of effects (split, …)."""
+    """Effects, intervals and p-values against the margin, (source, target), of effects (split, …)."""
     splits, sources, targets, blocks = effects.shape
     flat = effects.reshape(splits, sources * targets, blocks)
     margins = np.tile(margin, sources)
-    none = np.zeros_like(margins)
     by_split = [corrected_t_test(flat[s], fold[s], margins, coverage=settings.coverage) for s in range(splits)]
-    plain = [corrected_t_test(flat[s], fold[s], none, coverage=settings.coverage)[3] for s in range(splits)]
     mean, lower, upper, p = (np.stack([result[number] for result in by_split]) for number in range(4))
     shape = (sources, targets)
     return {
@@ -403,7 +397,6 @@ def _test(effects: Floats, fold: np.ndarray, margin: Floats, settings: EdgeTestS
         "lower": lower.mean(0).reshape(shape),
         "upper": upper.mean(0).reshape(shape),
         "p": combine_splits(p).reshape(shape),
-        "p_plain": combine_splits(np.stack(plain)).reshape(shape),
     }
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsenode.dynamics.fused import library
+from sparsenode.dynamics.fused import library, refit
 from sparsenode.dynamics.fused.threads import call_each, pointers_of
 
+_INTEGERS = "windows steps variables inputs units most_steps"
+_ARRAYS = "sources parameters slope lengths observed weight start path"
+_NUMBERS = "farthest largest_change calm ridge"
 _INTEGER, _POINTER, _REAL = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
 
 
@@ -18,9 +21,9 @@ class _Task(ctypes.Structure):
     """Fields of the kernel's `Task`, in its order."""
 
     _fields_ = (
-        *((name, _INTEGER) for name in "windows steps variables inputs units most_steps".split()),
-        *((name, _POINTER) for name in "sources parameters slope lengths observed weight start path".split()),
-        *((name, _REAL) for name in "farthest largest_change calm ridge".split()),
+        *((name, _INTEGER) for name in _INTEGERS.split()),
+        *((name, _POINTER) for name in _ARRAYS.split()),
+        *((name, _REAL) for name in _NUMBERS.split()),
     )
 
 
@@ -28,8 +31,8 @@ class _Task(ctypes.Structure):
 class Networks:
     """One small network a variable, float64.
 
-    `sources`: numbers of its inputs, itself first, (variable, input), int64; `parameters` (variable, parameter); `slope`
-    (variable,); and the number of hidden `units`.
+    `sources`: numbers of its inputs, itself first, (variable, input), int64; `parameters` (variable, parameter);
+    `slope` (variable,); and the number of hidden `units`.
     """
 
     sources: Tensor
@@ -43,7 +46,8 @@ class Search:
     """How starts are sought.
 
     `steps` at most, none of which moves a start by more than `largest_change`; a window ends where its error falls by
-    less than the share `calm`; a path `farthest` from the mean has left the data; `ridge` is added to the normal matrix.
+    less than the share `calm`; a path `farthest` from the mean has left the data; `ridge` is added to the normal
+    matrix.
     """
 
     steps: int
@@ -54,8 +58,8 @@ class Search:
 
 
 def is_available() -> bool:
-    """Whether the kernel is here, or can be compiled."""
-    return library.load("float64", "system") is not None
+    """Whether the kernel is here, or can be compiled; it goes with that of refits, so that one warning is enough."""
+    return refit.is_available() and library.load("float64", "system") is not None
 
 
 def fit_starts(

@@ -30,7 +30,7 @@ def thread_pool(threads: int) -> ThreadPoolExecutor:
 
 
 def call_each(compute: Callable[..., Any], task: ctypes.Structure, count: int, size: int) -> None:
-    """Call a kernel's function with a task, each number from 0, and memory of a size, in as many threads as torch has."""
+    """Call a kernel with a task, each number below `count` and memory of a size, in as many threads as torch has."""
 
     def run(number: int) -> None:
         compute(ctypes.byref(task), ctypes.c_int64(number), ctypes.c_void_p(thread_memory(size)))
