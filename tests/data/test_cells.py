@@ -54,6 +54,7 @@ def same(one: Cells, other: Cells) -> None:
             np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(seed=st.integers(0, 1000))
 def test_coordinates_and_cell_types_go_with_their_cells(seed: int) -> None:
     cells = some_cells(seed=seed)

@@ -100,6 +100,7 @@ def test_the_published_files_are_known(name: str, mirror: Path) -> None:
         assert check_downloaded(file, mirror / file.local_path) == file.sha256
 
 
+@pytest.mark.slow(reason="evaluates hundreds of equations")
 def test_rates_are_those_of_the_equations_one_by_one(
     name: str, mirror: Path, raw: RawTrajectories, system: System
 ) -> None:

@@ -44,6 +44,7 @@ def test_scores_that_are_all_equal_are_chance():
     np.testing.assert_allclose(precision, [0.25, 0.25])
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=40))
 def test_the_area_is_the_step_average_precision(pairs):
     scores, edges = (np.array(column) for column in zip(*[*pairs, (2, True)], strict=True))
@@ -92,6 +93,7 @@ def test_a_peer_is_drawn_by_the_better_of_its_scores(rankings):
         assert list(curves) == ["none", "l1", "pathreg", "peer:correlation", "peer:sindy"]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_methods_that_are_given_the_truth_are_marked(rankings):
     told = {"name": "perfect", "of": "truth", "corruption": 0.0}
     method = str(rankings.loc[~rankings["method"].str.startswith("peer:"), "method"].iloc[0])
@@ -116,6 +118,7 @@ def test_of_many_methods_the_best_are_drawn(rankings):
     assert len([line for line in axes.get_lines() if len(line.get_xdata()) > 2]) == precision_recall.MOST_LINES
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_models_stand_below_each_other(rankings):
     text = rankings.astype({"model": str})
     other = text[text["model"] == "windows"].assign(model="larger")

@@ -12,6 +12,7 @@ from sparsenode.figures import trajectories
 CHOICES = {("small", "l1"): Choice(0.01, "trajectory"), ("small", "none"): Choice(0.0, "trajectory")}
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_lines_are_medians_over_seeds(metrics, forecasts):
     figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
     axes = figure.subfigs[0].axes[0]
@@ -31,6 +32,7 @@ def test_an_explosion_does_not_set_the_scale(metrics, forecasts):
     assert max(axes.get_ylim()[1] for axes in figure.subfigs[0].axes) < 2
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_windows_start_at_their_restart_observation(metrics, forecasts):
     windows = forecasts.copy()
     windows["protocol"] = "window"
@@ -79,6 +81,7 @@ def test_forecasts_without_a_column_are_damage(files, column):
         trajectories.read(Results("toy", tables))
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_what_is_missing_is_not_drawn(metrics, forecasts):
     """No point, no course through a long gap, no scale; the forecast goes on."""
     rng = np.random.default_rng(0)
