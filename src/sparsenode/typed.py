@@ -160,11 +160,6 @@ def check_settings(
     return None, list(dict.fromkeys(problems))
 
 
-def settings_problems(model: type[Settings], values: Any, path: Sequence[Any] = ()) -> list[str]:
-    """What is wrong with the values of some settings, see `check_settings`."""
-    return check_settings(model, values, path)[1]
-
-
 def _contradictions(value: Any, path: Sequence[Any]) -> Iterator[str]:
     """Describe the contradictions within settings and those below them."""
     if isinstance(value, Settings):

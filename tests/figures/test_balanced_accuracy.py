@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+from rankings import split_rankings
 from sparsenode.errors import UserError
 from sparsenode.evaluation import structure
-from sparsenode.evaluation.networks import split_rankings
 from sparsenode.evaluation.results import Choice, Results
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
 from sparsenode.figures import balanced_accuracy, style

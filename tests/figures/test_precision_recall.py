@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
+from rankings import split_rankings
 from sparsenode.errors import UserError
-from sparsenode.evaluation.networks import join_rankings, split_rankings
+from sparsenode.evaluation.networks import join_rankings
 from sparsenode.evaluation.results import Choice, Results
 from sparsenode.evaluation.structure import auprc, auprc_ratio
 from sparsenode.figures import precision_recall, style
