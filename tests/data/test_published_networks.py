@@ -29,7 +29,7 @@ from sparsenode.pipeline import configuration, plan
 from sparsenode.typed import read_settings
 
 SMALL = {"trajectories": 4, "test_trajectories": 2}
-NETWORK = PublishedNetwork(*(f"https://example.org/{kind}.csv" for kind in ("equations", "edges", "genes")))
+NETWORK = PublishedNetwork(*(f"https://example.org/{kind}.csv" for kind in ("equations", "edges", "genes")), size=3)
 
 
 class ExampleSource(PublishedNetworkSource):
