@@ -27,8 +27,6 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # As the command line does: a person's backend and settings of matplotlib are no matter of the tests.
 shield_matplotlib()
 
-gc.disable()  # until the tests are collected
-
 # A busy machine must not fail a test: what an example may take is no property of the code.
 settings.register_profile("untimed", deadline=None, derandomize=True)
 settings.load_profile("untimed")
@@ -63,10 +61,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 raise pytest.UsageError(message)
 
 
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector all that was imported and collected, which stays to the end."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the garbage collector all that is imported and collected, which stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
