@@ -33,7 +33,7 @@ from peers import SYSTEMS as DYSTS
 from peers import read_system
 from sparsenode.data.preprocess import assemble, load_dataset
 from sparsenode.data.readers.arrays import read_arrays
-from sparsenode.data.sources import complete_options, make_source
+from sparsenode.data.sources import make_source
 from sparsenode.estimator.model import SparseNODE
 from sparsenode.pipeline.configuration import dataset_settings, read_configuration
 
@@ -126,8 +126,7 @@ def _files(source: Any, mirror: Path) -> dict[str, Path]:
 
 def _dream3(size: int) -> Callable[[Path], Iterator[tuple[str, Callable[[], AnnData]]]]:
     def load(network: str, mirror: Path) -> AnnData:
-        options = complete_options("dream3", {"size": size, "network": network})
-        source = make_source("dream3", options)
+        source = make_source("dream3", {"size": size, "network": network})
         entry = {"source": "dream3", "options": source.options, "validation": BY_TRAJECTORY | {"share": 0.25}}
         return assemble("dream3", source.load(_files(source, mirror)), entry, {})
 
@@ -141,7 +140,7 @@ def _dream3(size: int) -> Callable[[Path], Iterator[tuple[str, Callable[[], AnnD
 
 
 def _scode(mirror: Path) -> Iterator[tuple[str, Callable[[], AnnData]]]:
-    source = make_source("scode", complete_options("scode", {"cells": 2}))
+    source = make_source("scode", {"cells": 2})
     entry = {"source": "scode", "options": source.options, "validation": {"by": "observation", "share": 0.2}}
     yield "scode_2", partial(assemble, "scode_2", source.load(_files(source, mirror)), entry, {})
 

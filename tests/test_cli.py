@@ -204,6 +204,7 @@ def test_plan_of_a_bad_configuration(repository, capsys, tmp_path):
     assert "seeds: found the number 0; allowed: an integer at least 1" in message
 
 
+@pytest.mark.slow(reason="reads the whole configuration")
 def test_plan_takes_values_as_snakemake_does(repository, capsys):
     run = "run={datasets: [second_order], models: [second_order], methods: [none]}"
     assert main(["plan", "--workflow", str(repository), "--config", "seeds=7", "seeds_per_job=7", run]) == 0
@@ -217,6 +218,7 @@ def test_plan_takes_values_as_snakemake_does(repository, capsys):
     assert "--config: found seeds more than once; allowed: each key once" in message
 
 
+@pytest.mark.slow(reason="reads the whole configuration")
 def test_plan_says_what_a_file_lacks(repository, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = "datasets={mine: {source: anndata, options: {path: cells.h5ad}}}"

@@ -187,6 +187,7 @@ def check_names(document: Path, names: dict[str, Any]) -> None:
     assert str(document) not in repr(model)
 
 
+@pytest.mark.slow(reason="trains, evaluates and reads what was written")
 def test_the_columns_of_a_network_are_described(trained: Path) -> None:
     text = (REPOSITORY / "docs" / "workflow.md").read_text(encoding="utf-8")
     described = text.partition("An edge of `METHOD.csv`")[2].partition("\n\n")[0]

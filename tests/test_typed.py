@@ -11,11 +11,11 @@ from sparsenode.errors import UserError
 from sparsenode.typed import (
     Contradiction,
     Settings,
+    check_settings,
     describe_allowed,
     describe_key,
     describe_value,
     read_settings,
-    settings_problems,
     settings_schema,
 )
 
@@ -73,7 +73,7 @@ class Outer(Settings):
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_key_and_what_is_allowed(values: dict, problems: list[str]) -> None:
-    messages = settings_problems(Outer, values, ["outer"])
+    messages = check_settings(Outer, values, ["outer"])[1]
     assert len(messages) == len(problems)
     for message, beginning in zip(messages, problems, strict=True):
         assert message.startswith(beginning)
@@ -86,7 +86,7 @@ def test_settings_without_keys_say_so() -> None:
     class Empty(Settings):
         """Nothing to set."""
 
-    assert settings_problems(Empty, {"x": 1}, ["options"]) == [
+    assert check_settings(Empty, {"x": 1}, ["options"])[1] == [
         'options: unknown key: found "x"; allowed: no key, since there are no options'
     ]
 

@@ -7,10 +7,13 @@ editors read, and the descriptions that `sparsenode options` and the documents s
 from __future__ import annotations
 
 import datetime
+import inspect
 import json
 import math
+import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
@@ -158,11 +161,6 @@ def check_settings(
         _describe(fault, path) for fault in faults if fault.location not in inner or fault.detail["loc"][-1:] == _KEY
     ]
     return None, list(dict.fromkeys(problems))
-
-
-def settings_problems(model: type[Settings], values: Any, path: Sequence[Any] = ()) -> list[str]:
-    """What is wrong with the values of some settings, see `check_settings`."""
-    return check_settings(model, values, path)[1]
 
 
 def _contradictions(value: Any, path: Sequence[Any]) -> Iterator[str]:
@@ -408,6 +406,19 @@ def describe_key(path: Sequence[Any]) -> str:
 def describe_names(values: Sequence[Any]) -> str:
     """Write values one after the other, as YAML writes null."""
     return ", ".join("null" if value is None else str(value) for value in values) or "none"
+
+
+def classes_of(package: str, kind: type) -> dict[str, Any]:
+    """The classes of a kind, one in each file of a package that has any, by the sorted names of the files."""
+    names = sorted(module.name for module in pkgutil.iter_modules(import_module(package).__path__))
+    return {
+        name: entry
+        for name in names
+        for module in [import_module(f"{package}.{name}")]
+        for entry in vars(module).values()
+        if isinstance(entry, type) and issubclass(entry, kind) and entry.__module__ == module.__name__
+        if not inspect.isabstract(entry)
+    }
 
 
 def unknown_key(key: str, name: str, allowed: Sequence[str]) -> str:

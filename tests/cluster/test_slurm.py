@@ -75,8 +75,7 @@ def test_default_grid_gives_the_same_as_on_a_workstation(repository, server, clu
     base = reduced(repository)
     local = Workflow(repository, tmp_path / "local", base).warm(server)
     local.folder.mkdir()
-    training_on_gpus = {"set-resources": {"train_members": {"slurm_partition": "gpu"}}}
-    submitted = on_slurm(tmp_path / "grid", base, **training_on_gpus).warm(server)
+    submitted = on_slurm(tmp_path / "grid", base, **{"set-resources": {"train_members": {"slurm_partition": "gpu"}}})
     for workflow in (local, submitted):
         workflow.configure()
     targets = ["results/metrics.csv", "results/interventions/krumsiek11.parquet", PICTURE]
@@ -166,8 +165,8 @@ def test_job_out_of_memory_is_tried_again_with_more(cluster, on_slurm, tmp_path)
     assert [job.fields["MinMemoryNode"] for job in (first, second)] == ["300M", "1800M"]
 
 
-def test_controller_that_is_killed_loses_nothing(server, cluster, on_slurm, tmp_path):
-    workflow = on_slurm(tmp_path / "controller", configuration.merge(LONG, {"seeds": SEEDS})).warm(server)
+def test_controller_that_is_killed_loses_nothing(cluster, on_slurm, tmp_path):
+    workflow = on_slurm(tmp_path / "controller", configuration.merge(LONG, {"seeds": SEEDS}))
     workflow.configure()
     process = workflow.start("--", "results/metrics.csv")
     checkpoints = workflow.result("checkpoints/branches/windows/none")

@@ -57,6 +57,7 @@ def test_every_benchmark_source_is_tried_here() -> None:
     assert {name for name in source_names() if issubclass(get_source(name), BenchmarkSource)} == set(TINY)
 
 
+@pytest.mark.slow(reason="simulates whole datasets")
 @pytest.mark.parametrize("name", TINY)
 def test_a_dataset_is_made_and_its_options_described(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -274,6 +275,7 @@ def test_dysts_is_sampled_by_its_period_or_its_lyapunov_time() -> None:
     assert observations == round(30.0 * horizon / system.period)
 
 
+@pytest.mark.slow(reason="simulates whole datasets")
 def test_dysts_counts_the_starts_that_it_draws_again() -> None:
     assert load("dysts").provenance["redraws"] == 0
     assert load("dysts", system="SprottJerk", periods=1.0, trajectories=2).provenance["redraws"] > 0

@@ -44,6 +44,7 @@ def test_the_middle_is_held_out(breast: AnnData) -> None:
     assert breast.X[91, 0] == pytest.approx(0.471506667)
 
 
+@pytest.mark.slow(reason="preprocesses the published table")
 def test_chip_seq_tells_of_seven_factors_alone(breast: AnnData) -> None:
     truth, known = breast.varp["truth"].toarray(), np.asarray(breast.varp["truth_known"])
     names = breast.var_names
@@ -57,6 +58,7 @@ def test_chip_seq_tells_of_seven_factors_alone(breast: AnnData) -> None:
     assert not breast.uns["sparsenode"]["truth_signed"]
 
 
+@pytest.mark.slow(reason="preprocesses the published table")
 def test_the_motif_prior_and_what_it_is_worth(breast: AnnData) -> None:
     prior = breast.varp["prior_motif"].toarray()
     assert set(np.unique(prior)) == {0.0, 1.0}
@@ -70,6 +72,7 @@ def test_the_motif_prior_and_what_it_is_worth(breast: AnnData) -> None:
     assert (~told[~edges]).mean() == pytest.approx(0.517, abs=5e-4)
 
 
+@pytest.mark.slow(reason="preprocesses the published table")
 def test_trivial_forecasts_of_the_held_out_middle(breast: AnnData) -> None:
     values, splits = breast.X.astype(np.float64), breast.obs["split"].astype(str).to_numpy()
     test = values[splits == "test"]

@@ -137,6 +137,7 @@ def test_a_damaged_recording_names_the_place(tmp_path: Path, old: str, new: str,
         read_bvh(write(tmp_path / "chain.bvh", text.replace(old, new, 1)))
 
 
+@pytest.mark.slow(reason="reads a recording cut at many places")
 @given(cut=st.integers(0, len(bvh(VALUES)) - 2))
 @settings(max_examples=60)
 def test_a_recording_that_is_cut_anywhere_is_refused(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,7 @@ def same(one: Cells, other: Cells) -> None:
             np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(seed=st.integers(0, 1000))
 def test_coordinates_and_cell_types_go_with_their_cells(seed: int) -> None:
     cells = some_cells(seed=seed)
@@ -250,20 +252,32 @@ DATASET = {
 }
 
 
-@pytest.mark.slow(reason="reads or preprocesses whole datasets")
-@pytest.mark.parametrize("by", ["pseudotime", "metacell"])
-def test_averages_of_published_cells_compare_with_the_cells(mirror: Path, tmp_path: Path, by: str) -> None:
-    common = {
+def published(mirror: Path, folder: Path, average: dict[str, Any] | None) -> AnnData:
+    """Cells of two donors, or averages of them."""
+    options = {
         "donors": {"train": ["s1d2"], "test": ["s3d6"]},
         "transform": "log1p",
         "scaling": "training_range",
         "networks": {},
         "embedding": "none",
+        "average": average,
     }
-    for name, average in (("cells", None), ("averages", {"by": by, "cells": 10})):
-        settings = {**DATASET, "options": {**common, "average": average}}
-        preprocess_dataset(name, settings, mirror, tmp_path / f"{name}.h5ad")
-    cells, averages = (read_trajectories(tmp_path / f"{name}.h5ad") for name in ("cells", "averages"))
+    preprocess_dataset("cells", {**DATASET, "options": options}, mirror, folder / "cells.h5ad")
+    return read_trajectories(folder / "cells.h5ad")
+
+
+@pytest.fixture(scope="module")
+def cells(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> AnnData:
+    """The published cells of two donors."""
+    return published(mirror, tmp_path_factory.mktemp("cells"), None)
+
+
+@pytest.mark.slow(reason="reads or preprocesses whole datasets")
+@pytest.mark.parametrize("by", ["pseudotime", "metacell"])
+def test_averages_of_published_cells_compare_with_the_cells(
+    cells: AnnData, mirror: Path, tmp_path: Path, by: str
+) -> None:
+    averages = published(mirror, tmp_path, {"by": by, "cells": 10})
     of_test = (averages.obs["split"] == "test").to_numpy()
     np.testing.assert_array_equal(averages.X[of_test], cells.X[(cells.obs["split"] == "test").to_numpy()])
     before, after = cells.uns["sparsenode"], averages.uns["sparsenode"]

@@ -300,9 +300,13 @@ SECONDS = np.tile(np.linspace(0, 90, 10), 4)
 @pytest.mark.slow(reason="reads or preprocesses whole datasets")
 def test_times_since_1970_change_nothing(near: np.ndarray, preprocess: Preprocess, tmp_path: Path) -> None:
     tables = {}
+    # As many steps as over the 2 units of time of the other tests.
+    in_seconds = {"decay": 1 / 45, "time_scale": 45.0, "solver": {"scheme": "rk4", "step": 22.5}}
+    settings_of_model = {**SETTINGS["model_settings"], **in_seconds}
     for name, origin in (("near", 0.0), ("far", 1.7e9)):
         preprocess(cells_of(near, SECONDS + origin), name)
-        (tmp_path / f"{name}.json").write_text(json.dumps({"dataset": name, **SETTINGS}))
+        written = {"dataset": name, **SETTINGS, "model_settings": settings_of_model}
+        (tmp_path / f"{name}.json").write_text(json.dumps(written))
         paths = {key: tmp_path / name / f"{key}.parquet" for key in ("metrics", "forecasts")}
         model = tmp_path / f"{name}.safetensors"
         arguments = {"threads": 1, "device": "cpu"}

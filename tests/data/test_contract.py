@@ -99,6 +99,7 @@ def test_writing_leaves_the_object_as_it_was(adata: AnnData, tmp_path: Path) -> 
     assert isinstance(adata.uns["sparsenode"]["initial_states"], pd.DataFrame)
 
 
+@pytest.mark.slow(reason="writes and reads many files")
 def test_a_file_read_and_written_again_is_the_same_to_the_byte(adata: AnnData, tmp_path: Path) -> None:
     write_trajectories(adata, tmp_path / "one.h5ad")
     write_trajectories(read_trajectories(tmp_path / "one.h5ad"), tmp_path / "two.h5ad")
@@ -284,6 +285,7 @@ def test_a_breach_is_refused_in_memory_and_never_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow(reason="writes and reads many files")
 @pytest.mark.parametrize(
     "damage",
     [infinite, decreasing, no_weight, text_for_trajectory, no_metadata, trajectory_all, text_for_signs],

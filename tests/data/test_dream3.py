@@ -25,6 +25,7 @@ def load_real(mirror: Path, **options: object) -> RawTrajectories:
     return load(complete, {file.local_path: mirror / file.local_path for file in required_files(complete)})
 
 
+@pytest.mark.slow(reason="reads all published networks")
 # Edges in the true networks of the files that are downloaded, in the order of `NETWORKS`.
 @pytest.mark.parametrize(
     ("size", "edges"), [(10, (11, 15, 10, 25, 22)), (50, (62, 82, 77, 160, 173)), (100, (125, 119, 166, 389, 551))]

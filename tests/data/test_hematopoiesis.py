@@ -76,6 +76,7 @@ def test_trivial_forecasts_of_the_study(study: AnnData, donor: str) -> None:
     assert tuple(np.round(sums, 5)) == BASELINES[donor][1]
 
 
+@pytest.mark.slow(reason="preprocesses the published cells")
 def test_what_the_study_file_says(study: AnnData) -> None:
     assert study.shape == (6991, 529)
     assert set(study.obs["split"][study.obs["subject"] == "s1d2"]) == {"train", "validation"}
@@ -88,6 +89,7 @@ def test_what_the_study_file_says(study: AnnData) -> None:
     assert len(study.uns["sparsenode"]["source_files"]) == 12 + 1 + 11  # cells, base network, cell types
 
 
+@pytest.mark.slow(reason="preprocesses the published cells")
 def test_regulators_and_prior_of_the_base_network(study: AnnData) -> None:
     prior = study.varp["prior_base"].toarray()
     assert set(np.unique(prior)) == {0, 1}
@@ -97,6 +99,7 @@ def test_regulators_and_prior_of_the_base_network(study: AnnData) -> None:
     assert not study.var["is_regulator"]["AHSP"]
 
 
+@pytest.mark.slow(reason="preprocesses the published cells")
 def test_known_pairs_of_the_networks_and_their_density(study: AnnData) -> None:
     facts = study.uns["sparsenode"]["provenance"]["networks"]
     assert set(facts) == {"base", "erythroid", "monocyte", "B"}
@@ -108,6 +111,7 @@ def test_known_pairs_of_the_networks_and_their_density(study: AnnData) -> None:
     assert facts["base"]["density"] == pytest.approx(0.55, abs=5e-4)
 
 
+@pytest.mark.slow(reason="preprocesses the published cells")
 def test_the_map_of_a_donor_follows_the_lineages(study: AnnData) -> None:
     coordinates, times = study.obsm["X_diffmap"], study.obs["time"].to_numpy()
     assert coordinates.shape == (study.n_obs, 2)

@@ -126,6 +126,7 @@ def test_angles_as_computed_by_scipy(angles: list[float]) -> None:
     np.testing.assert_allclose(found, [np.zeros(3), end, end + lower.apply((1, 0, 0))], atol=1e-12)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @given(st.lists(st.lists(ANGLES, min_size=4, max_size=4), min_size=1, max_size=5))
 def test_each_frame_is_placed_by_itself(rows: list[list[float]]) -> None:
     channels = [("upper", "rz"), ("root", "tx"), ("lower", "rz"), ("upper", "rx")]

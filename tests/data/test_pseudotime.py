@@ -206,7 +206,6 @@ def test_the_first_root_is_the_first_cell_of_its_type_in_the_file() -> None:
     is_root = place < 0.2
     result = diffuse(cells, is_root, SMALL.changed(root="first"), kind="logged")
     assert result.root == np.flatnonzero(is_root)[0]
-    assert result.root_rule == "first"
     assert result.pseudotime[result.root] == 0
 
 

@@ -29,7 +29,7 @@ from sparsenode.pipeline import configuration, plan
 from sparsenode.typed import read_settings
 
 SMALL = {"trajectories": 4, "test_trajectories": 2}
-NETWORK = PublishedNetwork(*(f"https://example.org/{kind}.csv" for kind in ("equations", "edges", "genes")))
+NETWORK = PublishedNetwork(*(f"https://example.org/{kind}.csv" for kind in ("equations", "edges", "genes")), size=3)
 
 
 class ExampleSource(PublishedNetworkSource):
@@ -100,6 +100,7 @@ def test_the_published_files_are_known(name: str, mirror: Path) -> None:
         assert check_downloaded(file, mirror / file.local_path) == file.sha256
 
 
+@pytest.mark.slow(reason="evaluates hundreds of equations")
 def test_rates_are_those_of_the_equations_one_by_one(
     name: str, mirror: Path, raw: RawTrajectories, system: System
 ) -> None:

@@ -47,6 +47,7 @@ def test_one_damped_oscillator_has_its_textbook_solution() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.slow(reason="solves to a reference's precision")
 @pytest.mark.parametrize("irregular", [False, True])
 def test_trajectories_solve_the_equations_that_are_given_with_them(irregular: bool) -> None:
     raw = load(options(trajectories=3, test_trajectories=1, irregular=irregular, seed=3), {})
@@ -168,6 +169,7 @@ def integrate(system: System, start: np.ndarray, times: np.ndarray, clamp: dict[
     return result
 
 
+@pytest.mark.slow(reason="solves to a reference's precision")
 @pytest.mark.parametrize("clamp", [{}, {0: -1.5}, {3: 0.0}, {1: 2.0, 4: -0.5}, dict.fromkeys(range(1, 5), 0.1)])
 def test_a_clamped_system_solves_the_equations_of_what_is_free(raw: RawTrajectories, clamp: dict[int, float]) -> None:
     system, times = system_of(raw), np.linspace(0.0, 12.0, 25)

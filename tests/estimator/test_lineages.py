@@ -156,6 +156,7 @@ def test_lineages_cannot_be_held_out_whole() -> None:
         assemble("data", data, {"validation": {"by": "trajectory", "share": 0.5}}, {})
 
 
+@pytest.mark.slow(reason="fits models")
 def test_weights_of_cells_are_weights_of_the_loss(tiny: dict[str, Any]) -> None:
     values, times, weights = branching()
     adata = cells_of(values, times, weights)
@@ -170,6 +171,7 @@ def test_weights_of_cells_are_weights_of_the_loss(tiny: dict[str, Any]) -> None:
     assert np.array_equal(masked.history_["loss"], by_columns.history_["loss"])
 
 
+@pytest.mark.slow(reason="fits models")
 def test_the_workflow_writes_the_trajectories_that_the_estimator_fits(tmp_path: Path, tiny: dict[str, Any]) -> None:
     adata = cells_of(*branching())
     path = tmp_path / "cells.h5ad"

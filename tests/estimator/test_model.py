@@ -202,6 +202,7 @@ def test_a_forecast_is_held_at_numbers_only(fitted: SparseNODE) -> None:
         fitted.knock_out(["x1"])  # type: ignore[arg-type]
 
 
+@pytest.mark.slow(reason="fits models")
 def test_several_variables_are_knocked_out_together(tiny: dict[str, Any]) -> None:
     values, times = rotation()
     values = np.concatenate((values, values[..., :1] * values[..., 1:]), axis=-1)
@@ -239,6 +240,7 @@ def test_a_summary_says_what_was_fitted_on_one_screen(fitted: SparseNODE) -> Non
     assert len(text.splitlines()) < 40
 
 
+@pytest.mark.slow(reason="fits models")
 def test_strengths_are_chosen_in_training_unless_they_are_listed(tiny: dict[str, Any]) -> None:
     """The default; the summary says which batches were trained and why, and the table has all of them."""
     del tiny["strengths"]
@@ -371,6 +373,7 @@ def test_an_unknown_setting_is_refused_at_once() -> None:
         SparseNODE(seed=3)
 
 
+@pytest.mark.slow(reason="fits models")
 def test_missing_entries_are_taken_as_not_observed(tiny: dict[str, Any]) -> None:
     values, times = rotation()
     values[:, 5, 1] = values[0, 7, 0] = np.nan
@@ -414,6 +417,7 @@ def test_a_variable_that_is_there_twice_is_warned_of(tiny: dict[str, Any]) -> No
         SparseNODE(**tiny).fit(values, times)
 
 
+@pytest.mark.slow(reason="fits models")
 def test_seconds_since_1970_are_fitted_as_seconds_since_the_first(tiny: dict[str, Any]) -> None:
     values, times = rotation()
     times = 2.0**-10 * np.round(2.0**10 * times)  # exact in either
@@ -428,6 +432,7 @@ def test_seconds_since_1970_are_fitted_as_seconds_since_the_first(tiny: dict[str
         SparseNODE(**tiny).fit(values, (1.75e9 + times).astype(np.float32))
 
 
+@pytest.mark.slow(reason="fits models")
 @pytest.mark.parametrize("count", [3, 4, 6])
 def test_a_few_observations_are_enough(count: int) -> None:
     values, times = rotation(1, 6)
@@ -466,6 +471,7 @@ def cells() -> anndata.AnnData:
     return adata
 
 
+@pytest.mark.slow(reason="fits models")
 def test_an_anndata_is_fitted_as_its_arrays(fitted: SparseNODE, tiny: dict[str, Any]) -> None:
     keys = {"time_key": "hour", "trajectory_key": "line", "group_key": "kind"}
     assert SparseNODE(**tiny).fit(cells(), **keys).network().equals(fitted.network())
@@ -475,6 +481,7 @@ def test_an_anndata_is_fitted_as_its_arrays(fitted: SparseNODE, tiny: dict[str, 
     np.testing.assert_allclose(doubled.adata_.X.max(), 2 * cells().X.max(), rtol=1e-6)
 
 
+@pytest.mark.slow(reason="fits models")
 def test_a_file_is_fitted_as_what_it_holds(fitted: SparseNODE, tiny: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "cells.h5ad"
     cells().write_h5ad(path)
@@ -507,6 +514,7 @@ def test_keys_are_for_an_anndata(tiny: dict[str, Any]) -> None:
         SparseNODE(**tiny).fit(*rotation(), time_key="hour", layer="raw")
 
 
+@pytest.mark.slow(reason="fits models")
 def test_a_dataset_of_the_package_is_fitted_with_its_splits(tiny: dict[str, Any]) -> None:
     data = sparsenode.load_dataset("krumsiek11")
     model = SparseNODE(**{**tiny, "iterations": 1, "time_scale": 30.0}).fit(data)

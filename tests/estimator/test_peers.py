@@ -43,6 +43,7 @@ def compared() -> SparseNODE:
     return SparseNODE(**quick, peers=QUICK, consensus=True, verbose=0).fit(values, times)
 
 
+@pytest.mark.slow(reason="fits models")
 def test_rankings_have_all_methods_with_the_columns_of_the_network(compared: SparseNODE) -> None:
     rankings = compared.rankings()
     assert rankings["method"].drop_duplicates().tolist() == METHODS
@@ -141,6 +142,7 @@ def test_a_method_that_there_is_not_is_named(compared: SparseNODE) -> None:
         compared.network(method="laso")
 
 
+@pytest.mark.slow(reason="fits models")
 def test_peers_without_scores_are_told(tiny: dict[str, Any]) -> None:
     values, times = rotation(3, 5)
     model = SparseNODE(**tiny).fit(values, times)
@@ -169,6 +171,7 @@ def test_a_summary_is_beside_the_dense_model_and_peers(compared: SparseNODE) -> 
         assert f"{name} {len(mine & theirs)}" in line
 
 
+@pytest.mark.slow(reason="fits models")
 def test_networks_are_scored_beside_a_true_one(tiny: dict[str, Any], compared: SparseNODE) -> None:
     data = sparsenode.load_dataset("krumsiek11")
     model = SparseNODE(**{**tiny, "iterations": 1, "time_scale": 30.0}, peers={"lasso": QUICK["lasso"]}).fit(data)
@@ -184,11 +187,13 @@ def test_networks_are_scored_beside_a_true_one(tiny: dict[str, Any], compared: S
         compared.scores()
 
 
+@pytest.mark.slow(reason="fits models")
 def test_all_is_there_again_after_a_file(compared: SparseNODE, tmp_path: Path) -> None:
     compared.save(tmp_path / "model.sparsenode")
     pd.testing.assert_frame_equal(sparsenode.load(tmp_path / "model.sparsenode").rankings(), compared.rankings())
 
 
+@pytest.mark.slow(reason="fits models")
 def test_a_model_without_a_regularizer_has_no_dense_one_beside_it(tiny: dict[str, Any]) -> None:
     del tiny["strengths"]
     model = SparseNODE(**tiny, regularizer="none", peers=()).fit(*rotation())

@@ -35,6 +35,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> anndata.AnnData:
     return read
 
 
+@pytest.mark.slow(reason="fits models")
 def test_the_network_is_in_varp_and_var(cells: anndata.AnnData) -> None:
     table = cells.uns["network"]
     for key, column in (("dynamics_effect", "effect"), ("dynamics_frequency", "selection_frequency")):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from scipy import sparse
 
+from rankings import split_rankings
 from sparsenode.data.contract import read_trajectories, true_network
 from sparsenode.data.observations import read_observations
 from sparsenode.errors import UserError
@@ -38,7 +39,6 @@ from sparsenode.evaluation.networks import (
     read_shares,
     read_stability,
     read_stability_summary,
-    split_rankings,
     stability_table,
     strongest,
     target_shares,

@@ -3,9 +3,10 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
+from rankings import split_rankings
 from sparsenode.errors import UserError
 from sparsenode.evaluation.degrees import calibrate, sample_networks
-from sparsenode.evaluation.networks import join_rankings, split_rankings
+from sparsenode.evaluation.networks import join_rankings
 from sparsenode.evaluation.peers import (
     PeerScores,
     favored_estimators,

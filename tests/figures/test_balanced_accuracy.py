@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+from rankings import split_rankings
 from sparsenode.errors import UserError
 from sparsenode.evaluation import structure
-from sparsenode.evaluation.networks import split_rankings
 from sparsenode.evaluation.results import Choice, Results
 from sparsenode.evaluation.tables import ALL, join_tables, make_table
 from sparsenode.figures import balanced_accuracy, style
@@ -165,6 +165,7 @@ def test_peers_take_their_best_pairs(rankings, gene_metrics):
     assert any("(76.4 %)" in text for text in texts_of(figure))
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=7))
 def test_tied_pairs_count_as_the_mean_over_their_orders(pairs):
     scores, edges = (np.array(column) for column in zip(*[*pairs, (1, True), (1, False)], strict=True))

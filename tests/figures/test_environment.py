@@ -86,7 +86,7 @@ def test_settings_in_the_working_folder_that_cannot_be_read_are_not_read(files, 
     folder.mkdir()
     (folder / "matplotlibrc").write_bytes(content)
     flags = [word for name, path in files.items() if name != "forecasts" for word in (f"--{name}", str(path))]
-    outputs = ["--pdf", "figure.pdf", "--png", "figure.png"]
+    outputs = ["--pdf", "figure.pdf", "--png", "figure.png", "--dots-per-inch", "30"]
     assert "matplotlibrc" not in run(["draw-strengths", "--dataset", "toy", *flags, *outputs], folder)
     assert (folder / "figure.pdf").exists()
 

@@ -34,6 +34,7 @@ def test_values_are_in_the_unit_of_the_source(cells):
     assert trends.unit == "log(1 + normalized counts)"
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_forecasts_are_drawn_in_the_unit_of_the_source(cell_files, cells):
     metrics = read_metrics(cell_files["metrics"])
     choices = read_selection(cell_files["selection"])
@@ -51,6 +52,7 @@ def test_forecasts_are_drawn_in_the_unit_of_the_source(cell_files, cells):
     np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-5)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_a_donor_without_a_lineage_has_an_empty_panel(cell_files, cells):
     part = cells[cells.obs["trajectory"] != "s2 monocyte"].copy()
     part.obs["trajectory"] = part.obs["trajectory"].cat.remove_unused_categories()
@@ -110,6 +112,7 @@ def test_forecasts_of_other_genes_are_refused(cells):
         gene_trends.read_trends(cells, ["UNKNOWN"])
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_missing_values_are_no_cells(cell_files, cells):
     holes = cells.copy()
     rows = (cells.obs["trajectory"] == "s1 erythroid").to_numpy()

@@ -209,6 +209,7 @@ def test_boxes_are_pushed_apart():
     np.testing.assert_array_equal(network_graph.push_apart(apart, sizes[:2]), apart)
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_of_many_features_those_of_the_strongest_edges_are_shown(metrics):
     generator = np.random.default_rng(2)
     wide = np.where(generator.random((60, 60)) < 0.2, 0.1, 0.0)

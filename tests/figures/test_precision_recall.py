@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
+from rankings import split_rankings
 from sparsenode.errors import UserError
-from sparsenode.evaluation.networks import join_rankings, split_rankings
+from sparsenode.evaluation.networks import join_rankings
 from sparsenode.evaluation.results import Choice, Results
 from sparsenode.evaluation.structure import auprc, auprc_ratio
 from sparsenode.figures import precision_recall, style
@@ -44,6 +45,7 @@ def test_scores_that_are_all_equal_are_chance():
     np.testing.assert_allclose(precision, [0.25, 0.25])
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=40))
 def test_the_area_is_the_step_average_precision(pairs):
     scores, edges = (np.array(column) for column in zip(*[*pairs, (2, True)], strict=True))
@@ -103,6 +105,7 @@ def test_a_peer_is_drawn_by_the_better_of_its_scores(rankings):
         assert list(curves) == ["none", "l1", "pathreg", "peer:correlation", "peer:sindy"]
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_methods_that_are_given_the_truth_are_marked(rankings):
     told = {"name": "perfect", "of": "truth", "corruption": 0.0}
     method = str(rankings.loc[~rankings["method"].str.startswith("peer:"), "method"].iloc[0])
@@ -128,6 +131,7 @@ def test_of_many_methods_and_peers_the_best_are_drawn(rankings):
     assert len(legend_of(axes)) == len(drawn) + 2
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_each_model_has_a_panel(rankings):
     text = rankings.astype({"model": str})
     other = text[text["model"] == "windows"].assign(model="larger")

@@ -137,6 +137,7 @@ def test_pairs_of_which_nothing_is_known_are_left_out():
     assert int(networks.group_pairs(None, 3)["pairs"].sum()) == 6
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_many_pairs_are_drawn_as_quartiles(metrics):
     count = 30
     generator = np.random.default_rng(0)

@@ -16,6 +16,7 @@ def grid_of(figure):
     return {(axes.get_subplotspec().rowspan.start, axes.get_subplotspec().colspan.start): axes for axes in figure.axes}
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_the_best_forecast_is_the_median_over_seeds(metrics, forecasts):
     figure = trajectories.draw("toy", metrics, CHOICES, forecasts)
     grid = grid_of(figure)
@@ -56,6 +57,7 @@ def test_an_explosion_does_not_set_the_scale(metrics, forecasts):
     assert max(grid[row, 0].get_ylim()[1] for row in range(2)) < 2
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_windows_start_at_their_restart_observation(metrics, forecasts):
     windows = forecasts.copy()
     windows["protocol"] = "window"
@@ -106,6 +108,7 @@ def test_forecasts_without_a_column_are_damage(files, column):
         trajectories.read(Results("toy", tables))
 
 
+@pytest.mark.slow(reason="draws a whole figure")
 def test_what_is_missing_is_not_drawn(metrics, forecasts):
     """No point, no course through a long gap, no scale; the forecast goes on."""
     rng = np.random.default_rng(0)

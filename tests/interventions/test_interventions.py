@@ -714,6 +714,7 @@ def test_from_files_to_a_table(files: dict[str, Path], tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(table, expected)
 
 
+@pytest.mark.slow(reason="trains and forecasts")
 def test_from_files_errors_are_one_line(
     files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

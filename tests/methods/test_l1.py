@@ -48,6 +48,7 @@ def test_strength_zero_leaves_the_weight(weight: float, step: float) -> None:
     assert shrink(weight, step, 0.0) == weight
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(deadline=None)
 @given(numbers, numbers, sizes, sizes)
 def test_the_step_is_not_expansive(one: float, other: float, step: float, strength: float) -> None:

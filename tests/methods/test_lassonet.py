@@ -75,6 +75,7 @@ def test_the_step_minimizes_over_linear_weights_of_position_and_velocity() -> No
     np.testing.assert_allclose(found, searched.x, atol=1e-5)
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(deadline=None)
 @given(st.lists(numbers, min_size=2, max_size=4), numbers, st.floats(0, 5), st.floats(0.1, 20))
 def test_the_hierarchy_holds(edge: list[float], skip: float, threshold: float, hierarchy: float) -> None:
@@ -86,6 +87,7 @@ def test_the_hierarchy_holds(edge: list[float], skip: float, threshold: float, h
         assert not moved.any()
 
 
+@pytest.mark.slow(reason="draws many examples")
 @settings(deadline=None)
 @given(st.lists(numbers, min_size=2, max_size=3), numbers, st.floats(0, 4), st.floats(0, 4))
 def test_a_larger_threshold_never_leaves_a_larger_linear_weight(

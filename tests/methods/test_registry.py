@@ -65,6 +65,7 @@ def test_a_kind_without_its_steps_cannot_be_made(kind: type[Method]) -> None:
         kind()
 
 
+@pytest.mark.slow(reason="starts a process")
 def test_methods_can_be_read_without_torch() -> None:
     code = (
         "import sys; from sparsenode.methods import get_method, method_names; "

@@ -63,6 +63,7 @@ def test_what_weighs_little_hardly_bends_the_curve():
     assert np.abs(smooth(times, spoiled)[0][25:29] - values[25:29]).max() > 0.05
 
 
+@pytest.mark.slow(reason="smooths a long course")
 def test_parts_of_a_long_stretch_join_without_a_seam(monkeypatch):
     times = np.linspace(0.0, 12.0, 120)
     values = np.sin(times)[:, None] + 0.02 * np.random.default_rng(0).normal(size=(120, 1))

@@ -83,6 +83,7 @@ def test_the_diagonal_is_scored_where_the_peer_has_self_effects(exact):
     assert (own["sign"] == -1).all()
 
 
+@pytest.mark.slow(reason="starts processes of peers")
 def test_one_variable_is_scored_by_peers_with_self_effects_only(caplog):
     states = np.random.default_rng(0).normal(size=(40, 1))
     samples = Samples(states, states, None, -states, np.zeros(40, int))

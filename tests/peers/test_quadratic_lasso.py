@@ -21,6 +21,7 @@ def test_a_product_counts_for_both_of_its_sources_and_a_square_for_its_own():
     np.testing.assert_array_equal(signs[edges], [-1, -1, 1, 1])
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 def test_rates_are_those_of_smoothed_states_or_differences(exact, system):
     other = Samples(exact.states @ system, exact.states, None, exact.rates, exact.stretch)
     np.testing.assert_array_equal(QuadraticLasso().infer(other)[0], QuadraticLasso().infer(exact)[0])

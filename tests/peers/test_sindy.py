@@ -43,6 +43,7 @@ def test_at_second_order_the_larger_of_position_and_velocity_counts():
     np.testing.assert_array_equal(signs, [[0, -1], [0, 0]])
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 def test_each_target_takes_the_threshold_with_the_least_error_on_blocks_left_out():
     generator = np.random.default_rng(0)
     terms = generator.normal(size=(100, 4))
@@ -78,6 +79,7 @@ def test_a_threshold_that_leaves_no_term_is_no_warning(recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.slow(reason="runs the package of a method's authors")
 @pytest.mark.parametrize("degree", [1, 2, 3])
 def test_each_target_takes_the_smallest_library_that_predicts_as_well(degree):
     states = np.random.default_rng(0).normal(size=(200, 3))

@@ -265,6 +265,23 @@ def test_without_packed_files_nothing_is_unpacked(config):
     assert "unpack_source" not in plan.make_plan(config).others
 
 
+@pytest.mark.parametrize(
+    ("source", "options", "size"),
+    [
+        ("lorenz96", {"nodes": 6, "trajectories": 5, "test_trajectories": 2}, (6, 3, 1000, 100.0)),
+        ("second_order", {"oscillators": 3, "share_kept": 0.5}, (3, 24, 50, 10.0)),
+        ("dream3", {"size": 10, "test_series": 1}, (10, 3, 21, 200.0)),
+        ("sim350", {"times": [0, 1, 4]}, (350, 150, 3, 4.0)),
+        ("krumsiek11", {"test_share": 0.5}, (11, 4, 80, 80.0)),
+        ("mocap", {"trials": [{"subject": "35", "trials": ["01", "02"], "motion": "walk", "split": "train"}]},
+         (53, 2, 96, 3.2)),
+    ],
+)  # fmt: skip
+def test_sizes_follow_from_the_options(config, source, options, size):
+    config["datasets"]["genes"] = {"source": source, "options": make_source(source, options).options}
+    assert plan.data_size(config, "genes") == plan.DataSize(*size)
+
+
 @pytest.mark.slow(reason="preprocesses published data")
 @pytest.mark.parametrize(
     ("source", "options", "size"),

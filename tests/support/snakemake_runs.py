@@ -27,6 +27,7 @@ TINY: dict[str, Any] = {
     "seeds": 2,
     "seeds_per_job": 2,
     "device": "cpu",
+    "figures": {"dots_per_inch": 40},
     "datasets": {
         "branches": {"source": "krumsiek11", "validation": {"by": "time_blocks", "share": 0.2}},
         "springs": {

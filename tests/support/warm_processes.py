@@ -24,9 +24,10 @@ from typing import Any, NoReturn, TextIO
 
 SOCKET = "socket"
 """Name of the server's socket in its folder."""
-# What the package imports within its functions, and torch within its optimizers.
+# What the package and Snakemake import within their functions, and torch within its optimizers.
 _SLOW = (
     "anndata",
+    "docutils.parsers.rst",
     "fontTools.subset",
     "matplotlib.backends.backend_pdf",
     "matplotlib.pyplot",
@@ -36,6 +37,8 @@ _SLOW = (
     "scipy.stats",
     "seaborn",
     "sklearn.ensemble",
+    "smart_open",
+    "snakemake.report.html_reporter",
     "torch._dynamo",
 )
 
@@ -205,6 +208,8 @@ def _import_modules() -> None:
     import importlib
     import pkgutil
 
+    import snakemake.cli
+
     import sparsenode
     from sparsenode.figures import shield_matplotlib
 
@@ -216,6 +221,7 @@ def _import_modules() -> None:
         importlib.import_module(module.name)
     for name in _SLOW:
         importlib.import_module(name)
+    snakemake.cli.get_argument_parser()  # which reads all plugins
     gc.collect()
     gc.freeze()
 

@@ -68,6 +68,7 @@ def _needs_a_compiler() -> None:
         pytest.skip("there is no C compiler here")
 
 
+@pytest.mark.slow(reason="trains by both engines")
 @pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
 def test_both_engines_train_alike(rotation: anndata.AnnData, changes: dict[str, Any], missing: bool) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from drawn_noise import draw_normal
 from sparsenode.dynamics import network
 from sparsenode.errors import InterruptedTrainingError, UserError
 from sparsenode.methods import EdgeProximal, Pruner, get_method, method_names
@@ -29,7 +30,6 @@ from sparsenode.training import graph, step
 from sparsenode.training import run as runs
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.loop import TrainingResult, train
-from sparsenode.training.noise import draw_normal
 from sparsenode.training.problems import Problem, make_problems
 from sparsenode.training.run import Run, Task
 

@@ -161,6 +161,7 @@ def test_seeds_of_a_bootstrap_weigh_rows_differently(rotation: anndata.AnnData) 
     assert len(set(problem.of_seeds([3, 4]).loss(field, layers).tolist())) == 2
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 def test_matching_to_the_end_learns_the_rates_without_a_solve(rotation: anndata.AnnData) -> None:
     settings = SETTINGS.changed(hidden=(), iterations=400, matching=MatchingSettings(share=1.0))
     result = fit(rotation, settings)

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drawn_noise import draw_logistic, draw_normal
 from sparsenode.training import noise as noises
 from sparsenode.training import sfc64
-from sparsenode.training.noise import Needs, Stage, draw_logistic, draw_normal, draw_rows
+from sparsenode.training.noise import Needs, Stage, draw_rows
 
 CPU = torch.device("cpu")
 

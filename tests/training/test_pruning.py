@@ -342,6 +342,7 @@ def test_a_prior_that_knows_nothing_prunes_by_size(rotation: anndata.AnnData) ->
         assert torch.equal(mask[0], mask[2])
 
 
+@pytest.mark.slow(reason="trains an ensemble")
 @pytest.mark.parametrize("method", ["imp", "dash"])
 def test_pruners_train_on_batches_of_windows(rotation: anndata.AnnData, method: str) -> None:
     settings = {"windows": WindowSettings(length=4, stride=2, batch=5), "whole_share": 0.4, "initial_noise": 1.0}

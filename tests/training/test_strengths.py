@@ -326,6 +326,7 @@ def stopping_at(number: int) -> Callable[[], int]:
     return lambda: 15 if next(calls) == number else 0
 
 
+@pytest.mark.slow(reason="trains several batches twice")
 @pytest.mark.parametrize("most", [None, 1])
 def test_a_run_that_is_interrupted_in_a_second_batch_goes_on_from_there(
     rotation: anndata.AnnData, tmp_path: Path, most: int | None

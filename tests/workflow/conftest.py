@@ -24,8 +24,6 @@ def workflow(repository: Path, server: Path, tmp_path: Path) -> Workflow:
 def finished_run(repository: Path, server: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workflow:
     """The workflow in a folder where everything has been made once; tests leave its results as they are.
 
-    It is made by new processes, as by a user: each imports what it needs.
-
     Of the processes of a parallel run the first that asks makes it, under a lock, and each takes a copy of its own.
     """
     base = tmp_path_factory.getbasetemp()
@@ -37,7 +35,7 @@ def finished_run(repository: Path, server: Path, tmp_path_factory: pytest.TempPa
         if not complete.exists():
             original.folder.mkdir()
             original.configure()
-            succeed(original.snakemake())
+            succeed(original.warm(server).snakemake())
             complete.touch()
     copy = replace(original, folder=tmp_path_factory.mktemp("run") / "finished")
     shutil.copytree(original.folder, copy.folder, symlinks=True)

@@ -645,15 +645,6 @@ class RankingFile(Rankings):
         return len(self.groups)
 
 
-def split_rankings(table: pd.DataFrame) -> dict[RankingKey, tuple[np.ndarray, np.ndarray]]:
-    """The rankings of a table, one after another."""
-    groups = table.groupby(list(RANKING_KEYS), observed=True, sort=False)
-    return {
-        (str(model), str(method), str(estimator)): (rows["score"].to_numpy(np.float64), rows["edge"].to_numpy(bool))
-        for (model, method, estimator), rows in groups
-    }
-
-
 def open_rankings(folder: Path) -> RankingFile:
     """Rankings of a dataset's folder of networks, of all methods and peers; which there are, is read at once.
 

@@ -8,9 +8,7 @@ without loading it.
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sparsenode.errors import UserError
 from sparsenode.settings import AUTO, BATCH, MOST_BATCHES, Auto
-from sparsenode.typed import Settings, read_settings, unknown_name
+from sparsenode.typed import Settings, classes_of, read_settings, unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -163,27 +161,25 @@ def needs_one_network_per_target(method: type[Method]) -> bool:
     return issubclass(method, EdgeProximal | EdgeMask)
 
 
+@cache
+def _methods() -> Mapping[str, type[Method]]:
+    return classes_of(__name__, Method)
+
+
 def method_names() -> tuple[str, ...]:
     """Names of all methods, sorted."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return tuple(_methods())
 
 
-@cache
 def get_method(name: str) -> type[Method]:
     """The class of a method.
 
     Raises:
         UserError: there is none of that name.
     """
-    if name not in method_names():
+    if name not in _methods():
         raise UserError(unknown_name("method", name, method_names()))
-    module = importlib.import_module(f"{__name__}.{name}")
-    (method,) = (
-        entry
-        for entry in vars(module).values()
-        if isinstance(entry, type) and issubclass(entry, Method) and entry.__module__ == module.__name__
-    )
-    return method
+    return _methods()[name]
 
 
 def offered_strengths(method: type[Method], strengths: Iterable[float | str] | Auto) -> list[float] | Auto:

@@ -7,8 +7,6 @@ know of it. Its package is imported within `infer`, so that the workflow can rea
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cache
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from sparsenode.errors import UserError
-from sparsenode.typed import Settings, read_settings, unknown_name
+from sparsenode.typed import Settings, classes_of, read_settings, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,14 +66,7 @@ class RandomPeer(Peer):
 
 @cache
 def _peers() -> Mapping[str, type[Peer]]:
-    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
-    peers = [
-        entry
-        for module in modules
-        for entry in vars(module).values()
-        if isinstance(entry, type) and issubclass(entry, Peer) and entry.__module__ == module.__name__
-    ]
-    return {peer.name: peer for peer in sorted(peers, key=lambda peer: peer.name)}
+    return classes_of(__name__, Peer)
 
 
 def peer_names() -> tuple[str, ...]:

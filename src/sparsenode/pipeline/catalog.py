@@ -112,10 +112,6 @@ def _entry_properties(schema: Mapping[str, Any]) -> Mapping[str, Mapping[str, An
     return properties_of(entries) if isinstance(entries, Mapping) else {}
 
 
-def _first_line(name: str, docstring: str) -> str:
-    return docstring.splitlines()[0].removeprefix(f"{name}: ").removesuffix(".")
-
-
 def _method(method: type[methods.Method]) -> Entry:
     needs = []
     if method.strength is not None:

@@ -480,8 +480,6 @@ def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
         with contextlib.suppress(UserError):
             return _read_size(path, path.stat().st_mtime_ns)
     entry = config["datasets"][dataset]
-    if entry["source"] in _EXPECTED_SIZES:
-        return _EXPECTED_SIZES[entry["source"]](entry["options"])
     stamps = tuple(
         path.stat().st_mtime_ns if path.is_file() else None
         for path in map(Path, configuration.local_files(config, dataset))
@@ -491,9 +489,9 @@ def data_size(config: Mapping[str, Any], dataset: str) -> DataSize:
 
 @lru_cache
 def _outlined_size(source: str, options: str, stamps: tuple[int | None, ...]) -> DataSize:
-    """Size by the names and columns of a file of the user's own; `stamps` are the times at which such files changed."""
+    """Size as the source outlines it; `stamps` are the times at which files of the user's own changed."""
     outline = Outline()
-    # Without the file nothing is known: a small single-cell dataset is assumed.
+    # Where nothing is known, as without such a file, a small single-cell dataset is assumed.
     if None not in stamps:
         entry = {"source": source, "options": json.loads(options)}
         outline = configuration.outline_of({"datasets": {source: entry}}, source) or outline
@@ -522,59 +520,6 @@ def _read_size(path: Path, _modified: int) -> DataSize:
     codes, counts = np.unique(trajectories, return_counts=True)
     longest = max((float(np.ptp(times[trajectories == code])) for code in codes), default=1.0)
     return DataSize(int(shape[1]), len(codes), int(counts.max(initial=1)), longest, exact=True, missing=missing)
-
-
-def _krumsiek11(options: Mapping[str, Any]) -> DataSize:
-    steps = round(160 * (1 - options["test_share"]))
-    return DataSize(11, 4, steps, float(steps))
-
-
-def _second_order(options: Mapping[str, Any]) -> DataSize:
-    training = options["trajectories"] - options["test_trajectories"]
-    return DataSize(options["oscillators"], training, options["observations"], float(options["horizon"]))
-
-
-def _hill(options: Mapping[str, Any]) -> DataSize:
-    training = options["trajectories"] - options["test_trajectories"]
-    return DataSize(options["nodes"], training, options["observations"], float(options["horizon"]))
-
-
-def _simulated(features: int) -> Callable[[Mapping[str, Any]], DataSize]:
-    def expected(options: Mapping[str, Any]) -> DataSize:
-        times = options["times"]
-        return DataSize(features, options["trajectories"], len(times), float(times[-1] - times[0]))
-
-    return expected
-
-
-def _hematopoiesis(options: Mapping[str, Any]) -> DataSize:
-    return DataSize(529, len(options["donors"]["train"]) * len(options["lineages"]), 450, 1.0)
-
-
-def _mocap(options: Mapping[str, Any]) -> DataSize:
-    trials = sum(len(row["trials"]) for row in options["trials"] if row["split"] == "train")
-    return DataSize(53, trials, round(3.2 * options["rate"]), 3.2)
-
-
-def _breast(_options: Mapping[str, Any]) -> DataSize:
-    return DataSize(500, 1, 151, 0.94)
-
-
-def _yeast(options: Mapping[str, Any]) -> DataSize:
-    return DataSize(options["genes"], 1, 20, 120.0)
-
-
-_EXPECTED_SIZES = {
-    "krumsiek11": _krumsiek11,
-    "second_order": _second_order,
-    "hill": _hill,
-    "sim350": _simulated(350),
-    "sim690": _simulated(690),
-    "hematopoiesis": _hematopoiesis,
-    "mocap": _mocap,
-    "breast": _breast,
-    "yeast": _yeast,
-}
 
 
 def _duration(seconds: float) -> str:

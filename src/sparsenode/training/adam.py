@@ -61,10 +61,6 @@ class Adam:
             return float(1.0 - beta ** float(count))
         return (1.0 - beta ** count.double()).float()
 
-    def has_begun(self) -> bool:
-        """Whether there are moments: whether any step was taken since the optimizer was made or loaded."""
-        return bool(self.state)
-
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for group in self.param_groups:

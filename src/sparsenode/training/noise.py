@@ -139,20 +139,6 @@ def _generator(purpose: int, seed: int, iteration: int) -> np.random.SFC64:
     return np.random.SFC64([purpose, seed, iteration])
 
 
-def draw_logistic(seeds: Sequence[int], iteration: int, count: int, device: torch.device) -> Tensor:
-    """Draw logistic noise (member, count) for the gates."""
-    noise = Stage(device).at(Needs(gates=count), seeds, iteration, iteration).logistic()
-    assert noise is not None  # noqa: S101  it is asked for
-    return noise
-
-
-def draw_normal(seeds: Sequence[int], iteration: int, shape: Sequence[int], device: torch.device) -> Tensor:
-    """Draw standard normal noise (member, *shape) for the initial states."""
-    noise = Stage(device).at(Needs(starts=tuple(shape)), seeds, iteration, iteration).normal()
-    assert noise is not None  # noqa: S101  it is asked for
-    return noise
-
-
 def draw_rows(iteration: int, rows: int, count: int) -> Tensor:
     """Draw `count` of `rows` rows without repetition: those of an iteration, the same for all members."""
     generator = np.random.Generator(_generator(_BATCHES, rows, iteration))

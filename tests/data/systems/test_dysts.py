@@ -90,6 +90,7 @@ def test_starts_are_shares_of_the_default_one() -> None:
     assert 0.98 < shares.max() < 1.0
 
 
+@pytest.mark.slow(reason="integrates a chaotic system to a tight tolerance")
 def test_starts_off_the_attractor_are_drawn_again_and_counted() -> None:
     # Most multiples of the default start of this system escape to infinity.
     system = Dysts("SprottJerk")
@@ -108,6 +109,7 @@ def test_starts_off_the_attractor_are_drawn_again_and_counted() -> None:
     np.testing.assert_array_equal(starts, lorenz.draw_starts(np.random.default_rng(4), 3))
 
 
+@pytest.mark.slow(reason="integrates a chaotic system to a tight tolerance")
 def test_a_system_that_comes_to_rest_ends_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_DRAWS", 2)
     # At rho = 14 the Lorenz system spirals into a fixed point.

@@ -166,6 +166,7 @@ def test_glycolysis_at_a_state_with_simple_fractions() -> None:
     np.testing.assert_allclose(Glycolysis().rates(state), expected, rtol=1e-12)
 
 
+@pytest.mark.slow(reason="integrates a stiff system to a tight tolerance")
 def test_glycolysis_oscillates_in_about_a_minute() -> None:
     # On the limit cycle ATP crosses its mean upward once a period.
     starts = Glycolysis().draw_starts(np.random.default_rng(0), 1)

@@ -109,14 +109,6 @@ class BenchmarkSource(SimulatedSource):
             UserError: the options allow none.
         """
 
-    @abstractmethod
-    def interval(self) -> tuple[float, int]:
-        """The `horizon`, and the number of observations within it, the one at time 0 not counted."""
-
-    def observations_within(self) -> int:
-        """How many observations lie within `horizon`, the one at time 0 not counted."""
-        return self.interval()[1]
-
     def build_system(self) -> System:
         """The system with its changed parameters.
 

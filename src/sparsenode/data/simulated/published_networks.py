@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
+from sparsenode.data.outline import Outline
 from sparsenode.data.readers.tables import read_text_table
 from sparsenode.data.simulated.equations import System, describe_system, read_equations, system_from_provenance
 from sparsenode.data.simulated.simulation import make_trajectories
@@ -44,11 +45,12 @@ _EDGE_COLUMNS = ("from", "to", "weight", "activation", "EC50", "n")
 
 @dataclass(frozen=True)
 class PublishedNetwork:
-    """Addresses of a network's files: equations, edges with their signs, and the genes in order."""
+    """Addresses of a network's files: equations, edges with their signs, and the genes in order, `size` in number."""
 
     equations: str
     edges: str
     genes: str
+    size: int
 
     def files(self) -> list[RemoteFile]:
         """What is downloaded: equations, edges, genes."""
@@ -105,6 +107,15 @@ class PublishedNetworkSource(SolvableSource):
             for key, times in (("times", self.times), ("test_times", self.test_times))
             if times is not None and (times[0] != 0 or (np.diff(times) <= 0).any())
         ]
+
+    def outline(self) -> Outline:
+        """The size of the training data; the files tell of the genes."""
+        return Outline(
+            trajectories=self.trajectories,
+            observations=len(self.times),
+            duration=self.times[-1] - self.times[0],
+            feature_count=self.network.size,
+        )
 
     def parameter_names(self) -> tuple[str, ...]:
         """Names of the parameters that `parameter_factors` can multiply."""

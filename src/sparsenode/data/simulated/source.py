@@ -115,8 +115,8 @@ class SimulatedSource(SolvableSource):
         """Names of the variables that could be observed."""
 
     @abstractmethod
-    def observations_within(self) -> int:
-        """How many observations lie within `horizon`, the one at time 0 not counted."""
+    def interval(self) -> tuple[float, int]:
+        """The `horizon`, and the number of observations within it, the one at time 0 not counted."""
 
     @property
     def training_trajectories(self) -> int:
@@ -126,7 +126,7 @@ class SimulatedSource(SolvableSource):
     def check(self) -> list[str]:
         """Options that contradict each other, each as `option: found; allowed`."""
         problems = super().check()
-        count = self.observations_within()
+        _, count = self.interval()
         if self.share_kept < 1.0 and round(self.share_kept * count) < _FEWEST:
             problems.append(
                 f"share_kept: {self.share_kept:g} of {count} observations are fewer than {_FEWEST}; take a larger "
@@ -139,9 +139,15 @@ class SimulatedSource(SolvableSource):
         return [*problems, *(self._hidden_problems(self.variables()) if self.hidden else ())]
 
     def outline(self) -> Outline | None:
-        """Names of the observed variables."""
+        """Names of the observed variables, and the size of the training data."""
         names = self.variables()
-        return Outline(features=tuple(names[index] for index in self.observed(names)))
+        horizon, count = self.interval()
+        return Outline(
+            features=tuple(names[index] for index in self.observed(names)),
+            trajectories=self.training_trajectories,
+            observations=max(1, round(self.share_kept * count)),
+            duration=float(horizon),
+        )
 
     def refuse_contradictions(self) -> None:
         """Check that the options do not contradict each other.
@@ -339,9 +345,9 @@ class DrawnSource(SimulatedSource):
         """Options that contradict each other, each as `option: what is wrong`."""
         return [*self.contradictions_of_system(), *super().check()]
 
-    def observations_within(self) -> int:
-        """How many observations lie within `horizon`, the one at time 0 not counted."""
-        return self.observations
+    def interval(self) -> tuple[float, int]:
+        """The `horizon`, and the number of observations within it, the one at time 0 not counted."""
+        return self.horizon, self.observations
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  nothing is downloaded
         """Simulated trajectories; the last `test_trajectories` are test data.

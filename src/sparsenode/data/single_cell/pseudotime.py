@@ -95,16 +95,15 @@ class Diffusion:
     """Cells in diffusion pseudotime.
 
     Shapes: `pseudotime` (cell,), from 0 at the root to 1, unless smoothed; `components` (cell, component), without the
-    constant one, the root type on the lower side of each; `eigenvalues` (component,). `root` is a row, chosen by
-    `root_rule`; `root_component`, counted from 0, tells the root type from the other types for the share `separation`
-    of pairs of cells (.5: not at all).
+    constant one, the root type on the lower side of each; `eigenvalues` (component,). `root` is a row;
+    `root_component`, counted from 0, tells the root type from the other types for the share `separation` of pairs of
+    cells (.5: not at all).
     """
 
     pseudotime: Floats
     components: Floats
     eigenvalues: Floats
     root: int
-    root_rule: str
     root_component: int
     separation: float
 
@@ -449,7 +448,6 @@ def _order(diffusion_map: _Map, settings: PseudotimeSettings) -> Diffusion:
         components=diffusion_map.components,
         eigenvalues=diffusion_map.eigenvalues,
         root=root,
-        root_rule=settings.root,
         root_component=component,
         separation=separation,
     )

@@ -5,31 +5,18 @@ nothing else needs to know of it. A source that can be simulated again under an 
 Heavy packages are imported within methods, so that the workflow can read names and options without loading them.
 """
 
-import importlib
-import inspect
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from sparsenode.data.source import Source
 from sparsenode.errors import UserError
-from sparsenode.typed import read_settings
+from sparsenode.typed import classes_of, read_settings
 
 
 @cache
 def _sources() -> Mapping[str, type[Source]]:
-    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
-    classes = [
-        entry
-        for module in modules
-        for entry in vars(module).values()
-        if isinstance(entry, type)
-        and issubclass(entry, Source)
-        and entry.__module__ == module.__name__
-        and not inspect.isabstract(entry)
-    ]
-    return {source.name: source for source in sorted(classes, key=lambda source: source.name)}
+    return classes_of(__name__, Source)
 
 
 def source_names() -> list[str]:

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
+from sparsenode.data.outline import Outline
 from sparsenode.data.readers.edge_tables import edge_matrix, read_edge_list, read_edge_matrix, read_genes
 from sparsenode.data.readers.trajectory_tables import read_trajectory_table
 from sparsenode.data.source import Source
@@ -51,6 +52,10 @@ class BreastSource(Source):
     def required_files(self) -> list[RemoteFile]:
         """Training and test values, names of genes, the motif prior and the ChIP-seq network."""
         return [_TRAINING, _TEST, _GENES, _PRIOR, _VALIDATION]
+
+    def outline(self) -> Outline:
+        """The size of the published training data."""
+        return Outline(trajectories=1, observations=151, duration=0.94, feature_count=500)
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
         """One trajectory, whose held-out middle is test data; `files` by HOST/PATH.

@@ -58,8 +58,14 @@ class Dream3Source(Source):
         return [f"test_series: {self.test_series} of {count} series leave none for training; allowed: below {count}"]
 
     def outline(self) -> Outline:
-        """Names of the genes."""
-        return Outline(features=tuple(f"G{number}" for number in range(1, self.size + 1)), groups=(_GROUP,))
+        """Names of the genes, and the size of the training data."""
+        return Outline(
+            features=tuple(f"G{number}" for number in range(1, self.size + 1)),
+            groups=(_GROUP,),
+            trajectories=SERIES[self.size] - self.test_series,
+            observations=21,
+            duration=200.0,
+        )
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
         """One trajectory for each series, named `series_1` and so on; `files` by HOST/PATH.

@@ -79,8 +79,14 @@ class HematopoiesisSource(NetworkOptions, CellOptions, Source):
         return [f"donors.train and donors.test share {', '.join(both)}"] if both else []
 
     def outline(self) -> Outline:
-        """The lineages; the tables tell of the genes."""
-        return Outline(groups=tuple(self.lineages))
+        """The lineages, and about what is left of the published cells; the tables tell of the genes."""
+        return Outline(
+            groups=tuple(self.lineages),
+            trajectories=len(self.donors.train) * len(self.lineages),
+            observations=450,
+            duration=1.0,
+            feature_count=529,
+        )
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
         """One trajectory for each donor and lineage, named like `s1d2 erythroid`; `files` by HOST/PATH.

@@ -35,17 +35,27 @@ class Krumsiek11Source(Source):
     )
 
     def outline(self) -> Outline:
-        """Names of the genes and branches."""
+        """Names of the genes and branches, and the size of the training data."""
         lines = _scanpy_file("datasets", "krumsiek11.txt").read_text(encoding="utf-8").splitlines()
-        return Outline(features=tuple(_gene_names(lines)), groups=tuple(FATES))
+        steps = STEPS - self._test_steps
+        return Outline(
+            features=tuple(_gene_names(lines)),
+            groups=tuple(FATES),
+            trajectories=len(FATES),
+            observations=steps,
+            duration=float(steps),
+        )
+
+    @property
+    def _test_steps(self) -> int:
+        return round(self.test_share * STEPS)
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:  # noqa: ARG002  the same for every source
         """Four branches of 160 steps each; the trailing `test_share` of each is test data."""
         simulation = _scanpy_file("datasets", "krumsiek11.txt")
         network = _scanpy_file("sim_models", "krumsiek11.txt")
         genes, values = _read_simulation(simulation)
-        test_steps = round(self.test_share * STEPS)
-        splits = np.repeat(["train", "test"], [STEPS - test_steps, test_steps])
+        splits = np.repeat(["train", "test"], [STEPS - self._test_steps, self._test_steps])
         trajectories = tuple(
             Trajectory(
                 name=fate,

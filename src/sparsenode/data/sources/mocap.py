@@ -45,6 +45,7 @@ _SHARE_OF_LAST = 0.25  # a flipping joint that turns on smoothly stays on its br
 _DOUBTFUL = 90.0  # degrees from the mean
 _ON_A_FRAME = 1e-6  # frames; times this close to a frame are the frame's
 _FEWEST_SAMPLES = 2
+_USUAL_SECONDS = 3.2  # of a trial
 _NAMED = 5  # frames or angles listed in a log line
 _REGIONS = {
     "leg": ("hipjoint", "femur", "tibia", "foot", "toes", "hip", "upleg", "knee", "leg", "ankle", "toe", "toebase"),
@@ -173,9 +174,15 @@ class MocapSource(Source):
         return [Path(address) for address in dict.fromkeys(addresses) if not is_web_address(address)]
 
     def outline(self) -> Outline:
-        """The motions that are trained on; the files tell which joints move."""
+        """The motions that are trained on, and about how long CMU's trials are; the files tell which joints move."""
         trained = [trial.motion for trial in _trials_in_use(self) if trial.split == "train"]
-        return Outline(groups=tuple(dict.fromkeys(trained)))
+        return Outline(
+            groups=tuple(dict.fromkeys(trained)),
+            trajectories=len(trained),
+            observations=round(_USUAL_SECONDS * self.rate),
+            duration=_USUAL_SECONDS,
+            feature_count=53,
+        )
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
         """One trajectory for each trial that is not for calibration, named like `35_01`; `files` by HOST/PATH.

@@ -29,6 +29,7 @@ from sparsenode.data.trajectories import RawTrajectories
 
 _ADDRESS = "https://raw.githubusercontent.com/hmatsu1226/SCODE/master"
 _LINEAGES = {1: "endoderm", 2: "neuron"}
+_CELLS = {1: 356, 2: 373}  # for training
 # Folder, and expression and pseudotimes of each split.
 _FOLDERS = {1: "data", 2: "data2"}
 _TABLES: Mapping[int, Mapping[str, tuple[str, str]]] = {
@@ -72,8 +73,14 @@ class ScodeSource(CellOptions, Source):
         return list(self._files().values())
 
     def outline(self) -> Outline:
-        """The lineage; the tables tell of the factors."""
-        return Outline(groups=(_LINEAGES[self.cells],))
+        """The lineage and the size of the training data; the tables tell of the factors."""
+        return Outline(
+            groups=(_LINEAGES[self.cells],),
+            trajectories=1,
+            observations=_CELLS[self.cells],
+            duration=1.0,
+            feature_count=100,
+        )
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
         """One trajectory of training cells, and of data set 1 one of test cells; `files` by HOST/PATH.

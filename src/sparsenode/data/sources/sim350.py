@@ -13,6 +13,7 @@ _NETWORK = PublishedNetwork(
     equations=f"{_ADDRESS}/ode_system_functions_350.csv",
     edges=f"{_ADDRESS}/edge_properties_G350.csv",
     genes=f"{_ADDRESS}/gene_names_350.csv",
+    size=350,
 )
 
 

@@ -12,6 +12,7 @@ _NETWORK = PublishedNetwork(
     equations=f"{_ADDRESS}/ode_system_functions.csv",
     edges=f"{_ADDRESS}/edge_properties.csv",
     genes=f"{_ADDRESS}/gene_names.csv",
+    size=690,
 )
 
 

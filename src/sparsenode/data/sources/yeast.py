@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from sparsenode.data.downloads import RemoteFile, known_file
+from sparsenode.data.outline import Outline
 from sparsenode.data.readers.edge_tables import edge_matrix, read_edge_list, read_genes
 from sparsenode.data.readers.tables import read_text_columns
 from sparsenode.data.readers.trajectory_tables import read_trajectory_table
@@ -48,6 +49,10 @@ class YeastSource(Source):
             known_file(f"{_ADDRESS}/pramila{self.genes}_gene_names.csv"),
             _PRIOR,
         ]
+
+    def outline(self) -> Outline:
+        """The size of the published training data."""
+        return Outline(trajectories=1, observations=20, duration=120.0, feature_count=self.genes)
 
     def load(self, files: Mapping[str, Path]) -> RawTrajectories:
         """Two trajectories, `replicate_1` for training and `replicate_2` for the test; `files` by HOST/PATH.
