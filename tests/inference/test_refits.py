@@ -127,7 +127,39 @@ def test_the_ridge_by_evidence_leaves_the_noise(noise):
         ridge = ridge_by_evidence(problems, fits)
         fits = refit(problems, fits.parameters, fits.start, ridge, steps=10)
     assert float(fits.squares[0]) == pytest.approx(noise**2 * (12 * 8 - 4), rel=0.35)
-    assert float(ridge[0]) > 0
+    assert (ridge > 0).all()
+
+
+def test_the_evidence_takes_an_input_that_does_nothing_out():
+    problems, _, _ = make_problem(noise=0.1)
+    generator = torch.Generator().manual_seed(3)
+    idle = torch.randn((1, 12, 17, 1), generator=generator, dtype=torch.float64)
+    layout = Layout(inputs=3, units=2)
+    driven = replace(problems.inputs, values=torch.cat([problems.inputs.values, idle], dim=-1))
+    problems = replace(problems, layout=layout, inputs=driven, mask=torch.ones((1, 3), dtype=torch.float64))
+    still = replace(driven, values=driven.values * torch.tensor([1.0, 0.0], dtype=torch.float64))
+    ridge = torch.full((1,), 1e-2, dtype=torch.float64)
+    first = fits = refit(problems, layout.draw(1, generator), problems.observed[..., 0], ridge, steps=20)
+    for _ in range(5):
+        fits = refit(problems, fits.parameters, fits.start, ridge_by_evidence(problems, fits), steps=20)
+    before, after = (
+        (
+            solve_targets(layout, each.parameters, each.start, driven).states
+            - solve_targets(layout, each.parameters, each.start, still).states
+        ).norm()
+        for each in (first, fits)
+    )
+    assert after < 0.2 * before
+    of_input = [float(fits.ridge[0, layout.groups() == number].mean()) for number in range(3)]
+    assert of_input[2] > 100 * max(of_input[:2])
+
+
+def test_groups_are_the_weights_of_each_input_and_all_others():
+    groups = Layout(inputs=3, units=4).groups()
+    for number, mask in enumerate(torch.eye(3, dtype=torch.float64)):
+        free = Layout(inputs=3, units=4).free(mask) > 0
+        assert torch.equal(free & (groups < 3), groups == number)
+    assert (groups == 3).sum() == 2 * 4 + 1
 
 
 def test_a_path_that_explodes_ends_no_refit():
@@ -200,6 +232,12 @@ def test_the_kernel_refits_as_operations_of_torch_do(shape, steps):
             assert not ours[~free[:, :, None] | ~free[:, None]].any()
         scale = float(reference.abs().max())
         torch.testing.assert_close(ours, reference, rtol=1e-10, atol=1e-10 * scale)
+    by_parameter = 0.05 + torch.rand(parameters.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    compiled, plain = (
+        engine(problems, parameters, start, by_parameter, steps=steps, tolerance=1e-6)
+        for engine in (refit, refit_plainly)
+    )
+    torch.testing.assert_close(compiled.parameters, plain.parameters, rtol=1e-9, atol=1e-9)
     if steps:
         assert (compiled.squares < refit(problems, parameters, start, ridge, steps=0).squares).all()
 
@@ -252,8 +290,8 @@ def test_a_path_that_leaves_all_bounds_has_an_infinite_error(engine):
     assert torch.isfinite(fits.squares[1:]).all()
     assert torch.isfinite(fits.parameters).all()
     evidence = ridge_by_evidence(problems, fits)
-    assert evidence[0] == ridge[0]
-    assert (evidence[1:] != ridge[1:]).all()
+    assert (evidence[0] == ridge[0]).all()
+    assert (evidence[1:] != ridge[1:, None]).all()
     assert torch.isfinite(evidence).all()
     _, residual = fit_starts(problems, parameters, start)
     assert residual[0].square().sum() == torch.inf

@@ -61,7 +61,7 @@ def without(problems: Problems, fits: Fits) -> Tensor:
     """
     free = problems.layout.free(problems.mask)
     removed = fits.parameters * (1 - free)
-    matrix = fits.curvature + torch.diag_embed(fits.ridge[:, None].expand_as(free))
+    matrix = fits.curvature + torch.diag_embed(fits.ridge)
     pull = torch.einsum("np,npq->nq", removed, matrix) * free
     inner = matrix * free[:, :, None] * free[:, None, :] + torch.diag_embed(1 - free)
     change = torch.linalg.solve_ex(inner, pull)[0]

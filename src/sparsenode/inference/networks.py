@@ -41,6 +41,12 @@ class Layout:
         ones = mask.new_ones((*mask.shape[:-1], 2 * self.units))
         return torch.cat([mask.repeat_interleave(self.units, -1), ones, mask, ones[..., :1]], dim=-1)
 
+    def groups(self) -> Tensor:
+        """Group of each parameter, (parameter,): the number of its input, and a last one of all others."""
+        of_input = torch.arange(self.inputs)
+        others = torch.full((2 * self.units + 1,), self.inputs)
+        return torch.cat([of_input.repeat_interleave(self.units), others[1:], of_input, others[:1]])
+
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Parameters (network, parameter) before training: random units that have no effect yet."""
         parameters = torch.zeros((count, self.size), dtype=torch.float64)

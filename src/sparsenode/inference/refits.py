@@ -19,6 +19,8 @@ _TRIES = 4  # of a step, with more damping each time
 _CALM = 2  # steps in a row that hardly lower the loss, after which a refit has converged
 _FIRST_DAMPING, _LEAST_DAMPING, _SLIGHT_DAMPING, _MOST_DAMPING = 1e-3, 1e-9, 1e-2, 1e9
 _TINY = 1e-300
+_FEWEST_EFFECTIVE = 1e-3  # parameters of a group, below which its ridge is not larger
+_LARGEST_PRECISION = 1e5  # inverse of the variance of a group's parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +68,9 @@ class Problems:
 class Fits:
     """Fitted networks.
 
-    `parameters` (network, parameter) and `start` (network, window), the ridge (network,), the sum of squared residuals
-    (network,), and the curvature of half of it, (network, parameter, parameter), without the ridge, with the starts
-    projected out.
+    `parameters` (network, parameter) and `start` (network, window), the ridge (network, parameter), the sum of squared
+    residuals (network,), and the curvature of half of it, (network, parameter, parameter), without the ridge, with the
+    starts projected out.
     """
 
     parameters: Tensor
@@ -103,10 +105,11 @@ def refit(
         problems: what is fitted.
         parameters: to begin with, (network, parameter).
         start: states at the starts of the windows to begin with, (network, window).
-        ridge: weight of the squared parameters beside the squared residuals, (network,).
+        ridge: weight of the squared parameters beside the squared residuals, (network,) or (network, parameter).
         steps: most steps.
         tolerance: share of the loss by which a step must lower it, else the refit is calm; after two of those it ends.
     """
+    ridge = _of_parameters(ridge, parameters)
     if not fused.is_available():
         return refit_plainly(problems, parameters, start, ridge, steps=steps, tolerance=tolerance)
     search = fused.Search(
@@ -127,7 +130,7 @@ def refit_plainly(
     problems: Problems, parameters: Tensor, start: Tensor, ridge: Tensor, *, steps: int, tolerance: float
 ) -> Fits:
     """The same by operations of torch: what the kernel is compared with, and taken where there is no compiler."""
-    free = problems.layout.free(problems.mask)
+    free, ridge = problems.layout.free(problems.mask), _of_parameters(ridge, parameters)
     parameters, start = parameters * free, start.clone()
     count = len(parameters)
     curvature = parameters.new_zeros((count, parameters.shape[1], parameters.shape[1]))
@@ -142,7 +145,7 @@ def refit_plainly(
         curvature[active] = linear.normal
         if number == steps:
             break
-        before = squares[active] + ridge[active] * parameters[active].square().sum(-1)
+        before = squares[active] + (ridge[active] * parameters[active].square()).sum(-1)
         # Where a step that is hardly damped promises no gain, none is tried.
         promise = _promise(linear, free[active], ridge[active], damping[active]) / before.clamp(min=_TINY)
         pending = torch.nonzero((promise >= tolerance) | (damping[active] > _SLIGHT_DAMPING))[:, 0]
@@ -159,7 +162,7 @@ def refit_plainly(
             tried = problems.of(rows)
             trial_path = solve_targets(problems.layout, moved, started, tried.inputs)
             trial = _squares(tried, trial_path)
-            after = trial + ridge[rows] * moved.square().sum(-1)
+            after = trial + (ridge[rows] * moved.square()).sum(-1)
             better = after < before[pending]
             rows_better = rows[better]
             parameters[rows_better], start[rows_better] = moved[better], started[better]
@@ -175,6 +178,11 @@ def refit_plainly(
         if not len(active):
             break
     return Fits(parameters=parameters, start=start, ridge=ridge, squares=squares, curvature=curvature)
+
+
+def _of_parameters(ridge: Tensor, parameters: Tensor) -> Tensor:
+    """The ridge of each parameter, (network, parameter), where one a network (network,) may be asked for."""
+    return ridge if ridge.dim() == parameters.dim() else ridge[:, None].expand_as(parameters)
 
 
 def _squares(problems: Problems, path: Path) -> Tensor:
@@ -202,7 +210,7 @@ def _linearize(problems: Problems, path: Path, parameters: Tensor, free: Tensor,
         through_start=through_start,
         norm=norm,
         normal=normal,
-        gradient=gradient + ridge[:, None] * parameters,
+        gradient=gradient + ridge * parameters,
     )
 
 
@@ -220,7 +228,7 @@ def _change(normal: Tensor, gradient: Tensor, free: Tensor, ridge: Tensor, dampi
     """The damped step of the parameters, (network, parameter)."""
     scale = normal.diagonal(dim1=-2, dim2=-1).sum(-1) / free.sum(-1)
     # What is not free has an empty row and column: a one on its diagonal leaves it at zero.
-    added = (ridge + damping * scale)[:, None] * free + (1 - free)
+    added = (ridge + (damping * scale)[:, None]) * free + (1 - free)
     return -torch.linalg.solve_ex(normal + torch.diag_embed(added), gradient * free)[0]
 
 
@@ -232,21 +240,26 @@ def _promise(linear: _Linear, free: Tensor, ridge: Tensor, damping: Tensor) -> T
 
 
 def ridge_by_evidence(problems: Problems, fits: Fits) -> Tensor:
-    """The ridge (network,) that makes the observations most probable, one step of MacKay's iteration.
+    """The ridge (network, parameter) that makes the observations most probable, one step of MacKay's iteration.
 
-    The variance of the parameters is that of as many free ones as there are effective ones, and the noise is what is
-    left of the residuals when parameters and starts have taken their share. A refit whose path leaves all bounds says
-    nothing, and its ridge stays.
+    The weights of each input are a group with a variance of its own (automatic relevance determination, MacKay 1994;
+    Neal 1996), and biases, second weights and the constant are another. The variance of a group is that of as many free
+    parameters as it has effective ones; the noise is what is left of the residuals when parameters and starts have
+    taken their share. A refit whose path leaves all bounds says nothing, and its ridge stays.
     """
     free = problems.layout.free(problems.mask)
     sound = torch.isfinite(fits.squares) & torch.isfinite(fits.curvature).all(-1).all(-1)
-    curvature = torch.where(sound[:, None, None], fits.curvature, 0.0)
-    eigenvalues = torch.linalg.eigvalsh(curvature).clamp(min=0)
-    effective = (eigenvalues / (eigenvalues + fits.ridge[:, None])).sum(-1)
+    matrix = torch.where(sound[:, None, None], fits.curvature, 0.0) + torch.diag_embed(fits.ridge * free + (1 - free))
+    inverse = torch.linalg.inv_ex(matrix)[0].diagonal(dim1=-2, dim2=-1)
+    effective = (1 - fits.ridge * inverse).clamp(0, 1) * free
     observations = problems.weight.sum((1, 2)) - (problems.weight.sum(-1) > 0).sum(-1)
-    noise = fits.squares / (observations - effective).clamp(min=1)
-    size = (fits.parameters * free).square().sum(-1).clamp(min=1e-12)
-    return torch.where(sound, noise * effective.clamp(min=1e-3) / size, fits.ridge)
+    noise = fits.squares / (observations - effective.sum(-1)).clamp(min=1)
+    group = problems.layout.groups()
+    of_group = torch.zeros((len(group), int(group.max()) + 1), dtype=free.dtype).scatter_(1, group[:, None], 1.0)
+    count = (effective @ of_group).clamp(min=_FEWEST_EFFECTIVE)
+    size = ((fits.parameters * free).square() @ of_group).clamp(min=1e-12)
+    ridge = (noise[:, None] * (count / size).clamp(max=_LARGEST_PRECISION))[:, group]
+    return torch.where(sound[:, None] & torch.isfinite(ridge), ridge, fits.ridge)
 
 
 def fit_starts(problems: Problems, parameters: Tensor, start: Tensor, *, steps: int = 6) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ class Wiring:
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """A fitted system: parameters (target, parameter), starts (window, variable), and each target's ridge (target,)."""
+    """A fitted system: parameters (target, parameter), starts (window, variable), and the ridge (target, parameter)."""
 
     parameters: Tensor
     start: Tensor

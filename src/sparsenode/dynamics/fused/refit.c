@@ -31,11 +31,11 @@ typedef struct {
     const Task *task;
     integer blocks, others, has_self, size, width, most_rows, capacity, used;
     integer *sources, *places, *is_observed;
-    real slope, ridge;
+    real slope;
     vec *values, *lengths, *observed, *weight, *into, *sides, *tangent, *rows, *panels, *along, *through, *norm;
     vec *start, *trial_start;
     Path path, trial_path;
-    real *parameters, *moved, *drive, *drive_bias, *self, *second, self_linear;
+    real *parameters, *moved, *ridge, *drive, *drive_bias, *self, *second, self_linear;
     real *normal, *factor, *gradient, *change;
 } Net;
 
@@ -90,6 +90,7 @@ static integer lay_out(Net *net, const Task *task, char *memory) {
     net->trial_path = take_path(&memory, blocks, S, U);
     net->parameters = take(&memory, size, sizeof(real));
     net->moved = take(&memory, size, sizeof(real));
+    net->ridge = take(&memory, size, sizeof(real));
     net->drive = take(&memory, I * (U + 1), sizeof(real));
     net->drive_bias = take(&memory, U + 1, sizeof(real));
     net->self = take(&memory, U, sizeof(real));
@@ -391,7 +392,7 @@ static void linearize(Net *net) {
     }
     flush(net);
     for (integer k = 0; k < net->size; k++)
-        net->gradient[k] = net->normal[net->size * net->width + k] + net->ridge * net->parameters[k];
+        net->gradient[k] = net->normal[net->size * net->width + k] + net->ridge[k] * net->parameters[k];
 }
 
 /* The damped step of the parameters, by Cholesky's factor; NaN where there is none. */
@@ -399,10 +400,10 @@ static void find_change(Net *net, real damping) {
     integer P = net->size, width = net->width;
     real trace = 0, *factor = net->factor, *change = net->change;
     for (integer k = 0; k < P; k++) trace += net->normal[k * width + k];
-    real added = net->ridge + damping * (trace / P);
+    real added = damping * (trace / P);
     for (integer i = 0; i < P; i++)
         for (integer j = 0; j <= i; j++) factor[j * width + i] = net->normal[i * width + j];
-    for (integer k = 0; k < P; k++) factor[k * width + k] += added;
+    for (integer k = 0; k < P; k++) factor[k * width + k] += net->ridge[k] + added;
     for (integer k = 0; k < P; k++) {
         real *restrict row = factor + k * width;
         if (!(row[k] > 0)) {
@@ -457,8 +458,8 @@ static void move(Net *net) {
 
 static real size_of(const Net *net, const real *parameters) {
     real sum = 0;
-    for (integer k = 0; k < net->size; k++) sum += parameters[k] * parameters[k];
-    return net->ridge * sum;
+    for (integer k = 0; k < net->size; k++) sum += net->ridge[k] * parameters[k] * parameters[k];
+    return sum;
 }
 
 #define SWAP(type, a, b)                                                                                                \
@@ -471,7 +472,8 @@ static real size_of(const Net *net, const real *parameters) {
 static void refit_network(Net *net, integer network) {
     const Task *task = net->task;
     begin_network(net, network);
-    net->ridge = task->ridge[network];
+    integer whole = task->inputs * task->units + 2 * task->units + task->inputs + 1;
+    for (integer k = 0; k < net->size; k++) net->ridge[k] = task->ridge[network * whole + net->places[k]];
     real squares = solve(net, net->parameters, net->start, &net->path), damping = task->first_damping;
     integer calm = 0;
     for (integer number = 0;; number++) {
@@ -501,7 +503,7 @@ static void refit_network(Net *net, integer network) {
         }
         if (!is_better || calm >= task->calm) break;
     }
-    integer whole = task->inputs * task->units + 2 * task->units + task->inputs + 1, width = net->width;
+    integer width = net->width;
     real *parameters = task->parameters + network * whole, *curvature = task->curvature + network * whole * whole;
     memset(parameters, 0, whole * sizeof(real));
     memset(curvature, 0, whole * whole * sizeof(real));

@@ -77,7 +77,7 @@ def refit_networks(
         data: what they are fitted to.
         parameters: to begin with, (network, parameter).
         start: states at the starts of the windows to begin with, (network, window).
-        ridge: weight of the squared parameters, (network,).
+        ridge: weights of the squared parameters, (network, parameter).
         search: how a refit goes on.
 
     Returns:
