@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _MOST_ALIKE = 3  # inputs that are left out together
 _OBSERVATIONS_AN_INPUT = 3  # of a target in a training set, below which nothing can be told
-Pairs = Iterable[tuple[str, str]]
+Pairs = Iterable[Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
