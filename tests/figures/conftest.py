@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from edge_tests import edge_test
+from sparsenode.evaluation.edges import write_test
 from sparsenode.evaluation.tables import join_tables, make_table
 from sparsenode.figures import FIGURES
 
@@ -671,6 +674,12 @@ def world(figure: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict[s
     needs, inputs = FIGURES[figure].needs, FIGURES[figure].inputs
     if needs == "interventions":
         return {"interventions": write_fates(tmp_path / "interventions.parquet", "a fate")}
+    if needs == "edges":
+        names = [f"gene{number}" for number in range(12)]
+        test = edge_test(names, list(itertools.pairwise(names)))
+        test.table.loc[20:25, "verdict"] = "cannot be told"
+        write_test(test, names, tmp_path / "edges")
+        return {"edges": tmp_path / "edges"}
     name = WORLD_OF_NEED.get(needs, "gene_files" if "networks" in inputs else "files")
     files = dict(request.getfixturevalue(name))
     if name == "gene_files":
