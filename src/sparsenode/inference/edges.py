@@ -287,7 +287,8 @@ def _too_little(data: _Data, settings: EdgeTestSettings, measured: _Measured | N
         )
     observations = min(int((~np.isnan(block.values)).sum(0).min()) for block in data.blocks) * len(data.blocks)
     width = min(settings.candidates, len(data.names) - 1) + 1
-    training = observations * (settings.folds - 1) // settings.folds
+    folds = min(settings.folds, len(data.blocks))
+    training = observations * (folds - 1) // folds
     if training < _OBSERVATIONS_AN_INPUT * width:
         return (
             f"a training set has about {training} observations of each variable for {width} inputs; a test takes "
