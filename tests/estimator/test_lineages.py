@@ -204,3 +204,22 @@ def test_what_a_file_lacks_of_its_lineages_is_named(changes: dict[str, Any], mes
         raise AssertionError(problem)
     with pytest.raises(UserError):
         source.load({})
+
+
+def test_fates_of_lineages_have_intervals_and_are_the_same_again(tiny: dict[str, Any]) -> None:
+    values, times, weights = branching()
+    model = SparseNODE(**tiny).fit(values, times, lineage_weights=weights)
+    table = model.fates({"held": {"x2": 0.0}, "high": {"x1": "high"}})
+    assert list(dict.fromkeys(table["intervention"])) == ["held", "high"]
+    for _, rows in table.groupby("intervention"):
+        assert set(rows["fate"]) == {"up", "down", "none"}
+        assert rows[["share", "without"]].sum().tolist() == pytest.approx([1.0, 1.0])
+        assert rows["change"].sum() == pytest.approx(0.0)
+        assert (rows["lower"] <= rows["change"]).all()
+        assert (rows["change"] <= rows["upper"]).all()
+    told = table["verdict"].map({"up": 1, "down": -1, "cannot be told": 0})
+    expected = np.where(table["lower"] > 0, 1, np.where(table["upper"] < 0, -1, 0))
+    assert told.tolist() == expected.tolist()
+    assert model.fates({"held": {"x2": 0.0}, "high": {"x1": "high"}}).equals(table)
+    with pytest.raises(UserError, match="no variable is named 'x9'"):
+        model.fates({"held": {"x9": 0.0}})

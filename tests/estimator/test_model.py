@@ -184,6 +184,12 @@ def test_effects_of_an_intervention_are_changes_of_means(fitted: SparseNODE) -> 
     assert table["effect"].item() == pytest.approx(np.median(change), rel=1e-4)
     assert table["lower"].item() <= table["effect"].item() <= table["upper"].item()
     assert fitted.intervene({"x1": "high"})["effect"].item() != table["effect"].item()
+    # Nothing is drawn: the same fit, also after a file, gives the same answer again.
+    assert fitted.knock_out("x1").equals(table)
+    reach = 6.313751514675041 * np.std(change, ddof=1)  # Student's, of two members
+    assert table["upper"].item() - table["effect"].item() == pytest.approx(reach, rel=1e-3)
+    inside = table["lower"].item() < 0 < table["upper"].item()
+    assert (table["verdict"].item() == "cannot be told") == inside
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.5, 90, "most"])
@@ -191,7 +197,7 @@ def test_a_coverage_that_is_no_share_is_refused(fitted: SparseNODE, coverage: An
     message = f"coverage: found {coverage!r}; give a share above 0 and at most 1"
     with pytest.raises(UserError, match=message):
         fitted.forecast([1.0, 0.2], [0.0, 1.0], coverage=coverage)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=f"coverage: found {coverage!r}; give a share above 0 and below 1"):
         fitted.intervene({"x1": 0.0}, coverage=coverage)
 
 

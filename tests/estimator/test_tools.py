@@ -81,3 +81,19 @@ def test_what_was_not_fitted_is_named(cells: anndata.AnnData) -> None:
 def test_the_key_of_trajectories_is_not_taken(cells: anndata.AnnData) -> None:
     with pytest.raises(UserError, match="key_added: found 'sparsenode'"):
         sn.tl.fit_dynamics(cells, time_key="hour", key_added="sparsenode")
+
+
+@pytest.mark.slow(reason="fits two folds")
+def test_tested_edges_are_written_beside_the_fit(cells: anndata.AnnData) -> None:
+    adata = cells.copy()
+    before = set(adata.varp)
+    test = sn.tl.test_edges(adata, folds=2, units=1, draws=1, rounds=1)
+    documented = sn.tl.test_edges.__doc__ or ""
+    added = set(adata.varp) - before
+    assert added == {f"dynamics_edges_{name}" for name in ("effect", "q", "sign", "selected")}
+    assert all(f'varp["{name}"]' in documented for name in added)
+    assert "conditional on the pseudotime" in adata.uns["dynamics_edges"]["summary"]
+    rows = test.table.set_index(["source", "target"])["effect"]
+    np.testing.assert_array_equal(adata.varp["dynamics_edges_effect"][0, 1], rows[("u", "v")])
+    with pytest.raises(UserError, match="has no fit in uns"):
+        sn.tl.test_edges(anndata.AnnData(np.zeros((2, 2))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from edge_tests import edge_test
+from sparsenode.evaluation.edges import write_test
 from sparsenode.evaluation.tables import join_tables, make_table
 from sparsenode.figures import FIGURES
 
@@ -694,6 +697,12 @@ def world(figure: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict[s
     if needs == "interventions":
         files = request.getfixturevalue("files")
         return {**files, "interventions": write_fates(tmp_path / "interventions.parquet", "a fate")}
+    if needs == "edges":
+        names = [f"gene{number}" for number in range(12)]
+        test = edge_test(names, list(itertools.pairwise(names)))
+        test.table.loc[20:25, "verdict"] = "cannot be told"
+        write_test(test, names, tmp_path / "edges")
+        return {"edges": tmp_path / "edges"}
     name = WORLD_OF_NEED.get(needs, "gene_files" if "networks" in inputs else "files")
     files = dict(request.getfixturevalue(name))
     if name == "gene_files":

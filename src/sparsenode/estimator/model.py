@@ -905,7 +905,7 @@ def _train(
     return ensemble, history
 
 
-def _pair_matrix(edges: pd.DataFrame | Iterable[tuple[str, str]], features: Sequence[str]) -> np.ndarray:
+def _pair_matrix(edges: Any, features: Sequence[str]) -> np.ndarray:
     """Pairs (source, target) as a matrix of 1 and 0.
 
     Raises:

@@ -77,7 +77,10 @@ def draw(dataset: str, test: EdgeTest) -> Figure:
         )
     axes.axvline(0.0, color=style.LIGHT_GRAY, linewidth=0.8, zorder=0)
     names = [
-        f"{labels[str(row.source)]} {_SIGNS[int(row.sign)]} {labels[str(row.target)]}" for row in table.itertuples()
+        f"{labels[source]} {_SIGNS[sign]} {labels[target]}"
+        for source, sign, target in zip(
+            table["source"].tolist(), table["sign"].tolist(), table["target"].tolist(), strict=True
+        )
     ]
     axes.set_yticks(positions, names)
     axes.set_ylim(max(count, 4) - 0.4, -0.6)

@@ -2,7 +2,8 @@
 
 A fold fits all targets a few times and then each target without each of its inputs. A step of a refit solves one
 equation along all observations with its sensitivities, and sets up and solves its normal equations. The numbers below
-are all that is measured.
+are all that is measured: on linear systems of 3 to 20 variables and 192 to 1,020 observations the estimate of a fold
+was .7 to 1.4 times the processor time that it took (1.7 to 37 s), that of memory 1 to 1.6 times (386 to 618 MB).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ STEPS = 20.0
 """Of a refit, in the mean."""
 FULL_FITS = 6.0
 """Fits of each target with all its inputs in a fold, in refits."""
-BASE_MB, BATCH_MB = 500.0, 400.0
+BASE_MB, BATCH_MB = 350.0, 250.0
 """Of a job, and of a fold: Jacobians are computed in batches of one size."""
 BYTES_PER_STATE = 400.0
 """Of a fold, for each target, input and observation."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _MOST_ALIKE = 3  # inputs that are left out together
 _OBSERVATIONS_AN_INPUT = 3  # of a target in a training set, below which nothing can be told
-Pairs = Iterable[tuple[str, str]]
+Pairs = Iterable[Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,7 +287,8 @@ def _too_little(data: _Data, settings: EdgeTestSettings, measured: _Measured | N
         )
     observations = min(int((~np.isnan(block.values)).sum(0).min()) for block in data.blocks) * len(data.blocks)
     width = min(settings.candidates, len(data.names) - 1) + 1
-    training = observations * (settings.folds - 1) // settings.folds
+    folds = min(settings.folds, len(data.blocks))
+    training = observations * (folds - 1) // folds
     if training < _OBSERVATIONS_AN_INPUT * width:
         return (
             f"a training set has about {training} observations of each variable for {width} inputs; a test takes "

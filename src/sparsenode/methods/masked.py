@@ -17,8 +17,7 @@ class PriorMask(EdgeMask):
 
     prior: str = Field(
         min_length=1,
-        description="name of the network whose edges are trained, one of the dataset's: NAME of its "
-        "varp['prior_NAME']; `tested` for the edges that the dataset's test of edges has selected",
+        description="name of the network whose edges are trained, one of the dataset's: NAME of its varp['prior_NAME']",
     )
 
     def prior_name(self) -> str:
