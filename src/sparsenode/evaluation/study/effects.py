@@ -175,16 +175,18 @@ def fit_mixed_model(seeds: pd.Series) -> tuple[float, float, float]:
     if table["kind"].nunique() < 3 or np.ptp(table["effect"]) == 0:
         return lost
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        # It also tells of variances at their bound of zero, which are common with few kinds, and sound.
+        warnings.simplefilter("ignore")
         try:
             model = MixedLM.from_formula(
                 "effect ~ 1", table, groups="kind", re_formula="1", vc_formula={"network": "0 + C(network)"}
             )
-            fit = model.fit(reml=True)
+            fit = model.fit(reml=True, method="lbfgs")
             lower, upper = fit.conf_int(alpha=1 - LEVEL).loc["Intercept"]
-        except (Warning, np.linalg.LinAlgError, ValueError):
-            # A variance at its bound of zero, which is common with few kinds.
+        except (np.linalg.LinAlgError, ValueError):
             return lost
+    if not (fit.converged and np.isfinite([lower, upper]).all()):
+        return lost
     return float(fit.fe_params["Intercept"]), float(lower), float(upper)
 
 

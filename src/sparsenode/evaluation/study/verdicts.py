@@ -19,6 +19,7 @@ from sparsenode.evaluation.study.claims import (
 )
 from sparsenode.evaluation.study.effects import (
     FEWEST_SYSTEMS,
+    REPEATS,
     Effect,
     correct,
     measure_association,
@@ -38,20 +39,31 @@ FEWEST_OF_KIND = 3
 """Networks of a single kind of systems that its verdict takes."""
 
 
-def answer_claim(name: str, long: Path, output: Path) -> None:
+def answer_claim(name: str, long: Path, output: Path, *, repeats: int = REPEATS) -> None:
     """Write the rows of one claim as CSV.
+
+    Args:
+        name: name of the claim.
+        long: the long table.
+        output: where the rows are written.
+        repeats: samples of the bootstrap.
 
     Raises:
         UserError: there is no such claim, or the table cannot be read.
     """
-    rows = evaluate_claim(get_claim(name), read_long(long)).assign(claim=name)
+    rows = evaluate_claim(get_claim(name), read_long(long), repeats=repeats).assign(claim=name)
     with write_atomically(output) as temporary:
         columns = ["claim", *(column for column in rows.columns if column != "claim")]
         rows[columns].to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def evaluate_claim(claim: Claim, long: pd.DataFrame) -> pd.DataFrame:
+def evaluate_claim(claim: Claim, long: pd.DataFrame, *, repeats: int = REPEATS) -> pd.DataFrame:
     """Effects and verdicts of a claim: over all systems, by kind of system, and by condition.
+
+    Args:
+        claim: what is claimed.
+        long: a long table.
+        repeats: samples of the bootstrap.
 
     Returns:
         A row for each method, level, choice of the strength and scope; `scope` is `all`, a kind or a condition. Where
@@ -67,14 +79,14 @@ def evaluate_claim(claim: Claim, long: pd.DataFrame) -> pd.DataFrame:
     for (method, distance, choice), of_method in paired.groupby(["method", "distance", "choice"], sort=True):
         for kind_of_scope, scope, table in _scopes(of_method, is_whole=claim.is_association):
             if structure is None:
-                effect = measure_effect(table, has_model=scope == ALL_SYSTEMS)
+                effect = measure_effect(table, repeats=repeats, has_model=scope == ALL_SYSTEMS)
             else:
                 # The gain is the fall of the error. Structure has a best strength of its own; it is compared at the
                 # validated choice, whose network a person would use.
                 network = structure[(structure["method"] == method) & (structure["choice"] == VALIDATION)]
                 gains, areas = -_by_system(table), _by_system(network)
                 common = gains.index.intersection(areas.index)
-                effect = measure_association(gains.loc[common], areas.loc[common])
+                effect = measure_association(gains.loc[common], areas.loc[common], repeats=repeats)
             key = {"method": method, "distance": distance, "choice": choice, "scopes": kind_of_scope, "scope": scope}
             records.append({**key, **effect._asdict()})
     if not records:
