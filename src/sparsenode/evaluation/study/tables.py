@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sparsenode.errors import UserError
 from sparsenode.files import reading, write_atomically
@@ -51,6 +51,11 @@ def join_long(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         )
         raise UserError(message)
     return joined.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def each_row(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a table, each with its columns as attributes."""
+    yield from table.itertuples(index=False)
 
 
 def write_long(table: pd.DataFrame, path: Path) -> None:

@@ -26,7 +26,7 @@ from sparsenode.evaluation.study.effects import (
     measure_effect,
     paired_values,
 )
-from sparsenode.evaluation.study.tables import CONDITIONS, NO_DISTANCE, SYSTEM, VALIDATION, read_long
+from sparsenode.evaluation.study.tables import CONDITIONS, NO_DISTANCE, SYSTEM, VALIDATION, each_row, read_long
 from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def evaluate_claim(claim: Claim, long: pd.DataFrame, *, repeats: int = REPEATS) 
     table = pd.DataFrame(records)
     # A family of tests is what one claim says at one choice: over all systems, over kinds, or over conditions.
     table["p_corrected"] = table.groupby(["choice", "scopes"])["p"].transform(lambda values: correct(values.to_list()))
-    table["verdict"] = [judge(claim, row, is_kind=row.scopes == "kind") for row in table.itertuples(index=False)]
+    table["verdict"] = [judge(claim, row, is_kind=row.scopes == "kind") for row in each_row(table)]
     return table
 
 
@@ -108,13 +108,13 @@ def _scopes(paired: pd.DataFrame, *, is_whole: bool) -> list[tuple[str, str, pd.
     scopes += [("kind", str(kind), rows) for kind, rows in paired.groupby("kind", sort=True)]
     conditions = list(paired.groupby(list(CONDITIONS), sort=True))
     if len(conditions) > 1:
-        scopes += [("condition", describe_condition(*values), rows) for values, rows in conditions]
+        scopes += [("condition", describe_condition(next(each_row(rows))), rows) for _, rows in conditions]
     return scopes
 
 
-def describe_condition(noise: float, share_kept: float, trajectories: int) -> str:
-    """A condition in words."""
-    return f"noise {noise:g}, {share_kept:g} of the observations, {trajectories} trajectories"
+def describe_condition(row: Any) -> str:
+    """The condition of a row in words."""
+    return f"noise {row.noise:g}, {row.share_kept:g} of the observations, {row.trajectories} trajectories"
 
 
 def _by_system(paired: pd.DataFrame) -> pd.Series:
