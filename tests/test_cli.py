@@ -20,6 +20,11 @@ from sparsenode.pipeline import configuration
 
 FEATURES = ("left", "right")
 SUBCOMMANDS = (
+    "tabulate-study",
+    "collect-study",
+    "answer-claim",
+    "answer-study",
+    "draw-study",
     "init",
     "run",
     "fit",

@@ -33,7 +33,7 @@ from sparsenode.interventions.forecast import evaluate_interventions, tabulate_i
 from sparsenode.interventions.intervals import member_interval, verdicts
 from sparsenode.interventions.requests import Intervention, resolve_interventions
 from sparsenode.interventions.settings import InterventionSettings
-from sparsenode.interventions.true_effects import NO_EFFECT, TRUTH, effect_correlation
+from sparsenode.interventions.true_effects import NO_EFFECT, TRUTH, TrueEffects, effect_correlation
 from sparsenode.labels import UNCLAMPED
 from sparsenode.settings import ModelSettings, read_model_settings
 from sparsenode.typed import read_settings
@@ -749,3 +749,19 @@ def test_ends_words_and_starts_are_those_of_observed_entries(branches: anndata.A
     agrees = starts.states == data.states[starts.observations]
     assert (agrees | first).all()
     assert missing.any()
+
+
+def test_variables_are_held_on_the_usual_test_trajectories_only():
+    options = {**OPTIONS, "distances": {"parameter": "coupling"}}
+    source = make_source("second_order", options)
+    settings = {"source": "second_order", "options": options, "validation": {"by": "trajectory", "share": 0.25}}
+    adata = assemble("springs", source.load({}), settings, {})
+    data = read_observations(adata)
+    facts = adata.uns["sparsenode"]
+    provenance = {"options": options, "scale": facts["scale"], **facts["provenance"]}
+    interventions = resolve_interventions(data, ALL_HELD, "springs")
+    effects = TrueEffects.make(data, interventions, source, provenance)
+    tests = [name for name in data.trajectory_names if name in ("trajectory_4", "trajectory_5")]
+    first = [data.rows_of(data.trajectory_names.index(name))[0] for name in tests]
+    np.testing.assert_array_equal(effects.starts.observations, first)
+    assert set(effects.phases) == {"fit", "extrapolation"}

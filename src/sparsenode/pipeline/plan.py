@@ -30,6 +30,8 @@ from sparsenode.data.outline import Outline
 from sparsenode.dynamics.fused.library import find_compiler
 from sparsenode.ensemble import costs, memory
 from sparsenode.errors import UserError
+from sparsenode.evaluation.study.claims import CLAIMS
+from sparsenode.figures.study import STUDY_FIGURES
 from sparsenode.files import reading
 from sparsenode.inference.costs import Cost, estimate
 from sparsenode.inference.settings import EdgeSettings
@@ -44,6 +46,7 @@ PREPROCESSING_SECONDS = 10.0
 PEER_SECONDS = 20.0
 INTERVENTION_SECONDS = 20.0
 FIGURE_SECONDS = 5.0
+CLAIM_SECONDS = 10.0
 GPU_SPEED = 100.0
 """How many times as fast as a core a GPU multiplies: a cautious guess, since none was at hand to measure."""
 MANY_STEPS = 5000
@@ -124,6 +127,22 @@ class RunPlan:
         return len(self.training) - self.packed + self.packs
 
 
+def _study_jobs(config: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
+    """Jobs of the study, each with its seconds: those of stored tables take none of the run's datasets."""
+    is_stored = bool(config["study"]["tables"])
+    kinds = {} if is_stored else configuration.kinds_of_study(config)
+    if not (kinds or is_stored):
+        return {}
+    return {
+        "tabulate_study": (sum(map(len, kinds.values())), JOB_START_SECONDS),
+        "collect_kind": (len(kinds), JOB_START_SECONDS),
+        "collect_study": (1, JOB_START_SECONDS),
+        "answer_claim": (len(CLAIMS), CLAIM_SECONDS),
+        "answer_study": (1, JOB_START_SECONDS),
+        "draw_study": (len(STUDY_FIGURES), FIGURE_SECONDS),
+    }
+
+
 def make_plan(config: Mapping[str, Any]) -> RunPlan:
     """Plan a checked configuration; sizes are read from preprocessed data where those are there already."""
     blocks = configuration.seed_blocks(config)
@@ -155,6 +174,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         "summarize_run": (1, 1.0),
         "tabulate_sweeps": (int(any(configuration.sweeps_of(config).values())), 1.0),
         "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
+        **_study_jobs(config),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
     other_jobs = {name: entry for name, entry in other_jobs.items() if entry[0]}

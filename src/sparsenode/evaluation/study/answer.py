@@ -19,7 +19,7 @@ from sparsenode.evaluation.study.claims import (
     Claim,
     get_claim,
 )
-from sparsenode.evaluation.study.tables import NO_DISTANCE, TRUTH, VALIDATION
+from sparsenode.evaluation.study.tables import NO_DISTANCE, TRUTH, VALIDATION, each_row
 from sparsenode.evaluation.study.verdicts import ALL_SYSTEMS
 from sparsenode.files import reading, write_atomically
 
@@ -76,14 +76,14 @@ def answer_of(rows: pd.DataFrame) -> str:
     if len(holding) == len(whole):
         return HOLDS
     if len(holding):
-        return f"holds where: {'; '.join(_name_row(row) for row in holding.itertuples())}"
+        return f"holds where: {'; '.join(_name_row(row) for row in each_row(holding))}"
     words = ", ".join(f"{count} × {verdict}" for verdict, count in whole["verdict"].value_counts().items())
     is_open = (whole["verdict"] == UNDECIDED).all()
     summary = f"{UNDECIDED} over all systems" if is_open else f"{FAILS} over all systems ({words})"
     parts = rows[(rows["scope"] != ALL_SYSTEMS) & (rows["verdict"] == HOLDS)]
     if parts.empty:
         return summary
-    scopes = dict.fromkeys(f"{_name_row(row)} in {row.scope}" for row in parts.itertuples())
+    scopes = dict.fromkeys(f"{_name_row(row)} in {row.scope}" for row in each_row(parts))
     return f"{summary}; holds where: {'; '.join(scopes)}"
 
 
@@ -112,7 +112,7 @@ def _describe_claim(claim: Claim, rows: pd.DataFrame) -> str:
         header = ["method", "level", "number", "95 % interval", "p", "systems", "verdict", *kinds]
         lines.append(f"| {' | '.join(header)} |")
         lines.append("|---" * len(header) + "|")
-        for row in mine[mine["scope"] == ALL_SYSTEMS].itertuples():
+        for row in each_row(mine[mine["scope"] == ALL_SYSTEMS]):
             level = "" if row.distance == NO_DISTANCE else LEVEL_NAMES[int(row.distance)]
             interval = f"{_format(claim, row.lower)} to {_format(claim, row.upper)}"
             p = "" if math.isnan(row.p_corrected) else f"{row.p_corrected:.2g}"
@@ -120,7 +120,7 @@ def _describe_claim(claim: Claim, rows: pd.DataFrame) -> str:
             for kind in kinds:
                 same = (mine["scope"] == kind) & (mine["method"] == row.method) & (mine["distance"] == row.distance)
                 cells += [
-                    f"{_format(claim, each.estimate)} {_SIGNS[each.verdict]}" for each in mine[same].itertuples()
+                    f"{_format(claim, each.estimate)} {_SIGNS[each.verdict]}" for each in each_row(mine[same])
                 ] or [""]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

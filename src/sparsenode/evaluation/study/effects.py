@@ -148,15 +148,15 @@ def bootstrap_interval(seeds: pd.Series, *, repeats: int = REPEATS) -> tuple[flo
             values[kind, number, : len(network)] = network
     generator = np.random.default_rng(0)
     shape = (repeats, len(kinds), networks_of.max(), values.shape[2])
-    kind = generator.integers(len(kinds), size=shape[:2])[:, :, None]
-    network = np.floor(generator.random(shape[:3]) * networks_of[kind]).astype(np.int64)
-    count = seeds_of[kind, network]
-    seed = np.floor(generator.random(shape) * count[..., None]).astype(np.int64)
-    drawn = values[kind[..., None], network[..., None], seed]
+    drawn_kind = generator.integers(len(kinds), size=shape[:2])[:, :, None]
+    drawn_network = np.floor(generator.random(shape[:3]) * networks_of[drawn_kind]).astype(np.int64)
+    count = seeds_of[drawn_kind, drawn_network]
+    drawn_seed = np.floor(generator.random(shape) * count[..., None]).astype(np.int64)
+    drawn = values[drawn_kind[..., None], drawn_network[..., None], drawn_seed]
     # Of the slots only as many count as the drawn kind has networks, and the drawn network seeds.
     of_networks = (drawn * (np.arange(shape[3]) < count[..., None])).sum(axis=3) / count
-    has_network = np.arange(shape[2]) < networks_of[kind]
-    of_kinds = (of_networks * has_network).sum(axis=2) / networks_of[kind[..., 0]]
+    has_network = np.arange(shape[2]) < networks_of[drawn_kind]
+    of_kinds = (of_networks * has_network).sum(axis=2) / networks_of[drawn_kind[..., 0]]
     tail = 50 * (1 - LEVEL)
     lower, upper = np.percentile(of_kinds.mean(axis=1), [tail, 100 - tail])
     return float(lower), float(upper)
@@ -175,16 +175,18 @@ def fit_mixed_model(seeds: pd.Series) -> tuple[float, float, float]:
     if table["kind"].nunique() < 3 or np.ptp(table["effect"]) == 0:
         return lost
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        # It also tells of variances at their bound of zero, which are common with few kinds, and sound.
+        warnings.simplefilter("ignore")
         try:
             model = MixedLM.from_formula(
                 "effect ~ 1", table, groups="kind", re_formula="1", vc_formula={"network": "0 + C(network)"}
             )
-            fit = model.fit(reml=True)
+            fit = model.fit(reml=True, method="lbfgs")
             lower, upper = fit.conf_int(alpha=1 - LEVEL).loc["Intercept"]
-        except (Warning, np.linalg.LinAlgError, ValueError):
-            # A variance at its bound of zero, which is common with few kinds.
+        except (np.linalg.LinAlgError, ValueError):
             return lost
+    if not (fit.converged and np.isfinite([lower, upper]).all()):
+        return lost
     return float(fit.fe_params["Intercept"]), float(lower), float(upper)
 
 

@@ -18,6 +18,7 @@ from sparsenode.evaluation.study.tables import (
     RAN_AWAY,
     TRUTH,
     VALIDATION,
+    each_row,
     join_long,
     write_long,
 )
@@ -58,7 +59,7 @@ def tabulate_study(data: Path, metrics: Path, output: Path, interventions: Path 
     """
     from sparsenode.data.contract import read_trajectories
     from sparsenode.data.observations import read_observations
-    from sparsenode.evaluation.results import read_table
+    from sparsenode.files import read_table
 
     observations = read_observations(read_trajectories(data), networks=False)
     held = None if interventions is None else read_table(interventions, needed=("metric", "value"))
@@ -84,7 +85,7 @@ def long_rows(data: Observations, metrics: pd.DataFrame, held: pd.DataFrame | No
         raise UserError(message)
     values = pd.concat([errors, _structure(metrics)])
     chosen = metrics[(metrics["metric"] == "chosen_strength") & (metrics["status"] == "finished")]
-    strengths = chosen.set_index(["model", "method"])["value"].to_dict()
+    strengths = {(row.model, row.method): row.value for row in each_row(chosen)}
     tables = [_at_choice(values, strengths), _at_best(values), _references(values), _unchanged(data)]
     if held is not None:
         tables.append(_held(held))

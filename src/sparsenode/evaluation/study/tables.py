@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gzip
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sparsenode.errors import UserError
 from sparsenode.files import reading, write_atomically
@@ -52,11 +53,17 @@ def join_long(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return joined.sort_values(keys, kind="stable", ignore_index=True)
 
 
+def each_row(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a table, each with its columns as attributes."""
+    yield from table.itertuples(index=False)
+
+
 def write_long(table: pd.DataFrame, path: Path) -> None:
     """Write a long table as CSV, compressed by the ending of its name; the same table gives the same bytes."""
-    compression = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
+    content = table.to_csv(index=False, float_format=DIGITS, lineterminator="\n").encode()
     with write_atomically(path) as temporary:
-        table.to_csv(temporary, index=False, float_format=DIGITS, compression=compression, lineterminator="\n")
+        # Neither a time nor the name of a temporary file is in it.
+        temporary.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def read_long(path: Path) -> pd.DataFrame:

@@ -19,13 +19,14 @@ from sparsenode.evaluation.study.claims import (
 )
 from sparsenode.evaluation.study.effects import (
     FEWEST_SYSTEMS,
+    REPEATS,
     Effect,
     correct,
     measure_association,
     measure_effect,
     paired_values,
 )
-from sparsenode.evaluation.study.tables import CONDITIONS, NO_DISTANCE, SYSTEM, VALIDATION, read_long
+from sparsenode.evaluation.study.tables import CONDITIONS, NO_DISTANCE, SYSTEM, VALIDATION, each_row, read_long
 from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
@@ -38,20 +39,31 @@ FEWEST_OF_KIND = 3
 """Networks of a single kind of systems that its verdict takes."""
 
 
-def answer_claim(name: str, long: Path, output: Path) -> None:
+def answer_claim(name: str, long: Path, output: Path, *, repeats: int = REPEATS) -> None:
     """Write the rows of one claim as CSV.
+
+    Args:
+        name: name of the claim.
+        long: the long table.
+        output: where the rows are written.
+        repeats: samples of the bootstrap.
 
     Raises:
         UserError: there is no such claim, or the table cannot be read.
     """
-    rows = evaluate_claim(get_claim(name), read_long(long)).assign(claim=name)
+    rows = evaluate_claim(get_claim(name), read_long(long), repeats=repeats).assign(claim=name)
     with write_atomically(output) as temporary:
         columns = ["claim", *(column for column in rows.columns if column != "claim")]
         rows[columns].to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def evaluate_claim(claim: Claim, long: pd.DataFrame) -> pd.DataFrame:
+def evaluate_claim(claim: Claim, long: pd.DataFrame, *, repeats: int = REPEATS) -> pd.DataFrame:
     """Effects and verdicts of a claim: over all systems, by kind of system, and by condition.
+
+    Args:
+        claim: what is claimed.
+        long: a long table.
+        repeats: samples of the bootstrap.
 
     Returns:
         A row for each method, level, choice of the strength and scope; `scope` is `all`, a kind or a condition. Where
@@ -67,14 +79,14 @@ def evaluate_claim(claim: Claim, long: pd.DataFrame) -> pd.DataFrame:
     for (method, distance, choice), of_method in paired.groupby(["method", "distance", "choice"], sort=True):
         for kind_of_scope, scope, table in _scopes(of_method, is_whole=claim.is_association):
             if structure is None:
-                effect = measure_effect(table, has_model=scope == ALL_SYSTEMS)
+                effect = measure_effect(table, repeats=repeats, has_model=scope == ALL_SYSTEMS)
             else:
                 # The gain is the fall of the error. Structure has a best strength of its own; it is compared at the
                 # validated choice, whose network a person would use.
                 network = structure[(structure["method"] == method) & (structure["choice"] == VALIDATION)]
                 gains, areas = -_by_system(table), _by_system(network)
                 common = gains.index.intersection(areas.index)
-                effect = measure_association(gains.loc[common], areas.loc[common])
+                effect = measure_association(gains.loc[common], areas.loc[common], repeats=repeats)
             key = {"method": method, "distance": distance, "choice": choice, "scopes": kind_of_scope, "scope": scope}
             records.append({**key, **effect._asdict()})
     if not records:
@@ -84,7 +96,7 @@ def evaluate_claim(claim: Claim, long: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(records)
     # A family of tests is what one claim says at one choice: over all systems, over kinds, or over conditions.
     table["p_corrected"] = table.groupby(["choice", "scopes"])["p"].transform(lambda values: correct(values.to_list()))
-    table["verdict"] = [judge(claim, row, is_kind=row.scopes == "kind") for row in table.itertuples(index=False)]
+    table["verdict"] = [judge(claim, row, is_kind=row.scopes == "kind") for row in each_row(table)]
     return table
 
 
@@ -96,13 +108,13 @@ def _scopes(paired: pd.DataFrame, *, is_whole: bool) -> list[tuple[str, str, pd.
     scopes += [("kind", str(kind), rows) for kind, rows in paired.groupby("kind", sort=True)]
     conditions = list(paired.groupby(list(CONDITIONS), sort=True))
     if len(conditions) > 1:
-        scopes += [("condition", describe_condition(*values), rows) for values, rows in conditions]
+        scopes += [("condition", describe_condition(next(each_row(rows))), rows) for _, rows in conditions]
     return scopes
 
 
-def describe_condition(noise: float, share_kept: float, trajectories: int) -> str:
-    """A condition in words."""
-    return f"noise {noise:g}, {share_kept:g} of the observations, {trajectories} trajectories"
+def describe_condition(row: Any) -> str:
+    """The condition of a row in words."""
+    return f"noise {row.noise:g}, {row.share_kept:g} of the observations, {row.trajectories} trajectories"
 
 
 def _by_system(paired: pd.DataFrame) -> pd.Series:

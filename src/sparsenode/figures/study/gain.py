@@ -23,6 +23,7 @@ _COLORS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION, style.SKY, st
 def draw(long: pd.DataFrame) -> Figure:
     """A column for each method and a row for each of two levels; colors are kinds of systems."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     chosen = long[long["choice"] == VALIDATION]
     errors = paired_values(chosen[chosen["distance"].isin(LEVELS)], ERROR, "ratio")
@@ -50,6 +51,9 @@ def draw(long: pd.DataFrame) -> Figure:
             axes.axhline(1.0, color=style.LIGHT_GRAY, zorder=0)
             axes.axvline(0.0, color=style.LIGHT_GRAY, zorder=0)
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         panels[0].set_ylabel(f"{LEVEL_NAMES[int(level)]}:\ntimes less error")
     for method, axes in zip(methods, grid[0], strict=True):
         axes.set_title(style.method_label(method))

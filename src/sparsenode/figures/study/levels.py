@@ -30,7 +30,7 @@ def draw(long: pd.DataFrame) -> Figure:
     trivial = _trivial(long)
     unchanged = long[(long["method"] == UNCHANGED) & (long["metric"] == ERROR)]
     models = list(dict.fromkeys(errors["model"]))
-    figure = Figure(figsize=(1.6 + 3.2 * len(models), 5.4), layout="constrained")
+    figure = Figure(figsize=(2.2 + 3.4 * len(models), 6.4), layout="constrained")
     grid = figure.subplots(2, len(models), squeeze=False, sharex="col", sharey="row", height_ratios=(2, 1))
     for model, (above, below) in zip(models, grid.T, strict=True):
         mine = errors[errors["model"] == model]
