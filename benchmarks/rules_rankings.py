@@ -19,13 +19,15 @@ from ranking import REPOSITORY, append_row, commit, read_rows
 from sparsenode.automatic.options import automatic_options
 from sparsenode.data.contract import true_network
 from sparsenode.data.missing import deviation_observed
-from sparsenode.data.observations import read_observations
+from sparsenode.data.observations import Observations, read_observations
 from sparsenode.data.preprocess import assemble, load_dataset
 from sparsenode.data.readers.arrays import read_arrays
+from sparsenode.ensemble.members import Ensemble
 from sparsenode.errors import UserError
-from sparsenode.estimator.importance import cost_importance, derivative_importance, match_members, mean_ranks
+from sparsenode.estimator.importance import cost_importance, derivative_shares, match_members, mean_ranks
 from sparsenode.estimator.model import MODEL, SparseNODE
 from sparsenode.estimator.settings import FitSettings, complete_settings
+from sparsenode.evaluation.measure import jacobian_states
 from sparsenode.evaluation.networks import mean_shares
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.inference import test_edges
@@ -132,6 +134,21 @@ def frozen_settings(adata: AnnData) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def derivative_sizes(members: Ensemble, data: Observations, *, common: bool) -> np.ndarray:
+    """Mean over states of the sizes of derivatives, in deviations of source and target's rate, (source, target).
+
+    Of each member, whose mean it is, or `common`, of the members' mean at each state.
+    """
+    states, velocities = jacobian_states(data, members.model_settings.order)
+    unit = members.model_settings.time_scale**members.model_settings.order
+    size = np.sqrt(np.square(np.asarray(members.rates(states, velocities), np.float64) * unit).mean(axis=1))
+    spread = states.std(axis=0)[:, None]
+    if common:
+        return np.asarray(members.common_jacobian(states, velocities)) * spread / size.mean(axis=0)
+    each = np.asarray(members.mean_absolute_jacobian(states, velocities)) * spread / size[:, None, :]
+    return np.asarray(each.mean(axis=0))
+
+
 def by_derivatives(adata: AnnData) -> dict[str, np.ndarray]:
     """Derivatives of matched members without a penalty: of each, of their mean, and as shares of each target's."""
     frozen, data = frozen_settings(adata), read_observations(adata)
@@ -140,15 +157,14 @@ def by_derivatives(adata: AnnData) -> dict[str, np.ndarray]:
         members = match_members(adata, frozen, range(8), iterations=iterations)
         for count in (4, 8):
             some = members.select(list(range(count)))
-            result[f"derivatives_{count}_{iterations}"] = derivative_importance(some, data)
-            result[f"common_{count}_{iterations}"] = derivative_importance(some, data, common=True)
+            result[f"derivatives_{count}_{iterations}"] = derivative_sizes(some, data, common=False)
+            result[f"common_{count}_{iterations}"] = derivative_sizes(some, data, common=True)
+            result[f"common_shares_{count}_{iterations}"] = derivative_shares(some, data)
         result[f"shares_8_{iterations}"] = _shares(members, data)
     return result
 
 
-def _shares(members: Any, data: Any) -> np.ndarray:
-    from sparsenode.evaluation.measure import jacobian_states
-
+def _shares(members: Ensemble, data: Observations) -> np.ndarray:
     states, velocities = jacobian_states(data, members.model_settings.order)
     jacobian = np.asarray(members.mean_absolute_jacobian(states, velocities))
     return mean_shares(jacobian, states.std(0), self_effects=True)
@@ -161,9 +177,12 @@ def by_vanishing(adata: AnnData) -> dict[str, np.ndarray]:
     frozen["model_settings"] = {**frozen["model_settings"], "network": "per_target"}
     members = match_members(adata, frozen, range(2), iterations=400, method=method)
     present = (np.asarray(members.path_matrix()) >= 1e-5).mean(0)
-    derivatives = derivative_importance(members, data)
-    common = derivative_importance(members, data, common=True)
-    return {"vanishing": present + 1e-6 * derivatives, "path_derivatives": derivatives, "path_common": common}
+    derivatives = derivative_sizes(members, data, common=False)
+    return {
+        "vanishing": present + 1e-6 * derivatives,
+        "path_derivatives": derivatives,
+        "path_shares": derivative_shares(members, data),
+    }
 
 
 def by_costs(adata: AnnData) -> dict[str, np.ndarray]:
@@ -190,11 +209,11 @@ def by_fit(adata: AnnData) -> dict[str, np.ndarray]:
     deviations = deviation_observed(np.asarray(adata.X, np.float64)[training])
     result = {
         "paths": mean_shares(chosen.path_matrix(), deviations, self_effects=True),
-        "chosen_derivatives": derivative_importance(chosen, data),
+        "chosen_shares": derivative_shares(chosen, data),
     }
     if model.dense_ is not None:
         rows = [row for row, member in enumerate(model.dense_.members) if member.status == "finished"]
-        result["dense_derivatives"] = derivative_importance(model.dense_.select(rows), data)
+        result["dense_shares"] = derivative_shares(model.dense_.select(rows), data)
     return result
 
 
@@ -205,15 +224,12 @@ GROUPS: Mapping[str, Ranking] = {
     "fit": by_fit,
 }
 MEANS: Mapping[str, tuple[str, ...]] = {
-    "derivatives + costs": ("derivatives_8_400", "costs"),
-    "common + costs": ("common_8_400", "costs"),
-    "derivatives + vanishing": ("derivatives_8_400", "vanishing"),
-    "common + vanishing": ("common_8_400", "vanishing"),
-    "common + vanishing + costs": ("common_8_400", "vanishing", "costs"),
-    "vanishing + costs": ("vanishing", "costs"),
-    "derivatives + paths": ("derivatives_8_400", "paths"),
-    "path_derivatives + costs": ("path_derivatives", "costs"),
-    "common + path_common": ("common_8_400", "path_common"),
+    "common shares + costs": ("common_shares_8_400", "costs"),
+    "common shares + vanishing": ("common_shares_8_400", "vanishing"),
+    "common shares + path shares": ("common_shares_8_400", "path_shares"),
+    "common shares + vanishing + costs": ("common_shares_8_400", "vanishing", "costs"),
+    "common shares + path shares + costs": ("common_shares_8_400", "path_shares", "costs"),
+    "common shares + paths": ("common_shares_8_400", "paths"),
 }
 """Mean ranks of several importances."""
 
@@ -222,6 +238,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=["derivatives", "vanishing", "costs"])
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
     parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
+    parser.add_argument("--noises", nargs="+", type=float, choices=NOISES, default=list(NOISES))
     parser.add_argument("--seeds", type=int, default=1, help="systems of each kind")
     parser.add_argument("--minutes", type=float, default=60.0, help="no ranking is begun after so many")
     parser.add_argument("--csv", type=Path, default=REPOSITORY / "benchmarks" / "rules_rankings.csv")
@@ -237,7 +254,7 @@ def run(arguments: argparse.Namespace) -> None:
         for group in arguments.groups:
             for system in arguments.systems:
                 for form in arguments.forms:
-                    for noise in NOISES:
+                    for noise in arguments.noises:
                         key = (group, system, str(seed), form, f"{noise:g}")
                         if key in finished:
                             continue

@@ -12,7 +12,7 @@ import pytest
 from rotations import rotation
 from sparsenode.automatic.record import Choice
 from sparsenode.data.observations import read_observations
-from sparsenode.estimator.importance import cost_importance, derivative_importance, match_members, mean_ranks
+from sparsenode.estimator.importance import cost_importance, derivative_shares, match_members, mean_ranks
 from sparsenode.estimator.model import SparseNODE
 from sparsenode.inference import EdgeTest
 
@@ -30,7 +30,7 @@ def test_derivatives_of_a_rotation_are_those_of_its_matrix(tiny: dict[str, Any])
     """Each coordinate's rate is the other one: deviations are alike, and the size of the derivative is 1."""
     model = fit(tiny, hidden=(8,))
     matched = match_members(model.adata_, model.settings_, range(2), iterations=1000)
-    derivatives = derivative_importance(matched, read_observations(model.adata_))
+    derivatives = derivative_shares(matched, read_observations(model.adata_))
     np.testing.assert_allclose(derivatives, 1.0 - np.eye(2), atol=0.2)
 
 

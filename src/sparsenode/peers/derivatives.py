@@ -212,6 +212,16 @@ def smooth(time: np.ndarray, values: np.ndarray, weight: np.ndarray | None = Non
     weight = np.ones(len(time)) if weight is None else weight
     if weight.ndim > 1 or not is_complete(values):
         return _smooth_each(time, values, np.broadcast_to(weight.reshape(len(time), -1), values.shape))
+    key = (np.ascontiguousarray(array, np.float64).tobytes() for array in (time, values, weight))
+    smoothed, slopes = _smooth_once(*key, values.shape)
+    return smoothed.copy(), slopes.copy()
+
+
+@lru_cache(maxsize=64)
+def _smooth_once(times: bytes, columns: bytes, weights: bytes, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The same, kept for the next who asks: facts, matching and peers smooth the same trajectories."""
+    time, weight = np.frombuffer(times), np.frombuffer(weights)
+    values = np.frombuffer(columns).reshape(shape)
     smoothed, slopes = np.empty_like(values), np.empty_like(values)
     for wide, inner in _parts(len(time)):
         segment = _smooth_part(time[wide], values[wide], weight[wide])
