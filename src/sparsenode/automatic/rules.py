@@ -11,6 +11,7 @@ from typing import Any
 
 from sparsenode.automatic.facts import FEW_OBSERVATIONS, Facts, rounded
 from sparsenode.automatic.record import Choice
+from sparsenode.peers.derivatives import FEWEST
 from sparsenode.settings import BootstrapSettings, MatchingSettings, SolverSettings, WindowSettings
 
 MANY_VARIABLES = 400
@@ -208,7 +209,15 @@ def choose_regularizer(network: str) -> Choice:
 
 
 def choose_ranking(facts: Facts) -> Choice:
-    """What edges are ranked by, as `benchmarks/rules_rankings.csv` has it of systems simulated for this choice."""
-    if facts.longest < FEWEST_MATCHED:
-        return Choice("ranking", "paths", f"at most {facts.longest} observations in a row say little of slopes")
-    return Choice("ranking", "derivatives", "how strongly rates depend on states, without a penalty")
+    """What edges are ranked by.
+
+    On systems simulated for this choice shares of derivatives rank best of what takes seconds
+    (`benchmarks/rules_rankings.csv`). Costs take minutes and rank about as well.
+    """
+    if facts.longest < FEWEST:
+        return Choice("ranking", "paths", f"at most {facts.longest} observations in a row say nothing of slopes")
+    return Choice(
+        "ranking",
+        "derivatives",
+        "shares in how rates depend on states, of members that match slopes without a penalty",
+    )
