@@ -16,7 +16,6 @@ import pandas as pd
 from anndata import AnnData
 from ranking import REPOSITORY, append_row, commit, read_rows
 
-from sparsenode.automatic.options import automatic_options
 from sparsenode.data.contract import true_network
 from sparsenode.data.missing import deviation_observed
 from sparsenode.data.observations import Observations, read_observations
@@ -24,14 +23,20 @@ from sparsenode.data.preprocess import assemble, load_dataset
 from sparsenode.data.readers.arrays import read_arrays
 from sparsenode.ensemble.members import Ensemble
 from sparsenode.errors import UserError
-from sparsenode.estimator.importance import cost_importance, derivative_shares, match_members, mean_ranks
+from sparsenode.estimator.importance import (
+    NO_PENALTY,
+    cost_importance,
+    derivative_shares,
+    match_members,
+    match_path,
+    mean_ranks,
+)
 from sparsenode.estimator.model import MODEL, SparseNODE
 from sparsenode.estimator.settings import FitSettings, complete_settings
 from sparsenode.evaluation.measure import jacobian_states
 from sparsenode.evaluation.networks import mean_shares
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.inference import test_edges
-from sparsenode.training.strengths import strength_at
 
 FIRST_SEED = 7000
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {
@@ -58,8 +63,6 @@ FORMS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
 }
 NOISES = (0.0, 0.05)
-PATH = tuple(map(strength_at, range(-6, 3)))
-"""Strengths of the path along which edges vanish."""
 Ranking = Callable[[AnnData], Mapping[str, np.ndarray]]
 
 
@@ -154,7 +157,7 @@ def by_derivatives(adata: AnnData) -> dict[str, np.ndarray]:
     frozen, data = frozen_settings(adata), read_observations(adata)
     result = {}
     for iterations in (150, 400):
-        members = match_members(adata, frozen, range(8), iterations=iterations)
+        members = match_members(adata, frozen, range(8), iterations=iterations, method=NO_PENALTY)
         for count in (4, 8):
             some = members.select(list(range(count)))
             result[f"derivatives_{count}_{iterations}"] = derivative_sizes(some, data, common=False)
@@ -173,9 +176,8 @@ def _shares(members: Ensemble, data: Observations) -> np.ndarray:
 def by_vanishing(adata: AnnData) -> dict[str, np.ndarray]:
     """Along a path of matched members: how long edges stay, and the derivatives that are left, averaged."""
     frozen, data = frozen_settings(adata), read_observations(adata)
-    method = {"regularizer": "grouplasso", "strengths": list(PATH), "options": automatic_options("grouplasso")}
     frozen["model_settings"] = {**frozen["model_settings"], "network": "per_target"}
-    members = match_members(adata, frozen, range(2), iterations=400, method=method)
+    members = match_path(adata, frozen)
     present = (np.asarray(members.path_matrix()) >= 1e-5).mean(0)
     derivatives = derivative_sizes(members, data, common=False)
     return {

@@ -219,5 +219,5 @@ def choose_ranking(facts: Facts) -> Choice:
     return Choice(
         "ranking",
         "derivatives",
-        "shares in how rates depend on states, of members that match slopes without a penalty",
+        "shares in how rates depend on states, of members that match slopes along a path of strengths",
     )

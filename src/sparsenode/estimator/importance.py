@@ -1,8 +1,9 @@
 """How much each edge matters: several importances of a fit, by one of which `network` ranks.
 
-`paths` of the penalized members say what the penalty has left. `derivatives` are shares in how a target's rate depends
-on all variables, over the training states, of members that were matched to slopes without a penalty. `costs` are what
-leaving an input out costs on held-out observations.
+`paths` of the members at the chosen strength say what its penalty has left. `derivatives` are shares in how a target's
+rate depends on all variables, over the training states, of members that match slopes along a path of strengths: an edge
+counts the more, the longer it stays and the stronger it is. `costs` are what leaving an input out costs on held-out
+observations.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.automatic.options import automatic_options
 from sparsenode.automatic.record import Choice
 from sparsenode.data.missing import deviation_observed
 from sparsenode.errors import UserError
 from sparsenode.evaluation.measure import jacobian_states
 from sparsenode.evaluation.networks import mean_shares, target_shares
+from sparsenode.training.strengths import strength_at
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,8 +32,13 @@ if TYPE_CHECKING:
     from sparsenode.inference import EdgeTest
     from sparsenode.training.engine import Engine
 
-MATCHED_MEMBERS, MATCHED_ITERATIONS = 8, 400
-"""Members that are matched for a ranking, and their iterations."""
+MATCHED_ITERATIONS = 400
+"""Iterations of the members that are matched for a ranking."""
+PATH, PATH_SEEDS = tuple(map(strength_at, range(-6, 3))), 2
+"""Strengths of the adaptive group lasso along which members are matched, and seeds of each."""
+NO_PENALTY: Mapping[str, Any] = {"regularizer": "none", "strengths": [0.0], "options": {}}
+DENSE_SEEDS = 8
+"""Seeds of the members without a penalty in its place, where networks are not one per target."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +104,7 @@ def measure_importances(
     if kind in {"derivatives", "ranks"}:
         try:
             least = min(MATCHED_ITERATIONS, int(chosen.settings["model_settings"]["iterations"]))
-            matched = match_members(
+            matched = match_path(
                 adata, chosen.settings, iterations=least, memory_mb=memory_mb, engine=same_engine(chosen)
             )
             measures["derivatives"] = derivative_shares(matched, data)
@@ -114,6 +122,23 @@ def mean_ranks(matrices: Sequence[Floats]) -> Floats:
     return np.asarray(np.mean(ranks, axis=0) / matrices[0].size)
 
 
+def match_path(adata: AnnData, frozen: Mapping[str, Any], **options: Any) -> Ensemble:
+    """Members matched along the path of strengths; without a penalty where networks are not one per target.
+
+    Args:
+        adata: the trajectories.
+        frozen: the settings of the fit.
+        **options: of `match_members`.
+
+    Raises:
+        UserError: no trajectory is long enough to be smoothed, or no member has finished.
+    """
+    if frozen["model_settings"]["network"] != "per_target":
+        return match_members(adata, frozen, range(DENSE_SEEDS), method=NO_PENALTY, **options)
+    method = {"regularizer": "grouplasso", "strengths": list(PATH), "options": automatic_options("grouplasso")}
+    return match_members(adata, frozen, range(PATH_SEEDS), method=method, **options)
+
+
 def same_engine(ensemble: Ensemble) -> Engine:
     """What computes the losses of a smaller training beside one: the kernel, where that has compiled it already."""
     from sparsenode.dynamics.fused import library
@@ -125,10 +150,10 @@ def same_engine(ensemble: Ensemble) -> Engine:
 def match_members(
     adata: AnnData,
     frozen: Mapping[str, Any],
-    seeds: Sequence[int] = range(MATCHED_MEMBERS),
+    seeds: Sequence[int],
     *,
     iterations: int = MATCHED_ITERATIONS,
-    method: Mapping[str, Any] | None = None,
+    method: Mapping[str, Any],
     memory_mb: int | None = None,
     engine: Engine = "auto",
 ) -> Ensemble:
@@ -139,20 +164,23 @@ def match_members(
         frozen: the settings of the fit.
         seeds: of the members.
         iterations: of each of them.
-        method: settings of the method; None for no penalty.
+        method: settings of the method.
         memory_mb: as of the fit.
         engine: what computes losses.
 
     Raises:
-        UserError: no trajectory is long enough to be smoothed.
+        UserError: no trajectory is long enough to be smoothed, or no member has finished.
     """
     from sparsenode.training.job import make_training
 
     matched = {"share": 1.0, "form": "slopes"}
     model = {**frozen["model_settings"], "matching": matched, "iterations": iterations, "refit": None, "stop": None}
-    method = method or {"regularizer": "none", "strengths": [0.0], "options": {}}
     settings = {**frozen, "method": method["regularizer"], "model_settings": model, "method_settings": dict(method)}
-    return make_training(adata, settings, list(seeds), memory_mb=memory_mb).run(engine=engine)[0]
+    matched_members, _ = make_training(adata, settings, list(seeds), memory_mb=memory_mb).run(engine=engine)
+    finished = [row for row, member in enumerate(matched_members.members) if member.status == "finished"]
+    if not finished:
+        raise UserError("all members were lost while slopes were matched")
+    return matched_members.select(finished)
 
 
 def derivative_shares(ensemble: Ensemble, data: Observations) -> Floats:

@@ -107,8 +107,8 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     ranking: Literal["auto", "paths", "derivatives", "costs", "ranks"] = Field(
         AUTO,
         description="What edges are ranked by: `paths` that the penalty has left, `derivatives` of members matched to "
-        "slopes without a penalty, `costs` of leaving an input out on held-out observations (minutes), `ranks`, the "
-        'mean rank by the last two; "auto" by the data.',
+        "slopes along a path of strengths, `costs` of leaving an input out on held-out observations (minutes), "
+        '`ranks`, the mean rank by the last two; "auto" by the data.',
     )
     peers: dict[str, dict[str, Any]] | tuple[str, ...] | Auto = Field(
         AUTO,
