@@ -40,6 +40,8 @@ from sparsenode.pipeline.configuration import dataset_settings, read_configurati
 CSV, LOG = REPOSITORY / "benchmarks" / "automatic.csv", REPOSITORY / "benchmarks" / "automatic.log.md"
 BY_TRAJECTORY = {"by": "trajectory", "share": 0.15}
 INNER = {"by": "inner_blocks", "share": 0.15}
+DRAW = "variable"
+"""How starts of dysts' systems are drawn, see `peers.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ def _couplings(_mirror: Path) -> Iterator[tuple[str, Callable[[], AnnData]]]:
 def _dysts(noise: float) -> Callable[[Path], Iterator[tuple[str, Callable[[], AnnData]]]]:
     def load(name: str) -> AnnData:
         """One series of 1,000 steps, each variable of mean 0 and deviation 1, with observation noise of that unit."""
-        entry = read_system(name, 2, Path(tempfile.gettempdir()) / "sparsenode-dysts")
+        entry = read_system(name, 2, Path(tempfile.gettempdir()) / "sparsenode-dysts" / DRAW, DRAW)
         values = np.asarray(entry["values"][0], float)
         values = (values - values.mean(0)) / values.std(0)
         values = values + noise * np.random.default_rng(DYSTS.index(name)).standard_normal(values.shape)
