@@ -38,6 +38,7 @@ from sparsenode.data.observations import read_observations
 from sparsenode.data.preprocess import assemble, load_dataset
 from sparsenode.data.readers.arrays import read_arrays
 from sparsenode.data.sources import complete_options, make_source
+from sparsenode.dynamics.fused import library
 from sparsenode.errors import UserError
 from sparsenode.estimator.importance import derivative_shares, match_path
 from sparsenode.estimator.model import SparseNODE
@@ -45,6 +46,7 @@ from sparsenode.estimator.settings import FitSettings, complete_settings
 from sparsenode.evaluation.scoring import PROTOCOLS, pairs_of_protocol
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.pipeline.configuration import dataset_settings, read_configuration
+from sparsenode.training.engine import Engine
 
 CSV, LOG = REPOSITORY / "benchmarks" / "automatic.csv", REPOSITORY / "benchmarks" / "automatic.log.md"
 RANKINGS = REPOSITORY / "benchmarks" / "automatic_rankings.csv"
@@ -315,7 +317,9 @@ def rank_system(part: str, system: str, load: Callable[[], AnnData]) -> dict[str
         if ranking != "derivatives":
             raise UserError(f"a fit ranks by {ranking}, which take its members")
         frozen = {"dataset": "ranked", "model": "fit", "method": method["regularizer"], "model_settings": model}
-        matched = match_path(adata, {**frozen, "method_settings": method})
+        # As beside a fit, which takes the kernel.
+        engine: Engine = "compiled" if library.load("float32") is not None else "auto"
+        matched = match_path(adata, {**frozen, "method_settings": method}, engine=engine)
         shares = derivative_shares(matched, read_observations(adata, networks=False))
         scored = pairs_of_protocol(PROTOCOLS[protocol], edges, known)
         values = rank_pairs(shares[scored.counted], scored.edges)
