@@ -16,6 +16,7 @@ import pandas as pd
 from anndata import AnnData
 from ranking import REPOSITORY, append_row, commit, read_rows
 
+from sparsenode.automatic.options import automatic_options
 from sparsenode.data.contract import true_network
 from sparsenode.data.missing import deviation_observed
 from sparsenode.data.observations import Observations, read_observations
@@ -25,10 +26,11 @@ from sparsenode.ensemble.members import Ensemble
 from sparsenode.errors import UserError
 from sparsenode.estimator.importance import (
     NO_PENALTY,
+    PATH,
+    PATH_SEEDS,
     cost_importance,
     derivative_shares,
     match_members,
-    match_path,
     mean_ranks,
 )
 from sparsenode.estimator.model import MODEL, SparseNODE
@@ -45,6 +47,7 @@ SYSTEMS: Mapping[str, Mapping[str, Any]] = {
     "lotka_volterra": {"species": 4},
     "kuramoto": {"oscillators": 4},
     "circuit": {},
+    "small_circuit": {"variables": 3, "triads": 1},
 }
 FORMS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "many": {
@@ -53,6 +56,7 @@ FORMS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "lotka_volterra": {"trajectories": 22, "observations": 20, "horizon": 4.0},
         "kuramoto": {"trajectories": 22, "observations": 20, "horizon": 2.0},
         "circuit": {"trajectories": 20, "observations": 25, "step": 0.05},
+        "small_circuit": {"trajectories": 20, "observations": 25, "step": 0.05},
     },
     "few": {
         "linear": {"trajectories": 4, "observations": 150, "horizon": 8.0},
@@ -60,26 +64,38 @@ FORMS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "lotka_volterra": {"trajectories": 3, "observations": 400, "horizon": 40.0},
         "kuramoto": {"trajectories": 3, "observations": 400, "horizon": 20.0},
         "circuit": {"trajectories": 1, "observations": 900, "step": 0.05},
+        "small_circuit": {"trajectories": 1, "observations": 900, "step": 0.05},
     },
 }
 NOISES = (0.0, 0.05)
 Ranking = Callable[[AnnData], Mapping[str, np.ndarray]]
 
 
-def circuit(seed: int, *, trajectories: int, observations: int, step: float, noise: float) -> AnnData:
-    """Triads of products that keep the energy, rotations, and damping and driving of some of five variables.
+def circuit(
+    seed: int,
+    *,
+    trajectories: int,
+    observations: int,
+    step: float,
+    noise: float,
+    variables: int = 5,
+    triads: int = 3,
+) -> AnnData:
+    """Triads of products that keep the energy, rotations, and damping and driving of some of the variables.
 
     Only damped variables have an effect on themselves. Drawn again until the course stays bounded and goes on moving.
     """
     from scipy.integrate import solve_ivp
 
     generator = np.random.default_rng([seed, 1])
-    count = 5
+    count, has_pairs = variables, variables < 5
     while True:
         quadratic, linear = np.zeros((count, count, count)), np.zeros((count, count))
-        for _ in range(3):
+        for _ in range(triads):
             first, second, third = generator.permutation(count)[:3]
             weights = generator.normal(size=3)
+            if has_pairs and generator.random() < 0.7:  # only two of the three: there are absent edges
+                weights = np.array([1.0, -1.0, 0.0]) * weights[0]
             for target, (a, b), weight in zip(
                 (first, second, third),
                 ((second, third), (first, third), (first, second)),
@@ -87,13 +103,13 @@ def circuit(seed: int, *, trajectories: int, observations: int, step: float, noi
                 strict=True,
             ):
                 quadratic[target, a, b] += weight
-        for _ in range(2):
+        for _ in range(2 if count > 3 else 1):
             first, second = generator.permutation(count)[:2]
             weight = generator.uniform(0.5, 2)
             linear[first, second] += weight
             linear[second, first] -= weight
-        damped = generator.permutation(count)[:2]
-        linear[damped, damped] -= generator.uniform(0.3, 1.0, 2)
+        damped = generator.permutation(count)[: 2 if count > 3 else 1 + seed % 2]
+        linear[damped, damped] -= generator.uniform(0.3, 1.0, len(damped))
         drive = np.zeros(count)
         drive[generator.integers(count)] = generator.uniform(1, 3)
 
@@ -118,7 +134,7 @@ def circuit(seed: int, *, trajectories: int, observations: int, step: float, noi
 def load(system: str, seed: int, form: str, noise: float) -> tuple[AnnData, np.ndarray, np.ndarray]:
     """The data, their true edges (source, target), and where these are known."""
     options = {**SYSTEMS[system], **FORMS[form][system]}
-    if system == "circuit":
+    if system.endswith("circuit"):
         adata = circuit(seed, noise=noise, **options)
         edges = np.asarray(adata.uns.pop("edges"))
         return adata, edges, np.ones_like(edges)
@@ -177,7 +193,8 @@ def by_vanishing(adata: AnnData) -> dict[str, np.ndarray]:
     """Along a path of matched members: how long edges stay, and the derivatives that are left, averaged."""
     frozen, data = frozen_settings(adata), read_observations(adata)
     frozen["model_settings"] = {**frozen["model_settings"], "network": "per_target"}
-    members = match_path(adata, frozen)
+    method = {"regularizer": "grouplasso", "strengths": list(PATH), "options": automatic_options("grouplasso")}
+    members = match_members(adata, frozen, range(PATH_SEEDS), method=method)
     present = (np.asarray(members.path_matrix()) >= 1e-5).mean(0)
     derivatives = derivative_sizes(members, data, common=False)
     return {

@@ -32,6 +32,8 @@ SECOND_ORDER_GAIN = 0.4
 """Share of variance by which accelerations have to be explained better than slopes for a model of second order."""
 FEWEST_MATCHED = 10
 """Observations of a trajectory in a row from which on their slopes say enough for a start."""
+FEW_VARIABLES = 4
+"""Variables up to which members that rank edges have no penalty, since it has little to empty."""
 LEAST_UNITS, MOST_UNITS = 5, 30
 """Units of each network of one target."""
 
@@ -216,8 +218,7 @@ def choose_ranking(facts: Facts) -> Choice:
     """
     if facts.longest < FEWEST:
         return Choice("ranking", "paths", f"at most {facts.longest} observations in a row say nothing of slopes")
+    members = "without a penalty" if facts.features <= FEW_VARIABLES else "along a path of strengths"
     return Choice(
-        "ranking",
-        "derivatives",
-        "shares in how rates depend on states, of members that match slopes along a path of strengths",
+        "ranking", "derivatives", f"shares in how rates depend on states, of members that match slopes {members}"
     )

@@ -17,6 +17,7 @@ import pandas as pd
 
 from sparsenode.automatic.options import automatic_options
 from sparsenode.automatic.record import Choice
+from sparsenode.automatic.rules import FEW_VARIABLES
 from sparsenode.data.missing import deviation_observed
 from sparsenode.errors import UserError
 from sparsenode.evaluation.measure import jacobian_states
@@ -38,7 +39,7 @@ PATH, PATH_SEEDS = tuple(map(strength_at, range(-6, 3))), 2
 """Strengths of the adaptive group lasso along which members are matched, and seeds of each."""
 NO_PENALTY: Mapping[str, Any] = {"regularizer": "none", "strengths": [0.0], "options": {}}
 DENSE_SEEDS = 8
-"""Seeds of the members without a penalty in its place, where networks are not one per target."""
+"""Seeds of the members without a penalty, of few variables or joint networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ def mean_ranks(matrices: Sequence[Floats]) -> Floats:
 
 
 def match_path(adata: AnnData, frozen: Mapping[str, Any], **options: Any) -> Ensemble:
-    """Members matched along the path of strengths; without a penalty where networks are not one per target.
+    """Members matched along the path of strengths; without a penalty of few variables, or of a joint network.
 
     Args:
         adata: the trajectories.
@@ -133,7 +134,7 @@ def match_path(adata: AnnData, frozen: Mapping[str, Any], **options: Any) -> Ens
     Raises:
         UserError: no trajectory is long enough to be smoothed, or no member has finished.
     """
-    if frozen["model_settings"]["network"] != "per_target":
+    if frozen["model_settings"]["network"] != "per_target" or adata.n_vars <= FEW_VARIABLES:
         return match_members(adata, frozen, range(DENSE_SEEDS), method=NO_PENALTY, **options)
     method = {"regularizer": "grouplasso", "strengths": list(PATH), "options": automatic_options("grouplasso")}
     return match_members(adata, frozen, range(PATH_SEEDS), method=method, **options)
