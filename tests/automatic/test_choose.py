@@ -295,4 +295,6 @@ def test_what_ranks_is_chosen_only_where_it_is_asked_for() -> None:
     assert chosen == rules.choose_ranking(read_facts(data))
     assert chosen.value == "derivatives"
     assert (by_hand.value, by_hand.reason) == ("costs", BY_HAND)
-    assert rules.choose_ranking(facts(longest=4)).value == "paths"
+    assert rules.choose_ranking(facts(features=4)).value == "derivatives"
+    assert rules.choose_ranking(facts(features=5)).value == "fitted"
+    assert rules.choose_ranking(facts(features=4, longest=4)).value == "fitted"

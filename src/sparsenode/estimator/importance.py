@@ -1,9 +1,9 @@
 """How much each edge matters: several importances of a fit, by one of which `network` ranks.
 
-`paths` of the members at the chosen strength say what its penalty has left. `derivatives` are shares in how a target's
-rate depends on all variables, over the training states, of members that match slopes along a path of strengths: an edge
-counts the more, the longer it stays and the stronger it is. `costs` are what leaving an input out costs on held-out
-observations.
+`fitted` are shares in how a target's rate depends on all variables, over the training states, of the members at the
+chosen strength; `paths` say what its penalty has left in them. `derivatives` are such shares of members that only match
+slopes, along a path of strengths: an edge counts the more, the longer it stays and the stronger it is. `costs` are what
+leaving an input out costs on held-out observations.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def measure_importances(
         memory_mb: memory that may be used at most, in megabytes.
     """
     deviations = deviation_observed(data.values[data.training])
-    measures = {"paths": mean_shares(np.asarray(chosen.path_matrix()), deviations)}
+    paths = mean_shares(np.asarray(chosen.path_matrix()), deviations)
+    measures = {"fitted": derivative_shares(chosen, data), "paths": paths}
     kind, reason = str(ranking.value), ranking.reason
     if kind in {"costs", "ranks"}:
         tested = test()
@@ -110,7 +111,7 @@ def measure_importances(
             )
             measures["derivatives"] = derivative_shares(matched, data)
         except UserError as error:
-            kind, reason = "paths", f"no derivatives: {error}"
+            kind, reason = "fitted", f"no derivatives: {error}"
     ranked = mean_ranks([measures["derivatives"], measures["costs"]]) if kind == "ranks" else measures[kind]
     return Importances(measures=measures, ranked=ranked, ranking=Choice("ranking", kind, reason))
 

@@ -308,10 +308,10 @@ class SparseNODE(BaseEstimator):
 
         Returns:
             A table of `rank`, `source`, `target`, `importance` (by which is ranked, and `network` ranks too), and a
-            column of each measure there is: `paths` (the mean share of the source in what the target gets, by paths
-            that the penalty has left), `derivatives` (share of the source in how the target's rate depends on all
-            variables, of members matched to slopes along a path of strengths), and `costs` (log increase of the error
-            of held-out observations without the source) where these rank.
+            column of each measure there is: `fitted` (share of the source in how the target's rate depends on all
+            variables, of the members at the chosen strength), `paths` (the mean share of the source in what the target
+            gets, by paths that the penalty has left), and where these rank `derivatives` (as `fitted`, of members that
+            only match slopes) and `costs` (log increase of the error of held-out observations without the source).
         """
         self._check_fitted()
         return self.importances_.table(list(self.ensemble_.features), self_loops=self_loops)
