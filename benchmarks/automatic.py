@@ -303,8 +303,9 @@ def rank_system(part: str, system: str, load: Callable[[], AnnData]) -> dict[str
     """The row of one system whose settings are chosen and whose edges are ranked, without a fit."""
     adata = load()
     edges, protocol = adata.uns.pop("edges", None), PARTS[part].protocol
-    known = None if edges is None else np.ones_like(edges)
-    if edges is None:
+    if edges is not None:
+        known = np.ones_like(edges)
+    else:
         truth = true_network(adata)
         assert truth is not None
         edges, known = truth.truth != 0, np.asarray(truth.known, bool)
