@@ -5,7 +5,9 @@
 Each system is fitted by `SparseNODE(model="auto")`, with nothing set but the number of seeds, and is one row of
 `benchmarks/automatic.csv` with commit and settings, from which the next call goes on; rows of another commit are kept
 and count only where this one has none (`--all-commits`). Each printing of the table against the truth is noted in
-`benchmarks/automatic.log.md`. Downloads are read from the mirror (`SPARSENODE_MIRROR`).
+`benchmarks/automatic.log.md`. With `--rankings` only the settings are chosen and edges ranked, as a fit that ranks by
+derivatives does, whose trained members have no part in it: rows of `benchmarks/automatic_rankings.csv`, in seconds a
+system. Downloads are read from the mirror (`SPARSENODE_MIRROR`).
 """
 
 from __future__ import annotations
@@ -31,15 +33,27 @@ from ranking import REPOSITORY, append_row, commit, rank_against, rank_fit, read
 
 from peers import SYSTEMS as DYSTS
 from peers import read_system
+from sparsenode.data.contract import true_network
+from sparsenode.data.observations import read_observations
 from sparsenode.data.preprocess import assemble, load_dataset
 from sparsenode.data.readers.arrays import read_arrays
 from sparsenode.data.sources import make_source
+from sparsenode.dynamics.fused import library
+from sparsenode.errors import UserError
+from sparsenode.estimator.importance import derivative_shares, match_path
 from sparsenode.estimator.model import SparseNODE
+from sparsenode.estimator.settings import FitSettings, complete_settings
+from sparsenode.evaluation.scoring import PROTOCOLS, pairs_of_protocol
+from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.pipeline.configuration import dataset_settings, read_configuration
+from sparsenode.training.engine import Engine
 
 CSV, LOG = REPOSITORY / "benchmarks" / "automatic.csv", REPOSITORY / "benchmarks" / "automatic.log.md"
+RANKINGS = REPOSITORY / "benchmarks" / "automatic_rankings.csv"
 BY_TRAJECTORY = {"by": "trajectory", "share": 0.15}
 INNER = {"by": "inner_blocks", "share": 0.15}
+DRAW = "variable"
+"""How starts of dysts' systems are drawn, see `peers.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +67,8 @@ class Part:
         peers: the best of other people's methods.
         goal: what it should reach.
         seeds: seeds of each strength.
+        protocol: which pairs count.
+        ranked_by: the metric of a ranking that is the table's.
     """
 
     systems: Callable[[Path], Iterator[tuple[str, Callable[[], AnnData]]]]
@@ -61,6 +77,8 @@ class Part:
     peers: str
     goal: str
     seeds: int = 3
+    protocol: str = "pairs"
+    ranked_by: str = "auroc"
 
 
 def _ranking(*names: str, protocol: str = "pairs") -> Callable[[SparseNODE, AnnData], Mapping[str, float]]:
@@ -93,7 +111,7 @@ def _couplings(_mirror: Path) -> Iterator[tuple[str, Callable[[], AnnData]]]:
 def _dysts(noise: float) -> Callable[[Path], Iterator[tuple[str, Callable[[], AnnData]]]]:
     def load(name: str) -> AnnData:
         """One series of 1,000 steps, each variable of mean 0 and deviation 1, with observation noise of that unit."""
-        entry = read_system(name, 2, Path(tempfile.gettempdir()) / "sparsenode-dysts")
+        entry = read_system(name, 2, Path(tempfile.gettempdir()) / "sparsenode-dysts" / DRAW, DRAW)
         values = np.asarray(entry["values"][0], float)
         values = (values - values.mean(0)) / values.std(0)
         values = values + noise * np.random.default_rng(DYSTS.index(name)).standard_normal(values.shape)
@@ -174,6 +192,7 @@ PARTS: Mapping[str, Part] = {
         by_hand=".909",
         peers="lasso .867",
         goal=".92",
+        ranked_by="auprc",
     ),
     "krumsiek11": Part(
         systems=_krumsiek11,
@@ -182,6 +201,7 @@ PARTS: Mapping[str, Part] = {
         peers="2.35",
         goal="2.4, aim 2.7",
         seeds=5,
+        ranked_by="auprc_ratio",
     ),
     "couplings": Part(
         systems=_couplings,
@@ -190,6 +210,7 @@ PARTS: Mapping[str, Part] = {
         peers="-",
         goal="exact",
         seeds=5,
+        ranked_by="auprc",
     ),
     "sim350": Part(
         systems=_configured("gene_networks.yaml", "sim350"),
@@ -197,9 +218,24 @@ PARTS: Mapping[str, Part] = {
         by_hand=".896, .728",
         peers=".884, .226",
         goal=".88, .68",
+        ranked_by="balanced_accuracy_at_95",
     ),
-    "dysts": Part(systems=_dysts(0.0), measure=_measure_dysts, by_hand="-", peers=".958 (quadratic lasso)", goal=".98"),
-    "dysts_noise": Part(systems=_dysts(0.05), measure=_measure_dysts, by_hand="-", peers="not measured", goal=".97"),
+    "dysts": Part(
+        systems=_dysts(0.0),
+        measure=_measure_dysts,
+        by_hand="-",
+        peers=".958 (quadratic lasso)",
+        goal=".98",
+        protocol="pairs_and_self",
+    ),
+    "dysts_noise": Part(
+        systems=_dysts(0.05),
+        measure=_measure_dysts,
+        by_hand="-",
+        peers="not measured",
+        goal=".97",
+        protocol="pairs_and_self",
+    ),
     "dream3_10": Part(
         systems=_dream3(10), measure=_ranking("auroc", "auprc"), by_hand="-", peers="extra trees .544", goal=".62"
     ),
@@ -207,7 +243,12 @@ PARTS: Mapping[str, Part] = {
         systems=_dream3(100), measure=_ranking("auroc", "auprc"), by_hand="-", peers="extra trees .619", goal=".65"
     ),
     "scode": Part(
-        systems=_scode, measure=_ranking("auroc", protocol="regulators"), by_hand="-", peers="GRISLI .571", goal=".60"
+        systems=_scode,
+        measure=_ranking("auroc", protocol="regulators"),
+        by_hand="-",
+        peers="GRISLI .571",
+        goal=".60",
+        protocol="regulators",
     ),
     "times": Part(
         systems=_sizes,
@@ -228,22 +269,25 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what has changed since the table was printed before")
     parser.add_argument("--all-commits", action="store_true", help="a row of another commit is not measured again")
     parser.add_argument("--read", action="store_true", help="fit nothing")
+    parser.add_argument("--rankings", action="store_true", help="choose settings and rank edges, and train nothing")
     arguments = parser.parse_args()
+    table_path = RANKINGS if arguments.rankings else CSV
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     if not arguments.read:
-        fit_parts(arguments)
-    table = make_table(arguments.part)
+        measure_parts(arguments)
+    table = make_table(arguments.part, table_path)
     text = table.to_string(index=False) if len(table) else "no rows"
     print(text)
     note_printing(text, arguments.note)
 
 
-def fit_parts(arguments: argparse.Namespace) -> None:
-    """Fit what has no row yet, until the time is over."""
+def measure_parts(arguments: argparse.Namespace) -> None:
+    """Measure what has no row yet, until the time is over."""
     ends = time.monotonic() + 60 * arguments.minutes
     now = commit()
-    rows = [row for row in read_rows(CSV) if arguments.all_commits or row["commit"] == now]
+    path, measure = (RANKINGS, rank_system) if arguments.rankings else (CSV, measure_system)
+    rows = [row for row in read_rows(path) if arguments.all_commits or row["commit"] == now]
     finished = {(row["part"], row["system"]) for row in rows}
     for name in arguments.part:
         for number, (system, load) in enumerate(PARTS[name].systems(arguments.mirror)):
@@ -251,7 +295,48 @@ def fit_parts(arguments: argparse.Namespace) -> None:
                 continue
             if time.monotonic() > ends:
                 return
-            append_row(CSV, {**measure_system(name, system, load), "commit": now})
+            append_row(path, {**measure(name, system, load), "commit": now})
+
+
+def rank_system(part: str, system: str, load: Callable[[], AnnData]) -> dict[str, Any]:
+    """The row of one system whose settings are chosen and whose edges are ranked, without a fit."""
+    adata = load()
+    edges, protocol = adata.uns.pop("edges", None), PARTS[part].protocol
+    if edges is not None:
+        known = np.ones_like(edges)
+    else:
+        truth = true_network(adata)
+        assert truth is not None
+        edges, known = truth.truth != 0, np.asarray(truth.known, bool)
+    began = time.process_time()
+    values: dict[str, float] = {}
+    failure, ranking = "", ""
+    try:
+        model, method, choices = complete_settings(FitSettings(), adata)
+        ranking = next(value for key, value, _ in choices["choices"] if key == "ranking")
+        if ranking != "derivatives":
+            raise UserError(f"a fit ranks by {ranking}, which take its members")
+        frozen = {"dataset": "ranked", "model": "fit", "method": method["regularizer"], "model_settings": model}
+        # As beside a fit, which takes the kernel.
+        engine: Engine = "compiled" if library.load("float32") is not None else "auto"
+        matched = match_path(adata, {**frozen, "method_settings": method}, engine=engine)
+        shares = derivative_shares(matched, read_observations(adata, networks=False))
+        scored = pairs_of_protocol(PROTOCOLS[protocol], edges, known)
+        values = rank_pairs(shares[scored.counted], scored.edges)
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}"[:200]
+    seconds = time.process_time() - began
+    print(f"{part} {system}: {values or failure} ({seconds:.0f} s)", flush=True)
+    return {
+        "part": part,
+        "system": system,
+        "value": values.get(PARTS[part].ranked_by, np.nan),
+        "values": json.dumps({name: round(value, 4) for name, value in values.items()}),
+        "seconds": seconds,
+        "ranking": ranking,
+        "failure": failure,
+        "measured": datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d"),
+    }
 
 
 def measure_system(part: str, system: str, load: Callable[[], AnnData]) -> dict[str, Any]:
@@ -286,11 +371,11 @@ def measure_system(part: str, system: str, load: Callable[[], AnnData]) -> dict[
     }
 
 
-def make_table(parts: list[str]) -> pd.DataFrame:
+def make_table(parts: list[str], path: Path) -> pd.DataFrame:
     """Mean and 95 % interval over systems of the last row of each, beside the other values."""
     from scipy import stats
 
-    rows = pd.DataFrame(read_rows(CSV))
+    rows = pd.DataFrame(read_rows(path))
     lines = []
     for name in parts:
         entries = rows[rows["part"] == name] if len(rows) else rows

@@ -19,17 +19,26 @@ from ranking import REPOSITORY, append_row, commit, read_rows
 from sparsenode.automatic.options import automatic_options
 from sparsenode.data.contract import true_network
 from sparsenode.data.missing import deviation_observed
-from sparsenode.data.observations import read_observations
+from sparsenode.data.observations import Observations, read_observations
 from sparsenode.data.preprocess import assemble, load_dataset
 from sparsenode.data.readers.arrays import read_arrays
+from sparsenode.ensemble.members import Ensemble
 from sparsenode.errors import UserError
-from sparsenode.estimator.importance import cost_importance, derivative_importance, match_members, mean_ranks
+from sparsenode.estimator.importance import (
+    NO_PENALTY,
+    PATH,
+    PATH_SEEDS,
+    cost_importance,
+    derivative_shares,
+    match_members,
+    mean_ranks,
+)
 from sparsenode.estimator.model import MODEL, SparseNODE
 from sparsenode.estimator.settings import FitSettings, complete_settings
+from sparsenode.evaluation.measure import jacobian_states
 from sparsenode.evaluation.networks import mean_shares
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.inference import test_edges
-from sparsenode.training.strengths import strength_at
 
 FIRST_SEED = 7000
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {
@@ -38,6 +47,7 @@ SYSTEMS: Mapping[str, Mapping[str, Any]] = {
     "lotka_volterra": {"species": 4},
     "kuramoto": {"oscillators": 4},
     "circuit": {},
+    "small_circuit": {"variables": 3, "triads": 1},
 }
 FORMS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "many": {
@@ -46,6 +56,7 @@ FORMS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "lotka_volterra": {"trajectories": 22, "observations": 20, "horizon": 4.0},
         "kuramoto": {"trajectories": 22, "observations": 20, "horizon": 2.0},
         "circuit": {"trajectories": 20, "observations": 25, "step": 0.05},
+        "small_circuit": {"trajectories": 20, "observations": 25, "step": 0.05},
     },
     "few": {
         "linear": {"trajectories": 4, "observations": 150, "horizon": 8.0},
@@ -53,28 +64,38 @@ FORMS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "lotka_volterra": {"trajectories": 3, "observations": 400, "horizon": 40.0},
         "kuramoto": {"trajectories": 3, "observations": 400, "horizon": 20.0},
         "circuit": {"trajectories": 1, "observations": 900, "step": 0.05},
+        "small_circuit": {"trajectories": 1, "observations": 900, "step": 0.05},
     },
 }
 NOISES = (0.0, 0.05)
-PATH = tuple(map(strength_at, range(-6, 3)))
-"""Strengths of the path along which edges vanish."""
 Ranking = Callable[[AnnData], Mapping[str, np.ndarray]]
 
 
-def circuit(seed: int, *, trajectories: int, observations: int, step: float, noise: float) -> AnnData:
-    """Triads of products that keep the energy, rotations, and damping and driving of some of five variables.
+def circuit(
+    seed: int,
+    *,
+    trajectories: int,
+    observations: int,
+    step: float,
+    noise: float,
+    variables: int = 5,
+    triads: int = 3,
+) -> AnnData:
+    """Triads of products that keep the energy, rotations, and damping and driving of some of the variables.
 
     Only damped variables have an effect on themselves. Drawn again until the course stays bounded and goes on moving.
     """
     from scipy.integrate import solve_ivp
 
     generator = np.random.default_rng([seed, 1])
-    count = 5
+    count, has_pairs = variables, variables < 5
     while True:
         quadratic, linear = np.zeros((count, count, count)), np.zeros((count, count))
-        for _ in range(3):
+        for _ in range(triads):
             first, second, third = generator.permutation(count)[:3]
             weights = generator.normal(size=3)
+            if has_pairs and generator.random() < 0.7:  # only two of the three: there are absent edges
+                weights = np.array([1.0, -1.0, 0.0]) * weights[0]
             for target, (a, b), weight in zip(
                 (first, second, third),
                 ((second, third), (first, third), (first, second)),
@@ -82,13 +103,13 @@ def circuit(seed: int, *, trajectories: int, observations: int, step: float, noi
                 strict=True,
             ):
                 quadratic[target, a, b] += weight
-        for _ in range(2):
+        for _ in range(2 if count > 3 else 1):
             first, second = generator.permutation(count)[:2]
             weight = generator.uniform(0.5, 2)
             linear[first, second] += weight
             linear[second, first] -= weight
-        damped = generator.permutation(count)[:2]
-        linear[damped, damped] -= generator.uniform(0.3, 1.0, 2)
+        damped = generator.permutation(count)[: 2 if count > 3 else 1 + seed % 2]
+        linear[damped, damped] -= generator.uniform(0.3, 1.0, len(damped))
         drive = np.zeros(count)
         drive[generator.integers(count)] = generator.uniform(1, 3)
 
@@ -113,7 +134,7 @@ def circuit(seed: int, *, trajectories: int, observations: int, step: float, noi
 def load(system: str, seed: int, form: str, noise: float) -> tuple[AnnData, np.ndarray, np.ndarray]:
     """The data, their true edges (source, target), and where these are known."""
     options = {**SYSTEMS[system], **FORMS[form][system]}
-    if system == "circuit":
+    if system.endswith("circuit"):
         adata = circuit(seed, noise=noise, **options)
         edges = np.asarray(adata.uns.pop("edges"))
         return adata, edges, np.ones_like(edges)
@@ -132,23 +153,37 @@ def frozen_settings(adata: AnnData) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def derivative_sizes(members: Ensemble, data: Observations, *, common: bool) -> np.ndarray:
+    """Mean over states of the sizes of derivatives, in deviations of source and target's rate, (source, target).
+
+    Of each member, whose mean it is, or `common`, of the members' mean at each state.
+    """
+    states, velocities = jacobian_states(data, members.model_settings.order)
+    unit = members.model_settings.time_scale**members.model_settings.order
+    size = np.sqrt(np.square(np.asarray(members.rates(states, velocities), np.float64) * unit).mean(axis=1))
+    spread = states.std(axis=0)[:, None]
+    if common:
+        return np.asarray(members.common_jacobian(states, velocities)) * spread / size.mean(axis=0)
+    each = np.asarray(members.mean_absolute_jacobian(states, velocities)) * spread / size[:, None, :]
+    return np.asarray(each.mean(axis=0))
+
+
 def by_derivatives(adata: AnnData) -> dict[str, np.ndarray]:
     """Derivatives of matched members without a penalty: of each, of their mean, and as shares of each target's."""
     frozen, data = frozen_settings(adata), read_observations(adata)
     result = {}
     for iterations in (150, 400):
-        members = match_members(adata, frozen, range(8), iterations=iterations)
+        members = match_members(adata, frozen, range(8), iterations=iterations, method=NO_PENALTY)
         for count in (4, 8):
             some = members.select(list(range(count)))
-            result[f"derivatives_{count}_{iterations}"] = derivative_importance(some, data)
-            result[f"common_{count}_{iterations}"] = derivative_importance(some, data, common=True)
+            result[f"derivatives_{count}_{iterations}"] = derivative_sizes(some, data, common=False)
+            result[f"common_{count}_{iterations}"] = derivative_sizes(some, data, common=True)
+            result[f"common_shares_{count}_{iterations}"] = derivative_shares(some, data)
         result[f"shares_8_{iterations}"] = _shares(members, data)
     return result
 
 
-def _shares(members: Any, data: Any) -> np.ndarray:
-    from sparsenode.evaluation.measure import jacobian_states
-
+def _shares(members: Ensemble, data: Observations) -> np.ndarray:
     states, velocities = jacobian_states(data, members.model_settings.order)
     jacobian = np.asarray(members.mean_absolute_jacobian(states, velocities))
     return mean_shares(jacobian, states.std(0), self_effects=True)
@@ -157,13 +192,16 @@ def _shares(members: Any, data: Any) -> np.ndarray:
 def by_vanishing(adata: AnnData) -> dict[str, np.ndarray]:
     """Along a path of matched members: how long edges stay, and the derivatives that are left, averaged."""
     frozen, data = frozen_settings(adata), read_observations(adata)
-    method = {"regularizer": "grouplasso", "strengths": list(PATH), "options": automatic_options("grouplasso")}
     frozen["model_settings"] = {**frozen["model_settings"], "network": "per_target"}
-    members = match_members(adata, frozen, range(2), iterations=400, method=method)
+    method = {"regularizer": "grouplasso", "strengths": list(PATH), "options": automatic_options("grouplasso")}
+    members = match_members(adata, frozen, range(PATH_SEEDS), method=method)
     present = (np.asarray(members.path_matrix()) >= 1e-5).mean(0)
-    derivatives = derivative_importance(members, data)
-    common = derivative_importance(members, data, common=True)
-    return {"vanishing": present + 1e-6 * derivatives, "path_derivatives": derivatives, "path_common": common}
+    derivatives = derivative_sizes(members, data, common=False)
+    return {
+        "vanishing": present + 1e-6 * derivatives,
+        "path_derivatives": derivatives,
+        "path_shares": derivative_shares(members, data),
+    }
 
 
 def by_costs(adata: AnnData) -> dict[str, np.ndarray]:
@@ -190,11 +228,11 @@ def by_fit(adata: AnnData) -> dict[str, np.ndarray]:
     deviations = deviation_observed(np.asarray(adata.X, np.float64)[training])
     result = {
         "paths": mean_shares(chosen.path_matrix(), deviations, self_effects=True),
-        "chosen_derivatives": derivative_importance(chosen, data),
+        "chosen_shares": derivative_shares(chosen, data),
     }
     if model.dense_ is not None:
         rows = [row for row, member in enumerate(model.dense_.members) if member.status == "finished"]
-        result["dense_derivatives"] = derivative_importance(model.dense_.select(rows), data)
+        result["dense_shares"] = derivative_shares(model.dense_.select(rows), data)
     return result
 
 
@@ -205,15 +243,12 @@ GROUPS: Mapping[str, Ranking] = {
     "fit": by_fit,
 }
 MEANS: Mapping[str, tuple[str, ...]] = {
-    "derivatives + costs": ("derivatives_8_400", "costs"),
-    "common + costs": ("common_8_400", "costs"),
-    "derivatives + vanishing": ("derivatives_8_400", "vanishing"),
-    "common + vanishing": ("common_8_400", "vanishing"),
-    "common + vanishing + costs": ("common_8_400", "vanishing", "costs"),
-    "vanishing + costs": ("vanishing", "costs"),
-    "derivatives + paths": ("derivatives_8_400", "paths"),
-    "path_derivatives + costs": ("path_derivatives", "costs"),
-    "common + path_common": ("common_8_400", "path_common"),
+    "common shares + costs": ("common_shares_8_400", "costs"),
+    "common shares + vanishing": ("common_shares_8_400", "vanishing"),
+    "common shares + path shares": ("common_shares_8_400", "path_shares"),
+    "common shares + vanishing + costs": ("common_shares_8_400", "vanishing", "costs"),
+    "common shares + path shares + costs": ("common_shares_8_400", "path_shares", "costs"),
+    "common shares + paths": ("common_shares_8_400", "paths"),
 }
 """Mean ranks of several importances."""
 
@@ -222,6 +257,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=["derivatives", "vanishing", "costs"])
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
     parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
+    parser.add_argument("--noises", nargs="+", type=float, choices=NOISES, default=list(NOISES))
     parser.add_argument("--seeds", type=int, default=1, help="systems of each kind")
     parser.add_argument("--minutes", type=float, default=60.0, help="no ranking is begun after so many")
     parser.add_argument("--csv", type=Path, default=REPOSITORY / "benchmarks" / "rules_rankings.csv")
@@ -237,7 +273,7 @@ def run(arguments: argparse.Namespace) -> None:
         for group in arguments.groups:
             for system in arguments.systems:
                 for form in arguments.forms:
-                    for noise in NOISES:
+                    for noise in arguments.noises:
                         key = (group, system, str(seed), form, f"{noise:g}")
                         if key in finished:
                             continue

@@ -285,3 +285,16 @@ def test_settings_by_hand_are_those_of_a_model() -> None:
     everything = ModelSettings().model_dump()
     choices = choose_settings(data_of(*rotations()), everything)
     assert choices.settings == ModelSettings()
+
+
+def test_what_ranks_is_chosen_only_where_it_is_asked_for() -> None:
+    """The workflow ranks by paths, whatever the data."""
+    data = data_of(*rotations())
+    assert "ranking" not in reasons(choose_settings(data, {}))
+    chosen, by_hand = (choose_settings(data, {}, ranking=ranking).choices[-1] for ranking in ("auto", "costs"))
+    assert chosen == rules.choose_ranking(read_facts(data))
+    assert chosen.value == "derivatives"
+    assert (by_hand.value, by_hand.reason) == ("costs", BY_HAND)
+    assert rules.choose_ranking(facts(features=4)).value == "derivatives"
+    assert rules.choose_ranking(facts(features=5)).value == "fitted"
+    assert rules.choose_ranking(facts(features=4, longest=4)).value == "fitted"

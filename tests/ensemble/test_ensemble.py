@@ -111,6 +111,23 @@ def test_a_decay_is_part_of_rates_and_a_self_loop() -> None:
     np.testing.assert_allclose(found[1, 1], states[0] * np.exp(-1.0), atol=1e-5)
 
 
+def test_a_common_jacobian_is_that_of_the_members_mean() -> None:
+    ensemble = random_ensemble("l0", order=1, gates="weight")
+    states = np.random.default_rng(5).normal(size=(4, 3))
+    each = [ensemble.mean_jacobian(states[row : row + 1]) for row in range(4)]
+    expected = np.abs(np.mean(each, axis=1)).mean(axis=0)
+    np.testing.assert_allclose(ensemble.common_jacobian(states), expected, atol=1e-6)
+    assert len(ensemble.members) > 1
+    assert (expected < ensemble.mean_absolute_jacobian(states).mean(axis=0)).any()
+
+
+def test_a_common_jacobian_of_second_order_is_that_of_a_single_member() -> None:
+    ensemble = random_ensemble("l0", order=2, gates="weight").select([0])
+    states, velocities = np.random.default_rng(5).normal(size=(2, 1, 3))
+    expected = np.abs(ensemble.mean_jacobian(states, velocities)[0])
+    np.testing.assert_allclose(ensemble.common_jacobian(states, velocities), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("gates", ["weight", "unit"])
 def test_jacobian_agrees_with_differences_of_rates(order: int, gates: str) -> None:

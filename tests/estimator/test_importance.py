@@ -12,7 +12,7 @@ import pytest
 from rotations import rotation
 from sparsenode.automatic.record import Choice
 from sparsenode.data.observations import read_observations
-from sparsenode.estimator.importance import cost_importance, derivative_importance, match_members, mean_ranks
+from sparsenode.estimator.importance import NO_PENALTY, cost_importance, derivative_shares, match_members, mean_ranks
 from sparsenode.estimator.model import SparseNODE
 from sparsenode.inference import EdgeTest
 
@@ -29,8 +29,8 @@ def fit(tiny: dict[str, Any], scale: Any = 1.0, **changes: Any) -> SparseNODE:
 def test_derivatives_of_a_rotation_are_those_of_its_matrix(tiny: dict[str, Any]) -> None:
     """Each coordinate's rate is the other one: deviations are alike, and the size of the derivative is 1."""
     model = fit(tiny, hidden=(8,))
-    matched = match_members(model.adata_, model.settings_, range(2), iterations=1000)
-    derivatives = derivative_importance(matched, read_observations(model.adata_))
+    matched = match_members(model.adata_, model.settings_, range(2), iterations=1000, method=NO_PENALTY)
+    derivatives = derivative_shares(matched, read_observations(model.adata_))
     np.testing.assert_allclose(derivatives, 1.0 - np.eye(2), atol=0.2)
 
 
@@ -62,7 +62,7 @@ def test_a_mean_rank_takes_what_is_missing_as_least() -> None:
 
 
 @pytest.mark.slow(reason="fits a model")
-@pytest.mark.parametrize("ranking", ["paths", "derivatives", "ranks"])
+@pytest.mark.parametrize("ranking", ["fitted", "paths", "derivatives", "ranks"])
 def test_the_network_is_in_the_order_of_what_ranks(
     tiny: dict[str, Any], ranking: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,8 +82,8 @@ def test_the_network_is_in_the_order_of_what_ranks(
     assert both["rank_x"].tolist() == list(range(1, len(network) + 1))
     assert both["importance"].is_monotonic_decreasing
     np.testing.assert_allclose(both["effect"].abs(), both["importance"])
-    measures = {"paths": {"paths"}, "derivatives": {"paths", "derivatives"}, "ranks": {"paths", "derivatives", "costs"}}
-    assert set(everything.columns[4:]) == measures[ranking]
+    more = {"derivatives": {"derivatives"}, "ranks": {"derivatives", "costs"}}
+    assert set(everything.columns[4:]) == {"fitted", "paths"} | more.get(ranking, set())
     assert len(model.importance(self_loops=True)) == 9
     assert f"ranked by {ranking}: set by hand" in model.summary()
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_had_gives_way_to_the_next(tiny: dict[str, Any]) -> None:
     values, times = rotation(count=12, observations=4)
     model = SparseNODE(**{**tiny, "ranking": "ranks"}).fit(values, times)
     ranking = model.importances_.ranking
-    assert ranking.value == "paths"
+    assert ranking.value == "fitted"
     assert ranking.reason.startswith("no derivatives: matching takes 5 training observations")
 
 

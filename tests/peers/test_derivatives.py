@@ -74,6 +74,18 @@ def test_parts_of_a_long_stretch_join_without_a_seam(monkeypatch):
         np.testing.assert_allclose(one, other, atol=0.1)
 
 
+def test_what_is_smoothed_again_is_the_same_whatever_became_of_it():
+    times = np.linspace(0.0, 1.0, 12)
+    values = np.stack([times**2, np.cos(times)], axis=1)
+    first = smooth(times, values)
+    expected = [array.copy() for array in first]
+    for array in first:
+        array[:] = 0.0
+    np.testing.assert_array_equal(smooth(times, values), expected)
+    assert not np.array_equal(smooth(times, values, np.linspace(1.0, 9.0, 12)), expected)
+    assert not np.array_equal(smooth(2 * times, values), expected)
+
+
 def test_derivatives_of_a_linear_system(linear, system):
     samples = read_samples(linear, 1)
     assert samples.velocities is None

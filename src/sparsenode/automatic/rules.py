@@ -11,6 +11,7 @@ from typing import Any
 
 from sparsenode.automatic.facts import FEW_OBSERVATIONS, Facts, rounded
 from sparsenode.automatic.record import Choice
+from sparsenode.peers.derivatives import FEWEST
 from sparsenode.settings import BootstrapSettings, MatchingSettings, SolverSettings, WindowSettings
 
 MANY_VARIABLES = 400
@@ -31,6 +32,8 @@ SECOND_ORDER_GAIN = 0.4
 """Share of variance by which accelerations have to be explained better than slopes for a model of second order."""
 FEWEST_MATCHED = 10
 """Observations of a trajectory in a row from which on their slopes say enough for a start."""
+FEW_VARIABLES = 4
+"""Variables up to which members that rank edges have no penalty, since it has little to empty."""
 LEAST_UNITS, MOST_UNITS = 5, 30
 """Units of each network of one target."""
 
@@ -208,7 +211,12 @@ def choose_regularizer(network: str) -> Choice:
 
 
 def choose_ranking(facts: Facts) -> Choice:
-    """What edges are ranked by, as `benchmarks/rules_rankings.csv` has it of systems simulated for this choice."""
-    if facts.longest < FEWEST_MATCHED:
-        return Choice("ranking", "paths", f"at most {facts.longest} observations in a row say little of slopes")
-    return Choice("ranking", "derivatives", "how strongly rates depend on states, without a penalty")
+    """What edges are ranked by, as `benchmarks/rules_rankings.csv` has it of systems simulated for this choice.
+
+    Of few variables the penalty has little to empty, and derivatives without one rank best; of many those of the fit's
+    own members. Costs take minutes and rank no better.
+    """
+    if facts.features <= FEW_VARIABLES and facts.longest >= FEWEST:
+        reason = "shares in how rates depend on states, of members that match slopes without a penalty: few variables"
+        return Choice("ranking", "derivatives", reason)
+    return Choice("ranking", "fitted", "shares in how rates depend on states, of the members at the chosen strength")

@@ -1,8 +1,9 @@
 """How much each edge matters: several importances of a fit, by one of which `network` ranks.
 
-`paths` of the penalized members say what the penalty has left. `derivatives` are how strongly rates depend on states,
-over the training states, of members that were matched to slopes without a penalty. `costs` are what leaving an input
-out costs on held-out observations.
+`fitted` are shares in how a target's rate depends on all variables, over the training states, of the members at the
+chosen strength; `paths` say what its penalty has left in them. `derivatives` are such shares of members that only match
+slopes, along a path of strengths: an edge counts the more, the longer it stays and the stronger it is. `costs` are what
+leaving an input out costs on held-out observations.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsenode.automatic.options import automatic_options
 from sparsenode.automatic.record import Choice
+from sparsenode.automatic.rules import FEW_VARIABLES
 from sparsenode.data.missing import deviation_observed
 from sparsenode.errors import UserError
 from sparsenode.evaluation.measure import jacobian_states
-from sparsenode.evaluation.networks import mean_shares
+from sparsenode.evaluation.networks import mean_shares, target_shares
+from sparsenode.training.strengths import strength_at
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,9 +31,15 @@ if TYPE_CHECKING:
     from sparsenode.data.trajectories import Floats
     from sparsenode.ensemble.members import Ensemble
     from sparsenode.inference import EdgeTest
+    from sparsenode.training.engine import Engine
 
-MATCHED_MEMBERS, MATCHED_ITERATIONS = 4, 400
-"""Members that are matched for a ranking, and their iterations."""
+MATCHED_ITERATIONS = 400
+"""Iterations of the members that are matched for a ranking."""
+PATH, PATH_SEEDS = tuple(map(strength_at, range(-6, 3))), 2
+"""Strengths of the adaptive group lasso along which members are matched, and seeds of each."""
+NO_PENALTY: Mapping[str, Any] = {"regularizer": "none", "strengths": [0.0], "options": {}}
+DENSE_SEEDS = 8
+"""Seeds of the members without a penalty, of few variables or joint networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +94,8 @@ def measure_importances(
         memory_mb: memory that may be used at most, in megabytes.
     """
     deviations = deviation_observed(data.values[data.training])
-    measures = {"paths": mean_shares(np.asarray(chosen.path_matrix()), deviations)}
+    paths = mean_shares(np.asarray(chosen.path_matrix()), deviations)
+    measures = {"fitted": derivative_shares(chosen, data), "paths": paths}
     kind, reason = str(ranking.value), ranking.reason
     if kind in {"costs", "ranks"}:
         tested = test()
@@ -95,10 +106,12 @@ def measure_importances(
     if kind in {"derivatives", "ranks"}:
         try:
             least = min(MATCHED_ITERATIONS, int(chosen.settings["model_settings"]["iterations"]))
-            matched = match_members(adata, chosen.settings, iterations=least, memory_mb=memory_mb)
-            measures["derivatives"] = derivative_importance(matched, data)
+            matched = match_path(
+                adata, chosen.settings, iterations=least, memory_mb=memory_mb, engine=same_engine(chosen)
+            )
+            measures["derivatives"] = derivative_shares(matched, data)
         except UserError as error:
-            kind, reason = "paths", f"no derivatives: {error}"
+            kind, reason = "fitted", f"no derivatives: {error}"
     ranked = mean_ranks([measures["derivatives"], measures["costs"]]) if kind == "ranks" else measures[kind]
     return Importances(measures=measures, ranked=ranked, ranking=Choice("ranking", kind, reason))
 
@@ -111,14 +124,40 @@ def mean_ranks(matrices: Sequence[Floats]) -> Floats:
     return np.asarray(np.mean(ranks, axis=0) / matrices[0].size)
 
 
+def match_path(adata: AnnData, frozen: Mapping[str, Any], **options: Any) -> Ensemble:
+    """Members matched along the path of strengths; without a penalty of few variables, or of a joint network.
+
+    Args:
+        adata: the trajectories.
+        frozen: the settings of the fit.
+        **options: of `match_members`.
+
+    Raises:
+        UserError: no trajectory is long enough to be smoothed, or no member has finished.
+    """
+    if frozen["model_settings"]["network"] != "per_target" or adata.n_vars <= FEW_VARIABLES:
+        return match_members(adata, frozen, range(DENSE_SEEDS), method=NO_PENALTY, **options)
+    method = {"regularizer": "grouplasso", "strengths": list(PATH), "options": automatic_options("grouplasso")}
+    return match_members(adata, frozen, range(PATH_SEEDS), method=method, **options)
+
+
+def same_engine(ensemble: Ensemble) -> Engine:
+    """What computes the losses of a smaller training beside one: the kernel, where that has compiled it already."""
+    from sparsenode.dynamics.fused import library
+
+    is_compiled = ensemble.metadata.get("engine") == "compiled" and library.load("float32") is not None
+    return "compiled" if is_compiled else "auto"
+
+
 def match_members(
     adata: AnnData,
     frozen: Mapping[str, Any],
-    seeds: Sequence[int] = range(MATCHED_MEMBERS),
+    seeds: Sequence[int],
     *,
     iterations: int = MATCHED_ITERATIONS,
-    method: Mapping[str, Any] | None = None,
+    method: Mapping[str, Any],
     memory_mb: int | None = None,
+    engine: Engine = "auto",
 ) -> Ensemble:
     """Members of a fit's model that only match slopes, with its bootstrap, in seconds where solves take minutes.
 
@@ -127,44 +166,40 @@ def match_members(
         frozen: the settings of the fit.
         seeds: of the members.
         iterations: of each of them.
-        method: settings of the method; None for no penalty.
+        method: settings of the method.
         memory_mb: as of the fit.
+        engine: what computes losses.
 
     Raises:
-        UserError: no trajectory is long enough to be smoothed.
+        UserError: no trajectory is long enough to be smoothed, or no member has finished.
     """
     from sparsenode.training.job import make_training
 
     matched = {"share": 1.0, "form": "slopes"}
     model = {**frozen["model_settings"], "matching": matched, "iterations": iterations, "refit": None, "stop": None}
-    method = method or {"regularizer": "none", "strengths": [0.0], "options": {}}
     settings = {**frozen, "method": method["regularizer"], "model_settings": model, "method_settings": dict(method)}
-    return make_training(adata, settings, list(seeds), memory_mb=memory_mb).run()[0]
+    matched_members, _ = make_training(adata, settings, list(seeds), memory_mb=memory_mb).run(engine=engine)
+    finished = [row for row, member in enumerate(matched_members.members) if member.status == "finished"]
+    if not finished:
+        raise UserError("all members were lost while slopes were matched")
+    return matched_members.select(finished)
 
 
-def derivative_importance(ensemble: Ensemble, data: Observations, *, common: bool = False) -> Floats:
-    """Mean over members of the mean size of d rate / d source over training states, (source, target).
+def derivative_shares(ensemble: Ensemble, data: Observations) -> Floats:
+    """Share of each source in how a target's rate depends on all variables, (source, target), itself among them.
 
-    In deviations of the source and of the target's rates, so that neither units nor the speed of a target count.
+    The dependence is the mean over training states of the size of the members' mean derivative at the state, times the
+    deviation of the source: what members do not agree on cancels. A target that depends on nothing gets zeros.
 
     Args:
         ensemble: the members.
         data: the observations, less the center of the data.
-        common: whether sizes are those of the members' mean at each state, in which cancels what they disagree on.
     """
+    # What a Jacobian is taken at is less the center, as the members of a training are.
     ensemble = replace(ensemble, centers=())
-    order = ensemble.model_settings.order
-    states, velocities = jacobian_states(data, order)
-    rates = np.asarray(ensemble.rates(states, velocities), np.float64) * ensemble.model_settings.time_scale**order
-    size = np.sqrt(np.square(rates).mean(axis=1))
-    spread = states.std(axis=0)[:, None]
-    if common:
-        mean_size = size.mean(axis=0)
-        jacobian = np.asarray(ensemble.common_jacobian(states, velocities), np.float64)
-        return np.asarray(jacobian * spread / np.where(mean_size > 0, mean_size, np.inf))
-    jacobian = np.asarray(ensemble.mean_absolute_jacobian(states, velocities), np.float64)
-    scaled = jacobian * spread / np.where(size > 0, size, np.inf)[:, None, :]
-    return np.asarray(scaled.mean(axis=0))
+    states, velocities = jacobian_states(data, ensemble.model_settings.order)
+    jacobian = np.asarray(ensemble.common_jacobian(states, velocities), np.float64)
+    return target_shares(jacobian[None], states.std(axis=0), self_effects=True)[0]
 
 
 def cost_importance(test: EdgeTest, features: Sequence[str]) -> Floats:

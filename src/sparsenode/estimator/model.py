@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sparsenode.evaluation.truth import Truth
     from sparsenode.inference import EdgeTest
     from sparsenode.remarks import Remark
+    from sparsenode.training.engine import Engine
 
 MODEL = "fit"
 """Name of the model among its settings; the method is called by its regularizer."""
@@ -167,6 +168,7 @@ class SparseNODE(BaseEstimator):
             KeyboardInterrupt: it was interrupted before there was anything to keep.
         """
         from sparsenode.data.contract import read_metadata
+        from sparsenode.estimator.importance import same_engine
         from sparsenode.estimator.peers import peer_options
 
         settings = self._read_settings()
@@ -188,7 +190,8 @@ class SparseNODE(BaseEstimator):
         if frozen["method"] != "none" and not any(map(_is_interrupted, ensemble.members)):
             without = {"regularizer": "none", "strengths": [0.0], "options": {}}
             frozen |= {"method": "none", "method_settings": without}
-            dense = _train_dense(adata, frozen, settings, "SparseNODE, dense model" if self.verbose else "")
+            title = "SparseNODE, dense model" if self.verbose else ""
+            dense = _train_dense(adata, frozen, settings, title, same_engine(ensemble))
         self._set_fitted(adata, ensemble, history, dense)
         return self
 
@@ -308,10 +311,10 @@ class SparseNODE(BaseEstimator):
 
         Returns:
             A table of `rank`, `source`, `target`, `importance` (by which is ranked, and `network` ranks too), and a
-            column of each measure there is: `paths` (the mean share of the source in what the target gets, by paths
-            that the penalty has left), `derivatives` (mean size of d rate / d source, in deviations of both, of members
-            matched to slopes without a penalty), and `costs` (log increase of the error of held-out observations
-            without the source) where these rank or a test was made.
+            column of each measure there is: `fitted` (share of the source in how the target's rate depends on all
+            variables, of the members at the chosen strength), `paths` (the mean share of the source in what the target
+            gets, by paths that the penalty has left), and where these rank `derivatives` (as `fitted`, of members that
+            only match slopes) and `costs` (log increase of the error of held-out observations without the source).
         """
         self._check_fitted()
         return self.importances_.table(list(self.ensemble_.features), self_loops=self_loops)
@@ -880,7 +883,7 @@ def _measure(adata: AnnData, ensemble: Ensemble) -> Evaluation:
 
 
 def _train(
-    adata: AnnData, frozen: Mapping[str, Any], settings: FitSettings, title: str
+    adata: AnnData, frozen: Mapping[str, Any], settings: FitSettings, title: str, engine: Engine = "auto"
 ) -> tuple[Ensemble, pd.DataFrame]:
     """Train all members, under a bar with a title; without one, quietly.
 
@@ -897,7 +900,9 @@ def _train(
         report = stack.enter_context(follow_training(title)) if title else None
         interrupted = stack.enter_context(watch_signals())
         try:
-            ensemble, history = training.run(report=report, interrupted=interrupted, keep_interrupted=True)
+            ensemble, history = training.run(
+                report=report, interrupted=interrupted, keep_interrupted=True, engine=engine
+            )
         except InterruptedTrainingError as error:
             raise KeyboardInterrupt("interrupted within the warm-up: there is nothing to keep of this fit") from error
     if reasons := sorted({member.reason for member in ensemble.members if _is_interrupted(member)}):
@@ -928,11 +933,13 @@ def _pair_matrix(edges: Any, features: Sequence[str]) -> np.ndarray:
     return matrix
 
 
-def _train_dense(adata: AnnData, frozen: Mapping[str, Any], settings: FitSettings, title: str) -> Ensemble | None:
+def _train_dense(
+    adata: AnnData, frozen: Mapping[str, Any], settings: FitSettings, title: str, engine: Engine
+) -> Ensemble | None:
     """The dense model beside a fit; None where it was interrupted, since a shorter training is no fair comparison."""
     try:
         with warnings.catch_warnings(record=True):
-            dense, _ = _train(adata, frozen, settings, title)
+            dense, _ = _train(adata, frozen, settings, title, engine)
     except KeyboardInterrupt:
         dense = None
     if dense is None or any(map(_is_interrupted, dense.members)):

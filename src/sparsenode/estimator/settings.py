@@ -104,11 +104,12 @@ class FitSettings(ModelSettings, PreparationSettings, JobSettings):
     validation: ValidationSettings | Auto = Field(  # type: ignore[assignment]
         AUTO, description='What strengths are chosen on; "auto" for a block at a random place of each trajectory.'
     )
-    ranking: Literal["auto", "paths", "derivatives", "costs", "ranks"] = Field(
+    ranking: Literal["auto", "fitted", "paths", "derivatives", "costs", "ranks"] = Field(
         AUTO,
-        description="What edges are ranked by: `paths` that the penalty has left, `derivatives` of members matched to "
-        "slopes without a penalty, `costs` of leaving an input out on held-out observations (minutes), `ranks`, the "
-        'mean rank by the last two; "auto" by the data.',
+        description="What edges are ranked by: `fitted` derivatives of the members at the chosen strength, `paths` "
+        "that the penalty has left in them, `derivatives` of members that only match slopes, `costs` of leaving an "
+        "input out on held-out observations (minutes), `ranks`, the mean rank by the last two; "
+        '"auto" by the number of variables.',
     )
     peers: dict[str, dict[str, Any]] | tuple[str, ...] | Auto = Field(
         AUTO,

@@ -212,8 +212,20 @@ def smooth(time: np.ndarray, values: np.ndarray, weight: np.ndarray | None = Non
     weight = np.ones(len(time)) if weight is None else weight
     if weight.ndim > 1 or not is_complete(values):
         return _smooth_each(time, values, np.broadcast_to(weight.reshape(len(time), -1), values.shape))
+    key = (np.ascontiguousarray(array, np.float64).tobytes() for array in (time, values, weight))
+    smoothed, slopes = _smooth_once(*key, values.shape, _LONGEST)
+    return smoothed.copy(), slopes.copy()
+
+
+@lru_cache(maxsize=64)
+def _smooth_once(
+    times: bytes, columns: bytes, weights: bytes, shape: tuple[int, int], longest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same, kept for the next who asks: facts, matching and peers smooth the same trajectories."""
+    time, weight = np.frombuffer(times), np.frombuffer(weights)
+    values = np.frombuffer(columns).reshape(shape)
     smoothed, slopes = np.empty_like(values), np.empty_like(values)
-    for wide, inner in _parts(len(time)):
+    for wide, inner in _parts(len(time), longest):
         segment = _smooth_part(time[wide], values[wide], weight[wide])
         within = slice(inner.start - wide.start, inner.stop - wide.start)
         smoothed[inner], slopes[inner] = segment[0][within], segment[1][within]
@@ -237,9 +249,9 @@ def _smooth_each(time: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tu
     return smoothed, slopes
 
 
-def _parts(count: int) -> Iterator[tuple[slice, slice]]:
-    """Parts with a margin to each side, and the parts themselves, which cover all once."""
-    edges = np.linspace(0, count, -(-count // _LONGEST) + 1).astype(int)
+def _parts(count: int, longest: int) -> Iterator[tuple[slice, slice]]:
+    """Parts of so many times at most, with a margin to each side, and the parts themselves, which cover all once."""
+    edges = np.linspace(0, count, -(-count // longest) + 1).astype(int)
     for first, last in itertools.pairwise(edges.tolist()):
         yield slice(max(0, first - _MARGIN), min(count, last + _MARGIN)), slice(first, last)
 

@@ -37,6 +37,7 @@ from sparsenode.provenance import describe_software
 from sparsenode.settings import AUTO, FROZEN, MethodSettings, ModelSettings, read_method_settings, read_model_settings
 from sparsenode.training.checkpoints import Checkpoints
 from sparsenode.training.divergence import count_lost, reasons_of_loss
+from sparsenode.training.engine import Engine
 from sparsenode.training.loop import train
 from sparsenode.training.matching import Matching, make_matching
 from sparsenode.training.problems import (
@@ -179,6 +180,7 @@ class Training:
         checkpoints: Checkpoints | None = None,
         interrupted: Callable[[], int] = lambda: 0,
         keep_interrupted: bool = False,
+        engine: Engine = "auto",
     ) -> tuple[Ensemble, pd.DataFrame]:
         """Train; the trained members, and the history of their training.
 
@@ -187,6 +189,7 @@ class Training:
             checkpoints: where training goes on from, and saves itself.
             interrupted: gives the number of a signal that has come, or 0.
             keep_interrupted: whether members are then ended where they are (see `train`).
+            engine: what computes losses (see `train`); the metadata of the members say which it was.
 
         Raises:
             InterruptedTrainingError: a signal has come, and no member is kept.
@@ -227,6 +230,7 @@ class Training:
                 matching=self.matching,
                 validation=self.validation,
                 search=search,
+                engine=engine,
             )
         tell_lost(result.members, self.adata, self.frozen, model_settings)
         starts = self.problems[-1][1].given
@@ -240,6 +244,7 @@ class Training:
                 "seeds": list(self.seeds),
                 "device": self.device,
                 "threads": torch.get_num_threads(),
+                "engine": result.engine,
                 SEARCHES: []
                 if search is None
                 else [{"seeds": list(self.seeds), "batches": result.batches, "reasons": result.reasons}],

@@ -52,7 +52,7 @@ class TrainingResult:
     """Trained parameters, members strength by strength and seed by seed, and one history row a member and check.
 
     `batches` are the strengths that were trained together, and `reasons` say why each batch was, and why none followed;
-    without reasons where the strengths were a list.
+    without reasons where the strengths were a list. `engine` is what computed losses.
     """
 
     parameters: Parameters
@@ -60,6 +60,7 @@ class TrainingResult:
     history: list[dict[str, Any]]
     batches: list[list[float]]
     reasons: list[str]
+    engine: Engine
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,7 @@ def train(
         progress.history,
         progress.batches,
         progress.reasons,
+        "compiled" if task.compiled else "plain",
     )
 
 
