@@ -133,6 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
     for figure in FIGURES:
         _add_draw(subparsers, figure)
     _add_draw_comparison(subparsers)
+    _add_draw_network_page(subparsers)
     return parser
 
 
@@ -837,6 +838,24 @@ def _draw(figure: str, arguments: Arguments) -> None:
         font_size=arguments.font_size,
         dots_per_inch=arguments.dots_per_inch,
     )
+
+
+def _add_draw_network_page(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "draw-network-page", "write the learned networks as a page for a browser", _draw_network_page
+    )
+    parser.add_argument("--dataset", required=True, help="name of the dataset")
+    for name in ("selection", "networks"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=INPUTS[name])
+    parser.add_argument("--html", type=Path, required=True, help="file to write; it needs no other, and no internet")
+
+
+def _draw_network_page(arguments: Arguments) -> None:
+    from sparsenode.evaluation.results import Results
+    from sparsenode.figures import interactive
+
+    results = Results(arguments.dataset, {"selection": arguments.selection, "networks": arguments.networks})
+    interactive.write_page(*interactive.read(results), arguments.html, title=arguments.dataset)
 
 
 def _add_draw_comparison(subparsers: Subparsers) -> None:

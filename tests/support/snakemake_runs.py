@@ -17,6 +17,7 @@ import yaml
 import warm_processes
 from sparsenode import figures
 from sparsenode.pipeline import configuration
+from sparsenode.pipeline.terminal import FULL, TERMINAL
 
 FIGURES = {f"draw_{name}": 1 for name, figure in figures.FIGURES.items() if figure.needs in {"always", "truth"}}
 """Jobs of the figures of a dataset of the tests, by rule."""
@@ -141,7 +142,8 @@ class Workflow:
         environment = {key: value for key, value in os.environ.items() if key not in left_out}
         if mirror is not None:
             environment["SPARSENODE_MIRROR"] = str(mirror)
-        return environment | dict(self.environment)
+        # Tests read what Snakemake says itself, unless they are of what people see.
+        return {TERMINAL: FULL} | environment | dict(self.environment)
 
     def result(self, path: str) -> Path:
         """A path below the results."""

@@ -121,17 +121,24 @@ def pictures_of_figures(dataset, figures):
 
 
 def all_figures():
-    return [
-        picture
-        for dataset in config["run"]["datasets"]
-        for picture in pictures_of_figures(
-            dataset, configuration.figures_drawn(config, dataset)
-        )
-    ] + [
-        f"{RESULTS}figures/comparisons/{comparison}.{ending}"
-        for comparison in configuration.comparisons_of(config)
-        for ending in ("pdf", "png")
-    ]
+    return (
+        [
+            picture
+            for dataset in config["run"]["datasets"]
+            for picture in pictures_of_figures(
+                dataset, configuration.figures_drawn(config, dataset)
+            )
+        ]
+        + [
+            f"{RESULTS}figures/{dataset}/network.html"
+            for dataset in config["run"]["datasets"]
+        ]
+        + [
+            f"{RESULTS}figures/comparisons/{comparison}.{ending}"
+            for comparison in configuration.comparisons_of(config)
+            for ending in ("pdf", "png")
+        ]
+    )
 
 
 def all_tables():
