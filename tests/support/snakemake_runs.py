@@ -21,7 +21,11 @@ from sparsenode.pipeline.terminal import FULL, TERMINAL
 
 FIGURES = {f"draw_{name}": 1 for name, figure in figures.FIGURES.items() if figure.needs in {"always", "truth"}}
 """Jobs of the figures of a dataset of the tests, by rule."""
-EVALUATION = {"evaluate_models_branches": 1, **FIGURES, "collect_metrics": 1, "collect_remarks": 1, "summarize_run": 1}
+PICTURES = {**FIGURES, "draw_network_page": 1}
+"""The same, with the page of its networks."""
+EVALUATION = {
+    "evaluate_models_branches": 1, **PICTURES, "collect_metrics": 1, "collect_remarks": 1, "summarize_run": 1,
+}  # fmt: skip
 """Jobs of the dataset `branches` of the tests once it is trained, by rule."""
 TINY: dict[str, Any] = {
     "run": {"datasets": ["branches"], "models": ["windows"], "methods": ["none", "l1"]},

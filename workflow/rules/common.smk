@@ -112,33 +112,28 @@ wildcard_constraints:
 
 
 def pictures_of_figures(dataset, figures):
-    """The files of figures of a dataset."""
-    return [
+    """The files of figures of a dataset; its networks are a page for a browser too."""
+    pictures = [
         f"{RESULTS}figures/{dataset}/{figure}.{ending}"
         for figure in figures
         for ending in FIGURE_ENDINGS[figure].values()
     ]
+    page = f"{RESULTS}figures/{dataset}/network.html"
+    return pictures + [page] * ("network" in figures)
 
 
 def all_figures():
-    return (
-        [
-            picture
-            for dataset in config["run"]["datasets"]
-            for picture in pictures_of_figures(
-                dataset, configuration.figures_drawn(config, dataset)
-            )
-        ]
-        + [
-            f"{RESULTS}figures/{dataset}/network.html"
-            for dataset in config["run"]["datasets"]
-        ]
-        + [
-            f"{RESULTS}figures/comparisons/{comparison}.{ending}"
-            for comparison in configuration.comparisons_of(config)
-            for ending in ("pdf", "png")
-        ]
-    )
+    return [
+        picture
+        for dataset in config["run"]["datasets"]
+        for picture in pictures_of_figures(
+            dataset, configuration.figures_drawn(config, dataset)
+        )
+    ] + [
+        f"{RESULTS}figures/comparisons/{comparison}.{ending}"
+        for comparison in configuration.comparisons_of(config)
+        for ending in ("pdf", "png")
+    ]
 
 
 def all_tables():
