@@ -126,6 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_collect_metrics,
         _add_collect_remarks,
         _add_summarize_run,
+        _add_write_overview,
         _add_tabulate_sweeps,
         _add_tabulate_benchmark,
     ):
@@ -732,6 +733,22 @@ def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folders of chosen strengths, in the same order",
     )
+
+
+def _add_write_overview(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "write-overview", "write the page that the report opens on, with its pictures", _write_overview
+    )
+    parser.add_argument("--summary", type=Path, required=True, help="the summary for reading, a Markdown file")
+    parser.add_argument("--benchmark", type=Path, help="table of the benchmark, a CSV file; default: there is none")
+    parser.add_argument("--pictures", type=Path, nargs="*", default=[], help="PNG files, figures/DATASET/FIGURE.png")
+    parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
+
+
+def _write_overview(arguments: Arguments) -> None:
+    from sparsenode.figures.overview import write_overview
+
+    write_overview(arguments.summary, arguments.output, benchmark=arguments.benchmark, pictures=arguments.pictures)
 
 
 def _add_summarize_run(subparsers: Subparsers) -> None:

@@ -23,8 +23,10 @@ FIGURES = {f"draw_{name}": 1 for name, figure in figures.FIGURES.items() if figu
 """Jobs of the figures of a dataset of the tests, by rule."""
 PICTURES = {**FIGURES, "draw_network_page": 1}
 """The same, with the page of its networks."""
+TELLING = {"collect_remarks": 1, "summarize_run": 1, "write_overview": 1}
+"""Jobs that tell of a run what was found."""
 EVALUATION = {
-    "evaluate_models_branches": 1, **PICTURES, "collect_metrics": 1, "collect_remarks": 1, "summarize_run": 1,
+    "evaluate_models_branches": 1, **PICTURES, "collect_metrics": 1, **TELLING,
 }  # fmt: skip
 """Jobs of the dataset `branches` of the tests once it is trained, by rule."""
 TINY: dict[str, Any] = {

@@ -24,6 +24,7 @@ from sparsenode.pipeline import (
 from sparsenode import remarks, versions
 from sparsenode.errors import UserError
 from sparsenode.figures import FIGURES, subcommand_of
+from sparsenode.figures.overview import IMPORTANCE
 
 try:
     CHECKED = configuration.check_configuration(config)
@@ -136,9 +137,26 @@ def all_figures():
     ]
 
 
+def overview_pictures():
+    """The pictures of which the page that the report opens on takes some."""
+    return [
+        f"{RESULTS}figures/{dataset}/{figure}.png"
+        for dataset in config["run"]["datasets"]
+        for figure in configuration.figures_drawn(config, dataset)
+        if figure in IMPORTANCE
+    ]
+
+
 def all_tables():
     benchmarks = configuration.benchmarks_of(config)
-    tables = ["metrics.csv", "remarks.csv", "remarks.md", "summary.json", "summary.md"]
+    tables = [
+        "metrics.csv",
+        "remarks.csv",
+        "remarks.md",
+        "summary.json",
+        "summary.md",
+        "overview.html",
+    ]
     if any(benchmarks.values()):
         tables += ["benchmark.csv", "benchmark.md"]
     if any(configuration.sweeps_of(config).values()):
