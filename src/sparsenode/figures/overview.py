@@ -22,7 +22,8 @@ _STYLE = """
 .overview { max-width: 60rem; line-height: 1.45; overflow-wrap: anywhere; }
 .overview table { border-collapse: collapse; font-size: 85%; }
 .overview .wide { overflow-x: auto; max-width: 100%; }
-.overview td, .overview th { padding: .15rem .6rem; border-bottom: 1px solid #ccc; text-align: left; }
+.overview td, .overview th { padding: .15rem .6rem; border-bottom: 1px solid #ccc; text-align: left;
+  overflow-wrap: normal; }
 .overview .pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
 .overview figure { flex: 1 1 20rem; max-width: 30rem; margin: 0; }
 .overview img { max-width: 100%; height: auto; }
