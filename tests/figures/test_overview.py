@@ -47,8 +47,8 @@ def test_the_summary_is_headings_and_lists_and_names_are_no_markup():
 
 
 def test_of_a_table_the_columns_that_matter_are_shown_with_three_digits():
-    rows = "".join(f"cells,l1,0.123456,{number}\n" for number in range(30))
-    page = Page(overview.describe_table("dataset,method,auprc,other\n" + rows))
+    rows = "".join(f"cells,,l1,0.123456,{number}\n" for number in range(30))
+    page = Page(overview.describe_table("dataset,study,method,auprc,other\n" + rows))
     assert page.tags.count("tr") == 1 + overview.MOST_ROWS
     assert page.texts[:6] == ["dataset", "method", "auprc", "cells", "l1", "0.123"]
     assert page.texts[-1] == "and 10 more rows in benchmark.csv"
@@ -84,6 +84,8 @@ def test_the_page_holds_its_pictures_and_loads_nothing(tmp_path):
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     # On a phone lines are broken, and a wide table scrolls by itself.
     assert re.search(r"pre[^{]*{[^}]*white-space: pre-wrap", output.read_text())
+    # The report centers what it opens on: the top of a long page would be out of reach.
+    assert ".flex.items-center.overflow-auto { align-items: flex-start; }" in output.read_text()
     picture.unlink()
     with pytest.raises(UserError, match=r"network\.png cannot be read \(No such file or directory\); draw it again"):
         overview.write_overview(summary, output, pictures=[picture])

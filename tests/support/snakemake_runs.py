@@ -23,7 +23,7 @@ FIGURES = {f"draw_{name}": 1 for name, figure in figures.FIGURES.items() if figu
 """Jobs of the figures of a dataset of the tests, by rule."""
 PICTURES = {**FIGURES, "draw_network_page": 1}
 """The same, with the page of its networks."""
-TELLING = {"collect_remarks": 1, "summarize_run": 1, "write_overview": 1}
+TELLING = {"collect_remarks": 1, "summarize_run": 1, "tabulate_benchmark": 1, "write_overview": 1}
 """Jobs that tell of a run what was found."""
 EVALUATION = {
     "evaluate_models_branches": 1, **PICTURES, "collect_metrics": 1, **TELLING,

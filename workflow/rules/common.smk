@@ -157,7 +157,7 @@ def all_tables():
         "summary.md",
         "overview.html",
     ]
-    if any(benchmarks.values()):
+    if benchmarks:
         tables += ["benchmark.csv", "benchmark.md"]
     if any(configuration.sweeps_of(config).values()):
         tables.append("sweeps.csv")

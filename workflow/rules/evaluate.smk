@@ -132,7 +132,7 @@ rule write_overview:
     input:
         summary=f"{RESULTS}summary.md",
         benchmark=[f"{RESULTS}benchmark.csv"]
-        * any(configuration.benchmarks_of(config).values()),
+        * bool(configuration.benchmarks_of(config)),
         pictures=overview_pictures(),
     output:
         html=report(

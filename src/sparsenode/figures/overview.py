@@ -27,6 +27,15 @@ _STYLE = """
 .overview .pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
 .overview figure { flex: 1 1 20rem; max-width: 30rem; margin: 0; }
 .overview img { max-width: 100%; height: auto; }
+/* The report centers its first page, whose top is out of reach where it is higher than the screen. */
+.flex.items-center.overflow-auto { align-items: flex-start; }
+.prose:has(.overview) { max-width: 62rem; }
+@media (max-width: 700px) {
+  .flex:has(> .flex .overview) { display: block; }
+  .flex:has(> div > .prose > * > .overview) { display: block; }
+  .flex.flex-row.w-screen { display: block; overflow: auto; }
+  .flex.flex-row.w-screen .h-screen, .flex.flex-row.w-screen .h-full { height: auto; }
+}
 pre, pre.literal-block { white-space: pre-wrap; overflow-wrap: anywhere; }
 </style>
 """
@@ -96,10 +105,10 @@ def _words(text: str) -> str:
 
 
 def describe_table(text: str) -> str:
-    """The first rows of a table in CSV, those of `COLUMNS` that it has."""
+    """The first rows of a table in CSV, those of `COLUMNS` in which it has anything."""
     reader = csv.DictReader(text.splitlines())
-    columns = [name for name in COLUMNS if name in (reader.fieldnames or ())]
     rows = list(reader)
+    columns = [name for name in COLUMNS if any(row.get(name) for row in rows)]
     if not columns or not rows:
         return ""
     head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in columns)

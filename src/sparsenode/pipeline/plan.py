@@ -153,7 +153,7 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
         "summarize_run": (1, 1.0),
         "write_overview": (1, 1.0),
         "tabulate_sweeps": (int(any(configuration.sweeps_of(config).values())), 1.0),
-        "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
+        "tabulate_benchmark": (int(bool(configuration.benchmarks_of(config))), 1.0),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
     other_jobs = {name: entry for name, entry in other_jobs.items() if entry[0]}
