@@ -98,7 +98,9 @@ def edge_table(table: pd.DataFrame, name: str = "network") -> pd.DataFrame:
     if not missing and not {"effect", "share", "weight"} & set(table):
         missing = ["effect"]
     if missing:
-        raise UserError(f"{name}: the table of edges has no column {missing[0]!r}; found: {', '.join(table)}")
+        raise UserError(
+            f"{name}: the table of edges has no column {missing[0]!r}; found: {', '.join(map(str, table.columns))}"
+        )
     if "effect" in table:
         effect = table["effect"].to_numpy(np.float64)
     else:
