@@ -36,9 +36,6 @@ $(STAMP): envs/requirements.lock pyproject.toml | $(BIN)/python
 run: $(STAMP)
 	snakemake --cores all
 	snakemake --report results/report.html
-	@echo
-	@cat results/summary.md
-	@echo
 	@echo "report:  results/report.html"
 	@echo "figures: results/figures"
 	@echo "doubts:  results/remarks.md"

@@ -130,6 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_collect_metrics,
         _add_collect_remarks,
         _add_summarize_run,
+        _add_write_overview,
         _add_tabulate_sweeps,
         _add_tabulate_benchmark,
         _add_tabulate_study,
@@ -142,6 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
     for figure in FIGURES:
         _add_draw(subparsers, figure)
     _add_draw_comparison(subparsers)
+    _add_draw_network_page(subparsers)
     return parser
 
 
@@ -764,6 +766,22 @@ def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_write_overview(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "write-overview", "write the page that the report opens on, with its pictures", _write_overview
+    )
+    parser.add_argument("--summary", type=Path, required=True, help="the summary for reading, a Markdown file")
+    parser.add_argument("--benchmark", type=Path, help="table of the benchmark, a CSV file; default: there is none")
+    parser.add_argument("--pictures", type=Path, nargs="*", default=[], help="PNG files, figures/DATASET/FIGURE.png")
+    parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
+
+
+def _write_overview(arguments: Arguments) -> None:
+    from sparsenode.figures.overview import write_overview
+
+    write_overview(arguments.summary, arguments.output, benchmark=arguments.benchmark, pictures=arguments.pictures)
+
+
 def _add_summarize_run(subparsers: Subparsers) -> None:
     parser = _subcommand(
         subparsers,
@@ -915,6 +933,24 @@ def _draw_study(arguments: Arguments) -> None:
         font_size=arguments.font_size,
         dots_per_inch=arguments.dots_per_inch,
     )
+
+
+def _add_draw_network_page(subparsers: Subparsers) -> None:
+    parser = _subcommand(
+        subparsers, "draw-network-page", "write the learned networks as a page for a browser", _draw_network_page
+    )
+    parser.add_argument("--dataset", required=True, help="name of the dataset")
+    for name in ("selection", "networks"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=INPUTS[name])
+    parser.add_argument("--html", type=Path, required=True, help="file to write; it needs no other, and no internet")
+
+
+def _draw_network_page(arguments: Arguments) -> None:
+    from sparsenode.evaluation.results import Results
+    from sparsenode.figures import interactive
+
+    results = Results(arguments.dataset, {"selection": arguments.selection, "networks": arguments.networks})
+    interactive.write_page(*interactive.read(results), arguments.html, title=arguments.dataset)
 
 
 def _add_draw_comparison(subparsers: Subparsers) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import anndata
@@ -71,6 +72,14 @@ def test_the_estimator_is_read_from_the_data(cells: anndata.AnnData) -> None:
 @pytest.mark.parametrize("name", ["trajectories", "network", "graph", "path"])
 def test_figures_are_drawn_from_the_data(cells: anndata.AnnData, name: str) -> None:
     assert isinstance(getattr(sn.pl, name)(cells), Figure)
+
+
+def test_the_network_is_written_as_a_page(cells: anndata.AnnData, tmp_path: Path) -> None:
+    pytest.importorskip("bokeh")
+    sn.pl.network_page(cells, tmp_path / "network.html")
+    text = (tmp_path / "network.html").read_text(encoding="utf-8")
+    network = sn.tl.read_dynamics(cells).network()
+    assert f"{len(network)} of {len(network)} edges are shown" in text
 
 
 def test_what_was_not_fitted_is_named(cells: anndata.AnnData) -> None:

@@ -65,5 +65,5 @@ def test_no_text_lies_on_another(drawing):
 def test_a_figure_is_drawn_from_python_without_a_file(files):
     before = dict(mpl.rcParams)
     figure = draw_figure("pareto", Results("toy", files))
-    assert figure.subfigs[0].get_suptitle().startswith("toy: test error")
+    assert figure.get_suptitle().startswith("toy: error against sparsity")
     assert dict(mpl.rcParams) == before

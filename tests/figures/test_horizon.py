@@ -32,10 +32,10 @@ def lines_of(axes):
 @pytest.mark.slow(reason="draws a whole figure")
 def test_lines_are_medians_over_seeds_in_degrees(walking_metrics, errors, walking):
     figure = make_figure(walking_metrics, errors, walking)
-    assert len(figure.subfigs) == 2
-    same, other = figure.subfigs[0].axes
-    assert same.get_title() == "same person (35), later trials"
-    assert other.get_title() == "another person (07)"
+    same, other, *second = figure.axes
+    assert same.get_title() == "first_order\nsame person (35), later trials"
+    assert other.get_title() == "first_order\nanother person (07)"
+    assert [axes.get_title().splitlines()[0] for axes in second] == ["second_order"] * 2
     leads = np.arange(1, 11) / 10
     line = lines_of(same)["l1"]
     assert line.get_color() == style.looks(["l1"])["l1"].color
@@ -50,7 +50,7 @@ def test_lines_are_medians_over_seeds_in_degrees(walking_metrics, errors, walkin
 @pytest.mark.slow(reason="draws a whole figure")
 def test_an_extrapolation_that_explodes_does_not_set_the_scale(walking_metrics, errors, walking):
     figure = make_figure(walking_metrics, errors, walking)
-    axes = figure.subfigs[0].axes[1]
+    axes = figure.axes[1]
     assert lines_of(axes)["constant velocity"].get_ydata()[-1] > 2 * axes.get_ylim()[1]
     assert 15.6 < axes.get_ylim()[1] < 17
     exploding = errors["method"].eq("none") & errors["seed"].eq(0)
@@ -63,7 +63,7 @@ def test_without_restored_errors_those_in_modeling_units_are_drawn(walking_metri
     kept = walking_metrics[walking_metrics["metric"] != "mse_restored"]
     kept.to_parquet(tmp_path / "metrics.parquet", index=False)
     errors = read_lead_errors(tmp_path / "metrics.parquet")
-    axes = make_figure(walking_metrics, errors, walking).subfigs[0].axes[0]
+    axes = make_figure(walking_metrics, errors, walking).axes[0]
     assert axes.get_ylabel() == "root mean squared error\n(scaled units)"
     np.testing.assert_allclose(lines_of(axes)["l1"].get_ydata()[-1], 0.65)
 
@@ -94,13 +94,15 @@ def test_validation_data_stand_in_for_test_data(errors, walking, walking_metrics
     panels = horizon.choose_panels(walking, validation)
     assert panels.split == "validation"
     figure = horizon.draw("mocap", walking_metrics, CHOICES, validation, panels)
-    assert [axes.get_title() for axes in figure.subfigs[1].axes] == ["same person (35), later trials"]
+    assert [axes.get_title() for axes in figure.axes[:2]] == [
+        f"{model}\nsame person (35), later trials" for model in ("first_order", "second_order")
+    ]
 
 
 @pytest.mark.slow(reason="draws a whole figure")
 def test_a_method_without_a_strength_is_named_but_not_drawn(walking_metrics, errors, walking):
     choices = CHOICES | {("first_order", "pathreg"): Choice(None, "rolling")}
-    axes = make_figure(walking_metrics, errors, walking, choices).subfigs[0].axes[0]
+    axes = make_figure(walking_metrics, errors, walking, choices).axes[0]
     line = next(line for line in axes.get_lines() if str(line.get_label()).startswith("pathreg"))
     assert "too few members finished" in line.get_label()
     assert len(line.get_xdata()) == 0

@@ -8,6 +8,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from sparsenode.errors import UserError
+from sparsenode.evaluation.baselines import BASELINE_NAMES
+from sparsenode.evaluation.remarks import least_trivial_error
 from sparsenode.evaluation.results import error_split, read_metrics, read_selection
 from sparsenode.evaluation.tables import make_table
 from sparsenode.figures import style
@@ -143,9 +145,9 @@ def test_divergence_is_told_in_words(metrics):
 
 def test_best_baseline_and_headline_split(metrics):
     assert error_split(metrics, "small", "trajectory") == ("test", "fit")
-    found = style.best_baseline(metrics, model="small", protocol="trajectory", split="test", phase="fit")
-    assert found == ("training mean", 0.5)
-    assert style.best_baseline(metrics, model="small", protocol="window", split="test", phase="fit")[0] == ""
+    where = {"model": "small", "split": "test", "phase": "fit"}
+    assert least_trivial_error(metrics, protocol="trajectory", **where) == ("baseline:training_mean", 0.5)
+    assert least_trivial_error(metrics, protocol="window", **where)[0] == ""
 
 
 def test_range_of_errors_is_bounded():
@@ -194,4 +196,4 @@ def test_every_baseline_has_a_name():
     from sparsenode.evaluation import baselines
 
     named = {f"baseline:{name}" for name in (*baselines.BASELINES, *baselines.PAST_BASELINES)}
-    assert named == set(style.BASELINE_NAMES)
+    assert named == set(BASELINE_NAMES)

@@ -17,10 +17,17 @@ import yaml
 import warm_processes
 from sparsenode import figures
 from sparsenode.pipeline import configuration
+from sparsenode.pipeline.terminal import FULL, TERMINAL
 
 FIGURES = {f"draw_{name}": 1 for name, figure in figures.FIGURES.items() if figure.needs in {"always", "truth"}}
 """Jobs of the figures of a dataset of the tests, by rule."""
-EVALUATION = {"evaluate_models_branches": 1, **FIGURES, "collect_metrics": 1, "collect_remarks": 1, "summarize_run": 1}
+PICTURES = {**FIGURES, "draw_network_page": 1}
+"""The same, with the page of its networks."""
+TELLING = {"collect_remarks": 1, "summarize_run": 1, "tabulate_benchmark": 1, "write_overview": 1}
+"""Jobs that tell of a run what was found."""
+EVALUATION = {
+    "evaluate_models_branches": 1, **PICTURES, "collect_metrics": 1, **TELLING,
+}  # fmt: skip
 """Jobs of the dataset `branches` of the tests once it is trained, by rule."""
 TINY: dict[str, Any] = {
     "run": {"datasets": ["branches"], "models": ["windows"], "methods": ["none", "l1"]},
@@ -142,7 +149,8 @@ class Workflow:
         environment = {key: value for key, value in os.environ.items() if key not in left_out}
         if mirror is not None:
             environment["SPARSENODE_MIRROR"] = str(mirror)
-        return environment | dict(self.environment)
+        # Tests read what Snakemake says itself, unless they are of what people see.
+        return {TERMINAL: FULL} | environment | dict(self.environment)
 
     def result(self, path: str) -> Path:
         """A path below the results."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from snakemake_runs import EVALUATION, FIGURES, Workflow, succeed
+from snakemake_runs import EVALUATION, PICTURES, TELLING, Workflow, succeed
 from sparsenode import load_model
 
 pytestmark = pytest.mark.workflow
@@ -73,7 +73,7 @@ def test_every_file_is_an_output_that_the_default_target_asks_for(finished):
     [
         (
             ["figures/branches/pareto.png", "figures/branches/network.pdf"],
-            {"draw_pareto": 1, "draw_network": 1},
+            {"draw_pareto": 1, "draw_network": 1, "write_overview": 1},
         ),
         (["networks/branches/windows/l1.graphml"], EVALUATION),
         (["forecasts/branches.parquet"], EVALUATION),
@@ -97,7 +97,7 @@ def test_a_killed_evaluation_leaves_nothing_that_the_next_run_takes_for_good(cop
     succeed(copied.snakemake("--", TABLE))
     table = pd.read_csv(copied.folder / TABLE)
     assert set(table.loc[table["method"] == "l1", "strength"].dropna()) == {1e-3, 1.0}
-    assert succeed(copied.snakemake("--dry-run")).jobs == {**FIGURES, "collect_remarks": 1, "summarize_run": 1}
+    assert succeed(copied.snakemake("--dry-run")).jobs == {**PICTURES, **TELLING}
 
 
 def test_results_from_a_clock_that_was_ahead_are_made_again_after_a_change(copied):
@@ -135,7 +135,7 @@ def test_fewer_seeds_train_nothing_and_more_seeds_only_the_new_ones(copied):
     succeed(copied.snakemake("--", TABLE))
     assert {member.seed for member in load_model(model(copied, "2-2")).members} == {2}
     assert model(copied).stat().st_mtime_ns == written
-    assert succeed(copied.snakemake("--dry-run")).jobs == {**FIGURES, "collect_remarks": 1, "summarize_run": 1}
+    assert succeed(copied.snakemake("--dry-run")).jobs == {**PICTURES, **TELLING}
     copied.configure(seeds=2)
     assert succeed(copied.snakemake("--dry-run")).jobs == EVALUATION
     succeed(copied.snakemake("--", TABLE))

@@ -41,7 +41,9 @@ def test_second_run_has_nothing_to_do(finished):
         pytest.param(
             {"methods": {"l1": {"strengths": ["0.1", "0.001"]}}}, {}, id="a strength written otherwise trains nothing"
         ),
-        pytest.param({"figures": {"font_size": 12}}, FIGURES, id="a figure's style trains nothing"),
+        pytest.param(
+            {"figures": {"font_size": 12}}, {**FIGURES, "write_overview": 1}, id="a figure's style trains nothing"
+        ),
         pytest.param({"seeds": 4}, {"train_members": 2, **EVALUATION}, id="more seeds train as new blocks"),
         pytest.param(
             {"run": {"methods": ["none", "l1", "pathreg"]}},
@@ -111,5 +113,7 @@ def test_report_is_one_file_that_needs_no_network(finished):
     finished.result("report.html").unlink()
     for figure in (name.removeprefix("draw_") for name in FIGURES):
         assert f"results/figures/branches/{figure}.png" in text
+    assert "Best on validation data" in text
+    assert "data:image/png;base64" in text
     assert "<script src=" not in text
     assert '<link rel="stylesheet"' not in text

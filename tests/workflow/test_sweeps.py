@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from snakemake_runs import FIGURES, Workflow, succeed
+from snakemake_runs import PICTURES, Workflow, succeed
 
 pytestmark = pytest.mark.workflow
 
@@ -51,7 +51,7 @@ def test_figures_of_a_sweep_are_drawn_when_asked_for_and_a_group_of_models_is_tr
     by_itself = succeed(workflow.snakemake("--dry-run")).jobs
     assert not [rule for rule in by_itself if rule.startswith("draw_")]
     asked = succeed(workflow.snakemake("--dry-run", "figures_of_springs"))
-    assert {rule: count for rule, count in asked.jobs.items() if rule.startswith("draw_")} == dict.fromkeys(FIGURES, 2)
+    assert {rule: count for rule, count in asked.jobs.items() if rule.startswith("draw_")} == dict.fromkeys(PICTURES, 2)
     assert {f"evaluate_models_springs_noise{noise}" for noise in (0, 0.05)} <= set(asked.output.split())
     trained = succeed(workflow.snakemake("--dry-run", "models_of_motion"))
     assert trained.jobs["train_pack_0"] == trained.jobs["train_pack_1"] == 1

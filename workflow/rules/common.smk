@@ -25,6 +25,7 @@ from sparsenode import remarks, versions
 from sparsenode.errors import UserError
 from sparsenode.evaluation.study.claims import CLAIMS
 from sparsenode.figures import FIGURES, subcommand_of
+from sparsenode.figures.overview import IMPORTANCE
 from sparsenode.figures.study import STUDY_FIGURES
 
 try:
@@ -114,12 +115,14 @@ wildcard_constraints:
 
 
 def pictures_of_figures(dataset, figures):
-    """The files of figures of a dataset."""
-    return [
+    """The files of figures of a dataset; its networks are a page for a browser too."""
+    pictures = [
         f"{RESULTS}figures/{dataset}/{figure}.{ending}"
         for figure in figures
         for ending in FIGURE_ENDINGS[figure].values()
     ]
+    page = f"{RESULTS}figures/{dataset}/network.html"
+    return pictures + [page] * ("network" in figures)
 
 
 def all_figures():
@@ -136,10 +139,27 @@ def all_figures():
     ]
 
 
+def overview_pictures():
+    """The pictures of which the page that the report opens on takes some."""
+    return [
+        f"{RESULTS}figures/{dataset}/{figure}.png"
+        for dataset in config["run"]["datasets"]
+        for figure in configuration.figures_drawn(config, dataset)
+        if figure in IMPORTANCE
+    ]
+
+
 def all_tables():
     benchmarks = configuration.benchmarks_of(config)
-    tables = ["metrics.csv", "remarks.csv", "remarks.md", "summary.json", "summary.md"]
-    if any(benchmarks.values()):
+    tables = [
+        "metrics.csv",
+        "remarks.csv",
+        "remarks.md",
+        "summary.json",
+        "summary.md",
+        "overview.html",
+    ]
+    if benchmarks:
         tables += ["benchmark.csv", "benchmark.md"]
     if any(configuration.sweeps_of(config).values()):
         tables.append("sweeps.csv")

@@ -130,6 +130,38 @@ rule summarize_run:
         " --output {output.table:q} --markdown {output.markdown:q} > {log:q} 2>&1"
 
 
+rule write_overview:
+    input:
+        summary=f"{RESULTS}summary.md",
+        benchmark=[f"{RESULTS}benchmark.csv"]
+        * bool(configuration.benchmarks_of(config)),
+        pictures=overview_pictures(),
+    output:
+        html=report(
+            f"{RESULTS}overview.html",
+            caption="../report/overview.rst",
+            category="Summary",
+            labels={"dataset": "all", "table": "overview"},
+        ),
+    log:
+        f"{RESULTS}logs/write_overview.log",
+    benchmark:
+        f"{RESULTS}benchmarks/write_overview.tsv"
+    localrule: True
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    params:
+        benchmark=lambda wildcards, input: (
+            f"--benchmark {shlex.quote(input.benchmark[0])}" if input.benchmark else ""
+        ),
+        pictures=lambda wildcards, input: arguments(pictures=input.pictures),
+        version=versions.FIGURES,
+    shell:
+        "sparsenode write-overview --summary {input.summary:q} {params.benchmark} {params.pictures}"
+        " --output {output.html:q} > {log:q} 2>&1"
+
+
 rule tabulate_benchmark:
     input:
         metrics=of_benchmarks(f"{RESULTS}metrics/{{dataset}}.parquet"),

@@ -75,3 +75,33 @@ rule draw_comparison:
         " {params.tables}"
         " --font-size {params.font_size} --dots-per-inch {params.dots_per_inch}"
         " --pdf {output.pdf:q} --png {output.png:q} > {log:q} 2>&1"
+
+
+rule draw_network_page:
+    input:
+        selection=of_dataset(selections_of),
+        networks=of_dataset(networks_of),
+    output:
+        html=report(
+            f"{RESULTS}figures/{{dataset}}/network.html",
+            caption="../report/network_page.rst",
+            category="Figures",
+            subcategory="{dataset}",
+            labels={"dataset": "{dataset}", "figure": "network, interactive"},
+        ),
+    log:
+        f"{RESULTS}logs/draw_network_page/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}benchmarks/draw_network_page/{{dataset}}.tsv"
+    localrule: True
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    resources:
+        mem_mb=figure_memory("network"),
+    params:
+        files=file_flags,
+        origin=origin_of_figure("network"),
+        version=versions.FIGURES,
+    shell:
+        "sparsenode draw-network-page --dataset {wildcards.dataset} {params.files} > {log:q} 2>&1"

@@ -277,7 +277,7 @@ def _legend(
         handles.append(
             Line2D([], [], color=style.GRAY, marker="_", markersize=TICK, markeredgewidth=1.6, linestyle="none")
         )
-        labels.append("published")
+        labels.append("published (of weights)")
     if np.isfinite(share):
         handles.append(
             Line2D([], [], color=style.GRAY, marker="|", markersize=11, markeredgewidth=0.8, linestyle="none")

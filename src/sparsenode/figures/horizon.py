@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,18 @@ from sparsenode.data.contract import read_metadata
 from sparsenode.evaluation.results import Choice, models_of, pick, read_lead_errors
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
+from sparsenode.figures.panels import (
+    MOST_PANELS,
+    add_legend,
+    choose_networks,
+    describe_selection,
+    make_panels,
+    method_with_losses,
+)
 from sparsenode.labels import ALL, SUBJECT
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from sparsenode.evaluation.results import Results
@@ -96,41 +103,51 @@ def draw(
     errors: pd.DataFrame,
     panels: Panels,
 ) -> Figure:
-    """For each model a row of panels, one for each entry of `panels`; `errors` as `read_lead_errors` gives them."""
-    from matplotlib.figure import Figure
+    """For each model a panel for each entry of `panels`, six at most; `errors` as `read_lead_errors` gives them."""
+    from matplotlib.lines import Line2D
 
-    models = models_of(metrics)
+    every = models_of(metrics)
+    most = max(1, MOST_PANELS // len(panels.titles))
+    best = {model for model, _ in choose_networks(metrics, choices, most)}
+    models = every if len(every) <= most else [model for model in every if model in best]
     looks = style.looks(style.method_order(metrics["method"]))
     errors = pick(errors, split=panels.split, trajectory=list(panels.titles))
     # The phase that models are fitted to comes first; in other phases they extrapolate in time.
     phases = set(errors["phase"])
     errors = pick(errors, phase="fit") if "fit" in phases else errors
-    figure = Figure(figsize=(3.0 + 2.7 * len(panels.titles), 0.2 + 3.0 * len(models)), layout="constrained")
+    heading = [
+        f"{dataset}: error of forecasts over their lead time ({panels.split} data)",
+        "lines: median over seeds at the chosen strength; bands: range over seeds",
+        *describe_selection(len(models), len(every), "models"),
+    ]
+    frame = make_panels(len(models) * len(panels.titles), height=2.2, heading=heading, sharey=True)
     highest = top(errors)
-    for subfigure, model in zip(np.atleast_1d(figure.subfigures(len(models), 1)), models, strict=True):
-        subfigure.suptitle(
-            f"{style.heading(dataset, model, models)}: error of forecasts over their lead time ({panels.split} data)\n"
-            "lines: median over seeds at the chosen strength; bands: range over seeds"
-        )
-        grid = subfigure.subplots(1, len(panels.titles), squeeze=False, sharey=True)[0]
-        for axes, (name, title) in zip(grid, panels.titles.items(), strict=True):
-            mine = pick(errors, trajectory=name)
-            for method, (label, dashes) in BASELINE_LOOKS.items():
-                line = pick(mine, method=method, model=["", model])
-                if len(line):
-                    words = label.replace("state", "pose") if panels.poses else label
-                    axes.plot(line["lead"], line["value"], color=style.GRAY, linestyle=dashes, label=words, zorder=2)
-            for method, look in looks.items():
-                if (model, method) in choices:
-                    chosen = pick(mine, model=model, method=method, strength=choices[model, method].strength)
-                    _draw_spread(axes, chosen, look, _label(metrics, choices, model, method))
-            axes.set_title(title)
-            axes.set_xlabel(style.time_label(panels.time_unit).replace("time", "lead time", 1))
-            axes.set_xlim(0, errors["lead"].max())
-            axes.set_ylim(0, highest)
-        grid[0].set_ylabel(f"root mean squared error\n({describe_unit(errors)})")
-        _legend(grid)
-    return figure
+    legend: dict[str, Any] = {}
+    cells = [(model, name) for model in models for name in panels.titles]
+    for number, (axes, (model, name)) in enumerate(zip(frame.axes, cells, strict=True)):
+        mine = pick(errors, trajectory=name)
+        for method, (label, dashes) in BASELINE_LOOKS.items():
+            line = pick(mine, method=method, model=["", model])
+            if len(line):
+                words = label.replace("state", "pose") if panels.poses else label
+                axes.plot(line["lead"], line["value"], color=style.GRAY, linestyle=dashes, label=words, zorder=2)
+                legend.setdefault(words, Line2D([], [], color=style.GRAY, linestyle=dashes))
+        for method, look in looks.items():
+            if (model, method) in choices:
+                strength = choices[model, method].strength
+                chosen = pick(mine, model=model, method=method, strength=strength)
+                label = method_with_losses(metrics, model, method, choices)
+                label += "" if strength is not None else ": too few members finished"
+                style.draw_spread(axes, chosen, "lead", color=look.color, alpha=0.18, label=label, zorder=4)
+                legend.setdefault(label, Line2D([], [], color=look.color))
+        axes.set_title(f"{model}\n{panels.titles[name]}" if len(models) > 1 else panels.titles[name])
+        axes.set_xlabel(style.time_label(panels.time_unit).replace("time", "lead time", 1))
+        axes.set_xlim(0, errors["lead"].max())
+        axes.set_ylim(0, highest)
+        if number % 2 == 0:
+            axes.set_ylabel(f"root mean squared error\n({describe_unit(errors)})")
+    add_legend(frame, list(legend.values()), list(legend))
+    return frame.figure
 
 
 def top(errors: pd.DataFrame) -> float:
@@ -148,21 +165,3 @@ def describe_unit(errors: pd.DataFrame) -> str:
     if unit.endswith("^2"):
         return unit.removesuffix("^2")
     return "scaled units" if unit in {"", "scaled"} else unit
-
-
-def _label(metrics: pd.DataFrame, choices: Mapping[tuple[str, str], Choice], model: str, method: str) -> str:
-    strength = style.format_strength(choices[model, method].strength)
-    return f"{method}: strength {strength}\n({style.describe_divergence(metrics, model, method)})"
-
-
-def _draw_spread(axes: Axes, rows: pd.DataFrame, look: style.Look, label: str) -> None:
-    """Median over seeds as a line, range as a band; a method of which nothing is left is still named in the legend."""
-    style.draw_spread(axes, rows, "lead", color=look.color, alpha=0.18, label=label, zorder=4)
-
-
-def _legend(row: Sequence[Axes]) -> None:
-    entries: dict[str, Any] = {}
-    for axes in row:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    row[-1].legend(entries.values(), entries.keys(), loc="upper left", bbox_to_anchor=(1.03, 1.0), handlelength=3)

@@ -98,7 +98,9 @@ def edge_table(table: pd.DataFrame, name: str = "network") -> pd.DataFrame:
     if not missing and not {"effect", "share", "weight"} & set(table):
         missing = ["effect"]
     if missing:
-        raise UserError(f"{name}: the table of edges has no column {missing[0]!r}; found: {', '.join(table)}")
+        raise UserError(
+            f"{name}: the table of edges has no column {missing[0]!r}; found: {', '.join(map(str, table.columns))}"
+        )
     if "effect" in table:
         effect = table["effect"].to_numpy(np.float64)
     else:
@@ -181,7 +183,10 @@ def lay_out(edges: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def _make_layout(contents: Mapping[str, Mapping[str, Any]], title: str) -> Any:
     from bokeh.layouts import column, row
-    from bokeh.models import ColumnDataSource, CustomJS, Div, HoverTool, Select, Slider, TextInput
+    from bokeh.models import ColumnDataSource, CustomJS, HoverTool
+    from bokeh.models.widgets.inputs import Select, TextInput
+    from bokeh.models.widgets.markups import Div
+    from bokeh.models.widgets.sliders import Slider
     from bokeh.plotting import figure
 
     first = next(iter(contents.values()))
@@ -211,7 +216,8 @@ def _make_layout(contents: Mapping[str, Mapping[str, Any]], title: str) -> Any:
     plot.add_tools(HoverTool(renderers=[dots], tooltips=[("variable", "@name"), ("edges", "@degree")]))
 
     largest = max(content["largest"] for content in contents.values())
-    network = Select(title="network", value=next(iter(contents)), options=list(contents), name="network")
+    names: Any = list(contents)
+    network = Select(title="network", value=names[0], options=names, name="network")
     least = Slider(title="least size of the effect", start=0, end=largest, value=0, step=largest / 200, name="least")
     most_q = Slider(title="largest q", start=0, end=1, value=1, step=0.01, name="most_q")
     search = TextInput(title="search a variable", name="search")

@@ -88,7 +88,7 @@ def draw(
             None if reference_block.signed else edges,
             ~reference_block.known,
         )
-        axes.set_title(f"{reference[0]}\n{int(np.count_nonzero(edges))} edges")
+        axes.set_title(f"{reference[0]}\n{int(np.count_nonzero(reference_block.truth))} edges")
     for key, axes in zip(shown, used, strict=True):
         mask = masks[key]
         mesh = _draw_matrix(axes, scale(learned[key])[block], edges, None if mask is None else mask[block])

@@ -33,10 +33,10 @@ WIDTH = 4.8
 def validation_ratio(metrics: pd.DataFrame, key: Key, choice: Choice) -> float:
     """Median error of a method on validation data over that of the best trivial forecast; infinite where unknown."""
     where = {"model": key[0], "protocol": choice.protocol, "split": "validation", "phase": "fit"}
-    errors = select_errors(metrics, method=key[1], **where)
-    errors = errors.loc[errors["strength"] == choice.strength, "value"]
+    rows = select_errors(metrics, method=key[1], **where)
+    errors = rows.loc[rows["strength"] == choice.strength, "value"].to_numpy(np.float64)
     _, trivial = least_trivial_error(metrics, **where)
-    return float(errors.median()) / trivial if len(errors) and trivial > 0 else math.inf
+    return float(np.median(errors)) / trivial if len(errors) and trivial > 0 else math.inf
 
 
 def choose_networks(metrics: pd.DataFrame, choices: Mapping[Key, Choice], most: int) -> list[Key]:

@@ -99,7 +99,7 @@ def _draw_method(axes: Axes, members: pd.DataFrame, look: style.Look, chosen: fl
     axes.plot(
         x, y, color=look.color, marker=look.marker, markersize=4, markerfacecolor="white", linewidth=0.9, zorder=3
     )
-    if chosen in middle.index:
+    if chosen is not None and chosen in middle.index:
         values = members.loc[members["strength"] == chosen, "value_y"]
         axes.plot([x.loc[chosen]] * 2, [values.min(), values.max()], color=look.color, linewidth=0.9, zorder=3)
         axes.plot(

@@ -128,7 +128,7 @@ def _draw_line(axes: Axes, axis: StrengthAxis, rows: pd.DataFrame, look: Look, c
     axes.fill_between(positive.index, positive["min"], positive["max"], color=look.color, alpha=BAND, linewidth=0)
     if 0.0 in over.index:
         axes.plot(axis.place([0.0]), [over["median"].loc[0.0]], linestyle="none", zorder=3, **line)
-    if chosen in over.index:
+    if chosen is not None and chosen in over.index:
         axes.plot(
             axis.place([chosen]), [over["median"].loc[chosen]], marker="o", markersize=10, markerfacecolor="none",
             markeredgecolor=look.color, markeredgewidth=1.4, linestyle="none", zorder=4, clip_on=False,

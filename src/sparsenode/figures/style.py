@@ -16,8 +16,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.path import Path as Path2D
 
-from sparsenode.evaluation.baselines import BASELINE_NAMES
-from sparsenode.evaluation.remarks import least_trivial_error
 from sparsenode.evaluation.results import Choice, count_members, pick
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures.layout import settle
@@ -200,11 +198,6 @@ def save_figure(figure: Figure, outputs: Sequence[Path], *, dots_per_inch: float
             temporary.write_bytes(content.getvalue())
 
 
-def strength_label(axis: StrengthAxis, choice: Choice) -> str:
-    """Label of an axis of strengths."""
-    return "strength (0: no regularizer)" if axis.has_zero and choice.starts_plain else "strength"
-
-
 def describe_divergence(metrics: pd.DataFrame, model: str, method: str) -> str:
     """How many members diverged, in words."""
     lost, count = count_members(metrics, model, method)
@@ -215,19 +208,6 @@ def count_seeds(metrics: pd.DataFrame) -> str:
     """Number of seeds in words."""
     count = pick(metrics, metric="seconds")["seed"].nunique()
     return f"{count} seed" if count == 1 else f"{count} seeds"
-
-
-def best_baseline(metrics: pd.DataFrame, *, model: str, protocol: str, split: str, phase: str) -> tuple[str, float]:
-    """Name in words and error of the trivial forecast with the least error."""
-    best, error = least_trivial_error(metrics, model=model, protocol=protocol, split=split, phase=phase)
-    return BASELINE_NAMES.get(best, ""), error
-
-
-def error_unit(metrics: pd.DataFrame) -> str:
-    """Unit of a mean squared error."""
-    units = pick(metrics, metric="mse")["unit"]
-    unit = next((unit for unit in units if unit), "")
-    return f"({unit})²" if " " in unit else f"{unit}²" if unit else ""
 
 
 def describe_protocol(protocol: str) -> str:

@@ -18,6 +18,7 @@ from sparsenode.evaluation.remarks import least_trivial_error
 from sparsenode.evaluation.results import Results, error_split, pick, results_of_datasets, select_errors
 from sparsenode.evaluation.tables import ALL, NO_SEED, PEER
 from sparsenode.figures import style
+from sparsenode.figures.panels import validation_ratio
 from sparsenode.files import write_atomically
 from sparsenode.labels import BASELINE, TESTED
 from sparsenode.remarks import HEADINGS, Remark, read_remarks
@@ -127,11 +128,11 @@ def _errors(results: Results, key: tuple[str, str], split: str, phase: str) -> t
 
 def _best_choice(results: Results) -> tuple[str, str] | None:
     """The model and method that forecast validation data best, beside the trivial forecasts of the same protocol."""
-    ratios = {}
-    for key, choice in results.choices.items():
-        if choice.strength is not None:
-            errors, _, trivial = _errors(results, key, "validation", "fit")
-            ratios[key] = float(np.median(errors)) / trivial if len(errors) and trivial > 0 else math.inf
+    ratios = {
+        key: validation_ratio(results.metrics, key, choice)
+        for key, choice in results.choices.items()
+        if choice.strength is not None
+    }
     return min(ratios, key=lambda key: ratios[key]) if ratios else None
 
 

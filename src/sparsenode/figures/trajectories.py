@@ -140,8 +140,8 @@ def error_course(rows: pd.DataFrame) -> pd.DataFrame:
     Columns `start`, `time` and `median` over seeds, in the order of time within each start.
     """
     squares = (rows["predicted"] - rows["observed"]).astype(np.float64) ** 2
-    members = np.sqrt(squares.groupby([rows["start"], rows["time"], rows["seed"]]).mean())
-    return members.groupby(level=["start", "time"]).median().rename("median").reset_index()
+    means = squares.groupby([rows["start"], rows["time"], rows["seed"]]).mean()
+    return (means**0.5).groupby(level=["start", "time"]).median().rename("median").reset_index()
 
 
 def _draw_errors(axes: Axes, rows: pd.DataFrame, look: Look) -> None:

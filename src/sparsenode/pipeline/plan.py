@@ -169,11 +169,16 @@ def make_plan(config: Mapping[str, Any]) -> RunPlan:
             + len(configuration.comparisons_of(config)),
             FIGURE_SECONDS,
         ),
+        "draw_network_page": (
+            sum("network" in configuration.figures_drawn(config, name) for name in datasets),
+            FIGURE_SECONDS,
+        ),
         "collect_metrics": (1, 1.0),
         "collect_remarks": (1, 1.0),
         "summarize_run": (1, 1.0),
+        "write_overview": (1, 1.0),
         "tabulate_sweeps": (int(any(configuration.sweeps_of(config).values())), 1.0),
-        "tabulate_benchmark": (int(any(configuration.benchmarks_of(config).values())), 1.0),
+        "tabulate_benchmark": (int(bool(configuration.benchmarks_of(config))), 1.0),
         **_study_jobs(config),
     }
     exact = all(data_size(config, dataset).exact for dataset in datasets)
