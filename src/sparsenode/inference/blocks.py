@@ -22,6 +22,8 @@ _BLOCKS = 20  # that fewer trajectories are cut into
 _FEWEST_INTERVALS = 5  # of a block: a window is to say something of the dynamics
 _LONGEST_STEP = 0.35  # of the solver, in the time in which a variable changes by as much as it varies
 _MOST_SUBSTEPS = 10
+_CHANGES_OF_WINDOW = 1.2  # times the time in which a variable changes by as much as it varies
+_LEAST_INTERVALS, _MOST_INTERVALS = 4, 10  # of a window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +145,16 @@ def change_time(blocks: Sequence[Block]) -> Floats:
     states, slopes = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("states", "slopes"))
     speed = np.sqrt(np.square(slopes).mean(0))
     return np.where(speed > 0, states.std(0) / np.where(speed > 0, speed, 1.0), np.inf)
+
+
+def usual_window(blocks: Sequence[Block]) -> int:
+    """Observation intervals of a window in which errors of a chaotic system cannot yet grow large.
+
+    Of windows much longer than the time in which the variables change, networks cannot be fitted down to the noise.
+    """
+    interval = float(np.median(np.concatenate([np.diff(block.time) for block in blocks])))
+    changing = _CHANGES_OF_WINDOW * float(np.median(change_time(blocks)))
+    return int(np.clip(np.floor(min(changing / interval, _MOST_INTERVALS)), _LEAST_INTERVALS, _MOST_INTERVALS))
 
 
 def cut_windows(blocks: Sequence[Block], intervals: int) -> Windows:

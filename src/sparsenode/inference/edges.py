@@ -12,7 +12,7 @@ import numpy as np
 from sparsenode.data.checks import refuse_constant
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError, describe_choice
-from sparsenode.inference.blocks import FEWEST_BLOCKS, Block, Windows, cut_blocks, cut_windows
+from sparsenode.inference.blocks import FEWEST_BLOCKS, Block, Windows, cut_blocks, cut_windows, usual_window
 from sparsenode.inference.costs import units_of
 from sparsenode.inference.masks import Costs, leave_out
 from sparsenode.inference.networks import Layout
@@ -94,6 +94,7 @@ def test_edges(
     refuse_constant(names, stacked)
     mean, deviation = np.nanmean(stacked, axis=0), np.nanstd(stacked, axis=0)
     blocks = cut_blocks(times, [(block - mean) / deviation for block in values])
+    checked = _choose(checked, blocks, len(names))
     data = _Data(
         names=names,
         blocks=blocks,
@@ -105,6 +106,14 @@ def test_edges(
 
 
 test_edges.__test__ = False  # type: ignore[attr-defined]  # its name is no name of a test
+
+
+def _choose(settings: EdgeTestSettings, blocks: Sequence[Block], variables: int) -> EdgeTestSettings:
+    """The settings with what the data choose."""
+    chosen = {"units": units_of(settings, variables)}
+    if settings.window is None and blocks:
+        chosen["window"] = usual_window(blocks)
+    return settings.model_copy(update=chosen)
 
 
 def _read(values: Any, times: Any, trajectory: Any) -> tuple[tuple[str, ...], list[Floats], list[Floats]]:
@@ -200,6 +209,7 @@ def _collect(data: _Data, settings: EdgeTestSettings, threads: int) -> _Measured
     for split in range(settings.splits):
         order = np.random.default_rng([settings.seed, split]).permutation(blocks) if split else np.arange(blocks)
         fold[split, order] = np.arange(blocks) % folds
+    assert settings.window is not None  # noqa: S101  chosen where there are blocks
     windows = cut_windows(data.blocks, settings.window)
     tasks = [(split, number) for split in range(settings.splits) for number in range(folds)]
 

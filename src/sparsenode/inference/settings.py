@@ -22,7 +22,12 @@ class EdgeTestSettings(Settings):
     splits: int = Field(
         1, ge=1, description="How often blocks are dealt to folds again; p-values are combined as twice their median."
     )
-    window: int = Field(10, ge=2, description="Observation intervals of a window, which starts at a state of its own.")
+    window: int | None = Field(
+        None,
+        ge=2,
+        description="Observation intervals of a window, which starts at a state of its own; null for as many as fit into "
+        "1.2 times the time in which a variable changes by as much as it varies, 4 to 10.",
+    )
     units: int | None = Field(
         None, ge=1, description="Hidden units of each target's network; null for 12 of up to five variables, else 8."
     )
