@@ -6,7 +6,7 @@ from scipy.linalg import expm
 
 from sparsenode import inference
 from sparsenode.errors import UserError
-from sparsenode.inference.blocks import cut_blocks, cut_windows
+from sparsenode.inference.blocks import cut_blocks, cut_windows, usual_window
 from sparsenode.inference.networks import Layout
 from sparsenode.inference.systems import Wiring, fit_system_starts, solve_system, system_sensitivity
 
@@ -298,3 +298,11 @@ def test_the_command_writes_all_pairs_and_the_graph_of_the_needed_ones(tmp_path,
     words = capsys.readouterr().out
     assert words.startswith(f"{len(test.edges())} of 2 edges are needed, given the other measured variables")
     assert "conditional on the pseudotime" in words
+
+
+@pytest.mark.parametrize(("period", "intervals"), [(12.0, 4), (40.0, 7), (400.0, 10)])
+def test_windows_are_as_long_as_the_changes_of_the_variables(period, intervals):
+    time = np.arange(0.0, 20 * max(period, 20.0))
+    values = np.sin(2 * np.pi * time / period + np.array([[0.0], [0.5]])).T
+    # A sine changes by as much as it varies in its period over 2 pi.
+    assert usual_window(cut_blocks([time], [values])) == intervals
