@@ -298,8 +298,11 @@ class Ensemble:
         chunk = max(1, 2**24 // (start.shape[-1] * max(widest, len(self.features))))
         total = torch.zeros(len(self.features), len(self.features))
         for batch in start.split(chunk, dim=1):
-            each = (self.field.jacobian(layers.select(slice(n, n + 1)), batch[n : n + 1])[0] for n in members)
-            total += self.field.fold_paths(sum(each) / len(members)).abs().sum(0)
+            jacobian = torch.zeros(())
+            for member in members:
+                one = slice(member, member + 1)
+                jacobian = jacobian + self.field.jacobian(layers.select(one), batch[one])[0]
+            total += self.field.fold_paths(jacobian / len(members)).abs().sum(0)
         return np.asarray((total / len(states)).numpy())
 
     @torch.no_grad()

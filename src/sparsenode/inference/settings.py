@@ -25,8 +25,8 @@ class EdgeTestSettings(Settings):
     window: int | None = Field(
         None,
         ge=2,
-        description="Observation intervals of a window, which starts at a state of its own; null for as many as fit into "
-        "1.2 times the time in which a variable changes by as much as it varies, 4 to 10.",
+        description="Observation intervals of a window, which starts at a state of its own; null for as many as fit "
+        "into 1.2 times the time in which a variable changes by as much as it varies, 4 to 10.",
     )
     units: int | None = Field(
         None, ge=1, description="Hidden units of each target's network; null for 12 of up to five variables, else 8."
