@@ -27,6 +27,7 @@ from stored import StoredRows
 from peers import SYSTEMS
 from sparsenode.data.contract import true_network
 from sparsenode.data.preprocess import load_dataset
+from sparsenode.errors import UserError
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.inference import test_edges
 
@@ -154,7 +155,10 @@ def main() -> None:
         for number, (system, load) in enumerate(PARTS[name]()):
             if (arguments.most is not None and number >= arguments.most) or time.monotonic() > ends:
                 break
-            rows.measure({"part": name, "system": system}, partial(measure_system, load))
+            try:
+                rows.measure({"part": name, "system": system}, partial(measure_system, load))
+            except UserError as error:  # a system that leaves its attractor from every start
+                print(f"{name} {system}: {error}", flush=True)
         print(f"{name}: done", flush=True)
     print(summarize(rows.read()).to_string(index=False, float_format="{:.3f}".format))
 
