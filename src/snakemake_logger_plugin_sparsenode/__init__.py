@@ -10,7 +10,7 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from sparsenode.pipeline.terminal import FULL, TERMINAL, Job, Terminal
+from sparsenode.pipeline.terminal import FULL, MOST_FAILURES, TERMINAL, Job, Terminal
 
 
 class LogHandler(LogHandlerBase):
@@ -54,7 +54,14 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.PROGRESS:
             terminal.progress(details.done, details.total)
         elif event == LogEvent.JOB_ERROR:
-            terminal.failed(details.jobid, details.rule_name, tuple(details.log or ()))
+            # Those of a group are told with it.
+            if not getattr(details, "indent", False):
+                reason = getattr(details, "rule_msg", None) or ""
+                terminal.failed(details.jobid, details.rule_name, tuple(details.log or ()), reason)
+        elif event == LogEvent.GROUP_ERROR:
+            jobs = details.job_error_info
+            logs = details.aux_logs or [path for job in jobs[:MOST_FAILURES] for path in job["log"] or ()]
+            terminal.group_failed(details.groupid, [job["jobid"] for job in jobs], tuple(logs))
         elif event in (None, LogEvent.ERROR):
             terminal.message(record.getMessage(), record.levelno)
 

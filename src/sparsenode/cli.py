@@ -950,7 +950,8 @@ def _draw_network_page(arguments: Arguments) -> None:
     from sparsenode.figures import interactive
 
     results = Results(arguments.dataset, {"selection": arguments.selection, "networks": arguments.networks})
-    interactive.write_page(*interactive.read(results), arguments.html, title=arguments.dataset)
+    networks, totals = interactive.read(results)
+    interactive.write_page(networks, arguments.html, title=arguments.dataset, totals=totals)
 
 
 def _add_draw_comparison(subparsers: Subparsers) -> None:

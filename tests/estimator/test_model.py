@@ -188,8 +188,7 @@ def test_effects_of_an_intervention_are_changes_of_means(fitted: SparseNODE) -> 
     assert fitted.knock_out("x1").equals(table)
     reach = 6.313751514675041 * np.std(change, ddof=1)  # Student's, of two members
     assert table["upper"].item() - table["effect"].item() == pytest.approx(reach, rel=1e-3)
-    inside = table["lower"].item() < 0 < table["upper"].item()
-    assert (table["verdict"].item() == "cannot be told") == inside
+    assert table["verdict"].item() == "cannot be told"
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.5, 90, "most"])

@@ -195,6 +195,23 @@ def test_models_stand_beside_each_other_and_below(gene_metrics, rankings):
 
 
 @pytest.mark.slow(reason="draws a whole figure")
+def test_of_more_than_six_models_those_that_forecast_best_are_drawn(gene_metrics, rankings):
+    names = [f"model_{number}" for number in range(8)]
+    where = {"metric": "mse", "split": "validation", "phase": "fit", "trajectory": ALL, "horizon": "trajectory"}
+    tables = [scored(gene_metrics).assign(model=name) for name in names]
+    tables += [
+        make_table(**where, model=name, method="pathreg", strength=0.1, seed=0, value=[10.0 - number])
+        for number, name in enumerate(names)
+    ]
+    tables.append(make_table(**where, method="baseline:zeros", value=[20.0]))
+    choices = {(name, "pathreg"): CHOICES["windows", "pathreg"] for name in names}
+    figure = draw("genes", join_tables(tables), choices, rankings)
+    seen = [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    assert seen == names[2:]
+    assert "6 of 8 models: those that forecast validation data best" in figure.get_suptitle()
+
+
+@pytest.mark.slow(reason="draws a whole figure")
 def test_without_rankings_the_members_stand_alone(gene_metrics, rankings, tmp_path):
     figure = draw("genes", scored(gene_metrics), CHOICES, rankings.iloc[:0])
     assert not any("peer" in text or "true" in text for text in texts_of(figure))

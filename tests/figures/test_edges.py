@@ -8,6 +8,7 @@ from sparsenode.evaluation.edges import write_test
 from sparsenode.evaluation.results import Results
 from sparsenode.figures import edges, style
 from sparsenode.figures.drawing import draw_figure
+from sparsenode.inference.results import CONTRADICTED, REQUIRED
 
 THREE = ["x", "y", "z"]
 
@@ -53,6 +54,19 @@ def test_what_cannot_be_told_is_drawn_as_such_and_forbidden_edges_are_not():
     assert len(texts(figure)) == 5
     assert {container.get_label() for container in figure.axes[0].containers} == {"required", "cannot be told"}
     assert "4 cannot be told" in figure.get_suptitle()
+
+
+def test_a_required_edge_that_the_data_contradict_is_hollow():
+    test = edge_test(THREE, [])
+    test.table.loc[0, "verdict"] = REQUIRED
+    test.table.loc[1, "verdict"] = CONTRADICTED
+    with style.style():
+        figure = edges.draw("toy", test)
+    points = {container.get_label(): container.lines[0] for container in figure.axes[0].containers}
+    assert set(points) == {"required", "required, contradicted", "no evidence"}
+    filling = {label: line.get_markerfacecolor() for label, line in points.items()}
+    assert filling["required, contradicted"] == "white"
+    assert filling["required"] == points["required, contradicted"].get_markeredgecolor() == style.PURPLE
 
 
 @pytest.mark.parametrize("names", [["x"], THREE])

@@ -60,6 +60,7 @@ def test_of_many_edges_the_first_are_drawn_and_all_are_counted(monkeypatch):
     monkeypatch.setattr(interactive, "MOST_EDGES", 2)
     content = interactive.prepare(TESTED)
     assert content["total"] == 4
+    assert content["rest"] == " (of the 2 first)"
     assert content["edges"]["target"] == ["b", "c"]
     assert content["nodes"]["name"] == ["a", "b", "c"]
     assert content["nodes"]["degree"] == [1, 2, 1]
@@ -106,9 +107,43 @@ def test_no_network_is_told():
 
 
 def test_networks_of_a_run_are_read(gene_files):
-    (tables,) = interactive.read(Results("genes", gene_files))
+    tables, totals = interactive.read(Results("genes", gene_files))
     assert list(tables) == ["windows: l1", "windows: none", "windows: pathreg"]
     assert {"source", "target", "share", "sign"} <= set(tables["windows: l1"])
+    assert totals == {}
+
+
+def write_run(folder, content, edges):
+    """A run of one network: its choice, and the text of its list."""
+    for path, text in {"selection/small/l1.json": json.dumps(content), "networks/small/l1.csv": edges}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return Results("toy", {name: folder / name for name in ("selection", "networks")})
+
+
+LISTED = "source,target,weight,share,sign,selection_frequency\nNA,007,0.5,0.6,1,1.0\n007,nan,0.2,0.4,-1,0.5\n"
+
+
+def test_of_a_list_that_was_cut_all_edges_are_counted(tmp_path):
+    counts = {"found": 5000, "listed": 2, "typical": 1234}
+    results = write_run(tmp_path, {"chosen": 0.1, "protocol": "trajectory", "edges": counts}, LISTED)
+    tables, totals = interactive.read(results)
+    content = interactive.prepare(tables["small: l1"], total=totals["small: l1"])
+    assert content["total"] == 1234
+    assert content["rest"] == " (of the 2 first of those listed)"
+    assert interactive.prepare(tables["small: l1"])["rest"] == ""
+
+
+def test_names_of_genes_stay_as_they_are_and_a_damaged_list_is_refused(tmp_path):
+    results = write_run(tmp_path, {"chosen": 0.1, "protocol": "trajectory"}, LISTED)
+    tables, _ = interactive.read(results)
+    assert interactive.prepare(tables["small: l1"])["nodes"]["name"] == ["NA", "007", "nan"]
+    write_run(tmp_path, {"chosen": 0.1, "protocol": "trajectory"}, LISTED[:-9])
+    with pytest.raises(UserError, match=r"l1\.csv"):
+        interactive.read(results)
+    (tmp_path / "networks/small/l1.csv").unlink()
+    with pytest.raises(UserError, match=r"l1\.csv"):
+        interactive.read(results)
 
 
 PROBE = """<script>

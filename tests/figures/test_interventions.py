@@ -97,6 +97,18 @@ def test_what_forecasts_lack_lies_over_the_true_effects_of_the_fit():
     np.testing.assert_allclose(by_name["l1"].get_ylim(), (-0.612, 0.612))
 
 
+def test_points_that_are_far_beyond_the_true_effects_are_counted():
+    table = make_effects()
+    far = (table["method"] == "l1") & (table["metric"] == "effect") & (table["phase"] == "fit")
+    table.loc[far & (table["trajectory"] == "x low"), "value"] = 7.0
+    table.loc[far & (table["trajectory"] == "z low") & (table["seed"] == 2), "value"] = np.inf
+    by_name = panels(draw(table))
+    # The range of one that diverged in a single seed leaves the panel, its median does not.
+    assert by_name["l1"].get_title() == "l1\nskill 0.75; 2 beyond the panel"
+    assert by_name["mine"].get_title() == "mine\nskill undefined"
+    np.testing.assert_allclose(by_name["l1"].get_ylim(), (-1, 1))
+
+
 def test_models_are_named_where_there_are_several():
     assert list(panels(draw(make_effects(("small", "large"))))) == [
         "small: l1", "small: mine", "large: l1", "large: mine",

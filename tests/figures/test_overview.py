@@ -55,6 +55,11 @@ def test_of_a_table_the_columns_that_matter_are_shown_with_three_digits():
     assert overview.describe_table("dataset,method\n") == ""
 
 
+def test_names_that_are_numbers_stay_as_they_are():
+    page = Page(overview.describe_table("dataset,model,auprc\n00123,1e5,0.123456\n"))
+    assert page.texts == ["dataset", "model", "auprc", "00123", "1e5", "0.123"]
+
+
 @pytest.mark.parametrize(
     ("datasets", "expected"),
     [
@@ -100,6 +105,8 @@ def test_captions_have_at_most_eighty_words(repository):
     counts = {}
     for path in folder.glob("*.rst"):
         text = path.read_text(encoding="utf-8").partition("\n.. ")[0]
-        counts[path.stem] = len(re.sub(r"{{.*?}}|{%.*?%}", "name", text).split())
+        # Of branches, which begin after the heading, one is shown.
+        heading, *branches = re.split(r"{%.*?%}", re.sub(r"{{.*?}}", "name", text))
+        counts[path.stem] = len(heading.split()) + max((len(branch.split()) for branch in branches), default=0)
     del counts["workflow"]  # not a caption, but the page itself
     assert max(counts.values()) <= 80, counts

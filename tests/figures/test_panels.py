@@ -48,6 +48,18 @@ def test_the_best_network_of_each_model_goes_before_the_second_of_any(most, expe
     assert chosen == [key for key in panels.choose_networks(make_metrics(), CHOICES, 99) if key in expected]
 
 
+@pytest.mark.parametrize(("most", "expected"), [(1, ["a"]), (2, ["a", "c"]), (3, ["a", "b", "c"])])
+def test_the_models_of_the_best_networks_are_shown(most, expected):
+    assert panels.choose_models(make_metrics(), CHOICES, most) == expected
+
+
+def test_models_without_a_chosen_strength_come_last():
+    chosen = {("b", "l1"): CHOICES["b", "l1"], ("c", "l1"): Choice(None, "")}
+    assert panels.choose_models(make_metrics(), chosen, 1) == ["b"]
+    assert panels.choose_models(make_metrics(), chosen, 2) == ["a", "b"]
+    assert panels.choose_models(make_metrics(), {}, 2) == ["a", "b"]
+
+
 def test_a_selection_is_told():
     assert panels.describe_selection(6, 6) == []
     assert panels.describe_selection(5, 8) == [

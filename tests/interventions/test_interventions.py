@@ -474,11 +474,14 @@ class Copies(Toggle):
     """Members that are alike, so that nothing about them is uncertain."""
 
     def forecast(self, initial_states: np.ndarray, times: Any, *, clamp: Mapping[str, float], **_: Any) -> Any:
-        return [np.repeat(states[:1], 2, axis=0) for states in super().forecast(initial_states, times, clamp=clamp)]
+        return [
+            np.repeat(states[:1], len(self.members), axis=0)
+            for states in super().forecast(initial_states, times, clamp=clamp)
+        ]
 
 
 def test_what_all_members_agree_on_is_told_and_the_same_again(branches: anndata.AnnData) -> None:
-    model = Copies(settings=TOGGLE.settings)
+    model = Copies(members=(*TOGGLE.members, TOGGLE.members[0]), settings=TOGGLE.settings)
     chosen = {("switch", "true"): 0.0}
     effects, fates = tabulate_interventions(branches, [model], chosen, HELD)
     by_fate = fates.set_index(["intervention", "fate"])["verdict"]
@@ -513,12 +516,18 @@ def test_an_interval_is_students_about_the_median() -> None:
     np.testing.assert_allclose(center, np.median(values, axis=0))
     np.testing.assert_allclose((upper - lower)[:2] / 2, 1.9431802805153022 * values[:, :2].std(axis=0, ddof=1))
     assert np.isnan(lower[2])
-    assert verdicts(np.array([0.1, -2.0, -1.0, np.nan]), np.array([0.2, -1.0, 1.0, np.nan])) == [
+    assert verdicts(np.array([0.1, -2.0, -1.0, np.nan]), np.array([0.2, -1.0, 1.0, np.nan]), 7) == [
         "up",
         "down",
         "cannot be told",
         "cannot be told",
     ]
+
+
+@pytest.mark.parametrize(("members", "verdict"), [(1, "cannot be told"), (2, "cannot be told"), (3, "up")])
+def test_two_members_that_agree_by_chance_tell_nothing(members: int, verdict: str) -> None:
+    _, lower, upper = member_interval(np.full((members, 1), 0.25), 0.9)
+    assert verdicts(lower, upper, members) == [verdict]
 
 
 def test_a_model_that_reaches_no_fate_does_not_agree(branches: anndata.AnnData) -> None:

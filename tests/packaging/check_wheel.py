@@ -35,7 +35,13 @@ IN_WHEEL = (
     "sparsenode/workflow/workflow/schemas/config.schema.json",
     "sparsenode/pipeline/starter/README.md",
     "sparsenode/pipeline/starter/config.yaml",
+    "sparsenode/dynamics/fused/kernel.c",
+    "sparsenode/dynamics/fused/refit.c",
+    "sparsenode/dynamics/fused/system.c",
+    "sparsenode/dynamics/fused/vectors.h",
 )
+PACKAGES = {"sparsenode", "snakemake_logger_plugin_sparsenode"}
+"""All that the wheel adds to the modules that can be imported; Snakemake finds the second one by its name."""
 IN_SDIST = ("pyproject.toml", "setup.py", "Snakefile", "config.yaml", "docs/python.md", "tests/conftest.py")
 TINY = """\
 seeds: 1
@@ -108,8 +114,10 @@ def build(folder: Path) -> Path:
     modules = {path.relative_to(sources / "src").as_posix() for path in (sources / "src").rglob("*.py")}
     expect(modules <= names, f"the wheel lacks {sorted(modules - names)}")
     expect(set(IN_WHEEL) <= names, f"the wheel lacks {sorted(set(IN_WHEEL) - names)}")
-    strangers = sorted({name.split("/")[0] for name in names} - {"sparsenode"})
-    expect(len(strangers) == 1 and strangers[0].endswith(".dist-info"), f"the wheel has {strangers} beside the package")
+    strangers = sorted({name.split("/")[0] for name in names} - PACKAGES)
+    expect(
+        len(strangers) == 1 and strangers[0].endswith(".dist-info"), f"the wheel has {strangers} beside the packages"
+    )
     return wheel
 
 

@@ -85,7 +85,34 @@ def test_a_failed_job_is_named_with_the_end_of_its_log(tmp_path):
     assert lines_of(stream)[-1].startswith("error: figure (draw_network) failed; its log: ")
 
 
-def test_a_whole_run_with_a_long_end_has_at_most_sixty_lines(tmp_path):
+def test_every_failure_is_told_and_of_many_only_the_first_ones_at_length(tmp_path):
+    stream, log = io.StringIO(), tmp_path / "train.log"
+    log.write_text("the end of a log\n")
+    display = Terminal(stream)
+    for number in range(terminal.MOST_FAILURES + 2):
+        display.started(number, Job("train_members", (f"cells{number}",), (str(log),)))
+        display.failed(number, "train_members", (str(log),), "state OUT_OF_MEMORY\n\nsee its log")
+    lines = lines_of(stream)
+    assert [line.split()[2] for line in lines if line.startswith("error: ")] == [f"cells{n}" for n in range(5)]
+    assert lines[1:4] == ["  state OUT_OF_MEMORY", "  see its log", "  the end of a log"]
+    assert sum("the end of a log" in line for line in lines) == terminal.MOST_FAILURES
+    assert len(lines) == 4 * terminal.MOST_FAILURES + 2
+    display.close()
+    display.close()
+    assert lines_of(stream)[len(lines) :] == ["of 2 further failures the reason is only in the log of each"]
+
+
+def test_a_run_that_is_tried_again_or_stopped_says_so():
+    stream = io.StringIO()
+    display = Terminal(stream)
+    display.plan(STATS)
+    told = ["Trying to restart job 4.", "Terminating processes on user request, this might take some time."]
+    for text in (*told, "Shutting down, this might take some time.", "Terminating service job 3 since all ended."):
+        display.message(text, logging.INFO)
+    assert lines_of(stream)[1:] == told
+
+
+def test_a_whole_run_with_a_long_end_has_sixty_lines_and_a_further_text_still_has_room(tmp_path):
     stream = io.StringIO()
     display = Terminal(stream)
     display.message("Building DAG of jobs...", logging.INFO)
@@ -97,12 +124,12 @@ def test_a_whole_run_with_a_long_end_has_at_most_sixty_lines(tmp_path):
         display.message(f"Select jobs to execute {done}", logging.INFO)
         display.finished(done)
         display.progress(done + 1, 100)
-    for number in range(2):
+    for number, most in enumerate((MOST_LINES, MOST_LINES + terminal.LEAST_LEFT)):
         display.message("\n".join(f"end {number} {line}" for line in range(50)), logging.WARNING)
-    lines = lines_of(stream)
+        lines = lines_of(stream)
+        assert len(lines) == most
+        assert lines[-1].startswith("... and ")
     assert not [line for line in lines if "DAG" in line or "Select" in line]
-    assert len(lines) <= MOST_LINES + terminal.LEAST_LEFT
-    assert "... and " in lines[-1]
 
 
 def test_an_error_is_never_cut():
@@ -172,6 +199,42 @@ def test_snakemake_finds_the_plugin_and_its_events_are_shown(monkeypatch, tmp_pa
     assert lines[1].startswith("error: training cells (train_members) failed")
     assert lines[2].startswith("4 of 8 jobs, ")
     assert lines[3:] == ["what is doubtful"]
+
+
+def job_error(number, log, **extra):
+    job = {"jobid": number, "rule_name": "train_members", "log": [str(log)], "rule_msg": None, "indent": False}
+    return record("Error", logging.ERROR, event=LogEvent.JOB_ERROR, **{**job, **extra})
+
+
+def test_the_reason_that_a_cluster_gives_is_shown(monkeypatch, tmp_path):
+    plugin = handler(monkeypatch, stream := io.StringIO())
+    plugin.handle(job_error(3, tmp_path / "a.log", rule_msg="SLURM status is: 'TIMEOUT'.\nSee the log."))
+    assert lines_of(stream)[1:] == ["  SLURM status is: 'TIMEOUT'.", "  See the log."]
+
+
+@pytest.mark.parametrize("has_own_log", [True, False])
+def test_a_group_that_fails_is_one_failure(monkeypatch, tmp_path, has_own_log):
+    plugin = handler(monkeypatch, stream := io.StringIO())
+    logs = [tmp_path / f"{number}.log" for number in range(5)]
+    for number, log in enumerate(logs):
+        log.write_text(f"end of {number}\n")
+        job = {"rule_name": "train_members", "wildcards": {"dataset": f"cells{number}"}, "log": [str(log)]}
+        plugin.handle(record("", event=LogEvent.JOB_INFO, jobid=number, **job))
+    own = [str(logs[4])] if has_own_log else []
+    members = [{"jobid": number, "rule_name": "train_members", "log": [str(logs[number])]} for number in range(4)]
+    group = {"groupid": "g1", "aux_logs": own, "job_error_info": members}
+    plugin.handle(record("Error in group g1", logging.ERROR, event=LogEvent.GROUP_ERROR, **group))
+    for number in range(4):
+        plugin.handle(job_error(number, logs[number], indent=True))
+    first, *rest = lines_of(stream)
+    assert first.startswith(
+        "error: group g1 (training cells0, training cells1, training cells2, ...) failed; its log: "
+    )
+    assert rest == (["  end of 4"] if has_own_log else [f"  end of {number}" for number in range(3)])
+    # A member is no further failure: two more jobs are told at length.
+    for number in range(2):
+        plugin.handle(job_error(10 + number, logs[4]))
+    assert lines_of(stream).count("  end of 4") == 2 + has_own_log
 
 
 @pytest.mark.parametrize("setting", ["verbose", "dryrun", "debug_dag", "environment"])

@@ -716,8 +716,9 @@ class SparseNODE(BaseEstimator):
             the variable's mean over time and trajectories), `lower` and `upper` (its interval over bootstrap members,
             by Student's distribution; NaN for a single one), `relative` (the effect in standard deviations of the
             training data, by which is ranked), `agreement` (share of the members whose effect has that sign) and
-            `verdict` (`up` or `down` where the interval excludes zero, else `cannot be told`). The interval tells how
-            uncertain the model is: it knows nothing of a hidden common cause, or of what the model cannot express.
+            `verdict` (`up` or `down` where the interval excludes zero, else `cannot be told`, as always of fewer than
+            three members). The interval tells how uncertain the model is: it knows nothing of a hidden common cause,
+            or of what the model cannot express.
 
         Raises:
             UserError: there is no such variable, or all are held.

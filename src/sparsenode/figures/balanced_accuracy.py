@@ -14,7 +14,7 @@ from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.evaluation.structure import NO_PAIR, auprc
 from sparsenode.evaluation.tables import PEER
 from sparsenode.figures import style
-from sparsenode.figures.panels import MOST_PANELS, WIDTH, write_heading
+from sparsenode.figures.panels import WIDTH, choose_models, describe_selection, write_heading
 from sparsenode.figures.published import Published, read_published
 from sparsenode.figures.style import Look, SparsityAxis
 
@@ -53,13 +53,13 @@ def draw(
     rankings: Rankings,
     published: Sequence[Published] = (),
 ) -> Figure:
-    """A panel for each model; peers and published values are the same in every panel.
+    """A panel for each model, of six at most; peers and published values are the same in every panel.
 
     The names of published values are right of the last panel of each row.
     """
     from matplotlib.figure import Figure
 
-    models = models_of(metrics)[:MOST_PANELS]
+    every, models = models_of(metrics), choose_models(metrics, choices)
     members = {model: select_members(metrics, model) for model in models}
     published_methods = [entry for entry in published if "balanced_accuracy" in entry.values]
     every_peer = peer_curves(rankings)
@@ -114,6 +114,7 @@ def draw(
             f"small dots: members; symbols: median over {style.count_seeds(metrics)} at each strength, joined in "
             "order of strength",
             *style.told_notes(choices),
+            *describe_selection(len(models), len(every), "models"),
         ],
     )
     _legend(figure, metrics, choices, looks, peers, share, has_published=bool(published_methods))

@@ -9,7 +9,7 @@ import numpy as np
 from sparsenode.evaluation.edges import read_test
 from sparsenode.figures import style
 from sparsenode.figures.names import name_labels
-from sparsenode.inference.results import FORBIDDEN, NEEDED, NO_EVIDENCE, REQUIRED, UNTOLD
+from sparsenode.inference.results import CONTRADICTED, FORBIDDEN, NEEDED, NO_EVIDENCE, REQUIRED, UNTOLD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +22,12 @@ MOST_ROWS = 40
 """Edges that are drawn at most."""
 _ROW = 0.17
 """Height of a row, in inches."""
+_REQUIRED_IN_VAIN = "required, contradicted"
 _KINDS = {
     NEEDED: (style.BLUE, "o", style.BLUE),
     UNTOLD: (style.ORANGE, "s", "white"),
     REQUIRED: (style.PURPLE, "D", style.PURPLE),
+    _REQUIRED_IN_VAIN: (style.PURPLE, "D", "white"),
     NO_EVIDENCE: (style.GRAY, "o", "white"),
 }
 """Color, marker and filling of each kind of verdict, in the order of the legend."""
@@ -109,7 +111,9 @@ def draw(dataset: str, test: EdgeTest) -> Figure:
 
 
 def _kind(verdict: str) -> str:
-    """What kind of verdict one is: all that begin with "required" are one kind."""
+    """What kind of verdict one is: all that begin with "required" are one kind, but for those that data contradict."""
+    if verdict == CONTRADICTED:
+        return _REQUIRED_IN_VAIN
     return REQUIRED if verdict.startswith(REQUIRED) else verdict
 
 

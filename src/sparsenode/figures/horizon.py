@@ -16,7 +16,7 @@ from sparsenode.figures.names import name_labels
 from sparsenode.figures.panels import (
     MOST_PANELS,
     add_legend,
-    choose_networks,
+    choose_models,
     describe_selection,
     make_panels,
     method_with_losses,
@@ -107,9 +107,7 @@ def draw(
     from matplotlib.lines import Line2D
 
     every = models_of(metrics)
-    most = max(1, MOST_PANELS // len(panels.titles))
-    best = {model for model, _ in choose_networks(metrics, choices, most)}
-    models = every if len(every) <= most else [model for model in every if model in best]
+    models = choose_models(metrics, choices, max(1, MOST_PANELS // len(panels.titles)))
     looks = style.looks(style.method_order(metrics["method"]))
     errors = pick(errors, split=panels.split, trajectory=list(panels.titles))
     # The phase that models are fitted to comes first; in other phases they extrapolate in time.

@@ -47,23 +47,35 @@ edges.data = shown;
 const nodes_data = Object.assign({}, all.nodes);
 nodes_data.size = all.nodes.name.map((name) => name.toLowerCase() === wanted ? 22 : 12);
 nodes.data = nodes_data;
-note.text = `${alpha.length} of ${all.total} edges are shown` + (all.total > count ? ` (of the ${count} first)` : "");
+note.text = `${alpha.length} of ${all.total} edges are shown${all.rest}`;
 """
 
 
-def read(results: Results) -> tuple[Mapping[str, pd.DataFrame]]:
-    """Read what `write_page` takes: the list of edges of each network."""
+def read(results: Results) -> tuple[Mapping[str, pd.DataFrame], Mapping[str, int]]:
+    """Read what `write_page` takes: the list of edges of each network, and all edges of those whose list was cut.
+
+    Raises:
+        UserError: a list is missing or damaged.
+    """
+    from sparsenode.evaluation.networks import read_edges
+
     folder = results.files["networks"]
-    tables = {}
-    for model, method in results.choices:
-        path = folder / model / f"{method}.csv"
-        if not path.is_file():
-            raise UserError(f"{path} is missing; evaluate the models again")
-        tables[f"{model}: {method}"] = pd.read_csv(path)
-    return (tables,)
+    tables, totals = {}, {}
+    for (model, method), choice in results.choices.items():
+        name = f"{model}: {method}"
+        tables[name] = read_edges(folder / model / f"{method}.csv")
+        if choice.is_cut and choice.edges is not None:
+            totals[name] = choice.edges["typical"]
+    return tables, totals
 
 
-def write_page(networks: Mapping[str, pd.DataFrame] | pd.DataFrame, path: Path | str, *, title: str = "") -> None:
+def write_page(
+    networks: Mapping[str, pd.DataFrame] | pd.DataFrame,
+    path: Path | str,
+    *,
+    title: str = "",
+    totals: Mapping[str, int] | None = None,
+) -> None:
     """Write networks as one HTML file that can be opened, sent and archived by itself.
 
     Args:
@@ -72,6 +84,7 @@ def write_page(networks: Mapping[str, pd.DataFrame] | pd.DataFrame, path: Path |
             `upper`, `q` and `selection_frequency`.
         path: the file, which should end with `.html`.
         title: what the page is of.
+        totals: numbers of all edges of the networks, by name, whose tables list only some of them.
 
     Raises:
         UserError: a table lacks a column, or there is none.
@@ -82,7 +95,7 @@ def write_page(networks: Mapping[str, pd.DataFrame] | pd.DataFrame, path: Path |
     tables = {"network": networks} if isinstance(networks, pd.DataFrame) else dict(networks)
     if not tables:
         raise UserError("no network is there to be drawn: no strength was chosen for any method")
-    contents = {name: prepare(table, name) for name, table in tables.items()}
+    contents = {name: prepare(table, name, total=(totals or {}).get(name)) for name, table in tables.items()}
     content = file_html(_make_layout(contents, title), INLINE, title or "network")
     with write_atomically(Path(path)) as temporary:
         temporary.write_text(content, encoding="utf-8")
@@ -121,8 +134,11 @@ def edge_table(table: pd.DataFrame, name: str = "network") -> pd.DataFrame:
     return edges.iloc[order].reset_index(drop=True)
 
 
-def prepare(table: pd.DataFrame, name: str = "network") -> dict[str, Any]:
-    """What the page draws of a network: `edges` and `nodes` by column, whether it `has_q`, and its `total` of edges."""
+def prepare(table: pd.DataFrame, name: str = "network", *, total: int | None = None) -> dict[str, Any]:
+    """What the page draws of a network: `edges` and `nodes` by column, and whether it `has_q`.
+
+    `total` is the number of all its edges, that of the table where it is None, and `rest` says what the page lacks.
+    """
     every = edge_table(table, name)
     edges = every.head(MOST_EDGES)
     positions = lay_out(edges)
@@ -160,7 +176,10 @@ def prepare(table: pd.DataFrame, name: str = "network") -> dict[str, Any]:
         "name": names, "x": [float(positions[name][0]) for name in names],
         "y": [float(positions[name][1]) for name in names], "degree": [int(degree[name]) for name in names],
     }  # fmt: skip
-    return {"edges": drawn, "nodes": nodes, "has_q": has_q, "total": len(every), "largest": largest}
+    count = max(len(every), total or 0)
+    listed = " of those listed" if total is not None else ""
+    rest = f" (of the {len(edges)} first{listed})" if len(edges) < count else ""
+    return {"edges": drawn, "nodes": nodes, "has_q": has_q, "total": count, "rest": rest, "largest": largest}
 
 
 def _interval(low: float, high: float) -> str:
@@ -221,7 +240,7 @@ def _make_layout(contents: Mapping[str, Mapping[str, Any]], title: str) -> Any:
     least = Slider(title="least size of the effect", start=0, end=largest, value=0, step=largest / 200, name="least")
     most_q = Slider(title="largest q", start=0, end=1, value=1, step=0.01, name="most_q")
     search = TextInput(title="search a variable", name="search")
-    note = Div(text=f"{count} of {first['total']} edges are shown", name="note")
+    note = Div(text=f"{count} of {first['total']} edges are shown{first['rest']}", name="note")
     models = {
         "network": network, "least": least, "most_q": most_q, "search": search, "note": note, "edges": edges,
         "nodes": nodes, "tables": dict(contents),

@@ -83,9 +83,16 @@ def _draw_all_effects(
     ]
     panels = make_panels(len(names), height=2.2, heading=heading, sharex=True, sharey=True)
     reach = float(true["value"].abs().max()) or 1.0
-    limit = 0.05 * reach
-    for number, (axes, name, rows) in enumerate(zip(panels.axes, names, tables, strict=True)):
-        limit = max(limit, min(1.2 * _draw_effects(axes, true, rows, name, phase), reach))
+    offsets = [_draw_effects(axes, true, rows, phase) for axes, rows in zip(panels.axes, tables, strict=True)]
+    farthest = max(float(np.max(np.abs(off[np.isfinite(off)]), initial=0.0)) for off in offsets)
+    limit = max(0.05 * reach, min(1.2 * farthest, reach))
+    for number, (axes, name, rows, off) in enumerate(zip(panels.axes, names, tables, offsets, strict=True)):
+        skill = pick(rows, metric="intervention_skill", trajectory=ALL, phase=phase, status="finished")["value"]
+        beyond = int((np.abs(off[0]) > limit).sum())
+        axes.set_title(
+            f"{name}\nskill " + (f"{skill.median():.2f}" if len(skill) else "undefined")
+            + (f"; {beyond} beyond the panel" if beyond else "")
+        )  # fmt: skip
         axes.set_xlim(-1.15 * reach, 1.15 * reach)
         if number % 2 == 0:
             axes.set_ylabel("forecast less true" + (f"\n({unit})" if unit else ""))
@@ -94,8 +101,12 @@ def _draw_all_effects(
     return panels.figure
 
 
-def _draw_effects(axes: Axes, true_rows: pd.DataFrame, rows: pd.DataFrame, name: str, phase: str) -> float:
-    """How far the median forecast of each effect is off, with its range, over the true effect; the farthest of all."""
+def _draw_effects(axes: Axes, true_rows: pd.DataFrame, rows: pd.DataFrame, phase: str) -> np.ndarray:
+    """How far the median forecast of each effect is off, with its range, over the true effect.
+
+    Returns:
+        Forecast less true (3, effect), of the median, the least and the largest forecast over seeds.
+    """
     keys = ["trajectory", "reference"]
     true = true_rows.set_index(keys)["value"]
     predicted = pick(rows, metric="effect", phase=phase, status="finished").groupby(keys)["value"]
@@ -108,10 +119,7 @@ def _draw_effects(axes: Axes, true_rows: pd.DataFrame, rows: pd.DataFrame, name:
         true.to_numpy(), middle - true.to_numpy(), yerr=np.array([middle - least, most - middle]), color=look.color,
         marker=look.marker, markersize=3.5, linestyle="none", elinewidth=0.8,
     )  # fmt: skip
-    skill = pick(rows, metric="intervention_skill", trajectory=ALL, phase=phase, status="finished")["value"]
-    axes.set_title(f"{name}\nskill {skill.median():.2f}" if len(skill) else f"{name}\nskill undefined")
-    farthest = np.abs(np.concatenate((least, most)) - np.tile(true.to_numpy(), 2))
-    return float(np.max(farthest[np.isfinite(farthest)], initial=0.0))
+    return np.stack((middle, least, most)) - true.to_numpy()
 
 
 def _draw_all_fates(

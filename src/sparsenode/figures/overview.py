@@ -15,7 +15,8 @@ from sparsenode.files import write_atomically
 MOST_PICTURES = 4
 IMPORTANCE = ("trajectories", "network", "precision_recall", "regulators", "strengths", "pareto")
 """Figures in the order in which they are shown where there is room for them."""
-COLUMNS = ("dataset", "study", "method", "model", "sparsity", "balanced_accuracy", "auprc", "mse")
+NAMES = ("dataset", "study", "method", "model")
+COLUMNS = (*NAMES, "sparsity", "balanced_accuracy", "auprc", "mse")
 MOST_ROWS = 20
 _STYLE = """
 <style>
@@ -113,15 +114,17 @@ def describe_table(text: str) -> str:
         return ""
     head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in columns)
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_digits(row[name]))}</td>" for name in columns) + "</tr>"
+        "<tr>" + "".join(f"<td>{html.escape(_cell(name, row[name]))}</td>" for name in columns) + "</tr>"
         for row in rows[:MOST_ROWS]
     )
     rest = f"<p>and {len(rows) - MOST_ROWS} more rows in benchmark.csv</p>" if len(rows) > MOST_ROWS else ""
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>{rest}'
 
 
-def _digits(value: str) -> str:
-    """A number with three digits, anything else as it is."""
+def _cell(column: str, value: str) -> str:
+    """A number with three digits, anything else as it is, also a name that reads as a number."""
+    if column in NAMES:
+        return value
     try:
         return f"{float(value):.3g}"
     except ValueError:

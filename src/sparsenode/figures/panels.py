@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sparsenode.evaluation.remarks import least_trivial_error
-from sparsenode.evaluation.results import Choice, error_split, pick, select_errors
+from sparsenode.evaluation.results import Choice, error_split, models_of, pick, select_errors
 from sparsenode.figures import style
 
 if TYPE_CHECKING:
@@ -56,6 +56,22 @@ def choose_networks(metrics: pd.DataFrame, choices: Mapping[Key, Choice], most: 
         ranks |= {key: rank for rank, key in enumerate(of_model)}
     best = set(sorted(keys, key=lambda key: (ranks[key], ratios[key]))[:most])
     return [key for key in keys if key in best]
+
+
+def choose_models(metrics: pd.DataFrame, choices: Mapping[Key, Choice], most: int = MOST_PANELS) -> list[str]:
+    """At most so many models, in the order of the table.
+
+    Of more, those whose best method forecasts validation data best; models without a chosen strength come last.
+    """
+    models = models_of(metrics)
+    if len(models) <= most:
+        return models
+    ratios = dict.fromkeys(models, math.inf)
+    for key, choice in choices.items():
+        if key[0] in ratios:
+            ratios[key[0]] = min(ratios[key[0]], validation_ratio(metrics, key, choice))
+    best = set(sorted(models, key=lambda model: ratios[model])[:most])
+    return [model for model in models if model in best]
 
 
 def describe_selection(shown: int, count: int, noun: str = "networks") -> list[str]:

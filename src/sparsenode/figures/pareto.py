@@ -11,12 +11,12 @@ import pandas as pd
 from sparsenode.evaluation.results import Choice, models_of, pick
 from sparsenode.figures import style
 from sparsenode.figures.panels import (
-    MOST_PANELS,
     TRIVIAL,
     TRIVIAL_LINE,
     Key,
     add_legend,
-    choose_networks,
+    choose_models,
+    describe_selection,
     draw_trivial,
     make_panels,
     method_with_losses,
@@ -43,18 +43,13 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[Key, Choice]) -> 
     """A panel for each model, of six at most: error over the share of pairs without a path, one line a method."""
     from matplotlib.lines import Line2D
 
-    every = models_of(metrics)
-    best = {model for model, _ in choose_networks(metrics, choices, MOST_PANELS)}
-    models = every if len(every) <= MOST_PANELS else [model for model in every if model in best]
+    every, models = models_of(metrics), choose_models(metrics, choices)
     looks = style.looks(style.method_order(metrics["method"]))
     heading = [
         f"{dataset}: error against sparsity; best is below and right",
         f"symbols: median over {style.count_seeds(metrics)} at each strength, joined in order of strength; "
         "filled: chosen on validation; methods are set apart sideways",
-        *(
-            [f"the {len(models)} of {len(every)} models that forecast validation data best"]
-            * (len(models) < len(every))
-        ),
+        *describe_selection(len(models), len(every), "models"),
     ]
     panels = make_panels(len(models), height=2.9, heading=heading)
     labels: dict[str, str] = {}

@@ -16,7 +16,8 @@ from sparsenode.figures.panels import (
     TRIVIAL_LINE,
     Key,
     add_legend,
-    choose_networks,
+    choose_models,
+    describe_selection,
     draw_trivial,
     make_panels,
     method_with_losses,
@@ -46,16 +47,12 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[Key, Choice]) -> 
     """
     from matplotlib.lines import Line2D
 
-    every = models_of(metrics)
-    models = choose_models(metrics, choices)
+    every, models = models_of(metrics), choose_models(metrics, choices, MOST_PANELS // 2)
     seeds = style.count_seeds(metrics)
     heading = [
         f"{dataset}: what each penalty strength costs, and what it leaves",
         f"lines: median over {seeds}; bands: their range; rings: strength chosen on validation",
-        *(
-            [f"the {len(models)} of {len(every)} models that forecast validation data best"]
-            * (len(models) < len(every))
-        ),
+        *describe_selection(len(models), len(every), "models"),
     ]
     panels = make_panels(2 * len(models), height=2.3, heading=heading)
     looks = style.looks(style.method_order(metrics["method"]))
@@ -97,17 +94,6 @@ def draw(dataset: str, metrics: pd.DataFrame, choices: Mapping[Key, Choice]) -> 
         texts.append(TRIVIAL)
     add_legend(panels, handles, texts, columns=3 if max(map(len, texts), default=0) < 24 else 2)
     return panels.figure
-
-
-def choose_models(metrics: pd.DataFrame, choices: Mapping[Key, Choice]) -> list[str]:
-    """The models that are shown: all, or of more than have room those that forecast validation data best."""
-    models = models_of(metrics)
-    most = MOST_PANELS // 2
-    if len(models) <= most:
-        return models
-    # The first network of each model comes before the second of any.
-    best = {model for model, _ in choose_networks(metrics, choices, most)}
-    return [model for model in models if model in best] or models[:most]
 
 
 def methods_with_strengths(metrics: pd.DataFrame, model: str) -> list[str]:

@@ -77,7 +77,7 @@ def effects_of_each(
                 # NaN, and last, of a variable that does not move in the training data.
                 "relative": effect / np.where(spread > 0, spread, np.nan),
                 "agreement": (np.sign(change) == np.sign(effect)).mean(axis=0),
-                "verdict": verdicts(lower, upper),
+                "verdict": verdicts(lower, upper, len(change)),
             }
         )[intervention.free(data.features)]
         table = table.sort_values("relative", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)

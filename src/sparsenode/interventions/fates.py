@@ -176,7 +176,8 @@ class FateCount:
         Returns:
             Columns `intervention`, `fate` (and `none` of them), `share` of the forecasts that end there (the mean over
             members), `without` the intervention, `change`, the ends `lower` and `upper` of its interval over members,
-            which compare each member with itself, and `verdict` (up, down, cannot be told).
+            which compare each member with itself, and `verdict` (up, down, or of fewer than three members
+            always cannot be told).
         """
         starts = self._starts_of(ensemble)
         without = self._shares(ensemble, starts, Intervention(UNCLAMPED, {}))
@@ -196,7 +197,7 @@ class FateCount:
                     "change": change,
                     "lower": lower.clip(-1.0, 1.0),
                     "upper": upper.clip(-1.0, 1.0),
-                    "verdict": verdicts(lower, upper),
+                    "verdict": verdicts(lower, upper, len(shares) - 1),
                 }
             )
             tables.append(table.sort_values("change", key=np.abs, ascending=False, kind="stable"))

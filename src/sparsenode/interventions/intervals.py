@@ -7,6 +7,7 @@ import numpy as np
 from sparsenode.errors import UserError
 
 UP, DOWN, UNTOLD = "up", "down", "cannot be told"
+FEWEST_MEMBERS = 3
 
 
 def check_coverage(coverage: float) -> None:
@@ -46,6 +47,15 @@ def member_interval(values: np.ndarray, coverage: float) -> tuple[np.ndarray, np
     return center, np.where(finite, lower, np.nan), np.where(finite, upper, np.nan)
 
 
-def verdicts(lower: np.ndarray, upper: np.ndarray) -> list[str]:
-    """Whether each interval is above zero, below it, or tells neither."""
+def verdicts(lower: np.ndarray, upper: np.ndarray, members: int) -> list[str]:
+    """Whether each interval is above zero, below it, or tells neither.
+
+    Args:
+        lower: lower ends.
+        upper: upper ends, of the same shape (value,).
+        members: number of members that the intervals are of. Of fewer than `FEWEST_MEMBERS` nothing can be told: the
+            same value of two of them by chance is an interval without any width.
+    """
+    if members < FEWEST_MEMBERS:
+        return [UNTOLD] * len(lower)
     return [UP if low > 0 else DOWN if high < 0 else UNTOLD for low, high in zip(lower, upper, strict=True)]

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: its plan, how far it is, warnings as they come; at most `MOST_LINES` lines."""
+"""What a run shows while it goes on: its plan, how far it is, warnings as they come, in some `MOST_LINES` lines."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from sparsenode.remarks import read_warnings
 TERMINAL, FULL = "SPARSENODE_TERMINAL", "full"
 """The environment variable by which Snakemake's own output is asked for, and its value."""
 MOST_LINES = 60
+"""Lines up to the end of a run without failures; its end has `LEAST_LEFT` lines in any case."""
 MOST_WARNINGS = 5
 MOST_FAILURES = 3
+"""Failures that are told with their reasons and the ends of their logs; all others are told in a line each."""
 LOG_LINES = 5
 """Lines at the end of the log of a failed job that are shown."""
 PROGRESS_LINES = 10
@@ -43,7 +45,9 @@ _SAYS_NOTHING = (
     "will exit after", "exiting because", "at least one job did not", "downloading ", "no plugin", "submitted job",
     "slurm run id", "removed temporary", "creating ",
 )  # fmt: skip
+_TOLD_WHILE_RUNNING = ("Complete log", "Nothing to be done", "Trying to restart", "Terminating processes")
 _TAIL_BYTES = 4096
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -111,16 +115,26 @@ class Terminal:
                 elif len(self._warnings) == MOST_WARNINGS + 1:
                     self._write(["further warnings are told at the end"])
 
-    def failed(self, number: int, rule: str, logs: Sequence[str]) -> None:
-        """A job has failed: which one, the end of its log, and where all of it is."""
+    def failed(self, number: int, rule: str, logs: Sequence[str], reason: str = "") -> None:
+        """A job has failed: which one, the reason that a cluster gives, the end of its log, and where all of it is."""
         with self._lock:
             job = self._running.pop(number, None) or Job(rule)
+        self._report_failure(f"{job.name} ({rule})", logs, reason)
+
+    def group_failed(self, name: str, members: Sequence[int], logs: Sequence[str]) -> None:
+        """A group of jobs has failed, which is one failure: which of its members is at fault only its log tells."""
+        with self._lock:
+            jobs = [job for number in members if (job := self._running.pop(number, None))]
+        names = f" ({', '.join(job.name for job in jobs[:_NAMED])}{', ...' * (len(jobs) > _NAMED)})" if jobs else ""
+        self._report_failure(f"group {name}{names}", logs)
+
+    def _report_failure(self, name: str, logs: Sequence[str], reason: str = "") -> None:
         self._failures += 1
-        if self._failures > MOST_FAILURES:
-            return
-        lines = [line for path in logs for line in _tail(path)[-LOG_LINES:]]
-        where = f"; its log: {', '.join(logs)}" if logs else ""
-        self._write([f"error: {job.name} ({rule}) failed{where}", *(f"  {line}" for line in lines)])
+        lines = [f"error: {name} failed" + (f"; its log: {', '.join(logs)}" if logs else "")]
+        if self._failures <= MOST_FAILURES:
+            details = [*reason.splitlines(), *(line for path in logs for line in _tail(path)[-LOG_LINES:])]
+            lines += [f"  {line}" for line in details if line.strip()]
+        self._write(lines)
 
     def progress(self, done: int, total: int) -> None:
         """So many of all jobs are done: on a terminal the line is written again, elsewhere one at each tenth."""
@@ -138,7 +152,7 @@ class Terminal:
         if level < logging.WARNING:
             if not text or text == "None" or text.lower().startswith(_SAYS_NOTHING):
                 return
-            if self._is_running and not text.startswith(("Complete log", "Nothing to be done")):
+            if self._is_running and not text.startswith(_TOLD_WHILE_RUNNING):
                 return
         lines = text.splitlines()
         room = max(MOST_LINES - self._lines, LEAST_LEFT)
@@ -147,7 +161,7 @@ class Terminal:
         self._write(lines)
 
     def close(self) -> None:
-        """End the live line."""
+        """End the live line, and say once how many failures were told in a line only."""
         self._stopped.set()
         if self._refresher is not None:
             self._refresher.join(timeout=2 * REFRESH)
@@ -156,6 +170,9 @@ class Terminal:
             with self._lock:
                 self._clear()
                 self._stream.flush()
+        further, self._failures = self._failures - MOST_FAILURES, 0
+        if further > 0:
+            self._write([f"of {further} further failure{'s' * (further > 1)} the reason is only in the log of each"])
 
     def _refresh(self) -> None:
         while not self._stopped.wait(REFRESH):
