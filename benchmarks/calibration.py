@@ -26,12 +26,12 @@ from sparsenode.data.preprocess import assemble
 from sparsenode.data.sources import make_source
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.inference import test_edges
-from sparsenode.inference.edges import FDR
 from sparsenode.peers import RandomPeer, make_peer
 from sparsenode.peers.derivatives import read_samples
 
 FOLDER = Path(__file__).parent
 TABLE, PAIRS = FOLDER / "calibration.csv", FOLDER / "calibration_pairs.csv"
+SYSTEM, PAIR = ("kind", "system"), ("kind", "system", "source", "target")
 RATES = (0.05, 0.1, 0.2)
 SIGNED = ("linear", "hill")  # kinds whose edges have a sign that does not depend on the state
 PEERS = ("correlation", "lasso", "quadratic_lasso", "extra_trees")
@@ -99,7 +99,7 @@ def run_system(kind: str, number: int, commit: str) -> tuple[dict[str, Any], pd.
     started, cpu = time.perf_counter(), time.process_time()
     test = test_edges(adata)
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    pairs = test.table[["source", "target", "effect", "lower", "upper", "p", "q", "sign", "verdict"]].copy()
+    pairs = test.table[["source", "target", "effect", "lower", "upper", "p", "q", "sign", "selected", "verdict"]].copy()
     sign = np.sign([truth.loc[source, target] for source, target in zip(pairs["source"], pairs["target"], strict=True)])
     pairs["edge"] = sign != 0
     samples = read_samples(adata, 1)
@@ -128,7 +128,7 @@ def run_system(kind: str, number: int, commit: str) -> tuple[dict[str, Any], pd.
         selected = (pairs["q"] <= rate).to_numpy()
         row |= {f"selected_{rate:g}": int(selected.sum()), f"false_{rate:g}": int((selected & ~edges).sum())}
     row["rejected_absent"] = int(((pairs["p"] < 0.05).to_numpy() & ~edges).sum())
-    row["wrong_signs"] = int(((pairs["q"] <= FDR).to_numpy() & edges & (pairs["sign"] != sign)).sum())
+    row["wrong_signs"] = int((pairs["selected"] & edges & (pairs["sign"] != sign)).sum())
     row["untold"] = int((pairs["verdict"] == "cannot be told").sum())
     some = 0 < edges.sum() < len(edges)
     row["auprc"] = rank_pairs(pairs["effect"].to_numpy(), edges.astype(float))["auprc"] if some else np.nan
@@ -214,9 +214,11 @@ def print_table(table: pd.DataFrame, pairs: pd.DataFrame) -> None:
             )
 
 
-def read_rows(file: Path) -> pd.DataFrame:
-    """Rows of what is finished."""
-    return pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["kind", "system"])
+def read_rows(file: Path, key: tuple[str, ...]) -> pd.DataFrame:
+    """Rows of what is finished, the last one of each key: a run that was ended leaves pairs that are measured again."""
+    if not file.exists():
+        return pd.DataFrame(columns=[*key])
+    return pd.read_csv(file).drop_duplicates([*key], keep="last", ignore_index=True)
 
 
 def append(rows: pd.DataFrame, file: Path) -> None:
@@ -248,14 +250,18 @@ def main() -> None:
     end = time.monotonic() + 60 * arguments.minutes
     counts = {kind: arguments.systems or (WITHOUT_EDGES if kind == "no_edges" else SYSTEMS) for kind in arguments.kinds}
     if not arguments.print_only:
-        for kind, number in next_systems(read_rows(TABLE), counts):
+        for kind, number in next_systems(read_rows(TABLE, SYSTEM), counts):
             if time.monotonic() > end:
                 break
             row, pairs = run_system(kind, number, commit)
             append(pairs, PAIRS)
             append(pd.DataFrame([row]), TABLE)
             print(f"{kind} {number}: {row['seconds']:.0f} s", flush=True)
-    print_table(read_rows(TABLE), read_rows(PAIRS))
+    rows = read_rows(TABLE, SYSTEM)
+    if rows.empty:
+        print("no system is measured yet")
+    else:
+        print_table(rows, read_rows(PAIRS, PAIR))
 
 
 if __name__ == "__main__":

@@ -86,3 +86,30 @@ def test_the_fastest_other_package_is_what_ours_is_compared_with(monkeypatch: py
     assert table["times_the_fastest_other"].tolist() == pytest.approx([2.0] * 16)
     assert table["diffrax_ms_per_member"].tolist() == pytest.approx([9.0] * 16)
     assert "torchode_ms_per_member" not in table
+
+
+@pytest.mark.slow(reason="imports all of them in a process of its own")
+def test_every_benchmark_can_be_imported() -> None:
+    """What another package offers may be missing; every name of this one is there."""
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n"
+        "        importlib.import_module(name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        if error.name.split('.')[0] in {'sparsenode', *sys.argv[1:]}:\n"
+        "            raise\n"
+    )
+    names = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
+    done = subprocess.run([sys.executable, "-c", code, *names], cwd=BENCHMARKS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_system_that_was_measured_again_counts_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calibration = load(monkeypatch, "calibration")
+    file = tmp_path / "pairs.csv"
+    assert calibration.read_rows(file, calibration.PAIR).columns.tolist() == ["kind", "system", "source", "target"]
+    file.write_text("kind,system,source,target,q\nhill,0,a,b,.5\nhill,0,b,a,.5\nhill,0,a,b,.1\nhill,1,a,b,.2\n")
+    rows = calibration.read_rows(file, calibration.PAIR)
+    assert rows["q"].tolist() == [0.5, 0.1, 0.2]
+    assert rows["target"].tolist() == ["a", "b", "b"]
