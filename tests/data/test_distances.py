@@ -2,16 +2,19 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from sparsenode.data.contract import check_trajectories
 from sparsenode.data.distances import CHANGED, INTERPOLATION, OUTSIDE
 from sparsenode.data.preprocess import assemble
+from sparsenode.data.simulated.systems.dysts import Dysts
 from sparsenode.data.sources import make_source
 from sparsenode.data.trajectories import RawTrajectories, Trajectory
 from sparsenode.errors import UserError
+from sparsenode.pipeline.configuration import read_configuration
 
 PARAMETERS = {
-    "linear": "matrix",
+    "linear": "coupling",
     "hill": "strength",
     "second_order": "coupling",
     "kuramoto": "coupling",
@@ -22,7 +25,8 @@ PARAMETERS = {
     "glycolysis": "k1",
 }
 OPTIONS = {
-    "lotka_volterra": {"step_noise": 0, "horizon": 0.5, "lowest_start": 2, "highest_start": 10},
+    "linear": {"strength": [0.2, 0.6], "slowest_decay": 0.5},
+    "lotka_volterra": {"step_noise": 0, "horizon": 0.5, "lowest_start": 5, "highest_start": 10},
     "lorenz96": {"horizon": 0.5, "burn_in": 0.5},
     "rossler": {"horizon": 2},
     "fitzhugh_nagumo": {"neurons": 2, "horizon": 0.5},
@@ -94,6 +98,38 @@ def test_exact_values_are_those_of_the_solved_system(name):
             assert np.abs(entry.noise_free - test.noise_free[test.phases == "fit"]).max() > 1e-3
 
 
+@pytest.mark.parametrize("edition", ["study", "study_small"])
+def test_no_species_of_the_study_is_extinct_farther_out(repository, edition):
+    config = read_configuration(repository, [repository / "experiments" / f"{edition}.yaml"])
+    options = [entry["options"] for entry in config["datasets"].values() if entry["source"] == "lotka_volterra"]
+    # The starts are of the seed, the species and the number of trajectories only.
+    starts = {(each["seed"], each["partners"], each["trajectories"]): each for each in options}
+    assert len({each["seed"] for each in starts.values()}) == len({each["partners"] for each in starts.values()}) > 2
+    for each in starts.values():
+        raw = make_source("lotka_volterra", {**each, "horizon": 0.01, "share_kept": 1}).load({})
+        for phase in OUTSIDE:
+            assert min(entry.noise_free[0].min() for entry in of_phase(raw, phase)) > 0
+
+
+def test_a_linear_system_that_would_grow_is_refused():
+    with pytest.raises(
+        UserError, match=r"couplings 2 times as strong make the linear system grow, e-fold in 1\.8\d* u"
+    ):
+        load("linear", strength=[0.5, 1.5], slowest_decay=0.2, nodes=8)
+
+
+def test_the_changed_parameter_of_chaotic_systems_of_the_study_matters(repository):
+    file = yaml.safe_load((repository / "experiments" / "study.yaml").read_text(encoding="utf-8"))
+    parameter = file["datasets"]["chaos"]["options"]["distances"]["parameter"]
+    for name in file["datasets"]["chaos"]["sweep"]["system"]:
+        system = Dysts(name)
+        start, times = system.draw_starts(np.random.default_rng(0), 1), np.linspace(0, 2 * system.lyapunov_time, 20)
+        exact = system.solve(start, times)
+        for factor in CHANGED.values():
+            error = np.square(system.with_parameter(parameter, factor).solve(start, times) - exact).mean()
+            assert error > 1e-3 * exact.var(axis=1).mean(), (name, factor)
+
+
 def test_starts_are_those_of_the_first_observation_after_a_burn_in():
     raw = load("lorenz96", burn_in=0.7)
     test = usual_tests(raw)[0]
@@ -106,7 +142,7 @@ def test_hidden_variables_are_left_out_of_all_sets():
 
 
 def test_noise_is_drawn_for_each_set_and_of_the_size_asked_for():
-    raw = load("linear", noise=0.5, nodes=30, observations=40)
+    raw = load("linear", noise=0.5, nodes=30, observations=40, slowest_decay=1.5)
     residuals = [entry.values[1:] - entry.noise_free[1:] for entry in raw.trajectories[5:]]
     assert np.std(np.concatenate(residuals)) == pytest.approx(0.5, rel=0.05)
     firsts = {residual[0, 0] for residual in residuals}

@@ -585,6 +585,8 @@ def test_the_schema_for_editors_is_that_of_the_settings(repository, tmp_path):
         ["gene_networks"],
         ["gene_networks", "gene_networks_yeast"],
         ["lorenz96"],
+        ["study"],
+        ["study_small"],
     ],
 )
 def test_experiments_are_valid(repository, experiments):

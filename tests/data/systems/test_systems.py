@@ -25,7 +25,7 @@ SYSTEMS: dict[str, System] = {
     "kuramoto": Kuramoto.draw(np.random.default_rng(3), 5, density=0.3),
     "glycolysis": Glycolysis(),
     "fitzhugh_nagumo": FitzHughNagumo.draw(np.random.default_rng(3), 5, density=0.3),
-    "linear": Linear.draw(np.random.default_rng(3), 6, density=0.3),
+    "linear": Linear.draw(np.random.default_rng(3), 6, density=0.3, slowest_decay=3.0),
     "linear_without_edges": Linear.draw(np.random.default_rng(3), 4, density=0.0),
 }
 

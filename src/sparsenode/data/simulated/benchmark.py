@@ -222,8 +222,11 @@ class BenchmarkSource(SimulatedSource):
         )
 
     def _course(self, system: System, starts: Floats, times: Floats) -> Floats:
-        """All features (trajectory, time, feature) of a system without noise in its dynamics, from `starts` on."""
-        return system.observe(system.solve(starts, times, most_evaluations=self.most_evaluations(times)))
+        """All features (trajectory, time, feature) of a system without noise in its dynamics, from `starts` on.
+
+        `times` are (trajectory, time).
+        """
+        return system.observe(system.solve(starts, times, most_evaluations=self.most_evaluations(times[0])))
 
     def nearest_allowed(self, system: System, states: Floats) -> Floats:
         """The states (…, variable) nearest to `states` that the system can have."""

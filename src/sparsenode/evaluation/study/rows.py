@@ -41,6 +41,8 @@ _STRUCTURE = {
 """Structure: rankings by the mean absolute Jacobian, which all architectures have; `spurious`, the share of the absent
 pairs that are connected; `sign_errors`, the share of wrong signs among the true edges found."""
 _LARGER_IS_BETTER = {"auroc", "auprc"}
+_OF_SYSTEM = {"parameter_factors", "hidden", "missing", "process_noise"}
+"""Options that all simulated sources share and that make another network, or another observation than is compared."""
 _OF_OBSERVATION = {"horizon", "observations", "points_per_period", "periods", "lyapunov_times", "irregular"}
 """Options that say how a system is observed, beside those that all simulated sources share."""
 
@@ -108,7 +110,13 @@ def describe_dataset(settings: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(source, SimulatedSource):
         message = f"the study takes simulated data, not those of the data source {source.name}"
         raise UserError(message)
-    shared = set(SimulatedSource.model_fields) | _OF_OBSERVATION
+    if getattr(source, "irregular", False):
+        message = (
+            f"the study takes regular times of which a share is kept, not `irregular` ones of the data source "
+            f"{source.name}; leave `irregular` out and set `share_kept`"
+        )
+        raise UserError(message)
+    shared = set(SimulatedSource.model_fields) - _OF_SYSTEM | _OF_OBSERVATION
     defaults = {name: field.default for name, field in type(source).model_fields.items()}
     system = {
         name: getattr(source, name)

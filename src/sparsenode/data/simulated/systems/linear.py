@@ -1,22 +1,26 @@
 """Linear systems dx/dt = A x of any size and density, stable, with an exact solution."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsenode.data.simulated.system import System, draw_couplings, number_names
+from sparsenode.data.solvable import check_factor
 from sparsenode.data.trajectories import Floats
 from sparsenode.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
 class Linear(System):
-    """dx/dt = `matrix` x, with `matrix` (target, source) per unit of time."""
+    """dx/dt = `matrix` x, with `matrix` (target, source) per unit of time.
 
-    parameters: ClassVar[tuple[str, ...]] = ("matrix",)
+    The parameter `matrix` is the speed of the whole system, `coupling` is all of the matrix but its diagonal.
+    """
+
+    parameters: ClassVar[tuple[str, ...]] = ("matrix", "coupling")
 
     matrix: Floats
 
@@ -51,9 +55,33 @@ class Linear(System):
         return number_names("x", size)
 
     @property
+    def coupling(self) -> Floats:
+        """The matrix without its diagonal, (target, source)."""
+        return self.matrix - np.diag(np.diag(self.matrix))
+
+    @property
     def variables(self) -> tuple[str, ...]:
         """Names of the variables."""
         return self.names(len(self.matrix))
+
+    def with_parameter(self, name: str, factor: float) -> Self:
+        """The same system with a parameter multiplied, see `SolvableSystem.with_parameter`.
+
+        Raises:
+            UserError: there is no such parameter, the factor is no number above 0, or the system would grow.
+        """
+        check_factor(type(self).__name__, self.parameters, name, factor)
+        if name == "matrix":
+            return replace(self, matrix=self.matrix * factor)
+        changed = np.diag(np.diag(self.matrix)) + factor * self.coupling
+        growth = float(np.linalg.eigvals(changed).real.max())
+        if growth > 0.0:
+            message = (
+                f"couplings {factor:g} times as strong make the linear system grow, e-fold in {1.0 / growth:.3g} units "
+                "of time; take a larger slowest_decay, or a weaker strength"
+            )
+            raise UserError(message)
+        return replace(self, matrix=changed)
 
     def rates(self, states: Floats) -> Floats:
         """dx/dt (…, variable) at `states` (…, variable)."""
