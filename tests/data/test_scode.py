@@ -79,7 +79,7 @@ def test_equal_pseudotimes_are_averaged_or_refused(mirror: Path, tmp_path: Path)
 
 def test_cells_without_coordinates_have_no_figure_of_a_map() -> None:
     def figures(source: str) -> list[str]:
-        entry = {"source": source, "options": {}, "evaluation": {"rolling": None}, "interventions": None}
+        entry = {"source": source, "options": {}, "evaluation": {"rolling": None}, "interventions": None, "edges": None}
         return figures_of({"datasets": {"cells": entry}}, "cells")
 
     assert "embedding" not in figures("scode")

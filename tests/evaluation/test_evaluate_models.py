@@ -283,7 +283,7 @@ def test_the_members_of_some_seeds_are_taken_out_of_a_block(trained):
 
 def test_rankings_are_written_without_rows_where_there_is_no_truth(trained, tmp_path, monkeypatch):
     evaluation = SimpleNamespace(networks={}, selections={}, rankings=None, metrics=EMPTY, forecasts=EMPTY)
-    monkeypatch.setattr(evaluate_module, "evaluate_ensembles", lambda *given: evaluation)
+    monkeypatch.setattr(evaluate_module, "evaluate_ensembles", lambda *given, **options: evaluation)
     evaluate(trained, tmp_path)
     assert len(open_rankings(tmp_path / "networks")) == 0
 

@@ -20,6 +20,7 @@ from sparsenode.pipeline.schema import (
     ModelEntry,
     PeerEntry,
     RunSettings,
+    StudySettings,
 )
 from sparsenode.typed import settings_schema
 
@@ -27,7 +28,7 @@ from sparsenode.typed import settings_schema
 def test_the_list_has_a_line_for_everything_under_the_key_that_names_it():
     parts = catalog.describe_catalog().split("\n\n")
     keys = ("of the configuration", "datasets.NAME.source", "methods.NAME.regularizer", "peers.NAME.peer")
-    sections = ["configuration", "run", "datasets", "models", "methods", "peers", "comparisons", "figures"]
+    sections = ["configuration", "run", "datasets", "models", "methods", "peers", "comparisons", "study", "figures"]
     names_by_kind = (sections, source_names(), method_names(), peer_names())
     for part, key, names in zip(parts, keys, names_by_kind, strict=False):
         heading, *lines = part.splitlines()
@@ -57,7 +58,17 @@ def test_each_key_of_the_configuration_is_described_once():
     """Those of entries in their section, those of the top level in `configuration`."""
     described = {
         section: re.findall(r"^    ([a-z_]+) \(", catalog.describe_catalog(section), re.MULTILINE)
-        for section in ("configuration", "run", "datasets", "models", "methods", "peers", "comparisons", "figures")
+        for section in (
+            "configuration",
+            "run",
+            "datasets",
+            "models",
+            "methods",
+            "peers",
+            "comparisons",
+            "study",
+            "figures",
+        )
     }
     entries = {
         "run": RunSettings,
@@ -66,6 +77,7 @@ def test_each_key_of_the_configuration_is_described_once():
         "methods": MethodEntry,
         "peers": PeerEntry,
         "comparisons": ComparisonEntry,
+        "study": StudySettings,
         "figures": FiguresSettings,
     }
     assert described.pop("configuration") == [key for key in Configuration.model_fields if key not in entries]

@@ -15,7 +15,7 @@ import torch
 from drawn_noise import draw_normal
 from sparsenode.dynamics import network
 from sparsenode.errors import InterruptedTrainingError, UserError
-from sparsenode.methods import EdgeProximal, Pruner, get_method, method_names
+from sparsenode.methods import Pruner, get_method, method_names, needs_one_network_per_target
 from sparsenode.progress import Report
 from sparsenode.settings import (
     BootstrapSettings,
@@ -45,7 +45,7 @@ def problems(rotation: anndata.AnnData) -> list[tuple[float, Problem]]:
 
 PRIOR = np.array([[0.0, -1.0], [0.5, 0.0]])
 PRUNING = {"epochs": 20, "first_epoch": 4, "first_share": 0.5, "every": 5, "share": 0.3}
-NAMED = {"dash": {"prior": "known"}}
+NAMED = {"dash": {"prior": "known"}, "masked": {"prior": "known"}}
 
 
 def strengths_of(method: str, *strengths: float, **options: Any) -> MethodSettings:
@@ -58,7 +58,7 @@ def strengths_of(method: str, *strengths: float, **options: Any) -> MethodSettin
 
 def suited(settings: ModelSettings, method: str) -> ModelSettings:
     """With one network per target where the method needs it."""
-    return settings.changed(network="per_target") if issubclass(get_method(method), EdgeProximal) else settings
+    return settings.changed(network="per_target") if needs_one_network_per_target(get_method(method)) else settings
 
 
 def run(
