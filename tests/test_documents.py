@@ -332,5 +332,6 @@ def test_files_that_are_asked_for_can_be_made(command: str, tmp_path: Path) -> N
     base = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
     workflow = Workflow(REPOSITORY, tmp_path, base)
     workflow.configure()
+    (tmp_path / "experiments").symlink_to(REPOSITORY / "experiments")
     _, *words = shlex.split(command)
     succeed(workflow.snakemake("--dry-run", *words))

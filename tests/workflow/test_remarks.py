@@ -1,11 +1,14 @@
 """What is doubtful reaches the person who runs the workflow: on the terminal, in the report, and as an error."""
 
+from dataclasses import replace
+
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
 
 from snakemake_runs import succeed
+from sparsenode.pipeline.terminal import MOST_LINES, TERMINAL
 from sparsenode.remarks import LARGEST, LOST, SMALLEST, STILL, read_remarks
 
 pytestmark = pytest.mark.workflow
@@ -56,9 +59,20 @@ def test_a_run_of_which_nothing_finished_fails_with_the_reason(workflow):
 
 
 def test_a_run_in_which_nothing_moves_says_so_at_its_end(workflow):
+    """It is shown as people see it: a plan, progress, the summary, and what is doubtful."""
     write_letters(workflow.folder, times=1e-9)
     workflow.configure(**RUN)
-    done = succeed(workflow.snakemake("--", "results/remarks.md"))
+    workflow = replace(workflow, environment={**workflow.environment, TERMINAL: ""})
+    done = succeed(workflow.snakemake("--", "results/remarks.md", "results/summary.md"))
+    lines = done.output.splitlines()
+    # Before the plan there is only a line of Snakemake's on the profile.
+    assert "8 jobs to do: 1 dataset, 2 files of settings, 2 trainings, 1 evaluation, 2 tables" in lines[:2]
+    assert [line for line in lines if line.startswith("8 of 8 jobs, ")]
+    assert len(lines) <= MOST_LINES
+    summary, doubts = lines.index("letters"), lines.index("What is doubtful about the results:")
+    assert lines[summary + 1].startswith("- Best on validation data: ")
+    assert lines.index("All of it is in results/remarks.md.") > doubts > summary
+    assert lines[summary - 2].startswith("8 of 8 jobs, ")
     told = done.output.rpartition("What is doubtful about the results:")[2]
     assert "nothing moves" in told
     assert "trajectories are short, 1e-08 (time unit)" in told
