@@ -23,7 +23,9 @@ def test_a_test_of_edges_is_made_once_and_stands_beside_the_network(fitted: Spar
     model = copy.copy(fitted)
     assert "q" not in model.network()
     test = model.test_edges(folds=2, units=2, draws=1, rounds=2)
-    assert test.settings == EdgeTestSettings(folds=2, units=2, draws=1, rounds=2)
+    window = test.settings.window
+    assert window is not None  # chosen from the data
+    assert test.settings == EdgeTestSettings(folds=2, units=2, draws=1, rounds=2, window=window)
     assert model.edges(0.2).equals(test.edges(0.2))
     assert model.edge_test_ is test
     network = model.network().set_index(["source", "target"])
@@ -81,8 +83,8 @@ def test_masked_pairs_of_a_sparse_model_have_no_importance(tested: SparseNODE) -
 def test_another_test_of_edges_ranks_again(fitted: SparseNODE, monkeypatch: pytest.MonkeyPatch) -> None:
     model = copy.copy(fitted)
     model.ranking = "costs"
-    made = iter([edge_test(["x1", "x2"], [("x1", "x2")]), edge_test(["x1", "x2"], [("x2", "x1")])])
-    monkeypatch.setattr("sparsenode.inference.test_edges", lambda *_, **__: next(made), raising=False)
+    tests = iter([edge_test(["x1", "x2"], [("x1", "x2")]), edge_test(["x1", "x2"], [("x2", "x1")])])
+    monkeypatch.setattr("sparsenode.inference.test_edges", lambda *_, **__: next(tests), raising=False)
     for first, second in (("x1", "x2"), ("x2", "x1")):
         model.test_edges()
         assert model.importance()[["source", "target"]].to_numpy().tolist()[0] == [first, second]

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sparsenode.inference import EdgeTest
     from sparsenode.training.engine import Engine
 
+BY_COSTS = frozenset({"costs", "ranks"})
+"""Rankings that take a test of edges."""
 MATCHED_ITERATIONS = 400
 """Iterations of the members that are matched for a ranking."""
 PATH, PATH_SEEDS = tuple(map(strength_at, range(-6, 3))), 2
@@ -103,7 +105,7 @@ def measure_importances(
     paths = mean_shares(np.asarray(chosen.path_matrix()), deviations)
     measures = {"fitted": derivative_shares(chosen, data), "paths": paths}
     kind, reason = str(ranking.value), ranking.reason
-    if kind in {"costs", "ranks"}:
+    if kind in BY_COSTS:
         tested = test()
         if tested.reason:
             kind, reason = "derivatives", f"no costs: {tested.reason}"

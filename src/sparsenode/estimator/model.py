@@ -56,7 +56,6 @@ _DERIVED = (
     *("evaluation_", "dense_evaluation_", "peers_", "remarks_", "edge_test_", "matched_", "importances_"),
     *("_chosen", "_truth", "_tables"),
 )
-_OF_TEST = ("importances_", "_tables")  # of these what a test of edges can change
 TESTED_PRIOR = "tested"
 """Name of the prior network of a sparse model: the edges that it may have."""
 _REFITTED = ("seeds", "iterations", "learning_rate", "verbose", "threads", "device")
@@ -430,12 +429,14 @@ class SparseNODE(BaseEstimator):
         Raises:
             UserError: settings or names cannot be used.
         """
+        from sparsenode.estimator.importance import BY_COSTS
         from sparsenode.inference import test_edges
 
         self._check_fitted()
         self.edge_test_: EdgeTest = test_edges(self.adata_, **{"threads": int(self.threads), **settings})
-        for name in _OF_TEST:
-            self.__dict__.pop(name, None)
+        if self._ranking.value in BY_COSTS:
+            for name in ("importances_", "_tables"):
+                self.__dict__.pop(name, None)
         return self.edge_test_
 
     def edges(self, fdr: float | None = None, *, dependent: bool = False) -> pd.DataFrame:
