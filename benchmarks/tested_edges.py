@@ -30,6 +30,7 @@ from sparsenode.data.preprocess import load_dataset
 from sparsenode.errors import UserError
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.inference import test_edges
+from sparsenode.inference.results import mask_unscreened, order_effects
 
 TABLE = Path(__file__).with_suffix(".csv")
 RATES = (0.05, 0.1, 0.2)
@@ -114,8 +115,8 @@ def measure_system(load: Callable[[], AnnData]) -> dict[str, Any]:
     row["wrong"] = float(differs.mean())
     row["wrong_with_self"] = float(pd.concat([differs, differs_itself]).mean()) if len(itself) else ""
     some = 0 < row["edges"] < row["pairs"]
-    effects, present = off_diagonal["effect"].to_numpy(), off_diagonal["edge"].to_numpy(float)
-    row["auprc"] = rank_pairs(np.nan_to_num(effects), present)["auprc"] if some else ""
+    effects, present = mask_unscreened(off_diagonal)["effect"].to_numpy(), off_diagonal["edge"].to_numpy(float)
+    row["auprc"] = rank_pairs(order_effects(effects), present)["auprc"] if some else ""
     return {**row, "seconds": seconds, "commit": commit()}
 
 

@@ -101,7 +101,8 @@ def test_every_benchmark_can_be_imported() -> None:
         "            raise\n"
     )
     names = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
-    done = subprocess.run([sys.executable, "-c", code, *names], cwd=BENCHMARKS, capture_output=True, text=True)
+    command = [sys.executable, "-c", code, *names]
+    done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -6,10 +6,10 @@ makes the results again. A change that leaves every value as it is (speed, messa
 
 PREPROCESSING = 5
 PEERS = 3
-EDGES = 1
+EDGES = 2
 AUTOMATIC = 1
 TRAINING = 5
-EVALUATION = 13
+EVALUATION = 14
 INTERVENTIONS = 5
 FIGURES = 14
 STUDY = 1

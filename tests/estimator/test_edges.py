@@ -23,7 +23,9 @@ def test_a_test_of_edges_is_made_once_and_stands_beside_the_network(fitted: Spar
     model = copy.copy(fitted)
     assert "q" not in model.network()
     test = model.test_edges(folds=2, units=2, draws=1, rounds=2)
-    assert test.settings == EdgeTestSettings(folds=2, units=2, draws=1, rounds=2)
+    window = test.settings.window
+    assert window is not None  # chosen from the data
+    assert test.settings == EdgeTestSettings(folds=2, units=2, draws=1, rounds=2, window=window)
     assert model.edges(0.2).equals(test.edges(0.2))
     assert model.edge_test_ is test
     network = model.network().set_index(["source", "target"])
@@ -65,6 +67,28 @@ def test_a_sparse_model_has_the_selected_edges_and_no_influence_of_others(tested
     assert sparse.settings_["model_settings"]["iterations"] == 8
     assert "test of edges: 1 of 2 edges are needed" in sparse.summary()
     assert tested.settings_["method"] != "masked"
+
+
+def test_masked_pairs_of_a_sparse_model_have_no_importance(tested: SparseNODE) -> None:
+    """Members that are matched for a ranking have no mask: what ranked the fit does not rank the sparse model."""
+    tested.ranking = "derivatives"
+    sparse = tested.refit_edges(iterations=4, seeds=1)
+    importance = sparse.importance().set_index(["source", "target"])["importance"]
+    assert importance[("x2", "x1")] == 0.0
+    assert importance[("x1", "x2")] > 0.0
+    assert "of validation data, by which its edges were chosen, have an error" in sparse.summary()
+    assert "were held out" not in sparse.summary()
+
+
+def test_another_test_of_edges_ranks_again(fitted: SparseNODE, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = copy.copy(fitted)
+    model.ranking = "costs"
+    tests = iter([edge_test(["x1", "x2"], [("x1", "x2")]), edge_test(["x1", "x2"], [("x2", "x1")])])
+    monkeypatch.setattr("sparsenode.inference.test_edges", lambda *_, **__: next(tests), raising=False)
+    for first, second in (("x1", "x2"), ("x2", "x1")):
+        model.test_edges()
+        assert model.importance()[["source", "target"]].to_numpy().tolist()[0] == [first, second]
+        assert model.rankings().query("method == 'grouplasso'")["source"].iloc[0] == first
 
 
 def test_a_sparse_model_is_kept_by_a_file(tested: SparseNODE, tmp_path: Path) -> None:

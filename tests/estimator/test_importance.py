@@ -44,7 +44,7 @@ def make_test(effect: list[float], screened: list[float]) -> EdgeTest:
     """A test of three variables: effects of the pairs and no effect on itself but of the first."""
     names = ["a", "b", "c"]
     pairs = [(source, target) for source in names for target in names if source != target]
-    table = pd.DataFrame(pairs, columns=["source", "target"]).assign(effect=effect, screened=screened)
+    table = pd.DataFrame(pairs, columns=["source", "target"]).assign(effect=effect, screened=screened, sign=1)
     itself = pd.DataFrame({"source": names, "target": names, "effect": [0.5, 0.0, 0.0]})
     return cast(EdgeTest, SimpleNamespace(table=table, self_effects=itself, reason=""))
 
@@ -62,27 +62,30 @@ def test_a_mean_rank_takes_what_is_missing_as_least() -> None:
 
 
 @pytest.mark.slow(reason="fits a model")
-@pytest.mark.parametrize("ranking", ["fitted", "paths", "derivatives", "ranks"])
+@pytest.mark.parametrize("ranking", ["fitted", "paths", "derivatives", "ranks", "costs"])
 def test_the_network_is_in_the_order_of_what_ranks(
     tiny: dict[str, Any], ranking: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values, times = rotation()
     values = np.concatenate((values, values[..., :1] * values[..., 1:] + 0.3 * values[..., :1]), axis=-1)
     model = SparseNODE(**{**tiny, "ranking": ranking}).fit(values, times)
-    test = make_test([1.0, 2.0, 3.0, -4.0, 5.0, 0.0], [1.0] * 6)
+    test = make_test([1.0, -2.0, 3.0, -4.0, 5.0, 0.0], [1.0] * 5 + [0.0])
     for table in (test.table, test.self_effects):
         table[["source", "target"]] = table[["source", "target"]].replace({"a": "x1", "b": "x2", "c": "x3"})
     monkeypatch.setattr(model, "test_edges", lambda: test)
     assert model.importances_.ranking == Choice("ranking", ranking, "set by hand")
     everything = model.importance()
     assert len(everything) == 6
-    assert everything["importance"].is_monotonic_decreasing
+    assert everything["importance"].dropna().is_monotonic_decreasing
+    if ranking == "costs":
+        assert everything["importance"].tolist()[:5] == [5.0, 3.0, 1.0, -2.0, -4.0]
+        assert np.isnan(everything["importance"].iloc[5])  # of the pair that no screen let in
     network = model.network()
     both = network.merge(everything, on=["source", "target"])
     assert both["rank_x"].tolist() == list(range(1, len(network) + 1))
-    assert both["importance"].is_monotonic_decreasing
-    np.testing.assert_allclose(both["effect"].abs(), both["importance"])
-    more = {"derivatives": {"derivatives"}, "ranks": {"derivatives", "costs"}}
+    assert both["rank_y"].is_monotonic_increasing
+    np.testing.assert_allclose(both["effect"].abs(), both["importance"].clip(lower=0).fillna(0))
+    more = {"derivatives": {"derivatives"}, "ranks": {"derivatives", "costs"}, "costs": {"costs"}}
     assert set(everything.columns[4:]) == {"fitted", "paths"} | more.get(ranking, set())
     assert len(model.importance(self_loops=True)) == 9
     assert f"ranked by {ranking}: set by hand" in model.summary()

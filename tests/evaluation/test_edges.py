@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,6 +86,19 @@ def test_a_damaged_file_is_named(tmp_path: Path, name, damage, message: str) -> 
         read_test(tmp_path)
 
 
+def test_a_folder_that_is_half_written_over_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_test(edge_test(NAMES, EDGES), NAMES, tmp_path)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sparsenode.evaluation.edges.graph_edges", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_test(edge_test(NAMES, []), NAMES, tmp_path)
+    with pytest.raises(UserError, match=r"test\.json is missing; run again"):
+        read_test(tmp_path)
+
+
 def make_truth(edges: list[tuple[str, str]], unknown: tuple[tuple[str, str], ...] = ()) -> SimpleNamespace:
     matrix = np.zeros((4, 4))
     known = ~np.eye(4, dtype=bool)
@@ -145,6 +159,22 @@ def test_matrices_hold_the_pairs_and_self_effects_on_the_diagonal() -> None:
             assert matrices[name][place] == rows.loc[(source, target), name]
     itself = test.self_effects.set_index("target")["effect"]
     assert np.diagonal(matrices["effect"]).tolist() == itself[NAMES[::-1]].tolist()
+
+
+def test_pairs_that_no_screen_let_in_are_not_measured_and_come_last() -> None:
+    """The only edge costs less than nothing, and is above every pair that was never left out."""
+    test = edge_test(NAMES, [])
+    is_edge = (test.table["source"] == "a") & (test.table["target"] == "NA")
+    cut = test.table.assign(effect=np.where(is_edge, -0.5, 0.0), screened=np.where(is_edge, 0.2, 0.0), sign=1)
+    test = replace(test, table=cut)
+    matrices = edge_matrices(test, NAMES)
+    off_diagonal = ~np.eye(4, dtype=bool)
+    for name in ("effect", "sign"):
+        assert np.argwhere(~np.isnan(matrices[name]) & off_diagonal).tolist() == [[NAMES.index("a"), NAMES.index("NA")]]
+        assert not np.isnan(np.diagonal(matrices[name])).any()
+    values = values_of(edge_rows(test, make_truth([("a", "NA")]), NAMES, "toy"))
+    assert values["auprc"] == 1.0
+    assert values["auroc"] == 1.0
 
 
 def test_what_cannot_be_told_is_a_remark_in_words(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """The test of all edges: linear systems with known edges, and data of which nothing can be told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.linalg import expm
 
+from edge_tests import edge_test
 from sparsenode import inference
 from sparsenode.errors import UserError
 from sparsenode.inference.blocks import cut_blocks, cut_windows, usual_window
 from sparsenode.inference.networks import Layout
+from sparsenode.inference.results import CONTRADICTED
 from sparsenode.inference.systems import Wiring, fit_system_starts, solve_system, system_sensitivity
 
 CHEAP = {"folds": 3, "units": 2, "draws": 1, "rounds": 3, "window": 8}
@@ -73,6 +77,29 @@ def test_the_same_data_give_the_same_bits_however_many_threads(chain):
     assert again.table.equals(chain.table)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_fold_has_one_thread_of_torch_and_the_caller_as_many_as_before(monkeypatch, threads):
+    import torch
+
+    from sparsenode.inference import edges
+
+    class AskedError(Exception):
+        pass
+
+    def ask(*_):
+        raise AskedError(torch.get_num_threads())
+
+    monkeypatch.setattr(edges, "_run_fold", ask)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(AskedError, match=r"^1$"):
+            inference.test_edges(*simulate(CHAIN), **CHEAP, threads=threads)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.slow(reason="fits three folds")
 def test_forbidden_edges_are_in_no_model_and_required_ones_are_no_hypotheses():
     states, times = simulate(CHAIN)
@@ -110,7 +137,7 @@ def test_where_more_than_noise_is_left_nothing_can_be_told():
     assert not test.table["selected"].any()
     assert (test.table["verdict"] == "cannot be told").all()
     assert (test.self_effects["verdict"] == "cannot be told").all()
-    assert "of 2 nothing can be told" in test.summary()
+    assert "; 2 cannot be told" in test.summary()
 
 
 def test_one_short_trajectory_tells_nothing():
@@ -160,8 +187,8 @@ def test_what_cannot_be_meant_is_refused(changes, message):
 
 
 @pytest.mark.slow(reason="fits two folds")
-def test_a_required_edge_that_the_data_contradict_is_told():
-    """The true input is forbidden and another one required that only misleads: its effect is not above zero."""
+def test_a_required_edge_without_evidence_stays_in_the_model_and_is_no_hypothesis():
+    """What is required is a random walk, of which the target does not know."""
     generator = np.random.default_rng(1)
     states, times = simulate(CHAIN[:2, :2], trajectories=12, observations=13)
     noise = generator.normal(size=states[..., :1].shape).cumsum(1)
@@ -180,10 +207,25 @@ def test_a_required_edge_that_the_data_contradict_is_told():
 def test_verdicts_of_required_edges_follow_their_intervals():
     from sparsenode.inference.edges import _verdict
 
-    of = {"forbidden": False, "required": True, "untold": False, "selected": False}
+    of = {"forbidden": False, "required": True, "reason": "", "margin": 0.0, "selected": False}
     assert _verdict(**of, lower=0.1, upper=0.3) == "required"
     assert _verdict(**of, lower=-0.1, upper=0.3) == "required, without evidence"
-    assert _verdict(**of, lower=-0.3, upper=-0.1).startswith("required, but held-out observations are forecast better")
+    assert _verdict(**of, lower=-0.3, upper=-0.1) == CONTRADICTED
+    # Of an effect that the misfit could make there is no evidence, and where nothing can be told there is none at all.
+    assert _verdict(**{**of, "margin": 0.2}, lower=0.1, upper=0.3) == "required, without evidence"
+    for limits in ({"lower": 0.1, "upper": 0.3}, {"lower": -0.3, "upper": -0.1}):
+        assert _verdict(**{**of, "reason": "too few"}, **limits) == "required, without evidence"
+
+
+def test_what_the_data_contradict_is_among_the_doubts():
+    test = edge_test(["a", "b", "c"], [("a", "b")])
+    assert test.doubts() == []
+    rows = (test.table["source"] == "c") & (test.table["target"] == "a")
+    contradicted = replace(test, table=test.table.assign(verdict=test.table["verdict"].mask(rows, CONTRADICTED)))
+    doubt = "the edge from c to a is required, and held-out observations are forecast better without it"
+    assert contradicted.doubts() == [doubt]
+    assert doubt in contradicted.summary()
+    assert ("c", "a") in set(zip(*(contradicted.kept_edges()[name] for name in ("source", "target")), strict=True))
 
 
 def test_validation_observations_leave_no_gaps():

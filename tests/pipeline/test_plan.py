@@ -6,7 +6,7 @@ from sparsenode.cli import main
 from sparsenode.data.preprocess import preprocess_dataset
 from sparsenode.data.sources import make_source
 from sparsenode.errors import UserError
-from sparsenode.inference.costs import estimate
+from sparsenode.inference.costs import START_SECONDS, estimate
 from sparsenode.inference.settings import EdgeSettings
 from sparsenode.pipeline import configuration, plan
 
@@ -349,6 +349,16 @@ def test_a_test_of_edges_is_planned_with_time_and_memory(config):
     assert f"{expected.memory_mb:.1f} MB of memory" in plan.describe_plan(made, cores=2)
     assert plan.edges_job(config | {"threads": 4}, "branches").seconds < expected.seconds
     assert plan.edges_job(config | {"threads": 4}, "branches").memory_mb > expected.memory_mb
+
+
+@pytest.mark.parametrize(
+    ("variables", "observations", "measured"),
+    [(5, 496, 2.4), (3, 2001, 5.1), (10, 496, 9.1), (10, 1020, 12.0), (20, 1020, 147.0)],
+)
+def test_a_test_of_edges_takes_about_what_was_measured(variables, observations, measured):
+    """Seconds of a processor with compiled kernels: a linear system, Rucklidge's, and networks of genes."""
+    seconds = estimate(EdgeSettings(), variables=variables, observations=observations).seconds - START_SECONDS
+    assert 0.5 < seconds / measured < 2
 
 
 def test_more_of_anything_makes_a_test_of_edges_longer():

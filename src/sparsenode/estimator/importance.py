@@ -22,6 +22,7 @@ from sparsenode.data.missing import deviation_observed
 from sparsenode.errors import UserError
 from sparsenode.evaluation.measure import jacobian_states
 from sparsenode.evaluation.networks import mean_shares, target_shares
+from sparsenode.inference.results import mask_unscreened, order_effects
 from sparsenode.training.strengths import strength_at
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from sparsenode.inference import EdgeTest
     from sparsenode.training.engine import Engine
 
+BY_COSTS = frozenset({"costs", "ranks"})
+"""Rankings that take a test of edges."""
 MATCHED_ITERATIONS = 400
 """Iterations of the members that are matched for a ranking."""
 PATH, PATH_SEEDS = tuple(map(strength_at, range(-6, 3))), 2
@@ -55,6 +58,11 @@ class Importances:
     measures: Mapping[str, Floats]
     ranked: Floats
     ranking: Choice
+
+    @property
+    def ordered(self) -> Floats:
+        """What is ranked by, where what a measure says nothing of is below all else: -inf."""
+        return order_effects(self.ranked)
 
     def table(self, features: Sequence[str], *, self_loops: bool) -> pd.DataFrame:
         """All pairs, the most important first, with every measure."""
@@ -97,7 +105,7 @@ def measure_importances(
     paths = mean_shares(np.asarray(chosen.path_matrix()), deviations)
     measures = {"fitted": derivative_shares(chosen, data), "paths": paths}
     kind, reason = str(ranking.value), ranking.reason
-    if kind in {"costs", "ranks"}:
+    if kind in BY_COSTS:
         tested = test()
         if tested.reason:
             kind, reason = "derivatives", f"no costs: {tested.reason}"
@@ -120,7 +128,7 @@ def mean_ranks(matrices: Sequence[Floats]) -> Floats:
     """Mean over measures of the rank of each pair, as a share: 1 where all have it first; NaN counts as least."""
     from scipy.stats import rankdata
 
-    ranks = [rankdata(np.nan_to_num(matrix, nan=-np.inf)).reshape(matrix.shape) for matrix in matrices]
+    ranks = [rankdata(order_effects(matrix)).reshape(matrix.shape) for matrix in matrices]
     return np.asarray(np.mean(ranks, axis=0) / matrices[0].size)
 
 
@@ -207,8 +215,7 @@ def cost_importance(test: EdgeTest, features: Sequence[str]) -> Floats:
 
     NaN where the source was no candidate in any fold, which is less than any cost.
     """
-    pairs = test.table.assign(effect=test.table["effect"].where(test.table["screened"] > 0))
-    table = pd.concat([pairs, test.self_effects])
+    table = pd.concat([mask_unscreened(test.table), test.self_effects])
     numbers = {name: number for number, name in enumerate(features)}
     matrix = np.full((len(features), len(features)), np.nan)
     matrix[table["source"].map(numbers), table["target"].map(numbers)] = table["effect"]

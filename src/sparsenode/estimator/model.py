@@ -293,14 +293,18 @@ class SparseNODE(BaseEstimator):
 
     @property
     def _ranked_table(self) -> pd.DataFrame:
-        """The table of the fit's edges, in the order of the importance that ranks, which is their `share`."""
+        """The table of the fit's edges, in the order of the importance that ranks.
+
+        Their `share` is that importance, but never below 0: a negative cost orders edges, and is no share of anything.
+        """
         table = self.evaluation_.networks[self._key]
         if self.importances_.ranking.value == "paths":
             return table
         numbers = {name: number for number, name in enumerate(self.ensemble_.features)}
         source, target = (table[name].map(numbers).to_numpy(dtype=int) for name in ("source", "target"))
-        table = table.assign(share=np.nan_to_num(self.importances_.ranked[source, target]))
-        order = np.lexsort((-table["share"].to_numpy(), source == target))
+        ordered = self.importances_.ordered[source, target]
+        table = table.assign(share=ordered.clip(min=0.0))
+        order = np.lexsort((-ordered, source == target))
         return table.iloc[order].reset_index(drop=True)
 
     def importance(self, *, self_loops: bool = False) -> pd.DataFrame:
@@ -385,7 +389,8 @@ class SparseNODE(BaseEstimator):
 
         Returns:
             A table of `rank` (1 for the strongest), `source`, `target`, `effect` (the signed share of the source in
-            what the target gets from all other variables, between -1 and 1; edges are ranked by its absolute value),
+            what the target gets from all other variables, between -1 and 1, or what else ranks, as in `importance`; a
+            negative cost is 0 here, and edges of negative costs are ranked by them),
             `sign` (1 activation, -1 repression, 0 neither), `selection_frequency` (share of the members with the edge),
             `weight` (median strength of the paths), and of data with a true network `known`. Of a peer `weight` is its
             score; of a consensus `effect` and `weight` are 1 for a pair that all methods have first, 0 for one that all
@@ -424,10 +429,14 @@ class SparseNODE(BaseEstimator):
         Raises:
             UserError: settings or names cannot be used.
         """
+        from sparsenode.estimator.importance import BY_COSTS
         from sparsenode.inference import test_edges
 
         self._check_fitted()
         self.edge_test_: EdgeTest = test_edges(self.adata_, **{"threads": int(self.threads), **settings})
+        if self._ranking.value in BY_COSTS:
+            for name in ("importances_", "_tables"):
+                self.__dict__.pop(name, None)
         return self.edge_test_
 
     def edges(self, fdr: float | None = None, *, dependent: bool = False) -> pd.DataFrame:
@@ -465,8 +474,9 @@ class SparseNODE(BaseEstimator):
 
         Args:
             adata: it is changed: `varp["edges_effect"]`, `varp["edges_q"]`, `varp["edges_sign"]` (row = source, column
-                = target, what variables do to themselves on the diagonal, NaN where nothing was tested) and the boolean
-                `varp["edges_selected"]`, for the default `key_added`; `uns["edges"]` says how they were tested.
+                = target, what variables do to themselves on the diagonal; effect and sign are NaN where the source was
+                a candidate in no fold) and the boolean `varp["edges_selected"]`, for the default `key_added`;
+                `uns["edges"]` says how they were tested.
             key_added: how the keys of what is written begin.
 
         Raises:
@@ -494,6 +504,8 @@ class SparseNODE(BaseEstimator):
         Args:
             edges: pairs (source, target), or a table with these columns, such as `edges()` gives; None for the edges
                 that the test has selected or was told are required. What variables do to themselves is always part.
+                The test has seen the validation data, so that only the error of test data is that of data that had no
+                part in the choice of these edges.
             **settings: settings of `SparseNODE` to change, of those that tell how long and with how many members is
                 trained: `seeds`, `iterations`, `learning_rate`, `verbose`.
 
@@ -501,8 +513,8 @@ class SparseNODE(BaseEstimator):
             Another fitted estimator, on the same data.
 
         Raises:
-            UserError: a name is none of the variables, or the fit has no network for each target, in which alone edges
-                can be masked.
+            UserError: a name is none of the variables, or the fit has no network for each target, and only in
+                these can edges be masked.
         """
         from sparsenode.data.contract import replace_entries
 
@@ -521,7 +533,7 @@ class SparseNODE(BaseEstimator):
             varp={**self.adata_.varp, f"prior_{TESTED_PRIOR}": _pair_matrix(table, list(self.ensemble_.features))},
         )
         model_settings |= {name: settings[name] for name in ("iterations", "learning_rate") if name in settings}
-        sparse = type(self)(**{**self.get_params(deep=False), **settings})
+        sparse = type(self)(**{**self.get_params(deep=False), "ranking": "paths", **settings})
         frozen = {
             **{name: self.settings_[name] for name in ("dataset", "model")},
             "method": "masked",
@@ -583,11 +595,11 @@ class SparseNODE(BaseEstimator):
         if self._truth.edges is None:
             raise UserError("the data have no true network to score the learned ones by; `rankings` compares them")
         features, fitted = list(self.ensemble_.features), self._key[1]
-        ranked = np.nan_to_num(self.importances_.ranked, nan=-np.inf)
+        ordered = self.importances_.ordered
         rows = [
             {
                 "method": name,
-                **score_matrix(ranked if name == fitted else table_shares(table, features), self._truth),
+                **score_matrix(ordered if name == fitted else table_shares(table, features), self._truth),
             }
             for name, table in self._tables.items()
         ]

@@ -106,6 +106,8 @@ def _agreement(model: SparseNODE) -> list[str]:
 def _worth(model: SparseNODE, protocol: str) -> list[str]:
     """What forecasts of the validation data are worth beside the best trivial one and the dense model, in words."""
     lines = []
+    has_chosen = model._key[1] == "masked" and hasattr(model, "edge_test_")
+    which = "of validation data, by which its edges were chosen," if has_chosen else "that were held out"
     for horizon in dict.fromkeys((protocol, TRAJECTORY)):
         errors = _error_of_split(model, horizon, "validation")
         if errors is None or not errors.name:
@@ -115,7 +117,7 @@ def _worth(model: SparseNODE, protocol: str) -> list[str]:
         beside = _compare(errors.error, errors.trivial, trivial)
         if not math.isnan(errors.dense):
             beside += f", {_compare(errors.error, errors.dense, 'the dense model')}"
-        line = f"  forecasts of {what} that were held out have an error {beside}"
+        line = f"  forecasts of {what} {which} have an error {beside}"
         if errors.error > errors.trivial:
             line += f": this model is no use to forecast {what}"
             if horizon == TRAJECTORY != protocol:

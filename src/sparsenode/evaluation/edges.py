@@ -16,7 +16,7 @@ from sparsenode.evaluation.structure import score_pairs, select_pairs, source_nu
 from sparsenode.evaluation.tables import ALL, make_table
 from sparsenode.evaluation.tabulate import mark_undefined
 from sparsenode.files import read_json, reading, write_atomically
-from sparsenode.inference.results import UNTOLD, EdgeTest
+from sparsenode.inference.results import UNTOLD, EdgeTest, mask_unscreened, order_effects
 from sparsenode.inference.settings import EdgeSettings, EdgeTestSettings
 from sparsenode.labels import TESTED
 from sparsenode.remarks import UNTOLD_EDGES, Remark
@@ -88,6 +88,8 @@ def write_test(test: EdgeTest, features: Sequence[str], folder: Path) -> None:
         features: names of all variables, in order.
         folder: where the files are written.
     """
+    # It is written last: a folder that is only half written over is not read as a whole.
+    (folder / TEST).unlink(missing_ok=True)
     tables = {NETWORK: test.table, SELF_EFFECTS: test.self_effects, TARGETS: test.targets, GROUPS: test.groups}
     for name, table in tables.items():
         write_edges(table[list(_COLUMNS[name])], folder / name)
@@ -166,7 +168,8 @@ def _read_table(path: Path) -> pd.DataFrame:
 def edge_rows(test: EdgeTest | None, truth: Truth, features: Sequence[str], dataset: str) -> list[pd.DataFrame]:
     """Metrics of tested edges, in the rows of the method `tested edges`: what was selected, beside the truth.
 
-    The ranking is that by effect; pairs that cannot be told are not predicted.
+    The ranking is that by effect, where pairs that were candidates in no fold come last; pairs that cannot be told are
+    not predicted.
 
     Args:
         test: the test; None where there was none, which gives no rows.
@@ -188,13 +191,13 @@ def edge_rows(test: EdgeTest | None, truth: Truth, features: Sequence[str], data
         pairs = {name: select_pairs(matrix, truth.known) for name, matrix in matrices.items()}
         # Numbers of edges are of all pairs, shares of those of known truth.
         measured = _measure(edges=edges, selected=pairs["selected"], untold=pairs["untold"]) | measured
-        if not np.isnan(pairs["effect"]).any():
+        if not np.isnan(pairs["effect"]).all():
             measured |= score_pairs(
-                pairs["effect"],
+                order_effects(pairs["effect"]),
                 edges,
                 threshold=0.5,
                 presence=pairs["selected"].astype(np.float64),
-                signs=pairs["sign"],
+                signs=np.nan_to_num(pairs["sign"]),
                 true_signs=None if truth.signs is None else select_pairs(truth.signs, truth.known),
                 sources=source_numbers(truth.known),
             )
@@ -224,7 +227,8 @@ def edge_matrices(test: EdgeTest, features: Sequence[str]) -> dict[str, np.ndarr
         features: names of the variables, in the order of the matrices.
 
     Returns:
-        `effect`, `q` and `sign`, NaN where nothing was tested, and boolean `selected` and `untold`.
+        `effect` and `sign`, NaN where the source was a candidate in no fold, `q`, NaN where there was no hypothesis,
+        and boolean `selected` and `untold`.
 
     Raises:
         UserError: the test names a variable that is none of the features.
@@ -232,7 +236,7 @@ def edge_matrices(test: EdgeTest, features: Sequence[str]) -> dict[str, np.ndarr
     shape = (len(features), len(features))
     matrices = {name: np.full(shape, np.nan) for name in ("effect", "q", "sign")}
     matrices |= {name: np.zeros(shape, bool) for name in ("selected", "untold")}
-    for table in (test.table, test.self_effects):
+    for table in (mask_unscreened(test.table), test.self_effects):
         source, target = (feature_numbers(table[name], features, "the test of edges") for name in ("source", "target"))
         columns = table.assign(untold=table["verdict"] == UNTOLD)
         for name, matrix in matrices.items():

@@ -2,8 +2,12 @@
 
 A fold fits all targets a few times and then each target without each of its inputs. A step of a refit solves one
 equation along all observations with its sensitivities, and sets up and solves its normal equations. The numbers below
-are all that is measured: on linear systems of 3 to 20 variables and 192 to 1,020 observations the estimate of a fold
-was .7 to 1.4 times the processor time that it took (1.7 to 37 s), that of memory 1 to 1.6 times (386 to 618 MB).
+are of compiled kernels and one thread; operations of torch, where there is no compiler, take 2 to 34 times as long.
+Whole tests of 3 to 20 variables and 496 to 2,001 observations took 2.4 to 147 s of a processor, of which the estimate
+was .8 to 1.7 times; on linear systems that of memory was 1 to 1.6 times what was needed (386 to 618 MB).
+
+The estimate knows sizes only. Where observations are so far apart that a test takes several solver steps between two of
+them, up to 10, solving and sensitivities take as many times as long.
 """
 
 from __future__ import annotations
@@ -14,13 +18,13 @@ from sparsenode.inference.settings import EdgeTestSettings
 
 START_SECONDS = 6.0
 """Of a job, until it has read its data."""
-FOLD_SECONDS = 2.0
+FOLD_SECONDS = 0.5
 """Of a fold, whatever its size: screening, and overhead of small batches."""
-SECONDS_PER_SENSITIVITY = 3e-8
+SECONDS_PER_SENSITIVITY = 2e-9
 """Of a step of a refit, for each parameter and observation."""
-SECONDS_PER_PRODUCT = 2e-10
+SECONDS_PER_PRODUCT = 7.5e-11
 """The same for each pair of parameters and observation."""
-STEPS = 20.0
+STEPS = 18.0
 """Of a refit, in the mean."""
 FULL_FITS = 6.0
 """Fits of each target with all its inputs in a fold, in refits."""

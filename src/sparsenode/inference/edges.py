@@ -217,15 +217,15 @@ def _collect(data: _Data, settings: EdgeTestSettings, threads: int) -> _Measured
         return _run_fold(data, windows, settings, fold[task[0]] == task[1], task)
 
     before = torch.get_num_threads()
-    if threads > 1:
-        torch.set_num_threads(1)
-        try:
+    torch.set_num_threads(1)
+    try:
+        if threads > 1:
             with ThreadPoolExecutor(threads) as pool:
                 results = list(pool.map(run, tasks))
-        finally:
-            torch.set_num_threads(before)
-    else:
-        results = [run(task) for task in tasks]
+        else:
+            results = [run(task) for task in tasks]
+    finally:
+        torch.set_num_threads(before)
     effects = np.zeros((settings.splits, count, count, blocks))
     group_effects = np.zeros((settings.splits, len(data.groups), count, blocks))
     screened, derivative, sign_share = (np.zeros((count, count)) for _ in range(3))
@@ -356,7 +356,8 @@ def _tabulate(data: _Data, settings: EdgeTestSettings, measured: _Measured | Non
         _verdict(
             forbidden=not data.allowed[row[0], row[1]],
             required=bool(data.required[row[0], row[1]]),
-            untold=bool(reason) or bool(margin[row[1]] > 0),
+            reason=reason,
+            margin=float(margin[row[1]]),
             selected=bool(selected),
             lower=float(lower),
             upper=float(upper),
@@ -411,14 +412,18 @@ def _test(effects: Floats, fold: np.ndarray, margin: Floats, settings: EdgeTestS
     }
 
 
-def _verdict(*, forbidden: bool, required: bool, untold: bool, selected: bool, lower: float, upper: float) -> str:
+def _verdict(
+    *, forbidden: bool, required: bool, reason: str, margin: float, selected: bool, lower: float, upper: float
+) -> str:
     if forbidden:
         return FORBIDDEN
     if required:
-        return CONTRADICTED if upper < 0 else REQUIRED if lower > 0 else UNSUPPORTED
+        if reason:
+            return UNSUPPORTED
+        return CONTRADICTED if upper < 0 else REQUIRED if lower > margin else UNSUPPORTED
     if selected:
         return NEEDED
-    return UNTOLD if untold else NO_EVIDENCE
+    return UNTOLD if reason or margin > 0 else NO_EVIDENCE
 
 
 def _target_verdict(reason: str, margin: float) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from sparsenode.data.trajectories import Floats
 from sparsenode.inference.blocks import Windows
 from sparsenode.inference.networks import Layout, solve_targets, start_sensitivity
-from sparsenode.inference.refits import Fits, Problems, fit_starts, refit
+from sparsenode.inference.refits import Fits, Problems, fit_starts, refit, ridge_by_evidence
 from sparsenode.inference.significance import misfit_share
 from sparsenode.inference.systems import (
     System,
@@ -24,6 +24,7 @@ from sparsenode.inference.systems import (
 )
 
 _REFERENCE_STEPS, _MASKED_STEPS, _TOLERANCE = 15, 30, 1e-4
+_EARLY_STEPS = (5, 5)  # of a masked refit, after each of which its ridge is estimated
 _JACOBIAN = 4_000_000  # numbers of a batch of Jacobians, 32 MB
 _WORST = 100.0  # mean squared error of a block, in the variance of the variable: a forecast beyond it has no meaning
 
@@ -152,7 +153,10 @@ def _chunks(targets: int, masks: int, training: Windows, layout: Layout) -> list
 
 
 def _masked(problems: Problems, full: Fits, number: Tensor, left_out: Tensor) -> Tensor:
-    """Parameters (mask, parameter) refitted without inputs.
+    """Parameters (mask, parameter) refitted without inputs, each with a ridge of its own.
+
+    In a full fit the evidence can shut an input out that another one stands for. Without the other one it is to come
+    back, so that the ridge is estimated again once the refit has begun.
 
     Args:
         problems: those of all targets.
@@ -169,4 +173,8 @@ def _masked(problems: Problems, full: Fits, number: Tensor, left_out: Tensor) ->
     better = second.square().sum((1, 2)) < first.square().sum((1, 2))
     begun = torch.where(better[:, None], moved, zeroed)
     start = torch.where(better[:, None], second_start, first_start)
-    return refit(masked, begun, start, complete.ridge, steps=_MASKED_STEPS, tolerance=_TOLERANCE).parameters
+    ridge = complete.ridge
+    for steps in _EARLY_STEPS:
+        fits = refit(masked, begun, start, ridge, steps=steps, tolerance=_TOLERANCE)
+        begun, start, ridge = fits.parameters, fits.start, ridge_by_evidence(masked, fits)
+    return refit(masked, begun, start, ridge, steps=_MASKED_STEPS, tolerance=_TOLERANCE).parameters

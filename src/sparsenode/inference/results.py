@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sparsenode.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sparsenode.data.trajectories import Floats
     from sparsenode.inference.settings import EdgeTestSettings
 
 NEEDED, NO_EVIDENCE, UNTOLD, FORBIDDEN = "needed", "no evidence", "cannot be told", "forbidden"
@@ -120,6 +123,17 @@ class EdgeTest:
                 f"{_list(misfits)}"
             )
         return "\n".join([*lines, CONDITIONS])
+
+
+def mask_unscreened(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of pairs with `effect` and `sign` NaN where the source was a candidate in no fold: none was measured."""
+    is_tested = table["screened"] > 0
+    return table.assign(effect=table["effect"].where(is_tested), sign=table["sign"].where(is_tested))
+
+
+def order_effects(effects: Floats) -> Floats:
+    """What pairs are ranked by: their effects, and -inf, less than any effect, where there is none (NaN)."""
+    return np.nan_to_num(effects, nan=-np.inf)
 
 
 def _list(names: Sequence[str]) -> str:

@@ -47,10 +47,12 @@ def pointers_of(arrays: dict[str, Tensor]) -> tuple[dict[str, int], list[Tensor]
     """Addresses of contiguous tensors, and these tensors, which are to live as long as the addresses are used.
 
     Raises:
-        TypeError: one is neither float64 nor int64.
+        TypeError: `sources`, numbers of variables, are not int64, or another one is not float64.
     """
     for name, value in arrays.items():
-        if value.dtype not in (torch.float64, torch.int64):
+        if name == "sources" and value.dtype != torch.int64:
+            raise TypeError(f"{name} is of {value.dtype}; numbers of variables are int64")
+        if name != "sources" and value.dtype != torch.float64:
             raise TypeError(f"{name} is of {value.dtype}; refits are made in float64")
     whole = {name: value.contiguous() for name, value in arrays.items()}
     return {name: value.data_ptr() for name, value in whole.items()}, list(whole.values())
