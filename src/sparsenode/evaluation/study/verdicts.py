@@ -28,7 +28,15 @@ from sparsenode.evaluation.study.effects import (
     measure_effect,
     paired_values,
 )
-from sparsenode.evaluation.study.tables import CONDITIONS, NO_DISTANCE, TRUTH, VALIDATION, each_row, read_long
+from sparsenode.evaluation.study.tables import (
+    CONDITIONS,
+    NO_DISTANCE,
+    TRUTH,
+    VALIDATION,
+    describe_condition,
+    each_row,
+    read_long,
+)
 from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
@@ -117,11 +125,6 @@ def _scopes(paired: pd.DataFrame, *, is_whole: bool) -> list[tuple[str, str, pd.
     if len(conditions) > 1:
         scopes += [("condition", describe_condition(next(each_row(rows))), rows) for _, rows in conditions]
     return scopes
-
-
-def describe_condition(row: Any) -> str:
-    """The condition of a row in words."""
-    return f"noise {row.noise:g}, {row.share_kept:g} of the observations, {row.trajectories} trajectories"
 
 
 def judge(claim: Claim, effect: Any, *, is_kind: bool = False, is_best: bool = False) -> str:
