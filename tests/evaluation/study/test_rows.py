@@ -168,6 +168,16 @@ def test_a_diverged_member_errs_by_the_bound_at_each_level(data):
     assert value_of(rows, **mine, metric="auprc") == []
 
 
+def test_tested_edges_are_there_beside_the_truth_where_a_dataset_has_them(data):
+    same = {"dataset": "small", "method": "tested edges", "trajectory": "all", "estimator": "effect"}
+    tested = make_table(**same, metric=["false_discovery_rate", "recall", "selected_edges"], value=[0.1, 0.8, 7.0])
+    rows = long_rows(data, join_tables([some_metrics(), tested]))
+    of_test = rows[rows["method"] == "tested edges"].set_index("metric")["value"]
+    assert of_test.to_dict() == {"false_discovery_rate": 0.1, "recall": 0.8}
+    assert set(rows.loc[rows["method"] == "tested edges", "choice"]) == {""}
+    assert not (long_rows(data, some_metrics())["method"] == "tested edges").any()
+
+
 def test_options_that_make_another_system_are_in_the_network_and_irregular_times_refused(data):
     options = data.settings["options"]
     plain = describe_dataset({"source": "linear", "options": options})["network"]

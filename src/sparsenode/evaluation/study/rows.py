@@ -22,7 +22,7 @@ from sparsenode.evaluation.study.tables import (
     join_long,
     write_long,
 )
-from sparsenode.labels import ALL, BASELINE, ORACLE, PEER
+from sparsenode.labels import ALL, BASELINE, ORACLE, PEER, TESTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,7 @@ _STRUCTURE = {
 }
 """Structure: rankings by the mean absolute Jacobian, which all architectures have; `spurious`, the share of the absent
 pairs that are connected; `sign_errors`, the share of wrong signs among the true edges found."""
+_OF_TEST = ("false_discovery_rate", "recall")
 _LARGER_IS_BETTER = {"auroc", "auprc"}
 _OF_SYSTEM = {"parameter_factors", "hidden", "missing", "process_noise"}
 """Options that all simulated sources share and that make another network, or another observation than is compared."""
@@ -90,7 +91,7 @@ def long_rows(data: Observations, metrics: pd.DataFrame, held: pd.DataFrame | No
     values = pd.concat([errors, _errors_of_diverged(diverged, places), _structure(metrics)])
     chosen = metrics[(metrics["metric"] == "chosen_strength") & (metrics["status"] == "finished")]
     strengths = {(row.model, row.method): row.value for row in each_row(chosen)}
-    tables = [_at_choice(values, strengths), _at_best(values), _references(values), _unchanged(data)]
+    tables = [_at_choice(values, strengths), _at_best(values), _references(values), _tested(metrics), _unchanged(data)]
     if held is not None:
         tables.append(_held(held))
         at_choice = _at_choice(_errors_of_diverged(diverged, tables[-1][["distance", "phase"]].head(1)), strengths)
@@ -248,6 +249,12 @@ def _references(values: pd.DataFrame) -> pd.DataFrame:
     """Trivial forecasts and peers, which have no strength."""
     rows = values[~_is_member(values)]
     return rows[rows["method"].str.startswith((BASELINE, PEER))].assign(choice="")
+
+
+def _tested(metrics: pd.DataFrame) -> pd.DataFrame:
+    """What the test of edges has selected, beside the truth, where the dataset has one; it has no strength."""
+    rows = metrics[(metrics["method"] == TESTED) & metrics["metric"].isin(_OF_TEST) & (metrics["status"] == "finished")]
+    return rows.assign(choice="", distance=NO_DISTANCE, phase="")[[*_KEYS, "choice", "value"]]
 
 
 def _held(held: pd.DataFrame) -> pd.DataFrame:
