@@ -24,6 +24,7 @@ SUBCOMMANDS = (
     "collect-study",
     "answer-claim",
     "answer-study",
+    "summarize-effects",
     "draw-study",
     "init",
     "run",

@@ -137,6 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_collect_study,
         _add_answer_claim,
         _add_answer_study,
+        _add_summarize_effects,
         _add_draw_study,
     ):
         add(subparsers)
@@ -914,6 +915,19 @@ def _answer_study(arguments: Arguments) -> None:
     from sparsenode.evaluation.study.answer import answer_study
 
     answer_study(arguments.claims, arguments.output, arguments.markdown)
+
+
+def _add_summarize_effects(subparsers: Subparsers) -> None:
+    summary = "measure all effects of the study, those that no claim asks for too"
+    parser = _subcommand(subparsers, "summarize-effects", summary, _summarize_effects)
+    parser.add_argument("--long", type=Path, required=True, help="long table of the study")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file")
+
+
+def _summarize_effects(arguments: Arguments) -> None:
+    from sparsenode.evaluation.study.summary import summarize_effects
+
+    summarize_effects(arguments.long, arguments.output)
 
 
 def _add_draw_study(subparsers: Subparsers) -> None:

@@ -25,8 +25,11 @@ def test_the_study_is_planned_by_kind_and_made_from_stored_tables_without_traini
     assert set(succeed(workflow.snakemake("--dry-run", "results/study/answer.md")).jobs) == {
         "collect_study", "answer_claim", "answer_study"
     }  # fmt: skip
+    assert set(succeed(workflow.snakemake("--dry-run", "results/study/effects.csv")).jobs) == {
+        "collect_study", "summarize_effects"
+    }  # fmt: skip
     done = succeed(workflow.snakemake(target))
     assert done.jobs == {"collect_study": 1, "answer_claim": 1}
     rows = pd.read_csv(workflow.folder / target)
     assert set(rows["claim"]) == {"weight_sparsity_dynamics"}
-    assert (rows["scope"] == "all").any()
+    assert (rows["verdict"] != "not measured").all()

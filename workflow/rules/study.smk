@@ -14,7 +14,12 @@ def study_results():
         for figure in STUDY_FIGURES
         for ending in ("pdf", "png")
     ]
-    return [f"{STUDY}answer.csv", f"{STUDY}answer.md", *pictures]
+    return [
+        f"{STUDY}answer.csv",
+        f"{STUDY}answer.md",
+        f"{STUDY}effects.csv",
+        *pictures,
+    ]
 
 
 def tables_of_study(_):
@@ -152,6 +157,25 @@ rule answer_study:
     shell:
         "sparsenode answer-study {params.claims} --output {output.table:q} --markdown {output.markdown:q}"
         " > {log:q} 2>&1"
+
+
+rule summarize_effects:
+    input:
+        f"{STUDY}long.csv.gz",
+    output:
+        f"{STUDY}effects.csv",
+    log:
+        f"{RESULTS}logs/summarize_effects.log",
+    benchmark:
+        f"{RESULTS}benchmarks/summarize_effects.tsv"
+    localrule: True
+    conda:
+        "../../envs/sparsenode.yaml"
+    threads: 1
+    params:
+        version=versions.STUDY,
+    shell:
+        "sparsenode summarize-effects --long {input:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule draw_study:

@@ -139,6 +139,7 @@ def _study_jobs(config: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
         "collect_study": (1, JOB_START_SECONDS),
         "answer_claim": (len(CLAIMS), CLAIM_SECONDS),
         "answer_study": (1, JOB_START_SECONDS),
+        "summarize_effects": (1, CLAIM_SECONDS),
         "draw_study": (len(STUDY_FIGURES), FIGURE_SECONDS),
     }
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import wilcoxon
+from scipy.stats import spearmanr, wilcoxon
 
 from sparsenode.evaluation.study.effects import (
     bootstrap_interval,
     correct,
     fit_mixed_model,
+    mean_by_system,
     measure_association,
     measure_effect,
     paired_values,
@@ -110,14 +111,43 @@ def test_tests_are_corrected_by_holm_over_those_that_there_are():
     assert np.isnan(correct([float("nan")])).all()
 
 
-def test_an_association_is_over_systems():
-    index = pd.MultiIndex.from_product([["a", "b"], ["1", "2", "3", "4"]], names=["kind", "network"])
-    first = pd.Series(np.arange(8.0), index=index)
-    perfect = measure_association(first, np.exp(first)[::-1], repeats=200)
+def by_system(values: np.ndarray, kinds: int) -> pd.Series:
+    names = [[f"k{kind}" for kind in range(kinds)], [str(number) for number in range(len(values) // kinds)]]
+    return pd.Series(values, index=pd.MultiIndex.from_product(names, names=["kind", "network"]))
+
+
+def test_an_association_is_over_the_systems_of_each_kind():
+    first = by_system(np.arange(8.0), 2)
+    perfect = measure_association(first, np.exp(first)[::-1], pairs=32, repeats=500)
     assert perfect.estimate == pytest.approx(1.0)
-    assert perfect.p < 1e-6
+    assert perfect.p == pytest.approx(2 / 576, abs=0.006)  # permutations of 4 within two kinds
     assert perfect.lower == pytest.approx(1.0)
-    assert np.isnan(measure_association(first[:4], first[:4]).estimate)
+    assert (perfect.systems, perfect.pairs) == (8, 32)
+    assert np.isnan(measure_association(first[:4], first[:4], pairs=4).estimate)
     generator = np.random.default_rng(0)
-    noise = measure_association(first, pd.Series(generator.permutation(8), index=index), repeats=200)
+    noise = measure_association(first, by_system(generator.permutation(8), 2), pairs=8, repeats=200)
     assert noise.lower < noise.estimate < noise.upper
+
+
+def test_kinds_that_differ_in_both_quantities_have_no_association():
+    generator = np.random.default_rng(3)
+    kinds = np.repeat([0.0, 100.0, 200.0, 300.0], 10)
+    first, second = (by_system(kinds + generator.standard_normal(40), 4) for _ in range(2))
+    effect = measure_association(first, second, pairs=40, repeats=200)
+    assert abs(effect.estimate) < 0.3
+    assert effect.p > 0.05
+    assert np.corrcoef(first, second)[0, 1] > 0.99
+
+
+def test_an_association_of_one_kind_is_that_of_spearman():
+    values = np.array([3.0, 1.0, 4.0, 1.5, 9.0, 2.6, 5.0, 3.5])
+    first, second = by_system(values, 1), by_system(values[::-1] + values**2 / 9, 1)
+    expected = spearmanr(first, second).statistic
+    assert measure_association(first, second, pairs=8, repeats=50).estimate == pytest.approx(expected)
+
+
+def test_the_value_of_a_system_is_the_mean_over_seeds_of_the_mean_over_conditions():
+    seeds = pd.DataFrame(
+        [("a", "1", 0, 1.0), ("a", "1", 0, 3.0), ("a", "1", 1, 8.0)], columns=["kind", "network", "seed", "effect"]
+    )
+    assert mean_by_system(seeds).to_dict() == {("a", "1"): 5.0}

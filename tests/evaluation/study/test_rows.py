@@ -36,11 +36,17 @@ def error_rows(method: str, strength: float, seed: int, value: float, **columns:
     same = {"dataset": "small", "model": "joint", "method": method, "strength": strength, "seed": seed,
             "split": [split for split, _ in pairs], "phase": [phase for _, phase in pairs], "trajectory": "all",
             "horizon": "trajectory", **columns}  # fmt: skip
+    single = {**same, "split": "test", "phase": "interpolation"}
+    if "trajectory" not in columns:
+        single["trajectory"] = [f"interpolation_{number}" for number in range(4)]
     return join_tables(
         [
             make_table(**same, metric="mse_cut", value=[value] * len(pairs)),
             make_table(**same, metric="share_ran_away", value=[value / 10] * len(pairs)),
-        ]
+            # Trajectory 2 chose the strength: it is no training data.
+            make_table(**single, metric="mse_cut", value=[value, value, value + 50, value]),
+            make_table(**single, metric="share_ran_away", value=[value / 10] * 4),
+        ][: None if "trajectory" not in columns else 2]
     )
 
 
@@ -70,7 +76,10 @@ def some_metrics() -> pd.DataFrame:
     chosen = {"dataset": "small", "model": "joint", "metric": "chosen_strength"}
     tables += [make_table(**chosen, method="none", value=0.0), make_table(**chosen, method="l1", value=0.1)]
     tables += [error_rows("baseline:zeros", float("nan"), -1, 4.0, model="")]
-    tables += [error_rows("l1", 0.1, 0, 99.0, horizon="window"), error_rows("l1", 0.1, 0, 98.0, trajectory="one")]
+    tables += [
+        error_rows("l1", 0.1, 0, 99.0, horizon="window"),
+        error_rows("l1", 0.1, 0, 98.0, trajectory="trajectory_9"),
+    ]
     return join_tables(tables)
 
 
@@ -141,6 +150,41 @@ def test_held_variables_are_level_five_and_their_errors_are_cut(data):
     assert value_of(rows, method="l1", distance=5, metric="mse_cut", choice="validation") == [51.0, 52.0]
     assert value_of(rows, method="l1", distance=5, metric="share_ran_away") == [0.5, 0.5]
     assert value_of(rows, method="baseline:no_effect", metric="mse_cut") == [3.0]
+
+
+def test_a_diverged_member_errs_by_the_bound_at_each_level(data):
+    metrics = some_metrics()
+    is_lost = (metrics["method"] == "l1") & (metrics["strength"] == 0.1) & (metrics["seed"] == 1)
+    same = {"dataset": "small", "model": "joint", "method": "l1", "strength": 0.1}
+    lost = make_table(**same, seed=1, metric="iterations", value=5.0, status="diverged", reason="it grew")
+    held = make_table(
+        **same, seed=0, split="test", phase="fit", trajectory="x1 low", metric="intervention_mse", value=2.0
+    )
+    rows = long_rows(data, join_tables([metrics[~is_lost], lost]), held)
+    mine = {"method": "l1", "seed": 1, "choice": "validation"}
+    assert value_of(rows, **mine, metric="mse_cut") == [100.0] * 8
+    assert value_of(rows, **mine, metric="share_ran_away") == [1.0] * 8
+    assert value_of(rows, **{**mine, "seed": 0}, metric="mse_cut", distance=5) == [2.0]
+    assert value_of(rows, **mine, metric="auprc") == []
+
+
+def test_tested_edges_are_there_beside_the_truth_where_a_dataset_has_them(data):
+    same = {"dataset": "small", "method": "tested edges", "trajectory": "all", "estimator": "effect"}
+    tested = make_table(**same, metric=["false_discovery_rate", "recall", "selected_edges"], value=[0.1, 0.8, 7.0])
+    rows = long_rows(data, join_tables([some_metrics(), tested]))
+    of_test = rows[rows["method"] == "tested edges"].set_index("metric")["value"]
+    assert of_test.to_dict() == {"false_discovery_rate": 0.1, "recall": 0.8}
+    assert set(rows.loc[rows["method"] == "tested edges", "choice"]) == {""}
+    assert not (long_rows(data, some_metrics())["method"] == "tested edges").any()
+
+
+def test_options_that_make_another_system_are_in_the_network_and_irregular_times_refused(data):
+    options = data.settings["options"]
+    plain = describe_dataset({"source": "linear", "options": options})["network"]
+    for change in ({"parameter_factors": {"matrix": 2.0}}, {"hidden": 1}, {"missing": 0.1}):
+        assert describe_dataset({"source": "linear", "options": {**options, **change}})["network"] != plain
+    with pytest.raises(UserError, match="regular times of which a share is kept, not `irregular` ones of the data"):
+        describe_dataset({"source": "second_order", "options": {"irregular": True}})
 
 
 def test_data_without_levels_are_refused(data):

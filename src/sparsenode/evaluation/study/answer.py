@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsenode.data.distances import LEVEL_NAMES
 from sparsenode.evaluation.study.claims import (
+    AT_BEST,
     CLAIMS,
     FAILS,
     HOLDS,
@@ -26,6 +27,7 @@ from sparsenode.files import reading, write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
+_SCOPES = {"condition": "holds where", "kind": "hints (few networks, no test)"}
 _CHOICES = {VALIDATION: "strength chosen on validation", TRUTH: "strength of the best value by the truth"}
 
 
@@ -51,7 +53,7 @@ def answer_study(claims: Sequence[Path], output: Path, markdown: Path) -> None:
 
 def describe_answers(rows: pd.DataFrame) -> str:
     """The page: for each claim the answer in a sentence, then its numbers."""
-    pages = ["# The answer", "", _summary(rows)]
+    pages = ["# The answer", "", _BEST, "", _summary(rows)]
     for name in (name for name in CLAIMS if name in set(rows["claim"])):
         pages += ["", _describe_claim(get_claim(name), rows[rows["claim"] == name])]
     return "\n".join(pages) + "\n"
@@ -77,14 +79,16 @@ def answer_of(rows: pd.DataFrame) -> str:
         return HOLDS
     if len(holding):
         return f"holds where: {'; '.join(_name_row(row) for row in each_row(holding))}"
+    if (whole["verdict"] == AT_BEST).any():
+        return f"{AT_BEST}: see its numbers, which no test can be made of"
     words = ", ".join(f"{count} × {verdict}" for verdict, count in whole["verdict"].value_counts().items())
-    is_open = (whole["verdict"] == UNDECIDED).all()
-    summary = f"{UNDECIDED} over all systems" if is_open else f"{FAILS} over all systems ({words})"
-    parts = rows[(rows["scope"] != ALL_SYSTEMS) & (rows["verdict"] == HOLDS)]
-    if parts.empty:
-        return summary
-    scopes = dict.fromkeys(f"{_name_row(row)} in {row.scope}" for row in each_row(parts))
-    return f"{summary}; holds where: {'; '.join(scopes)}"
+    is_open = (whole["verdict"] == UNDECIDED).any()
+    answers = [f"{UNDECIDED if is_open else FAILS} over all systems ({words})"]
+    for scopes, title in _SCOPES.items():
+        mine = rows[(rows["scopes"] == scopes) & (rows["verdict"] == HOLDS)]
+        if len(mine):
+            answers.append(f"{title}: {'; '.join(f'{_name_row(row)} in {row.scope}' for row in each_row(mine))}")
+    return "; ".join(answers)
 
 
 def _name_row(row: Any) -> str:
@@ -109,14 +113,15 @@ def _describe_claim(claim: Claim, rows: pd.DataFrame) -> str:
             continue
         lines += ["", f"{words[0].upper()}{words[1:]}: {answer_of(mine)}.", ""]
         kinds = list(dict.fromkeys(mine.loc[mine["scopes"] == "kind", "scope"]))
-        header = ["method", "level", "number", "95 % interval", "p", "systems", "verdict", *kinds]
+        header = ["method", "level", "number", "95 % interval", "p", "systems", "pairs", "verdict", *kinds]
         lines.append(f"| {' | '.join(header)} |")
         lines.append("|---" * len(header) + "|")
         for row in each_row(mine[mine["scope"] == ALL_SYSTEMS]):
             level = "" if row.distance == NO_DISTANCE else LEVEL_NAMES[int(row.distance)]
             interval = f"{_format(claim, row.lower)} to {_format(claim, row.upper)}"
             p = "" if math.isnan(row.p_corrected) else f"{row.p_corrected:.2g}"
-            cells = [row.method, level, _format(claim, row.estimate), interval, p, str(row.systems), row.verdict]
+            cells = [row.method, level, _format(claim, row.estimate), interval, p]
+            cells += [str(row.systems), str(row.pairs), row.verdict]
             for kind in kinds:
                 same = (mine["scope"] == kind) & (mine["method"] == row.method) & (mine["distance"] == row.distance)
                 cells += [
@@ -126,8 +131,20 @@ def _describe_claim(claim: Claim, rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+_BEST = (
+    "The strength that the truth would choose is the best of several by the very values that are shown, while members "
+    "without a regularizer have no choice. So these numbers are *at best*: they favor the method, and no test is made "
+    "of them. Only that a method has no effect may hold there."
+)
 _UNITS = {"ratio": "ratio to the unregularized members", "difference": "difference from the unregularized members"}
-_SIGNS = {HOLDS: "(holds)", OPPOSITE: "(opposite)", NO_DIFFERENCE: "(none)", UNDECIDED: "", FAILS: "(no)"}
+_SIGNS = {
+    HOLDS: "(hint)",
+    OPPOSITE: "(hint of the opposite)",
+    NO_DIFFERENCE: "(none)",
+    UNDECIDED: "",
+    FAILS: "(no)",
+    AT_BEST: "",
+}
 
 
 def _format(claim: Claim, value: float) -> str:

@@ -9,7 +9,11 @@ same is true of the other side; there is *no difference* where the whole interva
 *undecided*. A claim that there is no effect *holds* where the interval excludes an effect of the margin or more, *does
 not hold* where the whole interval is beyond the margin, and is *undecided* otherwise. With fewer than six systems all
 is *undecided*, since no rank test could tell, but for single kinds of systems: with three networks or more these are
-judged by the interval only.
+judged by the interval only, and what is said of them is a hint.
+
+At the strength of the best value by the truth there is no test: it is the best of several strengths by the values that
+are measured, and the unregularized members have one, so that the effect is too large in the method's favor. There a
+claim of an effect is answered by *at best* and the number; only that there is no effect may *hold*, in spite of it.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ RATIO_MARGIN = math.log(1.1)
 SHARE_MARGIN = 0.05
 """So do areas and shares that differ by less than this."""
 HOLDS, OPPOSITE, NO_DIFFERENCE, UNDECIDED = "holds", "the opposite holds", "no difference", "undecided"
-FAILS, NOT_MEASURED = "does not hold", "not measured"
+FAILS, NOT_MEASURED, AT_BEST = "does not hold", "not measured", "at best"
 
 Direction = Literal["less", "greater", "not less", "not greater"]
 
@@ -134,6 +138,18 @@ CLAIMS: Mapping[str, Claim] = {
         distances=(NO_DISTANCE,),
         direction="less",
         margin=SHARE_MARGIN,
+    ),
+    "feature_sparsity_forecasting": Claim(
+        text="Feature sparsity helps forecasting under noise and irregular sampling",
+        origin="own",
+        metric=ERROR,
+        scale="ratio",
+        methods=FEATURE_SPARSITY,
+        distances=(0, 1, 2),
+        direction="less",
+        margin=RATIO_MARGIN,
+        under="noise, or observations left out",
+        condition=_noisy_or_irregular,
     ),
     "feature_sparsity_interventions": Claim(
         text="Models with feature sparsity forecast interventions better than dense ones",

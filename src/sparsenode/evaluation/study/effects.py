@@ -84,7 +84,7 @@ def measure_effect(paired: pd.DataFrame, *, repeats: int = REPEATS, has_model: b
         has_model: whether the mixed model is fitted too, which takes most of the time.
     """
     seeds = paired.groupby([*SYSTEM, "seed"])["effect"].mean()
-    systems = seeds.groupby(list(SYSTEM)).mean()
+    systems = mean_by_system(paired)
     lower, upper = bootstrap_interval(seeds, repeats=repeats)
     return Effect(
         float(systems.groupby("kind").mean().mean()),
@@ -97,30 +97,55 @@ def measure_effect(paired: pd.DataFrame, *, repeats: int = REPEATS, has_model: b
     )
 
 
-def measure_association(first: pd.Series, second: pd.Series, *, repeats: int = REPEATS) -> Effect:
-    """Rank correlation (Spearman) over systems of two quantities, with interval and test.
+def mean_by_system(paired: pd.DataFrame) -> pd.Series:
+    """The effect of each system, by kind and network: the mean over seeds of the mean over conditions and phases."""
+    return paired.groupby([*SYSTEM, "seed"])["effect"].mean().groupby(list(SYSTEM)).mean()
+
+
+def measure_association(first: pd.Series, second: pd.Series, *, pairs: int, repeats: int = REPEATS) -> Effect:
+    """Rank correlation within kinds, over their systems, of two quantities, with interval and test.
+
+    Ranks are those among the systems of a kind, less their mean, so that kinds that differ in both quantities make no
+    correlation; all kinds together have one. The interval is of a bootstrap that draws kinds, and in each its networks.
+    The test permutes networks within kinds.
 
     Args:
         first: one value a system, indexed by kind and network.
         second: the other, of the same systems.
-        repeats: samples of the bootstrap over systems.
+        pairs: how many pairs of members the quantities are of.
+        repeats: samples of the bootstrap over systems, and permutations.
     """
-    from scipy.stats import spearmanr
-
-    from sparsenode.data.ranks import rank_correlation
-
     x, y = first.to_numpy(), second.loc[first.index].to_numpy()
+    kinds = first.index.get_level_values("kind").to_numpy()
+    groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
     count, lost = len(x), float("nan")
-    if count < FEWEST_SYSTEMS or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Effect(lost, lost, lost, lost, lost, lost, lost, count, count)
-    result = spearmanr(x, y)
-    drawn = np.random.default_rng(0).integers(count, size=(repeats, count))
-    samples = [rank_correlation(x[rows], y[rows]) for rows in drawn]
+    estimate = _correlation_within([(x[rows], y[rows]) for rows in groups])
+    if count < FEWEST_SYSTEMS or np.isnan(estimate):
+        return Effect(lost, lost, lost, lost, lost, lost, lost, count, pairs)
+    generator = np.random.default_rng(0)
+    samples, permuted = [], []
+    for _ in range(repeats):
+        drawn = [groups[number] for number in generator.integers(len(groups), size=len(groups))]
+        drawn = [generator.choice(rows, len(rows)) for rows in drawn]
+        samples.append(_correlation_within([(x[rows], y[rows]) for rows in drawn]))
+        permuted.append(_correlation_within([(x[rows], y[generator.permutation(rows)]) for rows in groups]))
     tail = 50 * (1 - LEVEL)
     # A sample of one system over and over has no correlation.
     lower, upper = np.nanpercentile(samples, [tail, 100 - tail])
-    estimate, p = float(result.statistic), float(result.pvalue)
-    return Effect(estimate, float(lower), float(upper), lost, lost, lost, p, count, count)
+    as_large = np.abs(permuted) >= abs(estimate) - LEAST
+    p = float((1 + as_large.sum()) / (1 + repeats))
+    return Effect(estimate, float(lower), float(upper), lost, lost, lost, p, count, pairs)
+
+
+def _correlation_within(groups: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
+    """Correlation of ranks within groups, less the mean of each; NaN where one of the two does not vary in any."""
+    from scipy.stats import rankdata
+
+    first, second = (
+        np.concatenate([rankdata(each) - (len(each) + 1) / 2 for each in side]) for side in zip(*groups, strict=True)
+    )
+    size = np.sqrt(np.square(first).sum() * np.square(second).sum())
+    return float(first @ second / size) if size > 0.0 else float("nan")
 
 
 def bootstrap_interval(seeds: pd.Series, *, repeats: int = REPEATS) -> tuple[float, float]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsenode.data.distances import CHANGED, HELD, LEVELS
+from sparsenode.data.distances import CHANGED, HELD, INTERPOLATION, LEVELS
 from sparsenode.errors import UserError
 from sparsenode.evaluation.metrics.errors import LARGEST_ERROR
 from sparsenode.evaluation.study.tables import (
@@ -22,7 +22,7 @@ from sparsenode.evaluation.study.tables import (
     join_long,
     write_long,
 )
-from sparsenode.labels import ALL, BASELINE, ORACLE, PEER
+from sparsenode.labels import ALL, BASELINE, ORACLE, PEER, TESTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,7 @@ _STRUCTURE = {
 }
 """Structure: rankings by the mean absolute Jacobian, which all architectures have; `spurious`, the share of the absent
 pairs that are connected; `sign_errors`, the share of wrong signs among the true edges found."""
+_OF_TEST = ("false_discovery_rate", "recall")
 _LARGER_IS_BETTER = {"auroc", "auprc"}
 _OF_SYSTEM = {"parameter_factors", "hidden", "missing", "process_noise"}
 """Options that all simulated sources share and that make another network, or another observation than is compared."""
@@ -81,16 +82,20 @@ def long_rows(data: Observations, metrics: pd.DataFrame, held: pd.DataFrame | No
     """
     import pandas as pd
 
-    errors = _errors(metrics)
+    errors = _errors(metrics, _fitted_trajectories(data))
     if errors.empty:
         message = f"dataset {data.name} has no test sets at levels of distance; set its option `distances`"
         raise UserError(message)
-    values = pd.concat([errors, _structure(metrics)])
+    diverged = _diverged(metrics)
+    places = errors[["distance", "phase"]].drop_duplicates()
+    values = pd.concat([errors, _errors_of_diverged(diverged, places), _structure(metrics)])
     chosen = metrics[(metrics["metric"] == "chosen_strength") & (metrics["status"] == "finished")]
     strengths = {(row.model, row.method): row.value for row in each_row(chosen)}
-    tables = [_at_choice(values, strengths), _at_best(values), _references(values), _unchanged(data)]
+    tables = [_at_choice(values, strengths), _at_best(values), _references(values), _tested(metrics), _unchanged(data)]
     if held is not None:
         tables.append(_held(held))
+        at_choice = _at_choice(_errors_of_diverged(diverged, tables[-1][["distance", "phase"]].head(1)), strengths)
+        tables.append(at_choice)
     rows = pd.concat(tables, ignore_index=True)
     for column, value in describe_dataset(data.settings).items():
         rows[column] = value
@@ -132,20 +137,57 @@ def describe_dataset(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_KEYS = ["model", "method", "seed", "strength", "distance", "phase", "metric"]
+_KEYS_OF_METRICS = ["model", "method", "seed", "strength", "phase", "metric"]
+_KEYS = [*_KEYS_OF_METRICS, "distance"]
 
 
-def _errors(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Errors of forecasts from the start of trajectories, by level of distance: `_KEYS` and the value."""
+def _errors(metrics: pd.DataFrame, training: Collection[int]) -> pd.DataFrame:
+    """Errors of forecasts from the start of trajectories, by level of distance: `_KEYS` and the value.
+
+    Those of held-out times are the mean over the trajectories that models were fitted to: validation by trajectory
+    takes the other ones for the choice of the strength.
+    """
+    import pandas as pd
+
     rows = metrics[
         metrics["metric"].isin([ERROR, RAN_AWAY])
         & (metrics["horizon"] == "trajectory")
-        & (metrics["trajectory"] == ALL)
         & (metrics["status"] == "finished")
     ]
+    is_held_out = (rows["split"] == "test") & (rows["phase"] == INTERPOLATION)
+    single = rows[is_held_out & (rows["trajectory"] != ALL)]
+    single = single[single["trajectory"].map(lambda name: _number_of(name) in training).astype(bool)]
+    keys = [*_KEYS_OF_METRICS, "split"]
+    fitted = single.astype(dict.fromkeys(keys[:2], str)).groupby(keys, dropna=False, observed=True)["value"].mean()
+    rows = pd.concat([rows[~is_held_out & (rows["trajectory"] == ALL)], fitted.reset_index()])
     levels = [LEVELS.get(pair, NO_DISTANCE) for pair in zip(rows["split"], rows["phase"], strict=True)]
     rows = rows.assign(distance=levels)
     return rows.loc[rows["distance"] != NO_DISTANCE, [*_KEYS, "value"]]
+
+
+def _diverged(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Members whose training broke down: model, method, strength and seed."""
+    lost = metrics[(metrics["metric"] == "iterations") & (metrics["status"] == "diverged")]
+    return lost[["model", "method", "strength", "seed"]]
+
+
+def _errors_of_diverged(diverged: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
+    """Members without a forecast err by the bound in all `places`, by level and phase, and all of it ran away."""
+    import pandas as pd
+
+    rows = diverged.merge(places, how="cross")
+    return pd.concat([rows.assign(metric=ERROR, value=LARGEST_ERROR), rows.assign(metric=RAN_AWAY, value=1.0)])
+
+
+def _number_of(trajectory: str) -> int:
+    """The number at the end of a trajectory's name, which is padded to a length of its own in each set."""
+    return int(trajectory.rpartition("_")[2])
+
+
+def _fitted_trajectories(data: Observations) -> set[int]:
+    """Numbers of the trajectories that models are fitted to."""
+    rows = np.unique(data.trajectory[data.split == "train"])
+    return {_number_of(str(data.trajectory_names[row])) for row in rows}
 
 
 def _structure(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -180,8 +222,8 @@ def _at_choice(values: pd.DataFrame, strengths: Mapping[tuple[str, str], float])
 def _at_best(values: pd.DataFrame) -> pd.DataFrame:
     """What members reach at the strength that is best by the truth, for each quantity by itself.
 
-    Among the strengths at which most seeds finished: the least geometric mean of errors, the best mean of all else. How
-    many forecasts ran away is told of the strength of the least error.
+    Among the strengths of which most seeds have it (the structure of what diverged is none): the least geometric mean
+    of errors, the best mean of all else. How many forecasts ran away is told of the strength of the least error.
     """
     import pandas as pd
 
@@ -207,6 +249,12 @@ def _references(values: pd.DataFrame) -> pd.DataFrame:
     """Trivial forecasts and peers, which have no strength."""
     rows = values[~_is_member(values)]
     return rows[rows["method"].str.startswith((BASELINE, PEER))].assign(choice="")
+
+
+def _tested(metrics: pd.DataFrame) -> pd.DataFrame:
+    """What the test of edges has selected, beside the truth, where the dataset has one; it has no strength."""
+    rows = metrics[(metrics["method"] == TESTED) & metrics["metric"].isin(_OF_TEST) & (metrics["status"] == "finished")]
+    return rows.assign(choice="", distance=NO_DISTANCE, phase="")[[*_KEYS, "choice", "value"]]
 
 
 def _held(held: pd.DataFrame) -> pd.DataFrame:

@@ -58,6 +58,11 @@ def each_row(table: pd.DataFrame) -> Iterator[Any]:
     yield from table.itertuples(index=False)
 
 
+def describe_condition(row: Any) -> str:
+    """The condition of a row in words."""
+    return f"noise {row.noise:g}, {row.share_kept:g} of the observations, {row.trajectories} trajectories"
+
+
 def write_long(table: pd.DataFrame, path: Path) -> None:
     """Write a long table as CSV, compressed by the ending of its name; the same table gives the same bytes."""
     content = table.to_csv(index=False, float_format=DIGITS, lineterminator="\n").encode()

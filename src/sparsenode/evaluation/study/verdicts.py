@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsenode.evaluation.study.claims import (
+    AT_BEST,
     FAILS,
     HOLDS,
     NO_DIFFERENCE,
@@ -22,11 +23,20 @@ from sparsenode.evaluation.study.effects import (
     REPEATS,
     Effect,
     correct,
+    mean_by_system,
     measure_association,
     measure_effect,
     paired_values,
 )
-from sparsenode.evaluation.study.tables import CONDITIONS, NO_DISTANCE, SYSTEM, VALIDATION, each_row, read_long
+from sparsenode.evaluation.study.tables import (
+    CONDITIONS,
+    NO_DISTANCE,
+    TRUTH,
+    VALIDATION,
+    describe_condition,
+    each_row,
+    read_long,
+)
 from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
@@ -84,11 +94,13 @@ def evaluate_claim(claim: Claim, long: pd.DataFrame, *, repeats: int = REPEATS) 
                 # The gain is the fall of the error. Structure has a best strength of its own; it is compared at the
                 # validated choice, whose network a person would use.
                 network = structure[(structure["method"] == method) & (structure["choice"] == VALIDATION)]
-                gains, areas = -_by_system(table), _by_system(network)
+                gains, areas = -mean_by_system(table), mean_by_system(network)
                 common = gains.index.intersection(areas.index)
-                effect = measure_association(gains.loc[common], areas.loc[common], repeats=repeats)
+                effect = measure_association(gains.loc[common], areas.loc[common], pairs=len(table), repeats=repeats)
             key = {"method": method, "distance": distance, "choice": choice, "scopes": kind_of_scope, "scope": scope}
-            records.append({**key, **effect._asdict()})
+            is_best = choice == TRUTH and not claim.is_association
+            untested = {"p": float("nan")} if is_best else {}
+            records.append({**key, **effect._asdict(), **untested})
     if not records:
         empty = dict.fromkeys(Effect._fields, float("nan")) | {"systems": 0, "pairs": 0}
         key = {"method": "", "distance": NO_DISTANCE, "choice": VALIDATION, "scopes": ALL_SYSTEMS, "scope": ALL_SYSTEMS}
@@ -96,7 +108,10 @@ def evaluate_claim(claim: Claim, long: pd.DataFrame, *, repeats: int = REPEATS) 
     table = pd.DataFrame(records)
     # A family of tests is what one claim says at one choice: over all systems, over kinds, or over conditions.
     table["p_corrected"] = table.groupby(["choice", "scopes"])["p"].transform(lambda values: correct(values.to_list()))
-    table["verdict"] = [judge(claim, row, is_kind=row.scopes == "kind") for row in each_row(table)]
+    table["verdict"] = [
+        judge(claim, row, is_kind=row.scopes == "kind", is_best=row.choice == TRUTH and not claim.is_association)
+        for row in each_row(table)
+    ]
     return table
 
 
@@ -112,17 +127,7 @@ def _scopes(paired: pd.DataFrame, *, is_whole: bool) -> list[tuple[str, str, pd.
     return scopes
 
 
-def describe_condition(row: Any) -> str:
-    """The condition of a row in words."""
-    return f"noise {row.noise:g}, {row.share_kept:g} of the observations, {row.trajectories} trajectories"
-
-
-def _by_system(paired: pd.DataFrame) -> pd.Series:
-    """Mean effect of each system over its seeds, conditions and phases."""
-    return paired.groupby([*SYSTEM, "seed"])["effect"].mean().groupby(list(SYSTEM)).mean()
-
-
-def judge(claim: Claim, effect: Any, *, is_kind: bool = False) -> str:
+def judge(claim: Claim, effect: Any, *, is_kind: bool = False, is_best: bool = False) -> str:
     """The verdict on an effect, by the rules of `claims`.
 
     Args:
@@ -130,6 +135,7 @@ def judge(claim: Claim, effect: Any, *, is_kind: bool = False) -> str:
         effect: `lower` and `upper` end of the interval, number of `systems`, and `p_corrected`, NaN where there is no
             test.
         is_kind: whether it is of a single kind of systems, which fewer networks and the interval decide.
+        is_best: whether it is at the strength of the best value by the truth, which favors the method.
     """
     fewest = FEWEST_OF_KIND if is_kind else FEWEST_SYSTEMS
     if effect.systems < fewest or not (np.isfinite(effect.lower) and np.isfinite(effect.upper)):
@@ -139,7 +145,11 @@ def judge(claim: Claim, effect: Any, *, is_kind: bool = False) -> str:
     if claim.direction.endswith("less"):
         low, high = -high, -low
     if claim.direction.startswith("not"):
-        return HOLDS if high < claim.margin else FAILS if low > claim.margin else UNDECIDED
+        if high < claim.margin:
+            return HOLDS
+        return AT_BEST if is_best else FAILS if low > claim.margin else UNDECIDED
+    if is_best:
+        return AT_BEST
     is_sure = is_kind or effect.p_corrected < SIGNIFICANT
     if low > 0 and is_sure:
         return HOLDS

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsenode.data.distances import LEVEL_NAMES
-from sparsenode.evaluation.study.effects import paired_values
-from sparsenode.evaluation.study.tables import ERROR, SYSTEM, VALIDATION
+from sparsenode.evaluation.study.effects import mean_by_system, paired_values
+from sparsenode.evaluation.study.tables import ERROR, VALIDATION
 from sparsenode.figures import style
 from sparsenode.figures.study.shared import refuse_empty
 
@@ -39,8 +39,8 @@ def draw(long: pd.DataFrame) -> Figure:
     for level, panels in zip(levels, grid, strict=True):
         for method, axes in zip(methods, panels, strict=True):
             of_level = errors[(errors["method"] == method) & (errors["distance"] == level)]
-            gain = -of_level.groupby(list(SYSTEM))["effect"].mean()
-            area = areas[areas["method"] == method].groupby(list(SYSTEM))["effect"].mean()
+            gain = -mean_by_system(of_level)
+            area = mean_by_system(areas[areas["method"] == method])
             common = gain.index.intersection(area.index)
             for kind in kinds:
                 mine = common[common.get_level_values("kind") == kind]
