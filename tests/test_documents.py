@@ -331,6 +331,7 @@ def test_commands_within_sentences_have_the_options_that_they_name(command: str)
 def test_files_that_are_asked_for_can_be_made(command: str, tmp_path: Path) -> None:
     base = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
     workflow = Workflow(REPOSITORY, tmp_path, base)
+    (tmp_path / "experiments").symlink_to(REPOSITORY / "experiments")
     workflow.configure()
     (tmp_path / "experiments").symlink_to(REPOSITORY / "experiments")
     _, *words = shlex.split(command)
