@@ -777,3 +777,42 @@ def training_minutes(wildcards, attempt):
     """Time limit of a training job in minutes: four times the estimate, since machines differ."""
     job = training_estimates(wildcards)
     return int(10 + 4 * attempt * job.seconds / 60)
+
+
+STUDY = f"{RESULTS}study/"
+STUDIED = configuration.studied_datasets(config)
+KINDS = configuration.kinds_of_study(config)
+
+
+def study_results():
+    """What is made of the study where the run has one."""
+    if not (STUDIED or config["study"]["tables"]):
+        return []
+    pictures = [
+        f"{STUDY}figures/{figure}.{ending}"
+        for figure in STUDY_FIGURES
+        for ending in ("pdf", "png")
+    ]
+    return [
+        f"{STUDY}answer.csv",
+        f"{STUDY}answer.md",
+        f"{STUDY}effects.csv",
+        *pictures,
+    ]
+
+
+def tables_of_study(_):
+    """Stored long tables, or those of the kinds of the run."""
+    stored = config["study"]["tables"]
+    if not (stored or KINDS):
+        raise WorkflowError(
+            "the run has no study: no dataset has the option `distances`, and `study.tables` names no stored table"
+        )
+    return list(stored) or [f"{STUDY}kinds/{kind}.csv.gz" for kind in KINDS]
+
+
+def held_of_study(wildcards):
+    """Forecasts with held variables of a dataset, where it has some."""
+    entry = config["datasets"][wildcards.dataset]
+    has_some = entry["interventions"] is not None
+    return [f"{RESULTS}interventions/{wildcards.dataset}.parquet"] if has_some else []
