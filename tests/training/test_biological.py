@@ -13,7 +13,7 @@ import torch
 
 from sparsenode.dynamics import network
 from sparsenode.errors import UserError
-from sparsenode.methods import EdgeProximal, get_method, method_names
+from sparsenode.methods import get_method, method_names, needs_one_network_per_target
 from sparsenode.settings import MethodSettings, ModelSettings, RefitSettings, SolverSettings, WindowSettings
 from sparsenode.training import run as runs
 from sparsenode.training.loop import TrainingResult, train
@@ -29,7 +29,7 @@ SETTINGS = ModelSettings(
     learning_rate=0.02,
     warm_up=0.2,
 )
-SUITED = [name for name in method_names() if not issubclass(get_method(name), EdgeProximal)]
+SUITED = [name for name in method_names() if not needs_one_network_per_target(get_method(name))]
 PRIOR = np.array([[0.0, -1.0], [0.5, 0.0]])
 
 
@@ -298,7 +298,7 @@ def test_a_member_whose_rates_have_diverged_is_left_alone(method: str) -> None:
     assert [[int(one.sum()) for one in mask] for mask in run_.parameters.masks] == [[42, 22], [42, 22]]
 
 
-@pytest.mark.parametrize("method", [name for name in method_names() if issubclass(get_method(name), EdgeProximal)])
+@pytest.mark.parametrize("method", [name for name in method_names() if needs_one_network_per_target(get_method(name))])
 def test_methods_of_single_targets_are_refused(problems: list[tuple[float, Problem]], method: str) -> None:
     with pytest.raises(UserError, match=f"{method} needs one network per target, but .* 'biological'"):
         run(problems, method)

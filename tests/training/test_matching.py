@@ -15,7 +15,7 @@ import torch
 from sparsenode.dynamics import fields, network
 from sparsenode.dynamics.mlp import Layers
 from sparsenode.errors import InterruptedTrainingError, UserError
-from sparsenode.methods import EdgeProximal, Pruner, get_method, method_names
+from sparsenode.methods import Pruner, get_method, method_names, needs_one_network_per_target
 from sparsenode.settings import (
     BootstrapSettings,
     MatchingSettings,
@@ -174,8 +174,10 @@ def test_matching_to_the_end_learns_the_rates_without_a_solve(rotation: anndata.
 def test_every_method_trains_by_it(rotation: anndata.AnnData, method: str) -> None:
     kind = get_method(method)
     options = {"epochs": 20, "first_epoch": 4, "first_share": 0.5, "every": 5, "share": 0.3}
-    options = (options if issubclass(kind, Pruner) else {}) | ({"prior": "known"} if method == "dash" else {})
-    settings = SETTINGS.changed(network="per_target") if issubclass(kind, EdgeProximal) else SETTINGS
+    options = (options if issubclass(kind, Pruner) else {}) | (
+        {"prior": "known"} if "prior" in kind.model_fields else {}
+    )
+    settings = SETTINGS.changed(network="per_target") if needs_one_network_per_target(kind) else SETTINGS
     strengths = (0.0,) if kind.strength is None else (0.5,)
     named = MethodSettings(regularizer=method, strengths=strengths, options=options)
     result = fit(rotation, settings, named, prior=np.array([[0.0, -1.0], [0.5, 0.0]]))
