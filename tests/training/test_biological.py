@@ -39,7 +39,8 @@ def problems(rotation: anndata.AnnData) -> list[tuple[float, Problem]]:
 
 
 def strengths_of(method: str, *strengths: float) -> MethodSettings:
-    named = {"prior": "known", "most": 0.5} if "prior" in get_method(method).model_fields else {}
+    fields = get_method(method).model_fields
+    named = {name: value for name, value in {"prior": "known", "most": 0.5}.items() if name in fields}
     taken = (0.0,) if get_method(method).strength is None else strengths
     return MethodSettings(regularizer=method, strengths=taken, options=named)
 
