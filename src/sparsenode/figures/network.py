@@ -69,7 +69,7 @@ def draw(
     masks = {key: (unsigned or {}).get(key) for key in shown}
     unknown = any(mask is not None and mask.any() for mask in masks.values())
     unknown = unknown or (reference_block is not None and not reference_block.signed)
-    cut = [edges for key in shown if choices[key].is_cut and (edges := choices[key].edges) is not None]
+    cut = [counts for key in shown if choices[key].is_cut and (counts := choices[key].edges) is not None]
     heading = [
         f"{dataset}: learned networks, median over {style.count_seeds(metrics)}{_chance(metrics)}",
         *_notes(reference, reference_block, selected_count, len(features), unknown=unknown, cut=cut),
