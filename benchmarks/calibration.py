@@ -12,7 +12,6 @@ kind. Of systems without edges: in how many any edge was called needed.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +19,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from ranking import commit, count_selected
 from scipy import stats
 
 from sparsenode.data.preprocess import assemble
 from sparsenode.data.sources import make_source
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.inference import test_edges
+from sparsenode.inference.results import UNTOLD, mask_unscreened, order_effects
 from sparsenode.peers import RandomPeer, make_peer
 from sparsenode.peers.derivatives import read_samples
 
@@ -87,7 +88,7 @@ def options_of(kind: str, number: int) -> tuple[str, dict[str, Any]]:
 KINDS = ("linear", "hill", "lotka_volterra", "lorenz96", "kuramoto", "second_order", "no_edges")
 
 
-def run_system(kind: str, number: int, commit: str) -> tuple[dict[str, Any], pd.DataFrame]:
+def run_system(kind: str, number: int) -> tuple[dict[str, Any], pd.DataFrame]:
     """Simulate a system, test its edges and rank them by peers; a row of the system, and one of each pair."""
     source, options = options_of(kind, number)
     made = make_source(source, options)
@@ -124,15 +125,17 @@ def run_system(kind: str, number: int, commit: str) -> tuple[dict[str, Any], pd.
         "edges": int(edges.sum()),
         "pairs": len(pairs),
     }
-    for rate in RATES:
-        selected = (pairs["q"] <= rate).to_numpy()
-        row |= {f"selected_{rate:g}": int(selected.sum()), f"false_{rate:g}": int((selected & ~edges).sum())}
+    row |= count_selected(pairs["q"].to_numpy(), edges, RATES)
     row["rejected_absent"] = int(((pairs["p"] < 0.05).to_numpy() & ~edges).sum())
     row["wrong_signs"] = int((pairs["selected"] & edges & (pairs["sign"] != sign)).sum())
-    row["untold"] = int((pairs["verdict"] == "cannot be told").sum())
+    row["untold"] = int((pairs["verdict"] == UNTOLD).sum())
     some = 0 < edges.sum() < len(edges)
-    row["auprc"] = rank_pairs(pairs["effect"].to_numpy(), edges.astype(float))["auprc"] if some else np.nan
-    return {**row, "cpu_seconds": round(cpu, 1), "seconds": round(seconds, 1), "commit": commit}, pairs
+    row["auprc"] = (
+        rank_pairs(order_effects(mask_unscreened(test.table)["effect"].to_numpy()), edges.astype(float))["auprc"]
+        if some
+        else np.nan
+    )
+    return {**row, "cpu_seconds": round(cpu, 1), "seconds": round(seconds, 1), "commit": commit()}, pairs
 
 
 def drawn_again(count: int) -> np.ndarray:
@@ -244,16 +247,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=240.0, help="after which no further system begins")
     parser.add_argument("--print-only", action="store_true")
     arguments = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=FOLDER, capture_output=True, text=True, check=True
-    ).stdout.strip()
     end = time.monotonic() + 60 * arguments.minutes
     counts = {kind: arguments.systems or (WITHOUT_EDGES if kind == "no_edges" else SYSTEMS) for kind in arguments.kinds}
     if not arguments.print_only:
         for kind, number in next_systems(read_rows(TABLE, SYSTEM), counts):
             if time.monotonic() > end:
                 break
-            row, pairs = run_system(kind, number, commit)
+            row, pairs = run_system(kind, number)
             append(pairs, PAIRS)
             append(pd.DataFrame([row]), TABLE)
             print(f"{kind} {number}: {row['seconds']:.0f} s", flush=True)

@@ -52,6 +52,21 @@ def rank_against(model: SparseNODE, edges: np.ndarray, known: np.ndarray, protoc
     return {**ranked, "exact": float(not differs.any()), "wrong": float(differs.mean())}
 
 
+def count_selected(q: np.ndarray, edges: np.ndarray, rates: tuple[float, ...]) -> dict[str, int]:
+    """Numbers of pairs that are selected at each false discovery rate, and of absent ones among them.
+
+    Args:
+        q: q-values of the pairs, (pair,).
+        edges: whether each is an edge, (pair,).
+        rates: false discovery rates.
+    """
+    counts = {}
+    for rate in rates:
+        selected = np.asarray(q) <= rate
+        counts |= {f"selected_{rate:g}": int(selected.sum()), f"false_{rate:g}": int((selected & ~edges).sum())}
+    return counts
+
+
 def commit() -> str:
     """The commit that is measured, with a plus where files differ from it."""
     described = subprocess.run(

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from ranking import commit
+from ranking import commit, count_selected
 from stored import StoredRows
 
 from peers import SYSTEMS
@@ -30,7 +30,7 @@ from sparsenode.data.preprocess import load_dataset
 from sparsenode.errors import UserError
 from sparsenode.evaluation.structure import rank_pairs
 from sparsenode.inference import test_edges
-from sparsenode.inference.results import mask_unscreened, order_effects
+from sparsenode.inference.results import UNTOLD, mask_unscreened, order_effects
 
 TABLE = Path(__file__).with_suffix(".csv")
 RATES = (0.05, 0.1, 0.2)
@@ -102,14 +102,9 @@ def measure_system(load: Callable[[], AnnData]) -> dict[str, Any]:
         "edges": int(off_diagonal["edge"].sum()),
         "pairs": len(off_diagonal),
         "blocks": test.blocks,
-        "untold": int((off_diagonal["verdict"] == "cannot be told").sum()),
+        "untold": int((off_diagonal["verdict"] == UNTOLD).sum()),
     }
-    for rate in RATES:
-        selected = off_diagonal["q"] <= rate
-        row |= {
-            f"selected_{rate:g}": int(selected.sum()),
-            f"false_{rate:g}": int((selected & ~off_diagonal["edge"]).sum()),
-        }
+    row |= count_selected(off_diagonal["q"].to_numpy(), off_diagonal["edge"].to_numpy(bool), RATES)
     differs = (off_diagonal["q"] <= 0.1) != off_diagonal["edge"]
     differs_itself = (itself["q"] <= 0.1) != itself["edge"]
     row["wrong"] = float(differs.mean())
