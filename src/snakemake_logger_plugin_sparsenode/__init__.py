@@ -24,7 +24,7 @@ class LogHandler(LogHandlerBase):
         settings = self.common_settings
         stream = sys.stdout if settings.stdout else sys.stderr
         is_full = os.environ.get(TERMINAL) == FULL or settings.verbose or settings.debug_dag or settings.dryrun
-        self._snakemake = _own_handler(settings, stream) if is_full else None
+        self._snakemake = _usual_handler(settings, stream) if is_full else None
         quiet = {str(kind).rpartition(".")[2].lower() for kind in settings.quiet or ()}
         self._is_silent = "all" in quiet
         self._terminal = Terminal(stream, shows_progress="progress" not in quiet)
@@ -96,12 +96,12 @@ class LogHandler(LogHandlerBase):
         return False
 
 
-def _own_handler(settings: Any, stream: Any) -> logging.Handler:
+def _usual_handler(settings: Any, stream: Any) -> logging.Handler:
     """The handler that Snakemake has without a plugin."""
     from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter
 
     handler: logging.Handler = ColorizingTextHandler(nocolor=settings.nocolor, stream=stream)
-    shown = (settings.quiet, settings.debug_dag, settings.verbose, settings.dryrun, settings.printshellcmds)
-    handler.addFilter(DefaultFilter(*shown))
+    choices = (settings.quiet, settings.debug_dag, settings.verbose, settings.dryrun, settings.printshellcmds)
+    handler.addFilter(DefaultFilter(*choices))
     handler.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
     return handler

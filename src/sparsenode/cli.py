@@ -769,18 +769,15 @@ def _add_tables_of_datasets(parser: argparse.ArgumentParser) -> None:
 
 def _add_write_overview(subparsers: Subparsers) -> None:
     parser = _subcommand(
-        subparsers, "write-overview", "write the page that the report opens on, with its pictures", _write_overview
+        subparsers,
+        "write-overview",
+        "write the page that the report opens on, with its pictures",
+        "figures.overview:write_overview",
     )
     parser.add_argument("--summary", type=Path, required=True, help="the summary for reading, a Markdown file")
     parser.add_argument("--benchmark", type=Path, help="table of the benchmark, a CSV file; default: there is none")
     parser.add_argument("--pictures", type=Path, nargs="*", default=[], help="PNG files, figures/DATASET/FIGURE.png")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
-
-
-def _write_overview(arguments: Arguments) -> None:
-    from sparsenode.figures.overview import write_overview
-
-    write_overview(arguments.summary, arguments.output, benchmark=arguments.benchmark, pictures=arguments.pictures)
 
 
 def _add_summarize_run(subparsers: Subparsers) -> None:
@@ -864,70 +861,42 @@ def _draw(figure: str, arguments: Arguments) -> None:
 
 def _add_tabulate_study(subparsers: Subparsers) -> None:
     summary = "write the long table of the study for one dataset: errors by level of distance, and structure"
-    parser = _subcommand(subparsers, "tabulate-study", summary, _tabulate_study)
+    parser = _subcommand(subparsers, "tabulate-study", summary, "evaluation.study.rows:tabulate_study")
     parser.add_argument("--data", type=Path, required=True, help="h5ad file of trajectories")
     parser.add_argument("--metrics", type=Path, required=True, help="parquet file of metrics")
     parser.add_argument("--interventions", type=Path, help="parquet file of forecast interventions; default: none")
     parser.add_argument("--output", type=Path, required=True, help="CSV file, compressed by its ending .gz")
 
 
-def _tabulate_study(arguments: Arguments) -> None:
-    from sparsenode.evaluation.study.rows import tabulate_study
-
-    tabulate_study(arguments.data, arguments.metrics, arguments.output, arguments.interventions)
-
-
 def _add_collect_study(subparsers: Subparsers) -> None:
-    parser = _subcommand(subparsers, "collect-study", "join long tables of the study into one", _collect_study)
+    parser = _subcommand(
+        subparsers, "collect-study", "join long tables of the study into one", "evaluation.study.tables:collect_study"
+    )
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="CSV files, which may be compressed")
     parser.add_argument("--output", type=Path, required=True, help="CSV file, compressed by its ending .gz")
 
 
-def _collect_study(arguments: Arguments) -> None:
-    from sparsenode.evaluation.study.tables import collect_study
-
-    collect_study(arguments.tables, arguments.output)
-
-
 def _add_answer_claim(subparsers: Subparsers) -> None:
     summary = "measure what one claim of the study says, with intervals, tests and verdicts"
-    parser = _subcommand(subparsers, "answer-claim", summary, _answer_claim)
-    parser.add_argument("--claim", required=True, help="name of the claim")
+    parser = _subcommand(subparsers, "answer-claim", summary, "evaluation.study.verdicts:answer_claim")
+    parser.add_argument("--claim", dest="name", required=True, help="name of the claim")
     parser.add_argument("--long", type=Path, required=True, help="long table of the study")
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
 
 
-def _answer_claim(arguments: Arguments) -> None:
-    from sparsenode.evaluation.study.verdicts import answer_claim
-
-    answer_claim(arguments.claim, arguments.long, arguments.output)
-
-
 def _add_answer_study(subparsers: Subparsers) -> None:
     summary = "write the answer of the study: all claims, each with its number, interval and verdict"
-    parser = _subcommand(subparsers, "answer-study", summary, _answer_study)
+    parser = _subcommand(subparsers, "answer-study", summary, "evaluation.study.answer:answer_study")
     parser.add_argument("--claims", type=Path, nargs="+", required=True, help="CSV files of claims")
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
     parser.add_argument("--markdown", type=Path, required=True, help="the page, as Markdown")
 
 
-def _answer_study(arguments: Arguments) -> None:
-    from sparsenode.evaluation.study.answer import answer_study
-
-    answer_study(arguments.claims, arguments.output, arguments.markdown)
-
-
 def _add_summarize_effects(subparsers: Subparsers) -> None:
     summary = "measure all effects of the study, those that no claim asks for too"
-    parser = _subcommand(subparsers, "summarize-effects", summary, _summarize_effects)
+    parser = _subcommand(subparsers, "summarize-effects", summary, "evaluation.study.summary:summarize_effects")
     parser.add_argument("--long", type=Path, required=True, help="long table of the study")
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
-
-
-def _summarize_effects(arguments: Arguments) -> None:
-    from sparsenode.evaluation.study.summary import summarize_effects
-
-    summarize_effects(arguments.long, arguments.output)
 
 
 def _add_draw_study(subparsers: Subparsers) -> None:

@@ -45,7 +45,7 @@ def arrows(axes):
 def test_edges_of_too_few_seeds_and_self_loops_are_none():
     drawing = network_graph.choose_edges(learned_of(WEIGHTS, FREQUENCY), REFERENCE, 9)
     assert drawing.rule == "all 3 edges that half of the seeds have"
-    assert np.argwhere(drawing.found).tolist() == [[0, 1], [2, 3]]
+    assert np.argwhere(drawing.confirmed).tolist() == [[0, 1], [2, 3]]
     assert np.argwhere(drawing.new).tolist() == [[1, 2]]
     assert np.argwhere(drawing.missed).tolist() == [[3, 0]]
 
@@ -53,7 +53,7 @@ def test_edges_of_too_few_seeds_and_self_loops_are_none():
 def test_of_more_edges_the_strongest_are_taken():
     drawing = network_graph.choose_edges(learned_of(WEIGHTS, FREQUENCY), REFERENCE, 2)
     assert drawing.rule == "its 2 strongest edges of 3"
-    assert np.argwhere(drawing.found | drawing.new).tolist() == [[0, 1], [1, 2]]
+    assert np.argwhere(drawing.confirmed | drawing.new).tolist() == [[0, 1], [1, 2]]
     assert network_graph.describe(drawing, TRUTH) == ["1 of 3 known found, 1 new"]
     assert network_graph.describe(drawing, None) == []
 
@@ -85,8 +85,8 @@ def test_every_known_edge_is_found_or_missed():
         known = generator.random((6, 6)) < 0.7
         reference = network_graph.restrict(Network(edges, known, signed=False), np.ix_(range(6), range(6)))
         drawing = network_graph.choose_edges(learned_of(weights, generator.random((6, 6))), reference, wanted)
-        np.testing.assert_array_equal(drawing.found | drawing.missed, (edges != 0) & known)
-        together = np.sum([drawing.found, drawing.missed, drawing.new, drawing.untold], axis=0)
+        np.testing.assert_array_equal(drawing.confirmed | drawing.missed, (edges != 0) & known)
+        together = np.sum([drawing.confirmed, drawing.missed, drawing.new, drawing.untold], axis=0)
         assert together.max() <= 1
         assert not (drawing.untold & known).any()
         assert not (drawing.new & ~known).any()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 
 from sparsenode.data.checks import refuse_constant
 from sparsenode.data.trajectories import RawTrajectories
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, some_of
 from sparsenode.estimator.settings import FitSettings
 from sparsenode.typed import plain_value
-
-_NAMED = 5  # names listed in a message
 
 
 def check_preparation(settings: FitSettings) -> None:
@@ -47,11 +44,7 @@ def check_raw(raw: RawTrajectories) -> None:
         pairs += [f"{name} as {first}"] * (first != name)
     if pairs:
         warnings.warn(
-            f"{len(pairs)} of {len(raw.features)} variables have the values of another one: {_listed(pairs)}; leave "
+            f"{len(pairs)} of {len(raw.features)} variables have the values of another one: {some_of(pairs)}; leave "
             "one of each pair out, since edges of the one may as well be those of the other",
             stacklevel=4,
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

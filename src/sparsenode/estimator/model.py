@@ -517,6 +517,7 @@ class SparseNODE(BaseEstimator):
                 these can edges be masked.
         """
         from sparsenode.data.contract import replace_entries
+        from sparsenode.inference.edges import pair_matrix
 
         self._check_fitted()
         if unknown := [name for name in settings if name not in _REFITTED]:
@@ -527,10 +528,17 @@ class SparseNODE(BaseEstimator):
                 f"refit_edges: the fit has the architecture {model_settings['network']!r}, in which no edge can be "
                 "masked by itself; fit with architecture='per_target'"
             )
-        table = self._edge_test().kept_edges() if edges is None else edges
+        pairs: Any = self._edge_test().kept_edges() if edges is None else edges
+        if hasattr(pairs, "columns"):
+            if missing := [name for name in ("source", "target") if name not in pairs.columns]:
+                raise UserError(
+                    f"refit_edges: the table of edges has no column {missing[0]!r}; give `source` and `target`"
+                )
+            pairs = zip(pairs["source"], pairs["target"], strict=True)
+        matrix = pair_matrix(pairs, self.ensemble_.features, "refit_edges", self_effects=True)
         adata = replace_entries(
             self.adata_,
-            varp={**self.adata_.varp, f"prior_{TESTED_PRIOR}": _pair_matrix(table, list(self.ensemble_.features))},
+            varp={**self.adata_.varp, f"prior_{TESTED_PRIOR}": matrix.astype(float)},
         )
         model_settings |= {name: settings[name] for name in ("iterations", "learning_rate") if name in settings}
         sparse = type(self)(**{**self.get_params(deep=False), "ranking": "paths", **settings})
@@ -921,29 +929,6 @@ def _train(
     if reasons := sorted({member.reason for member in ensemble.members if _is_interrupted(member)}):
         warnings.warn(f"{reasons[0]}: the estimator is fitted with the members as they were then", stacklevel=3)
     return ensemble, history
-
-
-def _pair_matrix(edges: Any, features: Sequence[str]) -> np.ndarray:
-    """Pairs (source, target) as a matrix of 1 and 0.
-
-    Raises:
-        UserError: a pair is none, or a name is none of the variables.
-    """
-    from sparsenode.errors import describe_choice
-
-    if hasattr(edges, "columns"):
-        if missing := [name for name in ("source", "target") if name not in edges.columns]:
-            raise UserError(f"refit_edges: the table of edges has no column {missing[0]!r}; give `source` and `target`")
-        edges = list(zip(edges["source"], edges["target"], strict=True))
-    matrix = np.zeros((len(features), len(features)))
-    for pair in edges:
-        if isinstance(pair, str) or len(pair) != 2:
-            raise UserError(f"refit_edges: found {pair!r}; allowed: pairs of the names of a source and a target")
-        for name in pair:
-            if name not in features:
-                raise UserError(f"refit_edges: there is no variable {name!r}. {describe_choice(str(name), features)}")
-        matrix[features.index(pair[0]), features.index(pair[1])] = 1.0
-    return matrix
 
 
 def _train_dense(

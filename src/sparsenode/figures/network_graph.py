@@ -53,10 +53,10 @@ TRUE = "true network"
 class Drawing(NamedTuple):
     """What is drawn of one method, all (source, target), and the `rule` by which its edges were taken, in words.
 
-    Edges of pairs of which the reference tells nothing are neither `new` nor found but `untold`.
+    Edges of pairs of which the reference tells nothing are neither `new` nor `confirmed` but `untold`.
     """
 
-    found: np.ndarray
+    confirmed: np.ndarray
     missed: np.ndarray
     new: np.ndarray
     untold: np.ndarray
@@ -65,7 +65,7 @@ class Drawing(NamedTuple):
     @property
     def learned(self) -> np.ndarray:
         """All edges of the method that are drawn."""
-        return self.found | self.new | self.untold
+        return self.confirmed | self.new | self.untold
 
 
 class Places(NamedTuple):
@@ -115,29 +115,29 @@ def draw(
         for key, network in subnetworks.items()
     }
     centers = lay_out(edges, list(drawings.values()), is_truth=is_truth)
-    shown = choose_networks(metrics, {key: choices[key] for key in learned}, MOST_PANELS)
+    keys = choose_networks(metrics, {key: choices[key] for key in learned}, MOST_PANELS)
 
-    unsigned = any((drawings[key].learned & subnetworks[key].unsigned).any() for key in shown)
+    unsigned = any((drawings[key].learned & subnetworks[key].unsigned).any() for key in keys)
     if reference_block is not None and not reference_block.signed:
-        unsigned = unsigned or any(drawings[key].missed.any() for key in shown)
+        unsigned = unsigned or any(drawings[key].missed.any() for key in keys)
     heading = [
         *_heading(dataset, reference, len(picked), len(features), unsigned=unsigned),
-        *describe_selection(len(shown), len(learned)),
+        *describe_selection(len(keys), len(learned)),
     ]
-    side = 2.3 if len(shown) > 1 else 4.4
-    panels = make_panels(len(shown), height=side + 0.3, heading=heading)
-    font = 6.5 if len(picked) <= SUBGRAPH or len(shown) == 1 else 5.5
+    side = 2.3 if len(keys) > 1 else 4.4
+    panels = make_panels(len(keys), height=side + 0.3, heading=heading)
+    font = 6.5 if len(picked) <= SUBGRAPH or len(keys) == 1 else 5.5
     boxes = np.array([half_size(name, font) for name in names])
     # Titles and gaps take a part of the side of a panel, which is 72 points an inch.
     geometry = Places(push_apart(centers, 2.4 * boxes * 2 * LIMIT / (0.85 * 72 * side)), boxes)
-    for axes, key in zip(panels.axes, shown, strict=True):
+    for axes, key in zip(panels.axes, keys, strict=True):
         axes.set_axis_off()
         drawing, strength = drawings[key], choices[key].strength
         _draw_graph(axes, drawing, subnetworks[key], reference_block, geometry)
         _draw_features(axes, names, geometry, font)
-        told = [*describe(drawing, edges), drawing.rule] if strength is not None else ["too few members finished"]
-        axes.set_title("\n".join([panel_name(key, models), *told]))
-    _legend(panels, reference, untold=any(drawings[key].untold.any() for key in shown))
+        lines = [*describe(drawing, edges), drawing.rule] if strength is not None else ["too few members finished"]
+        axes.set_title("\n".join([panel_name(key, models), *lines]))
+    _legend(panels, reference, untold=any(drawings[key].untold.any() for key in keys))
     return panels.figure
 
 
@@ -174,23 +174,23 @@ def count_wanted(reference: Network | None, features: int, *, is_truth: bool) ->
     return edge_count if edge_count and is_truth and reference.known.all() else max(edge_count, features)
 
 
-def choose_edges(network: Matrices, reference: Network | None, wanted: int, *, cut: bool = False) -> Drawing:
+def choose_edges(network: Matrices, reference: Network | None, most: int, *, cut: bool = False) -> Drawing:
     """The strongest edges of those that at least half of the seeds have, compared with the `reference`.
 
     Args:
         network: learned network (source, target).
         reference: network that its edges are compared with; None where there is none.
-        wanted: number of edges that are drawn at most.
+        most: number of edges that are drawn at most.
         cut: whether its list was cut. The pairs that it lacks have smaller shares than all that it has. Where fewer
-            are listed than `wanted`, it is not known whether the lacking ones are missed.
+            are listed than `most`, it is not known whether the lacking ones are missed.
     """
     candidates = _is_stable(network)
     order = np.lexsort((-network.frequency.ravel(), -np.abs(network.weights).ravel()))
     order = order[candidates.ravel()[order]]
     chosen = np.zeros(candidates.shape, bool)
-    chosen.ravel()[order[:wanted]] = True
-    if len(order) > wanted:
-        rule = f"its {wanted} strongest edges of {len(order)}{' that are listed' if cut else ''}"
+    chosen.ravel()[order[:most]] = True
+    if len(order) > most:
+        rule = f"its {most} strongest edges of {len(order)}{' that are listed' if cut else ''}"
     else:
         rule = f"all {len(order)} {'listed ' if cut else ''}edges that half of the seeds have"
     if reference is None:
@@ -199,7 +199,7 @@ def choose_edges(network: Matrices, reference: Network | None, wanted: int, *, c
     edges = (reference.truth != 0) & reference.known
     new = chosen & ~edges & reference.known
     missed = edges & ~chosen
-    if cut and len(order) < wanted:
+    if cut and len(order) < most:
         unlisted = missed & (network.frequency == 0)
         missed &= ~unlisted
         rule += f"\n{int(unlisted.sum())} known edges are not listed: not known" if unlisted.any() else ""
@@ -267,7 +267,7 @@ def describe(drawing: Drawing, edges: np.ndarray | None) -> list[str]:
     """Counts of a drawing in words: a line, or none where no edge is known."""
     if edges is None:
         return []
-    counts = f"{int(drawing.found.sum())} of {np.count_nonzero(edges)} known found, {int(drawing.new.sum())} new"
+    counts = f"{int(drawing.confirmed.sum())} of {np.count_nonzero(edges)} known found, {int(drawing.new.sum())} new"
     untold = int(drawing.untold.sum())
     return [counts + (f", {untold} of pairs not known" if untold else "")]
 
@@ -282,7 +282,7 @@ def _draw_graph(axes: Axes, drawing: Drawing, network: Matrices, reference: Netw
         for pair in np.argwhere(drawing.missed):
             _draw_edge(axes, pair, missed, geometry, {**MISSED, "linewidth": 0.9, "zorder": 1})
     new = style.NEW_EDGE if reference is not None else style.EDGE
-    for mask, color in ((drawing.untold, UNTOLD), (drawing.new, new), (drawing.found, style.EDGE)):
+    for mask, color in ((drawing.untold, UNTOLD), (drawing.new, new), (drawing.confirmed, style.EDGE)):
         for pair in np.argwhere(mask):
             width = 0.4 + 1.6 * abs(weights[tuple(pair)]) / largest
             look = {"color": color, "linewidth": width, "zorder": 2 + (color == style.EDGE)}

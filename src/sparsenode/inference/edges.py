@@ -84,7 +84,9 @@ def test_edges(
     """
     checked = read_settings(EdgeTestSettings, settings, "test_edges")
     names, times, values = _read(X, t, trajectory)
-    pairs = {label: _mask(chosen, names, label) for label, chosen in (("forbidden", forbidden), ("required", required))}
+    pairs = {
+        label: pair_matrix(chosen, names, label) for label, chosen in (("forbidden", forbidden), ("required", required))
+    }
     if (pairs["forbidden"] & pairs["required"]).any():
         source, target = np.argwhere(pairs["forbidden"] & pairs["required"])[0]
         raise UserError(
@@ -141,11 +143,17 @@ def _read(values: Any, times: Any, trajectory: Any) -> tuple[tuple[str, ...], li
     return raw.features, [entry.times for entry in raw.trajectories], [entry.values for entry in raw.trajectories]
 
 
-def _mask(pairs: Pairs, names: tuple[str, ...], label: str) -> np.ndarray:
-    """Pairs as a matrix (source, target).
+def pair_matrix(pairs: Pairs, names: Sequence[str], label: str, *, self_effects: bool = False) -> np.ndarray:
+    """Pairs as a matrix (source, target), true where there is one.
+
+    Args:
+        pairs: names of source and target.
+        names: of all variables.
+        label: what messages call the pairs.
+        self_effects: whether a variable may be paired with itself.
 
     Raises:
-        UserError: a pair names what is no variable, or an edge from a variable to itself.
+        UserError: a pair is none, names what is no variable, or an edge from a variable to itself.
     """
     matrix = np.zeros((len(names), len(names)), dtype=bool)
     for pair in pairs:
@@ -155,7 +163,7 @@ def _mask(pairs: Pairs, names: tuple[str, ...], label: str) -> np.ndarray:
             if name not in names:
                 raise UserError(f"{label}: there is no variable {name!r}. {describe_choice(str(name), names)}")
         source, target = (names.index(name) for name in pair)
-        if source == target:
+        if source == target and not self_effects:
             raise UserError(f"{label}: {pair[0]!r} to itself; self-effects are part of every model, leave the pair out")
         matrix[source, target] = True
     return matrix

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsenode.errors import UserError
+from sparsenode.errors import UserError, some_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +91,7 @@ class EdgeTest:
         elif len(untold):
             targets = list(dict.fromkeys(untold["target"]))
             lines.append(
-                f"{len(untold)} edges into {_list(targets)} cannot be told: more than noise is left of these, and an "
+                f"{len(untold)} edges into {some_of(targets)} cannot be told: more than noise is left of these, and an "
                 "absent input may help to mend that"
             )
         contradicted = self.table[self.table["verdict"] == CONTRADICTED]
@@ -120,7 +119,7 @@ class EdgeTest:
         if misfits and not self.reason:
             lines.append(
                 f"more than noise is left of {len(misfits)} variables, so that small effects tell nothing: "
-                f"{_list(misfits)}"
+                f"{some_of(misfits)}"
             )
         return "\n".join([*lines, CONDITIONS])
 
@@ -134,7 +133,3 @@ def mask_unscreened(table: pd.DataFrame) -> pd.DataFrame:
 def order_effects(effects: Floats) -> Floats:
     """What pairs are ranked by: their effects, and -inf, less than any effect, where there is none (NaN)."""
     return np.nan_to_num(effects, nan=-np.inf)
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(map(str, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")

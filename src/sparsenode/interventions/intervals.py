@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sparsenode.errors import UserError
+from sparsenode.inference.results import UNTOLD
 
-UP, DOWN, UNTOLD = "up", "down", "cannot be told"
+UP, DOWN = "up", "down"
 FEWEST_MEMBERS = 3
 
 

@@ -64,6 +64,16 @@ class DoubleTask(ctypes.Structure):
     _fields_ = _task_fields(ctypes.c_double)
 
 
+def task_type(integers: str, arrays: str, numbers: str) -> type[ctypes.Structure]:
+    """The `Task` of a kernel in float64, in its order: names of its integers, of its arrays, and of its numbers."""
+    fields = [
+        *((name, _INTEGER) for name in integers.split()),
+        *((name, _POINTER) for name in arrays.split()),
+        *((name, ctypes.c_double) for name in numbers.split()),
+    ]
+    return type("Task", (ctypes.Structure,), {"_fields_": fields})
+
+
 def find_compiler() -> str | None:
     """Path of the C compiler: that of the environment variable CC, else cc, gcc or clang; None where there is none."""
     names = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]

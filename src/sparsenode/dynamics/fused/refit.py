@@ -11,20 +11,11 @@ from torch import Tensor
 from sparsenode.dynamics.fused import library
 from sparsenode.dynamics.fused.threads import call_each, pointers_of
 
-_INTEGERS = "windows steps inputs units most_steps tries calm"
-_ARRAYS = "values lengths slope observed weight mask ridge parameters start squares curvature residual"
-_NUMBERS = "tolerance first_damping least_damping slight_damping most_damping"
-_INTEGER, _POINTER, _REAL = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
-
-
-class _Task(ctypes.Structure):
-    """Fields of the kernel's `Task`, in its order."""
-
-    _fields_ = (
-        *((name, _INTEGER) for name in _INTEGERS.split()),
-        *((name, _POINTER) for name in _ARRAYS.split()),
-        *((name, _REAL) for name in _NUMBERS.split()),
-    )
+_Task = library.task_type(
+    integers="windows steps inputs units most_steps tries calm",
+    arrays="values lengths slope observed weight mask ridge parameters start squares curvature residual",
+    numbers="tolerance first_damping least_damping slight_damping most_damping",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

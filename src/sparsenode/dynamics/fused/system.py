@@ -11,20 +11,11 @@ from torch import Tensor
 from sparsenode.dynamics.fused import library, refit
 from sparsenode.dynamics.fused.threads import call_each, pointers_of
 
-_INTEGERS = "windows steps variables inputs units most_steps"
-_ARRAYS = "sources parameters slope lengths observed weight start path"
-_NUMBERS = "farthest largest_change calm ridge"
-_INTEGER, _POINTER, _REAL = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
-
-
-class _Task(ctypes.Structure):
-    """Fields of the kernel's `Task`, in its order."""
-
-    _fields_ = (
-        *((name, _INTEGER) for name in _INTEGERS.split()),
-        *((name, _POINTER) for name in _ARRAYS.split()),
-        *((name, _REAL) for name in _NUMBERS.split()),
-    )
+_Task = library.task_type(
+    integers="windows steps variables inputs units most_steps",
+    arrays="sources parameters slope lengths observed weight start path",
+    numbers="farthest largest_change calm ridge",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from sparsenode.evaluation.study.claims import (
     Claim,
     get_claim,
 )
-from sparsenode.evaluation.study.tables import NO_DISTANCE, TRUTH, VALIDATION, each_row
+from sparsenode.evaluation.study.tables import NO_DISTANCE, TRUTH, VALIDATION, each_row, write_rows
 from sparsenode.evaluation.study.verdicts import ALL_SYSTEMS
 from sparsenode.files import reading, write_atomically
 
@@ -45,8 +45,7 @@ def answer_study(claims: Sequence[Path], output: Path, markdown: Path) -> None:
             tables.append(pd.read_csv(path, dtype={"method": str, "scope": str}, keep_default_na=True))
     rows = pd.concat(tables, ignore_index=True)
     rows["method"] = rows["method"].fillna("")
-    with write_atomically(output) as temporary:
-        rows.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    write_rows(rows, output)
     with write_atomically(markdown) as temporary:
         temporary.write_text(describe_answers(rows), encoding="utf-8")
 

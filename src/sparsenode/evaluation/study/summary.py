@@ -16,8 +16,8 @@ from sparsenode.evaluation.study.tables import (
     describe_condition,
     each_row,
     read_long,
+    write_rows,
 )
-from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +46,7 @@ def summarize_effects(long: Path, output: Path, *, repeats: int = REPEATS) -> No
     Raises:
         UserError: the table cannot be read.
     """
-    table = all_effects(read_long(long), repeats=repeats)
-    with write_atomically(output) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    write_rows(all_effects(read_long(long), repeats=repeats), output)
 
 
 def all_effects(long: pd.DataFrame, *, repeats: int = REPEATS) -> pd.DataFrame:
@@ -68,9 +66,9 @@ def all_effects(long: pd.DataFrame, *, repeats: int = REPEATS) -> pd.DataFrame:
     for metric, scale in METRICS.items():
         for key, rows in paired_values(long, metric, scale).groupby(keys, sort=True):
             conditions = rows.groupby(list(CONDITIONS), sort=True)
-            parts = [(describe_condition(next(each_row(part))), part) for _, part in conditions]
-            for condition, part in [(EVERY_CONDITION, rows), *(parts if len(parts) > 1 else [])]:
-                effect = measure_effect(part, repeats=repeats, has_model=False)._asdict()
+            groups = [(describe_condition(next(each_row(group))), group) for _, group in conditions]
+            for condition, group in [(EVERY_CONDITION, rows), *(groups if len(groups) > 1 else [])]:
+                effect = measure_effect(group, repeats=repeats, has_model=False)._asdict()
                 if key[-1] == TRUTH:
                     effect["p"] = float("nan")
                 described = {"metric": metric, "scale": scale, **dict(zip(keys, key, strict=True))}

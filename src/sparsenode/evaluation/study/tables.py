@@ -63,6 +63,12 @@ def describe_condition(row: Any) -> str:
     return f"noise {row.noise:g}, {row.share_kept:g} of the observations, {row.trajectories} trajectories"
 
 
+def write_rows(table: pd.DataFrame, path: Path) -> None:
+    """Write a table made from long ones as CSV."""
+    with write_atomically(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=DIGITS, lineterminator="\n")
+
+
 def write_long(table: pd.DataFrame, path: Path) -> None:
     """Write a long table as CSV, compressed by the ending of its name; the same table gives the same bytes."""
     content = table.to_csv(index=False, float_format=DIGITS, lineterminator="\n").encode()

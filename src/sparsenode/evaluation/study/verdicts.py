@@ -36,8 +36,8 @@ from sparsenode.evaluation.study.tables import (
     describe_condition,
     each_row,
     read_long,
+    write_rows,
 )
-from sparsenode.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,9 +62,7 @@ def answer_claim(name: str, long: Path, output: Path, *, repeats: int = REPEATS)
         UserError: there is no such claim, or the table cannot be read.
     """
     rows = evaluate_claim(get_claim(name), read_long(long), repeats=repeats).assign(claim=name)
-    with write_atomically(output) as temporary:
-        columns = ["claim", *(column for column in rows.columns if column != "claim")]
-        rows[columns].to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    write_rows(rows[["claim", *(column for column in rows.columns if column != "claim")]], output)
 
 
 def evaluate_claim(claim: Claim, long: pd.DataFrame, *, repeats: int = REPEATS) -> pd.DataFrame:
